@@ -1,0 +1,237 @@
+//! The seam between the model and a device.
+
+use crate::spec::{
+    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+};
+use crate::{Draw, Result, Shape};
+
+/// What a buffer holds, and so how a backend may lay it out.
+///
+/// Outside of a backend the order is always PyTorch's contiguous one, as noted at each variant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Content {
+    /// Raw bytes: pixels, labels, `aux`.
+    Bytes(usize),
+    /// A vector of `f32`: biases, metrics.
+    Vector(usize),
+    /// Activations or their gradients: `[n, c, h, w]`. A buffer of maps may be used for any other
+    /// maps of no more numbers.
+    Maps(Shape),
+    /// A convolution's weight, its gradient or velocity: `[c_out, c_in, kernel, kernel]`.
+    ConvWeight {
+        /// Output channels.
+        c_out: usize,
+        /// Input channels.
+        c_in: usize,
+        /// Side of the kernel.
+        kernel: usize,
+    },
+    /// A fully connected layer's weight, its gradient or velocity: `[out_features, c · h · w]`,
+    /// where the inputs are `c × h × w` maps flattened in this order.
+    LinearWeight {
+        /// Outputs.
+        out_features: usize,
+        /// Channels of the input maps.
+        c: usize,
+        /// Rows of the input maps.
+        h: usize,
+        /// Columns of the input maps.
+        w: usize,
+    },
+}
+
+impl Content {
+    /// Numbers (bytes, for [`Content::Bytes`]) it has outside of a backend.
+    pub const fn len(&self) -> usize {
+        match *self {
+            Content::Bytes(len) | Content::Vector(len) => len,
+            Content::Maps(shape) => shape.len(),
+            Content::ConvWeight { c_out, c_in, kernel } => c_out * c_in * kernel * kernel,
+            Content::LinearWeight { out_features, c, h, w } => out_features * c * h * w,
+        }
+    }
+
+    /// Whether there is nothing to hold.
+    pub const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes it takes with numbers of 32 bits.
+    pub const fn bytes(&self) -> usize {
+        match *self {
+            Content::Bytes(len) => len,
+            _ => 4 * self.len(),
+        }
+    }
+}
+
+/// One device and one ordered stream of work on it.
+///
+/// The operations are whole layers with out-parameters: inputs are `&`, outputs `&mut`, and an
+/// output is overwritten, never accumulated into, unless said otherwise. Nothing is allocated in an
+/// operation once its spec has been seen. A call may return before its work is done; only
+/// [`Backend::download`] waits for all that was ordered before it.
+///
+/// How activations and weights lie in a [`Backend::Buffer`] is the backend's own business;
+/// [`Backend::upload`] and [`Backend::download`] translate. Results do not depend on how many
+/// threads a backend has, and are the same in every run on the same machine.
+///
+/// # Errors
+/// Every method returns [`crate::Error::Device`] if the device fails, and `alloc` also
+/// [`crate::Error::OutOfMemory`].
+///
+/// # Panics
+/// If a buffer was allocated for less than the spec needs: that is a bug in the caller.
+pub trait Backend {
+    /// Plain device memory. Shapes live in the specs.
+    type Buffer;
+
+    /// One line for the user: the device, its instruction set or driver, its threads.
+    fn describe(&self) -> String;
+
+    /// A buffer of zeros with room for `content`.
+    fn alloc(&mut self, content: Content) -> Result<Self::Buffer>;
+
+    /// Copies numbers in PyTorch's order to the device. `content` is not `Bytes`, and `src` has
+    /// exactly its length.
+    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Self::Buffer) -> Result<()>;
+
+    /// Copies bytes to the start of a buffer of `Bytes`. Labels go up as `u32` in native byte order.
+    fn upload_bytes(&mut self, src: &[u8], dst: &mut Self::Buffer) -> Result<()>;
+
+    /// Copies numbers in PyTorch's order from the device, after all work ordered before.
+    /// `content` is not `Bytes`, and `dst` has exactly its length.
+    fn download(&mut self, content: Content, src: &Self::Buffer, dst: &mut [f32]) -> Result<()>;
+
+    /// Resizes and normalises a batch of bytes; [`PrepareImages`] and [`Normalize`] say how, to the
+    /// bit.
+    fn prepare_images(
+        &mut self,
+        op: &PrepareImages,
+        normalize: &Normalize,
+        pixels: &Self::Buffer,
+        x: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Convolution (cross-correlation, as everywhere in deep learning) with its epilogue.
+    ///
+    /// `y[n, o, i, j] = bias[o] + Σ x[n, c, i + r − padding, j + s − padding] · weight[o, c, r, s]`
+    /// with zeros outside of `x`; then ReLU and 2×2 max-pool where the epilogue has them.
+    /// `aux`, of [`Conv2d::aux_bytes`], is written for the backward pass; without one the network
+    /// is not trained.
+    fn conv2d(
+        &mut self,
+        op: &Conv2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        y: &mut Self::Buffer,
+        aux: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// Gradients of [`Backend::conv2d`], epilogue included, in one call so that they share work.
+    ///
+    /// `dy` is the gradient of the output, `aux` what the forward pass wrote. The gradient of ReLU
+    /// at zero is zero. Where several of a pooling window's elements are equal, the first in
+    /// row-major order gets the gradient, as in PyTorch. `dx` is left out for the first layer.
+    fn conv2d_backward(
+        &mut self,
+        op: &Conv2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        dy: &Self::Buffer,
+        aux: &Self::Buffer,
+        dweight: &mut Self::Buffer,
+        dbias: &mut Self::Buffer,
+        dx: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// The maximum of each window. `aux`, of [`MaxPool2d::aux_bytes`], is written for the backward
+    /// pass.
+    fn max_pool2d(
+        &mut self,
+        op: &MaxPool2d,
+        x: &Self::Buffer,
+        y: &mut Self::Buffer,
+        aux: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// Gradient of [`Backend::max_pool2d`]: each window's gradient goes to its maximum, the first
+    /// in row-major order where there are several; overlapping windows add up.
+    fn max_pool2d_backward(
+        &mut self,
+        op: &MaxPool2d,
+        dy: &Self::Buffer,
+        aux: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Local response normalisation; the formula is at [`Lrn`].
+    fn lrn(&mut self, op: &Lrn, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<()>;
+
+    /// Gradient of [`Backend::lrn`].
+    fn lrn_backward(
+        &mut self,
+        op: &Lrn,
+        x: &Self::Buffer,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// A fully connected layer with its epilogue: `y = x · weightᵀ + bias`, then ReLU if asked.
+    /// `aux`, of [`Linear::aux_bytes`], is written for the backward pass.
+    fn linear(
+        &mut self,
+        op: &Linear,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        y: &mut Self::Buffer,
+        aux: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// Gradients of [`Backend::linear`], epilogue included. `dx` is left out for a first layer.
+    fn linear_backward(
+        &mut self,
+        op: &Linear,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        dy: &Self::Buffer,
+        aux: &Self::Buffer,
+        dweight: &mut Self::Buffer,
+        dbias: &mut Self::Buffer,
+        dx: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// Inverted dropout, in place: element `i` of the flattened `shape` is multiplied by
+    /// `1 / (1 − p)` where `draw.uniform(i) >= p` and set to zero elsewhere.
+    ///
+    /// The gradient is the same call with the same `draw` on the gradient, so no mask is stored.
+    /// `shape` has `h = w = 1` and `p` is in [0, 1).
+    fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Self::Buffer) -> Result<()>;
+
+    /// The loss, how often the true class is first or among the first five, and the gradient.
+    ///
+    /// `labels` holds a `u32` an image, each below the number of classes. `metrics` receives
+    /// [`crate::spec::Metrics`]; where logits are equal, the lower class ranks first. `dlogits`, if
+    /// given, receives the gradient of the *mean* loss: `(softmax(logits) − one-hot(label)) / n`.
+    fn softmax_cross_entropy(
+        &mut self,
+        op: &SoftmaxCrossEntropy,
+        logits: &Self::Buffer,
+        labels: &Self::Buffer,
+        metrics: &mut Self::Buffer,
+        dlogits: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+
+    /// One optimiser step on one parameter, in place; [`Sgd`] has the formula. `velocity` is given
+    /// exactly if momentum is not zero, and starts as zeros.
+    fn sgd(
+        &mut self,
+        settings: &Sgd,
+        content: Content,
+        weight: &mut Self::Buffer,
+        dweight: &Self::Buffer,
+        velocity: Option<&mut Self::Buffer>,
+    ) -> Result<()>;
+}

@@ -1,0 +1,72 @@
+//! The one error type of the libraries.
+
+use std::path::PathBuf;
+
+/// `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong that is not a bug of ours: bad shapes, bad files, missing hardware.
+///
+/// Messages are lower case, name the value and the file, and say what to do where that is known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A network or layer whose sizes do not fit together.
+    #[error("{0}")]
+    Shape(String),
+
+    /// A device, instruction set or library that this machine does not have.
+    #[error("{what} is not available: {hint}")]
+    Unavailable {
+        /// What was asked for.
+        what: String,
+        /// What the user can do about it.
+        hint: String,
+    },
+
+    /// Memory that could not be allocated.
+    #[error("out of memory: {bytes} bytes could not be allocated")]
+    OutOfMemory {
+        /// The size of the allocation that failed.
+        bytes: u64,
+    },
+
+    /// A device call that failed.
+    #[error("{op} failed on the device")]
+    Device {
+        /// The operation that failed.
+        op: &'static str,
+        /// The device library's own error.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+
+    /// A file whose contents are not what they should be.
+    #[error("{}: {reason}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it, and where.
+        reason: String,
+    },
+
+    /// A file that could not be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The operating system's error.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Puts `name: ` in front of a shape error's message, so that it says which layer is meant.
+    /// Other errors stay as they are.
+    #[must_use]
+    pub fn in_layer(self, name: &str) -> Self {
+        match self {
+            Error::Shape(message) => Error::Shape(format!("{name}: {message}")),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Layer specs: small values that say what an operation is.
+//!
+//! A spec is made by a checked constructor, the only place where a shape can be wrong, and is then
+//! `Copy + Eq + Hash`: backends key their private caches on it.
+
+mod conv2d;
+mod linear;
+mod lrn;
+mod max_pool2d;
+mod normalize;
+mod prepare_images;
+mod sgd;
+mod softmax_cross_entropy;
+
+pub use conv2d::{Conv2d, ConvEpilogue};
+pub use linear::{Linear, LinearEpilogue};
+pub use lrn::Lrn;
+pub use max_pool2d::MaxPool2d;
+pub use normalize::Normalize;
+pub use prepare_images::{PrepareImages, Taps};
+pub use sgd::Sgd;
+pub use softmax_cross_entropy::{Metrics, SoftmaxCrossEntropy};
