@@ -1,1 +1,46 @@
-//! To be written.
+//! VGG networks (Simonyan & Zisserman 2014): what they are, running them, training them, keeping
+//! them.
+//!
+//! A [`VggConfig`] becomes a [`Vgg`], a checked list of layers; [`Plan`] is the arithmetic of
+//! running it on batches of some size: every operation and every buffer. [`Session`] classifies
+//! images and [`Trainer`] trains, on any [`vgg_tensor::Backend`]. [`Params`] are the weights
+//! outside of a backend, and [`Checkpoint`] is a training run on disk.
+//!
+//! Images enter as bytes, in their own size; resizing and normalising them is the backend's first
+//! operation, and [`Input`] says how.
+//!
+//! `examples/embed.rs` shows how another program uses this crate.
+#![forbid(unsafe_code)]
+
+mod checkpoint;
+mod exec;
+mod init;
+mod input;
+mod network;
+mod optimizer;
+mod params;
+mod plan;
+mod schedule;
+mod session;
+pub mod streams;
+mod tensor_file;
+mod trainer;
+mod vgg;
+
+pub use checkpoint::{Checkpoint, Progress};
+pub use init::{BiasInit, Init, WeightInit};
+pub use input::Input;
+pub use optimizer::SgdConfig;
+pub use params::Params;
+pub use plan::{Mode, Plan, Row};
+pub use schedule::{Decay, Schedule};
+pub use session::Session;
+pub use trainer::Trainer;
+pub use vgg::{Arch, Layer, ParamSpec, Role, Vgg, VggConfig};
+pub use vgg_tensor::spec::Metrics;
+pub use vgg_tensor::{Error, Result};
+
+/// The error of a setting that is not allowed: its key, its value and what would be allowed.
+fn invalid(key: &str, value: impl std::fmt::Display, allowed: &str) -> Error {
+    Error::Shape(format!("{key} = {value}, but it must be {allowed}"))
+}

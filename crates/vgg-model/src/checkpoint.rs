@@ -1,0 +1,251 @@
+//! A training run on disk.
+
+use std::ffi::OsStr;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use tempfile::TempPath;
+use vgg_tensor::{Error, Result};
+
+use crate::tensor_file::{self, commit, format_error, io_error, sync_folder};
+use crate::{Input, Params, Vgg, VggConfig, invalid};
+
+/// Everything a run needs to go on, or a network to classify.
+///
+/// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
+/// file's metadata. A velocity is a second file beside it, which the first one names by its
+/// SHA-256. Both carry a checksum of all their bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Checkpoint {
+    /// The network.
+    pub vgg: VggConfig,
+    /// The images it is fed with.
+    pub input: Input,
+    /// The names of the classes in the order of the logits; empty if they have none.
+    pub classes: Vec<String>,
+    /// The weights.
+    pub params: Params,
+    /// The optimiser's velocities, if it has any.
+    pub velocity: Option<Params>,
+    /// How far the run is.
+    pub progress: Progress,
+    /// What the program that trains wants to find again.
+    pub run: serde_json::Value,
+}
+
+/// How far a run is, and the running sums of its current epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// Epochs finished.
+    pub epoch: u64,
+    /// Batches done in the current epoch.
+    pub batch: u64,
+    /// Steps done in all.
+    pub step: u64,
+    /// The run's seed.
+    pub seed: u64,
+    /// Sum of the losses of the current epoch's images.
+    pub loss_sum: f64,
+    /// Images of the current epoch whose true class came first.
+    pub top1: u64,
+    /// Images of the current epoch whose true class came among the first five.
+    pub top5: u64,
+    /// Images of the current epoch.
+    pub images: u64,
+}
+
+/// What the weights' file says beside the weights.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Header {
+    vgg: VggConfig,
+    input: Input,
+    classes: Vec<String>,
+    progress: Progress,
+    velocity: Option<VelocityFile>,
+    run: serde_json::Value,
+}
+
+/// The file of velocities that belongs to a file of weights.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct VelocityFile {
+    /// Its name, in the same folder.
+    file: String,
+    sha256: String,
+}
+
+impl Checkpoint {
+    /// Writes the checkpoint to `path`, over an older one.
+    ///
+    /// At every moment `path` is the old checkpoint or the new one, whole: files are written under
+    /// temporary names, flushed to the disk and renamed, the weights last. If anything fails, the
+    /// old checkpoint and nothing else remains.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written; [`Error::Shape`] if its parts do not fit together.
+    ///
+    /// ```
+    /// use vgg_model::{Checkpoint, Init, Input, Params, Progress, Vgg, VggConfig};
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("last.safetensors");
+    /// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, ..Default::default() };
+    /// let checkpoint = Checkpoint {
+    ///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42),
+    ///     vgg: config,
+    ///     input: Input::unnormalized(1, 28, 28),
+    ///     classes: vec![],
+    ///     velocity: None,
+    ///     progress: Progress::default(),
+    ///     run: "anything".into(),
+    /// };
+    /// checkpoint.save(&path)?;
+    /// assert_eq!(Checkpoint::load(&path)?, checkpoint);
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn save(&self, path: &Path) -> Result<()> {
+        self.check()?;
+        let stem = path.file_stem().ok_or_else(|| {
+            io_error(path)(io::Error::new(io::ErrorKind::InvalidInput, "no file name"))
+        })?;
+        let velocity = match &self.velocity {
+            Some(velocity) => Some(save_velocity(path, stem, velocity)?),
+            None => None,
+        };
+        let (velocity, guard) = velocity.unzip();
+        let header = Header {
+            vgg: self.vgg.clone(),
+            input: self.input.clone(),
+            classes: self.classes.clone(),
+            progress: self.progress,
+            velocity,
+            run: self.run.clone(),
+        };
+        let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
+        let (weights, _) = tensor_file::write(path, &json, &self.params)?;
+        commit(weights, path)?;
+        // From here on the new checkpoint counts, and its velocity must stay.
+        if let Some(new_file) = guard.flatten() {
+            new_file.keep().map_err(|e| io_error(path)(e.error))?;
+        }
+        sync_folder(path)?;
+        remove_stale_velocities(path, stem, header.velocity.map(|velocity| velocity.file));
+        Ok(())
+    }
+
+    /// Reads and checks a checkpoint.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if a file cannot be read, as when the velocity's is missing;
+    /// [`Error::Format`] if one is damaged or no checkpoint.
+    pub fn load(path: &Path) -> Result<Self> {
+        let mut file = tensor_file::read(path)?;
+        let own = file.own.take().ok_or_else(|| {
+            let reason = "no checksum, so this is no checkpoint, or a damaged one";
+            format_error(path, reason.into())
+        })?;
+        let header: Header = serde_json::from_str(&own.header)
+            .map_err(|e| format_error(path, format!("its header does not read: {e}")))?;
+        let vgg = Vgg::new(&header.vgg).map_err(|e| in_file(path, e))?;
+        let params = Params::of_file(path, &vgg, file)?;
+        let velocity = match &header.velocity {
+            Some(velocity) => Some(load_velocity(path, &vgg, velocity)?),
+            None => None,
+        };
+        let Header { vgg, input, classes, progress, velocity: _, run } = header;
+        let checkpoint = Self { vgg, input, classes, params, velocity, progress, run };
+        checkpoint.check().map_err(|e| in_file(path, e))?;
+        Ok(checkpoint)
+    }
+
+    /// Whether the parts fit together and all numbers of the header can be written as JSON.
+    fn check(&self) -> Result<()> {
+        let vgg = Vgg::new(&self.vgg)?;
+        self.params.check(&vgg)?;
+        if let Some(velocity) = &self.velocity {
+            velocity.check(&vgg)?;
+        }
+        self.input.normalize(self.vgg.input[0])?;
+        if !self.classes.is_empty() && self.classes.len() != self.vgg.classes {
+            let allowed = format!("{} or none", self.vgg.classes);
+            return Err(invalid("names of classes", self.classes.len(), &allowed));
+        }
+        if !self.progress.loss_sum.is_finite() {
+            return Err(invalid("loss_sum", self.progress.loss_sum, "finite to be saved"));
+        }
+        Ok(())
+    }
+}
+
+/// Puts the file's name to a shape error.
+fn in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Shape(reason) => format_error(path, reason),
+        other => other,
+    }
+}
+
+/// Writes the velocities beside `path`. The guard, if the file is a new one, removes it again
+/// unless it is told to keep it.
+///
+/// The name holds the digest, so that the file that the old checkpoint needs is never overwritten
+/// with other contents.
+fn save_velocity(
+    path: &Path,
+    stem: &OsStr,
+    velocity: &Params,
+) -> Result<(VelocityFile, Option<TempPath>)> {
+    let (temp, sha256) = tensor_file::write(&velocity_path(path, stem, "new"), "", velocity)?;
+    let target = velocity_path(path, stem, &sha256[..16]);
+    let is_new = !target.exists();
+    commit(temp, &target)?;
+    let guard = is_new.then(|| TempPath::try_from_path(&target)).transpose();
+    let guard = guard.map_err(io_error(&target))?;
+    // The name must be on the disk before a checkpoint mentions it.
+    sync_folder(path)?;
+    let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok((VelocityFile { file, sha256 }, guard))
+}
+
+const VELOCITY: &str = ".velocity-";
+const EXTENSION: &str = ".safetensors";
+
+fn velocity_path(path: &Path, stem: &OsStr, tag: &str) -> PathBuf {
+    path.with_file_name(format!("{}{VELOCITY}{tag}{EXTENSION}", stem.to_string_lossy()))
+}
+
+fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Params> {
+    let name = Path::new(&velocity.file);
+    if name.file_name() != Some(name.as_os_str()) {
+        let reason = format!("its velocity's file {:?} is not a plain name", velocity.file);
+        return Err(format_error(path, reason));
+    }
+    let beside = path.with_file_name(name);
+    let mut file = tensor_file::read(&beside)?;
+    match file.own.take() {
+        Some(own) if own.sha256 == velocity.sha256 => Params::of_file(&beside, vgg, file),
+        _ => {
+            let reason = format!("the checksum does not match the one in {}", path.display());
+            Err(format_error(&beside, reason))
+        }
+    }
+}
+
+/// Removes the velocities of older checkpoints of this name. One that stays does no harm, and the
+/// next save tries again, so errors are no errors.
+fn remove_stale_velocities(path: &Path, stem: &OsStr, keep: Option<String>) {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let start = format!("{}{VELOCITY}", stem.to_string_lossy());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let tag = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(EXTENSION));
+        let is_velocity =
+            tag.is_some_and(|t| t.len() == 16 && t.bytes().all(|b| b.is_ascii_hexdigit()));
+        if is_velocity && keep.as_ref() != Some(&name) {
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! Running a plan on a backend: forward, the list reversed, the optimiser.
+
+use std::mem::swap;
+
+use vgg_tensor::spec::Sgd;
+use vgg_tensor::{Backend, Content, Draw, Result};
+
+use crate::plan::{Op, Plan};
+
+/// All of a network's buffers, as its plan lists them.
+pub(crate) struct Memory<B: Backend> {
+    pub(crate) pixels: B::Buffer,
+    pub(crate) labels: B::Buffer,
+    pub(crate) metrics: B::Buffer,
+    pub(crate) maps: Vec<B::Buffer>,
+    pub(crate) aux: Vec<B::Buffer>,
+    pub(crate) params: Vec<B::Buffer>,
+    /// The parameters' gradients; none in inference.
+    pub(crate) gradients: Vec<B::Buffer>,
+    /// The parameters' velocities; none without momentum.
+    pub(crate) velocity: Vec<B::Buffer>,
+}
+
+impl<B: Backend> Memory<B> {
+    pub(crate) fn alloc(backend: &mut B, plan: &Plan) -> Result<Self> {
+        let mut all = |contents: &[Content]| -> Result<Vec<B::Buffer>> {
+            contents.iter().map(|content| backend.alloc(*content)).collect()
+        };
+        let (maps, aux, params) = (all(&plan.maps)?, all(&plan.aux)?, all(&plan.params)?);
+        let copies = plan.copies();
+        let gradients = if copies > 1 { all(&plan.params)? } else { Vec::new() };
+        let velocity = if copies > 2 { all(&plan.params)? } else { Vec::new() };
+        Ok(Self {
+            pixels: backend.alloc(plan.pixels())?,
+            labels: backend.alloc(plan.labels())?,
+            metrics: backend.alloc(Plan::METRICS)?,
+            maps,
+            aux,
+            params,
+            gradients,
+            velocity,
+        })
+    }
+}
+
+/// What dropout draws from in one training step.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noise {
+    pub(crate) seed: u64,
+    pub(crate) step: u64,
+}
+
+impl Noise {
+    fn draw(self, stream: u32) -> Draw {
+        Draw { seed: self.seed, stream, step: self.step }
+    }
+}
+
+/// A plan never gives an operation the same maps twice, or the same parameter.
+const DISTINCT: &str = "a step's buffers are distinct";
+/// Only a plan for training is run backward.
+const TRAINING: &str = "the plan is one for training";
+
+/// From the uploaded pixels to the logits. With `noise` it is a training step: dropout drops, and
+/// what the backward pass needs is left in `aux`.
+pub(crate) fn forward<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    noise: Option<Noise>,
+) -> Result<()> {
+    let Memory { pixels, maps, params, .. } = memory;
+    backend.prepare_images(&plan.prepare, &plan.normalize, pixels, &mut maps[0])?;
+    for step in &plan.steps {
+        if let Op::Dropout { shape, p, stream } = step.op {
+            if let Some(noise) = noise {
+                backend.dropout(shape, p, noise.draw(stream), &mut maps[step.y])?;
+            }
+            continue;
+        }
+        let [x, y] = maps.get_disjoint_mut([step.x, step.y]).expect(DISTINCT);
+        let aux = step.aux.filter(|_| noise.is_some()).map(|i| &mut memory.aux[i]);
+        match step.op {
+            Op::Conv2d { spec, weight } => {
+                backend.conv2d(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
+            }
+            Op::MaxPool2d { spec } => backend.max_pool2d(&spec, x, y, aux)?,
+            Op::Linear { spec, weight } => {
+                backend.linear(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
+            }
+            Op::Dropout { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+/// The loss of the logits and, in training, their gradient.
+pub(crate) fn loss<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    train: bool,
+) -> Result<()> {
+    let Memory { labels, metrics, maps, .. } = memory;
+    if train {
+        let [dlogits, _] = plan.gradients.expect(TRAINING);
+        let [logits, dlogits] = maps.get_disjoint_mut([plan.logits, dlogits]).expect(DISTINCT);
+        backend.softmax_cross_entropy(&plan.loss, logits, labels, metrics, Some(dlogits))
+    } else {
+        backend.softmax_cross_entropy(&plan.loss, &maps[plan.logits], labels, metrics, None)
+    }
+}
+
+/// From the logits' gradient to the parameters' gradients. `noise` is the forward pass's.
+pub(crate) fn backward<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    noise: Noise,
+) -> Result<()> {
+    let Memory { maps, aux, params, gradients, .. } = memory;
+    let [mut dy_maps, mut dx_maps] = plan.gradients.expect(TRAINING);
+    for (i, step) in plan.steps.iter().enumerate().rev() {
+        if let Op::Dropout { shape, p, stream } = step.op {
+            backend.dropout(shape, p, noise.draw(stream), &mut maps[dy_maps])?;
+            continue;
+        }
+        let aux = &aux[step.aux.expect(TRAINING)];
+        let [x, dy, dx] = maps.get_disjoint_mut([step.x, dy_maps, dx_maps]).expect(DISTINCT);
+        // Nobody asks for the gradient of the images.
+        let dx = (i > 0).then_some(dx);
+        match step.op {
+            Op::Conv2d { spec, weight } => {
+                let pair = gradients.get_disjoint_mut([weight, weight + 1]);
+                let [dweight, dbias] = pair.expect(DISTINCT);
+                backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dweight, dbias, dx)?;
+            }
+            Op::MaxPool2d { spec } => {
+                if let Some(dx) = dx {
+                    backend.max_pool2d_backward(&spec, dy, aux, dx)?;
+                }
+            }
+            Op::Linear { spec, weight } => {
+                let pair = gradients.get_disjoint_mut([weight, weight + 1]);
+                let [dweight, dbias] = pair.expect(DISTINCT);
+                backend.linear_backward(&spec, x, &params[weight], dy, aux, dweight, dbias, dx)?;
+            }
+            Op::Dropout { .. } => {}
+        }
+        swap(&mut dy_maps, &mut dx_maps);
+    }
+    Ok(())
+}
+
+/// One optimiser step on every parameter.
+pub(crate) fn update<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    settings: &Sgd,
+) -> Result<()> {
+    let Memory { params, gradients, velocity, .. } = memory;
+    for (i, content) in plan.params.iter().enumerate() {
+        backend.sgd(settings, *content, &mut params[i], &gradients[i], velocity.get_mut(i))?;
+    }
+    Ok(())
+}

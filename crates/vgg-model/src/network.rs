@@ -1,0 +1,214 @@
+//! A network in a backend's memory: what a session and a trainer have in common.
+
+use std::collections::BTreeMap;
+
+use vgg_tensor::spec::Metrics;
+use vgg_tensor::{Backend, Content, Error, Result, Shape};
+
+use crate::exec::{self, Memory};
+use crate::{Input, Mode, Params, Plan, Vgg, invalid};
+
+pub(crate) struct Network<B: Backend> {
+    pub(crate) backend: B,
+    pub(crate) memory: Memory<B>,
+    vgg: Vgg,
+    input: Input,
+    batch: usize,
+    mode: Mode,
+    /// By batch size: the full batch, and short ones as they come.
+    plans: BTreeMap<usize, Plan>,
+    label_bytes: Vec<u8>,
+}
+
+impl<B: Backend> Network<B> {
+    pub(crate) fn new(
+        mut backend: B,
+        vgg: &Vgg,
+        input: &Input,
+        params: &Params,
+        batch: usize,
+        mode: Mode,
+    ) -> Result<Self> {
+        params.check(vgg)?;
+        let plan = Plan::new(vgg, input, batch, mode)?;
+        let mut memory = Memory::alloc(&mut backend, &plan)?;
+        upload(&mut backend, vgg, params, &mut memory.params)?;
+        Ok(Self {
+            backend,
+            memory,
+            vgg: vgg.clone(),
+            input: input.clone(),
+            batch,
+            mode,
+            plans: BTreeMap::from([(batch, plan)]),
+            label_bytes: Vec::new(),
+        })
+    }
+
+    pub(crate) fn vgg(&self) -> &Vgg {
+        &self.vgg
+    }
+
+    /// The plan of a full batch.
+    pub(crate) fn plan(&self) -> &Plan {
+        &self.plans[&self.batch]
+    }
+
+    /// Makes ready to run a batch of `n` images: afterwards [`Network::parts`] has its plan.
+    fn make_plan(&mut self, n: usize) -> Result<()> {
+        if !self.plans.contains_key(&n) {
+            self.plans.insert(n, Plan::new(&self.vgg, &self.input, n, self.mode)?);
+        }
+        Ok(())
+    }
+
+    /// What the operations need to run a batch of `n` images that was loaded.
+    pub(crate) fn parts(&mut self, n: usize) -> (&mut B, &Plan, &mut Memory<B>) {
+        (&mut self.backend, &self.plans[&n], &mut self.memory)
+    }
+
+    /// Uploads images, and labels if there are any, and returns the number of images.
+    ///
+    /// # Errors
+    /// If the images are not whole, none or more than a batch, or a label does not fit.
+    pub(crate) fn load(&mut self, pixels: &[u8], labels: Option<&[u32]>) -> Result<usize> {
+        let n = self.count(pixels)?;
+        if n == 0 || n > self.batch {
+            return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
+        }
+        self.make_plan(n)?;
+        self.backend.upload_bytes(pixels, &mut self.memory.pixels)?;
+        if let Some(labels) = labels {
+            self.check_labels(n, labels)?;
+            self.label_bytes.clear();
+            self.label_bytes.extend(labels.iter().flat_map(|label| label.to_ne_bytes()));
+            self.backend.upload_bytes(&self.label_bytes, &mut self.memory.labels)?;
+        }
+        Ok(n)
+    }
+
+    /// Logits of any number of images, without dropout.
+    pub(crate) fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
+        let classes = self.vgg.config().classes;
+        let mut logits = vec![0.0; self.count(pixels)? * classes];
+        let chunks = pixels.chunks(self.batch * self.input.image_bytes());
+        for (chunk, logits) in chunks.zip(logits.chunks_mut(self.batch * classes)) {
+            let n = self.load(chunk, None)?;
+            let (backend, plan, memory) = self.parts(n);
+            exec::forward(backend, plan, memory, None)?;
+            let content = Content::Maps(Shape::flat(n, classes));
+            backend.download(content, &memory.maps[plan.logits], logits)?;
+        }
+        Ok(logits)
+    }
+
+    /// Loss and hits over any number of images, without dropout.
+    pub(crate) fn evaluate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<Metrics> {
+        self.check_labels(self.count(pixels)?, labels)?;
+        let mut sum = [0.0f64; Metrics::LEN];
+        let chunks = pixels.chunks(self.batch * self.input.image_bytes());
+        for (chunk, labels) in chunks.zip(labels.chunks(self.batch)) {
+            let n = self.load(chunk, Some(labels))?;
+            let (backend, plan, memory) = self.parts(n);
+            exec::forward(backend, plan, memory, None)?;
+            exec::loss(backend, plan, memory, false)?;
+            for (sum, value) in sum.iter_mut().zip(self.metrics()?.to_array()) {
+                *sum += f64::from(value);
+            }
+        }
+        Ok(Metrics::from_array(sum.map(|sum| sum as f32)))
+    }
+
+    /// Waits for the last loss.
+    pub(crate) fn metrics(&mut self) -> Result<Metrics> {
+        let mut metrics = [0.0; Metrics::LEN];
+        self.backend.download(Plan::METRICS, &self.memory.metrics, &mut metrics)?;
+        Ok(Metrics::from_array(metrics))
+    }
+
+    pub(crate) fn params(&mut self) -> Result<Params> {
+        download(&mut self.backend, &self.vgg, &self.memory.params)
+    }
+
+    pub(crate) fn gradients(&mut self) -> Result<Params> {
+        download(&mut self.backend, &self.vgg, &self.memory.gradients)
+    }
+
+    /// `None` without momentum.
+    pub(crate) fn velocity(&mut self) -> Result<Option<Params>> {
+        if self.memory.velocity.is_empty() {
+            return Ok(None);
+        }
+        download(&mut self.backend, &self.vgg, &self.memory.velocity).map(Some)
+    }
+
+    /// Replaces parameters and velocities; without any, velocities become zeros.
+    pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
+        params.check(&self.vgg)?;
+        if let Some(velocity) = velocity {
+            velocity.check(&self.vgg)?;
+            if self.memory.velocity.is_empty() {
+                return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
+            }
+        }
+        upload(&mut self.backend, &self.vgg, params, &mut self.memory.params)?;
+        let zeros;
+        let velocity = match velocity {
+            Some(velocity) => velocity,
+            None if self.memory.velocity.is_empty() => return Ok(()),
+            None => {
+                zeros = Params::zeros(&self.vgg);
+                &zeros
+            }
+        };
+        upload(&mut self.backend, &self.vgg, velocity, &mut self.memory.velocity)
+    }
+
+    /// Whole images in `pixels`.
+    fn count(&self, pixels: &[u8]) -> Result<usize> {
+        let Input { channels, height, width, .. } = self.input;
+        let image_bytes = self.input.image_bytes();
+        if pixels.len().is_multiple_of(image_bytes) {
+            return Ok(pixels.len() / image_bytes);
+        }
+        Err(Error::Shape(format!(
+            "{} bytes are not whole images of {channels}×{height}×{width} = {image_bytes} bytes",
+            pixels.len()
+        )))
+    }
+
+    fn check_labels(&self, n: usize, labels: &[u32]) -> Result<()> {
+        if labels.len() != n {
+            return Err(Error::Shape(format!("{} labels for {n} images", labels.len())));
+        }
+        let classes = self.vgg.config().classes;
+        match labels.iter().position(|label| *label as usize >= classes) {
+            Some(i) => {
+                Err(invalid(&format!("label {i}"), labels[i], &format!("below {classes} classes")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Copies parameters, which have been checked, into their buffers.
+fn upload<B: Backend>(
+    backend: &mut B,
+    vgg: &Vgg,
+    params: &Params,
+    buffers: &mut [B::Buffer],
+) -> Result<()> {
+    for ((spec, buffer), (_, tensor)) in vgg.params().iter().zip(buffers).zip(params.iter()) {
+        backend.upload(spec.content, tensor.data(), buffer)?;
+    }
+    Ok(())
+}
+
+/// Copies parameters, or what has their shapes, out of their buffers.
+fn download<B: Backend>(backend: &mut B, vgg: &Vgg, buffers: &[B::Buffer]) -> Result<Params> {
+    let mut params = Params::zeros(vgg);
+    for ((spec, buffer), tensor) in vgg.params().iter().zip(buffers).zip(params.tensors_mut()) {
+        backend.download(spec.content, buffer, tensor.data_mut())?;
+    }
+    Ok(params)
+}

@@ -1,0 +1,155 @@
+//! How the learning rate moves.
+
+use std::f64::consts::PI;
+
+use serde::{Deserialize, Serialize};
+use vgg_tensor::Result;
+
+use crate::invalid;
+
+/// The learning rate of each step: a linear warm-up, then a decay.
+///
+/// With `t` the step from 0, `W = warmup_steps` and `T` the steps of the whole run:
+///
+/// - while `t < W`: `base · (t + 1) / W`, whatever the decay;
+/// - then what [`Decay`] says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Schedule {
+    /// What follows the warm-up.
+    pub decay: Decay,
+    /// Steps of the warm-up; zero for none.
+    pub warmup_steps: u64,
+}
+
+/// The learning rate after the warm-up; letters as at [`Schedule`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Decay {
+    /// `base`.
+    #[default]
+    Constant,
+    /// `base · factor^⌊epoch / every_epochs⌋`, where the epoch counts from the start of the run.
+    Step {
+        /// Epochs from one drop to the next.
+        every_epochs: u64,
+        /// What each drop multiplies by.
+        factor: f32,
+    },
+    /// `min_lr + (base − min_lr) / 2 · (1 + cos(π · (t − W) / (T − W)))`, and `min_lr` from `T` on
+    /// (SGDR without restarts: Loshchilov & Hutter 2017, equation 5).
+    Cosine {
+        /// Where it ends.
+        #[serde(default)]
+        min_lr: f32,
+    },
+}
+
+impl Schedule {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] with the key, its value and what is allowed.
+    pub fn check(&self) -> Result<()> {
+        match self.decay {
+            Decay::Step { every_epochs: 0, .. } => Err(invalid("every_epochs", 0, "at least 1")),
+            Decay::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
+                Err(invalid("factor", factor, "above 0 and at most 1"))
+            }
+            Decay::Cosine { min_lr } if !(min_lr.is_finite() && min_lr >= 0.0) => {
+                Err(invalid("min_lr", min_lr, "finite and at least 0"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The learning rate of step `step` (from 0) of `total_steps`, with `steps_per_epoch` in each
+    /// epoch.
+    ///
+    /// ```
+    /// use vgg_model::{Decay, Schedule};
+    /// let decay = Decay::Step { every_epochs: 2, factor: 0.1 };
+    /// let schedule = Schedule { decay, warmup_steps: 4 };
+    /// assert_eq!(schedule.lr(0.4, 0, 10, 100), 0.1);
+    /// assert_eq!(schedule.lr(0.4, 4, 10, 100), 0.4);
+    /// assert_eq!(schedule.lr(0.4, 20, 10, 100), 0.04);
+    /// ```
+    pub fn lr(&self, base: f32, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
+        let (base, warmup) = (f64::from(base), self.warmup_steps);
+        let lr = if step < warmup {
+            base * (step + 1) as f64 / warmup as f64
+        } else {
+            match self.decay {
+                Decay::Constant => base,
+                Decay::Step { every_epochs, factor } => {
+                    let drops = step / steps_per_epoch.max(1) / every_epochs.max(1);
+                    base * f64::from(factor).powf(drops as f64)
+                }
+                Decay::Cosine { min_lr } => {
+                    let min_lr = f64::from(min_lr);
+                    let steps = total_steps.saturating_sub(warmup).max(1);
+                    let progress = ((step - warmup) as f64 / steps as f64).min(1.0);
+                    min_lr + (base - min_lr) / 2.0 * (1.0 + (PI * progress).cos())
+                }
+            }
+        };
+        lr as f32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lrs(schedule: Schedule, steps: [u64; 5]) -> [f32; 5] {
+        steps.map(|step| schedule.lr(0.8, step, 10, 100))
+    }
+
+    #[test]
+    fn values() {
+        let constant = Schedule::default();
+        assert_eq!(lrs(constant, [0, 1, 10, 99, 100]), [0.8; 5]);
+        let step = Schedule { decay: Decay::Step { every_epochs: 3, factor: 0.5 }, ..constant };
+        assert_eq!(lrs(step, [0, 29, 30, 59, 60]), [0.8, 0.8, 0.4, 0.4, 0.2]);
+        let cosine = Schedule { decay: Decay::Cosine { min_lr: 0.2 }, ..constant };
+        assert_eq!(lrs(cosine, [0, 50, 100, 101, u64::MAX]), [0.8, 0.5, 0.2, 0.2, 0.2]);
+    }
+
+    #[test]
+    fn warm_up_comes_first() {
+        for decay in [Decay::Constant, Decay::Cosine { min_lr: 0.0 }] {
+            let schedule = Schedule { decay, warmup_steps: 4 };
+            assert_eq!(lrs(schedule, [0, 1, 2, 3, 4]), [0.2, 0.4, 0.6, 0.8, 0.8]);
+        }
+        // The cosine runs over what the warm-up leaves.
+        let schedule = Schedule { decay: Decay::Cosine { min_lr: 0.0 }, warmup_steps: 20 };
+        assert_eq!(schedule.lr(0.8, 60, 10, 100), 0.4);
+    }
+
+    #[test]
+    fn no_settings_divide_by_zero() {
+        for decay in [Decay::Step { every_epochs: 0, factor: 0.1 }, Decay::Cosine { min_lr: 0.0 }] {
+            let schedule = Schedule { decay, warmup_steps: 0 };
+            assert!(schedule.lr(0.8, 5, 0, 0).is_finite());
+        }
+    }
+
+    #[test]
+    fn ranges() {
+        let check = |decay| Schedule { decay, warmup_steps: 0 }.check().map_err(|e| e.to_string());
+        assert!(check(Decay::Step { every_epochs: 1, factor: 0.1 }).is_ok());
+        let message = check(Decay::Step { every_epochs: 0, factor: 0.1 }).unwrap_err();
+        assert_eq!(message, "every_epochs = 0, but it must be at least 1");
+        assert!(check(Decay::Step { every_epochs: 1, factor: f32::NAN }).is_err());
+        assert!(check(Decay::Cosine { min_lr: -0.1 }).is_err());
+    }
+
+    #[test]
+    fn configs_read_as_documented() {
+        let parse = serde_json::from_str::<Schedule>;
+        assert_eq!(parse("{}").unwrap(), Schedule::default());
+        let cosine = Schedule { decay: Decay::Cosine { min_lr: 0.0 }, warmup_steps: 5 };
+        assert_eq!(parse(r#"{"decay": {"cosine": {}}, "warmup_steps": 5}"#).unwrap(), cosine);
+        assert!(parse(r#"{"decay": {"cosine": {"min": 0}}}"#).is_err());
+    }
+}

@@ -1,0 +1,116 @@
+//! Classifying images.
+
+use vgg_tensor::{Backend, Result};
+
+use crate::network::Network;
+use crate::{Input, Metrics, Mode, Params, Plan, Vgg};
+
+/// A trained network on a backend, ready to classify.
+///
+/// # Example
+/// ```
+/// use vgg_model::{Init, Input, Params, Session, Vgg, VggConfig};
+/// use vgg_testkit::Reference;
+///
+/// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, classes: 3, ..Default::default() };
+/// let vgg = Vgg::new(&config)?;
+/// let params = Params::init(&vgg, &Init::default(), 42); // or `Checkpoint::load(…)?.params`
+/// let input = Input::unnormalized(1, 28, 28);
+/// let mut session = Session::new(Reference::<f32>::new(), &vgg, &input, &params, 8)?;
+/// let probabilities = session.probabilities(&[0; 2 * 28 * 28])?;
+/// assert_eq!(probabilities.len(), 2 * 3);
+/// # Ok::<(), vgg_model::Error>(())
+/// ```
+pub struct Session<B: Backend> {
+    network: Network<B>,
+}
+
+impl<B: Backend> Session<B> {
+    /// A session that runs up to `max_batch` images at once.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if the parts do not fit together; what the backend returns,
+    /// as when memory does not suffice.
+    pub fn new(
+        backend: B,
+        vgg: &Vgg,
+        input: &Input,
+        params: &Params,
+        max_batch: usize,
+    ) -> Result<Self> {
+        let network = Network::new(backend, vgg, input, params, max_batch, Mode::Infer)?;
+        Ok(Self { network })
+    }
+
+    /// The logits of any number of images, `[n, classes]`.
+    ///
+    /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if `pixels` are not whole images.
+    pub fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
+        self.network.logits(pixels)
+    }
+
+    /// The probability of each class for any number of images, `[n, classes]`: the softmax of
+    /// [`Session::logits`].
+    ///
+    /// # Errors
+    /// As [`Session::logits`].
+    pub fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
+        let mut logits = self.logits(pixels)?;
+        logits.chunks_mut(self.network.vgg().config().classes).for_each(softmax);
+        Ok(logits)
+    }
+
+    /// Loss and hits over any number of labelled images.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if there is not one label an image, each below the number of
+    /// classes.
+    pub fn evaluate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<Metrics> {
+        self.network.evaluate(pixels, labels)
+    }
+
+    /// The network it runs.
+    pub fn vgg(&self) -> &Vgg {
+        self.network.vgg()
+    }
+
+    /// Its operations and memory.
+    pub fn plan(&self) -> &Plan {
+        self.network.plan()
+    }
+
+    /// What it runs on.
+    pub fn backend(&self) -> &B {
+        &self.network.backend
+    }
+
+    /// Gives the backend back and frees the memory.
+    pub fn into_backend(self) -> B {
+        self.network.backend
+    }
+}
+
+/// In place, in `f64`, and without overflow for large logits.
+fn softmax(logits: &mut [f32]) {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let exp = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
+    let sum: f64 = logits.iter().map(|logit| exp(*logit)).sum();
+    for logit in logits {
+        *logit = (exp(*logit) / sum) as f32;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::softmax;
+
+    #[test]
+    fn softmax_of_large_logits() {
+        let mut logits = [1000.0, 1000.0 + 3f32.ln()];
+        softmax(&mut logits);
+        assert!((logits[0] - 0.25).abs() < 1e-4 && (logits[1] - 0.75).abs() < 1e-4);
+    }
+}

@@ -1,0 +1,203 @@
+//! A safetensors file that carries its own checksum.
+//!
+//! The format is 8 bytes of header length, a JSON header, and the tensors' bytes; every safetensors
+//! reader takes our files. Their header begins with the SHA-256 of the whole file, the digest
+//! itself read as zeros, so a change of any byte is found before anything else is believed.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Seek, SeekFrom, Write};
+use std::path::Path;
+
+use safetensors::{Dtype, SafeTensors};
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+use tempfile::TempPath;
+use vgg_tensor::{Error, Result, Tensor};
+
+use crate::Params;
+
+/// The version of what `header` means.
+const SCHEMA: &str = "1";
+/// How the header of our files begins, up to the digest.
+const PREFIX: &str = r#"{"__metadata__":{"vgg.sha256":""#;
+const DIGEST_START: usize = 8 + PREFIX.len();
+const DIGEST_END: usize = DIGEST_START + 64;
+
+/// The contents of a file.
+pub(crate) struct TensorFile {
+    /// What the writer had to say beside the tensors; `None` for a file of another program.
+    pub(crate) own: Option<Own>,
+    pub(crate) tensors: Vec<(String, Tensor)>,
+}
+
+/// What only files of this crate have.
+pub(crate) struct Own {
+    pub(crate) header: String,
+    pub(crate) sha256: String,
+}
+
+/// Reads and checks a file.
+pub(crate) fn read(path: &Path) -> Result<TensorFile> {
+    let bytes = fs::read(path).map_err(io_error(path))?;
+    let sha256 = verify(&bytes).map_err(|reason| format_error(path, reason))?;
+    let not_safetensors =
+        |e| format_error(path, format!("not a safetensors file, or damaged: {e}"));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
+    let own = match sha256 {
+        None => None,
+        Some(sha256) => {
+            let metadata = metadata.metadata().as_ref();
+            let field = |key: &str| metadata.and_then(|map| map.get(key)).cloned();
+            let schema = field("vgg.schema").unwrap_or_default();
+            if schema != SCHEMA {
+                let reason = format!("its schema is {schema:?}, and only {SCHEMA} is known here");
+                return Err(format_error(path, reason));
+            }
+            Some(Own { header: field("vgg.header").unwrap_or_default(), sha256 })
+        }
+    };
+    let mut tensors = Vec::new();
+    for (name, view) in SafeTensors::deserialize(&bytes).map_err(not_safetensors)?.iter() {
+        if view.dtype() != Dtype::F32 {
+            let reason = format!("{name} is {}, but only F32 is read", view.dtype());
+            return Err(format_error(path, reason));
+        }
+        let (words, _) = view.data().as_chunks();
+        let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        tensors.push((name.to_string(), Tensor::new(view.shape(), data)?));
+    }
+    Ok(TensorFile { own, tensors })
+}
+
+/// Writes a file beside `path`, to its last byte on the disk, and returns it to be renamed, with
+/// its digest. It is removed if it is not renamed.
+pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(TempPath, String)> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    // A fixed name: what a killed process left behind is overwritten.
+    let temp = path.with_file_name(format!(".{name}.tmp"));
+    let create = || -> io::Result<(File, TempPath)> {
+        let file = File::create(&temp)?;
+        Ok((file, TempPath::try_from_path(&temp)?))
+    };
+    let (file, temp) = create().map_err(io_error(path))?;
+    let sha256 = write_to(file, header, tensors).map_err(io_error(path))?;
+    Ok((temp, sha256))
+}
+
+/// Gives a written file its name, atomically.
+pub(crate) fn commit(temp: TempPath, path: &Path) -> Result<()> {
+    temp.persist(path).map_err(|e| io_error(path)(e.error))
+}
+
+/// Makes sure that the names in the folder of `path` outlive a power failure.
+pub(crate) fn sync_folder(path: &Path) -> Result<()> {
+    // Other systems cannot open a folder, and flush names on their own.
+    if cfg!(unix) {
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new("."));
+        File::open(folder).and_then(|f| f.sync_all()).map_err(io_error(folder))?;
+    }
+    Ok(())
+}
+
+pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
+    move |source| Error::Io { path: path.into(), source }
+}
+
+pub(crate) fn format_error(path: &Path, reason: String) -> Error {
+    Error::Format { path: path.into(), reason }
+}
+
+#[derive(Serialize)]
+struct Head<'a> {
+    #[serde(rename = "__metadata__")]
+    metadata: Metadata<'a>,
+    #[serde(flatten)]
+    tensors: BTreeMap<&'a str, Entry<'a>>,
+}
+
+/// In the order of the file: the digest first, where [`PREFIX`] expects it.
+#[derive(Serialize)]
+struct Metadata<'a> {
+    #[serde(rename = "vgg.sha256")]
+    sha256: &'a str,
+    #[serde(rename = "vgg.schema")]
+    schema: &'a str,
+    #[serde(rename = "vgg.header")]
+    header: &'a str,
+    /// Some readers of PyTorch's world refuse files without it.
+    format: &'a str,
+}
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    dtype: &'a str,
+    shape: &'a [usize],
+    data_offsets: [usize; 2],
+}
+
+fn write_to(file: File, header: &str, tensors: &Params) -> io::Result<String> {
+    let zeros = "0".repeat(64);
+    let metadata = Metadata { sha256: &zeros, schema: SCHEMA, header, format: "pt" };
+    let mut end = 0;
+    let entries = tensors.iter().map(|(name, tensor)| {
+        let start = end;
+        end += size_of_val(tensor.data());
+        (name, Entry { dtype: "F32", shape: tensor.dims(), data_offsets: [start, end] })
+    });
+    let mut head = serde_json::to_vec(&Head { metadata, tensors: entries.collect() })?;
+    head.resize(head.len().next_multiple_of(8), b' ');
+
+    let mut out = Hashing { file, sha256: Sha256::new() };
+    out.write(&(head.len() as u64).to_le_bytes())?;
+    out.write(&head)?;
+    let mut bytes = Vec::new();
+    for (_, tensor) in tensors.iter() {
+        for numbers in tensor.data().chunks(1 << 16) {
+            bytes.clear();
+            bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+            out.write(&bytes)?;
+        }
+    }
+    let Hashing { mut file, sha256 } = out;
+    let digest = hex(sha256);
+    file.seek(SeekFrom::Start(DIGEST_START as u64))?;
+    file.write_all(digest.as_bytes())?;
+    file.sync_all()?;
+    Ok(digest)
+}
+
+/// A file that is hashed as it is written.
+struct Hashing {
+    file: File,
+    sha256: Sha256,
+}
+
+impl Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.sha256.update(bytes);
+        self.file.write_all(bytes)
+    }
+}
+
+/// The digest, if the file is ours and it is the right one.
+fn verify(bytes: &[u8]) -> Result<Option<String>, String> {
+    if bytes.get(8..DIGEST_START) != Some(PREFIX.as_bytes()) {
+        return Ok(None);
+    }
+    let mut sha256 = Sha256::new();
+    sha256.update(&bytes[..DIGEST_START]);
+    sha256.update([b'0'; 64]);
+    sha256.update(bytes.get(DIGEST_END..).unwrap_or_default());
+    let digest = hex(sha256);
+    if bytes.get(DIGEST_START..DIGEST_END) == Some(digest.as_bytes()) {
+        Ok(Some(digest))
+    } else {
+        Err("the checksum does not match: the file is damaged or cut short".into())
+    }
+}
+
+fn hex(sha256: Sha256) -> String {
+    sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
