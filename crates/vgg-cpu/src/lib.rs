@@ -1,1 +1,270 @@
-//! To be written.
+//! The CPU backend: every layer on threads and SIMD.
+//!
+//! Activations lie with channels innermost (NHWC); `conv2d` and `linear` say how weights lie. The
+//! kernels are written once, generic over the instruction set (`simd`), and rest on one micro-kernel
+//! (`gemm`). `unsafe` is confined to them: loads and stores through pointers whose bounds the same
+//! function has asserted.
+//!
+//! Results are the same for any number of threads: work is split by index into pieces that depend
+//! on the spec alone, and sums over pieces are taken in the order of the pieces.
+
+mod buffer;
+mod conv2d;
+mod dropout;
+mod gemm;
+mod isa;
+mod linear;
+mod lrn;
+mod max_pool2d;
+mod prepare_images;
+mod sgd;
+mod simd;
+mod softmax_cross_entropy;
+mod threads;
+
+use std::sync::Mutex;
+
+use vgg_tensor::spec::{
+    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+};
+use vgg_tensor::{Backend, Content, Draw, Result, Shape};
+
+pub use buffer::Buffer;
+pub use isa::Isa;
+
+use buffer::AlignedVec;
+use threads::Threads;
+
+/// How to set up a [`Cpu`]. The default is every core and the best instruction set.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// Threads; by default as many as the process may use at once.
+    pub threads: Option<usize>,
+    /// Instruction set; by default the CPU's best.
+    pub isa: Option<Isa>,
+}
+
+/// A CPU: threads, an instruction set, and workspaces that are kept between operations.
+///
+/// ```
+/// use vgg_tensor::{Backend, Content};
+/// let mut cpu = vgg_cpu::Cpu::new(vgg_cpu::Config::default())?;
+/// let mut buffer = cpu.alloc(Content::Vector(3))?;
+/// cpu.upload(Content::Vector(3), &[1.0, 2.0, 3.0], &mut buffer)?;
+/// # Ok::<(), vgg_tensor::Error>(())
+/// ```
+pub struct Cpu {
+    isa: Isa,
+    threads: Threads,
+    /// Memory that one operation at a time shares between its threads.
+    workspace: Mutex<AlignedVec>,
+}
+
+impl Cpu {
+    /// A backend on this machine's CPU.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Unavailable`] if the threads cannot be started.
+    pub fn new(config: Config) -> Result<Self> {
+        let available = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = Threads::new(config.threads.unwrap_or(available).max(1))?;
+        let isa = config.isa.unwrap_or_else(Isa::best);
+        log::debug!("cpu: {isa}, {} threads", threads.count());
+        Ok(Self { isa, threads, workspace: Mutex::default() })
+    }
+
+    /// Numbers that a content takes in a buffer.
+    fn len(&self, content: Content) -> usize {
+        match content {
+            Content::Bytes(len) => len.div_ceil(4),
+            Content::LinearWeight { out_features, c, h, w } => {
+                linear::weight_len(self, out_features, c * h * w)
+            }
+            Content::Vector(_) | Content::Maps(_) | Content::ConvWeight { .. } => content.len(),
+        }
+    }
+}
+
+impl Backend for Cpu {
+    type Buffer = Buffer;
+
+    fn describe(&self) -> String {
+        let threads = self.threads.count();
+        format!("cpu, {threads} thread{}, {}", if threads == 1 { "" } else { "s" }, self.isa)
+    }
+
+    fn alloc(&mut self, content: Content) -> Result<Buffer> {
+        Buffer::zeroed(self.len(content))
+    }
+
+    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer) -> Result<()> {
+        assert_eq!(src.len(), content.len());
+        let dst = dst.f32_mut(self.len(content));
+        match content {
+            Content::Bytes(_) => panic!("bytes go up through `upload_bytes`"),
+            Content::Vector(_) | Content::ConvWeight { .. } => dst.copy_from_slice(src),
+            Content::Maps(shape) => transpose(shape, |nchw, nhwc| dst[nhwc] = src[nchw]),
+            Content::LinearWeight { c, h, w, .. } => {
+                linear::upload_weight(self, Shape::new(1, c, h, w), src, dst);
+            }
+        }
+        Ok(())
+    }
+
+    fn upload_bytes(&mut self, src: &[u8], dst: &mut Buffer) -> Result<()> {
+        dst.bytes_mut(src.len()).copy_from_slice(src);
+        Ok(())
+    }
+
+    fn download(&mut self, content: Content, src: &Buffer, dst: &mut [f32]) -> Result<()> {
+        assert_eq!(dst.len(), content.len());
+        let src = src.f32(self.len(content));
+        match content {
+            Content::Bytes(_) => panic!("bytes do not come down"),
+            Content::Vector(_) | Content::ConvWeight { .. } => dst.copy_from_slice(src),
+            Content::Maps(shape) => transpose(shape, |nchw, nhwc| dst[nchw] = src[nhwc]),
+            Content::LinearWeight { c, h, w, .. } => {
+                linear::download_weight(self, Shape::new(1, c, h, w), src, dst);
+            }
+        }
+        Ok(())
+    }
+
+    fn prepare_images(
+        &mut self,
+        op: &PrepareImages,
+        normalize: &Normalize,
+        pixels: &Buffer,
+        x: &mut Buffer,
+    ) -> Result<()> {
+        prepare_images::prepare(self, op, normalize, pixels, x);
+        Ok(())
+    }
+
+    fn conv2d(
+        &mut self,
+        op: &Conv2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        y: &mut Buffer,
+        aux: Option<&mut Buffer>,
+    ) -> Result<()> {
+        conv2d::forward(self, op, x, weight, bias, y, aux);
+        Ok(())
+    }
+
+    fn conv2d_backward(
+        &mut self,
+        op: &Conv2d,
+        x: &Buffer,
+        weight: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: Option<&mut Buffer>,
+    ) -> Result<()> {
+        conv2d::backward(self, op, x, weight, dy, aux, dweight, dbias, dx)
+    }
+
+    fn max_pool2d(
+        &mut self,
+        op: &MaxPool2d,
+        x: &Buffer,
+        y: &mut Buffer,
+        aux: Option<&mut Buffer>,
+    ) -> Result<()> {
+        max_pool2d::forward(self, op, x, y, aux);
+        Ok(())
+    }
+
+    fn max_pool2d_backward(
+        &mut self,
+        op: &MaxPool2d,
+        dy: &Buffer,
+        aux: &Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        max_pool2d::backward(self, op, dy, aux, dx);
+        Ok(())
+    }
+
+    fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        lrn::forward(self, op, x, y);
+        Ok(())
+    }
+
+    fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        lrn::backward(self, op, x, dy, dx);
+        Ok(())
+    }
+
+    fn linear(
+        &mut self,
+        op: &Linear,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        y: &mut Buffer,
+        aux: Option<&mut Buffer>,
+    ) -> Result<()> {
+        linear::forward(self, op, x, weight, bias, y, aux)
+    }
+
+    fn linear_backward(
+        &mut self,
+        op: &Linear,
+        x: &Buffer,
+        weight: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: Option<&mut Buffer>,
+    ) -> Result<()> {
+        linear::backward(self, op, x, weight, dy, aux, dweight, dbias, dx)
+    }
+
+    fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) -> Result<()> {
+        dropout::in_place(self, shape, p, draw, x);
+        Ok(())
+    }
+
+    fn softmax_cross_entropy(
+        &mut self,
+        op: &SoftmaxCrossEntropy,
+        logits: &Buffer,
+        labels: &Buffer,
+        metrics: &mut Buffer,
+        dlogits: Option<&mut Buffer>,
+    ) -> Result<()> {
+        softmax_cross_entropy::forward_backward(op, logits, labels, metrics, dlogits);
+        Ok(())
+    }
+
+    fn sgd(
+        &mut self,
+        settings: &Sgd,
+        content: Content,
+        weight: &mut Buffer,
+        dweight: &Buffer,
+        velocity: Option<&mut Buffer>,
+    ) -> Result<()> {
+        sgd::step(self, settings, self.len(content), weight, dweight, velocity);
+        Ok(())
+    }
+}
+
+/// Calls `copy` with the index in NCHW order and the index in NHWC order of every number.
+fn transpose(shape: Shape, mut copy: impl FnMut(usize, usize)) {
+    let Shape { n, c, h, w } = shape;
+    for image in 0..n {
+        for channel in 0..c {
+            for pixel in 0..h * w {
+                let image = image * shape.features();
+                copy(image + channel * h * w + pixel, image + pixel * c + channel);
+            }
+        }
+    }
+}

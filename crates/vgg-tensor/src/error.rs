@@ -40,6 +40,15 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// A thread of ours that panicked: a bug, reported where its result is missed.
+    #[error("{task}: a thread panicked: {reason}")]
+    Worker {
+        /// What the thread was doing.
+        task: &'static str,
+        /// The panic's message.
+        reason: String,
+    },
+
     /// A file whose contents are not what they should be.
     #[error("{}: {reason}", path.display())]
     Format {

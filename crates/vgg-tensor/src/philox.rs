@@ -64,7 +64,13 @@ impl Draw {
     /// Element `index`, uniform in [0, 1): a multiple of 2⁻²⁴.
     #[inline]
     pub const fn uniform(&self, index: u64) -> f32 {
-        (self.bits(index) >> 8) as f32 * (1.0 / (1 << 24) as f32)
+        Self::uniform_from(self.bits(index))
+    }
+
+    /// The uniform number in [0, 1) that 32 random bits stand for: their upper 24 bits.
+    #[inline]
+    pub const fn uniform_from(bits: u32) -> f32 {
+        (bits >> 8) as f32 * (1.0 / (1 << 24) as f32)
     }
 
     /// Element `index` of a standard normal sequence (Box–Muller; uses elements `2 · index` and

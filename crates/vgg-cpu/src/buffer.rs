@@ -1,0 +1,155 @@
+//! Memory of the CPU backend.
+
+use std::fmt;
+use std::sync::{Mutex, OnceLock};
+
+use vgg_tensor::{Error, Result};
+
+/// A cache line; what buffers are made of, so that they are aligned for every vector.
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([f32; LINE]);
+
+/// Numbers in a cache line.
+pub(crate) const LINE: usize = 16;
+
+/// A vector of numbers (or bytes) that starts at a cache line.
+#[derive(Default)]
+pub(crate) struct AlignedVec(Vec<Line>);
+
+impl AlignedVec {
+    /// Zeros: room for `len` numbers, rounded up to whole cache lines.
+    ///
+    /// The pages are only touched when they are first used.
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
+        let lines = len.div_ceil(LINE);
+        bytemuck::allocation::try_zeroed_vec(lines)
+            .map(Self)
+            .map_err(|()| Error::OutOfMemory { bytes: 64 * lines as u64 })
+    }
+
+    /// Makes room for at least `len` numbers. What it held is lost if it has to grow.
+    pub(crate) fn reserve(&mut self, len: usize) -> Result<()> {
+        if self.0.len() * LINE < len {
+            self.0 = Vec::new();
+            *self = Self::zeroed(len)?;
+        }
+        Ok(())
+    }
+
+    /// Cuts the memory into pieces of at least the given lengths, each starting at a cache line,
+    /// and grows it if need be.
+    pub(crate) fn split<const N: usize>(&mut self, lens: [usize; N]) -> Result<[&mut [f32]; N]> {
+        self.reserve(lens.iter().map(|len| len.next_multiple_of(LINE)).sum())?;
+        let mut rest = self.as_f32_mut();
+        Ok(lens.map(|len| {
+            let piece = rest.split_off_mut(..len.next_multiple_of(LINE));
+            &mut piece.expect("room was just made")[..len]
+        }))
+    }
+
+    pub(crate) fn as_f32(&self) -> &[f32] {
+        bytemuck::cast_slice(&self.0)
+    }
+
+    pub(crate) fn as_f32_mut(&mut self) -> &mut [f32] {
+        bytemuck::cast_slice_mut(&mut self.0)
+    }
+}
+
+/// A buffer of [`crate::Cpu`].
+///
+/// Weights are needed in other forms, too (transformed, packed). Such a form is derived when it is
+/// first asked for, and kept until the buffer is next written.
+pub struct Buffer {
+    data: AlignedVec,
+    derived: [OnceLock<AlignedVec>; 2],
+    /// Memory of derived forms that became stale, to be used again.
+    spare: Mutex<Vec<AlignedVec>>,
+}
+
+/// Which derived form of a weight.
+#[derive(Clone, Copy)]
+pub(crate) enum Form {
+    /// As the forward pass needs it.
+    Forward,
+    /// As the backward pass needs it.
+    Backward,
+}
+
+impl Buffer {
+    pub(crate) fn zeroed(len: usize) -> Result<Self> {
+        let data = AlignedVec::zeroed(len)?;
+        Ok(Self { data, derived: Default::default(), spare: Mutex::default() })
+    }
+
+    /// The first `len` numbers.
+    pub(crate) fn f32(&self, len: usize) -> &[f32] {
+        &self.data.as_f32()[..len]
+    }
+
+    /// The first `len` numbers, to be written.
+    pub(crate) fn f32_mut(&mut self, len: usize) -> &mut [f32] {
+        self.forget_derived();
+        &mut self.data.as_f32_mut()[..len]
+    }
+
+    /// The first `len` bytes.
+    pub(crate) fn bytes(&self, len: usize) -> &[u8] {
+        &bytemuck::cast_slice(&self.data.0)[..len]
+    }
+
+    /// The first `len` bytes, to be written.
+    pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
+        self.forget_derived();
+        &mut bytemuck::cast_slice_mut(&mut self.data.0)[..len]
+    }
+
+    /// A derived form of `len` numbers, made by `fill` unless it is there already.
+    pub(crate) fn derived(&self, form: Form, len: usize, fill: impl FnOnce(&mut [f32])) -> &[f32] {
+        let made = self.derived[form as usize].get_or_init(|| {
+            let spare = self.spare.lock().expect("no holder of this lock panics").pop();
+            let mut vec = spare.unwrap_or_default();
+            vec.reserve(len).expect("a packed weight fits where the weight did");
+            fill(&mut vec.as_f32_mut()[..len]);
+            vec
+        });
+        &made.as_f32()[..len]
+    }
+
+    fn forget_derived(&mut self) {
+        let spare = self.spare.get_mut().expect("no holder of this lock panics");
+        spare.extend(self.derived.iter_mut().filter_map(OnceLock::take));
+    }
+}
+
+impl fmt::Debug for Buffer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Buffer({} bytes)", 64 * self.data.0.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn derived_forms_live_until_the_buffer_is_written() {
+        let mut buffer = Buffer::zeroed(3).unwrap();
+        buffer.f32_mut(3).copy_from_slice(&[1.0, 2.0, 3.0]);
+        let double = |b: &Buffer| {
+            let twice = b.f32(3).iter().map(|x| 2.0 * x).collect::<Vec<_>>();
+            b.derived(Form::Forward, 3, |out| out.copy_from_slice(&twice)).to_vec()
+        };
+        assert_eq!(double(&buffer), [2.0, 4.0, 6.0]);
+        let untouched = buffer.derived(Form::Forward, 3, |_| panic!("made twice"));
+        assert_eq!(untouched, [2.0, 4.0, 6.0]);
+        buffer.f32_mut(3)[0] = 5.0;
+        assert_eq!(double(&buffer), [10.0, 4.0, 6.0]);
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error() {
+        assert!(matches!(Buffer::zeroed(1 << 60), Err(Error::OutOfMemory { .. })));
+    }
+}

@@ -1,0 +1,466 @@
+//! Convolutions of any kernel by implicit matrix products, for the layers where Winograd does not
+//! pay or does not apply: few channels, kernels other than 3×3.
+//!
+//! With channels innermost and the rows padded, the inputs of output pixel `j` under kernel row `r`
+//! are `kernel · c_in` contiguous numbers that start `j · c_in` into row `i + r`. So a row of outputs
+//! is a matrix product whose A is the padded rows themselves, read with overlapping rows, one segment
+//! a kernel row; nothing is gathered. The gradients are such products, too:
+//! - weight: `dw[r] = Σ_i X(i + r)ᵀ · dY(i)`, with the same overlapping view X of the padded rows;
+//! - input: the forward pass on dy with the kernel turned by 180° and the channels' roles swapped.
+
+use rayon::prelude::*;
+use vgg_tensor::Shape;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+use super::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
+use super::pieces::Pieces;
+use super::strips::{Slab, Strips};
+use crate::Cpu;
+use crate::buffer::{AlignedVec, Buffer, Form};
+use crate::gemm::{Gemm, panel_width};
+use crate::simd::{Kernel, Simd};
+
+/// Rows of sums in a strip: enough to share the padded rows, few enough for the cache.
+const STRIP: usize = 4;
+
+/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
+pub(super) fn forward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &[f32],
+    weight: &Buffer,
+    bias: &[f32],
+    y: &mut [f32],
+    aux: &mut [u8],
+) {
+    let filters = packed_filters(cpu, op, weight, Form::Forward);
+    let strips = Strips::new(op, STRIP);
+    let window = Window::forward(op);
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    strips.slabs(op, 1, y, aux).into_par_iter().for_each(|slab| {
+        let lens = [window.padded_len(STRIP), STRIP * op.conv_y().w * c_out];
+        let mut scratch = cpu.threads.scratch();
+        let [padded, sums] = scratch.split(lens).expect("scratch memory");
+        let (image, row) = strips.locate(slab.strips.start);
+        let rows = STRIP.min(op.conv_y().h - row);
+        window.pad_rows(&x[image * op.x().features()..], row, rows, padded);
+        cpu.isa.run(ForwardStrip { op, window, filters, bias, slab, rows, padded, sums });
+    });
+}
+
+/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `partials` is
+/// memory for the pieces' shares of the weight's and the bias's gradient.
+pub(super) fn backward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &[f32],
+    weight: &Buffer,
+    dy: &[f32],
+    aux: &[u8],
+    dweight: &mut [f32],
+    dbias: &mut [f32],
+    dx: Option<&mut [f32]>,
+    partials: &mut AlignedVec,
+) -> vgg_tensor::Result<()> {
+    let lanes = cpu.isa.lanes();
+    let filters = match dx {
+        Some(_) => packed_filters(cpu, op, weight, Form::Backward),
+        None => &[],
+    };
+    let window = Window::forward(op);
+    let gradient_window = Window::input_gradient(op);
+    let row_len = op.conv_y().w * op.c_out().next_multiple_of(lanes);
+    let dw_len = op.kernel() * window.row_k() * op.c_out().next_multiple_of(lanes);
+    let pieces = Pieces::new(op.x().n, dw_len + row_len);
+    let partials = pieces.partials(partials)?;
+    pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
+        let lens = [
+            window.padded_len(STRIP),
+            STRIP * row_len,
+            if piece.dx.is_some() { op.conv_y().features() } else { 0 },
+            gradient_window.padded_len(STRIP),
+            STRIP * op.x().w * op.x().c.next_multiple_of(lanes),
+        ];
+        let mut scratch = cpu.threads.scratch();
+        let [padded, gradient, full_gradient, padded_gradient, sums] =
+            scratch.split(lens).expect("scratch memory");
+        let (dw, db) = piece.partial.split_at_mut(dw_len);
+        cpu.isa.run(BackwardPiece {
+            op,
+            window,
+            gradient_window,
+            x,
+            filters,
+            dy,
+            aux,
+            images: piece.images,
+            dx: piece.dx,
+            dw,
+            db,
+            padded,
+            gradient,
+            full_gradient,
+            padded_gradient,
+            sums,
+        });
+    });
+    let c_out = op.c_out().next_multiple_of(lanes);
+    let (kernel, c_in) = (op.kernel(), op.x().c);
+    let taps = kernel * kernel;
+    dweight.par_chunks_mut(c_in * taps).enumerate().for_each(|(o, out)| {
+        for (i, out) in out.iter_mut().enumerate() {
+            let (c, tap) = (i / taps, i % taps);
+            let at = (tap * c_in + c) * c_out + o;
+            *out = partials.chunks_exact(pieces.partial_len).map(|share| share[at]).sum();
+        }
+    });
+    pieces.sum_into(partials, dw_len, dbias);
+    Ok(())
+}
+
+/// A kernel sliding over padded rows of an image.
+#[derive(Clone, Copy)]
+struct Window {
+    /// The image: one of a batch.
+    image: Shape,
+    kernel: usize,
+    padding: usize,
+}
+
+impl Window {
+    /// Over x, to get y.
+    fn forward(op: &Conv2d) -> Self {
+        Self { image: op.x(), kernel: op.kernel(), padding: op.padding() }
+    }
+
+    /// Over dy, to get dx.
+    fn input_gradient(op: &Conv2d) -> Self {
+        let padding = op.kernel() - 1 - op.padding();
+        Self { image: op.conv_y(), kernel: op.kernel(), padding }
+    }
+
+    /// Numbers in a padded row.
+    fn row_len(&self) -> usize {
+        (self.image.w + 2 * self.padding) * self.image.c
+    }
+
+    /// Products of an output number under one kernel row.
+    fn row_k(&self) -> usize {
+        self.kernel * self.image.c
+    }
+
+    /// Numbers in the padded rows under `rows` rows of output.
+    fn padded_len(&self, rows: usize) -> usize {
+        (rows + self.kernel - 1) * self.row_len()
+    }
+
+    /// Copies the rows of the image under output rows `first .. first + rows`, with their padding.
+    fn pad_rows(&self, image: &[f32], first: usize, rows: usize, padded: &mut [f32]) {
+        let (h, w, c) = (self.image.h, self.image.w, self.image.c);
+        let margin = self.padding * c;
+        let count = rows + self.kernel - 1;
+        for (i, out) in padded.chunks_exact_mut(self.row_len()).take(count).enumerate() {
+            // Row `first + i` of the padded image.
+            match (first + i).checked_sub(self.padding).filter(|row| *row < h) {
+                Some(row) => {
+                    out[..margin].fill(0.0);
+                    out[margin..][..w * c].copy_from_slice(&image[row * w * c..][..w * c]);
+                    out[margin + w * c..].fill(0.0);
+                }
+                None => out.fill(0.0),
+            }
+        }
+    }
+}
+
+/// The filters as the B of the products, in panels: `[panel][kernel row][kernel column][k][width]`.
+///
+/// Forward, the panels run along the output channels and k along the input channels; backward the
+/// other way round, with the kernel turned by 180°.
+fn packed_filters<'a>(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> &'a [f32] {
+    let (c_out, c_in, taps) = (op.c_out(), op.x().c, op.kernel() * op.kernel());
+    let w = weight.f32(op.weight().len());
+    let (long, k) = match form {
+        Form::Forward => (c_out, c_in),
+        Form::Backward => (c_in, c_out),
+    };
+    let width = panel_width(cpu.isa.lanes());
+    let panel_len = taps * k * width;
+    weight.derived(form, long.div_ceil(width) * panel_len, |out| {
+        for (i, out) in out.iter_mut().enumerate() {
+            let (panel, lane) = (i / panel_len, i % width);
+            let (tap, k) = (i % panel_len / width / k, i / width % k);
+            let channel = panel * width + lane;
+            let at = match form {
+                Form::Forward => (channel * c_in + k) * taps + tap,
+                Form::Backward => (k * c_in + channel) * taps + (taps - 1 - tap),
+            };
+            *out = if channel < long { w[at] } else { 0.0 };
+        }
+    })
+}
+
+/// `rows` rows of sums, `[rows][w][c rounded up]`, of a window over padded rows.
+///
+/// # Panics
+/// If a slice is too short.
+#[inline(always)]
+fn slide<S: Simd>(
+    s: S,
+    window: &Window,
+    rows: usize,
+    w: usize,
+    c: usize,
+    padded: &[f32],
+    filters: &[f32],
+    sums: &mut [f32],
+) {
+    let (width, columns) = (panel_width(S::LANES), c.next_multiple_of(S::LANES));
+    let (k, panel_len) = (window.row_k(), window.kernel * window.row_k() * width);
+    assert!(padded.len() >= window.padded_len(rows));
+    assert!(w + window.kernel - 1 <= window.row_len() / window.image.c);
+    assert!(filters.len() >= columns.div_ceil(width) * panel_len);
+    assert!(sums.len() >= rows * w * columns);
+    for row in 0..rows {
+        // SAFETY: the lengths were just asserted.
+        unsafe {
+            Gemm {
+                rows: w,
+                columns,
+                k,
+                segments: window.kernel,
+                a: padded.as_ptr().add(row * window.row_len()),
+                a_row: window.image.c,
+                a_k: 1,
+                a_segment: window.row_len(),
+                b: filters.as_ptr(),
+                b_k: width,
+                b_panel: panel_len,
+                c: sums.as_mut_ptr().add(row * w * columns),
+                c_row: columns,
+                c_panel: width,
+                accumulate: false,
+            }
+            .compute(s);
+        }
+    }
+}
+
+/// One strip of the output.
+struct ForwardStrip<'a> {
+    op: &'a Conv2d,
+    window: Window,
+    filters: &'a [f32],
+    bias: &'a [f32],
+    slab: Slab<'a>,
+    /// Rows of sums in the strip.
+    rows: usize,
+    padded: &'a [f32],
+    /// `[row][w][c_out rounded up]`
+    sums: &'a mut [f32],
+}
+
+impl Kernel for ForwardStrip<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let (y, w) = (self.op.y(), self.op.conv_y().w);
+        slide(s, &self.window, self.rows, w, y.c, self.padded, self.filters, self.sums);
+        let row_len = w * y.c.next_multiple_of(S::LANES);
+        let layout = AuxLayout::new(self.op);
+        let keep_aux = !self.slab.aux.is_empty();
+        let zero = s.splat(0.0);
+        for pixel in 0..self.slab.y.len() / y.c {
+            let (i, j) = (pixel / y.w, pixel % y.w);
+            for c in (0..y.c).step_by(S::LANES) {
+                let n = (y.c - c).min(S::LANES);
+                let bias = &self.bias[c..c + n];
+                // SAFETY: the slice has `n` numbers.
+                let bias = unsafe { s.load_first(bias.as_ptr(), n) };
+                let sum = |i: usize, j: usize| {
+                    let at = i * row_len + j * (row_len / w) + c;
+                    let sum = &self.sums[at..at + S::LANES];
+                    // SAFETY: the slice has a vector's length.
+                    s.add(unsafe { s.load(sum.as_ptr()) }, bias)
+                };
+                let value = match self.op.epilogue() {
+                    ConvEpilogue::Bias => sum(i, j),
+                    ConvEpilogue::BiasRelu => {
+                        let sum = sum(i, j);
+                        if keep_aux {
+                            layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                        }
+                        s.max(sum, zero)
+                    }
+                    ConvEpilogue::BiasReluMaxPool => {
+                        let (i, j) = (2 * i, 2 * j);
+                        let window =
+                            [[sum(i, j), sum(i, j + 1)], [sum(i + 1, j), sum(i + 1, j + 1)]];
+                        let (max, bits) = relu_max_pool(s, window);
+                        if keep_aux {
+                            layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                        }
+                        max
+                    }
+                };
+                let y = &mut self.slab.y[pixel * y.c + c..][..n];
+                // SAFETY: the slice has `n` numbers.
+                unsafe { s.store_first(y.as_mut_ptr(), n, value) };
+            }
+        }
+    }
+}
+
+/// The images of one piece of the backward pass.
+struct BackwardPiece<'a> {
+    op: &'a Conv2d,
+    window: Window,
+    gradient_window: Window,
+    x: &'a [f32],
+    filters: &'a [f32],
+    dy: &'a [f32],
+    aux: &'a [u8],
+    images: std::ops::Range<usize>,
+    dx: Option<&'a mut [f32]>,
+    /// This piece's share of the weight's gradient: `[kernel row][kernel column][c_in][c_out]`.
+    dw: &'a mut [f32],
+    /// This piece's share of the bias's gradient.
+    db: &'a mut [f32],
+    padded: &'a mut [f32],
+    /// Gradients of a strip of sums: `[row][w][c_out rounded up]`.
+    gradient: &'a mut [f32],
+    /// Gradients of an image's sums, `[h][w][c_out]`, if `dx` is wanted.
+    full_gradient: &'a mut [f32],
+    padded_gradient: &'a mut [f32],
+    sums: &'a mut [f32],
+}
+
+impl Kernel for BackwardPiece<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        self.dw.fill(0.0);
+        self.db.fill(0.0);
+        for image in self.images.clone() {
+            for row in (0..self.op.conv_y().h).step_by(STRIP) {
+                let rows = STRIP.min(self.op.conv_y().h - row);
+                self.undo_epilogue(s, image, row, rows);
+                self.weight_gradient(s, image, row, rows);
+            }
+            self.input_gradient(s, image);
+        }
+    }
+}
+
+impl BackwardPiece<'_> {
+    /// The gradient of a strip's sums, ReLU and pool undone, and the bias's gradient.
+    #[inline(always)]
+    fn undo_epilogue<S: Simd>(&mut self, s: S, image: usize, row: usize, rows: usize) {
+        let (sums, y) = (self.op.conv_y(), self.op.y());
+        let layout = AuxLayout::new(self.op);
+        let padded_c = y.c.next_multiple_of(S::LANES);
+        let gradient = &mut self.gradient[..rows * sums.w * padded_c];
+        gradient.fill(0.0);
+        let pooled = self.op.epilogue() == ConvEpilogue::BiasReluMaxPool;
+        let scale = if pooled { 2 } else { 1 };
+        for i in row / scale..((row + rows) / scale).min(y.h) {
+            for j in 0..y.w {
+                let pixel = (image * y.h + i) * y.w + j;
+                for c in (0..y.c).step_by(S::LANES) {
+                    let n = (y.c - c).min(S::LANES);
+                    let dy = &self.dy[pixel * y.c + c..][..n];
+                    // SAFETY: the slice has `n` numbers.
+                    let dy = unsafe { s.load_first(dy.as_ptr(), n) };
+                    let mut put = |i: usize, j: usize, g: S::V| {
+                        let at = ((i - row) * sums.w + j) * padded_c + c;
+                        let gradient = &mut gradient[at..at + S::LANES];
+                        // SAFETY: the slice has a vector's length.
+                        unsafe { s.store(gradient.as_mut_ptr(), g) };
+                    };
+                    let alive = match self.op.epilogue() {
+                        ConvEpilogue::Bias => !0,
+                        ConvEpilogue::BiasRelu => layout.alive(self.aux, pixel, c, n),
+                        ConvEpilogue::BiasReluMaxPool => {
+                            let bits = layout.pool(self.aux, pixel, c, n);
+                            let window = relu_max_pool_gradient(s, dy, bits);
+                            for (k, g) in window.as_flattened().iter().enumerate() {
+                                put(2 * i + k / 2, 2 * j + k % 2, *g);
+                            }
+                            bits.alive()
+                        }
+                    };
+                    let g = s.keep(alive, dy);
+                    if !pooled {
+                        put(i, j, g);
+                    }
+                    let db = &mut self.db[c..c + S::LANES];
+                    // SAFETY: the slice has a vector's length.
+                    unsafe { s.store(db.as_mut_ptr(), s.add(s.load(db.as_ptr()), g)) };
+                }
+            }
+        }
+        if self.dx.is_some() {
+            let out = &mut self.full_gradient[row * sums.w * y.c..][..rows * sums.w * y.c];
+            for (out, g) in out.chunks_exact_mut(y.c).zip(gradient.chunks_exact(padded_c)) {
+                out.copy_from_slice(&g[..y.c]);
+            }
+        }
+    }
+
+    /// `dw[r] += Σ_i X(i + r)ᵀ · dY(i)` over a strip's rows i.
+    #[inline(always)]
+    fn weight_gradient<S: Simd>(&mut self, s: S, image: usize, row: usize, rows: usize) {
+        let window = self.window;
+        window.pad_rows(&self.x[image * self.op.x().features()..], row, rows, self.padded);
+        let w = self.op.conv_y().w;
+        let columns = self.op.c_out().next_multiple_of(S::LANES);
+        assert!(self.padded.len() >= window.padded_len(rows));
+        assert!(w + window.kernel - 1 <= window.row_len() / window.image.c);
+        assert!(self.gradient.len() >= rows * w * columns);
+        assert!(self.dw.len() >= window.kernel * window.row_k() * columns);
+        for r in 0..window.kernel {
+            // SAFETY: the lengths were just asserted.
+            unsafe {
+                Gemm {
+                    rows: window.row_k(),
+                    columns,
+                    k: w,
+                    segments: rows,
+                    a: self.padded.as_ptr().add(r * window.row_len()),
+                    a_row: 1,
+                    a_k: window.image.c,
+                    a_segment: window.row_len(),
+                    b: self.gradient.as_ptr(),
+                    b_k: columns,
+                    b_panel: panel_width(S::LANES),
+                    c: self.dw.as_mut_ptr().add(r * window.row_k() * columns),
+                    c_row: columns,
+                    c_panel: panel_width(S::LANES),
+                    accumulate: true,
+                }
+                .compute(s);
+            }
+        }
+    }
+
+    /// An image's `dx`, if it is wanted.
+    #[inline(always)]
+    fn input_gradient<S: Simd>(&mut self, s: S, image: usize) {
+        let Some(dx) = &mut self.dx else { return };
+        let Shape { c, h, w, .. } = self.op.x();
+        let window = self.gradient_window;
+        let first = (image - self.images.start) * self.op.x().features();
+        let padded_c = c.next_multiple_of(S::LANES);
+        for row in (0..h).step_by(STRIP) {
+            let rows = STRIP.min(h - row);
+            window.pad_rows(self.full_gradient, row, rows, self.padded_gradient);
+            slide(s, &window, rows, w, c, self.padded_gradient, self.filters, self.sums);
+            let out = &mut dx[first + row * w * c..][..rows * w * c];
+            for (out, sum) in out.chunks_exact_mut(c).zip(self.sums.chunks_exact(padded_c)) {
+                out.copy_from_slice(&sum[..c]);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Convolution with its epilogue.
+//!
+//! Activations lie with channels innermost (NHWC), so that every kernel is vertical SIMD over
+//! channels; weights lie in PyTorch's order and are transformed or packed when they have changed.
+
+mod direct;
+mod epilogue;
+mod pieces;
+mod strips;
+mod winograd;
+
+use vgg_tensor::Result;
+use vgg_tensor::spec::Conv2d;
+
+use crate::Cpu;
+use crate::buffer::Buffer;
+
+/// How a convolution is computed.
+enum Algorithm {
+    Winograd,
+    Direct,
+}
+
+impl Algorithm {
+    fn of(op: &Conv2d) -> Self {
+        // With few channels, Winograd's transforms cost more than the products they save.
+        let enough_channels = op.x().c.min(op.c_out()) >= 8;
+        if op.kernel() == 3 && enough_channels { Self::Winograd } else { Self::Direct }
+    }
+}
+
+/// See [`vgg_tensor::Backend::conv2d`].
+pub(crate) fn forward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) {
+    let x = x.f32(op.x().len());
+    let bias = bias.f32(op.c_out());
+    let y = y.f32_mut(op.y().len());
+    let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
+    cpu.threads.run(|| match Algorithm::of(op) {
+        Algorithm::Winograd => winograd::forward(cpu, op, x, weight, bias, y, aux),
+        Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
+    });
+}
+
+/// See [`vgg_tensor::Backend::conv2d_backward`].
+pub(crate) fn backward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &Buffer,
+    weight: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dweight: &mut Buffer,
+    dbias: &mut Buffer,
+    dx: Option<&mut Buffer>,
+) -> Result<()> {
+    let x = x.f32(op.x().len());
+    let dy = dy.f32(op.y().len());
+    let aux = aux.bytes(op.aux_bytes());
+    let dweight = dweight.f32_mut(op.weight().len());
+    let dbias = dbias.f32_mut(op.c_out());
+    let dx = dx.map(|dx| dx.f32_mut(op.x().len()));
+    let partials = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    cpu.threads.run(|| match Algorithm::of(op) {
+        Algorithm::Winograd => {
+            winograd::backward(cpu, op, x, weight, dy, aux, dweight, dbias, dx, partials)
+        }
+        Algorithm::Direct => {
+            direct::backward(cpu, op, x, weight, dy, aux, dweight, dbias, dx, partials)
+        }
+    })
+}

@@ -1,0 +1,98 @@
+//! How a batch's output is cut into pieces of work: strips of a few rows.
+
+use std::ops::Range;
+
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+/// The batch's output as strips of a few rows of sums each, counted through all images. With
+/// channels innermost, what a run of strips writes is contiguous.
+#[derive(Clone, Copy)]
+pub(super) struct Strips {
+    /// Rows of sums in a strip; an image's last strip may have fewer.
+    pub(super) rows: usize,
+    /// Strips of an image.
+    pub(super) per_image: usize,
+    /// Strips of the batch.
+    pub(super) count: usize,
+    y_rows: usize,
+    y_width: usize,
+    rows_per_y_row: usize,
+}
+
+/// Consecutive strips and what they write.
+pub(super) struct Slab<'a> {
+    pub(super) strips: Range<usize>,
+    pub(super) y: &'a mut [f32],
+    /// Empty if no `aux` is wanted.
+    pub(super) aux: &'a mut [u8],
+}
+
+impl Strips {
+    /// Strips of `rows` rows of sums, an even number.
+    pub(super) fn new(op: &Conv2d, rows: usize) -> Self {
+        let (sums, y) = (op.conv_y(), op.y());
+        let pooled = op.epilogue() == ConvEpilogue::BiasReluMaxPool;
+        let per_image = sums.h.div_ceil(rows);
+        Self {
+            rows,
+            per_image,
+            count: sums.n * per_image,
+            y_rows: y.h,
+            y_width: y.w,
+            rows_per_y_row: if pooled { 2 } else { 1 },
+        }
+    }
+
+    /// The image of a strip, and the strip's first row of sums in it.
+    #[inline(always)]
+    pub(super) fn locate(&self, strip: usize) -> (usize, usize) {
+        (strip / self.per_image, strip % self.per_image * self.rows)
+    }
+
+    /// Output pixels before a strip.
+    #[inline(always)]
+    pub(super) fn y_pixels_before(&self, strip: usize) -> usize {
+        let (image, row) = self.locate(strip);
+        (image * self.y_rows + (row / self.rows_per_y_row).min(self.y_rows)) * self.y_width
+    }
+
+    /// Cuts the output into slabs of `strips` strips each (the last one may have fewer).
+    pub(super) fn slabs<'a>(
+        &self,
+        op: &Conv2d,
+        strips: usize,
+        mut y: &'a mut [f32],
+        mut aux: &'a mut [u8],
+    ) -> Vec<Slab<'a>> {
+        let aux_pixel = aux.len() / (op.y().n * self.y_rows * self.y_width);
+        let slab = |start: usize| {
+            let strips = start..(start + strips).min(self.count);
+            let pixels = self.y_pixels_before(strips.end) - self.y_pixels_before(strips.start);
+            let y = y.split_off_mut(..pixels * op.c_out()).expect("slabs partition the output");
+            let aux = aux.split_off_mut(..pixels * aux_pixel).expect("slabs partition aux");
+            Slab { strips, y, aux }
+        };
+        (0..self.count).step_by(strips).map(slab).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use vgg_tensor::Shape;
+
+    use super::*;
+
+    #[test]
+    fn slabs_partition_the_output() {
+        for (h, epilogue) in [(9, ConvEpilogue::BiasReluMaxPool), (9, ConvEpilogue::BiasRelu)] {
+            let op = Conv2d::new(Shape::new(3, 2, h, 6), 5, 3, 1, epilogue).unwrap();
+            let strips = Strips::new(&op, 4);
+            assert_eq!((strips.per_image, strips.count), (3, 9));
+            let (mut y, mut aux) = (vec![0.0; op.y().len()], vec![0; op.aux_bytes()]);
+            let slabs = strips.slabs(&op, 2, &mut y, &mut aux);
+            assert_eq!(slabs.iter().map(|s| s.strips.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+            assert_eq!(slabs.iter().map(|s| s.y.len()).sum::<usize>(), op.y().len());
+            assert_eq!(slabs.iter().map(|s| s.aux.len()).sum::<usize>(), op.aux_bytes());
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The algebra of Winograd's F(4×4, 3×3): a 4×4 tile of outputs from a 6×6 patch of inputs with 36
+//! multiplications instead of 144.
+//!
+//! With `Y = Aᵀ [(G w Gᵀ) ⊙ (Bᵀ x B)] A`, the forward pass applies [`Input`] to x, [`Filter`] to w,
+//! multiplies point by point, summing over channels, and applies [`Output`]. The gradients are the
+//! same bilinear form, differentiated: [`OutputGradient`] (A) takes dy to the 36 points, where it
+//! meets the transformed x or w; [`InputGradient`] (B) and [`FilterGradient`] (Gᵀ) lead back.
+//!
+//! Interpolation points 0, 1, −1, 2, −2 and ∞. Source: Lavin and Gray, "Fast algorithms for
+//! convolutional neural networks" (arXiv 1509.09308), section 4.
+
+use crate::simd::Simd;
+
+/// Side of an output tile.
+pub(super) const TILE: usize = 4;
+/// Side of the input patch under an output tile, and of the tile's transform.
+pub(super) const PATCH: usize = 6;
+/// Points of a transformed tile: the number of matrix products.
+pub(super) const POINTS: usize = PATCH * PATCH;
+
+/// A linear map from `I` to `O` numbers, applied to vectors of channels.
+pub(super) trait Transform<const I: usize, const O: usize> {
+    /// Applies the map's matrix M: `M x`.
+    fn one<S: Simd>(s: S, x: [S::V; I]) -> [S::V; O];
+
+    /// Applies it to columns, then to rows: `M x Mᵀ`.
+    #[inline(always)]
+    fn two<S: Simd>(s: S, x: [[S::V; I]; I]) -> [[S::V; O]; O] {
+        let zero = s.splat(0.0);
+        let mut columns = [[zero; I]; O];
+        for j in 0..I {
+            let mut column = [zero; I];
+            for i in 0..I {
+                column[i] = x[i][j];
+            }
+            let column = Self::one(s, column);
+            for i in 0..O {
+                columns[i][j] = column[i];
+            }
+        }
+        let mut y = [[zero; O]; O];
+        for i in 0..O {
+            y[i] = Self::one(s, columns[i]);
+        }
+        y
+    }
+}
+
+/// Bᵀ: a patch of inputs to the points.
+pub(super) struct Input;
+/// G: a filter to the points.
+pub(super) struct Filter;
+/// Aᵀ: the points to a tile of outputs.
+pub(super) struct Output;
+/// B: the points' gradients to a patch of input gradients.
+pub(super) struct InputGradient;
+/// Gᵀ: the points' gradients to a filter's gradient.
+pub(super) struct FilterGradient;
+/// A: a tile of output gradients to the points.
+pub(super) struct OutputGradient;
+
+impl Transform<6, 6> for Input {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [x0, x1, x2, x3, x4, x5]: [S::V; 6]) -> [S::V; 6] {
+        let [two, minus_two, four, minus_four, minus_five] =
+            [2.0, -2.0, 4.0, -4.0, -5.0].map(|c| s.splat(c));
+        let even = s.mul_add(minus_four, x2, x4);
+        let odd = s.mul_add(minus_four, x1, x3);
+        let even2 = s.sub(x4, x2);
+        let odd2 = s.sub(x3, x1);
+        [
+            s.mul_add(four, x0, s.mul_add(minus_five, x2, x4)),
+            s.add(even, odd),
+            s.sub(even, odd),
+            s.mul_add(two, odd2, even2),
+            s.mul_add(minus_two, odd2, even2),
+            s.mul_add(four, x1, s.mul_add(minus_five, x3, x5)),
+        ]
+    }
+}
+
+impl Transform<3, 6> for Filter {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [w0, w1, w2]: [S::V; 3]) -> [S::V; 6] {
+        let [quarter, sixth, minus_sixth, twelfth, minus_twelfth, twenty_fourth] =
+            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, -1.0 / 12.0, 1.0 / 24.0]
+                .map(|c| s.splat(c));
+        let even = s.mul(minus_sixth, s.add(w0, w2));
+        let even2 = s.mul_add(twenty_fourth, w0, s.mul(sixth, w2));
+        [
+            s.mul(quarter, w0),
+            s.mul_add(minus_sixth, w1, even),
+            s.mul_add(sixth, w1, even),
+            s.mul_add(twelfth, w1, even2),
+            s.mul_add(minus_twelfth, w1, even2),
+            w2,
+        ]
+    }
+}
+
+impl Transform<6, 4> for Output {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [m0, m1, m2, m3, m4, m5]: [S::V; 6]) -> [S::V; 4] {
+        let [two, four, eight] = [2.0, 4.0, 8.0].map(|c| s.splat(c));
+        let (sum, difference) = (s.add(m1, m2), s.sub(m1, m2));
+        let (sum2, difference2) = (s.add(m3, m4), s.sub(m3, m4));
+        [
+            s.add(s.add(m0, sum), sum2),
+            s.mul_add(two, difference2, difference),
+            s.mul_add(four, sum2, sum),
+            s.mul_add(eight, difference2, s.add(difference, m5)),
+        ]
+    }
+}
+
+impl Transform<6, 6> for InputGradient {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [v0, v1, v2, v3, v4, v5]: [S::V; 6]) -> [S::V; 6] {
+        let [two, minus_two, four, minus_four, minus_five] =
+            [2.0, -2.0, 4.0, -4.0, -5.0].map(|c| s.splat(c));
+        let (sum, difference) = (s.add(v1, v2), s.sub(v1, v2));
+        let (sum2, difference2) = (s.add(v3, v4), s.sub(v3, v4));
+        [
+            s.mul(four, v0),
+            s.mul_add(four, s.sub(v5, difference), s.mul(minus_two, difference2)),
+            s.mul_add(minus_five, v0, s.mul_add(minus_four, sum, s.sub(s.splat(0.0), sum2))),
+            s.mul_add(two, difference2, s.mul_add(minus_five, v5, difference)),
+            s.add(s.add(v0, sum), sum2),
+            v5,
+        ]
+    }
+}
+
+impl Transform<6, 3> for FilterGradient {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [u0, u1, u2, u3, u4, u5]: [S::V; 6]) -> [S::V; 3] {
+        let [quarter, sixth, minus_sixth, twelfth, twenty_fourth] =
+            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, 1.0 / 24.0].map(|c| s.splat(c));
+        let (sum, difference) = (s.add(u1, u2), s.sub(u2, u1));
+        let (sum2, difference2) = (s.add(u3, u4), s.sub(u3, u4));
+        [
+            s.mul_add(quarter, u0, s.mul_add(minus_sixth, sum, s.mul(twenty_fourth, sum2))),
+            s.mul_add(sixth, difference, s.mul(twelfth, difference2)),
+            s.mul_add(minus_sixth, sum, s.mul_add(sixth, sum2, u5)),
+        ]
+    }
+}
+
+impl Transform<4, 6> for OutputGradient {
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [y0, y1, y2, y3]: [S::V; 4]) -> [S::V; 6] {
+        let [two, four] = [2.0, 4.0].map(|c| s.splat(c));
+        let (even, odd) = (s.add(y0, y2), s.add(y1, y3));
+        let even2 = s.mul_add(four, y2, y0);
+        let odd2 = s.mul(two, s.mul_add(four, y3, y1));
+        [y0, s.add(even, odd), s.sub(even, odd), s.add(even2, odd2), s.sub(even2, odd2), y3]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::simd::Scalar;
+
+    const B_T: [[f64; 6]; 6] = [
+        [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
+        [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
+        [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
+        [0.0, -2.0, -1.0, 2.0, 1.0, 0.0],
+        [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
+        [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
+    ];
+    const G: [[f64; 3]; 6] = [
+        [1.0 / 4.0, 0.0, 0.0],
+        [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
+        [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
+        [1.0 / 24.0, 1.0 / 12.0, 1.0 / 6.0],
+        [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
+        [0.0, 0.0, 1.0],
+    ];
+    const A_T: [[f64; 6]; 4] = [
+        [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
+        [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
+        [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
+        [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
+    ];
+
+    /// The matrices do what they promise: `Y = Aᵀ [(G w) ⊙ (Bᵀ x)]` is the convolution, exactly.
+    #[test]
+    fn the_algorithm_convolves() {
+        for k in 0..3 {
+            for i in 0..6 {
+                for y in 0..4 {
+                    let sum: f64 = (0..6).map(|p| A_T[y][p] * G[p][k] * B_T[p][i]).sum();
+                    let expected = if i == y + k { 1.0 } else { 0.0 };
+                    assert!((sum - expected).abs() < 1e-12, "output {y}, input {i}, tap {k}");
+                }
+            }
+        }
+    }
+
+    /// Each hand-written map is its matrix, column by column.
+    fn check<T: Transform<I, O>, const I: usize, const O: usize>(
+        _: T,
+        matrix: impl Fn(usize, usize) -> f64,
+    ) {
+        for i in 0..I {
+            let mut unit = [Scalar.splat(0.0); I];
+            unit[i] = Scalar.splat(1.0);
+            for (o, column) in T::one(Scalar, unit).iter().enumerate() {
+                assert_eq!(column[0], matrix(o, i) as f32, "row {o}, column {i}");
+            }
+        }
+    }
+
+    #[test]
+    fn maps_are_their_matrices() {
+        check(Input, |o, i| B_T[o][i]);
+        check(Filter, |o, i| G[o][i]);
+        check(Output, |o, i| A_T[o][i]);
+        check(InputGradient, |o, i| B_T[i][o]);
+        check(FilterGradient, |o, i| G[i][o]);
+        check(OutputGradient, |o, i| A_T[i][o]);
+    }
+}

@@ -1,0 +1,213 @@
+//! Matrix products: the one micro-kernel under every convolution and fully connected layer.
+
+mod pack;
+
+pub(crate) use pack::{pack_columns, pack_rows, packed_len};
+
+use crate::simd::{Kernel, Simd};
+
+/// Width of a panel of B: two vectors, as wide as the register tile.
+pub(crate) const fn panel_width(lanes: usize) -> usize {
+    2 * lanes
+}
+
+/// A product `C = A · B`, or `C += A · B`, on plain memory.
+///
+/// `A` is `rows × k`, read one number at a time and broadcast: number (i, k) lies at
+/// `i · a_row + k · a_k`. `B` is `k × columns` in panels of two vectors: row `k` of panel `j` is
+/// contiguous at `j · b_panel + k · b_k`. `C` is written in whole vectors: row `i` of panel `j`
+/// lies at `i · c_row + j · c_panel`. `columns` is a multiple of the vector length; where it is odd,
+/// the last panel is one vector wide.
+///
+/// `k` may come in `segments` of equal length, each `a_segment` further on in A, while B's rows
+/// just go on: this is how a convolution's kernel rows, or a weight in panels, are summed over
+/// without a copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Gemm {
+    pub(crate) rows: usize,
+    pub(crate) columns: usize,
+    pub(crate) k: usize,
+    pub(crate) segments: usize,
+    pub(crate) a: *const f32,
+    pub(crate) a_row: usize,
+    pub(crate) a_k: usize,
+    pub(crate) a_segment: usize,
+    pub(crate) b: *const f32,
+    pub(crate) b_k: usize,
+    pub(crate) b_panel: usize,
+    pub(crate) c: *mut f32,
+    pub(crate) c_row: usize,
+    pub(crate) c_panel: usize,
+    /// Add to what C holds instead of overwriting it.
+    pub(crate) accumulate: bool,
+}
+
+impl Gemm {
+    /// Computes the product.
+    ///
+    /// # Safety
+    /// Every number of A, B and C that the shapes and strides name lies in memory that may be read
+    /// (A, B) or written (C), and C overlaps neither A nor B.
+    pub(crate) unsafe fn compute<S: Simd>(self, s: S) {
+        debug_assert_eq!(self.columns % S::LANES, 0);
+        s.vectorize(Vouched(self))
+    }
+
+    /// The register tile of `MR` rows by `NV` vectors at row `i` of panel `j`.
+    #[inline(always)]
+    fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, i: usize, j: usize) {
+        let mut acc = [[s.splat(0.0); NV]; MR];
+        // SAFETY: `compute`'s caller vouches for all of A, B and C; the offsets follow the shapes.
+        unsafe {
+            let mut b = self.b.add(j * self.b_panel);
+            for segment in 0..self.segments {
+                let mut a = self.a.add(segment * self.a_segment + i * self.a_row);
+                for _ in 0..self.k {
+                    let mut columns = [s.splat(0.0); NV];
+                    for v in 0..NV {
+                        columns[v] = s.load(b.add(v * S::LANES));
+                    }
+                    for r in 0..MR {
+                        let row = s.splat(*a.add(r * self.a_row));
+                        for v in 0..NV {
+                            acc[r][v] = s.mul_add(row, columns[v], acc[r][v]);
+                        }
+                    }
+                    a = a.add(self.a_k);
+                    b = b.add(self.b_k);
+                }
+            }
+            for r in 0..MR {
+                let c = self.c.add((i + r) * self.c_row + j * self.c_panel);
+                for v in 0..NV {
+                    let c = c.add(v * S::LANES);
+                    let sum = if self.accumulate { s.add(s.load(c), acc[r][v]) } else { acc[r][v] };
+                    s.store(c, sum);
+                }
+            }
+        }
+    }
+
+    /// All rows of panel `j`: full tiles, then ever smaller ones.
+    #[inline(always)]
+    fn panel<S: Simd, const NV: usize>(&self, s: S, j: usize) {
+        let mut i = 0;
+        // `S::MR` is a constant: one branch survives.
+        while self.rows - i >= S::MR {
+            match S::MR {
+                8 => self.tile::<S, 8, NV>(s, i, j),
+                6 => self.tile::<S, 6, NV>(s, i, j),
+                _ => self.tile::<S, 2, NV>(s, i, j),
+            }
+            i += S::MR;
+        }
+        while self.rows - i >= 4 {
+            self.tile::<S, 4, NV>(s, i, j);
+            i += 4;
+        }
+        while self.rows - i >= 2 {
+            self.tile::<S, 2, NV>(s, i, j);
+            i += 2;
+        }
+        if i < self.rows {
+            self.tile::<S, 1, NV>(s, i, j);
+        }
+    }
+}
+
+/// A product whose memory [`Gemm::compute`]'s caller has vouched for.
+struct Vouched(Gemm);
+
+impl Kernel for Vouched {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let vectors = self.0.columns / S::LANES;
+        for j in 0..vectors / 2 {
+            self.0.panel::<S, 2>(s, j);
+        }
+        if vectors % 2 == 1 {
+            self.0.panel::<S, 1>(s, vectors / 2);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Isa;
+
+    /// A product of integers, exact in `f32`, with strides that leave gaps.
+    #[derive(Clone, Copy, Debug)]
+    struct Case {
+        rows: usize,
+        vectors: usize,
+        k: usize,
+        segments: usize,
+        accumulate: bool,
+    }
+
+    impl Kernel for Case {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let Case { rows, vectors, k, segments, accumulate } = self;
+            let (columns, nr) = (vectors * S::LANES, panel_width(S::LANES));
+            let numbers =
+                |n: usize, seed: usize| (0..n).map(|i| ((i * seed) % 11) as f32 - 5.0).collect();
+            let (a_row, a_segment) = (k + 3, rows * (k + 3) + 1);
+            let a: Vec<f32> = numbers(segments * a_segment, 7);
+            let (b_k, b_panel) = (nr + 1, segments * k * (nr + 1));
+            let b: Vec<f32> = numbers(vectors.div_ceil(2) * b_panel, 5);
+            let c_row = columns + 2;
+            let before: Vec<f32> = numbers(rows * c_row, 3);
+            let mut c = before.clone();
+            let gemm = Gemm {
+                rows,
+                columns,
+                k,
+                segments,
+                a: a.as_ptr(),
+                a_row,
+                a_k: 1,
+                a_segment,
+                b: b.as_ptr(),
+                b_k,
+                b_panel,
+                c: c.as_mut_ptr(),
+                c_row,
+                c_panel: nr,
+                accumulate,
+            };
+            // SAFETY: the vectors were made to these shapes and strides.
+            unsafe { gemm.compute(s) };
+            for i in 0..rows {
+                for j in 0..c_row {
+                    let mut expected =
+                        if accumulate || j >= columns { before[i * c_row + j] } else { 0.0 };
+                    for q in 0..if j < columns { segments * k } else { 0 } {
+                        let a = a[q / k * a_segment + i * a_row + q % k];
+                        expected += a * b[j / nr * b_panel + q * b_k + j % nr];
+                    }
+                    assert_eq!(c[i * c_row + j], expected, "{self:?} at ({i}, {j})");
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn products_are_exact_on_every_instruction_set(
+            rows in 1usize..20, vectors in 1usize..6, k in 1usize..9, segments in 1usize..4,
+            accumulate: bool,
+        ) {
+            for isa in Isa::available() {
+                isa.run(Case { rows, vectors, k, segments, accumulate });
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Which instruction set the kernels use: chosen at run time, never at compile time.
+
+use std::fmt;
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kernel, Scalar, Simd};
+
+/// An instruction set that this CPU has.
+///
+/// Values come from [`Isa::best`] and [`Isa::available`] only, so holding one is the proof.
+#[derive(Clone, Copy)]
+pub struct Isa(Set);
+
+#[derive(Clone, Copy)]
+enum Set {
+    Scalar(Scalar),
+    #[cfg(target_arch = "x86_64")]
+    Avx2(Avx2),
+    #[cfg(target_arch = "x86_64")]
+    Avx512(Avx512),
+}
+
+impl Isa {
+    /// The instruction sets of this CPU, slowest first: always at least the portable code.
+    pub fn available() -> Vec<Isa> {
+        #[allow(unused_mut)] // other architectures have nothing to add
+        let mut sets = vec![Isa(Set::Scalar(Scalar))];
+        #[cfg(target_arch = "x86_64")]
+        {
+            sets.extend(Avx2::detect().map(|s| Isa(Set::Avx2(s))));
+            sets.extend(Avx512::detect().map(|s| Isa(Set::Avx512(s))));
+        }
+        sets
+    }
+
+    /// The fastest instruction set of this CPU.
+    pub fn best() -> Isa {
+        *Self::available().last().expect("the portable code is always there")
+    }
+
+    /// Runs a kernel compiled for this instruction set.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            Set::Scalar(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(s) => s.vectorize(kernel),
+        }
+    }
+
+    /// Numbers in a vector.
+    pub(crate) fn lanes(self) -> usize {
+        self.run(TileSize).0
+    }
+
+    /// Rows of the GEMM's register tile.
+    pub(crate) fn mr(self) -> usize {
+        self.run(TileSize).1
+    }
+}
+
+/// Vector length and rows of the register tile.
+struct TileSize;
+
+impl Kernel for TileSize {
+    type Output = (usize, usize);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) -> (usize, usize) {
+        (S::LANES, S::MR)
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Set::Scalar(_) => "portable code",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx2(_) => "AVX2+FMA",
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(_) => "AVX-512",
+        })
+    }
+}
+
+impl fmt::Debug for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,138 @@
+//! One vector register of `f32`, whatever the instruction set.
+//!
+//! A kernel is written once, against [`Simd`], and compiled once for each instruction set: it
+//! implements [`Kernel`], and [`Simd::vectorize`] (or [`crate::Isa`], from outside) runs it inside a
+//! function that has the instruction set's features enabled. For that to reach the kernel's body,
+//! [`Kernel::run`] and all that it calls must be `#[inline(always)]`.
+
+mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
+pub(crate) use scalar::Scalar;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use x86::{Avx2, Avx512};
+
+/// A computation that is generic over the instruction set.
+pub(crate) trait Kernel {
+    /// What it returns.
+    type Output;
+    /// Runs it. Implementations are `#[inline(always)]`.
+    fn run<S: Simd>(self, s: S) -> Self::Output;
+}
+
+/// An instruction set's vectors. A value can only be had where the CPU has the instructions, so
+/// holding one is the proof that they may be used.
+pub(crate) trait Simd: Copy + Send + Sync {
+    /// A vector register.
+    type V: Copy;
+    /// Numbers in a vector: at most [`MAX_LANES`].
+    const LANES: usize;
+    /// Rows of the GEMM's register tile, which is two vectors wide.
+    const MR: usize;
+
+    /// Runs `kernel` with the instruction set enabled, in a function of its own.
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
+
+    /// All lanes `x`.
+    fn splat(self, x: f32) -> Self::V;
+
+    /// The vector at `p`.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at `p`.
+    unsafe fn load(self, p: *const f32) -> Self::V;
+
+    /// The first `n` lanes from `p`, the others zero; `n` is at most `LANES`.
+    ///
+    /// # Safety
+    /// `n` numbers can be read at `p`.
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V;
+
+    /// Stores a vector at `p`.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be written at `p`.
+    unsafe fn store(self, p: *mut f32, v: Self::V);
+
+    /// Stores the first `n` lanes at `p`; `n` is at most `LANES`.
+    ///
+    /// # Safety
+    /// `n` numbers can be written at `p`.
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
+
+    /// `a + b`.
+    fn add(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a − b`.
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b`.
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`, rounded once where the CPU has such an instruction.
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// The larger of each pair.
+    fn max(self, a: Self::V, b: Self::V) -> Self::V;
+    /// A bit for each lane, lowest first: `a > b`.
+    fn gt(self, a: Self::V, b: Self::V) -> u32;
+    /// The lanes whose bit is set; zero in the others.
+    fn keep(self, bits: u32, v: Self::V) -> Self::V;
+}
+
+/// The widest vector of any instruction set.
+pub(crate) const MAX_LANES: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+
+    /// Every operation on numbers that show a swapped operand or lane.
+    struct AllOperations;
+
+    impl Kernel for AllOperations {
+        type Output = ();
+
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) {
+            let numbers: Vec<f32> = (0..64).map(|i| ((i * 37) % 64) as f32 - 31.5).collect();
+            let (a, b, c) = (&numbers[1..], &numbers[20..], &numbers[40..]);
+            let lanes = |v: S::V| {
+                let mut out = [0.0; MAX_LANES];
+                // SAFETY: `out` has room for the widest vector.
+                unsafe { s.store(out.as_mut_ptr(), v) };
+                out[..S::LANES].to_vec()
+            };
+            let expect = |f: &dyn Fn(usize) -> f32| (0..S::LANES).map(f).collect::<Vec<_>>();
+            // SAFETY: each slice has at least `MAX_LANES` numbers left.
+            let [va, vb, vc] = [a, b, c].map(|x| unsafe { s.load(x.as_ptr()) });
+            assert_eq!(lanes(va), a[..S::LANES]);
+            assert_eq!(lanes(s.splat(2.5)), vec![2.5; S::LANES]);
+            assert_eq!(lanes(s.add(va, vb)), expect(&|i| a[i] + b[i]));
+            assert_eq!(lanes(s.sub(va, vb)), expect(&|i| a[i] - b[i]));
+            assert_eq!(lanes(s.mul(va, vb)), expect(&|i| a[i] * b[i]));
+            assert_eq!(lanes(s.mul_add(va, vb, vc)), expect(&|i| a[i] * b[i] + c[i]));
+            assert_eq!(lanes(s.max(va, vb)), expect(&|i| a[i].max(b[i])));
+            let bits = s.gt(va, vb);
+            assert_eq!(bits, (0..S::LANES).map(|i| u32::from(a[i] > b[i]) << i).sum::<u32>());
+            assert_eq!(s.gt(va, va), 0);
+            let kept = |i: usize| if bits >> i & 1 == 1 { c[i] } else { 0.0 };
+            assert_eq!(lanes(s.keep(bits, vc)), expect(&kept));
+            for n in 0..=S::LANES {
+                // SAFETY: as above, and `out` has room for the widest vector.
+                let (first, out) = unsafe {
+                    let mut out = [9.0; MAX_LANES];
+                    s.store_first(out.as_mut_ptr(), n, va);
+                    (s.load_first(a.as_ptr(), n), out)
+                };
+                assert_eq!(lanes(first), expect(&|i| if i < n { a[i] } else { 0.0 }));
+                assert!((0..MAX_LANES).all(|i| out[i] == if i < n { a[i] } else { 9.0 }));
+            }
+        }
+    }
+
+    #[test]
+    fn every_instruction_set_computes_the_same() {
+        for isa in Isa::available() {
+            isa.run(AllOperations);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! AVX2 with FMA, and AVX-512.
+//!
+//! SAFETY, for the whole file: a value of [`Avx2`] or [`Avx512`] is only made by `detect`, after
+//! asking the CPU, so that their instructions may be used wherever `self` is at hand.
+
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// AVX2 and FMA: eight lanes, sixteen registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// AVX-512 F: sixteen lanes, thirty-two registers.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx2 {
+    /// The proof that the CPU has AVX2 and FMA.
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+    }
+}
+
+impl Avx512 {
+    /// The proof that the CPU has AVX-512 F, and AVX2 and FMA besides.
+    pub(crate) fn detect() -> Option<Self> {
+        (is_x86_feature_detected!("avx512f") && Avx2::detect().is_some()).then_some(Self(()))
+    }
+}
+
+/// Wraps intrinsics whose instructions the `self` at hand vouches for.
+macro_rules! intrinsic {
+    ($call:expr) => {
+        // SAFETY: see the head of the file; pointers are the caller's promise.
+        unsafe { $call }
+    };
+}
+
+impl Simd for Avx2 {
+    type V = __m256;
+    const LANES: usize = 8;
+    // 6 × 2 accumulators, two vectors of B and one of A fill 15 of 16 registers.
+    const MR: usize = 6;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx2,fma")]
+        fn enabled<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        intrinsic!(enabled(self, kernel))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        intrinsic!(_mm256_set1_ps(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::V {
+        intrinsic!(_mm256_loadu_ps(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V {
+        intrinsic!(_mm256_maskload_ps(p, avx2_lanes((1 << n) - 1)))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Self::V) {
+        intrinsic!(_mm256_storeu_ps(p, v))
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
+        intrinsic!(_mm256_maskstore_ps(p, avx2_lanes((1 << n) - 1), v))
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        intrinsic!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn gt(self, a: Self::V, b: Self::V) -> u32 {
+        intrinsic!(_mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(a, b))) as u32
+    }
+
+    #[inline(always)]
+    fn keep(self, bits: u32, v: Self::V) -> Self::V {
+        intrinsic!(_mm256_and_ps(v, _mm256_castsi256_ps(avx2_lanes(bits))))
+    }
+}
+
+/// All ones in the lanes whose bit is set.
+#[inline]
+#[target_feature(enable = "avx2")]
+fn avx2_lanes(bits: u32) -> __m256i {
+    let lane = _mm256_setr_epi32(1, 2, 4, 8, 16, 32, 64, 128);
+    _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), lane), lane)
+}
+
+impl Simd for Avx512 {
+    type V = __m512;
+    const LANES: usize = 16;
+    // 8 × 2 accumulators hide the latency, and eight rows divide every layer's channels.
+    const MR: usize = 8;
+
+    #[inline(always)]
+    fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
+        #[target_feature(enable = "avx512f,avx2,fma")]
+        fn enabled<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        intrinsic!(enabled(self, kernel))
+    }
+
+    #[inline(always)]
+    fn splat(self, x: f32) -> Self::V {
+        intrinsic!(_mm512_set1_ps(x))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, p: *const f32) -> Self::V {
+        intrinsic!(_mm512_loadu_ps(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V {
+        intrinsic!(_mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, p: *mut f32, v: Self::V) {
+        intrinsic!(_mm512_storeu_ps(p, v))
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
+        intrinsic!(_mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v))
+    }
+
+    #[inline(always)]
+    fn add(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        intrinsic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn max(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn gt(self, a: Self::V, b: Self::V) -> u32 {
+        u32::from(intrinsic!(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(a, b)))
+    }
+
+    #[inline(always)]
+    fn keep(self, bits: u32, v: Self::V) -> Self::V {
+        intrinsic!(_mm512_maskz_mov_ps(bits as u16, v))
+    }
+}

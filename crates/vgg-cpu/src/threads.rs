@@ -1,0 +1,68 @@
+//! The threads of a backend, and their scratch memory.
+
+use std::sync::{Mutex, MutexGuard};
+
+use rayon::ThreadPool;
+use vgg_tensor::{Error, Result};
+
+use crate::buffer::AlignedVec;
+
+/// A pool of worker threads, each with scratch memory that is kept from one operation to the next.
+///
+/// Operations split their work by index into pieces whose number never depends on how many threads
+/// there are; threads only decide who computes which piece, so results do not depend on them.
+pub(crate) struct Threads {
+    pool: ThreadPool,
+    scratch: Vec<Mutex<AlignedVec>>,
+}
+
+impl Threads {
+    pub(crate) fn new(count: usize) -> Result<Self> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(count)
+            .thread_name(|i| format!("vgg-cpu-{i}"))
+            .start_handler(|_| flush_denormals())
+            .build()
+            .map_err(|error| Error::Unavailable {
+                what: format!("a pool of {count} threads"),
+                hint: error.to_string(),
+            })?;
+        Ok(Self { scratch: (0..count).map(|_| Mutex::default()).collect(), pool })
+    }
+
+    pub(crate) fn count(&self) -> usize {
+        self.pool.current_num_threads()
+    }
+
+    /// Runs `work` on the pool; what it does in parallel stays there.
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        self.pool.install(work)
+    }
+
+    /// This thread's scratch memory; what it holds is arbitrary.
+    ///
+    /// # Panics
+    /// Outside of [`Threads::run`], or if a caller up the stack holds the scratch.
+    pub(crate) fn scratch(&self) -> MutexGuard<'_, AlignedVec> {
+        let index = rayon::current_thread_index().expect("scratch is for the pool's threads");
+        self.scratch[index].try_lock().expect("scratch has one user at a time")
+    }
+}
+
+/// Lets the CPU treat denormal numbers as zero in this thread: they are far below anything that
+/// matters to training, and can slow arithmetic down by an order of magnitude.
+fn flush_denormals() {
+    #[cfg(target_arch = "x86_64")]
+    {
+        const FLUSH_TO_ZERO: u32 = 1 << 15;
+        const DENORMALS_ARE_ZERO: u32 = 1 << 6;
+        let mut control = 0u32;
+        // SAFETY: reads and writes this thread's SSE control register (SSE2 is baseline), keeping
+        // the rounding mode and exception masks that Rust relies on.
+        unsafe {
+            std::arch::asm!("stmxcsr [{}]", in(reg) &mut control, options(nostack, preserves_flags));
+            control |= FLUSH_TO_ZERO | DENORMALS_ARE_ZERO;
+            std::arch::asm!("ldmxcsr [{}]", in(reg) &control, options(nostack, preserves_flags));
+        }
+    }
+}
