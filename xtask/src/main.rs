@@ -1,2 +1,41 @@
-//! To be written.
-fn main() {}
+//! Chores of the workspace, run as `cargo xtask COMMAND`.
+
+mod fetch_data;
+mod make_sample;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
+enum Command {
+    FetchData(fetch_data::Args),
+    MakeSample(make_sample::Args),
+}
+
+fn main() -> ExitCode {
+    let (result, failure) = match Command::parse() {
+        // The same code as `vgg-train`'s for missing or damaged data.
+        Command::FetchData(args) => (fetch_data::run(args), 3),
+        Command::MakeSample(args) => (make_sample::run(args), 1),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            print_error(&error);
+            ExitCode::from(failure)
+        }
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "this is where the program speaks")]
+fn print_error(error: &anyhow::Error) {
+    eprintln!("error: {error:#}");
+}
+
+/// A line on stderr in the manner of cargo's messages.
+#[expect(clippy::print_stderr, reason = "this is where the program speaks")]
+fn status(verb: &str, message: impl std::fmt::Display) {
+    eprintln!("{verb:>12} {message}");
+}

@@ -1,0 +1,313 @@
+//! Shuffled batches, made ready on a thread before they are needed.
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use vgg_tensor::{Draw, Error, Result};
+
+use crate::Dataset;
+
+/// The random stream that shuffles: no other use of a run's seed may have this number.
+pub const SHUFFLE_STREAM: u32 = 0x3000;
+
+/// How many batches exist at a time: one with the caller, one ready, one being filled.
+const BATCHES: usize = 3;
+
+/// Images and labels of one training step.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Batch {
+    /// `[n, c, h, w]`, 0 to 255.
+    pub pixels: Vec<u8>,
+    /// `[n]`.
+    pub labels: Vec<u32>,
+}
+
+/// Cuts a data set into batches, in an order that depends on nothing but the seed and the epoch.
+#[derive(Clone, Debug)]
+pub struct Loader {
+    data: Arc<Dataset>,
+    batch_size: usize,
+    seed: u64,
+}
+
+impl Loader {
+    /// Batches of `batch_size` images of `data`, shuffled anew every epoch by `seed`.
+    ///
+    /// # Errors
+    /// When `batch_size` is 0.
+    pub fn new(data: Arc<Dataset>, batch_size: usize, seed: u64) -> Result<Self> {
+        if batch_size == 0 {
+            return Err(Error::Shape("the batch size must be at least 1".into()));
+        }
+        Ok(Loader { data, batch_size, seed })
+    }
+
+    /// The number of batches in an epoch. The last one is smaller when the images do not divide
+    /// evenly.
+    pub fn batches_per_epoch(&self) -> usize {
+        self.data.len().div_ceil(self.batch_size)
+    }
+
+    /// Starts `epoch` at batch number `first_batch`.
+    ///
+    /// The batches are the same as if the epoch had been started at 0 and the first ones passed
+    /// over, so that an interrupted epoch can be taken up where it was.
+    pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
+        let data = Arc::clone(&self.data);
+        let order =
+            shuffled(data.len(), Draw { seed: self.seed, stream: SHUFFLE_STREAM, step: epoch });
+        let batch_size = self.batch_size;
+        Epoch::start(first_batch..self.batches_per_epoch(), move |index, batch| {
+            let start = index * batch_size;
+            let end = data.len().min(start + batch_size);
+            for &i in &order[start..end] {
+                batch.pixels.extend_from_slice(data.image(i as usize));
+                batch.labels.push(data.labels()[i as usize]);
+            }
+        })
+    }
+}
+
+/// The numbers `0..len` in random order: the Fisher–Yates shuffle.
+///
+/// A number below `k` is the high word of a 32-bit draw times `k`. Its bias, below `k` · 2⁻³², is
+/// far below what any number of epochs could show.
+fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
+    let mut order: Vec<u32> = (0..len as u32).collect();
+    for i in (1..len).rev() {
+        let j = (u64::from(draw.bits(i as u64)) * (i as u64 + 1)) >> 32;
+        order.swap(i, j as usize);
+    }
+    order
+}
+
+/// One pass over the data: a worker thread fills batches ahead of the caller.
+///
+/// The batches go round: the caller's goes back to the worker when the next one is asked for, so
+/// that an epoch allocates only the first few. Dropping an `Epoch` early ends its thread.
+#[derive(Debug)]
+pub struct Epoch {
+    filled: Receiver<Batch>,
+    /// `None` once the worker is to stop.
+    empty: Option<Sender<Batch>>,
+    current: Batch,
+    worker: Option<JoinHandle<()>>,
+    waited: Duration,
+}
+
+impl Epoch {
+    /// `fill(index, batch)` puts batch `index` into `batch`, which is empty.
+    fn start(
+        indices: std::ops::Range<usize>,
+        mut fill: impl FnMut(usize, &mut Batch) + Send + 'static,
+    ) -> Self {
+        let (to_caller, filled) = channel::<Batch>();
+        let (empty, from_caller) = channel::<Batch>();
+        for _ in 1..BATCHES {
+            // The receiver is right here.
+            let _ = empty.send(Batch::default());
+        }
+        let worker = std::thread::spawn(move || {
+            for index in indices {
+                // An error on either side means that the caller has gone.
+                let Ok(mut batch) = from_caller.recv() else { return };
+                batch.pixels.clear();
+                batch.labels.clear();
+                fill(index, &mut batch);
+                if to_caller.send(batch).is_err() {
+                    return;
+                }
+            }
+        });
+        Epoch {
+            filled,
+            empty: Some(empty),
+            current: Batch::default(),
+            worker: Some(worker),
+            waited: Duration::ZERO,
+        }
+    }
+
+    /// The next batch, or `None` at the end of the epoch.
+    ///
+    /// # Errors
+    /// When the worker thread has died.
+    pub fn next_batch(&mut self) -> Result<Option<&Batch>> {
+        if let Some(empty) = &self.empty {
+            // If the worker has finished, it needs no more buffers.
+            let _ = empty.send(std::mem::take(&mut self.current));
+        }
+        let received = match self.filled.try_recv() {
+            Err(TryRecvError::Empty) => {
+                let start = Instant::now();
+                let received = self.filled.recv().ok();
+                self.waited += start.elapsed();
+                received
+            }
+            ready => ready.ok(),
+        };
+        match received {
+            Some(batch) => {
+                self.current = batch;
+                Ok(Some(&self.current))
+            }
+            None => self.join().map(|()| None),
+        }
+    }
+
+    /// How long the caller has waited for batches that were not ready.
+    pub fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    fn join(&mut self) -> Result<()> {
+        self.empty = None;
+        let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) else { return Ok(()) };
+        let reason = panic
+            .downcast::<String>()
+            .map(|reason| *reason)
+            .or_else(|panic| panic.downcast::<&str>().map(|reason| reason.to_string()))
+            .unwrap_or_else(|_| "no message".into());
+        Err(Error::Worker { task: "preparing batches", reason })
+    }
+}
+
+impl Drop for Epoch {
+    fn drop(&mut self) {
+        // The worker sees the closed channel at the latest when it has filled the few buffers it
+        // still has. The caller no longer asks for errors.
+        let _ = self.join();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Image `i` is the byte `i`, its label `i mod 3`.
+    fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
+        let classes = ["a", "b", "c"].map(String::from).to_vec();
+        let labels = (0..n as u32).map(|i| i % 3).collect();
+        let data = Dataset::new([1, 1, 1], (0..n as u8).collect(), labels, classes).unwrap();
+        Loader::new(Arc::new(data), batch_size, seed).unwrap()
+    }
+
+    fn collect(mut epoch: Epoch) -> Vec<Batch> {
+        let mut batches = Vec::new();
+        while let Some(batch) = epoch.next_batch().unwrap() {
+            batches.push(batch.clone());
+        }
+        batches
+    }
+
+    #[test]
+    fn the_order_is_pinned() {
+        // A change of the shuffle would make old runs impossible to resume.
+        let order = shuffled(10, Draw { seed: 42, stream: SHUFFLE_STREAM, step: 1 });
+        assert_eq!(order, [7, 8, 3, 6, 4, 9, 2, 1, 5, 0]);
+    }
+
+    #[test]
+    fn every_place_is_equally_likely() {
+        const LEN: usize = 8;
+        const EPOCHS: u64 = 8000;
+        let mut counts = [[0_u32; LEN]; LEN];
+        for epoch in 0..EPOCHS {
+            let order = shuffled(LEN, Draw { seed: 3, stream: SHUFFLE_STREAM, step: epoch });
+            for (place, &i) in order.iter().enumerate() {
+                counts[place][i as usize] += 1;
+            }
+        }
+        // 1000 expected, with a standard deviation of 30: five of them allow for 64 cells.
+        for count in counts.as_flattened() {
+            assert!((850..=1150).contains(count), "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn batch_size_zero_is_an_error() {
+        let loader = Loader::new(Arc::clone(&loader(3, 1, 0).data), 0, 0);
+        assert_eq!(loader.unwrap_err().to_string(), "the batch size must be at least 1");
+    }
+
+    #[test]
+    fn an_empty_data_set_has_no_batches() {
+        assert_eq!(collect(loader(0, 4, 0).epoch(0, 0)), []);
+    }
+
+    #[test]
+    fn a_dropped_epoch_ends_its_thread() {
+        let loader = loader(200, 1, 5);
+        for taken in [0, 1, 7] {
+            let mut epoch = loader.epoch(0, 0);
+            for _ in 0..taken {
+                assert!(epoch.next_batch().unwrap().is_some());
+            }
+            drop(epoch);
+            // The worker held the only other reference.
+            assert_eq!(Arc::strong_count(&loader.data), 1);
+        }
+    }
+
+    #[test]
+    fn a_panic_of_the_worker_is_an_error() {
+        let mut epoch = Epoch::start(0..5, |index, batch| {
+            assert_ne!(index, 1, "no second batch");
+            batch.labels.push(index as u32);
+        });
+        assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [0]);
+        let message = epoch.next_batch().unwrap_err().to_string();
+        assert!(message.starts_with("preparing batches: a thread panicked: "), "{message}");
+        assert!(message.contains("no second batch"), "{message}");
+        assert!(epoch.next_batch().unwrap().is_none());
+    }
+
+    #[test]
+    fn buffers_are_used_again() {
+        let loader = loader(100, 4, 1);
+        let mut epoch = loader.epoch(0, 0);
+        let mut places = std::collections::HashSet::new();
+        while let Some(batch) = epoch.next_batch().unwrap() {
+            places.insert(batch.pixels.as_ptr());
+        }
+        assert!(places.len() <= BATCHES, "{} buffers", places.len());
+    }
+
+    proptest! {
+        #[test]
+        fn an_epoch_is_every_image_once(n in 0..200_usize, batch_size in 1..50_usize, seed: u64) {
+            let loader = loader(n, batch_size, seed);
+            let batches = collect(loader.epoch(4, 0));
+            prop_assert_eq!(batches.len(), loader.batches_per_epoch());
+            let mut seen = Vec::new();
+            for (i, batch) in batches.iter().enumerate() {
+                prop_assert_eq!(batch.labels.len(), batch_size.min(n - i * batch_size));
+                for (&pixel, &label) in batch.pixels.iter().zip(&batch.labels) {
+                    prop_assert_eq!(label, u32::from(pixel) % 3);
+                    seen.push(usize::from(pixel));
+                }
+            }
+            seen.sort_unstable();
+            prop_assert_eq!(seen, (0..n).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn a_resumed_epoch_has_the_same_batches(seed: u64, epoch: u64, first in 0..20_usize) {
+            let loader = loader(100, 7, seed);
+            let whole = collect(loader.epoch(epoch, 0));
+            let rest = collect(loader.epoch(epoch, first));
+            prop_assert_eq!(&rest[..], whole.get(first..).unwrap_or_default());
+        }
+
+        #[test]
+        fn seed_and_epoch_change_the_order(seed: u64, epoch in 0..u64::MAX) {
+            let order = |seed, step| shuffled(100, Draw { seed, stream: SHUFFLE_STREAM, step });
+            prop_assert_ne!(order(seed, epoch), order(seed, epoch + 1));
+            prop_assert_ne!(order(seed, epoch), order(seed ^ 1, epoch));
+        }
+    }
+}
