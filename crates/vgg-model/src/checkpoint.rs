@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use vgg_tensor::{Error, Result};
 
-use crate::tensor_file::{self, commit, format_error, io_error, sync_folder};
+use crate::tensor_file::{self, commit, error_in_file, format_error, io_error, sync_folder};
 use crate::{Input, Params, Vgg, VggConfig, invalid};
 
 /// Everything a run needs to go on, or a network to classify.
@@ -142,22 +142,18 @@ impl Checkpoint {
     /// [`Error::Io`] if a file cannot be read, as when the velocity's is missing;
     /// [`Error::Format`] if one is damaged or no checkpoint.
     pub fn load(path: &Path) -> Result<Self> {
-        let mut file = tensor_file::read(path)?;
-        let own = file.own.take().ok_or_else(|| {
-            let reason = "no checksum, so this is no checkpoint, or a damaged one";
-            format_error(path, reason.into())
-        })?;
+        let (own, tensors) = tensor_file::read_own(path)?;
         let header: Header = serde_json::from_str(&own.header)
             .map_err(|e| format_error(path, format!("its header does not read: {e}")))?;
-        let vgg = Vgg::new(&header.vgg).map_err(|e| in_file(path, e))?;
-        let params = Params::of_file(path, &vgg, file)?;
+        let vgg = Vgg::new(&header.vgg).map_err(|e| error_in_file(path, e))?;
+        let params = Params::of_file(path, &vgg, tensors)?;
         let velocity = match &header.velocity {
             Some(velocity) => Some(load_velocity(path, &vgg, velocity)?),
             None => None,
         };
         let Header { vgg, input, classes, progress, velocity: _, run } = header;
         let checkpoint = Self { vgg, input, classes, params, velocity, progress, run };
-        checkpoint.check().map_err(|e| in_file(path, e))?;
+        checkpoint.check().map_err(|e| error_in_file(path, e))?;
         Ok(checkpoint)
     }
 
@@ -177,14 +173,6 @@ impl Checkpoint {
             return Err(invalid("loss_sum", self.progress.loss_sum, "finite to be saved"));
         }
         Ok(())
-    }
-}
-
-/// Puts the file's name to a shape error.
-fn in_file(path: &Path, error: Error) -> Error {
-    match error {
-        Error::Shape(reason) => format_error(path, reason),
-        other => other,
     }
 }
 
@@ -224,14 +212,12 @@ fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Para
         return Err(format_error(path, reason));
     }
     let beside = path.with_file_name(name);
-    let mut file = tensor_file::read(&beside)?;
-    match file.own.take() {
-        Some(own) if own.sha256 == velocity.sha256 => Params::of_file(&beside, vgg, file),
-        _ => {
-            let reason = format!("the checksum does not match the one in {}", path.display());
-            Err(format_error(&beside, reason))
-        }
+    let (own, tensors) = tensor_file::read_own(&beside)?;
+    if own.sha256 != velocity.sha256 {
+        let reason = format!("the checksum does not match the one in {}", path.display());
+        return Err(format_error(&beside, reason));
     }
+    Params::of_file(&beside, vgg, tensors)
 }
 
 /// Removes the velocities of older checkpoints of this name. One that stays does no harm, and the
@@ -249,3 +235,6 @@ fn remove_stale_velocities(path: &Path, stem: &OsStr, keep: Option<String>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

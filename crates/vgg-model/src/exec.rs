@@ -165,3 +165,6 @@ pub(crate) fn update<B: Backend>(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

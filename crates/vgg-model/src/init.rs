@@ -119,8 +119,6 @@ mod tests {
     use crate::{Params, Vgg, VggConfig};
 
     fn small() -> Vgg {
-        // FC1 and FC2 of the small network hold most of its weights; one output fewer class of
-        // size is enough to see the bounds, which depend on the fans alone.
         let config =
             VggConfig { width: 0.25, input: [1, 224, 224], classes: 10, ..VggConfig::default() };
         Vgg::new(&config).unwrap()

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use vgg_tensor::{Error, Result, Tensor};
 
-use crate::tensor_file::{self, TensorFile};
+use crate::tensor_file::{self, Tensors, error_in_file};
 use crate::{Init, ParamSpec, Vgg, init};
 
 /// One tensor for each of a network's parameters, by name and in the order of [`Vgg::params`]:
@@ -74,11 +74,9 @@ impl Params {
         Self::of_file(path, vgg, tensor_file::read(path)?)
     }
 
-    pub(crate) fn of_file(path: &Path, vgg: &Vgg, file: TensorFile) -> Result<Self> {
-        Self::new(vgg, file.tensors).map_err(|error| match error {
-            Error::Shape(reason) => Error::Format { path: path.into(), reason },
-            other => other,
-        })
+    /// As [`Params::new`], of tensors read from `path`.
+    pub(crate) fn of_file(path: &Path, vgg: &Vgg, tensors: Tensors) -> Result<Self> {
+        Self::new(vgg, tensors).map_err(|error| error_in_file(path, error))
     }
 
     /// The tensor of that name.

@@ -9,7 +9,7 @@ use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
@@ -24,50 +24,38 @@ const PREFIX: &str = r#"{"__metadata__":{"vgg.sha256":""#;
 const DIGEST_START: usize = 8 + PREFIX.len();
 const DIGEST_END: usize = DIGEST_START + 64;
 
-/// The contents of a file.
-pub(crate) struct TensorFile {
-    /// What the writer had to say beside the tensors; `None` for a file of another program.
-    pub(crate) own: Option<Own>,
-    pub(crate) tensors: Vec<(String, Tensor)>,
-}
+/// Tensors by name, in no order.
+pub(crate) type Tensors = Vec<(String, Tensor)>;
 
-/// What only files of this crate have.
+/// What files of this crate say beside their tensors.
 pub(crate) struct Own {
     pub(crate) header: String,
     pub(crate) sha256: String,
 }
 
-/// Reads and checks a file.
-pub(crate) fn read(path: &Path) -> Result<TensorFile> {
+/// Reads the tensors of any safetensors file.
+pub(crate) fn read(path: &Path) -> Result<Tensors> {
     let bytes = fs::read(path).map_err(io_error(path))?;
-    let sha256 = verify(&bytes).map_err(|reason| format_error(path, reason))?;
-    let not_safetensors =
-        |e| format_error(path, format!("not a safetensors file, or damaged: {e}"));
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(not_safetensors)?;
-    let own = match sha256 {
-        None => None,
-        Some(sha256) => {
-            let metadata = metadata.metadata().as_ref();
-            let field = |key: &str| metadata.and_then(|map| map.get(key)).cloned();
-            let schema = field("vgg.schema").unwrap_or_default();
-            if schema != SCHEMA {
-                let reason = format!("its schema is {schema:?}, and only {SCHEMA} is known here");
-                return Err(format_error(path, reason));
-            }
-            Some(Own { header: field("vgg.header").unwrap_or_default(), sha256 })
-        }
+    verify(path, &bytes)?;
+    tensors(path, &bytes)
+}
+
+/// Reads a file that must be one of ours.
+pub(crate) fn read_own(path: &Path) -> Result<(Own, Tensors)> {
+    let bytes = fs::read(path).map_err(io_error(path))?;
+    let Some(sha256) = verify(path, &bytes)? else {
+        let reason = "no checksum where a checkpoint has it: this is no checkpoint, or damaged";
+        return Err(format_error(path, reason.into()));
     };
-    let mut tensors = Vec::new();
-    for (name, view) in SafeTensors::deserialize(&bytes).map_err(not_safetensors)?.iter() {
-        if view.dtype() != Dtype::F32 {
-            let reason = format!("{name} is {}, but only F32 is read", view.dtype());
-            return Err(format_error(path, reason));
-        }
-        let (words, _) = view.data().as_chunks();
-        let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        tensors.push((name.to_string(), Tensor::new(view.shape(), data)?));
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(path, e))?;
+    let metadata = metadata.metadata().as_ref();
+    let field = |key: &str| metadata.and_then(|map| map.get(key)).cloned().unwrap_or_default();
+    let schema = field("vgg.schema");
+    if schema != SCHEMA {
+        let reason = format!("its schema is {schema:?}, and only {SCHEMA:?} is known here");
+        return Err(format_error(path, reason));
     }
-    Ok(TensorFile { own, tensors })
+    Ok((Own { header: field("vgg.header"), sha256 }, tensors(path, &bytes)?))
 }
 
 /// Writes a file beside `path`, to its last byte on the disk, and returns it to be renamed, with
@@ -107,6 +95,14 @@ pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
 
 pub(crate) fn format_error(path: &Path, reason: String) -> Error {
     Error::Format { path: path.into(), reason }
+}
+
+/// Turns a shape error into one that names the file it is about.
+pub(crate) fn error_in_file(path: &Path, error: Error) -> Error {
+    match error {
+        Error::Shape(reason) => format_error(path, reason),
+        other => other,
+    }
 }
 
 #[derive(Serialize)]
@@ -181,8 +177,8 @@ impl Hashing {
     }
 }
 
-/// The digest, if the file is ours and it is the right one.
-fn verify(bytes: &[u8]) -> Result<Option<String>, String> {
+/// The digest, if the file is ours and it is the right one; `None` if the file is not ours.
+fn verify(path: &Path, bytes: &[u8]) -> Result<Option<String>> {
     if bytes.get(8..DIGEST_START) != Some(PREFIX.as_bytes()) {
         return Ok(None);
     }
@@ -194,8 +190,28 @@ fn verify(bytes: &[u8]) -> Result<Option<String>, String> {
     if bytes.get(DIGEST_START..DIGEST_END) == Some(digest.as_bytes()) {
         Ok(Some(digest))
     } else {
-        Err("the checksum does not match: the file is damaged or cut short".into())
+        let reason = "the checksum does not match: the file is damaged or cut short";
+        Err(format_error(path, reason.into()))
     }
+}
+
+fn tensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
+    let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, e))?;
+    let mut tensors = Vec::with_capacity(file.len());
+    for (name, view) in file.iter() {
+        if view.dtype() != Dtype::F32 {
+            let reason = format!("{name} is {}, but only F32 is read", view.dtype());
+            return Err(format_error(path, reason));
+        }
+        let (words, _) = view.data().as_chunks();
+        let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
+        tensors.push((name.to_string(), Tensor::new(view.shape(), data)?));
+    }
+    Ok(tensors)
+}
+
+fn not_safetensors(path: &Path, error: SafeTensorError) -> Error {
+    format_error(path, format!("not a safetensors file, or damaged: {error}"))
 }
 
 fn hex(sha256: Sha256) -> String {

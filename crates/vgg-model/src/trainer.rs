@@ -181,3 +181,6 @@ impl<B: Backend> Trainer<B> {
         Ok(n)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+//! The order of the calls and the buffers they get, on a backend that computes nothing.
+
+use vgg_tensor::Shape;
+use vgg_tensor::spec::{
+    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, SoftmaxCrossEntropy,
+};
+
+use super::*;
+use crate::{Input, Layer, Mode, Vgg, VggConfig};
+
+/// Notes each call with the names of its buffers.
+#[derive(Default)]
+struct Recorder {
+    calls: Vec<String>,
+}
+
+/// A buffer is its name.
+type Name = String;
+
+fn or_none(name: Option<&mut Name>) -> &str {
+    name.map_or("none", |name| name)
+}
+
+impl Backend for Recorder {
+    type Buffer = Name;
+
+    fn describe(&self) -> String {
+        "a recorder".into()
+    }
+
+    fn alloc(&mut self, _: Content) -> Result<Name> {
+        self.calls.push("alloc".into());
+        Ok(Name::new())
+    }
+
+    fn upload(&mut self, _: Content, _: &[f32], _: &mut Name) -> Result<()> {
+        Ok(())
+    }
+
+    fn upload_bytes(&mut self, _: &[u8], _: &mut Name) -> Result<()> {
+        Ok(())
+    }
+
+    fn download(&mut self, _: Content, _: &Name, _: &mut [f32]) -> Result<()> {
+        Ok(())
+    }
+
+    fn prepare_images(
+        &mut self,
+        _: &PrepareImages,
+        _: &Normalize,
+        pixels: &Name,
+        x: &mut Name,
+    ) -> Result<()> {
+        self.calls.push(format!("prepare {pixels} -> {x}"));
+        Ok(())
+    }
+
+    fn conv2d(
+        &mut self,
+        op: &Conv2d,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        y: &mut Name,
+        aux: Option<&mut Name>,
+    ) -> Result<()> {
+        let (n, aux) = (op.x().n, or_none(aux));
+        self.calls.push(format!("conv {n} {x} {weight} {bias} -> {y} {aux}"));
+        Ok(())
+    }
+
+    fn conv2d_backward(
+        &mut self,
+        _: &Conv2d,
+        x: &Name,
+        weight: &Name,
+        dy: &Name,
+        aux: &Name,
+        dweight: &mut Name,
+        dbias: &mut Name,
+        dx: Option<&mut Name>,
+    ) -> Result<()> {
+        let dx = or_none(dx);
+        self.calls.push(format!("conv' {x} {weight} {dy} {aux} -> {dweight} {dbias} {dx}"));
+        Ok(())
+    }
+
+    fn max_pool2d(
+        &mut self,
+        _: &MaxPool2d,
+        x: &Name,
+        y: &mut Name,
+        aux: Option<&mut Name>,
+    ) -> Result<()> {
+        let aux = or_none(aux);
+        self.calls.push(format!("pool {x} -> {y} {aux}"));
+        Ok(())
+    }
+
+    fn max_pool2d_backward(
+        &mut self,
+        _: &MaxPool2d,
+        dy: &Name,
+        aux: &Name,
+        dx: &mut Name,
+    ) -> Result<()> {
+        self.calls.push(format!("pool' {dy} {aux} -> {dx}"));
+        Ok(())
+    }
+
+    fn lrn(&mut self, _: &Lrn, _: &Name, _: &mut Name) -> Result<()> {
+        unreachable!("no layer is a normalisation")
+    }
+
+    fn lrn_backward(&mut self, _: &Lrn, _: &Name, _: &Name, _: &mut Name) -> Result<()> {
+        unreachable!("no layer is a normalisation")
+    }
+
+    fn linear(
+        &mut self,
+        _: &Linear,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        y: &mut Name,
+        aux: Option<&mut Name>,
+    ) -> Result<()> {
+        let aux = or_none(aux);
+        self.calls.push(format!("linear {x} {weight} {bias} -> {y} {aux}"));
+        Ok(())
+    }
+
+    fn linear_backward(
+        &mut self,
+        _: &Linear,
+        x: &Name,
+        weight: &Name,
+        dy: &Name,
+        aux: &Name,
+        dweight: &mut Name,
+        dbias: &mut Name,
+        dx: Option<&mut Name>,
+    ) -> Result<()> {
+        let dx = or_none(dx);
+        self.calls.push(format!("linear' {x} {weight} {dy} {aux} -> {dweight} {dbias} {dx}"));
+        Ok(())
+    }
+
+    fn dropout(&mut self, _: Shape, p: f32, draw: Draw, x: &mut Name) -> Result<()> {
+        let Draw { seed, stream, step } = draw;
+        self.calls.push(format!("dropout {p} {seed} {stream:#x} {step} {x}"));
+        Ok(())
+    }
+
+    fn softmax_cross_entropy(
+        &mut self,
+        _: &SoftmaxCrossEntropy,
+        logits: &Name,
+        labels: &Name,
+        metrics: &mut Name,
+        dlogits: Option<&mut Name>,
+    ) -> Result<()> {
+        let dlogits = or_none(dlogits);
+        self.calls.push(format!("loss {logits} {labels} -> {metrics} {dlogits}"));
+        Ok(())
+    }
+
+    fn sgd(
+        &mut self,
+        settings: &Sgd,
+        _: Content,
+        weight: &mut Name,
+        dweight: &Name,
+        velocity: Option<&mut Name>,
+    ) -> Result<()> {
+        let velocity = or_none(velocity);
+        self.calls.push(format!("sgd {} {weight} {dweight} {velocity}", settings.lr));
+        Ok(())
+    }
+}
+
+/// Convolution, convolution and pool, pool, linear with ReLU, dropout, linear.
+fn network() -> Vgg {
+    let name = |name: &str| name.to_string();
+    let conv = |layer| Layer::Conv2d { name: name(layer), c_out: 4, kernel: 3, padding: 1 };
+    let linear = |layer, relu| Layer::Linear { name: name(layer), out_features: 3, relu };
+    let layers = vec![
+        conv("a"),
+        conv("b"),
+        Layer::MaxPool2d { name: name("c") },
+        Layer::MaxPool2d { name: name("d") },
+        linear("e", true),
+        Layer::Dropout { name: name("f"), p: 0.5 },
+        linear("g", false),
+    ];
+    let config = VggConfig { input: [1, 32, 32], classes: 3, ..VggConfig::default() };
+    Vgg::from_layers(config, layers).unwrap()
+}
+
+/// A plan for batches of 2, its memory with names, and the recorder with no calls noted.
+fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
+    let plan = Plan::new(&network(), &Input::unnormalized(1, 8, 8), 2, mode).unwrap();
+    let mut recorder = Recorder::default();
+    let mut memory = Memory::alloc(&mut recorder, &plan).unwrap();
+    recorder.calls.clear();
+    let name = |names: &mut [Name], letter: &str| {
+        for (i, name) in names.iter_mut().enumerate() {
+            *name = format!("{letter}{i}");
+        }
+    };
+    name(&mut memory.maps, "m");
+    name(&mut memory.aux, "a");
+    name(&mut memory.params, "p");
+    name(&mut memory.gradients, "g");
+    name(&mut memory.velocity, "v");
+    memory.pixels = "pixels".into();
+    memory.labels = "labels".into();
+    memory.metrics = "metrics".into();
+    (recorder, plan, memory)
+}
+
+#[test]
+fn a_training_step() {
+    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: true });
+    let noise = Noise { seed: 7, step: 9 };
+    forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
+    loss(&mut recorder, &plan, &mut memory, true).unwrap();
+    backward(&mut recorder, &plan, &mut memory, noise).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 a0",
+            "conv 2 m1 p2 p3 -> m2 a1",
+            "pool m2 -> m3 a2",
+            "linear m3 p4 p5 -> m4 a3",
+            "dropout 0.5 7 0x2000 9 m4",
+            "linear m4 p6 p7 -> m5 a4",
+            "loss m5 labels -> metrics m6",
+            "linear' m4 p6 m6 a4 -> g6 g7 m7",
+            "dropout 0.5 7 0x2000 9 m7",
+            "linear' m3 p4 m7 a3 -> g4 g5 m6",
+            "pool' m6 a2 -> m7",
+            "conv' m1 p2 m7 a1 -> g2 g3 m6",
+            "conv' m0 p0 m6 a0 -> g0 g1 none",
+        ]
+    );
+    recorder.calls.clear();
+    update(&mut recorder, &plan, &mut memory, &Sgd { momentum: 0.9, ..Sgd::plain(0.25) }).unwrap();
+    let expected: Vec<String> = (0..8).map(|i| format!("sgd 0.25 p{i} g{i} v{i}")).collect();
+    assert_eq!(recorder.calls, expected);
+}
+
+#[test]
+fn evaluation_in_a_trainers_memory_leaves_no_traces() {
+    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: false });
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    loss(&mut recorder, &plan, &mut memory, false).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 none",
+            "conv 2 m1 p2 p3 -> m2 none",
+            "pool m2 -> m3 none",
+            "linear m3 p4 p5 -> m4 none",
+            "linear m4 p6 p7 -> m5 none",
+            "loss m5 labels -> metrics none",
+        ]
+    );
+    assert!(memory.velocity.is_empty());
+}
+
+#[test]
+fn inference_alternates() {
+    let (mut recorder, plan, mut memory) = setup(Mode::Infer);
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 none",
+            "conv 2 m1 p2 p3 -> m0 none",
+            "pool m0 -> m1 none",
+            "linear m1 p4 p5 -> m0 none",
+            "linear m0 p6 p7 -> m1 none",
+        ]
+    );
+    assert!(memory.aux.is_empty() && memory.gradients.is_empty());
+}
