@@ -3,35 +3,34 @@
 use std::fmt;
 use std::sync::{Mutex, OnceLock};
 
+use memmap2::MmapMut;
 use vgg_tensor::{Error, Result};
-
-/// A cache line; what buffers are made of, so that they are aligned for every vector.
-#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([f32; LINE]);
 
 /// Numbers in a cache line.
 pub(crate) const LINE: usize = 16;
 
-/// A vector of numbers (or bytes) that starts at a cache line.
+/// A vector of numbers (or bytes) in pages of its own, huge ones where the system has them: sweeps
+/// over hundreds of megabytes would otherwise spend much of their time on address translation.
 #[derive(Default)]
-pub(crate) struct AlignedVec(Vec<Line>);
+pub(crate) struct AlignedVec(Option<MmapMut>);
 
 impl AlignedVec {
-    /// Zeros: room for `len` numbers, rounded up to whole cache lines.
-    ///
-    /// The pages are only touched when they are first used.
+    /// Room for at least `len` numbers, all zero. Pages are only touched when they are first used.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
-        let lines = len.div_ceil(LINE);
-        bytemuck::allocation::try_zeroed_vec(lines)
-            .map(Self)
-            .map_err(|()| Error::OutOfMemory { bytes: 64 * lines as u64 })
+        let bytes = len.max(1).next_multiple_of(LINE) * size_of::<f32>();
+        let map =
+            MmapMut::map_anon(bytes).map_err(|_| Error::OutOfMemory { bytes: bytes as u64 })?;
+        #[cfg(target_os = "linux")]
+        if let Err(error) = map.advise(memmap2::Advice::HugePage) {
+            log::debug!("no huge pages: {error}");
+        }
+        Ok(Self(Some(map)))
     }
 
     /// Makes room for at least `len` numbers. What it held is lost if it has to grow.
     pub(crate) fn reserve(&mut self, len: usize) -> Result<()> {
-        if self.0.len() * LINE < len {
-            self.0 = Vec::new();
+        if self.as_f32().len() < len {
+            self.0 = None;
             *self = Self::zeroed(len)?;
         }
         Ok(())
@@ -49,11 +48,19 @@ impl AlignedVec {
     }
 
     pub(crate) fn as_f32(&self) -> &[f32] {
-        bytemuck::cast_slice(&self.0)
+        self.0.as_deref().map(bytemuck::cast_slice).unwrap_or_default()
     }
 
     pub(crate) fn as_f32_mut(&mut self) -> &mut [f32] {
-        bytemuck::cast_slice_mut(&mut self.0)
+        self.0.as_deref_mut().map(bytemuck::cast_slice_mut).unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        self.0.as_deref().unwrap_or_default()
+    }
+
+    pub(crate) fn as_bytes_mut(&mut self) -> &mut [u8] {
+        self.0.as_deref_mut().unwrap_or_default()
     }
 }
 
@@ -96,13 +103,13 @@ impl Buffer {
 
     /// The first `len` bytes.
     pub(crate) fn bytes(&self, len: usize) -> &[u8] {
-        &bytemuck::cast_slice(&self.data.0)[..len]
+        &self.data.as_bytes()[..len]
     }
 
     /// The first `len` bytes, to be written.
     pub(crate) fn bytes_mut(&mut self, len: usize) -> &mut [u8] {
         self.forget_derived();
-        &mut bytemuck::cast_slice_mut(&mut self.data.0)[..len]
+        &mut self.data.as_bytes_mut()[..len]
     }
 
     /// A derived form of `len` numbers, made by `fill` unless it is there already.
@@ -110,7 +117,7 @@ impl Buffer {
         let made = self.derived[form as usize].get_or_init(|| {
             let spare = self.spare.lock().expect("no holder of this lock panics").pop();
             let mut vec = spare.unwrap_or_default();
-            vec.reserve(len).expect("a packed weight fits where the weight did");
+            vec.reserve(len).expect("memory for a weight's derived form");
             fill(&mut vec.as_f32_mut()[..len]);
             vec
         });
@@ -125,7 +132,7 @@ impl Buffer {
 
 impl fmt::Debug for Buffer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Buffer({} bytes)", 64 * self.data.0.len())
+        write!(f, "Buffer({} bytes)", self.data.as_bytes().len())
     }
 }
 
