@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
-use vgg_tensor::{Error, Result};
+use vgg_tensor::Result;
 
 use crate::tensor_file::{self, commit, error_in_file, format_error, io_error, sync_folder};
 use crate::{Input, Params, Vgg, VggConfig, invalid};
@@ -86,7 +86,7 @@ impl Checkpoint {
     /// old checkpoint and nothing else remains.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be written; [`Error::Shape`] if its parts do not fit together.
+    /// [`vgg_tensor::Error::Io`] if it cannot be written; [`vgg_tensor::Error::Shape`] if its parts do not fit together.
     ///
     /// ```
     /// use vgg_model::{Checkpoint, Init, Input, Params, Progress, Vgg, VggConfig};
@@ -139,8 +139,8 @@ impl Checkpoint {
     /// Reads and checks a checkpoint.
     ///
     /// # Errors
-    /// [`Error::Io`] if a file cannot be read, as when the velocity's is missing;
-    /// [`Error::Format`] if one is damaged or no checkpoint.
+    /// [`vgg_tensor::Error::Io`] if a file cannot be read, as when the velocity's is missing;
+    /// [`vgg_tensor::Error::Format`] if one is damaged or no checkpoint.
     pub fn load(path: &Path) -> Result<Self> {
         let (own, tensors) = tensor_file::read_own(path)?;
         let header: Header = serde_json::from_str(&own.header)

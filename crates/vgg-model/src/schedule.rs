@@ -68,11 +68,11 @@ impl Schedule {
     ///
     /// ```
     /// use vgg_model::{Decay, Schedule};
-    /// let decay = Decay::Step { every_epochs: 2, factor: 0.1 };
+    /// let decay = Decay::Step { every_epochs: 2, factor: 0.5 };
     /// let schedule = Schedule { decay, warmup_steps: 4 };
     /// assert_eq!(schedule.lr(0.4, 0, 10, 100), 0.1);
     /// assert_eq!(schedule.lr(0.4, 4, 10, 100), 0.4);
-    /// assert_eq!(schedule.lr(0.4, 20, 10, 100), 0.04);
+    /// assert_eq!(schedule.lr(0.4, 20, 10, 100), 0.2);
     /// ```
     pub fn lr(&self, base: f32, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
         let (base, warmup) = (f64::from(base), self.warmup_steps);

@@ -9,14 +9,14 @@ use crate::{Input, Metrics, Mode, Params, Plan, Vgg};
 ///
 /// # Example
 /// ```
+/// use vgg_cpu::{Config, Cpu};
 /// use vgg_model::{Init, Input, Params, Session, Vgg, VggConfig};
-/// use vgg_testkit::Reference;
 ///
 /// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, classes: 3, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
 /// let params = Params::init(&vgg, &Init::default(), 42); // or `Checkpoint::load(…)?.params`
 /// let input = Input::unnormalized(1, 28, 28);
-/// let mut session = Session::new(Reference::<f32>::new(), &vgg, &input, &params, 8)?;
+/// let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, &params, 8)?;
 /// let probabilities = session.probabilities(&[0; 2 * 28 * 28])?;
 /// assert_eq!(probabilities.len(), 2 * 3);
 /// # Ok::<(), vgg_model::Error>(())

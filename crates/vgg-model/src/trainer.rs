@@ -19,15 +19,15 @@ use crate::{Input, Metrics, Mode, Params, Plan, SgdConfig, Vgg};
 ///
 /// # Example
 /// ```
+/// use vgg_cpu::{Config, Cpu};
 /// use vgg_model::{Init, Input, Params, SgdConfig, Trainer, Vgg, VggConfig};
-/// use vgg_testkit::Reference;
 ///
 /// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, classes: 3, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
 /// let params = Params::init(&vgg, &Init::default(), 42);
 /// let input = Input::unnormalized(1, 28, 28);
 /// let sgd = SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.05) };
-/// let mut trainer = Trainer::new(Reference::<f32>::new(), &vgg, &input, &params, 8, sgd, 42)?;
+/// let mut trainer = Trainer::new(Cpu::new(Config::default())?, &vgg, &input, &params, 8, sgd, 42)?;
 /// let metrics = trainer.step(&[0; 2 * 28 * 28], &[0, 2], sgd.lr)?;
 /// assert!(metrics.loss_sum.is_finite());
 /// assert_eq!(trainer.steps(), 1);

@@ -3,6 +3,7 @@
 use std::io::{Seek, SeekFrom, Write};
 
 use tempfile::TempDir;
+use vgg_tensor::Error;
 
 use super::*;
 use crate::Init;
