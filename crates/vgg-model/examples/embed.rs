@@ -17,7 +17,7 @@ const BATCH: usize = 12;
 
 fn main() -> Result<()> {
     if let Some(path) = std::env::args().nth(1) {
-        let checkpoint = Checkpoint::load(Path::new(&path))?;
+        let checkpoint = Checkpoint::load_weights(Path::new(&path))?;
         let noise: Vec<u8> = (0..checkpoint.input.image_bytes())
             .map(|i| (i as u32).wrapping_mul(0x9E37_79B9).to_be_bytes()[0])
             .collect();

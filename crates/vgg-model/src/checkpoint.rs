@@ -139,22 +139,37 @@ impl Checkpoint {
     /// Reads and checks a checkpoint.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Io`] if a file cannot be read, as when the velocity's is missing;
-    /// [`vgg_tensor::Error::Format`] if one is damaged or no checkpoint.
+    /// [`vgg_tensor::Error::Io`] if a file cannot be read; [`vgg_tensor::Error::Format`] if one is
+    /// damaged or no checkpoint, or the velocity's is missing.
     pub fn load(path: &Path) -> Result<Self> {
+        let (mut checkpoint, velocity) = Self::load_own(path)?;
+        if let Some(velocity) = velocity {
+            let vgg = Vgg::new(&checkpoint.vgg)?;
+            checkpoint.velocity = Some(load_velocity(path, &vgg, &velocity)?);
+        }
+        Ok(checkpoint)
+    }
+
+    /// Reads and checks a checkpoint without its velocity, which only training needs: the one file
+    /// at `path` is enough.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load`], but for the velocity.
+    pub fn load_weights(path: &Path) -> Result<Self> {
+        Ok(Self::load_own(path)?.0)
+    }
+
+    /// What the file at `path` has, and where the velocity is.
+    fn load_own(path: &Path) -> Result<(Self, Option<VelocityFile>)> {
         let (own, tensors) = tensor_file::read_own(path)?;
         let header: Header = serde_json::from_str(&own.header)
             .map_err(|e| format_error(path, format!("its header does not read: {e}")))?;
-        let vgg = Vgg::new(&header.vgg).map_err(|e| error_in_file(path, e))?;
-        let params = Params::of_file(path, &vgg, tensors)?;
-        let velocity = match &header.velocity {
-            Some(velocity) => Some(load_velocity(path, &vgg, velocity)?),
-            None => None,
-        };
-        let Header { vgg, input, classes, progress, velocity: _, run } = header;
-        let checkpoint = Self { vgg, input, classes, params, velocity, progress, run };
+        let Header { vgg, input, classes, progress, velocity, run } = header;
+        let network = Vgg::new(&vgg).map_err(|e| error_in_file(path, e))?;
+        let params = Params::of_file(path, &network, tensors)?;
+        let checkpoint = Self { vgg, input, classes, params, velocity: None, progress, run };
         checkpoint.check().map_err(|e| error_in_file(path, e))?;
-        Ok(checkpoint)
+        Ok((checkpoint, velocity))
     }
 
     /// Whether the parts fit together and all numbers of the header can be written as JSON.
@@ -212,6 +227,10 @@ fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Para
         return Err(format_error(path, reason));
     }
     let beside = path.with_file_name(name);
+    if !beside.exists() {
+        let needs = format!("missing, but {} needs it to go on training", path.display());
+        return Err(format_error(&beside, needs));
+    }
     let (own, tensors) = tensor_file::read_own(&beside)?;
     if own.sha256 != velocity.sha256 {
         let reason = format!("the checksum does not match the one in {}", path.display());

@@ -56,8 +56,6 @@ impl Noise {
     }
 }
 
-/// A plan never gives an operation the same maps twice, or the same parameter.
-const DISTINCT: &str = "a step's buffers are distinct";
 /// Only a plan for training is run backward.
 const TRAINING: &str = "the plan is one for training";
 
@@ -72,23 +70,25 @@ pub(crate) fn forward<B: Backend>(
     let Memory { pixels, maps, params, .. } = memory;
     backend.prepare_images(&plan.prepare, &plan.normalize, pixels, &mut maps[0])?;
     for step in &plan.steps {
-        if let Op::Dropout { shape, p, stream } = step.op {
-            if let Some(noise) = noise {
-                backend.dropout(shape, p, noise.draw(stream), &mut maps[step.y])?;
-            }
-            continue;
-        }
-        let [x, y] = maps.get_disjoint_mut([step.x, step.y]).expect(DISTINCT);
         let aux = step.aux.filter(|_| noise.is_some()).map(|i| &mut memory.aux[i]);
         match step.op {
             Op::Conv2d { spec, weight } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.conv2d(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
             }
-            Op::MaxPool2d { spec } => backend.max_pool2d(&spec, x, y, aux)?,
+            Op::MaxPool2d { spec } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                backend.max_pool2d(&spec, x, y, aux)?;
+            }
             Op::Linear { spec, weight } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.linear(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
             }
-            Op::Dropout { .. } => {}
+            Op::Dropout { shape, p, stream } => {
+                if let Some(noise) = noise {
+                    backend.dropout(shape, p, noise.draw(stream), &mut maps[step.y])?;
+                }
+            }
         }
     }
     Ok(())
@@ -104,7 +104,7 @@ pub(crate) fn loss<B: Backend>(
     let Memory { labels, metrics, maps, .. } = memory;
     if train {
         let [dlogits, _] = plan.gradients.expect(TRAINING);
-        let [logits, dlogits] = maps.get_disjoint_mut([plan.logits, dlogits]).expect(DISTINCT);
+        let [logits, dlogits] = distinct(maps, [plan.logits, dlogits]);
         backend.softmax_cross_entropy(&plan.loss, logits, labels, metrics, Some(dlogits))
     } else {
         backend.softmax_cross_entropy(&plan.loss, &maps[plan.logits], labels, metrics, None)
@@ -121,31 +121,30 @@ pub(crate) fn backward<B: Backend>(
     let Memory { maps, aux, params, gradients, .. } = memory;
     let [mut dy_maps, mut dx_maps] = plan.gradients.expect(TRAINING);
     for (i, step) in plan.steps.iter().enumerate().rev() {
-        if let Op::Dropout { shape, p, stream } = step.op {
-            backend.dropout(shape, p, noise.draw(stream), &mut maps[dy_maps])?;
-            continue;
-        }
-        let aux = &aux[step.aux.expect(TRAINING)];
-        let [x, dy, dx] = maps.get_disjoint_mut([step.x, dy_maps, dx_maps]).expect(DISTINCT);
+        let [x, dy, dx] = distinct(maps, [step.x, dy_maps, dx_maps]);
         // Nobody asks for the gradient of the images.
         let dx = (i > 0).then_some(dx);
+        let aux = step.aux.map(|i| &aux[i]);
         match step.op {
             Op::Conv2d { spec, weight } => {
-                let pair = gradients.get_disjoint_mut([weight, weight + 1]);
-                let [dweight, dbias] = pair.expect(DISTINCT);
-                backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dweight, dbias, dx)?;
+                let [dw, db] = distinct(gradients, [weight, weight + 1]);
+                let aux = aux.expect(TRAINING);
+                backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
             }
             Op::MaxPool2d { spec } => {
                 if let Some(dx) = dx {
-                    backend.max_pool2d_backward(&spec, dy, aux, dx)?;
+                    backend.max_pool2d_backward(&spec, dy, aux.expect(TRAINING), dx)?;
                 }
             }
             Op::Linear { spec, weight } => {
-                let pair = gradients.get_disjoint_mut([weight, weight + 1]);
-                let [dweight, dbias] = pair.expect(DISTINCT);
-                backend.linear_backward(&spec, x, &params[weight], dy, aux, dweight, dbias, dx)?;
+                let [dw, db] = distinct(gradients, [weight, weight + 1]);
+                let aux = aux.expect(TRAINING);
+                backend.linear_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
             }
-            Op::Dropout { .. } => {}
+            Op::Dropout { shape, p, stream } => {
+                backend.dropout(shape, p, noise.draw(stream), dy)?;
+                continue; // in place: the gradient stays where it is
+            }
         }
         swap(&mut dy_maps, &mut dx_maps);
     }
@@ -164,6 +163,11 @@ pub(crate) fn update<B: Backend>(
         backend.sgd(settings, *content, &mut params[i], &gradients[i], velocity.get_mut(i))?;
     }
     Ok(())
+}
+
+/// Several buffers at once. A plan never gives an operation the same one twice.
+fn distinct<T, const N: usize>(buffers: &mut [T], indices: [usize; N]) -> [&mut T; N] {
+    buffers.get_disjoint_mut(indices).expect("a step's buffers are distinct")
 }
 
 #[cfg(test)]

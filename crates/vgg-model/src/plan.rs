@@ -200,10 +200,14 @@ impl Plan {
 
     fn add_images(&mut self) {
         let (source, x) = (self.prepare.source(), self.prepare.x());
+        let kind = match (source.h, source.w) {
+            (h, w) if (h, w) == (x.h, x.w) => "normalise".into(),
+            (h, w) => format!("resize {h}×{w}, normalise"),
+        };
         self.add_maps(0, x);
         self.rows.push(Row {
             name: "images".into(),
-            kind: format!("resize {}×{} to {}×{}", source.h, source.w, x.h, x.w),
+            kind,
             output: Some(x),
             params: 0,
             macs: 0,
@@ -376,7 +380,7 @@ mod tests {
         let (conv, pooled) = ("conv 3×3 + relu", "conv 3×3 + relu + max-pool 2×2");
         assert_eq!(
             kinds[..9],
-            ["resize 28×28 to 224×224", pooled, pooled, conv, pooled, conv, pooled, conv, pooled]
+            ["resize 28×28, normalise", pooled, pooled, conv, pooled, conv, pooled, conv, pooled]
         );
         assert_eq!(
             kinds[9..],

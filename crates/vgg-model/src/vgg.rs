@@ -78,15 +78,17 @@ impl Default for VggConfig {
 impl VggConfig {
     /// The smallest allowed number of input rows and columns.
     pub const MIN_SIDE: usize = 32;
+    /// The largest allowed number of input rows and columns.
+    pub const MAX_SIDE: usize = 65_535;
 
     fn check(&self) -> Result<()> {
         let [channels, h, w] = self.input;
         if !(self.width.is_finite() && self.width > 0.0) {
             return Err(invalid("width", self.width, "finite and above 0"));
         }
-        if channels == 0 || h.min(w) < Self::MIN_SIDE {
-            let input = format!("{:?}", self.input);
-            return Err(invalid("input", input, "at least [1, 32, 32] (five max-pools halve it)"));
+        if channels == 0 || h.min(w) < Self::MIN_SIDE || h.max(w) > Self::MAX_SIDE {
+            let allowed = "at least [1, 32, 32], for five max-pools, and at most 65535 a side";
+            return Err(invalid("input", format!("{:?}", self.input), allowed));
         }
         if self.classes < 2 {
             return Err(invalid("classes", self.classes, "at least 2"));
@@ -419,9 +421,11 @@ mod tests {
             assert!(message.starts_with("features.0: ") && message.ends_with("too large"));
         }
         let message = refused(VggConfig { input: [1, 10_000_000, 224], ..small() });
-        assert!(message.contains("too large"), "{message}");
-        let message = refused(VggConfig { input: [usize::MAX; 3], ..small() });
-        assert!(message.contains("too large"), "{message}");
+        assert!(message.starts_with("input = [1, 10000000, 224]"), "{message}");
+        for input in [[1, 65_535, 65_535], [usize::MAX, 224, 224]] {
+            let message = refused(VggConfig { input, ..small() });
+            assert!(message.starts_with("features.0: ") && message.ends_with("too large"));
+        }
         let message = refused(VggConfig { fc_width: 1_000_000, ..small() });
         assert!(message.contains("parameters, more than 2147483648"), "{message}");
     }

@@ -31,7 +31,10 @@ fn trainer(dropout: f32, sgd: SgdConfig) -> Trainer<Reference<f32>> {
 fn images(n: usize) -> (Vec<u8>, Vec<u32>) {
     let labels: Vec<u32> = (0..n as u32).map(|i| i % 3).collect();
     let image = |label: u32| {
-        (0..256u32).map(move |i| if (i % 16) / (label + 1) % 2 == 0 { 255 } else { i as u8 })
+        (0..256u32).map(move |i| match i % 16 / (label + 1) % 2 {
+            0 => 255,
+            _ => i as u8,
+        })
     };
     (labels.iter().flat_map(|label| image(*label)).collect(), labels)
 }
