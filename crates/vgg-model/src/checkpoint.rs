@@ -86,7 +86,8 @@ impl Checkpoint {
     /// old checkpoint and nothing else remains.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Io`] if it cannot be written; [`vgg_tensor::Error::Shape`] if its parts do not fit together.
+    /// [`vgg_tensor::Error::Io`] if it cannot be written; [`vgg_tensor::Error::Shape`] if its parts
+    /// do not fit together.
     ///
     /// ```
     /// use vgg_model::{Checkpoint, Init, Input, Params, Progress, Vgg, VggConfig};

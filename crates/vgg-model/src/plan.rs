@@ -77,6 +77,31 @@ pub(crate) enum Op {
 }
 
 impl Op {
+    /// The operation of `layer` on `x`, with `pooled` if the max-pool after it is fused into it.
+    fn new(layer: &Layer, pooled: bool, x: Shape, weight: usize, stream: u32) -> Result<Self> {
+        let op = match *layer {
+            Layer::Conv2d { c_out, kernel, padding, .. } => {
+                let epilogue = match pooled {
+                    true => ConvEpilogue::BiasReluMaxPool,
+                    false => ConvEpilogue::BiasRelu,
+                };
+                let spec = Conv2d::new(x, c_out, kernel, padding, epilogue);
+                spec.map(|spec| Op::Conv2d { spec, weight })
+            }
+            Layer::MaxPool2d { .. } => MaxPool2d::new(x, 2, 2).map(|spec| Op::MaxPool2d { spec }),
+            Layer::Linear { out_features, relu, .. } => {
+                let epilogue = match relu {
+                    true => LinearEpilogue::BiasRelu,
+                    false => LinearEpilogue::Bias,
+                };
+                let spec = Linear::new(x, out_features, epilogue);
+                spec.map(|spec| Op::Linear { spec, weight })
+            }
+            Layer::Dropout { p, .. } => Ok(Op::Dropout { shape: x, p, stream }),
+        };
+        op.map_err(|e| e.in_layer(layer.name()))
+    }
+
     fn y(&self) -> Shape {
         match self {
             Op::Conv2d { spec, .. } => spec.y(),
@@ -86,12 +111,43 @@ impl Op {
         }
     }
 
-    fn aux_bytes(&self) -> usize {
+    /// How many parameters it has: weight and bias, or none.
+    fn params(&self) -> usize {
         match self {
+            Op::Conv2d { .. } | Op::Linear { .. } => 2,
+            Op::MaxPool2d { .. } | Op::Dropout { .. } => 0,
+        }
+    }
+
+    fn is_dropout(&self) -> bool {
+        matches!(self, Op::Dropout { .. })
+    }
+
+    fn aux(&self) -> Content {
+        Content::Bytes(match self {
             Op::Conv2d { spec, .. } => spec.aux_bytes(),
             Op::MaxPool2d { spec } => spec.aux_bytes(),
             Op::Linear { spec, .. } => spec.aux_bytes(),
             Op::Dropout { .. } => 0,
+        })
+    }
+
+    fn kind(&self) -> String {
+        match self {
+            Op::Conv2d { spec, .. } => {
+                let tail = match spec.epilogue() {
+                    ConvEpilogue::Bias => "",
+                    ConvEpilogue::BiasRelu => " + relu",
+                    ConvEpilogue::BiasReluMaxPool => " + relu + max-pool 2×2",
+                };
+                format!("conv {k}×{k}{tail}", k = spec.kernel())
+            }
+            Op::MaxPool2d { spec } => format!("max-pool {k}×{k}", k = spec.kernel()),
+            Op::Linear { spec, .. } => match spec.epilogue() {
+                LinearEpilogue::Bias => "linear".into(),
+                LinearEpilogue::BiasRelu => "linear + relu".into(),
+            },
+            Op::Dropout { p, .. } => format!("dropout {p}"),
         }
     }
 }
@@ -220,62 +276,36 @@ impl Plan {
         let (mut x, mut weight, mut dropouts) = (0, 0, 0);
         let mut layers = vgg.layers().iter().zip(vgg.layer_macs()).peekable();
         while let Some((layer, macs)) = layers.next() {
-            let (name, kind, op) = match layer {
-                Layer::Conv2d { name, c_out, kernel, padding } => {
-                    let is_pool = |next: &(&Layer, &u64)| matches!(next.0, Layer::MaxPool2d { .. });
-                    let (epilogue, tail) = match layers.next_if(is_pool) {
-                        Some(_) => (ConvEpilogue::BiasReluMaxPool, " + max-pool 2×2"),
-                        None => (ConvEpilogue::BiasRelu, ""),
-                    };
-                    let spec = Conv2d::new(shape, *c_out, *kernel, *padding, epilogue)
-                        .map_err(|e| e.in_layer(name))?;
-                    let kind = format!("conv {kernel}×{kernel} + relu{tail}");
-                    (name, kind, Op::Conv2d { spec, weight })
-                }
-                Layer::MaxPool2d { name } => {
-                    let spec = MaxPool2d::new(shape, 2, 2).map_err(|e| e.in_layer(name))?;
-                    (name, "max-pool 2×2".into(), Op::MaxPool2d { spec })
-                }
-                Layer::Linear { name, out_features, relu } => {
-                    let (epilogue, kind) = match relu {
-                        true => (LinearEpilogue::BiasRelu, "linear + relu"),
-                        false => (LinearEpilogue::Bias, "linear"),
-                    };
-                    let spec = Linear::new(shape, *out_features, epilogue)
-                        .map_err(|e| e.in_layer(name))?;
-                    (name, kind.into(), Op::Linear { spec, weight })
-                }
-                // Dropping nothing is doing nothing.
-                Layer::Dropout { p: 0.0, .. } => continue,
-                Layer::Dropout { name, p } => {
-                    let stream = streams::dropout(dropouts);
-                    dropouts += 1;
-                    (name, format!("dropout {p}"), Op::Dropout { shape, p: *p, stream })
-                }
+            // Dropping nothing is doing nothing.
+            if let Layer::Dropout { p: 0.0, .. } = layer {
+                continue;
+            }
+            let fits = |(next, _): &(&Layer, &u64)| {
+                matches!((layer, next), (Layer::Conv2d { .. }, Layer::MaxPool2d { .. }))
             };
+            let pooled = layers.next_if(fits).is_some();
+            let op = Op::new(layer, pooled, shape, weight, streams::dropout(dropouts))?;
+            let params = &self.params[weight..weight + op.params()];
             shape = op.y();
-            let params = match op {
-                Op::Conv2d { .. } | Op::Linear { .. } => &self.params[weight..weight + 2],
-                Op::MaxPool2d { .. } | Op::Dropout { .. } => &[],
-            };
-            weight += params.len();
+            weight += op.params();
+            dropouts += usize::from(op.is_dropout());
+
             let mut row = Row {
-                name: name.clone(),
-                kind,
+                name: layer.name().into(),
+                kind: op.kind(),
                 output: Some(shape),
                 params: params.iter().map(Content::len).sum(),
                 macs: *macs,
                 bytes: bytes(params.iter().copied()) * self.copies(),
             };
             let mut step = Step { op, x, y: x, aux: None };
-            if !matches!(op, Op::Dropout { .. }) {
+            if !op.is_dropout() {
                 step.y = self.add_maps(x, shape);
                 row.bytes += self.own_bytes(shape);
                 if self.trains() {
-                    let aux = Content::Bytes(op.aux_bytes());
                     step.aux = Some(self.aux.len());
-                    self.aux.push(aux);
-                    row.bytes += aux.bytes() as u64;
+                    self.aux.push(op.aux());
+                    row.bytes += bytes([op.aux()]);
                 }
             }
             x = step.y;
@@ -289,18 +319,13 @@ impl Plan {
     /// The maps for an output of `shape` whose input is in maps `x`.
     fn add_maps(&mut self, x: usize, shape: Shape) -> usize {
         match self.mode {
-            Mode::Train { .. } => {
+            Mode::Infer if self.maps.len() == 2 => {
+                enlarge(&mut self.maps[1 - x], shape);
+                1 - x
+            }
+            Mode::Infer | Mode::Train { .. } => {
                 self.maps.push(Content::Maps(shape));
                 self.maps.len() - 1
-            }
-            Mode::Infer if self.maps.len() < 2 => {
-                self.maps.push(Content::Maps(shape));
-                self.maps.len() - 1
-            }
-            Mode::Infer => {
-                let y = 1 - x;
-                enlarge(&mut self.maps[y], shape);
-                y
             }
         }
     }
@@ -319,10 +344,7 @@ impl Plan {
                 let mut pair = [logits, logits];
                 let mut dy = 0;
                 // A step whose input is the images has no gradient to pass on.
-                for step in self.steps.iter().skip(1).rev() {
-                    if let Op::Dropout { .. } = step.op {
-                        continue;
-                    }
+                for step in self.steps.iter().skip(1).rev().filter(|s| !s.op.is_dropout()) {
                     dy = 1 - dy;
                     if let Content::Maps(x) = self.maps[step.x] {
                         enlarge(&mut pair[dy], x);
@@ -357,159 +379,4 @@ fn enlarge(buffer: &mut Content, shape: Shape) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::VggConfig;
-
-    const TRAIN: Mode = Mode::Train { momentum: false };
-
-    fn small() -> Vgg {
-        let config =
-            VggConfig { width: 0.25, input: [1, 224, 224], classes: 10, ..VggConfig::default() };
-        Vgg::new(&config).unwrap()
-    }
-
-    fn plan(batch: usize, mode: Mode) -> Plan {
-        Plan::new(&small(), &Input::unnormalized(1, 28, 28), batch, mode).unwrap()
-    }
-
-    #[test]
-    fn pools_are_fused_and_dropout_is_in_place() {
-        let plan = plan(128, TRAIN);
-        let kinds: Vec<&str> = plan.rows().iter().map(|row| row.kind.as_str()).collect();
-        let (conv, pooled) = ("conv 3×3 + relu", "conv 3×3 + relu + max-pool 2×2");
-        assert_eq!(
-            kinds[..9],
-            ["resize 28×28, normalise", pooled, pooled, conv, pooled, conv, pooled, conv, pooled]
-        );
-        assert_eq!(
-            kinds[9..],
-            ["linear + relu", "dropout 0.5", "linear + relu", "dropout 0.5", "linear", ""]
-        );
-        let shapes: Vec<String> =
-            plan.rows().iter().filter_map(|row| row.output.map(|y| y.to_string())).collect();
-        assert_eq!(shapes[0], "128×1×224×224");
-        assert_eq!(shapes[1], "128×16×112×112");
-        assert_eq!(shapes[8], "128×128×7×7");
-        assert_eq!(
-            shapes[9..],
-            ["128×4096"; 4].iter().chain(&["128×10"]).copied().collect::<Vec<_>>()[..]
-        );
-        for step in &plan.steps {
-            assert_eq!(step.x == step.y, matches!(step.op, Op::Dropout { .. }));
-        }
-        let streams: Vec<u32> = plan
-            .steps
-            .iter()
-            .filter_map(|step| match step.op {
-                Op::Dropout { stream, .. } => Some(stream),
-                _ => None,
-            })
-            .collect();
-        assert_eq!(streams, [0x2000, 0x2001]);
-    }
-
-    #[test]
-    fn training_keeps_every_activation_and_two_gradients() {
-        let plan = plan(128, TRAIN);
-        assert_eq!(plan.maps.len(), 1 + 8 + 3 + 2); // images, convolutions, linears, gradients
-        assert_eq!(plan.aux.len(), 11);
-        assert_eq!(plan.logits, 11);
-        assert_eq!(plan.gradients, Some([12, 13]));
-        // No two steps write the same maps.
-        let mut written: Vec<usize> =
-            plan.steps.iter().filter(|s| s.x != s.y).map(|step| step.y).collect();
-        written.dedup();
-        assert_eq!(written, (1..=11).collect::<Vec<_>>());
-        // From the logits' gradient on they take turns; the largest are those of convolution 4's
-        // input and of convolution 3's.
-        let shape = |c, h| Content::Maps(Shape::new(128, c, h, h));
-        assert_eq!(plan.maps[12..], [shape(64, 56), shape(32, 56)]);
-    }
-
-    #[test]
-    fn inference_alternates_between_two_buffers() {
-        let plan = plan(64, Mode::Infer);
-        assert!(plan.aux.is_empty() && plan.gradients.is_none());
-        assert!(plan.steps.iter().all(|step| step.aux.is_none()));
-        let moves: Vec<_> = plan.steps.iter().map(|step| (step.x, step.y)).collect();
-        assert_eq!(moves[..4], [(0, 1), (1, 0), (0, 1), (1, 0)]);
-        let shape = |c, h| Content::Maps(Shape::new(64, c, h, h));
-        assert_eq!(plan.maps, [shape(32, 56), shape(16, 112)]);
-    }
-
-    #[test]
-    fn every_operation_fits_its_buffers() {
-        for mode in [Mode::Infer, TRAIN] {
-            let plan = plan(5, mode);
-            assert!(plan.prepare.x().len() <= plan.maps[0].len());
-            for step in &plan.steps {
-                assert!(step.op.y().len() <= plan.maps[step.y].len());
-            }
-        }
-    }
-
-    #[test]
-    fn a_short_batch_uses_the_same_buffers() {
-        for mode in [Mode::Infer, TRAIN] {
-            let (full, short) = (plan(128, mode), plan(96, mode));
-            let ids = |plan: &Plan| -> Vec<_> {
-                plan.steps.iter().map(|step| (step.x, step.y, step.aux)).collect()
-            };
-            assert_eq!(ids(&full), ids(&short));
-            assert_eq!((full.logits, full.gradients), (short.logits, short.gradients));
-            let fits = |(a, b): (&Content, &Content)| a.bytes() >= b.bytes();
-            assert!(full.maps.iter().zip(&short.maps).all(fits));
-            assert!(full.aux.iter().zip(&short.aux).all(fits));
-        }
-    }
-
-    #[test]
-    fn bytes_add_up() {
-        let numbers = 43_093_322u64;
-        let plans = [(Mode::Infer, 1), (TRAIN, 2), (Mode::Train { momentum: true }, 3)];
-        for (mode, copies) in plans {
-            let plan = plan(128, mode);
-            let sum: u64 = plan.rows().iter().map(|row| row.bytes).sum();
-            assert_eq!(plan.bytes(), sum);
-            let buffers = plan.maps.iter().chain(&plan.aux).copied();
-            let rest = 128 * (784 + 4) + 12;
-            assert_eq!(plan.bytes(), 4 * numbers * copies + bytes(buffers) + rest);
-            let rows = plan.rows().iter();
-            assert_eq!(rows.clone().map(|row| row.params as u64).sum::<u64>(), numbers);
-            assert_eq!(rows.map(|row| row.macs).sum::<u64>(), small().macs());
-        }
-    }
-
-    #[test]
-    fn a_pool_that_follows_no_convolution_stays_a_layer() {
-        let config = VggConfig { input: [2, 32, 32], classes: 3, ..VggConfig::default() };
-        let pool = |i| Layer::MaxPool2d { name: format!("features.{i}") };
-        let linear = Layer::Linear { name: "classifier".into(), out_features: 3, relu: false };
-        let vgg = Vgg::from_layers(config, vec![pool(0), pool(1), linear]).unwrap();
-        let input = Input::unnormalized(2, 32, 32);
-        let plan = Plan::new(&vgg, &input, 1, TRAIN).unwrap();
-        assert!(matches!(plan.steps[1].op, Op::MaxPool2d { .. }));
-        assert_eq!(plan.steps[1].op.y(), Shape::new(1, 2, 8, 8));
-    }
-
-    #[test]
-    fn no_dropout_is_no_step() {
-        let config = VggConfig { dropout: 0.0, ..small().config().clone() };
-        let vgg = Vgg::new(&config).unwrap();
-        let plan = Plan::new(&vgg, &Input::unnormalized(1, 28, 28), 1, TRAIN).unwrap();
-        assert_eq!(plan.steps.len(), 11);
-    }
-
-    #[test]
-    fn bad_batches_and_inputs_are_errors() {
-        let refused = |input: &Input, batch| {
-            Plan::new(&small(), input, batch, TRAIN).unwrap_err().to_string()
-        };
-        let gray = Input::unnormalized(1, 28, 28);
-        assert_eq!(refused(&gray, 0), "batch size = 0, but it must be at least 1");
-        assert!(refused(&gray, usize::MAX).ends_with("is too large"));
-        assert!(refused(&Input::unnormalized(3, 28, 28), 1).starts_with("image channels = 3"));
-        assert!(refused(&Input::unnormalized(1, 0, 28), 1).contains("empty dimension"));
-    }
-}
+mod tests;

@@ -12,7 +12,8 @@ use crate::{Input, Metrics, Mode, Params, Plan, Vgg};
 /// use vgg_cpu::{Config, Cpu};
 /// use vgg_model::{Init, Input, Params, Session, Vgg, VggConfig};
 ///
-/// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, classes: 3, ..Default::default() };
+/// let config =
+///     VggConfig { input: [1, 32, 32], width: 0.1, classes: 3, fc_width: 8, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
 /// let params = Params::init(&vgg, &Init::default(), 42); // or `Checkpoint::load(…)?.params`
 /// let input = Input::unnormalized(1, 28, 28);

@@ -22,7 +22,8 @@ use crate::{Input, Metrics, Mode, Params, Plan, SgdConfig, Vgg};
 /// use vgg_cpu::{Config, Cpu};
 /// use vgg_model::{Init, Input, Params, SgdConfig, Trainer, Vgg, VggConfig};
 ///
-/// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, classes: 3, ..Default::default() };
+/// let config =
+///     VggConfig { input: [1, 32, 32], width: 0.1, classes: 3, fc_width: 8, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
 /// let params = Params::init(&vgg, &Init::default(), 42);
 /// let input = Input::unnormalized(1, 28, 28);
@@ -46,8 +47,8 @@ impl<B: Backend> Trainer<B> {
     /// `seed` is dropout's. The learning rate in `sgd` is only checked: each step is given its own.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if the parts do not fit together or a setting is out of range; what the
-    /// backend returns, as when memory does not suffice.
+    /// [`vgg_tensor::Error::Shape`] if the parts do not fit together or a setting is out of range;
+    /// what the backend returns, as when memory does not suffice.
     pub fn new(
         backend: B,
         vgg: &Vgg,
@@ -70,8 +71,8 @@ impl<B: Backend> Trainer<B> {
     /// each.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, labels do not fit, or `lr` is
-    /// negative or not finite.
+    /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, labels do not fit,
+    /// or `lr` is negative or not finite.
     pub fn step(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<Metrics> {
         check_lr(lr)?;
         let n = self.differentiate(pixels, labels)?;
@@ -137,8 +138,8 @@ impl<B: Backend> Trainer<B> {
     /// Goes on from another state. Without `velocity` it starts as zeros.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or a velocity is given and there is
-    /// no momentum to use it.
+    /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or a velocity is given and
+    /// there is no momentum to use it.
     pub fn restore(
         &mut self,
         params: &Params,

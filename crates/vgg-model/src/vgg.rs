@@ -141,7 +141,7 @@ impl VggConfig {
 pub enum Layer {
     /// A convolution with stride 1, then ReLU.
     Conv2d {
-        /// Prefix of its parameters' names.
+        /// See [`Layer::name`].
         name: String,
         /// Output channels.
         c_out: usize,
@@ -152,12 +152,12 @@ pub enum Layer {
     },
     /// A 2×2 max-pool with stride 2.
     MaxPool2d {
-        /// Its place in torchvision's model.
+        /// See [`Layer::name`].
         name: String,
     },
     /// A fully connected layer.
     Linear {
-        /// Prefix of its parameters' names.
+        /// See [`Layer::name`].
         name: String,
         /// Outputs.
         out_features: usize,
@@ -166,11 +166,23 @@ pub enum Layer {
     },
     /// Inverted dropout, in training only.
     Dropout {
-        /// Its place in torchvision's model.
+        /// See [`Layer::name`].
         name: String,
         /// Probability of a zero.
         p: f32,
     },
+}
+
+impl Layer {
+    /// Its place in torchvision's model, as `features.0`; its parameters' names begin with it.
+    pub fn name(&self) -> &str {
+        match self {
+            Layer::Conv2d { name, .. }
+            | Layer::MaxPool2d { name }
+            | Layer::Linear { name, .. }
+            | Layer::Dropout { name, .. } => name,
+        }
+    }
 }
 
 /// What a parameter is in its layer.
@@ -269,22 +281,23 @@ impl Vgg {
         let mut x = Shape::new(1, c, h, w);
         let (mut macs, mut params) = (Vec::new(), Vec::new());
         for layer in &layers {
-            macs.push(match layer {
-                Layer::Conv2d { name, c_out, kernel, padding } => {
-                    let conv = Conv2d::new(x, *c_out, *kernel, *padding, ConvEpilogue::BiasRelu)
-                        .map_err(|e| e.in_layer(name))?;
-                    params.extend(ParamSpec::pair(name, conv.weight()));
+            let in_layer = |e: Error| e.in_layer(layer.name());
+            macs.push(match *layer {
+                Layer::Conv2d { c_out, kernel, padding, .. } => {
+                    let conv = Conv2d::new(x, c_out, kernel, padding, ConvEpilogue::BiasRelu)
+                        .map_err(in_layer)?;
+                    params.extend(ParamSpec::pair(layer.name(), conv.weight()));
                     x = conv.y();
                     conv.macs()
                 }
-                Layer::MaxPool2d { name } => {
-                    x = MaxPool2d::new(x, 2, 2).map_err(|e| e.in_layer(name))?.y();
+                Layer::MaxPool2d { .. } => {
+                    x = MaxPool2d::new(x, 2, 2).map_err(in_layer)?.y();
                     0
                 }
-                Layer::Linear { name, out_features, .. } => {
-                    let linear = Linear::new(x, *out_features, LinearEpilogue::Bias)
-                        .map_err(|e| e.in_layer(name))?;
-                    params.extend(ParamSpec::pair(name, linear.weight()));
+                Layer::Linear { out_features, .. } => {
+                    let linear =
+                        Linear::new(x, out_features, LinearEpilogue::Bias).map_err(in_layer)?;
+                    params.extend(ParamSpec::pair(layer.name(), linear.weight()));
                     x = linear.y();
                     linear.macs()
                 }
@@ -292,11 +305,11 @@ impl Vgg {
             });
         }
         let vgg = Self { config, layers, macs, params };
-        if vgg.param_count() > Self::MAX_PARAMS {
-            let count = vgg.param_count();
+        let count = vgg.param_count();
+        if count > Self::MAX_PARAMS {
+            let most = Self::MAX_PARAMS;
             return Err(Error::Shape(format!(
-                "the network would have {count} parameters, more than {}",
-                Self::MAX_PARAMS
+                "the network would have {count} parameters, more than {most}"
             )));
         }
         Ok(vgg)
