@@ -1,2 +1,98 @@
-//! To be written.
-fn main() {}
+//! Train, evaluate and use VGG networks: the program.
+//!
+//! [`cli`] and [`config`] say what to do, [`device`] chooses the backend, [`train`] has the loop,
+//! [`run_dir`] is where its results go, and [`exit`] is how it ends. Results go to standard output,
+//! all else through [`ui`] to standard error.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+mod data;
+mod device;
+mod eval;
+mod exit;
+mod guard;
+mod log;
+mod memory;
+mod metrics;
+mod network;
+mod predict;
+mod print;
+mod progress;
+mod report;
+mod resume;
+mod run_dir;
+mod signals;
+mod stored;
+mod summary;
+mod train;
+mod ui;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser as _;
+
+use cli::{Cli, Command, Settings};
+use config::Override;
+use exit::Code;
+use log::Log;
+use run_dir::{CONFIG, RunDir};
+use train::{Start, Train};
+use ui::Ui;
+
+fn main() -> ExitCode {
+    let mut cli = Cli::parse();
+    let command = cli.take_command();
+    let ui = Ui::new(cli.output);
+    let log = Log::start(cli.output.verbose);
+    let code = run(&command, &cli.settings, &ui, &log).unwrap_or_else(|error| {
+        if exit::is_broken_pipe(&error) {
+            return Code::Success;
+        }
+        tracing::error!("{}", exit::render(&error, false).trim_end());
+        ui.error(&error);
+        exit::code(&error)
+    });
+    ExitCode::from(code as u8)
+}
+
+fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Code> {
+    let overrides = settings.overrides();
+    match command {
+        Command::Train { config } | Command::Summary { config } if settings.print_config => {
+            print_config(config, overrides)?;
+        }
+        Command::Resume { run } | Command::Eval { run, .. } if settings.print_config => {
+            print_config(&run.join(CONFIG), overrides)?;
+        }
+        Command::Train { config } => return train(config, overrides, &settings.out, ui, log),
+        Command::Resume { run } => return resume::command(run, overrides, ui, log),
+        Command::Eval { run, choice, json } => {
+            eval::command(run, choice.checkpoint, overrides, *json, ui)?;
+        }
+        Command::Predict { run, files, choice, json, top } => {
+            let request =
+                predict::Request { run, files, which: choice.checkpoint, top: *top, json: *json };
+            predict::command(&request, &overrides)?;
+        }
+        Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,
+    }
+    Ok(Code::Success)
+}
+
+fn print_config(path: &Path, overrides: Vec<Override>) -> Result<()> {
+    print::lines(config::load(path, overrides)?.effective().lines())
+}
+
+fn train(path: &Path, overrides: Vec<Override>, out: &Path, ui: &Ui, log: &Log) -> Result<Code> {
+    let loaded = config::load(path, overrides)?;
+    let config = &loaded.config;
+    let create = || {
+        let run = RunDir::create(out, &config.name)?;
+        run.write(CONFIG, &loaded.effective())?;
+        Ok(run)
+    };
+    device::run(&config.device, Train { config, ui, log, start: Start::New(&create) })
+}

@@ -1,0 +1,263 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+
+use crate::config::{DeviceKind, Override};
+
+/// Train, evaluate and use VGG networks.
+///
+/// `vgg-train CONFIG` trains the network that the config file describes and puts everything about
+/// the run into a new folder `runs/NAME-N`. Results go to standard output, all else to standard
+/// error.
+#[derive(Debug, Parser)]
+#[command(name = "vgg-train", version, max_term_width = 100)]
+#[command(subcommand_negates_reqs = true, subcommand_precedence_over_arg = true)]
+#[command(override_usage = "vgg-train [OPTIONS] CONFIG\n       vgg-train [OPTIONS] COMMAND …")]
+#[command(after_long_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+
+    /// Config file of the run, such as configs/vgg11_small.toml
+    #[arg(required = true)]
+    config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub settings: Settings,
+
+    #[command(flatten)]
+    pub output: Output,
+}
+
+const EXIT_CODES: &str = "Exit codes:
+    0  finished
+    1  any failure not below
+    2  bad option, config key or value
+    3  data missing or damaged
+    4  device not available
+    5  not enough memory
+    6  training diverged
+    7  checkpoint unreadable or of another network
+   75  stopped by SIGTERM or SIGUSR1, state saved: run `vgg-train resume RUN`
+  130  stopped by Ctrl-C, state saved; a second Ctrl-C leaves at once";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Train the network of a config (`vgg-train CONFIG` does the same)
+    Train {
+        /// Config file of the run
+        config: PathBuf,
+    },
+    /// Go on with a run from its last checkpoint, to the bit as if it had not been interrupted
+    Resume {
+        /// Folder of the run, such as runs/vgg11_small-1
+        run: PathBuf,
+    },
+    /// Evaluate a run's network on its data set's test images
+    Eval {
+        /// Folder of the run, such as runs/vgg11_small-1
+        run: PathBuf,
+        #[command(flatten)]
+        choice: CheckpointChoice,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Classify image files with a run's network
+    ///
+    /// Any PNG or JPEG does; it is converted to the channels of the network's data set and resized
+    /// to the network's input, which stretches images that are not square. Images should look like
+    /// those of the data set: Fashion-MNIST shows one light piece of clothing on black.
+    Predict {
+        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        run: PathBuf,
+        /// Image files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        choice: CheckpointChoice,
+        /// Print JSON, an object a file and line
+        #[arg(long)]
+        json: bool,
+        /// How many classes to print, most probable first
+        #[arg(long, value_name = "N", default_value_t = 5)]
+        top: usize,
+    },
+    /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
+    Summary {
+        /// Config file of the run
+        config: PathBuf,
+    },
+}
+
+/// Which of a run's checkpoints.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct CheckpointChoice {
+    /// Which checkpoint of the run: that with the best test accuracy or the last one
+    #[arg(long, value_enum, default_value = "best")]
+    pub checkpoint: Which,
+}
+
+/// A checkpoint that every run keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Which {
+    Best,
+    Last,
+}
+
+/// What beats the config.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Set a key of the config, such as train.epochs=2 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
+    #[arg(value_parser = Override::parse)]
+    set: Vec<Override>,
+
+    /// Print the effective config, with where each value is from, and do nothing else
+    #[arg(long, global = true)]
+    pub print_config: bool,
+
+    /// Device to compute on
+    #[arg(long, value_enum, global = true, env = "VGG_DEVICE")]
+    device: Option<DeviceKind>,
+
+    /// CPU threads (0: all); results do not depend on them
+    #[arg(long, value_name = "N", global = true, env = "VGG_THREADS")]
+    threads: Option<u16>,
+
+    /// Never use the network: fail where data are missing
+    #[arg(long, global = true, env = "VGG_OFFLINE", value_parser = FalseyValueParser::new())]
+    offline: bool,
+
+    /// Folder of the data sets
+    #[arg(long, value_name = "DIR", global = true, env = "VGG_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+
+    /// Folder of the run folders
+    #[arg(long, value_name = "DIR", global = true, env = "VGG_RUNS_DIR", default_value = "runs")]
+    pub out: PathBuf,
+}
+
+impl Settings {
+    /// All that beats the file, the stronger later.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let kind = self.device.and_then(|device| {
+            Some(Override::new(
+                "--device or VGG_DEVICE",
+                "device.kind",
+                device.to_possible_value()?.get_name(),
+            ))
+        });
+        let threads = self.threads.map(|threads| {
+            Override::new("--threads or VGG_THREADS", "device.threads", i64::from(threads))
+        });
+        let offline =
+            self.offline.then(|| Override::new("--offline or VGG_OFFLINE", "data.download", false));
+        let dir = self.data_dir.as_ref().map(|dir| {
+            let dir = dir.to_string_lossy().into_owned();
+            Override::new("--data-dir or VGG_DATA_DIR", "data.dir", dir)
+        });
+        let options = [kind, threads, offline, dir].into_iter().flatten();
+        options.chain(self.set.iter().cloned()).collect()
+    }
+}
+
+/// How much is said, and how.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Say nothing but warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more; VGG_LOG has finer control, such as VGG_LOG=vgg_cpu=trace
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// How progress is shown; auto is a bar on a terminal and dated lines elsewhere
+    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "HOW")]
+    pub progress: ProgressKind,
+
+    /// Whether to colour messages; NO_COLOR and CLICOLOR_FORCE are honoured
+    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "WHEN")]
+    pub color: When,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    Auto,
+    Bar,
+    Plain,
+    None,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Cli {
+    /// What to do: the command, or training the config given alone.
+    ///
+    /// Leaves the program with a usage error if both are given.
+    pub(crate) fn take_command(&mut self) -> Command {
+        match (self.command.take(), self.config.take()) {
+            (Some(command), None) => command,
+            (None, Some(config)) => Command::Train { config },
+            (command, config) => {
+                let given = config.unwrap_or_default();
+                let message = match command {
+                    Some(_) => format!("unexpected `{}` before the command", given.display()),
+                    None => "a config file or a command is needed".into(),
+                };
+                Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(std::iter::once("vgg-train").chain(line.split_whitespace()))
+    }
+
+    #[test]
+    fn clap_finds_no_contradiction() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_config_alone_is_trained() {
+        for line in ["x.toml --threads 2", "train x.toml --threads 2", "--threads 2 train x.toml"] {
+            let mut cli = parse(line).unwrap();
+            assert!(
+                matches!(cli.take_command(), Command::Train { config } if config.ends_with("x.toml"))
+            );
+            assert_eq!(cli.settings.threads, Some(2), "{line}");
+        }
+        assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn options_become_overrides_and_set_is_strongest() {
+        let cli =
+            parse("x.toml --set device.threads=1 --threads 2 --offline --device cpu").unwrap();
+        let given: Vec<_> =
+            cli.settings.overrides().into_iter().map(|set| (set.key, set.value)).collect();
+        let expected = [
+            ("device.kind", "cpu".into()),
+            ("device.threads", 2.into()),
+            ("data.download", false.into()),
+            ("device.threads", toml::Value::from(1)),
+        ];
+        assert_eq!(given, expected.map(|(key, value)| (key.to_owned(), value)));
+    }
+}

@@ -1,0 +1,335 @@
+//! From a file and overrides to a checked [`Config`], and back to text.
+
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Deserialize;
+use toml::{Table, Value};
+
+use super::error::{deserialize_problem, in_file, in_override, locate};
+use super::{Config, Override};
+use crate::exit::{Code, Failure};
+
+/// A config, and what the user gave for it.
+#[derive(Debug)]
+pub(crate) struct Loaded {
+    pub config: Config,
+    /// The file's own keys.
+    file: Table,
+    overrides: Vec<Override>,
+}
+
+/// Reads `path` and applies `overrides`, later ones over earlier ones.
+///
+/// # Errors
+/// A [`Failure`] with [`Code::Usage`] that names the file, line and key, or the override.
+pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::new(Code::Usage, format!("cannot read the config {}: {error}", path.display()))
+            .help("the configs of this project are in the folder `configs`")
+    })?;
+    let default_name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
+    Ok(parse(&path.display().to_string(), &text, &default_name.unwrap_or_default(), overrides)?)
+}
+
+fn parse(
+    path: &str,
+    text: &str,
+    default_name: &str,
+    overrides: Vec<Override>,
+) -> Result<Loaded, Failure> {
+    let fail = |span, problem: (String, Option<String>)| in_file(path, text, span, problem);
+    // The file by itself first: only there do errors have a place in the text.
+    let mut config: Config = toml::from_str(text)
+        .map_err(|error| fail(error.span(), deserialize_problem(error.message())))?;
+    let file: Table =
+        toml::from_str(text).map_err(|error| fail(error.span(), (error.message().into(), None)))?;
+
+    // One at a time, so that an error is the last one's.
+    let mut table = file.clone();
+    for set in &overrides {
+        set.apply(&mut table)
+            .map_err(|key| in_override(set, (format!("`{key}` is not a table"), None)))?;
+        config = Config::deserialize(table.clone())
+            .map_err(|error| in_override(set, deserialize_problem(error.message())))?;
+    }
+    if config.name.is_empty() {
+        config.name = default_name.into();
+    }
+
+    if let Some((key, problem)) = config.out_of_limits() {
+        let problem = (format!("{key} {problem}"), None);
+        return Err(match overrides.iter().rev().find(|set| set.key == key) {
+            Some(set) => in_override(set, problem),
+            None => fail(locate(text, key), problem),
+        });
+    }
+    Ok(Loaded { config, file, overrides })
+}
+
+impl Loaded {
+    /// The whole config as TOML that [`load`] reads, with a comment a line where its value is from.
+    pub(crate) fn effective(&self) -> String {
+        let origin = |key: &str| {
+            let mut path = key.split('.');
+            let first = path.next().and_then(|key| self.file.get(key));
+            let in_file = path.try_fold(first, |value, key| Some(value?.get(key))).flatten();
+            match self.overrides.iter().rev().find(|set| set.key == key) {
+                Some(set) => set.origin.clone(),
+                None if in_file.is_some() => "file".into(),
+                None => "default".into(),
+            }
+        };
+        let line = |key: &str, path: &str, value: &Value| {
+            let pair = format!("{key} = {value}");
+            format!("{pair:<32} # {}\n", origin(path))
+        };
+        let table = Table::try_from(&self.config).expect("a config is a table of plain values");
+        let mut text = String::new();
+        for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
+            text += &line(key, key, value);
+        }
+        for (section, values) in
+            table.iter().filter_map(|(key, value)| Some((key, value.as_table()?)))
+        {
+            text += &format!("\n[{section}]\n");
+            for (key, value) in values {
+                text += &line(key, &format!("{section}.{key}"), value);
+            }
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(text: &str, sets: &[&str]) -> String {
+        let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+        crate::exit::render(&parse("x.toml", text, "x", sets).unwrap_err().into(), false)
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest_and_the_line() {
+        insta::assert_snapshot!(error("[train]\nepochs = 1\nbatchsize = 4\n", &[]), @r#"
+        error: x.toml:3: unknown key `batchsize`
+          |
+        3 | batchsize = 4
+          | ^^^^^^^^^
+        help: did you mean `batch_size`?
+        "#);
+        insta::assert_snapshot!(error("[trian]\nepochs = 1\n", &[]), @r#"
+        error: x.toml:1: unknown key `trian`
+          |
+        1 | [trian]
+          |  ^^^^^
+        help: did you mean `train`?
+        "#);
+        insta::assert_snapshot!(error("[optimizer]\nzzz = 1\n", &[]), @r#"
+        error: x.toml:2: unknown key `zzz`
+          |
+        2 | zzz = 1
+          | ^^^
+        help: it can be lr, momentum, weight_decay, nesterov
+        "#);
+    }
+
+    #[test]
+    fn wrong_types_say_what_was_found_and_what_is_expected() {
+        insta::assert_snapshot!(error("[optimizer]\nlr = \"0.1\"\n", &[]), @r#"
+        error: x.toml:2: expected a number, found the string "0.1"
+          |
+        2 | lr = "0.1"
+          |      ^^^^^
+        "#);
+        insta::assert_snapshot!(error("[train]\nbatch_size = -1\n", &[]), @r#"
+        error: x.toml:2: expected a whole number from 0 on, found the number -1
+          |
+        2 | batch_size = -1
+          |              ^^
+        "#);
+        insta::assert_snapshot!(error("[train]\nepochs = 1.5\n", &[]), @r#"
+        error: x.toml:2: expected a whole number from 0 on, found the number 1.5
+          |
+        2 | epochs = 1.5
+          |          ^^^
+        "#);
+        insta::assert_snapshot!(error("train = 3\n", &[]), @r#"
+        error: x.toml:1: expected a table, found the number 3
+          |
+        1 | train = 3
+          |         ^
+        "#);
+        insta::assert_snapshot!(error("[init]\nweights = \"xavier\"\n", &[]), @r#"
+        error: x.toml:2: unknown value "xavier"
+          |
+        2 | weights = "xavier"
+          |           ^^^^^^^^
+        help: it can be xavier_uniform, kaiming_normal, kaiming_uniform, normal
+        "#);
+        insta::assert_snapshot!(error("[model]\narch = \"vgg12\"\n", &[]), @r#"
+        error: x.toml:2: unknown value "vgg12"
+          |
+        2 | arch = "vgg12"
+          |        ^^^^^^^
+        help: did you mean `vgg11`?
+        "#);
+        insta::assert_snapshot!(error("[data]\nmean = 0.5\n", &[]), @r#"
+        error: x.toml:2: expected a list, as in [0.5], found the number 0.5
+          |
+        2 | mean = 0.5
+          |        ^^^
+        "#);
+    }
+
+    #[test]
+    fn broken_toml_shows_the_place() {
+        insta::assert_snapshot!(error("[train]\nepochs = \n", &[]), @r#"
+        error: x.toml:2: string values must be quoted, expected literal string
+          |
+        2 | epochs = 
+          |          ^
+        "#);
+        insta::assert_snapshot!(error("[train]\nepochs = 1\nepochs = 2\n", &[]), @r#"
+        error: x.toml:3: duplicate key
+          |
+        3 | epochs = 2
+          | ^^^^^^
+        "#);
+    }
+
+    #[test]
+    fn values_out_of_limits_are_found_in_the_file() {
+        insta::assert_snapshot!(error("[train]\n\nbatch_size = 0\n", &[]), @r#"
+        error: x.toml:3: train.batch_size must be at least 1, not 0
+          |
+        3 | batch_size = 0
+          |              ^
+        "#);
+        insta::assert_snapshot!(error("[optimizer]\nnesterov = true\n", &[]), @r#"
+        error: x.toml:2: optimizer.nesterov needs a momentum above 0
+          |
+        2 | nesterov = true
+          |            ^^^^
+        "#);
+        insta::assert_snapshot!(error("name = \"../x\"\n", &[]), @r#"
+        error: x.toml:1: name must be a folder name, not "../x"
+          |
+        1 | name = "../x"
+          |        ^^^^^^
+        "#);
+    }
+
+    #[test]
+    fn errors_of_overrides_name_the_override() {
+        insta::assert_snapshot!(error("", &["train.epochs=2", "train.epoch=3"]), @r#"
+        error: --set train.epoch=3: unknown key `epoch`
+        help: did you mean `epochs`?
+        "#);
+        insta::assert_snapshot!(error("", &["optimizer.lr=fast"]), @r#"error: --set optimizer.lr=fast: expected a number, found the string "fast""#);
+        insta::assert_snapshot!(error("", &["train.batch_size=0"]), @"error: --set train.batch_size=0: train.batch_size must be at least 1, not 0");
+        insta::assert_snapshot!(error("", &["name.x=1"]), @"error: --set name.x=1: expected a string, found a table");
+    }
+
+    #[test]
+    fn overrides_beat_the_file_beats_the_defaults() {
+        let sets = ["train.epochs=3", "device.threads=2", "optimizer.lr=1"];
+        let sets: Vec<_> = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+        let text = "[train]\nepochs = 2\nbatch_size = 7\n[device]\nthreads = 1\n";
+        let loaded = parse("x.toml", text, "x", sets).unwrap();
+        assert_eq!((loaded.config.train.epochs, loaded.config.train.batch_size), (3, 7));
+        assert_eq!((loaded.config.device.threads, loaded.config.optimizer.lr), (2, 1.0));
+        assert_eq!(loaded.config.model, super::super::Model::default());
+    }
+
+    /// The configs in the repository.
+    fn shipped() -> impl Iterator<Item = std::path::PathBuf> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+    }
+
+    #[test]
+    fn shipped_configs_load_and_name_quicker_ones_that_exist() {
+        let configs: Vec<_> = shipped().map(|path| load(&path, vec![]).unwrap().config).collect();
+        assert_eq!(configs.len(), 4);
+        for config in configs.iter().filter(|config| !config.quicker.is_empty()) {
+            assert!(shipped().any(|path| path.ends_with(&config.quicker)), "{}", config.quicker);
+        }
+    }
+
+    #[test]
+    fn the_reference_config_documents_every_key() {
+        let path = shipped().find(|path| path.ends_with("configs/vgg11_small.toml")).unwrap();
+        let text = std::fs::read_to_string(path).unwrap();
+        let sets = ["data.dir=a", "data.train_limit=1", "data.test_limit=1"];
+        let sets = sets.map(|set| Override::parse(set).unwrap()).to_vec();
+        let all = parse("x.toml", "", "x", sets).unwrap().effective();
+        for key in all.lines().filter_map(|line| line.split(" = ").next()).skip(1) {
+            let documented = |line: &str| {
+                let line = line.trim_start_matches("# ");
+                line.strip_prefix(key).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ="))
+            };
+            assert!(key.is_empty() || text.lines().any(documented), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_effective_config_reads_back_as_itself() {
+        let sets = vec![Override::parse("data.dir=/some/where").unwrap()];
+        let loaded = parse("x.toml", "[optimizer]\nlr = 0.1\n", "tiny", sets).unwrap();
+        let text = loaded.effective();
+        let again = parse("config.toml", &text, "config", vec![]).unwrap();
+        assert_eq!(again.config, loaded.config);
+        insta::assert_snapshot!(text, @r#"
+        name = "tiny"                    # default
+
+        [model]
+        arch = "vgg11"                   # default
+        width = 1.0                      # default
+        image_size = 224                 # default
+        fc_width = 4096                  # default
+        dropout = 0.5                    # default
+
+        [init]
+        weights = "xavier_uniform"       # default
+        std = 0.01                       # default
+        biases = "torch"                 # default
+
+        [data]
+        dataset = "fashion-mnist"        # default
+        dir = "/some/where"              # --set data.dir=/some/where
+        download = true                  # default
+        mean = [0.0]                     # default
+        std = [1.0]                      # default
+
+        [train]
+        epochs = 10                      # default
+        batch_size = 128                 # default
+        seed = 0                         # default
+
+        [optimizer]
+        lr = 0.1                         # file
+        momentum = 0.0                   # default
+        weight_decay = 0.0               # default
+        nesterov = false                 # default
+
+        [schedule]
+        kind = "constant"                # default
+        warmup_steps = 0                 # default
+        every_epochs = 30                # default
+        factor = 0.1                     # default
+        min_lr = 0.0                     # default
+
+        [checkpoint]
+        every_minutes = 10.0             # default
+
+        [guard]
+        flat_loss = "warn"               # default
+
+        [device]
+        kind = "auto"                    # default
+        threads = 0                      # default
+        "#);
+    }
+}

@@ -1,0 +1,330 @@
+//! What a run is: the keys of a config file, their defaults and their limits.
+//!
+//! A config comes from four places, each of which beats the one before: the defaults here, the
+//! file, environment variables, the command line ([`load`]). Nothing else decides what a run does,
+//! so its effective config ([`Loaded::effective`]) is all that it takes to repeat it.
+
+mod error;
+mod load;
+mod overrides;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vgg_model::{Arch, VggConfig};
+
+pub(crate) use load::load;
+pub(crate) use overrides::Override;
+
+/// A run's settings. The tables are those of the file.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// Names the run folder; the config file's name if left out.
+    pub name: String,
+    /// A config that is done sooner, named where this run will take long.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub quicker: String,
+    pub model: Model,
+    pub init: Init,
+    pub data: Data,
+    pub train: Train,
+    pub optimizer: Optimizer,
+    pub schedule: Schedule,
+    pub checkpoint: Checkpoint,
+    pub guard: Guard,
+    pub device: Device,
+}
+
+/// The network. Its input channels and classes are the data set's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Model {
+    pub arch: Arch,
+    /// Multiplies the channels of the convolutions.
+    pub width: f64,
+    /// Side of the square that images are resized to.
+    pub image_size: usize,
+    /// Width of the two hidden fully connected layers.
+    pub fc_width: usize,
+    /// Share of the hidden fully connected outputs dropped in training.
+    pub dropout: f64,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self { arch: Arch::Vgg11, width: 1.0, image_size: 224, fc_width: 4096, dropout: 0.5 }
+    }
+}
+
+/// The weights before the first step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Init {
+    pub weights: Weights,
+    /// Standard deviation, for `weights = "normal"`.
+    pub std: f64,
+    pub biases: Biases,
+}
+
+impl Default for Init {
+    fn default() -> Self {
+        Self { weights: Weights::XavierUniform, std: 0.01, biases: Biases::Torch }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Weights {
+    XavierUniform,
+    KaimingNormal,
+    KaimingUniform,
+    Normal,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Biases {
+    /// Uniform within ±1/√fan_in, PyTorch's default.
+    Torch,
+    Zeros,
+}
+
+/// The images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Data {
+    pub dataset: DatasetName,
+    /// Where the files are or go; the usual place if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Whether missing files may be fetched.
+    pub download: bool,
+    /// Use only the first images of the training set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    /// Use only the first images of the test set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    /// Subtracted from pixels on the scale 0 to 1, a number a channel.
+    pub mean: Vec<f64>,
+    /// Divides them after that, a number a channel.
+    pub std: Vec<f64>,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            dataset: DatasetName::FashionMnist,
+            dir: None,
+            download: true,
+            train_limit: None,
+            test_limit: None,
+            mean: vec![0.0],
+            std: vec![1.0],
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DatasetName {
+    FashionMnist,
+    /// A few hundred of its images, part of the program.
+    FashionMnistSample,
+}
+
+/// The loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Train {
+    pub epochs: u64,
+    pub batch_size: usize,
+    /// Decides the initial weights, the order of the images and the dropout.
+    pub seed: u64,
+}
+
+impl Default for Train {
+    fn default() -> Self {
+        Self { epochs: 10, batch_size: 128, seed: 0 }
+    }
+}
+
+/// Stochastic gradient descent, as `torch.optim.SGD`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Optimizer {
+    pub lr: f64,
+    pub momentum: f64,
+    pub weight_decay: f64,
+    pub nesterov: bool,
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self { lr: 0.05, momentum: 0.0, weight_decay: 0.0, nesterov: false }
+    }
+}
+
+/// The learning rate over time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Schedule {
+    pub kind: ScheduleKind,
+    /// Steps over which the rate rises from zero.
+    pub warmup_steps: u64,
+    /// For `kind = "step"`: the rate changes after each so many epochs …
+    pub every_epochs: u64,
+    /// … by this factor.
+    pub factor: f64,
+    /// For `kind = "cosine"`: the rate at the end.
+    pub min_lr: f64,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            kind: ScheduleKind::Constant,
+            warmup_steps: 0,
+            every_epochs: 30,
+            factor: 0.1,
+            min_lr: 0.0,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ScheduleKind {
+    Constant,
+    Step,
+    Cosine,
+}
+
+/// When the state of the run is saved, besides at the end of each epoch.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Checkpoint {
+    pub every_minutes: f64,
+}
+
+impl Default for Checkpoint {
+    fn default() -> Self {
+        Self { every_minutes: 10.0 }
+    }
+}
+
+/// What to do when training does not learn.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Guard {
+    pub flat_loss: FlatLoss,
+}
+
+impl Default for Guard {
+    fn default() -> Self {
+        Self { flat_loss: FlatLoss::Warn }
+    }
+}
+
+/// What to do about a loss that stays at that of guessing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum FlatLoss {
+    Off,
+    Warn,
+    Stop,
+}
+
+/// Where it is computed. It does not change the result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Device {
+    pub kind: DeviceKind,
+    /// CPU threads; 0 means all.
+    pub threads: usize,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self { kind: DeviceKind::Auto, threads: 0 }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DeviceKind {
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+impl Config {
+    /// The first value out of its limits: its key, and what is wrong with it.
+    fn out_of_limits(&self) -> Option<(&'static str, String)> {
+        fn at_least_one(n: impl PartialEq<u64> + std::fmt::Display) -> Option<String> {
+            (n == 0).then(|| format!("must be at least 1, not {n}"))
+        }
+        let positive = |x: f64| {
+            (!(x.is_finite() && x > 0.0)).then(|| format!("must be a number above 0, not {x}"))
+        };
+        let not_negative = |x: f64| {
+            (!(x.is_finite() && x >= 0.0)).then(|| format!("must be a number from 0 on, not {x}"))
+        };
+        let share = |x: f64| {
+            (!(0.0..1.0).contains(&x)).then(|| format!("must be from 0 to below 1, not {x}"))
+        };
+        let name_is_folder = !self.name.is_empty() && !self.name.contains(['/', '\\', '\0']);
+        let Self { model, init, data, train, optimizer, schedule, checkpoint, device, .. } = self;
+        let limit = |n: Option<usize>| n.and_then(|n| at_least_one(n as u64));
+        [
+            (
+                "name",
+                (!name_is_folder || self.name.starts_with('.'))
+                    .then(|| format!("must be a folder name, not {:?}", self.name)),
+            ),
+            ("model.width", positive(model.width)),
+            (
+                "model.image_size",
+                (model.image_size < VggConfig::MIN_SIDE).then(|| {
+                    let (least, size) = (VggConfig::MIN_SIDE, model.image_size);
+                    format!("must be at least {least}, because five max-pools halve it, not {size}")
+                }),
+            ),
+            ("model.fc_width", at_least_one(model.fc_width as u64)),
+            ("model.dropout", share(model.dropout)),
+            ("init.std", positive(init.std)),
+            ("data.train_limit", limit(data.train_limit)),
+            ("data.test_limit", limit(data.test_limit)),
+            (
+                "data.mean",
+                data.mean
+                    .iter()
+                    .any(|x| !x.is_finite())
+                    .then(|| "must be finite numbers".to_owned()),
+            ),
+            ("data.std", data.std.iter().find_map(|x| positive(*x))),
+            ("train.epochs", at_least_one(train.epochs)),
+            ("train.batch_size", at_least_one(train.batch_size as u64)),
+            ("optimizer.lr", positive(optimizer.lr)),
+            ("optimizer.momentum", share(optimizer.momentum)),
+            ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),
+            (
+                "optimizer.nesterov",
+                (optimizer.nesterov && optimizer.momentum == 0.0)
+                    .then(|| "needs a momentum above 0".to_owned()),
+            ),
+            ("schedule.every_epochs", at_least_one(schedule.every_epochs)),
+            ("schedule.factor", positive(schedule.factor)),
+            ("schedule.min_lr", not_negative(schedule.min_lr)),
+            ("checkpoint.every_minutes", positive(checkpoint.every_minutes)),
+            (
+                "device.threads",
+                (device.threads > 1024)
+                    .then(|| format!("must be at most 1024, not {}", device.threads)),
+            ),
+        ]
+        .into_iter()
+        .find_map(|(key, problem)| Some((key, problem?)))
+    }
+}

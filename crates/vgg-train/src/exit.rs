@@ -1,0 +1,129 @@
+//! How the program ends: exit codes, and errors as the user sees them.
+
+use std::fmt::Write as _;
+
+/// Why the program ends, as its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Code {
+    /// All is done.
+    Success = 0,
+    /// Any failure without a code of its own.
+    Other = 1,
+    /// A bad option, config key or value.
+    Usage = 2,
+    /// Data that are missing or damaged.
+    Data = 3,
+    /// A device that this machine or build does not have.
+    Device = 4,
+    /// Not enough memory.
+    Memory = 5,
+    /// Training diverged.
+    Diverged = 6,
+    /// A checkpoint that cannot be read or does not fit the network.
+    Checkpoint = 7,
+    /// Stopped by SIGTERM or SIGUSR1 with the state saved (`EX_TEMPFAIL`: run me again).
+    Terminated = 75,
+    /// Stopped by Ctrl-C with the state saved.
+    Interrupted = 130,
+}
+
+/// A failure with an exit code, and what the user can do about it.
+///
+/// Alone it is an error; as the context of another error it gives that one its code and its help.
+#[derive(Clone, Debug)]
+pub(crate) struct Failure {
+    pub code: Code,
+    pub message: String,
+    pub help: Option<String>,
+}
+
+impl Failure {
+    pub(crate) fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into(), help: None }
+    }
+
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+/// The exit code of an error.
+pub(crate) fn code(error: &anyhow::Error) -> Code {
+    if let Some(failure) = error.downcast_ref::<Failure>() {
+        return failure.code;
+    }
+    match error.downcast_ref::<vgg_tensor::Error>() {
+        Some(vgg_tensor::Error::Shape(_)) => Code::Usage,
+        Some(vgg_tensor::Error::Unavailable { .. }) => Code::Device,
+        Some(vgg_tensor::Error::OutOfMemory { .. }) => Code::Memory,
+        _ => Code::Other,
+    }
+}
+
+/// Whether the reader of the output has gone, which is no failure of ours.
+pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
+}
+
+/// The error, its causes and the help, a paragraph each.
+pub(crate) fn render(error: &anyhow::Error, color: bool) -> String {
+    let (red, cyan, reset) =
+        if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
+    let mut text = format!("{red}error{reset}: {error}\n");
+    let mut said = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        // Wrappers often end with the words of what they wrap.
+        if !said.contains(&cause) {
+            let _ = writeln!(text, "  caused by: {cause}");
+            said = cause;
+        }
+    }
+    if let Some(help) = error.downcast_ref::<Failure>().and_then(|failure| failure.help.as_ref()) {
+        let _ = writeln!(text, "{cyan}help{reset}: {help}");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::{Context as _, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_failure_gives_its_code_and_help_to_the_error_it_wraps() {
+        let error = anyhow!("no space left on device").context("last.safetensors").context(
+            Failure::new(Code::Checkpoint, "cannot save the run").help("make room and resume"),
+        );
+        assert_eq!(code(&error), Code::Checkpoint);
+        assert_eq!(
+            render(&error, false),
+            "error: cannot save the run\n  caused by: last.safetensors\n  \
+             caused by: no space left on device\nhelp: make room and resume\n"
+        );
+    }
+
+    #[test]
+    fn library_errors_have_codes() {
+        let code = |error: vgg_tensor::Error| {
+            code(&Err::<(), _>(error).context("in some context").unwrap_err())
+        };
+        assert_eq!(code(vgg_tensor::Error::OutOfMemory { bytes: 1 }), Code::Memory);
+        assert_eq!(code(vgg_tensor::Error::Shape("x".into())), Code::Usage);
+        let unavailable = vgg_tensor::Error::Unavailable { what: "x".into(), hint: "y".into() };
+        assert_eq!(code(unavailable), Code::Device);
+    }
+}

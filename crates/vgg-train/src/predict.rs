@@ -1,0 +1,141 @@
+//! `predict RUN FILES…`: what a trained network sees in image files.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use serde_json::{Value, json};
+use vgg_data::{DecodedImage, decode_image};
+use vgg_model::{Checkpoint, Input, Session, Vgg};
+use vgg_tensor::Backend;
+
+use crate::cli::Which;
+use crate::config::{Device, Override};
+use crate::device::{self, Job};
+use crate::exit::{Code, Failure};
+use crate::print;
+use crate::stored;
+
+/// Images of one size are classified together, but not more than these at once.
+const MAX_BATCH: usize = 32;
+
+/// What is asked for.
+pub(crate) struct Request<'a> {
+    pub run: &'a Path,
+    pub files: &'a [PathBuf],
+    pub which: Which,
+    pub top: usize,
+    pub json: bool,
+}
+
+/// `predict RUN FILES…`.
+pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<()> {
+    let device = device_of(overrides)?;
+    let checkpoint = stored::load(&stored::find(request.run, request.which)?)?;
+    // All files first: a wrong one is told before anything is computed or printed.
+    let images = request
+        .files
+        .iter()
+        .map(|file| decode_image(file, checkpoint.input.channels))
+        .collect::<Result<Vec<_>, _>>()
+        .context(Failure::new(Code::Data, "cannot read an image"))?;
+    let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+    for (i, DecodedImage { h, w, .. }) in images.iter().enumerate() {
+        sizes.entry((*h, *w)).or_default().push(i);
+    }
+    let mut probabilities = vec![Vec::new(); images.len()];
+    for ((h, w), indices) in sizes {
+        let pixels = indices.iter().flat_map(|i| &images[*i].pixels).copied().collect();
+        let job = Classify { checkpoint: &checkpoint, h, w, pixels };
+        let classes = checkpoint.classes.len();
+        for (i, row) in indices.iter().zip(device::run(&device, job)?.chunks(classes)) {
+            probabilities[*i] = row.to_vec();
+        }
+    }
+    for (file, probabilities) in request.files.iter().zip(&probabilities) {
+        let ranked = rank(probabilities, request.top);
+        if request.json {
+            print::json(&to_json(file, &ranked, &checkpoint.classes))?;
+        } else {
+            print::lines(to_text(file, &ranked, &checkpoint.classes))?;
+        }
+    }
+    Ok(())
+}
+
+/// A run's config need not be there: a checkpoint alone will do. So only the overrides count.
+fn device_of(overrides: &[Override]) -> Result<Device> {
+    let mut table = toml::Table::new();
+    for set in overrides.iter().filter(|set| set.key.starts_with("device.")) {
+        let place = |key| Failure::new(Code::Usage, format!("{}: `{key}` is no table", set.origin));
+        set.apply(&mut table).map_err(place)?;
+    }
+    let device = table.remove("device").unwrap_or(toml::Value::Table(toml::Table::new()));
+    device.try_into().context(Failure::new(Code::Usage, "no such device"))
+}
+
+/// Images of one size, classified.
+struct Classify<'a> {
+    checkpoint: &'a Checkpoint,
+    h: usize,
+    w: usize,
+    pixels: Vec<u8>,
+}
+
+impl Job for Classify<'_> {
+    type Output = Vec<f32>;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Vec<f32>> {
+        let Self { checkpoint, h, w, pixels } = self;
+        // The network's input has one size; what arrives may have any, and is resized from there.
+        let input = Input { height: h, width: w, ..checkpoint.input.clone() };
+        let vgg = Vgg::new(&checkpoint.vgg)?;
+        let batch = (pixels.len() / input.image_bytes()).clamp(1, MAX_BATCH);
+        let mut session = Session::new(backend, &vgg, &input, &checkpoint.params, batch)?;
+        Ok(session.probabilities(&pixels)?)
+    }
+}
+
+/// The most probable classes and their probabilities; the lower class first where they are equal.
+fn rank(probabilities: &[f32], top: usize) -> Vec<(usize, f32)> {
+    let mut ranked: Vec<_> = probabilities.iter().copied().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    ranked.truncate(top);
+    ranked
+}
+
+fn to_text(file: &Path, ranked: &[(usize, f32)], classes: &[String]) -> Vec<String> {
+    let mut lines = vec![file.display().to_string()];
+    lines.extend(
+        ranked.iter().map(|(class, p)| format!("  {:5.1} %  {}", 100.0 * p, classes[*class])),
+    );
+    lines
+}
+
+fn to_json(file: &Path, ranked: &[(usize, f32)], classes: &[String]) -> Value {
+    let prediction = |(class, p): &(usize, f32)| json!({ "class": classes[*class], "label": class, "probability": p });
+    json!({ "file": file, "predictions": ranked.iter().map(prediction).collect::<Vec<_>>() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_come_first() {
+        assert_eq!(rank(&[0.125, 0.5, 0.125, 0.25], 3), [(1, 0.5), (3, 0.25), (0, 0.125)]);
+        assert_eq!(rank(&[1.0], 5), [(0, 1.0)]);
+    }
+
+    #[test]
+    fn predictions_as_text_and_json() {
+        let classes = ["Bag", "Shirt"].map(String::from);
+        let ranked = [(1, 0.75), (0, 0.25)];
+        let text = to_text(Path::new("a.png"), &ranked, &classes).join("\n");
+        assert_eq!(text, "a.png\n   75.0 %  Shirt\n   25.0 %  Bag");
+        assert_eq!(
+            to_json(Path::new("a.png"), &ranked[..1], &classes).to_string(),
+            r#"{"file":"a.png","predictions":[{"class":"Shirt","label":1,"probability":0.75}]}"#
+        );
+    }
+}

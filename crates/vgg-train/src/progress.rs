@@ -1,0 +1,326 @@
+//! The progress of training: how fast it goes, when it will be done, and when to say so.
+
+use std::time::{Duration, Instant};
+
+use crate::metrics::{Epoch, Step};
+use crate::ui::{Ui, clock, grouped};
+
+/// A run that takes longer than this is told of a quicker config.
+const LONG: Duration = Duration::from_secs(30 * 60);
+
+/// Lines are not closer than this.
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+
+/// An evaluated image costs about a third of a trained one: forward without backward.
+const EVALUATION_COST: f64 = 1.0 / 3.0;
+
+/// How much there is to do.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Work {
+    pub epochs: u64,
+    pub steps_per_epoch: u64,
+    pub train_images: u64,
+    pub test_images: u64,
+}
+
+/// What was measured in this process. Nothing of it is kept in a checkpoint: times are not part of
+/// a run's result.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    work: Work,
+    epoch: Timed,
+    /// Of the epochs before the current one.
+    before: Timed,
+    evaluation: Timed,
+    /// The first step of a process also warms up caches and allocators, so it tells nothing of the
+    /// steps to come.
+    first: Timed,
+    steps: u64,
+}
+
+/// Images, and the time they took.
+#[derive(Clone, Copy, Debug, Default)]
+struct Timed {
+    images: u64,
+    /// From the batch being there to its metrics being back on the host.
+    busy: Duration,
+    waiting: Duration,
+}
+
+impl Timed {
+    fn add(&mut self, images: u64, busy: Duration, waiting: Duration) {
+        self.images += images;
+        self.busy += busy;
+        self.waiting += waiting;
+    }
+
+    fn images_per_second(&self) -> f64 {
+        self.images as f64 / self.busy.as_secs_f64().max(1e-9)
+    }
+
+    fn wait_share(&self) -> f64 {
+        let all = (self.busy + self.waiting).as_secs_f64();
+        if all == 0.0 { 0.0 } else { self.waiting.as_secs_f64() / all }
+    }
+
+    fn seconds_per_image(&self) -> Option<f64> {
+        (self.images > 0).then(|| (self.busy + self.waiting).as_secs_f64() / self.images as f64)
+    }
+}
+
+impl Pace {
+    pub(crate) fn new(work: Work) -> Self {
+        let none = Timed::default();
+        Self { work, epoch: none, before: none, evaluation: none, first: none, steps: 0 }
+    }
+
+    pub(crate) fn start_epoch(&mut self) {
+        let Timed { images, busy, waiting } = std::mem::take(&mut self.epoch);
+        self.before.add(images, busy, waiting);
+    }
+
+    pub(crate) fn step(&mut self, images: u64, busy: Duration, waiting: Duration) {
+        self.epoch.add(images, busy, waiting);
+        self.steps += 1;
+        if self.steps == 1 {
+            self.first = self.epoch;
+        }
+    }
+
+    pub(crate) fn evaluated(&mut self, images: u64, time: Duration) {
+        self.evaluation.add(images, time, Duration::ZERO);
+    }
+
+    /// Of the current epoch, in images a second of step time.
+    pub(crate) fn images_per_second(&self) -> f64 {
+        self.epoch.images_per_second()
+    }
+
+    /// Of the current epoch.
+    pub(crate) fn wait_share(&self) -> f64 {
+        self.epoch.wait_share()
+    }
+
+    /// Of the whole run in this process.
+    pub(crate) fn mean_images_per_second(&self) -> f64 {
+        self.all().images_per_second()
+    }
+
+    fn all(&self) -> Timed {
+        let mut all = self.before;
+        all.add(self.epoch.images, self.epoch.busy, self.epoch.waiting);
+        all
+    }
+
+    /// The time to the end of the run, evaluations included, after `steps` steps of it.
+    pub(crate) fn eta(&self, steps: u64) -> Option<Duration> {
+        let Work { epochs, steps_per_epoch, train_images, test_images } = self.work;
+        let all = self.all();
+        let after_first = Timed {
+            images: all.images - self.first.images,
+            busy: all.busy - self.first.busy,
+            waiting: all.waiting - self.first.waiting,
+        };
+        let train = after_first.seconds_per_image().or(all.seconds_per_image())?;
+        let test = self.evaluation.seconds_per_image().unwrap_or(train * EVALUATION_COST);
+        let epochs_left = epochs as f64 - steps as f64 / steps_per_epoch as f64;
+        let seconds = epochs_left * train_images as f64 * train
+            + epochs_left.ceil() * test_images as f64 * test;
+        Duration::try_from_secs_f64(seconds).ok()
+    }
+
+    /// Whether there were enough steps for an estimate to be taken seriously.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.steps >= 3
+    }
+}
+
+/// Decides when progress is worth a line.
+///
+/// After the first step; then at each tenth of an epoch, but not more often than every ten seconds.
+/// Where a tenth takes long, the first few lines come sooner, at intervals that double.
+#[derive(Debug, Default)]
+pub(crate) struct Ticker {
+    last: Option<(Instant, u64)>,
+    interval: Duration,
+}
+
+impl Ticker {
+    /// Whether a line is due after `step` of `steps_per_epoch` at `now`; if so, it is counted.
+    pub(crate) fn is_due(&mut self, now: Instant, step: u64, steps_per_epoch: u64) -> bool {
+        let tenth = step * 10 / steps_per_epoch;
+        let due = match self.last {
+            None => true,
+            Some((at, last)) => {
+                let since = now.saturating_duration_since(at);
+                since >= MIN_INTERVAL && (tenth != last || since >= self.interval)
+            }
+        };
+        if due {
+            self.last = Some((now, tenth));
+            self.interval = self.interval.saturating_mul(2).max(MIN_INTERVAL);
+        }
+        due
+    }
+}
+
+/// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112.4 img/s  data 0 %  eta 0:54`
+///
+/// The loss is that of the step, and the mean of the epoch so far; so is the accuracy.
+pub(crate) fn step_line(step: &Step, work: &Work, eta: Option<Duration>) -> String {
+    let batch = (step.step - 1) % work.steps_per_epoch + 1;
+    let mut line = format!(
+        "{}  step {batch:>width$}/{}  loss {:.3} ({:.3})  acc {:.1} %  lr {}  {} img/s  data {:.0} %",
+        epoch_of(step.epoch, work),
+        work.steps_per_epoch,
+        step.batch_loss,
+        step.train_loss,
+        100.0 * step.train_accuracy,
+        short(step.lr),
+        rate(step.images_per_second),
+        100.0 * step.wait_share,
+        width = work.steps_per_epoch.to_string().len(),
+    );
+    if let Some(eta) = eta {
+        line += &format!("  eta {}", clock(eta));
+    }
+    line
+}
+
+/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  6.1 s  * best`
+pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
+    let time = Duration::from_secs_f64(epoch.seconds);
+    format!(
+        "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %  {} img/s  {}{}",
+        epoch_of(epoch.epoch, work),
+        epoch.train_loss,
+        100.0 * epoch.train_accuracy,
+        epoch.test_loss,
+        100.0 * epoch.test_accuracy,
+        100.0 * epoch.test_top5,
+        rate(epoch.images_per_second),
+        clock(time),
+        if best { "  * best" } else { "" },
+    )
+}
+
+fn epoch_of(epoch: u64, work: &Work) -> String {
+    format!("epoch {epoch:>width$}/{}", work.epochs, width = work.epochs.to_string().len())
+}
+
+/// Images a second, with a decimal where that says something.
+fn rate(images_per_second: f64) -> String {
+    match images_per_second {
+        rate if rate < 100.0 => format!("{rate:.1}"),
+        rate => grouped(rate.round() as u64),
+    }
+}
+
+/// A learning rate to four digits.
+fn short(lr: f32) -> String {
+    let text = format!("{lr:.3e}");
+    // Through a number again, so that 5.000e-2 is 0.05.
+    match text.parse::<f32>() {
+        Ok(lr) if lr >= 1e-4 => lr.to_string(),
+        Ok(lr) => format!("{lr:e}"),
+        Err(_) => text,
+    }
+}
+
+/// Tells once of a quicker config, if this run will take long.
+#[derive(Debug, Default)]
+pub(crate) struct LongRunHint {
+    done: bool,
+}
+
+impl LongRunHint {
+    pub(crate) fn check(&mut self, ui: &Ui, pace: &Pace, eta: Option<Duration>, quicker: &str) {
+        if self.done || !pace.is_settled() {
+            return;
+        }
+        self.done = true;
+        if let Some(eta) = eta.filter(|eta| *eta > LONG && !quicker.is_empty()) {
+            ui.help(&format!("this run takes about {}; {quicker} is quicker", clock(eta)));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const WORK: Work =
+        Work { epochs: 10, steps_per_epoch: 469, train_images: 60_000, test_images: 10_000 };
+
+    #[test]
+    fn lines() {
+        let step = Step {
+            epoch: 2,
+            step: 469 + 47,
+            batch_loss: 1.0834,
+            train_loss: 1.5117,
+            train_accuracy: 0.5861,
+            lr: 0.05,
+            images_per_second: 112.44,
+            wait_share: 0.004,
+        };
+        let eta = Some(Duration::from_secs(5400));
+        insta::assert_snapshot!(step_line(&step, &WORK, eta), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 1:30:00");
+        let slow = Step { images_per_second: 7.25, lr: 1.23456e-7, ..step };
+        insta::assert_snapshot!(step_line(&slow, &WORK, None), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 1.235e-7  7.2 img/s  data 0 %");
+        let epoch = Epoch {
+            epoch: 10,
+            step: 4690,
+            train_loss: 0.8941,
+            train_accuracy: 0.6694,
+            test_loss: 0.4811,
+            test_accuracy: 0.8244,
+            test_top5: 0.9961,
+            lr: 0.05,
+            images_per_second: 11240.0,
+            seconds: 666.6,
+        };
+        insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  11:07  * best");
+    }
+
+    /// Lines of ten epochs with `step_time` a step.
+    fn lines_of_ten_epochs(step_time: Duration) -> Vec<u64> {
+        let (mut ticker, mut now) = (Ticker::default(), Instant::now());
+        let mut lines = Vec::new();
+        for step in 1..=4690 {
+            now += step_time;
+            if ticker.is_due(now, step, 469) {
+                lines.push(step);
+            }
+        }
+        lines
+    }
+
+    #[test]
+    fn lines_are_soon_and_few() {
+        for (step_ms, at_most) in [(1, 1), (100, 48), (4000, 120), (60_000, 120)] {
+            let lines = lines_of_ten_epochs(Duration::from_millis(step_ms));
+            assert_eq!(lines[0], 1);
+            assert!(lines.len() <= at_most, "{step_ms} ms a step: {} lines", lines.len());
+        }
+        // Ten seconds after the first line there is a second one, even if a tenth takes minutes.
+        assert_eq!(lines_of_ten_epochs(Duration::from_secs(4))[..3], [1, 4, 9]);
+    }
+
+    #[test]
+    fn the_end_is_estimated_with_evaluations() {
+        let mut pace = Pace::new(WORK);
+        assert_eq!(pace.eta(0), None);
+        let second = Duration::from_secs(1);
+        pace.step(128, 100 * second, Duration::ZERO);
+        // The first step does not count.
+        pace.step(128, 60 * second, 4 * second);
+        let eta = pace.eta(469).unwrap().as_secs_f64();
+        assert!((eta - 9.0 * (60_000.0 * 0.5 + 10_000.0 * 0.5 / 3.0)).abs() < 1.0, "{eta}");
+        pace.evaluated(10_000, 1000 * second);
+        let eta = pace.eta(469).unwrap().as_secs_f64();
+        assert!((eta - 9.0 * (60_000.0 * 0.5 + 1000.0)).abs() < 1.0, "{eta}");
+        assert!((pace.wait_share() - 4.0 / 164.0).abs() < 1e-9);
+        assert!((pace.images_per_second() - 256.0 / 160.0).abs() < 1e-9);
+    }
+}

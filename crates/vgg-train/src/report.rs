@@ -1,0 +1,210 @@
+//! Pictures and tables of a run: `curves.svg` and `confusion.csv`.
+
+use anyhow::{Result, anyhow};
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use crate::metrics::Epoch;
+
+const SIZE: (u32, u32) = (960, 420);
+/// Okabe and Ito's colours, which the colour-blind tell apart.
+const TRAIN: RGBColor = RGBColor(0, 114, 178);
+const TEST: RGBColor = RGBColor(213, 94, 0);
+const GRID: RGBColor = RGBColor(230, 230, 230);
+
+/// Loss and accuracy by epoch, as SVG.
+pub(crate) fn curves(name: &str, epochs: &[Epoch]) -> Result<String> {
+    let mut svg = String::new();
+    draw(&mut svg, name, epochs).map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
+    Ok(svg)
+}
+
+type DrawResult = Result<(), Box<dyn std::error::Error>>;
+
+fn draw(svg: &mut String, name: &str, epochs: &[Epoch]) -> DrawResult {
+    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    area.fill(&WHITE)?;
+    let area = area.titled(name, ("sans-serif", 20))?;
+    let (left, right) = area.split_horizontally(SIZE.0 / 2);
+    let points = |value: fn(&Epoch) -> f64| -> Vec<(f64, f64)> {
+        epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
+    };
+    panel(&left, "loss", points(|e| e.train_loss), points(|e| e.test_loss))?;
+    panel(
+        &right,
+        "accuracy, %",
+        points(|e| 100.0 * e.train_accuracy),
+        points(|e| 100.0 * e.test_accuracy),
+    )?;
+    area.present()?;
+    Ok(())
+}
+
+/// One chart with a line for training and one for the test images.
+fn panel(
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
+    title: &str,
+    train: Vec<(f64, f64)>,
+    test: Vec<(f64, f64)>,
+) -> DrawResult {
+    let values = || train.iter().chain(&test).map(|(_, value)| *value);
+    let low = values().fold(f64::INFINITY, f64::min);
+    let high = values().fold(f64::NEG_INFINITY, f64::max);
+    let margin = ((high - low) * 0.08).max(high.abs() * 0.01).max(1e-3);
+    let last = train.last().map_or(1.0, |(epoch, _)| *epoch);
+
+    let mut chart = ChartBuilder::on(area)
+        .margin(12)
+        .caption(title, ("sans-serif", 15))
+        .x_label_area_size(36)
+        .y_label_area_size(48)
+        .build_cartesian_2d(0.5..last + 0.5, (low - margin).max(0.0)..high + margin)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GRID)
+        .axis_style(BLACK.mix(0.4))
+        .label_style(("sans-serif", 12))
+        .x_desc("epoch")
+        .x_labels((last as usize).clamp(2, 12))
+        .x_label_formatter(&|epoch| {
+            // Epochs are whole; the chart would also label halves.
+            if epoch.fract().abs() < 1e-6 { format!("{epoch:.0}") } else { String::new() }
+        })
+        .draw()?;
+    for (label, color, points) in [("train", TRAIN, train), ("test", TEST, test)] {
+        let dots = points.clone().into_iter().map(|at| Circle::new(at, 3, color.filled()));
+        chart.draw_series(dots)?;
+        chart
+            .draw_series(LineSeries::new(points, color.stroke_width(2)))?
+            .label(label)
+            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
+    }
+    chart
+        .configure_series_labels()
+        .background_style(WHITE.mix(0.8))
+        .label_font(("sans-serif", 12))
+        .draw()?;
+    Ok(())
+}
+
+/// How often images of each class were taken for each class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Confusion {
+    classes: usize,
+    /// `[classes, classes]`: rows are true classes, columns predicted ones.
+    counts: Vec<u64>,
+}
+
+impl Confusion {
+    pub(crate) fn new(classes: usize) -> Self {
+        Self { classes, counts: vec![0; classes * classes] }
+    }
+
+    pub(crate) fn add(&mut self, label: usize, predicted: usize) {
+        self.counts[label * self.classes + predicted] += 1;
+    }
+
+    fn row(&self, label: usize) -> &[u64] {
+        &self.counts[label * self.classes..][..self.classes]
+    }
+
+    /// The share of the class's images that were recognised, if there are any.
+    pub(crate) fn accuracy(&self, label: usize) -> Option<f64> {
+        let row = self.row(label);
+        let all: u64 = row.iter().sum();
+        (all > 0).then(|| row[label] as f64 / all as f64)
+    }
+
+    /// A row a true class, a column a predicted one, and each class's accuracy at the end.
+    pub(crate) fn to_csv(&self, classes: &[String]) -> String {
+        let mut csv = String::from("true class");
+        classes.iter().for_each(|class| csv += &format!(",{}", field(class)));
+        csv += ",accuracy\n";
+        for (label, class) in classes.iter().enumerate() {
+            csv += &field(class);
+            for count in self.row(label) {
+                csv += &format!(",{count}");
+            }
+            let accuracy = self.accuracy(label).map(|share| format!("{share:.4}"));
+            csv += &format!(",{}\n", accuracy.unwrap_or_default());
+        }
+        csv
+    }
+
+    /// A line a class: its accuracy, and what it is mistaken for most often.
+    pub(crate) fn per_class(&self, classes: &[String]) -> Vec<String> {
+        let width = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
+        let line = |(label, class): (usize, &String)| {
+            let accuracy = self.accuracy(label)?;
+            let mut line = format!("{class:<width$}  {:5.1} %", 100.0 * accuracy);
+            let others = self.row(label).iter().enumerate().filter(|(other, _)| *other != label);
+            // The first of equals, so that the line does not depend on the order of iteration.
+            let most = others.max_by_key(|(other, count)| (**count, std::cmp::Reverse(*other)));
+            if let Some((other, count)) = most.filter(|(_, count)| **count > 0) {
+                line += &format!("  most often taken for {} ({count})", classes[other]);
+            }
+            Some(line)
+        };
+        classes.iter().enumerate().filter_map(line).collect()
+    }
+}
+
+/// A CSV field, quoted where it has to be.
+fn field(text: &str) -> String {
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn confusion() -> (Confusion, Vec<String>) {
+        let mut confusion = Confusion::new(3);
+        for (label, predicted) in [(0, 0), (0, 0), (0, 1), (0, 2), (1, 1)] {
+            confusion.add(label, predicted);
+        }
+        (confusion, ["T-shirt/top", "a, \"b\"", "none"].map(String::from).to_vec())
+    }
+
+    #[test]
+    fn confusion_counts_and_accuracies() {
+        let (confusion, classes) = confusion();
+        insta::assert_snapshot!(confusion.to_csv(&classes), @r#"
+        true class,T-shirt/top,"a, ""b""",none,accuracy
+        T-shirt/top,2,1,1,0.5000
+        "a, ""b""",0,1,0,1.0000
+        none,0,0,0,
+        "#);
+        insta::assert_snapshot!(confusion.per_class(&classes).join("\n"), @r#"
+        T-shirt/top   50.0 %  most often taken for a, "b" (1)
+        a, "b"       100.0 %
+        "#);
+    }
+
+    #[test]
+    fn curves_have_a_point_an_epoch() {
+        let epoch = |epoch| Epoch {
+            epoch,
+            step: epoch,
+            train_loss: 1.0 / epoch as f64,
+            train_accuracy: 0.5,
+            test_loss: 0.9 / epoch as f64,
+            test_accuracy: 0.75,
+            test_top5: 1.0,
+            lr: 0.05,
+            images_per_second: 1.0,
+            seconds: 1.0,
+        };
+        for n in [1, 2, 10] {
+            let svg = curves("tiny", &(1..=n).map(epoch).collect::<Vec<_>>()).unwrap();
+            assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
+            // Four lines of n points; the dots of the two panels.
+            assert_eq!(svg.matches("<circle").count() as u64, 4 * n);
+            assert!(svg.contains("accuracy") && svg.contains("epoch") && !svg.contains("NaN"));
+        }
+    }
+}

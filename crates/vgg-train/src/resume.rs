@@ -1,0 +1,67 @@
+//! `resume RUN`: going on with a run where its last checkpoint was made.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use vgg_model::{Checkpoint, Progress};
+
+use crate::cli::Which;
+use crate::config::{self, Config, Override};
+use crate::device;
+use crate::exit::{Code, Failure};
+use crate::log::Log;
+use crate::run_dir::{CONFIG, RunDir};
+use crate::stored;
+use crate::train::{Start, Train};
+use crate::ui::Ui;
+
+/// Resumes the run in the folder `path`.
+///
+/// With overrides the run goes on under a changed config, as with more epochs or other threads; its
+/// `config.toml` is then rewritten.
+pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui, log: &Log) -> Result<Code> {
+    let run = RunDir::open(path)?;
+    let changed = !overrides.is_empty();
+    let loaded = config::load(&run.file(CONFIG), overrides)?;
+    let config = &loaded.config;
+    let last = run.checkpoint(Which::Last);
+    let checkpoint = match last.is_file() {
+        true => Some(Box::new(read(&last, config)?)),
+        // Interrupted before the first checkpoint: it starts over, with the same seed.
+        false => None,
+    };
+    if checkpoint.as_ref().is_some_and(|c| c.progress.epoch >= config.train.epochs) {
+        ui.status("Finished", &format!("{} is done already", path.display()));
+        ui.help(&format!("--set train.epochs={} goes on with it", 2 * config.train.epochs));
+        return Ok(Code::Success);
+    }
+    if changed {
+        run.write(CONFIG, &loaded.effective())?;
+    }
+    device::run(&config.device, Train { config, ui, log, start: Start::Resume(run, checkpoint) })
+}
+
+/// Reads the checkpoint and makes sure that it is one of this config.
+fn read(path: &Path, config: &Config) -> Result<Checkpoint> {
+    let checkpoint = stored::load(path)?;
+    let wanted = config.vgg();
+    if checkpoint.vgg != wanted {
+        let json = |config| serde_json::to_string(config).context("a network's config is JSON");
+        let (found, wanted) = (json(&checkpoint.vgg)?, json(&wanted)?);
+        let message = format!("{} is of another network", path.display());
+        let help = format!("it has {found}\n      but the config says {wanted}");
+        return Err(Failure::new(Code::Checkpoint, message).help(help).into());
+    }
+    let Progress { batch, images, seed, .. } = checkpoint.progress;
+    if seed != config.train.seed {
+        let message = format!("the run's seed is {seed}, not {}", config.train.seed);
+        return Err(Failure::new(Code::Usage, message).help("start a new run instead").into());
+    }
+    // The last batch of an epoch may be short; all others are whole.
+    let whole = batch * config.train.batch_size as u64;
+    if batch > 0 && !(whole - config.train.batch_size as u64 + 1..=whole).contains(&images) {
+        let message = "the batch size cannot change in the middle of an epoch";
+        return Err(Failure::new(Code::Usage, message).into());
+    }
+    Ok(checkpoint)
+}

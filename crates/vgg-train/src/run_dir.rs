@@ -1,0 +1,179 @@
+//! The folder of a run: `runs/NAME-N`, made once, never overwritten, used by one process at a time.
+
+use std::fs::{self, File, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::cli::Which;
+use crate::exit::{Code, Failure};
+
+/// A run's folder, locked for as long as this value lives.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    path: PathBuf,
+    /// The lock goes with the process, however it ends.
+    _lock: File,
+}
+
+pub(crate) const CONFIG: &str = "config.toml";
+pub(crate) const LOG: &str = "log.txt";
+pub(crate) const METRICS: &str = "metrics.jsonl";
+pub(crate) const METRICS_CSV: &str = "metrics.csv";
+pub(crate) const CURVES: &str = "curves.svg";
+pub(crate) const CONFUSION: &str = "confusion.csv";
+const CHECKPOINTS: &str = "checkpoints";
+const LOCK: &str = ".lock";
+
+impl RunDir {
+    /// Makes `parent/NAME-N` with the lowest N above those there.
+    pub(crate) fn create(parent: &Path, name: &str) -> Result<Self> {
+        fs::create_dir_all(parent).with_context(|| cannot("make the folder", parent))?;
+        let mut number = last_number(parent, name)? + 1;
+        loop {
+            let path = parent.join(format!("{name}-{number}"));
+            match fs::create_dir(&path) {
+                // Another process took this number.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
+                result => {
+                    result.with_context(|| cannot("make the run folder", &path))?;
+                    let checkpoints = path.join(CHECKPOINTS);
+                    fs::create_dir(&checkpoints)
+                        .with_context(|| cannot("make the folder", &checkpoints))?;
+                    return Self::lock(path);
+                }
+            }
+        }
+    }
+
+    /// An existing run's folder.
+    ///
+    /// # Errors
+    /// If there is no run, or another process trains in it.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        require_run(path)?;
+        Self::lock(path.into())
+    }
+
+    fn lock(path: PathBuf) -> Result<Self> {
+        let file = path.join(LOCK);
+        let lock = File::create(&file).with_context(|| cannot("write", &file))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another process is training in {}", path.display());
+                Err(Failure::new(Code::Other, message).help("wait for it, or stop it first").into())
+            }
+            Err(TryLockError::Error(error)) => Err(error).with_context(|| cannot("lock", &file)),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    pub(crate) fn checkpoint(&self, which: Which) -> PathBuf {
+        checkpoint_path(&self.path, which)
+    }
+
+    /// Writes a whole file; a reader sees the old contents or the new ones, nothing between.
+    pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
+        let path = self.file(name);
+        let write = || {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(contents.as_bytes())?;
+            #[cfg(unix)]
+            {
+                // A temporary file is the owner's alone; a run's files are like any others.
+                use std::os::unix::fs::PermissionsExt as _;
+                file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
+            }
+            file.persist(&path)?;
+            std::io::Result::Ok(())
+        };
+        write().with_context(|| cannot("write", &path))
+    }
+}
+
+/// Fails if `path` is not the folder of a run.
+pub(crate) fn require_run(path: &Path) -> Result<()> {
+    if path.join(CONFIG).is_file() {
+        return Ok(());
+    }
+    let message = match path.exists() {
+        true => format!("{} is not the folder of a run: it has no {CONFIG}", path.display()),
+        false => format!("there is no run {}", path.display()),
+    };
+    let help = "a run's folder looks like runs/vgg11_small-1";
+    Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+/// Where the run in `path` keeps a checkpoint.
+pub(crate) fn checkpoint_path(path: &Path, which: Which) -> PathBuf {
+    path.join(CHECKPOINTS).join(match which {
+        Which::Best => "best.safetensors",
+        Which::Last => "last.safetensors",
+    })
+}
+
+fn last_number(parent: &Path, name: &str) -> Result<u64> {
+    let mut last = 0;
+    for entry in fs::read_dir(parent).with_context(|| cannot("read", parent))? {
+        let entry = entry.with_context(|| cannot("read", parent))?.file_name();
+        let number = entry.to_str().and_then(|entry| entry.strip_prefix(name)?.strip_prefix('-'));
+        if let Some(number) = number.and_then(|number| number.parse().ok()) {
+            last = last.max(number);
+        }
+    }
+    Ok(last)
+}
+
+fn cannot(what: &str, path: &Path) -> String {
+    format!("cannot {what} {}", path.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_are_numbered_and_never_overwritten() {
+        let parent = tempfile::tempdir().unwrap();
+        let create = |name| {
+            let run = RunDir::create(&parent.path().join("runs"), name).unwrap();
+            run.path().file_name().unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(create("a"), "a-1");
+        assert_eq!(create("a"), "a-2");
+        assert_eq!(create("b"), "b-1");
+        fs::create_dir(parent.path().join("runs/a-10")).unwrap();
+        fs::create_dir(parent.path().join("runs/a-x")).unwrap();
+        assert_eq!(create("a"), "a-11");
+    }
+
+    #[test]
+    fn one_process_trains_in_a_run() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "a").unwrap();
+        run.write(CONFIG, "").unwrap();
+        let path = run.path().to_owned();
+        let error = RunDir::open(&path).unwrap_err().to_string();
+        assert!(error.starts_with("another process is training in "), "{error}");
+        drop(run);
+        RunDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn other_folders_are_not_runs() {
+        let parent = tempfile::tempdir().unwrap();
+        let error = RunDir::open(parent.path()).unwrap_err().to_string();
+        assert!(error.ends_with("is not the folder of a run: it has no config.toml"), "{error}");
+        let error = RunDir::open(&parent.path().join("x")).unwrap_err().to_string();
+        assert!(error.starts_with("there is no run "), "{error}");
+    }
+}

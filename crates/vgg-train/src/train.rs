@@ -1,0 +1,458 @@
+//! Training: setting a run up, the loop, and how it ends.
+//!
+//! What is computed follows `train_ch6` of Dive into Deep Learning: the training loss and accuracy
+//! of an epoch are means over its images of the values from the very forward passes used for the
+//! updates; the test accuracy is that of all test images after the epoch; images a second count
+//! step time alone.
+
+use std::fs::OpenOptions;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Serialize};
+use vgg_data::Loader;
+use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Vgg};
+use vgg_tensor::Backend;
+use vgg_tensor::spec::Metrics as StepMetrics;
+
+use crate::cli::Which;
+use crate::config::{Config, FlatLoss};
+use crate::data::{self, Data};
+use crate::device::Job;
+use crate::eval::Evaluation;
+use crate::exit::{Code, Failure};
+use crate::guard;
+use crate::log::Log;
+use crate::memory;
+use crate::metrics::{self, Metrics};
+use crate::progress::{LongRunHint, Pace, Ticker, Work, epoch_line, step_line};
+use crate::report;
+use crate::run_dir::{CONFUSION, CURVES, LOG, RunDir};
+use crate::signals::Stop;
+use crate::ui::{Ui, bytes, clock, grouped};
+
+/// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
+const RECORDS_PER_EPOCH: u64 = 20;
+
+/// A run to be started or resumed.
+pub(crate) struct Train<'a> {
+    pub config: &'a Config,
+    pub ui: &'a Ui,
+    pub log: &'a Log,
+    pub start: Start<'a>,
+}
+
+/// Where a run starts.
+pub(crate) enum Start<'a> {
+    /// At the beginning, in the folder that this makes. It is called once all else is in order, so
+    /// that a run that cannot start leaves no folder.
+    New(&'a dyn Fn() -> Result<RunDir>),
+    /// In its folder, from its checkpoint if it has one.
+    Resume(RunDir, Option<Box<Checkpoint>>),
+}
+
+/// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
+/// equal runs have equal files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+struct State {
+    best: Option<Best>,
+    flat_loss: guard::FlatLoss,
+}
+
+/// The epoch with the highest test accuracy.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Best {
+    epoch: u64,
+    accuracy: f64,
+}
+
+impl Job for Train<'_> {
+    type Output = Code;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Code> {
+        let Self { config, ui, log, start } = self;
+        ui.status("Device", &backend.describe());
+        let data = data::open(&config.data, ui)?;
+        let vgg = Vgg::new(&config.vgg())?;
+        let input = config.input();
+        let batch = config.train.batch_size.min(data.train.len());
+        let mode = Mode::Train { momentum: config.sgd().has_velocity() };
+        let plan = memory::plan(&vgg, &input, batch, mode)?;
+        ui.status("Model", &describe(config, &vgg, plan.bytes(), batch));
+
+        let (run, checkpoint) = match start {
+            Start::New(create) => (create()?, None),
+            Start::Resume(run, checkpoint) => (run, checkpoint),
+        };
+        let path = run.file(LOG);
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|file| log.move_to(file))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+
+        let seed = config.train.seed;
+        let loader = Loader::new(data.train.clone(), config.train.batch_size, seed)?;
+        let work = Work {
+            epochs: config.train.epochs,
+            steps_per_epoch: loader.batches_per_epoch() as u64,
+            train_images: data.train.len() as u64,
+            test_images: data.test.len() as u64,
+        };
+        let (params, velocity, position, state) = match checkpoint {
+            None => {
+                ui.status("Run", &run.path().display().to_string());
+                let position = Progress { seed, ..Progress::default() };
+                (Params::init(&vgg, &config.init(), seed), None, position, State::default())
+            }
+            Some(checkpoint) => {
+                let Checkpoint { params, velocity, progress, run: state, .. } = *checkpoint;
+                let state = serde_json::from_value(state).context(Failure::new(
+                    Code::Checkpoint,
+                    "the checkpoint is of another version of this program",
+                ))?;
+                let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
+                ui.status("Resuming", &format!("{} at {at}", run.path().display()));
+                (params, velocity, progress, state)
+            }
+        };
+        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, config.sgd(), seed)?;
+        trainer.restore(&params, velocity.as_ref(), position.step)?;
+        // The trainer has its own copy; these would double the memory of the weights.
+        drop((params, velocity));
+
+        let metrics = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        let mut training = Training {
+            config,
+            ui,
+            data: &data,
+            loader,
+            work,
+            run,
+            trainer,
+            metrics,
+            position,
+            state,
+            stop: Stop::listen()?,
+            pace: Pace::new(work),
+            ticker: Ticker::default(),
+            hint: LongRunHint::default(),
+            saved: None,
+            saved_at: Instant::now(),
+        };
+        let code = training.run();
+        ui.end_bar();
+        code
+    }
+}
+
+fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
+    let [c, h, w] = vgg.config().input;
+    let width = if config.model.width == 1.0 {
+        String::new()
+    } else {
+        format!(" × {}", config.model.width)
+    };
+    let arch = serde_json::to_value(config.model.arch).unwrap_or_default();
+    format!(
+        "{}{width}: {} parameters, {:.2} GMAC at {c}×{h}×{w}, needs {} at batch {batch}",
+        arch.as_str().unwrap_or_default(),
+        grouped(vgg.param_count() as u64),
+        vgg.macs() as f64 / 1e9,
+        bytes(memory),
+    )
+}
+
+/// A run on its way.
+struct Training<'a, B: Backend> {
+    config: &'a Config,
+    ui: &'a Ui,
+    data: &'a Data,
+    loader: Loader,
+    work: Work,
+    run: RunDir,
+    trainer: Trainer<B>,
+    metrics: Metrics,
+    position: Progress,
+    state: State,
+    stop: Stop,
+    pace: Pace,
+    ticker: Ticker,
+    hint: LongRunHint,
+    /// The step and epoch of the last checkpoint that this process wrote, and when.
+    saved: Option<(u64, u64)>,
+    saved_at: Instant,
+}
+
+impl<B: Backend> Training<'_, B> {
+    fn run(&mut self) -> Result<Code> {
+        let start = Instant::now();
+        let mut evaluation = None;
+        while self.position.epoch < self.config.train.epochs {
+            let epoch_start = Instant::now();
+            self.pace.start_epoch();
+            let done = match self.train_epoch()? {
+                ControlFlow::Continue(()) => self.evaluate()?,
+                ControlFlow::Break(code) => return self.leave(code),
+            };
+            match done {
+                ControlFlow::Continue(done) => {
+                    self.end_epoch(&done, epoch_start.elapsed())?;
+                    evaluation = Some(done);
+                }
+                ControlFlow::Break(code) => return self.leave(code),
+            }
+        }
+        self.finish(evaluation, start.elapsed());
+        Ok(Code::Success)
+    }
+
+    /// Trains to the end of the epoch, unless asked to stop.
+    fn train_epoch(&mut self) -> Result<ControlFlow<Code>> {
+        let mut batches = self.loader.epoch(self.position.epoch, self.position.batch as usize);
+        let schedule = self.config.schedule();
+        let (base, steps_per_epoch) = (self.config.sgd().lr, self.work.steps_per_epoch);
+        let every = Duration::from_secs_f64(60.0 * self.config.checkpoint.every_minutes);
+        loop {
+            if let Some(code) = self.stop.requested() {
+                return Ok(ControlFlow::Break(code));
+            }
+            if self.saved_at.elapsed() >= every {
+                self.save(Which::Last)?;
+            }
+            let waited = batches.waited();
+            let Some(batch) = batches.next_batch()? else {
+                return Ok(ControlFlow::Continue(()));
+            };
+            let step = self.position.step;
+            let lr = schedule.lr(base, step, steps_per_epoch, self.work.epochs * steps_per_epoch);
+            let start = Instant::now();
+            let step_metrics = self.trainer.step(&batch.pixels, &batch.labels, lr)?;
+            let (busy, images) = (start.elapsed(), batch.labels.len() as u64);
+            self.pace.step(images, busy, batches.waited() - waited);
+            self.end_step(step_metrics, images, lr)?;
+        }
+    }
+
+    /// Counts a step, judges it and tells of it.
+    fn end_step(&mut self, step: StepMetrics, images: u64, lr: f32) -> Result<()> {
+        let loss_sum = f64::from(step.loss_sum);
+        let position = &mut self.position;
+        position.step += 1;
+        position.batch += 1;
+        position.images += images;
+        position.loss_sum += loss_sum;
+        position.top1 += step.top1 as u64;
+        position.top5 += step.top5 as u64;
+        if !loss_sum.is_finite() {
+            return Err(self.diverged("the training loss is not a number any more").into());
+        }
+        let classes = self.data.train.classes().len();
+        if self.config.guard.flat_loss != FlatLoss::Off
+            && let Some(mean) = self.state.flat_loss.step(loss_sum, images, classes)
+        {
+            self.flat_loss(mean, classes)?;
+        }
+
+        let record = self.step_record(loss_sum / images as f64, lr);
+        let (batch, all) = (self.position.batch, self.work.steps_per_epoch);
+        if batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH)) || batch == 1 || batch == all {
+            self.metrics.step(record.clone())?;
+        }
+        let eta = self.pace.eta(self.position.step);
+        let line = step_line(&record, &self.work, eta);
+        if self.ticker.is_due(Instant::now(), self.position.step, all) {
+            self.ui.progress_tick(&line);
+        }
+        self.ui.bar(batch, all, &line);
+        self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
+        Ok(())
+    }
+
+    fn step_record(&self, batch_loss: f64, lr: f32) -> metrics::Step {
+        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        metrics::Step {
+            epoch: epoch + 1,
+            step,
+            batch_loss,
+            train_loss: loss_sum / images as f64,
+            train_accuracy: top1 as f64 / images as f64,
+            lr,
+            images_per_second: self.pace.images_per_second(),
+            wait_share: self.pace.wait_share(),
+        }
+    }
+
+    fn flat_loss(&self, mean: f64, classes: usize) -> Result<()> {
+        let guess = (classes as f64).ln();
+        let message = format!(
+            "the loss stays at {mean:.3}, that of guessing ({guess:.3} = ln {classes}), after {} steps",
+            self.position.step
+        );
+        let advice = format!(
+            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps), or another start \
+             (init.weights = \"kaiming_normal\")",
+            self.config.optimizer.lr
+        );
+        if self.config.guard.flat_loss == FlatLoss::Stop {
+            return Err(Failure::new(Code::Diverged, message).help(advice).into());
+        }
+        self.ui.warn(&message);
+        self.ui.help(&advice);
+        Ok(())
+    }
+
+    /// Tests the network as it is, unless asked to stop.
+    fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
+        let test = &self.data.test;
+        let mut evaluation = Evaluation::new(test.classes().len());
+        let start = Instant::now();
+        for (pixels, labels) in test.batches(self.trainer.plan().batch()) {
+            if let Some(code) = self.stop.requested() {
+                return Ok(ControlFlow::Break(code));
+            }
+            evaluation.add(&self.trainer.logits(pixels)?, labels);
+            let (done, all) = (evaluation.images(), test.len() as u64);
+            let epoch = self.position.epoch + 1;
+            self.ui.bar(done, all, &format!("epoch {epoch}  test {done}/{all}"));
+        }
+        self.pace.evaluated(evaluation.images(), start.elapsed());
+        Ok(ControlFlow::Continue(evaluation))
+    }
+
+    /// Records an epoch and saves the state after it.
+    ///
+    /// The checkpoint comes last: what is written before it is written again, to the same effect,
+    /// if the process ends in between.
+    fn end_epoch(&mut self, evaluation: &Evaluation, time: Duration) -> Result<()> {
+        if !evaluation.loss().is_finite() {
+            return Err(self.diverged("the test loss is not a number any more").into());
+        }
+        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        let schedule = self.config.schedule();
+        let steps = self.work.steps_per_epoch;
+        let lr = schedule.lr(self.config.sgd().lr, step - 1, steps, self.work.epochs * steps);
+        let record = metrics::Epoch {
+            epoch: epoch + 1,
+            step,
+            train_loss: loss_sum / images as f64,
+            train_accuracy: top1 as f64 / images as f64,
+            test_loss: evaluation.loss(),
+            test_accuracy: evaluation.accuracy(),
+            test_top5: evaluation.top5(),
+            lr,
+            images_per_second: self.pace.images_per_second(),
+            seconds: time.as_secs_f64(),
+        };
+        let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
+        if best {
+            self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
+        }
+        self.ui.end_bar();
+        self.ui.progress_line(&epoch_line(&record, &self.work, best));
+        self.metrics.epoch(&self.run, record)?;
+        self.run.write(CURVES, &report::curves(&self.config.name, self.metrics.epochs())?)?;
+        self.run.write(CONFUSION, &evaluation.confusion.to_csv(self.data.test.classes()))?;
+
+        let Progress { step, seed, .. } = self.position;
+        self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
+        if best {
+            self.save(Which::Best)?;
+        }
+        self.save(Which::Last)
+    }
+
+    /// Writes a checkpoint, unless it is there already.
+    fn save(&mut self, which: Which) -> Result<()> {
+        let Progress { epoch, step, .. } = self.position;
+        if which == Which::Last && self.saved == Some((step, epoch)) {
+            return Ok(());
+        }
+        let params = self.trainer.params()?;
+        // An update can overflow although its loss did not. Such weights must not replace good ones.
+        if params.iter().any(|(_, tensor)| tensor.data().iter().any(|x| !x.is_finite())) {
+            return Err(self.diverged("the weights are not numbers any more").into());
+        }
+        let velocity = match which {
+            Which::Best => None,
+            Which::Last => self.trainer.velocity()?,
+        };
+        let path = self.run.checkpoint(which);
+        let checkpoint = Checkpoint {
+            vgg: self.trainer.vgg().config().clone(),
+            input: self.config.input(),
+            classes: self.data.train.classes().to_vec(),
+            params,
+            velocity,
+            progress: self.position,
+            run: serde_json::to_value(self.state)?,
+        };
+        checkpoint.save(&path).with_context(|| {
+            let failure = Failure::new(Code::Other, "cannot save a checkpoint");
+            failure.help(self.last_good())
+        })?;
+        tracing::info!("saved {} at step {step}", path.display());
+        if which == Which::Last {
+            self.saved = Some((step, epoch));
+            self.saved_at = Instant::now();
+        }
+        Ok(())
+    }
+
+    /// Saves and says how to go on.
+    fn leave(&mut self, code: Code) -> Result<Code> {
+        self.ui.end_bar();
+        self.save(Which::Last)?;
+        let Progress { epoch, batch, .. } = self.position;
+        self.ui
+            .status("Stopped", &format!("in epoch {} after step {batch}; state saved", epoch + 1));
+        self.ui.help(&format!("vgg-train resume {} goes on", self.run.path().display()));
+        Ok(code)
+    }
+
+    fn finish(&self, evaluation: Option<Evaluation>, time: Duration) {
+        if let Some(evaluation) = evaluation {
+            for line in evaluation.confusion.per_class(self.data.test.classes()) {
+                self.ui.detail(&line);
+            }
+        }
+        let run = self.run.path().display();
+        if let (Some(best), Some(last)) = (self.state.best, self.metrics.epochs().last()) {
+            self.ui.status(
+                "Finished",
+                &format!(
+                    "test accuracy {:.2} %, best {:.2} % (epoch {}); {} epochs in {}, {:.1} img/s",
+                    100.0 * last.test_accuracy,
+                    100.0 * best.accuracy,
+                    best.epoch,
+                    self.config.train.epochs,
+                    clock(time),
+                    self.pace.mean_images_per_second(),
+                ),
+            );
+        }
+        self.ui.help(&format!("vgg-train predict {run} IMAGE… classifies image files"));
+    }
+
+    fn diverged(&self, what: &str) -> Failure {
+        let Progress { epoch, step, .. } = self.position;
+        Failure::new(Code::Diverged, format!("{what}, at step {step} in epoch {}", epoch + 1)).help(
+            format!(
+                "try a lower optimizer.lr (now {}) or a warm-up (schedule.warmup_steps); {}",
+                self.config.optimizer.lr,
+                self.last_good()
+            ),
+        )
+    }
+
+    fn last_good(&self) -> String {
+        let path = self.run.checkpoint(Which::Last);
+        match path.is_file() {
+            true => format!("the last good checkpoint is {}", path.display()),
+            false => "there is no checkpoint yet".into(),
+        }
+    }
+}

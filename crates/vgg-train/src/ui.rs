@@ -1,0 +1,191 @@
+//! What the user sees while the program works. All of it goes to standard error, and to the log.
+
+use std::cell::RefCell;
+use std::io::{IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::cli::{Output, ProgressKind, When};
+use crate::exit;
+use crate::log::now;
+
+/// How often a bar is drawn anew.
+const REDRAWS_PER_SECOND: u8 = 5;
+
+/// Standard error, with or without colour, a bar, or anything at all.
+#[derive(Debug)]
+pub(crate) struct Ui {
+    quiet: bool,
+    color: bool,
+    progress: ProgressKind,
+    /// The bar on the screen, which other output must not run into.
+    bar: RefCell<Option<ProgressBar>>,
+}
+
+impl Ui {
+    /// As the user asked, or as suits where standard error goes.
+    pub(crate) fn new(output: Output) -> Self {
+        let terminal = std::io::stderr().is_terminal();
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        let color = match output.color {
+            When::Always => true,
+            When::Never => false,
+            When::Auto if set("NO_COLOR") => false,
+            When::Auto => (terminal && !dumb) || (set("CLICOLOR_FORCE")),
+        };
+        let progress = match output.progress {
+            _ if output.quiet => ProgressKind::None,
+            ProgressKind::Auto if terminal && !dumb => ProgressKind::Bar,
+            ProgressKind::Auto => ProgressKind::Plain,
+            chosen => chosen,
+        };
+        Self { quiet: output.quiet, color, progress, bar: RefCell::new(None) }
+    }
+
+    /// A fact or an event: `     Dataset fashion-mnist: 60000 train, 10000 test`.
+    pub(crate) fn status(&self, verb: &str, text: &str) {
+        tracing::info!("{verb} {text}");
+        if !self.quiet {
+            self.print(&format!("{} {text}", self.paint("1;32", &format!("{verb:>12}"))));
+        }
+    }
+
+    /// More about the last status.
+    pub(crate) fn detail(&self, text: &str) {
+        self.status("", text);
+    }
+
+    /// What may go wrong. Shown even if quiet.
+    pub(crate) fn warn(&self, text: &str) {
+        tracing::warn!("{text}");
+        self.print(&format!("{}: {text}", self.paint("1;33", "warning")));
+    }
+
+    /// What the user could do.
+    pub(crate) fn help(&self, text: &str) {
+        tracing::info!("{text}");
+        if !self.quiet {
+            self.print(&format!("{}: {text}", self.paint("1;36", "help")));
+        }
+    }
+
+    /// A line of progress, dated where it is not on a screen.
+    pub(crate) fn progress_line(&self, text: &str) {
+        tracing::info!("{text}");
+        match self.progress {
+            ProgressKind::None => {}
+            ProgressKind::Plain => self.print(&format!("{}  {text}", now())),
+            ProgressKind::Bar | ProgressKind::Auto => self.print(text),
+        }
+    }
+
+    /// A line of progress that a bar shows anyway.
+    pub(crate) fn progress_tick(&self, text: &str) {
+        match self.progress {
+            ProgressKind::Bar => tracing::info!("{text}"),
+            _ => self.progress_line(text),
+        }
+    }
+
+    /// What ends the program.
+    pub(crate) fn error(&self, error: &anyhow::Error) {
+        self.end_bar();
+        self.print(exit::render(error, self.color).trim_end());
+    }
+
+    /// Moves the bar to `done` of `total`, with `text` beside it; makes it if there is none.
+    pub(crate) fn bar(&self, done: u64, total: u64, text: &str) {
+        if self.progress != ProgressKind::Bar {
+            return;
+        }
+        let mut bar = self.bar.borrow_mut();
+        let bar = bar.get_or_insert_with(|| {
+            let bar = ProgressBar::with_draw_target(
+                Some(total),
+                ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND),
+            );
+            let style = ProgressStyle::with_template("[{bar:20}] {wide_msg}");
+            bar.with_style(style.expect("the template is well formed").progress_chars("=> "))
+        });
+        bar.set_length(total);
+        bar.set_position(done);
+        bar.set_message(text.to_owned());
+    }
+
+    /// Takes the bar off the screen.
+    pub(crate) fn end_bar(&self) {
+        if let Some(bar) = self.bar.borrow_mut().take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn print(&self, line: &str) {
+        // Nobody is left to tell if standard error is gone.
+        let print = || {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
+        };
+        match &*self.bar.borrow() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    fn paint(&self, style: &str, text: &str) -> String {
+        if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+}
+
+/// `1234567` as `1 234 567`.
+pub(crate) fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(' ');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Bytes in the unit that fits: `1.9 GiB`.
+pub(crate) fn bytes(n: u64) -> String {
+    let units = ["KiB", "MiB", "GiB", "TiB"];
+    let mut value = n as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", units[unit])
+}
+
+/// `5.9 s`, `12:03` or `3:04:05`.
+pub(crate) fn clock(time: Duration) -> String {
+    if time.as_secs_f64() < 59.95 {
+        return format!("{:.1} s", time.as_secs_f64());
+    }
+    let seconds = time.as_secs_f64().round() as u64;
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_readable() {
+        let groups = [0, 999, 1000, 43_093_322].map(grouped);
+        assert_eq!(groups, ["0", "999", "1 000", "43 093 322"]);
+        let sizes = [512, 1 << 20, 1_900_000_000].map(bytes);
+        assert_eq!(sizes, ["0.5 KiB", "1.0 MiB", "1.8 GiB"]);
+        let times = [0.4, 54.0, 723.4, 11_045.0].map(|s| clock(Duration::from_secs_f64(s)));
+        assert_eq!(times, ["0.4 s", "54.0 s", "12:03", "3:04:05"]);
+    }
+}
