@@ -63,8 +63,9 @@ pub enum Error {
     Io {
         /// The file.
         path: PathBuf,
-        /// The operating system's error.
-        source: std::io::Error,
+        /// The operating system's error. It is part of the message, so it is no `source()` as well:
+        /// whoever prints the whole chain would print it twice. (`r#` tells thiserror so.)
+        r#source: std::io::Error,
     },
 }
 
