@@ -30,7 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let start = Instant::now();
-    let dir = vgg_data::data_dir(args.data_dir.as_deref()).join(fashion_mnist::FOLDER);
+    let dir = fashion_mnist::folder(&vgg_data::data_dir(args.data_dir.as_deref()));
     let fetch = Fetch::fashion_mnist(dir.clone(), Source::all(args.from, args.offline));
     let mut last_progress = start;
     let outcome = fetch.run(&mut |event| {
@@ -45,10 +45,9 @@ pub(crate) fn run(args: Args) -> Result<()> {
     match outcome {
         Outcome::UpToDate => status("Up to date", dir.display()),
         Outcome::Fetched(files) => {
-            status(
-                "Finished",
-                format_args!("{files} files in {:.1} s", start.elapsed().as_secs_f64()),
-            );
+            let (plural, seconds) =
+                (if files == 1 { "" } else { "s" }, start.elapsed().as_secs_f64());
+            status("Finished", format_args!("{files} file{plural} in {seconds:.1} s"));
         }
     }
     Ok(())

@@ -21,7 +21,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let dir = vgg_data::data_dir(args.data_dir.as_deref()).join(fashion_mnist::FOLDER);
+    let dir = fashion_mnist::folder(&vgg_data::data_dir(args.data_dir.as_deref()));
     let root =
         Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent folder")?;
     let sample_dir = root.join("crates/vgg-data/sample");

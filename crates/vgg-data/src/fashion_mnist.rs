@@ -16,7 +16,7 @@ use vgg_tensor::{Error, Result};
 
 use crate::{Dataset, idx};
 
-/// The folder of the data set inside a [data folder](crate::data_dir).
+/// The name of the data set's folder in the [folder of all data sets](crate::data_dir).
 pub const FOLDER: &str = "fashion-mnist";
 
 /// The height and width of the images.
@@ -165,6 +165,13 @@ impl File {
     }
 }
 
+/// The folder of this data set, given that of all data sets ([`data_dir`](crate::data_dir)):
+/// [`FOLDER`] in it, or itself if the user has named one with the four files in it.
+pub fn folder(data_dir: &Path) -> PathBuf {
+    let has_files = FILES.iter().all(|file| file.find(data_dir).is_ok());
+    if has_files { data_dir.into() } else { data_dir.join(FOLDER) }
+}
+
 /// Reads one part of the data set from the folder `dir`, which holds the four files, compressed or
 /// not.
 ///
@@ -246,6 +253,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let message = load(dir.path(), Split::Train).unwrap_err().to_string();
         assert!(message.contains("train-labels-idx1-ubyte.gz: "), "{message}");
+    }
+
+    #[test]
+    fn a_folder_with_the_files_is_taken_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        for file in FILES {
+            assert_eq!(folder(dir.path()), dir.path().join(FOLDER));
+            std::fs::write(dir.path().join(file.name), "").unwrap();
+        }
+        assert_eq!(folder(dir.path()), dir.path());
     }
 
     #[test]

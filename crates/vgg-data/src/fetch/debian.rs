@@ -67,3 +67,30 @@ fn run(command: &mut Command) -> Result<(), String> {
     let last = lines.clone().find(|line| line.starts_with("E:")).or_else(|| lines.next());
     Err(format!("{name} failed: {}", last.unwrap_or("it gave no reason")))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(script: &str, expected: Result<(), &str>) {
+        let result = run(Command::new("sh").args(["-c", script]));
+        assert_eq!(result, expected.map_err(String::from));
+    }
+
+    #[test]
+    fn the_reason_is_the_last_error() {
+        check("echo W: odd >&2", Ok(()));
+        check(
+            "echo 'E: no such package' >&2; echo 'W: odd' >&2; exit 100",
+            Err("sh failed: E: no such package"),
+        );
+        check("echo; echo 'bad archive' >&2; echo >&2; exit 2", Err("sh failed: bad archive"));
+        check("exit 1", Err("sh failed: it gave no reason"));
+    }
+
+    #[test]
+    fn a_missing_program_is_named() {
+        let reason = run(&mut Command::new("no-such-program")).unwrap_err();
+        assert!(reason.starts_with("no-such-program cannot be run ("), "{reason}");
+    }
+}
