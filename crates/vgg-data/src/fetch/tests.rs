@@ -316,11 +316,11 @@ fn wrong_bytes_are_refused_and_leave_nothing() {
 #[test]
 fn a_stalled_server_is_given_up_and_its_bytes_are_kept() {
     let mut run = Run::new();
-    run.idle = Duration::from_secs(1);
+    run.idle = Duration::from_secs(2);
     let packed = packed();
     let reply = response("200 OK", "", &packed[..700], packed.len());
     let stalled = Server::start(vec![Reply::Stall(reply)]);
     run.fetch(vec![stalled.source()]).unwrap_err();
-    run.check_failures(&["no data for 1s after 700 bytes"]);
+    run.check_failures(&["no data for 2s after 700 bytes"]);
     assert_eq!(fs::read(run.path("data.gz.part")).unwrap(), &packed[..700]);
 }
