@@ -1,7 +1,7 @@
 //! Times every layer of the small VGG-11 (a quarter of the channels, 1×224×224), forward and
 //! backward: milliseconds and GFLOP/s counted as direct convolution.
 //!
-//! `cargo bench -p vgg-cpu -- [batch] [threads] [channel divisor]`
+//! `cargo bench -p vgg-cpu -- [batch] [threads] [channel divisor] [part of a layer's name]`
 #![allow(clippy::print_stdout)] // a report is what a bench is for
 
 use std::time::Instant;
@@ -11,6 +11,9 @@ use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
 fn main() -> Result<()> {
+    let wanted =
+        std::env::args().skip(1).find(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err());
+    let skip = |name: &str| wanted.as_ref().is_some_and(|wanted| !name.contains(wanted));
     let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<usize>().ok());
     let batch = numbers.next().unwrap_or(32);
     let threads = numbers.next();
@@ -51,6 +54,9 @@ fn main() -> Result<()> {
         let op = Conv2d::new(Shape::new(batch, c_in, side, side), c_out / divisor, 3, 1, epilogue)?;
         let name = format!("conv {c_in}→{}@{side}", op.c_out());
         let first = i == 0;
+        if skip(&name) {
+            continue;
+        }
         report(name, op.macs(), [1.0, if first { 1.0 } else { 2.0 }], conv(&mut cpu, &op, first)?);
     }
     let c = 512 / divisor;
@@ -61,6 +67,9 @@ fn main() -> Result<()> {
     ] {
         let op = Linear::new(x, out, LinearEpilogue::BiasRelu)?;
         let name = format!("linear {}→{out}", op.in_features());
+        if skip(&name) {
+            continue;
+        }
         report(name, op.macs(), [1.0, 2.0], linear(&mut cpu, &op)?);
     }
     let [forward, backward] = total;

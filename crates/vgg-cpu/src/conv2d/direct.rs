@@ -69,9 +69,10 @@ pub(super) fn backward(
     };
     let window = Window::forward(op);
     let gradient_window = Window::input_gradient(op);
-    let row_len = op.conv_y().w * op.c_out().next_multiple_of(lanes);
-    let dw_len = op.kernel() * window.row_k() * op.c_out().next_multiple_of(lanes);
-    let pieces = Pieces::new(op.x().n, dw_len + row_len);
+    let c_out = op.c_out().next_multiple_of(lanes);
+    let row_len = op.conv_y().w * c_out;
+    let dw_len = op.kernel() * window.row_k() * c_out;
+    let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
     let partials = pieces.partials(partials)?;
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let lens = [
@@ -104,7 +105,6 @@ pub(super) fn backward(
             sums,
         });
     });
-    let c_out = op.c_out().next_multiple_of(lanes);
     let (kernel, c_in) = (op.kernel(), op.x().c);
     let taps = kernel * kernel;
     dweight.par_chunks_mut(c_in * taps).enumerate().for_each(|(o, out)| {

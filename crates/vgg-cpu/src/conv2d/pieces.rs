@@ -25,13 +25,17 @@ pub(super) struct PieceOutput<'a> {
 }
 
 impl Pieces {
-    /// Pieces of a batch of `images` whose shares have `partial_len` numbers.
-    pub(super) fn new(images: usize, partial_len: usize) -> Self {
-        // More pieces keep more threads busy, but every share is memory to write and to add up.
+    /// Pieces of a batch of `images` whose shares have `partial_len` numbers, each a sum over
+    /// `terms` products an image.
+    pub(super) fn new(images: usize, terms: usize, partial_len: usize) -> Self {
+        // More pieces keep more threads busy, but every share is memory to write and to add up:
+        // that must be little beside the products.
         const SHARES: usize = 12 << 20; // numbers, in all shares
+        const TERMS: usize = 128;
         const MOST: usize = 32;
         let partial_len = partial_len.next_multiple_of(LINE);
-        let count = (SHARES / partial_len).clamp(2, MOST).min(images);
+        let worth = (SHARES / partial_len).min(images * terms / TERMS);
+        let count = worth.clamp(2, MOST).min(images);
         // A power of two goes evenly into the usual batches and numbers of cores.
         let count = 1 << count.ilog2();
         Self { images, count, partial_len }
@@ -78,7 +82,7 @@ mod tests {
     #[test]
     fn pieces_partition_the_batch() {
         for (images, partial_len) in [(128, 100), (1, 100), (96, 9 << 20), (5, 1 << 22), (3, 7)] {
-            let pieces = Pieces::new(images, partial_len);
+            let pieces = Pieces::new(images, 16, partial_len);
             let mut memory = AlignedVec::default();
             let partials = pieces.partials(&mut memory).unwrap();
             let mut dx = vec![0.0; images * 2];

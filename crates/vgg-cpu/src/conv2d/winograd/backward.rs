@@ -36,7 +36,8 @@ pub(in crate::conv2d) fn backward(
     // As in `Geometry`: an odd number of cache lines from point to point.
     let point_stride = (op.x().c * block.c_out).next_multiple_of(2 * LINE) + LINE;
     let du_len = POINTS * point_stride;
-    let pieces = Pieces::new(op.x().n, du_len + block.c_out);
+    let pieces =
+        Pieces::new(op.x().n, op.conv_y().h.div_ceil(TILE) * block.tiles_w, du_len + block.c_out);
     let partials = pieces.partials(partials)?;
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let lens = [POINTS * block.v_point, POINTS * block.m_point];
