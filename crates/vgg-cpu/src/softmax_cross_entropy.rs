@@ -1,5 +1,7 @@
 //! The loss.
 
+use std::cmp::Ordering;
+
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 
 use crate::buffer::Buffer;
@@ -26,9 +28,11 @@ pub(crate) fn forward_backward(
         let exp = |x: &f32| f64::from(x - max).exp();
         let sum: f64 = logits.iter().map(exp).sum();
         loss_sum += sum.ln() - f64::from(true_logit - max);
-        // NaN ranks first, so that a network that has blown up does not look accurate.
-        let ahead = |(class, x): &(usize, &f32)| {
-            !(**x < true_logit) && (**x != true_logit || *class < label) && *class != label
+        // NaN counts as ahead, so that a network that has blown up does not look accurate.
+        let ahead = |(class, x): &(usize, &f32)| match x.partial_cmp(&&true_logit) {
+            Some(Ordering::Less) => false,
+            Some(Ordering::Equal) => *class < label,
+            Some(Ordering::Greater) | None => *class != label,
         };
         let rank = logits.iter().enumerate().filter(ahead).count();
         top1 += usize::from(rank < 1);
