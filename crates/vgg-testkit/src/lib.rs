@@ -1,1 +1,22 @@
-//! To be written.
+//! What the tests are made of, each part trusted because of the one before it:
+//!
+//! 1. [`Reference`] is every operation of [`vgg_tensor::Backend`] as naive loops. Its gradients are
+//!    proven by finite differences ([`check_gradient`]) and its conventions by numbers from PyTorch
+//!    and Pillow ([`Golden`]).
+//! 2. [`conformance`] compares any other backend with the reference, on the awkward and random
+//!    specs of [`cases`], within the error bounds of [`compare`].
+#![forbid(unsafe_code)]
+
+pub mod cases;
+pub mod compare;
+pub mod conformance;
+mod golden;
+mod gradcheck;
+pub mod inputs;
+mod real;
+mod reference;
+
+pub use golden::Golden;
+pub use gradcheck::check_gradient;
+pub use real::Real;
+pub use reference::{Buffer, Reference};

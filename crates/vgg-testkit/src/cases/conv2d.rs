@@ -1,0 +1,59 @@
+//! Convolutions.
+
+use proptest::prelude::*;
+use vgg_tensor::Shape;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+const EPILOGUES: [ConvEpilogue; 3] =
+    [ConvEpilogue::Bias, ConvEpilogue::BiasRelu, ConvEpilogue::BiasReluMaxPool];
+
+/// n, c_in, h, w, c_out, kernel, padding.
+const TABLE: [[usize; 7]; 26] = [
+    // one of everything
+    [1, 1, 1, 1, 1, 1, 0],
+    [1, 1, 1, 1, 1, 3, 1],
+    [1, 1, 3, 3, 1, 3, 0],
+    [2, 3, 1, 1, 5, 3, 1],
+    [1, 3, 1, 9, 2, 3, 1],
+    [1, 3, 9, 1, 2, 3, 1],
+    // odd sizes and channels
+    [3, 1, 7, 5, 3, 3, 1],
+    [1, 5, 5, 8, 17, 3, 1],
+    [2, 17, 6, 7, 24, 3, 1],
+    [1, 33, 9, 11, 8, 3, 1],
+    [1, 8, 10, 13, 33, 3, 1],
+    [5, 24, 2, 3, 1, 3, 1],
+    // other kernels and paddings
+    [2, 3, 8, 6, 5, 3, 0],
+    [1, 9, 7, 7, 10, 3, 2],
+    [2, 16, 5, 6, 24, 1, 0],
+    [1, 5, 7, 4, 3, 1, 0],
+    [2, 2, 9, 8, 3, 5, 2],
+    [1, 3, 6, 7, 17, 5, 0],
+    [1, 4, 8, 7, 8, 2, 1],
+    [1, 2, 13, 12, 3, 11, 2],
+    // VGG's stages, small: grey and colour images, channels that double, the last maps
+    [2, 1, 32, 32, 16, 3, 1],
+    [1, 3, 28, 28, 64, 3, 1],
+    [2, 16, 16, 16, 32, 3, 1],
+    [1, 64, 8, 8, 64, 3, 1],
+    [3, 64, 4, 4, 72, 3, 1],
+    [4, 64, 2, 2, 64, 3, 1],
+];
+
+/// The awkward ones, each with every epilogue that fits.
+pub fn table() -> Vec<Conv2d> {
+    TABLE.iter().flat_map(|dims| EPILOGUES.iter().filter_map(|e| spec(*dims, *e))).collect()
+}
+
+/// Random ones of some 10⁶ multiply-adds at most.
+pub fn random() -> impl Strategy<Value = Conv2d> {
+    let dims = [1..4usize, 1..40, 1..15, 1..15, 1..40, 1..6, 0..3];
+    (dims, prop::sample::select(&EPILOGUES[..]))
+        .prop_filter_map("fits, and is small", |(dims, epilogue)| spec(dims, epilogue))
+        .prop_filter("small", |op| op.macs() < 1_000_000)
+}
+
+fn spec([n, c_in, h, w, c_out, k, p]: [usize; 7], epilogue: ConvEpilogue) -> Option<Conv2d> {
+    Conv2d::new(Shape::new(n, c_in, h, w), c_out, k, p, epilogue).ok()
+}

@@ -1,0 +1,41 @@
+//! Fully connected layers.
+
+use proptest::prelude::*;
+use vgg_tensor::Shape;
+use vgg_tensor::spec::{Linear, LinearEpilogue};
+
+const EPILOGUES: [LinearEpilogue; 2] = [LinearEpilogue::Bias, LinearEpilogue::BiasRelu];
+
+/// n, c, h, w, out_features.
+const TABLE: [[usize; 5]; 14] = [
+    [1, 1, 1, 1, 1],
+    [1, 7, 1, 1, 10],
+    [3, 5, 1, 1, 17],
+    [7, 33, 1, 1, 8],
+    [13, 128, 1, 1, 128],
+    [128, 16, 1, 1, 10],
+    [1, 300, 1, 1, 129],
+    [65, 40, 1, 1, 70],
+    // on maps, whose order in memory is the backend's own
+    [1, 3, 2, 2, 10],
+    [2, 8, 7, 7, 17],
+    [5, 17, 3, 2, 24],
+    [3, 16, 1, 5, 128],
+    [16, 64, 2, 2, 96],
+    [2, 1, 9, 4, 33],
+];
+
+/// The awkward ones, each with every epilogue.
+pub fn table() -> Vec<Linear> {
+    TABLE.iter().flat_map(|dims| EPILOGUES.iter().filter_map(|e| spec(*dims, *e))).collect()
+}
+
+/// Random ones.
+pub fn random() -> impl Strategy<Value = Linear> {
+    let dims = [1..20usize, 1..40, 1..6, 1..6, 1..100];
+    (dims, prop::sample::select(&EPILOGUES[..])).prop_filter_map("fits", |(d, e)| spec(d, e))
+}
+
+fn spec([n, c, h, w, outputs]: [usize; 5], epilogue: LinearEpilogue) -> Option<Linear> {
+    Linear::new(Shape::new(n, c, h, w), outputs, epilogue).ok()
+}

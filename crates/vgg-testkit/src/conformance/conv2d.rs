@@ -1,0 +1,164 @@
+//! Convolutions, with the decisions of ReLU and pooling.
+
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::{Backend, Content, Result};
+
+use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use crate::compare::sum_tolerance;
+use crate::{Reference, cases, inputs};
+
+/// Room for Winograd's F(4×4, 3×3): its transforms multiply by up to 8 and cancel, which costs it
+/// some three bits against plain sums.
+const C: f64 = 8.0;
+
+/// A convolution and its gradients.
+pub struct Conv2dTrial {
+    op: Conv2d,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    dy: Vec<f32>,
+    /// Whether all sums are exact in whatever order.
+    exact: bool,
+}
+
+impl Conv2dTrial {
+    /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive or which
+    /// element of a pooling window is the largest, so that the gradients do not depend on it.
+    pub fn smooth(op: Conv2d) -> Self {
+        let fan_in = (op.weight().len() / op.c_out()) as f32;
+        let mut trial = Self {
+            op,
+            x: inputs::uniform(1, op.x().len(), 1.0),
+            weight: inputs::uniform(2, op.weight().len(), fan_in.sqrt().recip()),
+            bias: inputs::uniform(3, op.c_out(), 0.5),
+            dy: inputs::uniform(4, op.y().len(), 1.0),
+            exact: false,
+        };
+        let sums = sums(&trial).expect("the reference does not fail");
+        let near = 2.0 * trial.y_tolerance() as f32;
+        for (dy, mut window) in trial.dy.iter_mut().zip(windows(&op, &sums)) {
+            window.sort_by(|a, b| b.total_cmp(a));
+            let relu = op.epilogue() != ConvEpilogue::Bias && window[0].abs() <= near;
+            let pool = window.len() > 1 && window[0] - window[1] <= near;
+            if relu || pool {
+                *dy = 0.0;
+            }
+        }
+        trial
+    }
+
+    /// On whole numbers, so that sums of exactly zero and windows of equal elements abound. With
+    /// kernels larger than 1×1 the weights are zero, as the sums of fast algorithms are not exact.
+    pub fn ties(op: Conv2d) -> Self {
+        let exact = op.kernel() == 1;
+        Self {
+            op,
+            x: inputs::integers(1, op.x().len(), 2),
+            weight: inputs::integers(2, op.weight().len(), if exact { 2 } else { 0 }),
+            bias: inputs::integers(3, op.c_out(), 1),
+            dy: inputs::integers(4, op.y().len(), 3),
+            exact,
+        }
+    }
+
+    fn y_tolerance(&self) -> f64 {
+        let fan_in = self.op.weight().len() / self.op.c_out();
+        sum_tolerance(C, fan_in, &self.x, &self.weight) + sum_tolerance(C, 1, &self.bias, &[1.0])
+    }
+}
+
+impl Trial for Conv2dTrial {
+    fn name(&self) -> String {
+        format!("{:?}", self.op)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
+        let op = &self.op;
+        let (c_out, weights) = (Content::Vector(op.c_out()), op.weight());
+        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
+        let x_room = Content::Maps(with_spare(op.x(), spare));
+        let y_room = Content::Maps(with_spare(op.y(), spare));
+
+        let x = uploaded(backend, x_room, x_shape, &self.x)?;
+        let weight = uploaded(backend, weights, weights, &self.weight)?;
+        let bias = uploaded(backend, c_out, c_out, &self.bias)?;
+        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
+        let mut outputs = Outputs::new();
+
+        let mut y = poisoned(backend, y_room)?;
+        backend.conv2d(op, &x, &weight, &bias, &mut y, None)?;
+        outputs.push(("y without aux", downloaded(backend, y_shape, &y)?));
+        let mut y = poisoned(backend, y_room)?;
+        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
+        backend.conv2d(op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
+        outputs.push(("y", downloaded(backend, y_shape, &y)?));
+
+        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, c_out)?);
+        backend.conv2d_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, None)?;
+        outputs.push(("dweight without dx", downloaded(backend, weights, &dw)?));
+        outputs.push(("dbias without dx", downloaded(backend, c_out, &db)?));
+        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, c_out)?);
+        let mut dx = poisoned(backend, x_room)?;
+        backend.conv2d_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
+        outputs.push(("dweight", downloaded(backend, weights, &dw)?));
+        outputs.push(("dbias", downloaded(backend, c_out, &db)?));
+        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+        Ok(outputs)
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        if self.exact {
+            return vec![0.0; 7];
+        }
+        let y = self.y_tolerance();
+        let sums = self.op.conv_y();
+        let positions = sums.n * sums.h * sums.w;
+        let dweight = sum_tolerance(C, positions, &self.x, &self.dy);
+        let dbias = sum_tolerance(1.0, positions, &self.dy, &[1.0]);
+        let fan_out = self.op.weight().len() / self.op.x().c;
+        let dx = sum_tolerance(C, fan_out, &self.dy, &self.weight);
+        vec![y, y, dweight, dbias, dweight, dbias, dx]
+    }
+
+    fn table() -> Vec<Self> {
+        cases::conv2d::table()
+            .into_iter()
+            .flat_map(|op| [Self::smooth(op), Self::ties(op)])
+            .collect()
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        cases::for_random(cases::conv2d::random(), |op| check(Self::smooth(op)));
+    }
+}
+
+/// The convolution's sums before any ReLU and pooling.
+fn sums(trial: &Conv2dTrial) -> Result<Vec<f32>> {
+    let op = &trial.op;
+    let op = Conv2d::new(op.x(), op.c_out(), op.kernel(), op.padding(), ConvEpilogue::Bias)?;
+    let (weights, c_out) = (op.weight(), Content::Vector(op.c_out()));
+    let (x, y) = (Content::Maps(op.x()), Content::Maps(op.y()));
+    let mut reference = Reference::<f64>::new();
+    let bx = uploaded(&mut reference, x, x, &trial.x)?;
+    let bw = uploaded(&mut reference, weights, weights, &trial.weight)?;
+    let bb = uploaded(&mut reference, c_out, c_out, &trial.bias)?;
+    let mut by = poisoned(&mut reference, y)?;
+    reference.conv2d(&op, &bx, &bw, &bb, &mut by, None)?;
+    downloaded(&mut reference, y, &by)
+}
+
+/// The sums that each output depends on: one, or the four of a pooling window.
+fn windows(op: &Conv2d, sums: &[f32]) -> Vec<Vec<f32>> {
+    let (from, y) = (op.conv_y(), op.y());
+    if op.epilogue() != ConvEpilogue::BiasReluMaxPool {
+        return sums.iter().map(|sum| vec![*sum]).collect();
+    }
+    (0..y.len())
+        .map(|index| {
+            let (map, i, j) = (index / (y.h * y.w), index / y.w % y.h, index % y.w);
+            let first = (map * from.h + 2 * i) * from.w + 2 * j;
+            [first, first + 1, first + from.w, first + from.w + 1].map(|i| sums[i]).to_vec()
+        })
+        .collect()
+}

@@ -1,0 +1,68 @@
+//! Dropout: the very mask that the definition draws.
+
+use proptest::prelude::*;
+use vgg_tensor::{Backend, Content, Draw, Result, Shape};
+
+use super::{Outputs, Trial, downloaded, uploaded, with_spare};
+use crate::compare::{max_norm, tolerance};
+use crate::{cases, inputs};
+
+/// Dropout of numbers that are not zero.
+pub struct DropoutTrial {
+    shape: Shape,
+    p: f32,
+    draw: Draw,
+    x: Vec<f32>,
+}
+
+impl DropoutTrial {
+    /// On random numbers.
+    pub fn new(n: usize, features: usize, p: f32, draw: Draw) -> Self {
+        let shape = Shape::flat(n, features);
+        let x = inputs::uniform(1, shape.len(), 0.5).into_iter().map(|x| x + 1.0).collect();
+        Self { shape, p, draw, x }
+    }
+}
+
+impl Trial for DropoutTrial {
+    fn name(&self) -> String {
+        format!("dropout of {} with p = {}, {:?}", self.shape, self.p, self.draw)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
+        let content = Content::Maps(self.shape);
+        let room = Content::Maps(with_spare(self.shape, spare));
+        let mut x = uploaded(backend, room, content, &self.x)?;
+        backend.dropout(self.shape, self.p, self.draw, &mut x)?;
+        let y = downloaded(backend, content, &x)?;
+        let mask = y.iter().map(|y| if *y == 0.0 { 0.0 } else { 1.0 }).collect();
+        Ok(vec![("mask", mask), ("y", y)])
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        let largest = max_norm(&self.x) / (1.0 - f64::from(self.p));
+        // `1 − p` is rounded, and the smaller it is the more that means.
+        vec![0.0, tolerance(1.0, 1, largest / (1.0 - f64::from(self.p)))]
+    }
+
+    fn table() -> Vec<Self> {
+        let draw = Draw { seed: 1, stream: 2, step: 3 };
+        let far = Draw { seed: u64::MAX, stream: u32::MAX, step: 1 << 33 };
+        vec![
+            Self::new(1, 1, 0.5, draw),
+            Self::new(3, 17, 0.5, draw),
+            Self::new(5, 33, 0.3, far),
+            Self::new(2, 4096, 0.5, far),
+            Self::new(7, 10, 0.0, draw),
+            Self::new(4, 129, 0.99, draw),
+        ]
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        let draw = (any::<u64>(), any::<u32>(), any::<u64>());
+        let trials = (1..9usize, 1..600usize, 0.0..0.95f32, draw);
+        cases::for_random(trials, |(n, features, p, (seed, stream, step))| {
+            check(Self::new(n, features, p, Draw { seed, stream, step }));
+        });
+    }
+}

@@ -1,0 +1,136 @@
+//! Fully connected layers, with the decisions of ReLU.
+
+use vgg_tensor::spec::{Linear, LinearEpilogue};
+use vgg_tensor::{Backend, Content, Result};
+
+use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use crate::compare::sum_tolerance;
+use crate::{Reference, cases, inputs};
+
+/// A fully connected layer and its gradients.
+pub struct LinearTrial {
+    op: Linear,
+    x: Vec<f32>,
+    weight: Vec<f32>,
+    bias: Vec<f32>,
+    dy: Vec<f32>,
+    /// Whether all sums are exact in whatever order.
+    exact: bool,
+}
+
+impl LinearTrial {
+    /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive, so that
+    /// the gradients do not depend on it.
+    pub fn smooth(op: Linear) -> Self {
+        let mut trial = Self {
+            op,
+            x: inputs::uniform(1, op.x().len(), 1.0),
+            weight: inputs::uniform(2, op.weight().len(), (op.in_features() as f32).sqrt().recip()),
+            bias: inputs::uniform(3, op.out_features(), 0.5),
+            dy: inputs::uniform(4, op.y().len(), 1.0),
+            exact: false,
+        };
+        if op.epilogue() == LinearEpilogue::BiasRelu {
+            let near = 2.0 * trial.y_tolerance() as f32;
+            let sums = sums(&trial).expect("the reference does not fail");
+            for (dy, sum) in trial.dy.iter_mut().zip(sums) {
+                if sum.abs() <= near {
+                    *dy = 0.0;
+                }
+            }
+        }
+        trial
+    }
+
+    /// On whole numbers, so that sums of exactly zero abound.
+    pub fn ties(op: Linear) -> Self {
+        Self {
+            op,
+            x: inputs::integers(1, op.x().len(), 1),
+            weight: inputs::integers(2, op.weight().len(), 1),
+            bias: inputs::integers(3, op.out_features(), 1),
+            dy: inputs::integers(4, op.y().len(), 3),
+            exact: true,
+        }
+    }
+
+    fn y_tolerance(&self) -> f64 {
+        sum_tolerance(1.0, self.op.in_features(), &self.x, &self.weight)
+            + sum_tolerance(1.0, 1, &self.bias, &[1.0])
+    }
+}
+
+impl Trial for LinearTrial {
+    fn name(&self) -> String {
+        format!("{:?}", self.op)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
+        let op = &self.op;
+        let (outs, weights) = (Content::Vector(op.out_features()), op.weight());
+        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
+        let x_room = Content::Maps(with_spare(op.x(), spare));
+        let y_room = Content::Maps(with_spare(op.y(), spare));
+
+        let x = uploaded(backend, x_room, x_shape, &self.x)?;
+        let weight = uploaded(backend, weights, weights, &self.weight)?;
+        let bias = uploaded(backend, outs, outs, &self.bias)?;
+        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
+        let mut outputs = Outputs::new();
+
+        let mut y = poisoned(backend, y_room)?;
+        backend.linear(op, &x, &weight, &bias, &mut y, None)?;
+        outputs.push(("y without aux", downloaded(backend, y_shape, &y)?));
+        let mut y = poisoned(backend, y_room)?;
+        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
+        backend.linear(op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
+        outputs.push(("y", downloaded(backend, y_shape, &y)?));
+
+        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
+        backend.linear_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, None)?;
+        outputs.push(("dweight without dx", downloaded(backend, weights, &dw)?));
+        outputs.push(("dbias without dx", downloaded(backend, outs, &db)?));
+        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
+        let mut dx = poisoned(backend, x_room)?;
+        backend.linear_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
+        outputs.push(("dweight", downloaded(backend, weights, &dw)?));
+        outputs.push(("dbias", downloaded(backend, outs, &db)?));
+        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+        Ok(outputs)
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        if self.exact {
+            return vec![0.0; 7];
+        }
+        let y = self.y_tolerance();
+        let images = self.op.x().n;
+        let dweight = sum_tolerance(1.0, images, &self.x, &self.dy);
+        let dbias = sum_tolerance(1.0, images, &self.dy, &[1.0]);
+        let dx = sum_tolerance(1.0, self.op.out_features(), &self.dy, &self.weight);
+        vec![y, y, dweight, dbias, dweight, dbias, dx]
+    }
+
+    fn table() -> Vec<Self> {
+        let trials = |op| [Self::smooth(op), Self::ties(op)];
+        cases::linear::table().into_iter().flat_map(trials).collect()
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        cases::for_random(cases::linear::random(), |op| check(Self::smooth(op)));
+    }
+}
+
+/// The sums before any ReLU.
+fn sums(trial: &LinearTrial) -> Result<Vec<f32>> {
+    let op = Linear::new(trial.op.x(), trial.op.out_features(), LinearEpilogue::Bias)?;
+    let (weights, outs) = (op.weight(), Content::Vector(op.out_features()));
+    let (x, y) = (Content::Maps(op.x()), Content::Maps(op.y()));
+    let mut reference = Reference::<f64>::new();
+    let bx = uploaded(&mut reference, x, x, &trial.x)?;
+    let bw = uploaded(&mut reference, weights, weights, &trial.weight)?;
+    let bb = uploaded(&mut reference, outs, outs, &trial.bias)?;
+    let mut by = poisoned(&mut reference, y)?;
+    reference.linear(&op, &bx, &bw, &bb, &mut by, None)?;
+    downloaded(&mut reference, y, &by)
+}

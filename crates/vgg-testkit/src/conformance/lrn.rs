@@ -1,0 +1,59 @@
+//! Local response normalisations.
+
+use vgg_tensor::spec::Lrn;
+use vgg_tensor::{Backend, Content, Result};
+
+use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use crate::compare::{max_norm, tolerance};
+use crate::{cases, inputs};
+
+/// A power takes a logarithm and an exponential, each of a few roundings.
+const C: f64 = 8.0;
+
+/// A local response normalisation and its gradient.
+pub struct LrnTrial {
+    op: Lrn,
+    x: Vec<f32>,
+    dy: Vec<f32>,
+}
+
+impl LrnTrial {
+    /// On random numbers, large enough for the normalisation to matter: alpha is 1e-4.
+    pub fn smooth(op: Lrn) -> Self {
+        let len = op.x().len();
+        Self { op, x: inputs::uniform(1, len, 200.0), dy: inputs::uniform(2, len, 1.0) }
+    }
+}
+
+impl Trial for LrnTrial {
+    fn name(&self) -> String {
+        format!("{:?}", self.op)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
+        let shape = Content::Maps(self.op.x());
+        let room = Content::Maps(with_spare(self.op.x(), spare));
+        let x = uploaded(backend, room, shape, &self.x)?;
+        let dy = uploaded(backend, room, shape, &self.dy)?;
+        let (mut y, mut dx) = (poisoned(backend, room)?, poisoned(backend, room)?);
+        backend.lrn(&self.op, &x, &mut y)?;
+        backend.lrn_backward(&self.op, &x, &dy, &mut dx)?;
+        Ok(vec![("y", downloaded(backend, shape, &y)?), ("dx", downloaded(backend, shape, &dx)?)])
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        // No output is larger than its input: the denominator is above 1. A gradient has, besides
+        // its own, those of the window, each less than `2 · beta` of its size.
+        let window = 1.0 + 2.0 * f64::from(Lrn::BETA) * Lrn::SIZE as f64;
+        let dx = window * max_norm(&self.dy);
+        vec![tolerance(C, 1, max_norm(&self.x)), tolerance(C, 1, dx)]
+    }
+
+    fn table() -> Vec<Self> {
+        cases::lrn::table().into_iter().map(Self::smooth).collect()
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        cases::for_random(cases::lrn::random(), |op| check(Self::smooth(op)));
+    }
+}

@@ -1,0 +1,194 @@
+//! One suite for every backend: each operation, forward and backward, against the reference.
+//!
+//! A [`Trial`] is one operation with its inputs. It runs on any backend and gives numbers, which
+//! [`check`] compares with those of `Reference<f64>`. What a trial computes into holds NaN before,
+//! so that what is not overwritten, or is read where it should not be, shows.
+
+mod conv2d;
+mod dropout;
+mod linear;
+mod lrn;
+mod max_pool2d;
+mod prepare_images;
+mod sgd;
+mod softmax_cross_entropy;
+mod transfer;
+
+pub use conv2d::Conv2dTrial;
+pub use dropout::DropoutTrial;
+pub use linear::LinearTrial;
+pub use lrn::LrnTrial;
+pub use max_pool2d::MaxPool2dTrial;
+pub use prepare_images::PrepareImagesTrial;
+pub use sgd::SgdTrial;
+pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
+pub use transfer::check_transfer;
+
+use vgg_tensor::{Backend, Content, Result, Shape};
+
+use crate::Reference;
+use crate::compare::assert_close;
+
+/// What a trial gives: names and numbers.
+pub type Outputs = Vec<(&'static str, Vec<f32>)>;
+
+/// One operation with its inputs.
+pub trait Trial: Sized {
+    /// What is tried, for messages.
+    fn name(&self) -> String;
+
+    /// Runs it, in buffers with room for `spare` more images than it has: the last batch of an
+    /// epoch is a short one.
+    ///
+    /// # Errors
+    /// Those of the backend.
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs>;
+
+    /// How far each of the outputs may be from the reference, in the order of the outputs.
+    fn tolerances(&self) -> Vec<f64>;
+
+    /// Trials of all awkward specs.
+    fn table() -> Vec<Self>;
+
+    /// Calls `check` with trials of random specs.
+    fn random(check: impl FnMut(Self));
+}
+
+/// Checks one trial: near the reference, and the same to the bit in larger buffers.
+///
+/// # Panics
+/// If it is not, naming the trial, the output and the worst place.
+pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T) {
+    let expected = run(&mut Reference::<f64>::new(), trial, 0);
+    let actual = run(backend, trial, 0);
+    let tolerances = trial.tolerances();
+    assert_eq!(tolerances.len(), expected.len(), "a tolerance for each output");
+    for (i, (output, numbers)) in actual.iter().enumerate() {
+        let what = format!("{}, {output}", trial.name());
+        assert_close(&what, numbers, &expected[i].1, tolerances[i]);
+    }
+    assert_same(trial, "in larger buffers", &actual, &run(backend, trial, 2));
+}
+
+/// Checks all trials of an operation, those of awkward specs and random ones.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_all<B: Backend, T: Trial>(backend: &mut B) {
+    T::table().iter().for_each(|trial| check(backend, trial));
+    T::random(|trial| check(backend, &trial));
+}
+
+/// Checks that two backends give the same bits, as the same backend with other numbers of threads
+/// has to.
+///
+/// # Panics
+/// At the first bit that differs.
+pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
+    fn compare<A: Backend, B: Backend, T: Trial>(a: &mut A, b: &mut B) {
+        for trial in T::table() {
+            let what = format!("on {} and {}", a.describe(), b.describe());
+            assert_same(&trial, &what, &run(a, &trial, 0), &run(b, &trial, 0));
+        }
+    }
+    compare::<A, B, PrepareImagesTrial>(a, b);
+    compare::<A, B, Conv2dTrial>(a, b);
+    compare::<A, B, MaxPool2dTrial>(a, b);
+    compare::<A, B, LrnTrial>(a, b);
+    compare::<A, B, LinearTrial>(a, b);
+    compare::<A, B, DropoutTrial>(a, b);
+    compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
+    compare::<A, B, SgdTrial>(a, b);
+}
+
+fn run<B: Backend, T: Trial>(backend: &mut B, trial: &T, spare: usize) -> Outputs {
+    trial.run(backend, spare).unwrap_or_else(|error| panic!("{}: {error}", trial.name()))
+}
+
+fn assert_same<T: Trial>(trial: &T, what: &str, a: &Outputs, b: &Outputs) {
+    for ((output, a), (_, b)) in a.iter().zip(b) {
+        let differs = (0..a.len().max(b.len())).find(|i| a[*i].to_bits() != b[*i].to_bits());
+        if let Some(i) = differs {
+            panic!("{}, {output}: [{i}] is {:e} and {:e} {what}", trial.name(), a[i], b[i]);
+        }
+    }
+}
+
+/// A buffer that holds NaN, or bytes that mean nothing.
+fn poisoned<B: Backend>(backend: &mut B, content: Content) -> Result<B::Buffer> {
+    let mut buffer = backend.alloc(content)?;
+    match content {
+        Content::Bytes(len) => backend.upload_bytes(&vec![0xFF; len], &mut buffer)?,
+        // As vectors, so that no number between channels or rows escapes, whatever the layout.
+        Content::Maps(shape) => {
+            let flat = Content::Maps(Shape::flat(shape.n, shape.features()));
+            backend.upload(flat, &vec![f32::NAN; flat.len()], &mut buffer)?;
+        }
+        _ => backend.upload(content, &vec![f32::NAN; content.len()], &mut buffer)?,
+    }
+    Ok(buffer)
+}
+
+/// A buffer with room for `room` that holds `content`.
+fn uploaded<B: Backend>(
+    backend: &mut B,
+    room: Content,
+    content: Content,
+    numbers: &[f32],
+) -> Result<B::Buffer> {
+    let mut buffer = poisoned(backend, room)?;
+    backend.upload(content, numbers, &mut buffer)?;
+    Ok(buffer)
+}
+
+fn downloaded<B: Backend>(
+    backend: &mut B,
+    content: Content,
+    buffer: &B::Buffer,
+) -> Result<Vec<f32>> {
+    let mut numbers = vec![f32::NAN; content.len()];
+    backend.download(content, buffer, &mut numbers)?;
+    Ok(numbers)
+}
+
+/// `shape` with `spare` more images.
+fn with_spare(shape: Shape, spare: usize) -> Shape {
+    Shape { n: shape.n + spare, ..shape }
+}
+
+/// Makes a module of tests out of a backend: `conformance!(name, make)`, where `make()` is
+/// `Some(backend)`, or `None` where this machine cannot run it.
+#[macro_export]
+macro_rules! conformance {
+    ($name:ident, $make:expr) => {
+        $crate::conformance!(@tests $name, $make,
+            prepare_images: PrepareImagesTrial,
+            conv2d: Conv2dTrial,
+            max_pool2d: MaxPool2dTrial,
+            lrn: LrnTrial,
+            linear: LinearTrial,
+            dropout: DropoutTrial,
+            softmax_cross_entropy: SoftmaxCrossEntropyTrial,
+            sgd: SgdTrial
+        );
+    };
+    (@tests $name:ident, $make:expr, $($op:ident: $trial:ident),*) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn transfer() {
+                if let Some(mut backend) = $make() {
+                    $crate::conformance::check_transfer(&mut backend);
+                }
+            }
+
+            $(#[test]
+            fn $op() {
+                if let Some(mut backend) = $make() {
+                    $crate::conformance::check_all::<_, $crate::conformance::$trial>(&mut backend);
+                }
+            })*
+        }
+    };
+}

@@ -1,0 +1,97 @@
+//! The optimiser, over several steps.
+
+use proptest::prelude::*;
+use vgg_tensor::spec::Sgd;
+use vgg_tensor::{Backend, Content, Result};
+
+use super::{Outputs, Trial, downloaded, uploaded};
+use crate::compare::{max_norm, tolerance};
+use crate::{cases, inputs};
+
+const STEPS: usize = 4;
+
+const CONTENTS: [Content; 6] = [
+    Content::Vector(1),
+    Content::Vector(33),
+    Content::ConvWeight { c_out: 17, c_in: 5, kernel: 3 },
+    Content::ConvWeight { c_out: 8, c_in: 3, kernel: 1 },
+    Content::LinearWeight { out_features: 10, c: 40, h: 1, w: 1 },
+    Content::LinearWeight { out_features: 17, c: 5, h: 3, w: 2 },
+];
+
+/// Some steps of one parameter, each with a gradient of its own.
+pub struct SgdTrial {
+    settings: Sgd,
+    content: Content,
+    weight: Vec<f32>,
+    gradients: Vec<Vec<f32>>,
+}
+
+impl SgdTrial {
+    /// On random numbers.
+    pub fn new(settings: Sgd, content: Content) -> Self {
+        let numbers = |seed| inputs::uniform(seed, content.len(), 1.0);
+        let gradients = (0..STEPS as u64).map(|step| numbers(2 + step)).collect();
+        Self { settings, content, weight: numbers(1), gradients }
+    }
+}
+
+impl Trial for SgdTrial {
+    fn name(&self) -> String {
+        format!("{:?} of {:?}", self.settings, self.content)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, _spare: usize) -> Result<Outputs> {
+        let (settings, content) = (&self.settings, self.content);
+        let mut weight = uploaded(backend, content, content, &self.weight)?;
+        let with_momentum = settings.momentum != 0.0;
+        let mut velocity = with_momentum.then(|| backend.alloc(content)).transpose()?;
+        for gradient in &self.gradients {
+            let dweight = uploaded(backend, content, content, gradient)?;
+            backend.sgd(settings, content, &mut weight, &dweight, velocity.as_mut())?;
+        }
+        let mut outputs = vec![("weight", downloaded(backend, content, &weight)?)];
+        if let Some(velocity) = velocity {
+            outputs.push(("velocity", downloaded(backend, content, &velocity)?));
+        }
+        Ok(outputs)
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        // Each step adds at most this much to a velocity that momentum would have grown in full.
+        let g = 1.0 + f64::from(self.settings.weight_decay) * 2.0;
+        let velocity = STEPS as f64 * g;
+        let weight = max_norm(&self.weight) + STEPS as f64 * f64::from(self.settings.lr) * velocity;
+        let mut tolerances = vec![tolerance(4.0, STEPS, weight)];
+        if self.settings.momentum != 0.0 {
+            tolerances.push(tolerance(4.0, STEPS, velocity));
+        }
+        tolerances
+    }
+
+    fn table() -> Vec<Self> {
+        let plain = Sgd::plain(0.1);
+        let decay = Sgd { weight_decay: 0.05, ..plain };
+        let momentum = Sgd { momentum: 0.9, ..plain };
+        let both = Sgd { momentum: 0.9, ..decay };
+        let settings = [
+            plain,
+            decay,
+            momentum,
+            both,
+            Sgd { nesterov: true, ..momentum },
+            Sgd { nesterov: true, ..both },
+        ];
+        let trials = |settings| CONTENTS.map(|content| Self::new(settings, content));
+        settings.into_iter().flat_map(trials).collect()
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        let settings = (1e-4..0.5f32, 0.1..0.99f32, 0.0..0.1f32, any::<bool>());
+        let trials = (settings, 1..600usize);
+        cases::for_random(trials, |((lr, momentum, weight_decay, nesterov), len)| {
+            let settings = Sgd { lr, momentum, weight_decay, nesterov };
+            check(Self::new(settings, Content::Vector(len)));
+        });
+    }
+}

@@ -1,0 +1,82 @@
+//! The loss, its gradient and the hits.
+
+use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
+use vgg_tensor::{Backend, Content, Result};
+
+use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use crate::compare::{max_norm, tolerance};
+use crate::{cases, inputs};
+
+/// A softmax cross-entropy and its gradient.
+pub struct SoftmaxCrossEntropyTrial {
+    op: SoftmaxCrossEntropy,
+    logits: Vec<f32>,
+    labels: Vec<u32>,
+}
+
+impl SoftmaxCrossEntropyTrial {
+    /// On random logits of up to `range`.
+    pub fn smooth(op: SoftmaxCrossEntropy, range: f32) -> Self {
+        Self::on(op, inputs::uniform(1, op.logits().len(), range))
+    }
+
+    /// On few different logits: ranks are decided by the lower class.
+    pub fn ties(op: SoftmaxCrossEntropy) -> Self {
+        Self::on(op, inputs::integers(1, op.logits().len(), 1))
+    }
+
+    fn on(op: SoftmaxCrossEntropy, logits: Vec<f32>) -> Self {
+        Self { op, logits, labels: inputs::labels(2, op.logits().n, op.logits().c) }
+    }
+}
+
+impl Trial for SoftmaxCrossEntropyTrial {
+    fn name(&self) -> String {
+        format!("{:?}", self.op)
+    }
+
+    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
+        let shape = Content::Maps(self.op.logits());
+        let room = Content::Maps(with_spare(self.op.logits(), spare));
+        let three = Content::Vector(Metrics::LEN);
+        let logits = uploaded(backend, room, shape, &self.logits)?;
+        let mut labels = poisoned(backend, Content::Bytes(4 * (self.labels.len() + spare)))?;
+        let bytes: Vec<u8> = self.labels.iter().flat_map(|label| label.to_ne_bytes()).collect();
+        backend.upload_bytes(&bytes, &mut labels)?;
+
+        let mut metrics = poisoned(backend, three)?;
+        backend.softmax_cross_entropy(&self.op, &logits, &labels, &mut metrics, None)?;
+        let without = downloaded(backend, three, &metrics)?;
+        let mut metrics = poisoned(backend, three)?;
+        let mut dlogits = poisoned(backend, room)?;
+        let op = &self.op;
+        backend.softmax_cross_entropy(op, &logits, &labels, &mut metrics, Some(&mut dlogits))?;
+        let with = downloaded(backend, three, &metrics)?;
+        Ok(vec![
+            ("loss_sum without dlogits", without[..1].to_vec()),
+            ("hits without dlogits", without[1..].to_vec()),
+            ("loss_sum", with[..1].to_vec()),
+            ("hits", with[1..].to_vec()),
+            ("dlogits", downloaded(backend, shape, &dlogits)?),
+        ])
+    }
+
+    fn tolerances(&self) -> Vec<f64> {
+        let (n, classes) = (self.op.logits().n, self.op.logits().c as f64);
+        // Differences of logits are rounded, and the exponential makes that a relative error.
+        let range = 2.0 * max_norm(&self.logits) + classes.ln() + 1.0;
+        let loss = tolerance(4.0, n, n as f64 * range);
+        let dlogits = tolerance(4.0, 1, range / n as f64);
+        vec![loss, 0.0, loss, 0.0, dlogits]
+    }
+
+    fn table() -> Vec<Self> {
+        // Logits of ±10⁴ overflow unless the maximum is subtracted.
+        let trials = |op| [Self::smooth(op, 4.0), Self::smooth(op, 1e4), Self::ties(op)];
+        cases::softmax_cross_entropy::table().into_iter().flat_map(trials).collect()
+    }
+
+    fn random(mut check: impl FnMut(Self)) {
+        cases::for_random(cases::softmax_cross_entropy::random(), |op| check(Self::ties(op)));
+    }
+}

@@ -1,0 +1,52 @@
+//! Memory: zeros at first, and what goes up comes down.
+
+use vgg_tensor::{Backend, Content, Shape};
+
+use super::{downloaded, uploaded};
+use crate::inputs;
+
+const CONTENTS: [Content; 14] = [
+    Content::Vector(1),
+    Content::Vector(33),
+    Content::Maps(Shape::new(1, 1, 1, 1)),
+    Content::Maps(Shape::new(2, 3, 5, 4)),
+    Content::Maps(Shape::new(3, 17, 2, 7)),
+    Content::Maps(Shape::new(1, 64, 4, 4)),
+    Content::Maps(Shape::flat(5, 10)),
+    Content::ConvWeight { c_out: 1, c_in: 1, kernel: 1 },
+    Content::ConvWeight { c_out: 17, c_in: 3, kernel: 3 },
+    Content::ConvWeight { c_out: 5, c_in: 33, kernel: 5 },
+    Content::ConvWeight { c_out: 64, c_in: 16, kernel: 3 },
+    Content::LinearWeight { out_features: 10, c: 40, h: 1, w: 1 },
+    Content::LinearWeight { out_features: 17, c: 5, h: 3, w: 2 },
+    Content::LinearWeight { out_features: 128, c: 16, h: 7, w: 7 },
+];
+
+/// Checks `alloc`, `upload` and `download`.
+///
+/// # Panics
+/// If a number changes on its way.
+pub fn check_transfer<B: Backend>(backend: &mut B) {
+    for content in CONTENTS {
+        let buffer = backend.alloc(content).expect("alloc");
+        let zeros = downloaded(backend, content, &buffer).expect("download");
+        assert_eq!(zeros, vec![0.0; content.len()], "{content:?} after alloc");
+        check_round_trip(backend, content, content);
+    }
+    // A buffer of maps takes any other maps of no more numbers.
+    let room = Content::Maps(Shape::new(2, 6, 4, 5));
+    for shape in [[2, 6, 4, 5], [1, 6, 4, 5], [2, 240 / 2, 1, 1], [3, 16, 5, 1], [2, 1, 10, 12]] {
+        let [n, c, h, w] = shape;
+        check_round_trip(backend, room, Content::Maps(Shape::new(n, c, h, w)));
+    }
+}
+
+fn check_round_trip<B: Backend>(backend: &mut B, room: Content, content: Content) {
+    let mut numbers = inputs::uniform(1, content.len(), 1.0);
+    let special = [-0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX];
+    numbers.iter_mut().skip(1).step_by(3).zip(special).for_each(|(number, s)| *number = s);
+    let buffer = uploaded(backend, room, content, &numbers).expect("upload");
+    let back = downloaded(backend, content, &buffer).expect("download");
+    let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+    assert_eq!(bits(&back), bits(&numbers), "{content:?} in a buffer for {room:?}");
+}

@@ -1,0 +1,300 @@
+"""Writes the golden files beside this script, with PyTorch and Pillow.
+
+    pip install torch torchvision pillow numpy safetensors
+    python generate.py [FASHION_MNIST_FOLDER]
+
+The folder holds `train-images-idx3-ubyte.gz`; without it the committed `resize.safetensors` stays as
+it is. Numbers are computed in float64, from float32 inputs, and stored as float32. Where a test
+needs to know what rounding does to them, PyTorch's own float32 computation is the yardstick: the
+metadata say how far it strays. Versions and seed are in the metadata of each file.
+"""
+
+import gzip
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.numpy import save_file
+from torchvision.models import vgg
+
+SEED = 1
+HERE = Path(__file__).parent
+
+
+def save(name, tensors, **metadata):
+    """Writes a file; `metadata` values are JSON in it."""
+    arrays = {}
+    for key, value in tensors.items():
+        array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
+        arrays[key] = np.ascontiguousarray(
+            array.astype(np.float32) if array.dtype == np.float64 else array
+        )
+    versions = {"torch": torch.__version__, "pillow": PIL.__version__, "numpy": np.__version__}
+    metadata = {"seed": SEED, "versions": versions, **metadata}
+    path = HERE / f"{name}.safetensors"
+    save_file(arrays, path, {key: json.dumps(value) for key, value in metadata.items()})
+    print(f"{path.name}: {path.stat().st_size} bytes")
+
+
+# --- single operations ------------------------------------------------------------------------
+
+
+def uniform(*shape, scale=1.0):
+    return ((torch.rand(*shape) * 2 - 1) * scale).double()
+
+
+def integers(*shape, limit):
+    return torch.randint(-limit, limit + 1, shape).double()
+
+
+def gradients(y, dy, *inputs):
+    return torch.autograd.grad(y, inputs, dy)
+
+
+def operations():
+    """Convolutions, max-pools and local response normalisation: inputs, outputs, gradients."""
+    torch.manual_seed(SEED)
+    tensors = {}
+
+    # Fused convolutions; whole numbers bring sums of zero and windows with several maxima.
+    convs = {
+        "bias_3x3": (2, 5, 6, 7, 9, 3, 1, uniform),
+        "bias_1x1": (1, 3, 5, 4, 2, 1, 0, uniform),
+        "relu_3x3": (2, 3, 8, 5, 8, 3, 1, uniform),
+        "relu_5x5": (1, 2, 9, 8, 3, 5, 0, uniform),
+        "pool_3x3": (2, 3, 9, 10, 17, 3, 1, uniform),
+        "pool_ties": (2, 2, 7, 6, 5, 3, 1, lambda *shape: integers(*shape, limit=1)),
+    }
+    for name, (n, c_in, h, w, c_out, kernel, padding, draw) in convs.items():
+        x, weight = draw(n, c_in, h, w), draw(c_out, c_in, kernel, kernel)
+        bias = draw(c_out)
+        for tensor in (x, weight, bias):
+            tensor.requires_grad_()
+        y = F.conv2d(x, weight, bias, padding=padding)
+        if not name.startswith("bias"):
+            y = F.relu(y)
+        if name.startswith("pool"):
+            y = F.max_pool2d(y, 2)
+        dy = integers(*y.shape, limit=3)
+        dx, dweight, dbias = gradients(y, dy, x, weight, bias)
+        values = dict(x=x, weight=weight, bias=bias, y=y, dy=dy, dx=dx, dweight=dweight, dbias=dbias)
+        tensors |= {f"conv2d.{name}.{key}": value for key, value in values.items()}
+
+    for kernel, stride in [(2, 2), (3, 2), (3, 1), (2, 3)]:
+        x = integers(2, 3, 7, 6, limit=1).requires_grad_()
+        y = F.max_pool2d(x, kernel, stride)
+        dy = integers(*y.shape, limit=9)
+        (dx,) = gradients(y, dy, x)
+        values = dict(x=x, y=y, dy=dy, dx=dx)
+        tensors |= {f"max_pool2d.{kernel}_{stride}.{key}": value for key, value in values.items()}
+
+    # The alpha of Krizhevsky et al. is 1e-4; PyTorch divides its own by the window.
+    for channels in (3, 9):
+        x = uniform(2, channels, 3, 2, scale=200).requires_grad_()
+        y = F.local_response_norm(x, size=5, alpha=5e-4, beta=0.75, k=2.0)
+        dy = uniform(*y.shape)
+        (dx,) = gradients(y, dy, x)
+        values = dict(x=x, y=y, dy=dy, dx=dx)
+        tensors |= {f"lrn.{channels}.{key}": value for key, value in values.items()}
+
+    save("operations", tensors)
+
+
+# --- a small VGG-11 ---------------------------------------------------------------------------
+
+WIDTH, CLASSES, FC_WIDTH, IMAGES, BATCH, STEPS = 0.05, 10, 32, 12, 8, 10
+MEAN, STD = 0.2860, 0.3530
+# The optimiser's settings are the same in float32 and float64.
+LR, MOMENTUM, WEIGHT_DECAY = 2**-4, 0.875, 2**-8
+
+
+def small_vgg11():
+    """torchvision's VGG-11 with narrow layers, no dropout, and 1×32×32 inputs."""
+    narrow = [c if c == "M" else round(c * WIDTH) for c in vgg.cfgs["A"]]
+    model = vgg.VGG(vgg.make_layers(narrow), CLASSES, False)
+    model.features[0] = torch.nn.Conv2d(1, narrow[0], 3, padding=1)
+    model.avgpool = torch.nn.Identity()
+    model.classifier = torch.nn.Sequential(
+        torch.nn.Linear(narrow[-2], FC_WIDTH),
+        torch.nn.ReLU(True),
+        torch.nn.Dropout(0.0),
+        torch.nn.Linear(FC_WIDTH, FC_WIDTH),
+        torch.nn.ReLU(True),
+        torch.nn.Dropout(0.0),
+        torch.nn.Linear(FC_WIDTH, CLASSES),
+    )
+    for layer in model.modules():
+        if isinstance(layer, (torch.nn.Conv2d, torch.nn.Linear)):
+            torch.nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            torch.nn.init.uniform_(layer.bias, -0.1, 0.1)
+    return model
+
+
+SGD = {
+    "plain": {},
+    "momentum": dict(momentum=MOMENTUM),
+    "nesterov": dict(momentum=MOMENTUM, nesterov=True, weight_decay=WEIGHT_DECAY),
+    "weight_decay": dict(weight_decay=WEIGHT_DECAY),
+}
+
+
+def vgg11_run(dtype, initial, pixels, labels):
+    """Logits, loss and gradients of one batch; losses and weights of training steps."""
+    # As torchvision's ToTensor and Normalize compute it, whatever comes after.
+    x = ((pixels.float() / 255.0 - MEAN) / STD).to(dtype)
+    results = {}
+
+    def fresh():
+        model = small_vgg11().to(dtype)
+        model.load_state_dict({name: value.to(dtype) for name, value in initial.items()})
+        return model
+
+    model = fresh()
+    logits = model(x[:BATCH])
+    loss = F.cross_entropy(logits, labels[:BATCH])
+    loss.backward()
+    results["logits"], results["loss"] = logits.detach(), loss.detach().reshape(1)
+    for name, parameter in model.named_parameters():
+        results[f"gradient.{name}"] = parameter.grad
+
+    for run, settings in SGD.items():
+        model = fresh()
+        optimizer = torch.optim.SGD(model.parameters(), LR, **settings)
+        losses = []
+        for step in range(STEPS):
+            # Every other batch is the short rest of the images.
+            batch = slice(0, BATCH) if step % 2 == 0 else slice(BATCH, IMAGES)
+            loss = F.cross_entropy(model(x[batch]), labels[batch])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            losses.append(loss.detach())
+        results[f"losses.{run}"] = torch.stack(losses)
+        for name, parameter in model.named_parameters():
+            results[f"final.{run}.{name}"] = parameter.detach()
+    return results
+
+
+def vgg11():
+    torch.manual_seed(SEED)
+    initial = {name: value.clone() for name, value in small_vgg11().state_dict().items()}
+    pixels = torch.randint(0, 256, (IMAGES, 1, 32, 32), dtype=torch.uint8)
+    labels = torch.randint(0, CLASSES, (IMAGES,))
+    exact = vgg11_run(torch.float64, initial, pixels, labels)
+    rounded = vgg11_run(torch.float32, initial, pixels, labels)
+
+    # How far float32 strays, as a share of the largest number of the quantity.
+    strays = {}
+    for name, value in exact.items():
+        kind = ".".join(name.split(".")[:2]) if "." in name else name
+        kind = "gradient" if kind.startswith("gradient") else kind
+        stray = ((rounded[name] - value).abs().max() / value.abs().max()).item()
+        strays[kind] = max(strays.get(kind, 0.0), stray)
+
+    # The final weights of one run are enough; the losses show the others.
+    kept = {
+        name: value
+        for name, value in exact.items()
+        if not name.startswith("final") or name.startswith("final.nesterov")
+    }
+    save(
+        "vgg11",
+        {"pixels": pixels, "labels": labels.to(torch.uint8)}
+        | {f"initial.{name}": value for name, value in initial.items()}
+        | kept,
+        float32_strays=strays,
+        settings=dict(
+            width=WIDTH, classes=CLASSES, fc_width=FC_WIDTH, mean=MEAN, std=STD, batch=BATCH,
+            lr=LR, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY,
+        ),
+    )
+    for run in SGD:
+        print(f"  {run}:", " ".join(f"{loss:.4f}" for loss in exact[f"losses.{run}"]))
+    print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
+# --- learning rates ---------------------------------------------------------------------------
+
+
+def schedules():
+    """The learning rate of each step: 5 steps an epoch, 8 epochs, from 0.4."""
+    base, steps_per_epoch, epochs, warmup = 0.4, 5, 8, 6
+    steps = steps_per_epoch * epochs
+
+    def rates(schedule, per_epoch):
+        optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], base)
+        scheduler = schedule(optimizer)
+        lrs = []
+        for step in range(steps):
+            lrs.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            if not per_epoch or (step + 1) % steps_per_epoch == 0:
+                scheduler.step()
+        return np.array(lrs)
+
+    lr = torch.optim.lr_scheduler
+    cosine = lambda optimizer: lr.SequentialLR(
+        optimizer,
+        [
+            lr.LinearLR(optimizer, start_factor=1 / warmup, total_iters=warmup - 1),
+            lr.CosineAnnealingLR(optimizer, T_max=steps - warmup, eta_min=0.01),
+        ],
+        milestones=[warmup],
+    )
+    step = lambda optimizer: lr.StepLR(optimizer, step_size=3, gamma=0.1)
+    save("schedules", {"step": rates(step, True), "warmup_cosine": rates(cosine, False)})
+
+
+# --- resizing ---------------------------------------------------------------------------------
+
+# SHA-256 of the first training image of Fashion-MNIST, enlarged to 224×224.
+ENLARGED_SHA256 = "60022c40790b0dcf948706584eac69e899b850bedd50ff9bf1027e815a8e374f"
+
+
+def resize(images, h, w):
+    """Pillow's bilinear resize of `[n, c, h, w]` bytes, channel by channel."""
+    planes = [Image.fromarray(plane).resize((w, h), Image.BILINEAR) for image in images for plane in image]
+    return np.stack([np.asarray(plane) for plane in planes]).reshape(*images.shape[:2], h, w)
+
+
+def resizes(folder):
+    random = np.random.default_rng(SEED)
+    with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
+        shirts = np.frombuffer(file.read(16 + 2 * 784), np.uint8)[16:].reshape(2, 1, 28, 28)
+    noise = random.integers(0, 256, (1, 3, 37, 53), dtype=np.uint8)
+    # Black and white, where rounding shows.
+    checks = (random.integers(0, 2, (2, 1, 9, 7)) * 255).astype(np.uint8)
+    # Which pass comes first shows in the bytes. Pillow 13 takes the vertical one where rows
+    # go, and more than twice as many as columns; older versions never do. Here they agree.
+    sizes = {
+        "fashion": (shirts, [(224, 224), (96, 96), (32, 32), (14, 14), (28, 64)]),
+        "noise": (noise, [(56, 64), (20, 17), (37, 9), (1, 1), (53, 37)]),
+        "checks": (checks, [(9, 7), (32, 32), (18, 7), (7, 4), (63, 5)]),
+    }
+    tensors = {}
+    for name, (images, targets) in sizes.items():
+        tensors[f"{name}.source"] = images
+        for h, w in targets:
+            rows, columns = images.shape[2] - h, images.shape[3] - w
+            assert rows <= max(0, 2 * columns), "another pass may come first"
+            tensors[f"{name}.{h}x{w}"] = resize(images, h, w)
+    enlarged = tensors["fashion.224x224"][0]
+    assert hashlib.sha256(enlarged.tobytes()).hexdigest() == ENLARGED_SHA256
+    tensors["fashion.224x224"] = enlarged[None]  # one is large enough
+    save("resize", tensors)
+
+
+if __name__ == "__main__":
+    torch.use_deterministic_algorithms(True)
+    torch.set_num_threads(1)
+    operations()
+    vgg11()
+    schedules()
+    if len(sys.argv) > 1:
+        resizes(Path(sys.argv[1]))

@@ -1,0 +1,34 @@
+//! Every backend against the reference.
+
+use vgg_cpu::{Config, Cpu, Isa};
+use vgg_testkit::conformance::check_same_bits;
+use vgg_testkit::{Reference, conformance};
+
+/// The CPU with its portable code (0), AVX2 (1) or AVX-512 (2), where this machine has it.
+fn cpu(isa: usize, threads: usize) -> Option<Cpu> {
+    let isa = *Isa::available().get(isa)?;
+    let config = Config { threads: Some(threads), isa: Some(isa) };
+    Some(Cpu::new(config).expect("threads start"))
+}
+
+conformance!(reference_f32, || Some(Reference::<f32>::new()));
+
+conformance!(cpu_portable_1, || cpu(0, 1));
+conformance!(cpu_portable_3, || cpu(0, 3));
+conformance!(cpu_avx2_1, || cpu(1, 1));
+conformance!(cpu_avx2_2, || cpu(1, 2));
+conformance!(cpu_avx2_7, || cpu(1, 7));
+conformance!(cpu_avx512_1, || cpu(2, 1));
+conformance!(cpu_avx512_2, || cpu(2, 2));
+conformance!(cpu_avx512_7, || cpu(2, 7));
+
+#[test]
+fn results_do_not_depend_on_the_number_of_threads() {
+    for isa in 0..Isa::available().len() {
+        for threads in [2, 3, 7] {
+            if let (Some(mut one), Some(mut more)) = (cpu(isa, 1), cpu(isa, threads)) {
+                check_same_bits(&mut one, &mut more);
+            }
+        }
+    }
+}
