@@ -14,7 +14,7 @@ use crate::config::{DeviceKind, Override};
 /// error.
 #[derive(Debug, Parser)]
 #[command(name = "vgg-train", version, max_term_width = 100)]
-#[command(subcommand_negates_reqs = true, subcommand_precedence_over_arg = true)]
+#[command(subcommand_negates_reqs = true)]
 #[command(override_usage = "vgg-train [OPTIONS] CONFIG\n       vgg-train [OPTIONS] COMMAND …")]
 #[command(after_long_help = EXIT_CODES)]
 pub(crate) struct Cli {

@@ -28,6 +28,7 @@ mod summary;
 mod train;
 mod ui;
 
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -43,6 +44,7 @@ use train::{Start, Train};
 use ui::Ui;
 
 fn main() -> ExitCode {
+    tell_of_bugs();
     let mut cli = Cli::parse();
     let command = cli.take_command();
     let ui = Ui::new(cli.output);
@@ -80,6 +82,19 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,
     }
     Ok(Code::Success)
+}
+
+/// A panic is never the user's doing.
+fn tell_of_bugs() {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        default(panic);
+        let version = env!("CARGO_PKG_VERSION");
+        let _ = writeln!(
+            std::io::stderr(),
+            "this is a bug in vgg-train {version}; please report it with the lines above"
+        );
+    }));
 }
 
 fn print_config(path: &Path, overrides: Vec<Override>) -> Result<()> {

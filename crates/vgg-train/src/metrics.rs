@@ -70,7 +70,8 @@ pub(crate) struct Epoch {
     pub lr: f32,
     /// Images a second of step time; loading and evaluation are not counted.
     pub images_per_second: f64,
-    /// Wall time of the epoch, all included (after an interruption: since resuming).
+    /// Wall time of the epoch, loading and evaluation included (after an interruption: since
+    /// resuming).
     pub seconds: f64,
 }
 

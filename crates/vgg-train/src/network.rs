@@ -7,7 +7,7 @@ use crate::config::{Biases, Config, DatasetName, ScheduleKind, Weights};
 
 impl DatasetName {
     /// Channels, height and width of its images.
-    fn image_shape(self) -> [usize; 3] {
+    pub(crate) fn image_shape(self) -> [usize; 3] {
         match self {
             DatasetName::FashionMnist | DatasetName::FashionMnistSample => {
                 [1, fashion_mnist::SIDE, fashion_mnist::SIDE]

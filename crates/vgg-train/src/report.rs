@@ -29,13 +29,11 @@ fn draw(svg: &mut String, name: &str, epochs: &[Epoch]) -> DrawResult {
     let points = |value: fn(&Epoch) -> f64| -> Vec<(f64, f64)> {
         epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
     };
-    panel(&left, "loss", points(|e| e.train_loss), points(|e| e.test_loss))?;
-    panel(
-        &right,
-        "accuracy, %",
-        points(|e| 100.0 * e.train_accuracy),
-        points(|e| 100.0 * e.test_accuracy),
-    )?;
+    let loss = [points(|e| e.train_loss), points(|e| e.test_loss)];
+    let accuracy = [points(|e| 100.0 * e.train_accuracy), points(|e| 100.0 * e.test_accuracy)];
+    // Losses fall and accuracies rise, so these corners are free.
+    panel(&left, "loss", loss, SeriesLabelPosition::UpperRight)?;
+    panel(&right, "accuracy, %", accuracy, SeriesLabelPosition::LowerRight)?;
     area.present()?;
     Ok(())
 }
@@ -44,8 +42,8 @@ fn draw(svg: &mut String, name: &str, epochs: &[Epoch]) -> DrawResult {
 fn panel(
     area: &DrawingArea<SVGBackend<'_>, Shift>,
     title: &str,
-    train: Vec<(f64, f64)>,
-    test: Vec<(f64, f64)>,
+    [train, test]: [Vec<(f64, f64)>; 2],
+    legend: SeriesLabelPosition,
 ) -> DrawResult {
     let values = || train.iter().chain(&test).map(|(_, value)| *value);
     let low = values().fold(f64::INFINITY, f64::min);
@@ -82,6 +80,7 @@ fn panel(
     }
     chart
         .configure_series_labels()
+        .position(legend)
         .background_style(WHITE.mix(0.8))
         .label_font(("sans-serif", 12))
         .draw()?;

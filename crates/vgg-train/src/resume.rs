@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Progress};
+use anyhow::Result;
+use vgg_model::{Checkpoint, Progress, VggConfig};
 
 use crate::cli::Which;
 use crate::config::{self, Config, Override};
@@ -46,10 +46,8 @@ fn read(path: &Path, config: &Config) -> Result<Checkpoint> {
     let checkpoint = stored::load(path)?;
     let wanted = config.vgg();
     if checkpoint.vgg != wanted {
-        let json = |config| serde_json::to_string(config).context("a network's config is JSON");
-        let (found, wanted) = (json(&checkpoint.vgg)?, json(&wanted)?);
         let message = format!("{} is of another network", path.display());
-        let help = format!("it has {found}\n      but the config says {wanted}");
+        let help = difference(&checkpoint.vgg, &wanted)?;
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
     }
     let Progress { batch, images, seed, .. } = checkpoint.progress;
@@ -64,4 +62,15 @@ fn read(path: &Path, config: &Config) -> Result<Checkpoint> {
         return Err(Failure::new(Code::Usage, message).into());
     }
     Ok(checkpoint)
+}
+
+/// Which settings of two networks differ, and how.
+fn difference(checkpoint: &VggConfig, config: &VggConfig) -> Result<String> {
+    let (checkpoint, config) = (serde_json::to_value(checkpoint)?, serde_json::to_value(config)?);
+    let settings = checkpoint.as_object().into_iter().flatten();
+    let differing = settings.filter(|(key, value)| config[key] != **value);
+    let told = differing.map(|(key, value)| {
+        format!("{key} is {value} in the checkpoint, but {} in the config", config[key])
+    });
+    Ok(told.collect::<Vec<_>>().join(", "))
 }

@@ -30,7 +30,7 @@ use crate::progress::{LongRunHint, Pace, Ticker, Work, epoch_line, step_line};
 use crate::report;
 use crate::run_dir::{CONFUSION, CURVES, LOG, RunDir};
 use crate::signals::Stop;
-use crate::ui::{Ui, bytes, clock, grouped};
+use crate::ui::{Ui, bytes, clock, millions};
 
 /// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
 const RECORDS_PER_EPOCH: u64 = 20;
@@ -158,10 +158,10 @@ fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
     };
     let arch = serde_json::to_value(config.model.arch).unwrap_or_default();
     format!(
-        "{}{width}: {} parameters, {:.2} GMAC at {c}×{h}×{w}, needs {} at batch {batch}",
+        "{}{width}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
         arch.as_str().unwrap_or_default(),
-        grouped(vgg.param_count() as u64),
-        vgg.macs() as f64 / 1e9,
+        millions(vgg.param_count() as u64),
+        millions(vgg.macs()),
         bytes(memory),
     )
 }

@@ -150,6 +150,14 @@ pub(crate) fn grouped(n: u64) -> String {
     text
 }
 
+/// `43 093 322` as `43.09 M`, and `7 546 544 128` as `7546.5 M`.
+pub(crate) fn millions(n: u64) -> String {
+    match n as f64 / 1e6 {
+        n if n < 100.0 => format!("{n:.2} M"),
+        n => format!("{n:.1} M"),
+    }
+}
+
 /// Bytes in the unit that fits: `1.9 GiB`.
 pub(crate) fn bytes(n: u64) -> String {
     let units = ["KiB", "MiB", "GiB", "TiB"];
@@ -183,6 +191,8 @@ mod tests {
     fn numbers_are_readable() {
         let groups = [0, 999, 1000, 43_093_322].map(grouped);
         assert_eq!(groups, ["0", "999", "1 000", "43 093 322"]);
+        let counts = [153_386, 43_093_322, 512_184_320].map(millions);
+        assert_eq!(counts, ["0.15 M", "43.09 M", "512.2 M"]);
         let sizes = [512, 1 << 20, 1_900_000_000].map(bytes);
         assert_eq!(sizes, ["0.5 KiB", "1.0 MiB", "1.8 GiB"]);
         let times = [0.4, 54.0, 723.4, 11_045.0].map(|s| clock(Duration::from_secs_f64(s)));

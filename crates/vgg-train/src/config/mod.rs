@@ -277,6 +277,11 @@ impl Config {
         let name_is_folder = !self.name.is_empty() && !self.name.contains(['/', '\\', '\0']);
         let Self { model, init, data, train, optimizer, schedule, checkpoint, device, .. } = self;
         let limit = |n: Option<usize>| n.and_then(|n| at_least_one(n as u64));
+        let [channels, ..] = data.dataset.image_shape();
+        let a_number_a_channel = |numbers: &[f64]| {
+            (numbers.len() != channels)
+                .then(|| format!("must have a number a channel, {channels}, not {}", numbers.len()))
+        };
         [
             (
                 "name",
@@ -296,6 +301,7 @@ impl Config {
             ("init.std", positive(init.std)),
             ("data.train_limit", limit(data.train_limit)),
             ("data.test_limit", limit(data.test_limit)),
+            ("data.mean", a_number_a_channel(&data.mean)),
             (
                 "data.mean",
                 data.mean
@@ -303,6 +309,7 @@ impl Config {
                     .any(|x| !x.is_finite())
                     .then(|| "must be finite numbers".to_owned()),
             ),
+            ("data.std", a_number_a_channel(&data.std)),
             ("data.std", data.std.iter().find_map(|x| positive(*x))),
             ("train.epochs", at_least_one(train.epochs)),
             ("train.batch_size", at_least_one(train.batch_size as u64)),

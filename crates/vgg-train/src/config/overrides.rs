@@ -20,7 +20,8 @@ impl Override {
 
     /// From the argument of `--set`: `KEY=VALUE`, where the quotes of a string may be left out.
     pub(crate) fn parse(argument: &str) -> Result<Self, String> {
-        let (key, value) = argument.split_once('=').ok_or("expected KEY=VALUE, as in lr=0.01")?;
+        let (key, value) =
+            argument.split_once('=').ok_or("expected KEY=VALUE, as in train.epochs=2")?;
         let (key, value) = (key.trim(), value.trim());
         if key.split('.').any(str::is_empty) {
             return Err(format!("`{key}` is not a key; a key looks like train.epochs"));

@@ -1,0 +1,212 @@
+//! Errors word for word, with their exit codes.
+
+use super::Workplace;
+
+/// Exit code and standard error, as one text.
+fn failure(place: &Workplace, arguments: &str) -> String {
+    let done = place.run(arguments);
+    assert_eq!(done.stdout, "", "{arguments}");
+    let folder = place.folder.path().display().to_string();
+    format!("{}\n{}", done.code.unwrap(), done.stderr.replace(&folder, "FOLDER"))
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("help", Workplace::new().ok("--help").stdout);
+    insta::assert_snapshot!("predict-help", Workplace::new().ok("predict --help").stdout);
+}
+
+#[test]
+fn bad_arguments() {
+    let place = Workplace::new();
+    insta::assert_snapshot!(failure(&place, ""), @r#"
+    2
+    error: the following required arguments were not provided:
+      <CONFIG>
+
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(failure(&place, "nowhere.toml"), @r#"
+    2
+    error: cannot read the config nowhere.toml: No such file or directory (os error 2)
+    help: the configs of this project are in the folder `configs`
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml resume x"), @r#"
+    2
+    error: unexpected `tiny.toml` before the command
+
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml --threads x"), @r#"
+    2
+    error: invalid value 'x' for '--threads <N>': invalid digit found in string
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml --set train"), @r#"
+    2
+    error: invalid value 'train' for '--set <KEY=VALUE>': expected KEY=VALUE, as in train.epochs=2
+
+    For more information, try '--help'.
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml --set train.batchsize=3"), @r#"
+    2
+    error: --set train.batchsize=3: unknown key `batchsize`
+    help: did you mean `batch_size`?
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml --set train.batch_size=0"), @r#"
+    2
+    error: --set train.batch_size=0: train.batch_size must be at least 1, not 0
+    "#);
+    insta::assert_snapshot!(failure(&place, "tiny.toml --set data.mean=[0,0]"), @r#"
+    2
+    error: --set data.mean=[0,0]: data.mean must have a number a channel, 1, not 2
+    "#);
+    assert!(!place.path("runs").exists(), "a run that cannot start leaves no folder");
+}
+
+#[test]
+fn bad_configs() {
+    let place = Workplace::new();
+    std::fs::write(place.path("bad.toml"), "[optimizer]\nlrr = 0.1\n").unwrap();
+    insta::assert_snapshot!(failure(&place, "bad.toml"), @r#"
+    2
+    error: bad.toml:2: unknown key `lrr`
+      |
+    2 | lrr = 0.1
+      | ^^^
+    help: did you mean `lr`?
+    "#);
+    std::fs::write(place.path("bad.toml"), "[train]\nepochs = \"ten\"\n").unwrap();
+    insta::assert_snapshot!(failure(&place, "summary bad.toml"), @r#"
+    2
+    error: bad.toml:2: expected a whole number from 0 on, found the string "ten"
+      |
+    2 | epochs = "ten"
+      |          ^^^^^
+    "#);
+    std::fs::write(place.path("bad.toml"), "[model]\nimage_size = 28\n").unwrap();
+    insta::assert_snapshot!(failure(&place, "--print-config bad.toml"), @r#"
+    2
+    error: bad.toml:2: model.image_size must be at least 32, because five max-pools halve it, not 28
+      |
+    2 | image_size = 28
+      |              ^^
+    "#);
+}
+
+#[test]
+fn devices_that_are_not_there() {
+    let place = Workplace::new();
+    insta::assert_snapshot!(failure(&place, "tiny.toml --device cuda"), @r#"
+    4
+    error: cuda is not available: this build has no CUDA backend yet; use --device cpu
+    "#);
+    let done = place.command("tiny.toml").env("VGG_DEVICE", "cuda").output().unwrap();
+    assert_eq!(done.status.code(), Some(4));
+}
+
+#[test]
+fn data_that_are_not_there() {
+    let place = Workplace::new();
+    let set = "--set data.dataset=fashion-mnist --data-dir data";
+    let done = place.run(&format!("tiny.toml --offline {set}"));
+    // The distribution's package may be installed here.
+    if done.code != Some(0) {
+        assert_eq!(done.code, Some(3), "{}", done.stderr);
+        for part in ["train-images-idx3-ubyte.gz", "sha256 c59f468a", "data/fashion-mnist"] {
+            assert!(done.stderr.contains(part), "{part}: {}", done.stderr);
+        }
+        assert!(!place.path("runs").exists());
+    }
+}
+
+#[test]
+fn memory_that_is_not_there() {
+    let place = Workplace::new();
+    // Hundreds of GiB.
+    let set = "--set model.image_size=2048 --set train.batch_size=60 --set model.width=4";
+    let done = place.run(&format!("tiny.toml {set}"));
+    if cfg!(target_os = "linux") {
+        assert_eq!(done.code, Some(5), "{}", done.stderr);
+        assert!(done.stderr.contains("error: training at batch size 60 needs"), "{}", done.stderr);
+        assert!(!place.path("runs").exists());
+    }
+}
+
+#[test]
+fn folders_that_are_not_runs() {
+    let place = Workplace::new();
+    insta::assert_snapshot!(failure(&place, "resume runs/x-1"), @r#"
+    2
+    error: there is no run runs/x-1
+    help: a run's folder looks like runs/vgg11_small-1
+    "#);
+    insta::assert_snapshot!(failure(&place, "eval ."), @r#"
+    2
+    error: . is not the folder of a run: it has no config.toml
+    help: a run's folder looks like runs/vgg11_small-1
+    "#);
+    std::fs::write(place.path("file"), "").unwrap();
+    let done = place.run("tiny.toml --out file");
+    assert_eq!(done.code, Some(1));
+    assert!(done.stderr.contains("error: cannot make the folder file"), "{}", done.stderr);
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    let other = failure(&place, "resume runs/tiny-1 --set model.width=0.125");
+    insta::assert_snapshot!(other, @r#"
+    7
+    error: runs/tiny-1/checkpoints/last.safetensors is of another network
+    help: width is 0.0625 in the checkpoint, but 0.125 in the config
+    "#);
+    insta::assert_snapshot!(failure(&place, "resume runs/tiny-1 --set train.seed=7"), @r#"
+    2
+    error: the run's seed is 0, not 7
+    help: start a new run instead
+    "#);
+
+    let path = place.path("runs/tiny-1/checkpoints/last.safetensors");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    for command in ["resume runs/tiny-1", "eval runs/tiny-1 --checkpoint last"] {
+        let done = place.run(command);
+        assert_eq!(done.code, Some(7), "{}", done.stderr);
+        assert!(done.stderr.contains("last.safetensors"), "{}", done.stderr);
+    }
+}
+
+#[test]
+fn training_that_diverges() {
+    let place = Workplace::new();
+    let done = place.run("tiny.toml --set optimizer.lr=1e30");
+    assert_eq!(done.code, Some(6), "{}", done.stderr);
+    assert!(done.stderr.contains("at step"), "{}", done.stderr);
+    assert!(done.stderr.contains("help: try a lower optimizer.lr"), "{}", done.stderr);
+    assert!(!place.path("runs/tiny-1/checkpoints/last.safetensors").exists());
+}
+
+#[test]
+fn training_that_does_not_learn() {
+    let place = Workplace::new();
+    // Slow enough not to learn; enough steps to be sure of it.
+    let flat = "tiny.toml --set optimizer.lr=1e-9 --set data.train_limit=500 \
+                --set train.batch_size=2 --set train.epochs=1";
+    let done = place.ok(flat);
+    assert!(done.stderr.contains("warning: the loss stays at 2."), "{}", done.stderr);
+    assert!(done.stderr.contains("after 200 steps"), "{}", done.stderr);
+    let done = place.run(&format!("{flat} --set guard.flat_loss=stop"));
+    assert_eq!(done.code, Some(6), "{}", done.stderr);
+    assert!(done.stderr.contains("error: the loss stays at 2."), "{}", done.stderr);
+}

@@ -1,0 +1,108 @@
+//! The program as its users meet it: arguments in; files, streams and exit codes out.
+
+mod errors;
+mod predict;
+mod resume;
+mod training;
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+/// A network and a data set of which an epoch takes a fraction of a second: four steps, the last
+/// of them short.
+const TINY: &str = r#"
+[model]
+width = 0.0625
+image_size = 32
+fc_width = 16
+[data]
+dataset = "fashion-mnist-sample"
+train_limit = 60
+test_limit = 30
+[train]
+epochs = 2
+batch_size = 16
+[optimizer]
+lr = 0.01
+momentum = 0.9
+"#;
+
+/// A folder to run the program in, with `tiny.toml` in it.
+struct Workplace {
+    folder: TempDir,
+}
+
+/// How a run of the program ended.
+struct Done {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+impl Workplace {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tiny.toml"), TINY).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    /// The program with these arguments, separated by spaces, in this folder.
+    fn command(&self, arguments: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vgg-train"));
+        command.args(arguments.split_whitespace()).current_dir(self.folder.path());
+        // Nothing of the developer's own settings.
+        for (name, _) in std::env::vars() {
+            if name.starts_with("VGG_") || ["NO_COLOR", "CLICOLOR_FORCE"].contains(&&*name) {
+                command.env_remove(name);
+            }
+        }
+        command
+    }
+
+    fn run(&self, arguments: &str) -> Done {
+        let output = self.command(arguments).output().unwrap();
+        Done {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+
+    /// Runs the program, which must succeed.
+    fn ok(&self, arguments: &str) -> Done {
+        let done = self.run(arguments);
+        assert_eq!(done.code, Some(0), "{arguments}\n{}", done.stderr);
+        done
+    }
+
+    fn spawn(&self, arguments: &str) -> Child {
+        self.command(arguments).stderr(Stdio::null()).spawn().unwrap()
+    }
+}
+
+fn sha256(path: &Path) -> Vec<u8> {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
+}
+
+/// The lines of a `metrics.jsonl`, without what depends on time.
+fn metrics_without_times(text: &str) -> Vec<serde_json::Value> {
+    let without_times = |line: &str| {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        for time in ["images_per_second", "wait_share", "seconds"] {
+            record.as_object_mut().unwrap().remove(time);
+        }
+        record
+    };
+    text.lines().map(without_times).collect()
+}

@@ -1,0 +1,119 @@
+//! Interrupted and resumed runs end as uninterrupted ones, to the bit.
+//!
+//! The runs to be interrupted have far more epochs than they get to do; how many they did decides
+//! what they are compared with. So no test depends on how fast the machine is.
+#![cfg(unix)]
+
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use super::{Workplace, metrics_without_times, sha256};
+
+/// Epochs that no test waits for.
+const ENDLESS: &str = "--set train.epochs=1000000";
+
+/// Waits until the run has recorded a step beyond `step`.
+fn wait_for_step(place: &Workplace, child: &mut Child, step: u64) {
+    loop {
+        let text = std::fs::read_to_string(place.path("runs/tiny-1/metrics.jsonl"));
+        let lines = text.unwrap_or_default();
+        // The last line may be half written.
+        let steps = lines.lines().filter_map(|line| serde_json::from_str(line).ok());
+        if steps.filter_map(|record: serde_json::Value| record["step"].as_u64()).any(|s| s > step) {
+            return;
+        }
+        assert!(child.try_wait().unwrap().is_none(), "the run ended before step {step}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Resumes `runs/tiny-1` for two more epochs than it has begun, and compares it with a run of as
+/// many epochs that was not interrupted.
+fn finish_and_compare(place: &Workplace, arguments: &str) {
+    let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));
+    let begun = records.iter().filter_map(|record| record["epoch"].as_u64()).max().unwrap_or(0);
+    let epochs = format!("--set train.epochs={}", begun + 2);
+    place.ok(&format!("resume runs/tiny-1 -q {epochs}"));
+    place.ok(&format!("tiny.toml -q {arguments} {epochs}"));
+
+    for checkpoint in ["last", "best"] {
+        let path = |run| place.path(&format!("runs/{run}/checkpoints/{checkpoint}.safetensors"));
+        assert_eq!(sha256(&path("tiny-1")), sha256(&path("tiny-2")), "{checkpoint}");
+    }
+    let metrics = |run| metrics_without_times(&place.read(&format!("runs/{run}/metrics.jsonl")));
+    assert_eq!(metrics("tiny-1"), metrics("tiny-2"));
+    let confusion = |run| place.read(&format!("runs/{run}/confusion.csv"));
+    assert_eq!(confusion("tiny-1"), confusion("tiny-2"));
+}
+
+#[test]
+fn a_run_killed_at_any_moment() {
+    let place = Workplace::new();
+    // A checkpoint after every step, so that most moments are within an epoch or within saving.
+    let often = "--set checkpoint.every_minutes=1e-9";
+    let mut child = place.spawn(&format!("tiny.toml -q {often} {ENDLESS}"));
+    for step in [2, 5, 11] {
+        wait_for_step(&place, &mut child, step);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = place.spawn("resume runs/tiny-1 -q");
+    }
+    wait_for_step(&place, &mut child, 12);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish_and_compare(&place, "");
+}
+
+#[test]
+fn a_run_killed_before_its_first_checkpoint() {
+    let place = Workplace::new();
+    // One epoch of many steps: the first checkpoint is far away.
+    let long = "--set data.train_limit=500 --set train.batch_size=1";
+    let mut child = place.spawn(&format!("tiny.toml -q {long}"));
+    wait_for_step(&place, &mut child, 0);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish_and_compare(&place, long);
+}
+
+#[test]
+fn a_run_stopped_by_a_signal() {
+    for (name, code) in [("-INT", 130), ("-TERM", 75)] {
+        let place = Workplace::new();
+        let mut child = place.spawn(&format!("tiny.toml -q {ENDLESS}"));
+        wait_for_step(&place, &mut child, 4);
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().code(), Some(code));
+        let eval = place.ok("eval runs/tiny-1 --checkpoint last");
+        assert!(eval.stdout.contains("top-1"));
+        finish_and_compare(&place, "");
+    }
+}
+
+#[test]
+fn one_process_trains_in_a_run() {
+    let place = Workplace::new();
+    let mut child = place.spawn(&format!("tiny.toml -q {ENDLESS}"));
+    wait_for_step(&place, &mut child, 0);
+    let second = place.run("resume runs/tiny-1");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(second.code, Some(1));
+    let message = "error: another process is training in runs/tiny-1\n";
+    assert!(second.stderr.starts_with(message), "{}", second.stderr);
+}
+
+#[test]
+fn a_finished_run_says_so() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    let before = sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors"));
+    let done = place.ok("resume runs/tiny-1");
+    assert!(done.stderr.contains("Finished runs/tiny-1 is done already"), "{}", done.stderr);
+    assert_eq!(before, sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors")));
+}

@@ -1,0 +1,148 @@
+//! A run from its start to its end: what is printed and what is left behind.
+
+use std::path::Path;
+
+use super::{Workplace, metrics_without_times, sha256};
+
+#[test]
+fn a_run_leaves_its_results() {
+    let place = Workplace::new();
+    let done = place.ok("tiny.toml");
+    assert_eq!(done.stdout, "", "progress is not a result");
+    for verb in
+        ["Device cpu", "Dataset fashion-mnist-sample: 60 train", "Model vgg11", "Run runs/tiny-1"]
+    {
+        assert!(done.stderr.contains(verb), "{verb}: {}", done.stderr);
+    }
+    assert!(done.stderr.contains("Finished test accuracy"), "{}", done.stderr);
+    assert!(done.stderr.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", done.stderr);
+
+    let files = [
+        "config.toml",
+        "log.txt",
+        "metrics.jsonl",
+        "metrics.csv",
+        "curves.svg",
+        "confusion.csv",
+        "checkpoints/best.safetensors",
+        "checkpoints/last.safetensors",
+    ];
+    for file in files {
+        assert!(place.path("runs/tiny-1").join(file).is_file(), "{file}");
+    }
+    let rows = place.read("runs/tiny-1/metrics.csv");
+    assert_eq!(rows.lines().count(), 1 + 2);
+    let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));
+    let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
+    let epoch = ["step", "step", "step", "step", "epoch"];
+    assert_eq!(kinds, [&["run"][..], &epoch, &epoch].concat());
+    let confusion = place.read("runs/tiny-1/confusion.csv");
+    let counts = confusion.lines().skip(1).flat_map(|row| row.split(',').skip(1).take(10));
+    assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 30);
+    assert!(place.read("runs/tiny-1/log.txt").contains("Finished test accuracy"));
+}
+
+#[test]
+fn runs_are_numbered_and_repeat_from_their_config() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    place.ok("runs/tiny-1/config.toml -q");
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_eq!(last("runs/tiny-1"), last("runs/tiny-2"));
+    place.ok("tiny.toml -q --out elsewhere --set train.seed=1");
+    assert_ne!(last("runs/tiny-1"), last("elsewhere/tiny-1"));
+}
+
+#[test]
+fn threads_do_not_change_the_result() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --threads 1");
+    place.ok("tiny.toml -q --threads 2");
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_eq!(last("runs/tiny-1"), last("runs/tiny-2"));
+    let metrics = |run: &str| metrics_without_times(&place.read(&format!("{run}/metrics.jsonl")));
+    assert_eq!(metrics("runs/tiny-1"), metrics("runs/tiny-2"));
+}
+
+#[test]
+fn the_smoke_config_learns() {
+    let place = Workplace::new();
+    let config = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs/smoke.toml");
+    let done = place.ok(config.to_str().unwrap());
+    assert!(done.stderr.lines().count() < 200);
+    let rows = place.read("runs/smoke-1/metrics.csv");
+    let accuracy: f64 = rows.lines().last().unwrap().split(',').nth(5).unwrap().parse().unwrap();
+    assert!(accuracy > 0.4, "ten classes, so guessing is 0.1\n{rows}");
+}
+
+#[test]
+fn quiet_is_quiet_and_colour_is_asked_for() {
+    let place = Workplace::new();
+    assert_eq!(place.ok("tiny.toml -q").stderr, "");
+    let coloured = place.ok("tiny.toml --color always --progress none").stderr;
+    assert!(coloured.contains("\x1b[1;32m"));
+    assert!(!coloured.contains("  step "));
+    let output = place.command("tiny.toml").env("NO_COLOR", "1").output().unwrap();
+    assert!(!output.stderr.contains(&0x1b));
+}
+
+#[test]
+fn settings_come_from_file_environment_and_options() {
+    let place = Workplace::new();
+    let config = |arguments: &str, threads: Option<&str>| {
+        let mut command = place.command(&format!("--print-config tiny.toml {arguments}"));
+        command.envs(threads.map(|threads| ("VGG_THREADS", threads)));
+        let output = command.output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty());
+        let text = String::from_utf8(output.stdout).unwrap();
+        let line = text.lines().find(|line| line.starts_with("threads")).unwrap().to_owned();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(config("", None), "threads = 0 # default");
+    assert_eq!(config("", Some("3")), "threads = 3 # --threads or VGG_THREADS");
+    assert_eq!(config("--threads 4", Some("3")), "threads = 4 # --threads or VGG_THREADS");
+    let set = config("--set device.threads=5 --threads 4", Some("3"));
+    assert_eq!(set, "threads = 5 # --set device.threads=5");
+
+    let output =
+        place.command("--print-config tiny.toml").env("VGG_OFFLINE", "1").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("download = false"), "{text}");
+    place.command("tiny.toml -q").env("VGG_RUNS_DIR", "there").status().unwrap();
+    assert!(place.path("there/tiny-1/config.toml").is_file());
+}
+
+#[test]
+fn the_summary_is_a_table() {
+    insta::assert_snapshot!(Workplace::new().ok("summary tiny.toml").stdout, @r#"
+    layer         kind                            output      parameters  MACs/image     memory
+    ───────────────────────────────────────────────────────────────────────────────────────────
+    images        resize 28×28, normalise         16×1×32×32                           76.3 KiB
+    features.0    conv 3×3 + relu + max-pool 2×2  16×4×16×16          40      36 864   80.5 KiB
+    features.3    conv 3×3 + relu + max-pool 2×2  16×8×8×8           296      73 728   39.5 KiB
+    features.6    conv 3×3 + relu                 16×16×8×8        1 168      73 728   79.7 KiB
+    features.8    conv 3×3 + relu + max-pool 2×2  16×16×4×4        2 320     147 456   45.2 KiB
+    features.11   conv 3×3 + relu                 16×32×4×4        4 640      73 728   87.4 KiB
+    features.13   conv 3×3 + relu + max-pool 2×2  16×32×2×2        9 248     147 456  117.4 KiB
+    features.16   conv 3×3 + relu                 16×32×2×2        9 248      36 864  116.6 KiB
+    features.18   conv 3×3 + relu + max-pool 2×2  16×32            9 248      36 864  110.6 KiB
+    classifier.0  linear + relu                   16×16              528         512    7.2 KiB
+    classifier.2  dropout 0.5                     16×16
+    classifier.3  linear + relu                   16×16              272         256    4.2 KiB
+    classifier.5  dropout 0.5                     16×16
+    classifier.6  linear                          16×10              170         160    2.6 KiB
+    gradients                                                                          96.0 KiB
+    ───────────────────────────────────────────────────────────────────────────────────────────
+    total                                                         37 178     627 616  863.2 KiB
+    "#);
+}
+
+#[test]
+fn a_reader_that_leaves_is_no_error() {
+    let place = Workplace::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = place.command("summary tiny.toml").stdout(writer).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
