@@ -1,10 +1,9 @@
 """Writes the golden files beside this script, with PyTorch and Pillow.
 
     pip install torch torchvision pillow numpy safetensors
-    python generate.py [FASHION_MNIST_FOLDER]
+    python generate.py
 
-The folder holds `train-images-idx3-ubyte.gz`; without it the committed `resize.safetensors` stays as
-it is. Numbers are computed in float64, from float32 inputs, and stored as float32. Where a test
+Numbers are computed in float64, from float32 inputs, and stored as float32. Where a test
 needs to know what rounding does to them, PyTorch's own float32 computation is the yardstick: the
 metadata say how far it strays. Versions and seed are in the metadata of each file.
 """
@@ -12,7 +11,6 @@ metadata say how far it strays. Versions and seed are in the metadata of each fi
 import gzip
 import hashlib
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +22,12 @@ from safetensors.numpy import save_file
 from torchvision.models import vgg
 
 SEED = 1
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
+SAMPLE = HERE.parents[1] / "crates" / "vgg-data" / "sample"
 
 
 def save(name, tensors, **metadata):
-    """Writes a file; `metadata` values are JSON in it."""
+    """Writes a file, with `metadata` as JSON in it."""
     arrays = {}
     for key, value in tensors.items():
         array = value.detach().numpy() if isinstance(value, torch.Tensor) else np.asarray(value)
@@ -36,9 +35,10 @@ def save(name, tensors, **metadata):
             array.astype(np.float32) if array.dtype == np.float64 else array
         )
     versions = {"torch": torch.__version__, "pillow": PIL.__version__, "numpy": np.__version__}
-    metadata = {"seed": SEED, "versions": versions, **metadata}
+    # One key, because safetensors writes several in random order.
+    generator = {"seed": SEED, "versions": versions, **metadata}
     path = HERE / f"{name}.safetensors"
-    save_file(arrays, path, {key: json.dumps(value) for key, value in metadata.items()})
+    save_file(arrays, path, {"generator": json.dumps(generator)})
     print(f"{path.name}: {path.stat().st_size} bytes")
 
 
@@ -51,6 +51,10 @@ def uniform(*shape, scale=1.0):
 
 def integers(*shape, limit):
     return torch.randint(-limit, limit + 1, shape).double()
+
+
+def few(*shape):
+    return integers(*shape, limit=1)
 
 
 def gradients(y, dy, *inputs):
@@ -68,8 +72,9 @@ def operations():
         "bias_1x1": (1, 3, 5, 4, 2, 1, 0, uniform),
         "relu_3x3": (2, 3, 8, 5, 8, 3, 1, uniform),
         "relu_5x5": (1, 2, 9, 8, 3, 5, 0, uniform),
+        "relu_ties": (2, 2, 7, 6, 5, 3, 1, few),
         "pool_3x3": (2, 3, 9, 10, 17, 3, 1, uniform),
-        "pool_ties": (2, 2, 7, 6, 5, 3, 1, lambda *shape: integers(*shape, limit=1)),
+        "pool_ties": (2, 2, 7, 6, 5, 3, 1, few),
     }
     for name, (n, c_in, h, w, c_out, kernel, padding, draw) in convs.items():
         x, weight = draw(n, c_in, h, w), draw(c_out, c_in, kernel, kernel)
@@ -85,6 +90,17 @@ def operations():
         dx, dweight, dbias = gradients(y, dy, x, weight, bias)
         values = dict(x=x, weight=weight, bias=bias, y=y, dy=dy, dx=dx, dweight=dweight, dbias=dbias)
         tensors |= {f"conv2d.{name}.{key}": value for key, value in values.items()}
+
+    # A fully connected layer on maps, flattened in C, H, W order.
+    for name, draw in [("relu", uniform), ("relu_ties", few)]:
+        x, weight, bias = draw(3, 2, 3, 2), draw(7, 12), draw(7)
+        for tensor in (x, weight, bias):
+            tensor.requires_grad_()
+        y = F.relu(F.linear(x.flatten(1), weight, bias))
+        dy = integers(*y.shape, limit=3)
+        dx, dweight, dbias = gradients(y, dy, x, weight, bias)
+        values = dict(x=x, weight=weight, bias=bias, y=y, dy=dy, dx=dx, dweight=dweight, dbias=dbias)
+        tensors |= {f"linear.{name}.{key}": value for key, value in values.items()}
 
     for kernel, stride in [(2, 2), (3, 2), (3, 1), (2, 3)]:
         x = integers(2, 3, 7, 6, limit=1).requires_grad_()
@@ -263,17 +279,17 @@ def resize(images, h, w):
     return np.stack([np.asarray(plane) for plane in planes]).reshape(*images.shape[:2], h, w)
 
 
-def resizes(folder):
+def resizes():
     random = np.random.default_rng(SEED)
-    with gzip.open(folder / "train-images-idx3-ubyte.gz") as file:
-        shirts = np.frombuffer(file.read(16 + 2 * 784), np.uint8)[16:].reshape(2, 1, 28, 28)
+    with gzip.open(SAMPLE / "train-images-idx3-ubyte.gz") as file:
+        fashion = np.frombuffer(file.read(16 + 2 * 784), np.uint8)[16:].reshape(2, 1, 28, 28)
     noise = random.integers(0, 256, (1, 3, 37, 53), dtype=np.uint8)
     # Black and white, where rounding shows.
     checks = (random.integers(0, 2, (2, 1, 9, 7)) * 255).astype(np.uint8)
     # Which pass comes first shows in the bytes. Pillow 13 takes the vertical one where rows
     # go, and more than twice as many as columns; older versions never do. Here they agree.
     sizes = {
-        "fashion": (shirts, [(224, 224), (96, 96), (32, 32), (14, 14), (28, 64)]),
+        "fashion": (fashion, [(224, 224), (96, 96), (32, 32), (14, 14), (28, 64)]),
         "noise": (noise, [(56, 64), (20, 17), (37, 9), (1, 1), (53, 37)]),
         "checks": (checks, [(9, 7), (32, 32), (18, 7), (7, 4), (63, 5)]),
     }
@@ -296,5 +312,4 @@ if __name__ == "__main__":
     operations()
     vgg11()
     schedules()
-    if len(sys.argv) > 1:
-        resizes(Path(sys.argv[1]))
+    resizes()

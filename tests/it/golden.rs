@@ -8,7 +8,7 @@ use std::path::Path;
 use vgg_model::{
     Decay, Input, Metrics, Params, Schedule, Session, SgdConfig, Trainer, Vgg, VggConfig,
 };
-use vgg_tensor::spec::{Conv2d, ConvEpilogue, Lrn, MaxPool2d, Normalize, PrepareImages};
+use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, Normalize, PrepareImages};
 use vgg_tensor::{Backend, Content, Result, Tensor};
 use vgg_testkit::compare::{assert_close, max_norm};
 use vgg_testkit::{Golden, Reference};
@@ -78,11 +78,15 @@ fn operations<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
         ("bias_1x1", 0, ConvEpilogue::Bias),
         ("relu_3x3", 1, ConvEpilogue::BiasRelu),
         ("relu_5x5", 0, ConvEpilogue::BiasRelu),
+        ("relu_ties", 1, ConvEpilogue::BiasRelu),
         ("pool_3x3", 1, ConvEpilogue::BiasReluMaxPool),
         ("pool_ties", 1, ConvEpilogue::BiasReluMaxPool),
     ];
     for (name, padding, epilogue) in convs {
         conv2d(&mut backend, &golden, name, padding, epilogue, error)?;
+    }
+    for name in ["linear.relu", "linear.relu_ties"] {
+        linear(&mut backend, &golden, name, error)?;
     }
     for (kernel, stride) in [(2, 2), (3, 2), (3, 1), (2, 3)] {
         max_pool2d(&mut backend, &golden, kernel, stride)?;
@@ -115,6 +119,28 @@ fn conv2d<B: Backend>(
     let mut aux = backend.alloc(Content::Bytes(op.aux_bytes()))?;
     backend.conv2d(&op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
     backend.conv2d_backward(&op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
+    check(golden, &of("y"), &down(backend, y_maps, &y)?, error);
+    check(golden, &of("dx"), &down(backend, x_maps, &dx)?, error);
+    check(golden, &of("dweight"), &down(backend, op.weight(), &dw)?, error);
+    check(golden, &of("dbias"), &down(backend, vector, &db)?, error);
+    Ok(())
+}
+
+fn linear<B: Backend>(backend: &mut B, golden: &Golden, name: &str, error: f64) -> Result<()> {
+    let of = |tensor: &str| format!("{name}.{tensor}");
+    let outputs = golden.dims(&of("bias"))[0];
+    let op = Linear::new(golden.shape(&of("x")), outputs, LinearEpilogue::BiasRelu)?;
+    let (x_maps, y_maps) = (Content::Maps(op.x()), Content::Maps(op.y()));
+    let vector = Content::Vector(outputs);
+    let x = up(backend, x_maps, golden.numbers(&of("x")))?;
+    let weight = up(backend, op.weight(), golden.numbers(&of("weight")))?;
+    let bias = up(backend, vector, golden.numbers(&of("bias")))?;
+    let dy = up(backend, y_maps, golden.numbers(&of("dy")))?;
+    let (mut y, mut dx) = (backend.alloc(y_maps)?, backend.alloc(x_maps)?);
+    let (mut dw, mut db) = (backend.alloc(op.weight())?, backend.alloc(vector)?);
+    let mut aux = backend.alloc(Content::Bytes(op.aux_bytes()))?;
+    backend.linear(&op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
+    backend.linear_backward(&op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
     check(golden, &of("y"), &down(backend, y_maps, &y)?, error);
     check(golden, &of("dx"), &down(backend, x_maps, &dx)?, error);
     check(golden, &of("dweight"), &down(backend, op.weight(), &dw)?, error);

@@ -7,9 +7,9 @@ use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
 use crate::compare::sum_tolerance;
 use crate::{Reference, cases, inputs};
 
-/// Room for Winograd's F(4×4, 3×3): its transforms multiply by up to 8 and cancel, which costs it
-/// some three bits against plain sums.
-const C: f64 = 8.0;
+/// Room for Winograd's F(4×4, 3×3), whose transforms multiply by up to 8 and cancel: on the table it
+/// strays ten times as far as plain sums, up to 0.6 where those are allowed 1.
+const C: f64 = 2.0;
 
 /// A convolution and its gradients.
 pub struct Conv2dTrial {

@@ -8,7 +8,7 @@ use crate::compare::{max_norm, tolerance};
 use crate::{cases, inputs};
 
 /// A power takes a logarithm and an exponential, each of a few roundings.
-const C: f64 = 8.0;
+const C: f64 = 2.0;
 
 /// A local response normalisation and its gradient.
 pub struct LrnTrial {

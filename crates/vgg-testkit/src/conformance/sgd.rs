@@ -62,9 +62,9 @@ impl Trial for SgdTrial {
         let g = 1.0 + f64::from(self.settings.weight_decay) * 2.0;
         let velocity = STEPS as f64 * g;
         let weight = max_norm(&self.weight) + STEPS as f64 * f64::from(self.settings.lr) * velocity;
-        let mut tolerances = vec![tolerance(4.0, STEPS, weight)];
+        let mut tolerances = vec![tolerance(1.0, STEPS, weight)];
         if self.settings.momentum != 0.0 {
-            tolerances.push(tolerance(4.0, STEPS, velocity));
+            tolerances.push(tolerance(1.0, STEPS, velocity));
         }
         tolerances
     }
