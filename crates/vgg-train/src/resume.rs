@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vgg_model::{Checkpoint, Progress, VggConfig};
 
 use crate::cli::Which;
@@ -11,7 +11,6 @@ use crate::device;
 use crate::exit::{Code, Failure};
 use crate::log::Log;
 use crate::run_dir::{CONFIG, RunDir};
-use crate::stored;
 use crate::train::{Start, Train};
 use crate::ui::Ui;
 
@@ -43,7 +42,15 @@ pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui, log: &Log)
 
 /// Reads the checkpoint and makes sure that it is one of this config.
 fn read(path: &Path, config: &Config) -> Result<Checkpoint> {
-    let checkpoint = stored::load(path)?;
+    let checkpoint = Checkpoint::load(path).with_context(|| {
+        let best = path.with_file_name("best.safetensors");
+        let failure = Failure::new(Code::Checkpoint, "cannot go on from the checkpoint");
+        if best.is_file() {
+            failure.help(format!("the network of the best epoch is in {}", best.display()))
+        } else {
+            failure
+        }
+    })?;
     let wanted = config.vgg();
     if checkpoint.vgg != wanted {
         let message = format!("{} is of another network", path.display());

@@ -29,11 +29,11 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
 }
 
-/// Reads a checkpoint.
+/// Reads a checkpoint for its network; what only training needs is left aside.
 ///
 /// # Errors
 /// A [`Failure`] with [`Code::Checkpoint`].
 pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
-    Checkpoint::load(path)
+    Checkpoint::load_weights(path)
         .with_context(|| Failure::new(Code::Checkpoint, "cannot use the checkpoint"))
 }
