@@ -3,7 +3,7 @@
 //! 1. [`Reference`] is every operation of [`vgg_tensor::Backend`] as naive loops. Its gradients are
 //!    proven by finite differences ([`check_gradient`]) and its conventions by numbers from PyTorch
 //!    and Pillow ([`Golden`]).
-//! 2. [`conformance`] compares any other backend with the reference, on the awkward and random
+//! 2. [`mod@conformance`] compares any other backend with the reference, on the awkward and random
 //!    specs of [`cases`], within the error bounds of [`compare`].
 #![forbid(unsafe_code)]
 

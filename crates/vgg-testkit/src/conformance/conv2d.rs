@@ -23,6 +23,12 @@ pub struct Conv2dTrial {
 }
 
 impl Conv2dTrial {
+    /// On given numbers.
+    pub fn on(op: Conv2d, x: &[f32], weight: &[f32], bias: &[f32], dy: &[f32]) -> Self {
+        let [x, weight, bias, dy] = [x, weight, bias, dy].map(<[f32]>::to_vec);
+        Self { op, x, weight, bias, dy, exact: false }
+    }
+
     /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive or which
     /// element of a pooling window is the largest, so that the gradients do not depend on it.
     pub fn smooth(op: Conv2d) -> Self {

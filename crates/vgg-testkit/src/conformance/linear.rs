@@ -19,6 +19,12 @@ pub struct LinearTrial {
 }
 
 impl LinearTrial {
+    /// On given numbers.
+    pub fn on(op: Linear, x: &[f32], weight: &[f32], bias: &[f32], dy: &[f32]) -> Self {
+        let [x, weight, bias, dy] = [x, weight, bias, dy].map(<[f32]>::to_vec);
+        Self { op, x, weight, bias, dy, exact: false }
+    }
+
     /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive, so that
     /// the gradients do not depend on it.
     pub fn smooth(op: Linear) -> Self {

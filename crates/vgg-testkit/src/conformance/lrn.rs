@@ -18,6 +18,11 @@ pub struct LrnTrial {
 }
 
 impl LrnTrial {
+    /// On given numbers.
+    pub fn on(op: Lrn, x: &[f32], dy: &[f32]) -> Self {
+        Self { op, x: x.to_vec(), dy: dy.to_vec() }
+    }
+
     /// On random numbers, large enough for the normalisation to matter: alpha is 1e-4.
     pub fn smooth(op: Lrn) -> Self {
         let len = op.x().len();

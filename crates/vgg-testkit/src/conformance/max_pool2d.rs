@@ -14,6 +14,11 @@ pub struct MaxPool2dTrial {
 }
 
 impl MaxPool2dTrial {
+    /// On given numbers.
+    pub fn on(op: MaxPool2d, x: &[f32], dy: &[f32]) -> Self {
+        Self { op, x: x.to_vec(), dy: dy.to_vec() }
+    }
+
     /// On few different numbers, so that most windows have several equal maxima. Gradients are
     /// whole numbers, so that overlapping windows add up exactly.
     pub fn ties(op: MaxPool2d) -> Self {

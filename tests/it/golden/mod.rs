@@ -1,0 +1,62 @@
+//! The reference and the CPU against PyTorch and Pillow.
+//!
+//! `golden/generate.py` says how the numbers were computed. They are exact to `f32`; PyTorch's own
+//! runs in `f32` stray from them by up to 1e-6 of the largest number, and so may ours.
+
+mod operations;
+mod resize;
+mod schedules;
+mod vgg11;
+
+use std::path::Path;
+
+use vgg_tensor::Result;
+use vgg_testkit::compare::{assert_close, max_norm};
+use vgg_testkit::{Golden, Reference};
+
+/// Largest error of a backend in `f32`, as a share of the largest number of a tensor: ten times
+/// what PyTorch's own `f32` needs, for Winograd's sake.
+const F32: f64 = 1e-5;
+/// The same for the reference in `f64`, whose results are rounded to `f32` at the end.
+const F64: f64 = 1e-7;
+
+fn golden(name: &str) -> Golden {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
+    Golden::open(folder.join(name).with_extension("safetensors"))
+}
+
+/// Checks a tensor of a golden file.
+fn check(golden: &Golden, name: &str, actual: &[f32], error: f64) {
+    let expected = golden.numbers(name);
+    assert_close(name, actual, expected, error * max_norm(expected));
+}
+
+/// Tests that call `$check(backend, largest error)`, one for each backend.
+macro_rules! on_each_backend {
+    ($name:ident, $check:path) => {
+        mod $name {
+            use super::*;
+
+            #[test]
+            fn reference_f64() -> Result<()> {
+                $check(Reference::<f64>::new, F64)
+            }
+
+            #[test]
+            fn reference_f32() -> Result<()> {
+                $check(Reference::<f32>::new, F32)
+            }
+
+            #[test]
+            fn cpu() -> Result<()> {
+                let default = vgg_cpu::Config::default();
+                $check(|| vgg_cpu::Cpu::new(default).expect("threads start"), F32)
+            }
+        }
+    };
+}
+
+on_each_backend!(single_operations, operations::check_all);
+on_each_backend!(resized_bytes, resize::check_all);
+on_each_backend!(logits_and_gradients, vgg11::logits_and_gradients);
+on_each_backend!(training, vgg11::training);
