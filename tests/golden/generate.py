@@ -286,8 +286,9 @@ def resizes():
     noise = random.integers(0, 256, (1, 3, 37, 53), dtype=np.uint8)
     # Black and white, where rounding shows.
     checks = (random.integers(0, 2, (2, 1, 9, 7)) * 255).astype(np.uint8)
-    # Which pass comes first shows in the bytes. Pillow 13 takes the vertical one where rows
-    # go, and more than twice as many as columns; older versions never do. Here they agree.
+    # Which pass comes first shows in the bytes. It used to be the horizontal one. Pillow 13, going by
+    # what it writes, takes the vertical one where rows go, and more than twice as many as columns.
+    # At these sizes both agree.
     sizes = {
         "fashion": (fashion, [(224, 224), (96, 96), (32, 32), (14, 14), (28, 64)]),
         "noise": (noise, [(56, 64), (20, 17), (37, 9), (1, 1), (53, 37)]),
