@@ -1,8 +1,8 @@
 //! Train, evaluate and use VGG networks: the program.
 //!
-//! [`cli`] and [`config`] say what to do, [`device`] chooses the backend, [`train`] has the loop,
-//! [`run_dir`] is where its results go, and [`exit`] is how it ends. Results go to standard output,
-//! all else through [`ui`] to standard error.
+//! [`cli`] and [`config`] say what to do, [`device`] chooses the backend, [`start`] sets a run up,
+//! [`mod@train`] has the loop, [`run_dir`] is where its results go, and [`exit`] is how it ends.
+//! Results go to standard output, all else through [`ui`] to standard error.
 #![forbid(unsafe_code)]
 
 mod cli;
@@ -12,6 +12,7 @@ mod device;
 mod eval;
 mod exit;
 mod guard;
+mod lines;
 mod log;
 mod memory;
 mod metrics;
@@ -23,6 +24,7 @@ mod report;
 mod resume;
 mod run_dir;
 mod signals;
+mod start;
 mod stored;
 mod summary;
 mod train;
@@ -40,7 +42,7 @@ use config::Override;
 use exit::Code;
 use log::Log;
 use run_dir::{CONFIG, RunDir};
-use train::{Start, Train};
+use start::{Start, Train};
 use ui::Ui;
 
 fn main() -> ExitCode {
@@ -66,7 +68,9 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         Command::Train { config } | Command::Summary { config } if settings.print_config => {
             print_config(config, overrides)?;
         }
-        Command::Resume { run } | Command::Eval { run, .. } if settings.print_config => {
+        Command::Resume { run } | Command::Eval { run, .. } | Command::Predict { run, .. }
+            if settings.print_config =>
+        {
             print_config(&run.join(CONFIG), overrides)?;
         }
         Command::Train { config } => return train(config, overrides, &settings.out, ui, log),

@@ -4,7 +4,7 @@
 //! times: records are written at the same steps, and those after the checkpoint are dropped.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
@@ -102,8 +102,11 @@ impl Metrics {
     /// finished epochs. A new run has none.
     pub(crate) fn open(run: &RunDir, name: &str, epochs: u64, step: u64) -> Result<Self> {
         let path = run.file(METRICS);
-        // The last line may be torn, and there may be no file yet.
-        let text = std::fs::read(&path).unwrap_or_default();
+        let text = match std::fs::read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+            text => text.with_context(|| format!("cannot read {}", path.display()))?,
+        };
+        // The last line may be torn.
         let records = String::from_utf8_lossy(&text)
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok())

@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::metrics::{Epoch, Step};
-use crate::ui::{Ui, clock, grouped};
+use crate::ui::{Ui, clock};
 
 /// A run that takes longer than this is told of a quicker config.
 const LONG: Duration = Duration::from_secs(30 * 60);
@@ -164,69 +163,6 @@ impl Ticker {
     }
 }
 
-/// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112.4 img/s  data 0 %  eta 0:54`
-///
-/// The loss is that of the step, and the mean of the epoch so far; so is the accuracy.
-pub(crate) fn step_line(step: &Step, work: &Work, eta: Option<Duration>) -> String {
-    let batch = (step.step - 1) % work.steps_per_epoch + 1;
-    let mut line = format!(
-        "{}  step {batch:>width$}/{}  loss {:.3} ({:.3})  acc {:.1} %  lr {}  {} img/s  data {:.0} %",
-        epoch_of(step.epoch, work),
-        work.steps_per_epoch,
-        step.batch_loss,
-        step.train_loss,
-        100.0 * step.train_accuracy,
-        short(step.lr),
-        rate(step.images_per_second),
-        100.0 * step.wait_share,
-        width = work.steps_per_epoch.to_string().len(),
-    );
-    if let Some(eta) = eta {
-        line += &format!("  eta {}", clock(eta));
-    }
-    line
-}
-
-/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  6.1 s  * best`
-pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
-    let time = Duration::from_secs_f64(epoch.seconds);
-    format!(
-        "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %  {} img/s  {}{}",
-        epoch_of(epoch.epoch, work),
-        epoch.train_loss,
-        100.0 * epoch.train_accuracy,
-        epoch.test_loss,
-        100.0 * epoch.test_accuracy,
-        100.0 * epoch.test_top5,
-        rate(epoch.images_per_second),
-        clock(time),
-        if best { "  * best" } else { "" },
-    )
-}
-
-fn epoch_of(epoch: u64, work: &Work) -> String {
-    format!("epoch {epoch:>width$}/{}", work.epochs, width = work.epochs.to_string().len())
-}
-
-/// Images a second, with a decimal where that says something.
-fn rate(images_per_second: f64) -> String {
-    match images_per_second {
-        rate if rate < 100.0 => format!("{rate:.1}"),
-        rate => grouped(rate.round() as u64),
-    }
-}
-
-/// A learning rate to four digits.
-fn short(lr: f32) -> String {
-    let text = format!("{lr:.3e}");
-    // Through a number again, so that 5.000e-2 is 0.05.
-    match text.parse::<f32>() {
-        Ok(lr) if lr >= 1e-4 => lr.to_string(),
-        Ok(lr) => format!("{lr:e}"),
-        Err(_) => text,
-    }
-}
-
 /// Tells once of a quicker config, if this run will take long.
 #[derive(Debug, Default)]
 pub(crate) struct LongRunHint {
@@ -251,37 +187,6 @@ mod tests {
 
     const WORK: Work =
         Work { epochs: 10, steps_per_epoch: 469, train_images: 60_000, test_images: 10_000 };
-
-    #[test]
-    fn lines() {
-        let step = Step {
-            epoch: 2,
-            step: 469 + 47,
-            batch_loss: 1.0834,
-            train_loss: 1.5117,
-            train_accuracy: 0.5861,
-            lr: 0.05,
-            images_per_second: 112.44,
-            wait_share: 0.004,
-        };
-        let eta = Some(Duration::from_secs(5400));
-        insta::assert_snapshot!(step_line(&step, &WORK, eta), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 1:30:00");
-        let slow = Step { images_per_second: 7.25, lr: 1.23456e-7, ..step };
-        insta::assert_snapshot!(step_line(&slow, &WORK, None), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 1.235e-7  7.2 img/s  data 0 %");
-        let epoch = Epoch {
-            epoch: 10,
-            step: 4690,
-            train_loss: 0.8941,
-            train_accuracy: 0.6694,
-            test_loss: 0.4811,
-            test_accuracy: 0.8244,
-            test_top5: 0.9961,
-            lr: 0.05,
-            images_per_second: 11240.0,
-            seconds: 666.6,
-        };
-        insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  11:07  * best");
-    }
 
     /// Lines of ten epochs with `step_time` a step.
     fn lines_of_ten_epochs(step_time: Duration) -> Vec<u64> {

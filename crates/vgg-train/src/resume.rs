@@ -11,7 +11,7 @@ use crate::device;
 use crate::exit::{Code, Failure};
 use crate::log::Log;
 use crate::run_dir::{CONFIG, RunDir};
-use crate::train::{Start, Train};
+use crate::start::{Start, Train};
 use crate::ui::Ui;
 
 /// Resumes the run in the folder `path`.
@@ -58,17 +58,21 @@ fn read(path: &Path, config: &Config) -> Result<Checkpoint> {
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
     }
     let Progress { batch, images, seed, .. } = checkpoint.progress;
-    if seed != config.train.seed {
-        let message = format!("the run's seed is {seed}, not {}", config.train.seed);
-        return Err(Failure::new(Code::Usage, message).help("start a new run instead").into());
+    // All batches of an epoch are whole, but for the last one.
+    let same_batches = images.div_ceil(config.train.batch_size as u64) == batch;
+    let problem = if seed != config.train.seed {
+        Some(format!("the run's seed is {seed}, not {}", config.train.seed))
+    } else if checkpoint.input != config.input() {
+        Some("the normalisation of the images cannot change within a run".into())
+    } else if !same_batches {
+        Some("the batch size cannot change within an epoch".into())
+    } else {
+        None
+    };
+    match problem {
+        Some(problem) => Err(Failure::new(Code::Usage, problem).help("start a new run").into()),
+        None => Ok(checkpoint),
     }
-    // The last batch of an epoch may be short; all others are whole.
-    let whole = batch * config.train.batch_size as u64;
-    if batch > 0 && !(whole - config.train.batch_size as u64 + 1..=whole).contains(&images) {
-        let message = "the batch size cannot change in the middle of an epoch";
-        return Err(Failure::new(Code::Usage, message).into());
-    }
-    Ok(checkpoint)
 }
 
 /// Which settings of two networks differ, and how.

@@ -15,14 +15,11 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
         return Ok(run.into());
     }
     require_run(run)?;
-    let path = checkpoint_path(run, which);
-    if path.is_file() {
+    // A run that was interrupted early may have one without the other.
+    let other = if which == Which::Best { Which::Last } else { Which::Best };
+    let paths = [which, other].map(|which| checkpoint_path(run, which));
+    if let Some(path) = paths.into_iter().find(|path| path.is_file()) {
         return Ok(path);
-    }
-    // Before the first epoch ends nothing is best, but there may be something.
-    let last = checkpoint_path(run, Which::Last);
-    if last.is_file() {
-        return Ok(last);
     }
     let message = format!("{} has no checkpoint yet", run.display());
     let help = format!("vgg-train resume {} goes on with the run", run.display());

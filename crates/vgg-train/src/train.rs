@@ -1,62 +1,42 @@
-//! Training: setting a run up, the loop, and how it ends.
+//! Training: the loop, what it records and how it ends.
 //!
 //! What is computed follows `train_ch6` of Dive into Deep Learning: the training loss and accuracy
 //! of an epoch are means over its images of the values from the very forward passes used for the
 //! updates; the test accuracy is that of all test images after the epoch; images a second count
 //! step time alone.
 
-use std::fs::OpenOptions;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use vgg_data::Loader;
-use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Vgg};
+use vgg_model::{Checkpoint, Progress, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
 use crate::cli::Which;
 use crate::config::{Config, FlatLoss};
-use crate::data::{self, Data};
-use crate::device::Job;
+use crate::data::Data;
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
 use crate::guard;
-use crate::log::Log;
-use crate::memory;
+use crate::lines::{bar_text, epoch_line, step_line};
 use crate::metrics::{self, Metrics};
-use crate::progress::{LongRunHint, Pace, Ticker, Work, epoch_line, step_line};
+use crate::progress::{LongRunHint, Pace, Ticker, Work};
 use crate::report;
-use crate::run_dir::{CONFUSION, CURVES, LOG, RunDir};
+use crate::run_dir::{CONFUSION, CURVES, RunDir};
 use crate::signals::Stop;
-use crate::ui::{Ui, bytes, clock, millions};
+use crate::ui::{Ui, clock};
 
 /// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
 const RECORDS_PER_EPOCH: u64 = 20;
-
-/// A run to be started or resumed.
-pub(crate) struct Train<'a> {
-    pub config: &'a Config,
-    pub ui: &'a Ui,
-    pub log: &'a Log,
-    pub start: Start<'a>,
-}
-
-/// Where a run starts.
-pub(crate) enum Start<'a> {
-    /// At the beginning, in the folder that this makes. It is called once all else is in order, so
-    /// that a run that cannot start leaves no folder.
-    New(&'a dyn Fn() -> Result<RunDir>),
-    /// In its folder, from its checkpoint if it has one.
-    Resume(RunDir, Option<Box<Checkpoint>>),
-}
 
 /// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
 /// equal runs have equal files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
-struct State {
+pub(crate) struct State {
     best: Option<Best>,
     flat_loss: guard::FlatLoss,
 }
@@ -68,106 +48,8 @@ struct Best {
     accuracy: f64,
 }
 
-impl Job for Train<'_> {
-    type Output = Code;
-
-    fn run<B: Backend>(self, backend: B) -> Result<Code> {
-        let Self { config, ui, log, start } = self;
-        ui.status("Device", &backend.describe());
-        let data = data::open(&config.data, ui)?;
-        let vgg = Vgg::new(&config.vgg())?;
-        let input = config.input();
-        let batch = config.train.batch_size.min(data.train.len());
-        let mode = Mode::Train { momentum: config.sgd().has_velocity() };
-        let plan = memory::plan(&vgg, &input, batch, mode)?;
-        ui.status("Model", &describe(config, &vgg, plan.bytes(), batch));
-
-        let (run, checkpoint) = match start {
-            Start::New(create) => (create()?, None),
-            Start::Resume(run, checkpoint) => (run, checkpoint),
-        };
-        let path = run.file(LOG);
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|file| log.move_to(file))
-            .with_context(|| format!("cannot write {}", path.display()))?;
-
-        let seed = config.train.seed;
-        let loader = Loader::new(data.train.clone(), config.train.batch_size, seed)?;
-        let work = Work {
-            epochs: config.train.epochs,
-            steps_per_epoch: loader.batches_per_epoch() as u64,
-            train_images: data.train.len() as u64,
-            test_images: data.test.len() as u64,
-        };
-        let (params, velocity, position, state) = match checkpoint {
-            None => {
-                ui.status("Run", &run.path().display().to_string());
-                let position = Progress { seed, ..Progress::default() };
-                (Params::init(&vgg, &config.init(), seed), None, position, State::default())
-            }
-            Some(checkpoint) => {
-                let Checkpoint { params, velocity, progress, run: state, .. } = *checkpoint;
-                let state = serde_json::from_value(state).context(Failure::new(
-                    Code::Checkpoint,
-                    "the checkpoint is of another version of this program",
-                ))?;
-                let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
-                ui.status("Resuming", &format!("{} at {at}", run.path().display()));
-                (params, velocity, progress, state)
-            }
-        };
-        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, config.sgd(), seed)?;
-        trainer.restore(&params, velocity.as_ref(), position.step)?;
-        // The trainer has its own copy; these would double the memory of the weights.
-        drop((params, velocity));
-
-        let metrics = Metrics::open(&run, &config.name, position.epoch, position.step)?;
-        let mut training = Training {
-            config,
-            ui,
-            data: &data,
-            loader,
-            work,
-            run,
-            trainer,
-            metrics,
-            position,
-            state,
-            stop: Stop::listen()?,
-            pace: Pace::new(work),
-            ticker: Ticker::default(),
-            hint: LongRunHint::default(),
-            saved: None,
-            saved_at: Instant::now(),
-        };
-        let code = training.run();
-        ui.end_bar();
-        code
-    }
-}
-
-fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
-    let [c, h, w] = vgg.config().input;
-    let width = if config.model.width == 1.0 {
-        String::new()
-    } else {
-        format!(" × {}", config.model.width)
-    };
-    let arch = serde_json::to_value(config.model.arch).unwrap_or_default();
-    format!(
-        "{}{width}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
-        arch.as_str().unwrap_or_default(),
-        millions(vgg.param_count() as u64),
-        millions(vgg.macs()),
-        bytes(memory),
-    )
-}
-
 /// A run on its way.
-struct Training<'a, B: Backend> {
+pub(crate) struct Training<'a, B: Backend> {
     config: &'a Config,
     ui: &'a Ui,
     data: &'a Data,
@@ -187,8 +69,48 @@ struct Training<'a, B: Backend> {
     saved_at: Instant,
 }
 
-impl<B: Backend> Training<'_, B> {
-    fn run(&mut self) -> Result<Code> {
+impl<'a, B: Backend> Training<'a, B> {
+    /// A run that goes on from `position` and `state` with what is in the trainer.
+    pub(crate) fn new(
+        config: &'a Config,
+        ui: &'a Ui,
+        data: &'a Data,
+        run: RunDir,
+        trainer: Trainer<B>,
+        position: Progress,
+        state: State,
+    ) -> Result<Self> {
+        let (batch_size, seed) = (config.train.batch_size, config.train.seed);
+        let loader = Loader::new(data.train.clone(), batch_size, seed)?;
+        let work = Work {
+            epochs: config.train.epochs,
+            steps_per_epoch: loader.batches_per_epoch() as u64,
+            train_images: data.train.len() as u64,
+            test_images: data.test.len() as u64,
+        };
+        let metrics = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        Ok(Self {
+            config,
+            ui,
+            data,
+            loader,
+            work,
+            run,
+            trainer,
+            metrics,
+            position,
+            state,
+            stop: Stop::listen()?,
+            pace: Pace::new(work),
+            ticker: Ticker::default(),
+            hint: LongRunHint::default(),
+            saved: None,
+            saved_at: Instant::now(),
+        })
+    }
+
+    /// Trains to the last epoch, or until asked to stop. The code to leave the program with.
+    pub(crate) fn run(mut self) -> Result<Code> {
         let start = Instant::now();
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
@@ -263,11 +185,10 @@ impl<B: Backend> Training<'_, B> {
             self.metrics.step(record.clone())?;
         }
         let eta = self.pace.eta(self.position.step);
-        let line = step_line(&record, &self.work, eta);
         if self.ticker.is_due(Instant::now(), self.position.step, all) {
-            self.ui.progress_tick(&line);
+            self.ui.progress_tick(&step_line(&record, &self.work, eta));
         }
-        self.ui.bar(batch, all, &line);
+        self.ui.bar(batch, all, &bar_text(&record, &self.work, eta));
         self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
         Ok(())
     }
@@ -392,7 +313,8 @@ impl<B: Backend> Training<'_, B> {
         };
         checkpoint.save(&path).with_context(|| {
             let failure = Failure::new(Code::Other, "cannot save a checkpoint");
-            failure.help(self.last_good())
+            let run = self.run.path().display();
+            failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
         })?;
         tracing::info!("saved {} at step {step}", path.display());
         if which == Which::Last {
@@ -449,10 +371,10 @@ impl<B: Backend> Training<'_, B> {
     }
 
     fn last_good(&self) -> String {
-        let path = self.run.checkpoint(Which::Last);
-        match path.is_file() {
-            true => format!("the last good checkpoint is {}", path.display()),
-            false => "there is no checkpoint yet".into(),
+        let paths = [Which::Last, Which::Best].map(|which| self.run.checkpoint(which));
+        match paths.iter().find(|path| path.is_file()) {
+            Some(path) => format!("the last good checkpoint is {}", path.display()),
+            None => "there is no checkpoint yet".into(),
         }
     }
 }

@@ -52,9 +52,12 @@ impl Ui {
         }
     }
 
-    /// More about the last status.
+    /// More about what was said last.
     pub(crate) fn detail(&self, text: &str) {
-        self.status("", text);
+        tracing::info!("{text}");
+        if !self.quiet {
+            self.print(&format!("{:12} {text}", ""));
+        }
     }
 
     /// What may go wrong. Shown even if quiet.
@@ -106,7 +109,7 @@ impl Ui {
                 Some(total),
                 ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND),
             );
-            let style = ProgressStyle::with_template("[{bar:20}] {wide_msg}");
+            let style = ProgressStyle::with_template("[{bar:10}] {wide_msg}");
             bar.with_style(style.expect("the template is well formed").progress_chars("=> "))
         });
         bar.set_length(total);

@@ -54,7 +54,7 @@ pub(super) fn locate(text: &str, key: &str) -> Option<Range<usize>> {
 /// Puts serde's message into the words of someone who writes a config.
 ///
 /// Serde reports through text alone; the forms below are those of its derive macros, and the tests
-/// of [`super::load`] hold them.
+/// of [`mod@super::load`] hold them.
 pub(super) fn deserialize_problem(message: &str) -> Problem {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     if let (true, Some((key, known))) = (message.starts_with("unknown field"), quoted.split_first())

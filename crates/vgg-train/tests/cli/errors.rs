@@ -172,7 +172,13 @@ fn damaged_and_foreign_checkpoints() {
     insta::assert_snapshot!(failure(&place, "resume runs/tiny-1 --set train.seed=7"), @r#"
     2
     error: the run's seed is 0, not 7
-    help: start a new run instead
+    help: start a new run
+    "#);
+
+    insta::assert_snapshot!(failure(&place, "resume runs/tiny-1 --set data.std=[0.5]"), @r#"
+    2
+    error: the normalisation of the images cannot change within a run
+    help: start a new run
     "#);
 
     let path = place.path("runs/tiny-1/checkpoints/last.safetensors");

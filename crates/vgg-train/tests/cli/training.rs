@@ -72,7 +72,7 @@ fn the_smoke_config_learns() {
     assert!(done.stderr.lines().count() < 200);
     let rows = place.read("runs/smoke-1/metrics.csv");
     let accuracy: f64 = rows.lines().last().unwrap().split(',').nth(5).unwrap().parse().unwrap();
-    assert!(accuracy > 0.4, "ten classes, so guessing is 0.1\n{rows}");
+    assert!(accuracy > 0.6, "ten classes, so guessing is 0.1\n{rows}");
 }
 
 #[test]

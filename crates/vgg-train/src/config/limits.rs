@@ -1,0 +1,84 @@
+//! What values a config may have.
+
+use vgg_model::VggConfig;
+
+use super::Config;
+
+impl Config {
+    /// The first value out of its limits: its key, and what is wrong with it.
+    pub(super) fn out_of_limits(&self) -> Option<(&'static str, String)> {
+        fn at_least_one(n: u64) -> Option<String> {
+            (n == 0).then(|| format!("must be at least 1, not {n}"))
+        }
+        fn at_most<T: PartialOrd + std::fmt::Display>(n: T, most: T) -> Option<String> {
+            (n > most).then(|| format!("must be at most {most}, not {n}"))
+        }
+        let positive = |x: f64| {
+            (!(x.is_finite() && x > 0.0)).then(|| format!("must be a number above 0, not {x}"))
+        };
+        let not_negative = |x: f64| {
+            (!(x.is_finite() && x >= 0.0)).then(|| format!("must be a number from 0 on, not {x}"))
+        };
+        let share = |x: f64| {
+            (!(0.0..1.0).contains(&x)).then(|| format!("must be from 0 to below 1, not {x}"))
+        };
+        let name_is_folder = !self.name.is_empty() && !self.name.contains(['/', '\\', '\0']);
+        let Self { model, init, data, train, optimizer, schedule, checkpoint, device, .. } = self;
+        let limit = |n: Option<usize>| n.and_then(|n| at_least_one(n as u64));
+        let [channels, ..] = data.dataset.image_shape();
+        let a_number_a_channel = |numbers: &[f64]| {
+            (numbers.len() != channels)
+                .then(|| format!("must have a number a channel, {channels}, not {}", numbers.len()))
+        };
+        [
+            (
+                "name",
+                (!name_is_folder || self.name.starts_with('.'))
+                    .then(|| format!("must be a folder name, not {:?}", self.name)),
+            ),
+            ("model.width", positive(model.width)),
+            (
+                "model.image_size",
+                (model.image_size < VggConfig::MIN_SIDE).then(|| {
+                    let (least, size) = (VggConfig::MIN_SIDE, model.image_size);
+                    format!("must be at least {least}, because five max-pools halve it, not {size}")
+                }),
+            ),
+            ("model.fc_width", at_least_one(model.fc_width as u64)),
+            ("model.dropout", share(model.dropout)),
+            ("init.std", positive(init.std)),
+            ("data.train_limit", limit(data.train_limit)),
+            ("data.test_limit", limit(data.test_limit)),
+            ("data.mean", a_number_a_channel(&data.mean)),
+            (
+                "data.mean",
+                data.mean
+                    .iter()
+                    .any(|x| !x.is_finite())
+                    .then(|| "must be finite numbers".to_owned()),
+            ),
+            ("data.std", a_number_a_channel(&data.std)),
+            ("data.std", data.std.iter().find_map(|x| positive(*x))),
+            ("train.epochs", at_least_one(train.epochs)),
+            ("train.epochs", at_most(train.epochs, 1_000_000)),
+            ("train.batch_size", at_least_one(train.batch_size as u64)),
+            ("optimizer.lr", positive(optimizer.lr)),
+            ("optimizer.momentum", share(optimizer.momentum)),
+            ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),
+            (
+                "optimizer.nesterov",
+                (optimizer.nesterov && optimizer.momentum == 0.0)
+                    .then(|| "needs a momentum above 0".to_owned()),
+            ),
+            ("schedule.every_epochs", at_least_one(schedule.every_epochs)),
+            ("schedule.factor", positive(schedule.factor)),
+            ("schedule.factor", at_most(schedule.factor, 1.0)),
+            ("schedule.min_lr", not_negative(schedule.min_lr)),
+            ("checkpoint.every_minutes", positive(checkpoint.every_minutes)),
+            ("checkpoint.every_minutes", at_most(checkpoint.every_minutes, 1e6)),
+            ("device.threads", at_most(device.threads, 1024)),
+        ]
+        .into_iter()
+        .find_map(|(key, problem)| Some((key, problem?)))
+    }
+}

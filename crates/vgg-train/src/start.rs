@@ -1,0 +1,111 @@
+//! Setting a run up: its data, its network, its memory, its folder, and where it starts.
+
+use std::fs::OpenOptions;
+
+use anyhow::{Context as _, Result};
+use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Vgg};
+use vgg_tensor::Backend;
+
+use crate::config::Config;
+use crate::data;
+use crate::device::Job;
+use crate::exit::{Code, Failure};
+use crate::log::Log;
+use crate::memory;
+use crate::run_dir::{LOG, RunDir};
+use crate::train::{State, Training};
+use crate::ui::{Ui, bytes, millions};
+
+/// A run to be started or resumed.
+pub(crate) struct Train<'a> {
+    pub config: &'a Config,
+    pub ui: &'a Ui,
+    pub log: &'a Log,
+    pub start: Start<'a>,
+}
+
+/// Where a run starts.
+pub(crate) enum Start<'a> {
+    /// At the beginning, in the folder that this makes. It is called once all else is in order, so
+    /// that a run that cannot start leaves no folder.
+    New(&'a dyn Fn() -> Result<RunDir>),
+    /// In its folder, from its checkpoint if it has one.
+    Resume(RunDir, Option<Box<Checkpoint>>),
+}
+
+impl Job for Train<'_> {
+    type Output = Code;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Code> {
+        let Self { config, ui, log, start } = self;
+        ui.status("Device", &backend.describe());
+        // What the library would refuse is refused before anything is fetched or made.
+        config.sgd().check()?;
+        config.schedule().check()?;
+        config.init().check()?;
+        let vgg = Vgg::new(&config.vgg())?;
+        let data = data::open(&config.data, ui)?;
+        let input = config.input();
+        let batch = config.train.batch_size.min(data.train.len());
+        let mode = Mode::Train { momentum: config.sgd().has_velocity() };
+        let plan = memory::plan(&vgg, &input, batch, mode)?;
+        ui.status("Model", &describe(config, &vgg, plan.bytes(), batch));
+
+        let (run, checkpoint) = match start {
+            Start::New(create) => (create()?, None),
+            Start::Resume(run, checkpoint) => (run, checkpoint),
+        };
+        let path = run.file(LOG);
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|file| log.move_to(file))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+
+        let seed = config.train.seed;
+        let (params, velocity, position, state) = match checkpoint {
+            None => {
+                ui.status("Run", &run.path().display().to_string());
+                let position = Progress { seed, ..Progress::default() };
+                (Params::init(&vgg, &config.init(), seed), None, position, State::default())
+            }
+            Some(checkpoint) => {
+                let Checkpoint { params, velocity, progress, run: state, .. } = *checkpoint;
+                let state = serde_json::from_value(state).context(Failure::new(
+                    Code::Checkpoint,
+                    "the checkpoint is of another version of this program",
+                ))?;
+                let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
+                ui.status("Resuming", &format!("{} at {at}", run.path().display()));
+                (params, velocity, progress, state)
+            }
+        };
+        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, config.sgd(), seed)?;
+        trainer.restore(&params, velocity.as_ref(), position.step)?;
+        // The trainer has its own copy; these would double the memory of the weights.
+        drop((params, velocity));
+
+        let training = Training::new(config, ui, &data, run, trainer, position, state)?;
+        let code = training.run();
+        ui.end_bar();
+        code
+    }
+}
+
+fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
+    let [c, h, w] = vgg.config().input;
+    let width = if config.model.width == 1.0 {
+        String::new()
+    } else {
+        format!(" × {}", config.model.width)
+    };
+    let arch = serde_json::to_value(config.model.arch).unwrap_or_default();
+    format!(
+        "{}{width}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
+        arch.as_str().unwrap_or_default(),
+        millions(vgg.param_count() as u64),
+        millions(vgg.macs()),
+        bytes(memory),
+    )
+}
