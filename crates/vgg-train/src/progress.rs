@@ -100,11 +100,6 @@ impl Pace {
         self.epoch.wait_share()
     }
 
-    /// Of the whole run in this process.
-    pub(crate) fn mean_images_per_second(&self) -> f64 {
-        self.all().images_per_second()
-    }
-
     fn all(&self) -> Timed {
         let mut all = self.before;
         all.add(self.epoch.images, self.epoch.busy, self.epoch.waiting);

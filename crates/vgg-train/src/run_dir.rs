@@ -1,8 +1,9 @@
 //! The folder of a run: `runs/NAME-N`, made once, never overwritten, used by one process at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 
@@ -25,6 +26,7 @@ pub(crate) const CURVES: &str = "curves.svg";
 pub(crate) const CONFUSION: &str = "confusion.csv";
 const CHECKPOINTS: &str = "checkpoints";
 const LOCK: &str = ".lock";
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl RunDir {
     /// Makes `parent/NAME-N` with the lowest N above those there.
@@ -59,13 +61,23 @@ impl RunDir {
     fn lock(path: PathBuf) -> Result<Self> {
         let file = path.join(LOCK);
         let lock = File::create(&file).with_context(|| cannot("write", &file))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("another process is training in {}", path.display());
-                Err(Failure::new(Code::Other, message).help("wait for it, or stop it first").into())
+        // A process that was just killed may need a moment to be gone.
+        let patience = Instant::now() + LOCK_PATIENCE;
+        loop {
+            match lock.try_lock() {
+                Ok(()) => return Ok(Self { path, _lock: lock }),
+                Err(TryLockError::WouldBlock) if Instant::now() < patience => {
+                    std::thread::sleep(LOCK_PATIENCE / 20);
+                }
+                Err(TryLockError::WouldBlock) => {
+                    let message = format!("another process is training in {}", path.display());
+                    let failure = Failure::new(Code::Other, message);
+                    return Err(failure.help("wait for it, or stop it first").into());
+                }
+                Err(TryLockError::Error(error)) => {
+                    return Err(error).with_context(|| cannot("lock", &file));
+                }
             }
-            Err(TryLockError::Error(error)) => Err(error).with_context(|| cannot("lock", &file)),
         }
     }
 
@@ -84,19 +96,14 @@ impl RunDir {
     /// Writes a whole file; a reader sees the old contents or the new ones, nothing between.
     pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
         let path = self.file(name);
-        let write = || {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            file.write_all(contents.as_bytes())?;
-            #[cfg(unix)]
-            {
-                // A temporary file is the owner's alone; a run's files are like any others.
-                use std::os::unix::fs::PermissionsExt as _;
-                file.as_file().set_permissions(fs::Permissions::from_mode(0o644))?;
-            }
-            file.persist(&path)?;
-            std::io::Result::Ok(())
-        };
-        write().with_context(|| cannot("write", &path))
+        // A fixed name: what a killed process left behind is overwritten.
+        let temp = self.file(&format!(".{name}.tmp"));
+        let written = fs::write(&temp, contents).and_then(|()| fs::rename(&temp, &path));
+        if written.is_err() {
+            // A full disk has no room for leftovers.
+            let _ = fs::remove_file(&temp);
+        }
+        written.with_context(|| cannot("write", &path))
     }
 }
 

@@ -111,7 +111,6 @@ impl<'a, B: Backend> Training<'a, B> {
 
     /// Trains to the last epoch, or until asked to stop. The code to leave the program with.
     pub(crate) fn run(mut self) -> Result<Code> {
-        let start = Instant::now();
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
             let epoch_start = Instant::now();
@@ -128,15 +127,13 @@ impl<'a, B: Backend> Training<'a, B> {
                 ControlFlow::Break(code) => return self.leave(code),
             }
         }
-        self.finish(evaluation, start.elapsed());
+        self.finish(evaluation);
         Ok(Code::Success)
     }
 
     /// Trains to the end of the epoch, unless asked to stop.
     fn train_epoch(&mut self) -> Result<ControlFlow<Code>> {
         let mut batches = self.loader.epoch(self.position.epoch, self.position.batch as usize);
-        let schedule = self.config.schedule();
-        let (base, steps_per_epoch) = (self.config.sgd().lr, self.work.steps_per_epoch);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint.every_minutes);
         loop {
             if let Some(code) = self.stop.requested() {
@@ -149,14 +146,20 @@ impl<'a, B: Backend> Training<'a, B> {
             let Some(batch) = batches.next_batch()? else {
                 return Ok(ControlFlow::Continue(()));
             };
-            let step = self.position.step;
-            let lr = schedule.lr(base, step, steps_per_epoch, self.work.epochs * steps_per_epoch);
+            let lr = self.lr(self.position.step);
             let start = Instant::now();
             let step_metrics = self.trainer.step(&batch.pixels, &batch.labels, lr)?;
             let (busy, images) = (start.elapsed(), batch.labels.len() as u64);
             self.pace.step(images, busy, batches.waited() - waited);
             self.end_step(step_metrics, images, lr)?;
         }
+    }
+
+    /// The learning rate of step `step` of the run, from 0 on.
+    fn lr(&self, step: u64) -> f32 {
+        let Work { epochs, steps_per_epoch, .. } = self.work;
+        let base = self.config.sgd().lr;
+        self.config.schedule().lr(base, step, steps_per_epoch, epochs * steps_per_epoch)
     }
 
     /// Counts a step, judges it and tells of it.
@@ -253,9 +256,6 @@ impl<'a, B: Backend> Training<'a, B> {
             return Err(self.diverged("the test loss is not a number any more").into());
         }
         let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
-        let schedule = self.config.schedule();
-        let steps = self.work.steps_per_epoch;
-        let lr = schedule.lr(self.config.sgd().lr, step - 1, steps, self.work.epochs * steps);
         let record = metrics::Epoch {
             epoch: epoch + 1,
             step,
@@ -264,7 +264,7 @@ impl<'a, B: Backend> Training<'a, B> {
             test_loss: evaluation.loss(),
             test_accuracy: evaluation.accuracy(),
             test_top5: evaluation.top5(),
-            lr,
+            lr: self.lr(step - 1),
             images_per_second: self.pace.images_per_second(),
             seconds: time.as_secs_f64(),
         };
@@ -335,14 +335,17 @@ impl<'a, B: Backend> Training<'a, B> {
         Ok(code)
     }
 
-    fn finish(&self, evaluation: Option<Evaluation>, time: Duration) {
+    fn finish(&self, evaluation: Option<Evaluation>) {
         if let Some(evaluation) = evaluation {
             for line in evaluation.confusion.per_class(self.data.test.classes()) {
                 self.ui.detail(&line);
             }
         }
-        let run = self.run.path().display();
-        if let (Some(best), Some(last)) = (self.state.best, self.metrics.epochs().last()) {
+        let epochs = self.metrics.epochs();
+        if let (Some(best), Some(last)) = (self.state.best, epochs.last()) {
+            let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
+            // All epochs have the same number of images, so theirs is the harmonic mean.
+            let times: f64 = epochs.iter().map(|epoch| 1.0 / epoch.images_per_second).sum();
             self.ui.status(
                 "Finished",
                 &format!(
@@ -350,12 +353,13 @@ impl<'a, B: Backend> Training<'a, B> {
                     100.0 * last.test_accuracy,
                     100.0 * best.accuracy,
                     best.epoch,
-                    self.config.train.epochs,
-                    clock(time),
-                    self.pace.mean_images_per_second(),
+                    epochs.len(),
+                    clock(Duration::from_secs_f64(seconds)),
+                    epochs.len() as f64 / times,
                 ),
             );
         }
+        let run = self.run.path().display();
         self.ui.help(&format!("vgg-train predict {run} IMAGE… classifies image files"));
     }
 
