@@ -36,15 +36,21 @@ pub(crate) fn open(config: &config::Data, ui: &Ui) -> Result<Data> {
         DatasetName::FashionMnist => fashion_mnist::load(&folder(config), split),
         DatasetName::FashionMnistSample => sample::load(split),
     };
-    let loaded = load(Split::Train).and_then(|train| Ok((train, load(Split::Test)?)));
-    let (train, test) = match loaded {
-        Err(_) if config.dataset == DatasetName::FashionMnist => fetch(config, ui)
-            .and_then(|()| Ok((load(Split::Train)?, load(Split::Test)?)))
-            .with_context(|| Failure::new(Code::Data, format!("cannot load {name}")))?,
-        loaded => {
-            loaded.with_context(|| Failure::new(Code::Data, format!("cannot load {name}")))?
-        }
-    };
+    let load_both = || Ok((load(Split::Train)?, load(Split::Test)?));
+    let (train, test) = load_both()
+        .or_else(|error| match config.dataset {
+            DatasetName::FashionMnist => fetch(config, ui).and_then(|()| load_both()),
+            DatasetName::FashionMnistSample => Err(error),
+        })
+        .with_context(|| {
+            let failure = Failure::new(Code::Data, format!("cannot load {name}"));
+            match config.download {
+                true => failure,
+                false => {
+                    failure.help("they are fetched without --offline and data.download = false")
+                }
+            }
+        })?;
     let limit = |data: Dataset, limit: Option<usize>| match limit {
         Some(n) => data.take(n),
         None => data,
