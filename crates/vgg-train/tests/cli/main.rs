@@ -29,6 +29,9 @@ lr = 0.01
 momentum = 0.9
 "#;
 
+/// Variables that change what the program prints.
+const OTHERS: [&str; 3] = ["NO_COLOR", "CLICOLOR_FORCE", "COLUMNS"];
+
 /// A folder to run the program in, with `tiny.toml` in it.
 struct Workplace {
     folder: TempDir,
@@ -62,7 +65,7 @@ impl Workplace {
         command.args(arguments.split_whitespace()).current_dir(self.folder.path());
         // Nothing of the developer's own settings.
         for (name, _) in std::env::vars() {
-            if name.starts_with("VGG_") || ["NO_COLOR", "CLICOLOR_FORCE"].contains(&&*name) {
+            if name.starts_with("VGG_") || OTHERS.contains(&&*name) {
                 command.env_remove(name);
             }
         }
