@@ -1,4 +1,4 @@
-//! Resizing, bit for bit as Pillow does it.
+//! Resizing in fixed point, as Pillow does it.
 
 use crate::{Error, Result, Shape};
 
@@ -8,6 +8,8 @@ use crate::{Error, Result, Shape};
 /// a PIL image: a horizontal pass, then a vertical one, each in fixed point with 22 fractional bits
 /// and rounded to a byte; a pass that would not change the size is left out. When shrinking, the
 /// triangle filter widens with the scale (antialiasing). [`PrepareImages::taps`] has the weights.
+/// The bytes are Pillow's own, except that Pillow 13 goes vertically first for some shrinking sizes,
+/// where they may differ by one.
 ///
 /// # Shapes
 /// `pixels: [n, c, source h, source w]` bytes, `x: [n, c, h, w]`.
