@@ -4,12 +4,16 @@ use std::fs::File;
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
 
+use anyhow::Result;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
-use tracing_subscriber::{EnvFilter, Layer as _};
+
+use crate::exit::{Code, Failure};
 
 /// Where the log goes: memory until there is a run folder, then its file.
 #[derive(Clone, Debug)]
@@ -25,26 +29,31 @@ enum Sink {
 
 impl Log {
     /// Starts to log. `VGG_LOG` filters, as `RUST_LOG` does elsewhere.
-    pub(crate) fn start(verbose: bool) -> Self {
+    pub(crate) fn start(verbose: bool) -> Result<Self> {
         let log = Self { sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))) };
+        let given = std::env::var("VGG_LOG").unwrap_or_default();
         let filter = |default: &str| {
-            let given = std::env::var("VGG_LOG").unwrap_or_default();
-            EnvFilter::new(if given.is_empty() { default } else { &given })
+            let targets = if given.is_empty() { default } else { &given };
+            targets.parse::<Targets>().map_err(|error| {
+                let message = format!("VGG_LOG = {targets:?}: {error}");
+                Failure::new(Code::Usage, message).help("for example: debug, or vgg_cpu=debug,info")
+            })
         };
         let file = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_target(false)
             .with_writer(log.clone())
-            .with_filter(filter("info"));
+            .with_filter(filter("info")?);
         // What the program itself says at `info` is on standard error already.
+        let on_screen = filter("debug,vgg_train=warn")?;
         let screen = verbose.then(|| {
             tracing_subscriber::fmt::layer()
                 .with_ansi(false)
                 .with_writer(io::stderr)
-                .with_filter(filter("debug,vgg_train=warn"))
+                .with_filter(on_screen)
         });
         tracing_subscriber::registry().with(file).with(screen).init();
-        log
+        Ok(log)
     }
 
     /// Moves the log to a file, with all that was logged so far.

@@ -50,8 +50,9 @@ fn main() -> ExitCode {
     let mut cli = Cli::parse();
     let command = cli.take_command();
     let ui = Ui::new(cli.output);
-    let log = Log::start(cli.output.verbose);
-    let code = run(&command, &cli.settings, &ui, &log).unwrap_or_else(|error| {
+    let done =
+        Log::start(cli.output.verbose).and_then(|log| run(&command, &cli.settings, &ui, &log));
+    let code = done.unwrap_or_else(|error| {
         if exit::is_broken_pipe(&error) {
             return Code::Success;
         }
