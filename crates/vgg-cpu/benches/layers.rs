@@ -1,24 +1,27 @@
 //! Times every layer of the small VGG-11 (a quarter of the channels, 1×224×224), forward and
 //! backward: milliseconds and GFLOP/s counted as direct convolution.
 //!
-//! `cargo bench -p vgg-cpu -- [batch] [threads] [channel divisor] [part of a layer's name]`
+//! `cargo bench -p vgg-cpu --bench layers -- [batch] [threads] [channel divisor] [conv|linear]`
+//! `[portable|avx2|avx-512]`
 #![allow(clippy::print_stdout)] // a report is what a bench is for
 
 use std::time::Instant;
 
-use vgg_cpu::{Config, Cpu};
+use vgg_cpu::{Config, Cpu, Isa};
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
 fn main() -> Result<()> {
-    let wanted =
-        std::env::args().skip(1).find(|arg| !arg.starts_with('-') && arg.parse::<usize>().is_err());
-    let skip = |name: &str| wanted.as_ref().is_some_and(|wanted| !name.contains(wanted));
-    let mut numbers = std::env::args().skip(1).filter_map(|arg| arg.parse::<usize>().ok());
+    let words: Vec<String> = std::env::args().skip(1).map(|arg| arg.to_lowercase()).collect();
+    let isa = |isa: &Isa| words.iter().any(|word| isa.to_string().to_lowercase().starts_with(word));
+    let isa = Isa::available().into_iter().find(isa);
+    let kind = words.iter().find(|word| ["conv", "linear"].contains(&word.as_str()));
+    let skip = |name: &str| kind.is_some_and(|kind| !name.starts_with(kind));
+    let mut numbers = words.iter().filter_map(|word| word.parse::<usize>().ok());
     let batch = numbers.next().unwrap_or(32);
     let threads = numbers.next();
     let divisor = numbers.next().unwrap_or(4);
-    let mut cpu = Cpu::new(Config { threads, isa: None })?;
+    let mut cpu = Cpu::new(Config { threads, isa })?;
     println!("{}, batch {batch}, channels / {divisor}", cpu.describe());
     println!(
         "{:<24} {:>9} {:>8}   {:>9} {:>8}",
