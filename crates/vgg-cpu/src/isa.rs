@@ -24,14 +24,12 @@ enum Set {
 impl Isa {
     /// The instruction sets of this CPU, slowest first: always at least the portable code.
     pub fn available() -> Vec<Isa> {
-        #[allow(unused_mut)] // other architectures have nothing to add
-        let mut sets = vec![Isa(Set::Scalar(Scalar))];
+        let portable = Set::Scalar(Scalar);
         #[cfg(target_arch = "x86_64")]
-        {
-            sets.extend(Avx2::detect().map(|s| Isa(Set::Avx2(s))));
-            sets.extend(Avx512::detect().map(|s| Isa(Set::Avx512(s))));
-        }
-        sets
+        let faster = [Avx2::detect().map(Set::Avx2), Avx512::detect().map(Set::Avx512)];
+        #[cfg(not(target_arch = "x86_64"))]
+        let faster: [Option<Set>; 0] = [];
+        [Some(portable)].into_iter().chain(faster).flatten().map(Isa).collect()
     }
 
     /// The fastest instruction set of this CPU.
