@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
+use super::Gradients;
 use super::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use super::pieces::Pieces;
 use super::strips::{Slab, Strips};
@@ -48,8 +49,8 @@ pub(super) fn forward(
     });
 }
 
-/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `partials` is
-/// memory for the pieces' shares of the weight's and the bias's gradient.
+/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
+/// becomes the pieces' shares of the weight's and the bias's gradient.
 pub(super) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
@@ -57,10 +58,8 @@ pub(super) fn backward(
     weight: &Buffer,
     dy: &[f32],
     aux: &[u8],
-    dweight: &mut [f32],
-    dbias: &mut [f32],
-    dx: Option<&mut [f32]>,
-    partials: &mut AlignedVec,
+    Gradients { dweight, dbias, dx }: Gradients<'_>,
+    workspace: &mut AlignedVec,
 ) -> vgg_tensor::Result<()> {
     let lanes = cpu.isa.lanes();
     let filters = match dx {
@@ -73,7 +72,7 @@ pub(super) fn backward(
     let row_len = op.conv_y().w * c_out;
     let dw_len = op.kernel() * window.row_k() * c_out;
     let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
-    let partials = pieces.partials(partials)?;
+    let partials = pieces.partials(workspace)?;
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let lens = [
             window.padded_len(STRIP),

@@ -15,6 +15,14 @@ use vgg_tensor::spec::Conv2d;
 use crate::Cpu;
 use crate::buffer::Buffer;
 
+/// What the backward pass writes.
+struct Gradients<'a> {
+    dweight: &'a mut [f32],
+    dbias: &'a mut [f32],
+    /// Left out for the first layer.
+    dx: Option<&'a mut [f32]>,
+}
+
 /// How a convolution is computed.
 enum Algorithm {
     Winograd,
@@ -64,16 +72,16 @@ pub(crate) fn backward(
     let x = x.f32(op.x().len());
     let dy = dy.f32(op.y().len());
     let aux = aux.bytes(op.aux_bytes());
-    let dweight = dweight.f32_mut(op.weight().len());
-    let dbias = dbias.f32_mut(op.c_out());
-    let dx = dx.map(|dx| dx.f32_mut(op.x().len()));
-    let partials = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    let gradients = Gradients {
+        dweight: dweight.f32_mut(op.weight().len()),
+        dbias: dbias.f32_mut(op.c_out()),
+        dx: dx.map(|dx| dx.f32_mut(op.x().len())),
+    };
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(op) {
         Algorithm::Winograd => {
-            winograd::backward(cpu, op, x, weight, dy, aux, dweight, dbias, dx, partials)
+            winograd::backward(cpu, op, x, weight, dy, aux, gradients, workspace)
         }
-        Algorithm::Direct => {
-            direct::backward(cpu, op, x, weight, dy, aux, dweight, dbias, dx, partials)
-        }
+        Algorithm::Direct => direct::backward(cpu, op, x, weight, dy, aux, gradients, workspace),
     })
 }

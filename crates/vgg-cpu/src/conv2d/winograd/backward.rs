@@ -7,14 +7,15 @@ use super::transform::{InputGradient, OutputGradient, PATCH, POINTS, TILE, Trans
 use super::{Geometry, filters, transform_input};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
+use crate::conv2d::Gradients;
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::conv2d::pieces::Pieces;
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Gemm, panel_width};
 use crate::simd::{Kernel, Simd};
 
-/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `partials` is
-/// memory for the pieces' shares of the weight's and the bias's gradient.
+/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
+/// becomes the pieces' shares of the weight's and the bias's gradient.
 pub(in crate::conv2d) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
@@ -22,10 +23,8 @@ pub(in crate::conv2d) fn backward(
     weight: &Buffer,
     dy: &[f32],
     aux: &[u8],
-    dweight: &mut [f32],
-    dbias: &mut [f32],
-    dx: Option<&mut [f32]>,
-    partials: &mut AlignedVec,
+    Gradients { dweight, dbias, dx }: Gradients<'_>,
+    workspace: &mut AlignedVec,
 ) -> vgg_tensor::Result<()> {
     let lanes = cpu.isa.lanes();
     let filters = match dx {
@@ -38,7 +37,7 @@ pub(in crate::conv2d) fn backward(
     let du_len = POINTS * point_stride;
     let pieces =
         Pieces::new(op.x().n, op.conv_y().h.div_ceil(TILE) * block.tiles_w, du_len + block.c_out);
-    let partials = pieces.partials(partials)?;
+    let partials = pieces.partials(workspace)?;
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let lens = [POINTS * block.v_point, POINTS * block.m_point];
         let mut scratch = cpu.threads.scratch();
