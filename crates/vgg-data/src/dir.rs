@@ -49,7 +49,7 @@ mod tests {
 
     #[test]
     fn the_nearest_wish_wins() {
-        let all = [("VGG_DATA_DIR", "/env"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/home/me")];
+        let all = [("VGG_DATA_DIR", "/env"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/me")];
         let check =
             |explicit: Option<&str>, checkout: Option<&str>, skip: usize, expected: &str| {
                 let variable = |name: &str| {
@@ -63,7 +63,7 @@ mod tests {
         check(None, Some("/repo"), 1, "/repo/data");
         check(None, Some(""), 1, "data");
         check(None, None, 1, "/xdg/vgg/datasets");
-        check(None, None, 2, "/home/me/.cache/vgg/datasets");
+        check(None, None, 2, "/me/.cache/vgg/datasets");
         check(None, None, 3, "data");
     }
 }

@@ -68,7 +68,7 @@ impl Content {
 /// One device and one ordered stream of work on it.
 ///
 /// The operations are whole layers with out-parameters: inputs are `&`, outputs `&mut`, and an
-/// output is overwritten, never accumulated into, unless said otherwise. Nothing is allocated in an
+/// output is overwritten, never accumulated into, unless said otherwise. No buffer is allocated in an
 /// operation once its spec has been seen. A call may return before its work is done; only
 /// [`Backend::download`] waits for all that was ordered before it.
 ///
