@@ -11,6 +11,7 @@ metadata say how far it strays. Versions and seed are in the metadata of each fi
 import gzip
 import hashlib
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,144 @@ def vgg11():
     print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
 
 
+# --- a whole step of VGG-11 at the width it is used with --------------------------------------
+
+# Of each parameter's gradient, these many numbers are kept.
+SAMPLES = 512
+# The gradient jumps where a ReLU or a max-pool decides otherwise, and of millions of decisions
+# some are so near that rounding takes them. So a filter (a row of a layer's weight, with its bias)
+# with an output that is nearer to another decision than this share of the layer's root mean square
+# is replaced by another one.
+MARGIN = 2e-5
+
+
+def mix(x):
+    """A hash of uint32: the finaliser of MurmurHash3 (Appleby 2011)."""
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x85EBCA6B)
+    x = (x ^ (x >> np.uint32(13))) * np.uint32(0xC2B2AE35)
+    return x ^ (x >> np.uint32(16))
+
+
+def hashed(stream, first, n):
+    """Numbers `first` to `first + n` of a stream, as uint32."""
+    return mix(mix(np.arange(first, first + n, dtype=np.uint32)) + np.uint32(stream))
+
+
+def filters(parameter, dims, bound, salts, rows):
+    """Some rows of a parameter, uniform within ±bound; another salt gives a row other numbers.
+
+    129 million numbers are too many to store, but the test can compute them as well.
+    """
+    length = math.prod(dims[1:])
+    values = np.empty((len(rows), length), np.float32)
+    for value, row in zip(values, rows):
+        bits = hashed(parameter + 256 * int(salts[row]), int(row) * length, length)
+        value[:] = bound * ((bits.astype(np.float64) + 0.5) / 2.0**31 - 1.0)
+    return torch.from_numpy(values.reshape(len(rows), *dims[1:])).double()
+
+
+def nearest_decisions(z, pooled):
+    """For each channel of `z`, how near it comes to another decision of ReLU or the max-pool."""
+    if not pooled:
+        return z.abs().transpose(0, 1).flatten(1).amin(1)
+    n, c, h, w = z.shape
+    windows = z.reshape(n, c, h // 2, 2, w // 2, 2).permute(1, 0, 2, 4, 3, 5).reshape(c, -1, 4)
+    first, second = windows.topk(2, dim=2).values.unbind(2)
+    # Which one is the largest does not matter where ReLU lets none through.
+    gaps = torch.where(first > 0, first - second, first.abs())
+    return torch.minimum(gaps, first.abs()).amin(1)
+
+
+def layers(width):
+    """Of each layer with parameters: its name, its weight's dimensions, whether a pool follows."""
+    table, found, index, c_in = vgg.cfgs["A"], [], 0, 1
+    for channels, following in zip(table, table[1:] + [None]):
+        if channels != "M":
+            c_out = round(channels * width)
+            found.append((f"features.{index}", (c_out, c_in, 3, 3), following == "M"))
+            c_in = c_out
+        index += 1 if channels == "M" else 2
+    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (CLASSES, 4096))]:
+        found.append((f"classifier.{index}", dims, False))
+    return found
+
+
+def sums(x, weight, bias):
+    if weight.dim() == 4:
+        return F.conv2d(x, weight, bias, padding=1)
+    return F.linear(x.flatten(1), weight, bias)
+
+
+def activations(z, name, pooled):
+    if name == "classifier.6":
+        return z
+    return F.max_pool2d(F.relu(z), 2) if pooled else F.relu(z)
+
+
+def far_from_decisions(width, x):
+    """Parameters and salts of a network none of whose decisions on `x` is a near one."""
+    parameters, salts = {}, {}
+    for i, (name, dims, pooled) in enumerate(layers(width)):
+        rows = np.arange(dims[0])
+        salt = salts[f"salts.{name}"] = np.zeros(len(rows), np.uint8)
+        weight, bias = torch.empty(dims).double(), torch.empty(dims[0]).double()
+        rms = None
+        while len(rows) > 0:
+            weight[rows] = filters(2 * i, dims, math.sqrt(6 / math.prod(dims[1:])), salt, rows)
+            bias[rows] = filters(2 * i + 1, dims[:1], 0.1, salt, rows)
+            if name == "classifier.6":
+                break
+            z = sums(x, weight[rows], bias[rows])
+            rms = rms or z.square().mean().sqrt()
+            rows = rows[(nearest_decisions(z, pooled) < MARGIN * rms).numpy()]
+            salt[rows] += 1
+        parameters |= {f"{name}.weight": weight, f"{name}.bias": bias}
+        x = activations(sums(x, weight, bias), name, pooled)
+    return parameters, salts
+
+
+def step_gradients(width, parameters, x, labels):
+    """The loss of a batch, and the parameters' gradients."""
+    parameters = {name: value.requires_grad_() for name, value in parameters.items()}
+    for name, _, pooled in layers(width):
+        z = sums(x, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
+        x = activations(z, name, pooled)
+    loss = F.cross_entropy(x, labels)
+    return loss, dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values()))))
+
+
+def sample(gradient):
+    numbers = gradient.flatten()
+    if len(numbers) <= SAMPLES:
+        return numbers
+    return numbers[torch.from_numpy((mix(np.arange(SAMPLES, dtype=np.uint32)) % len(numbers)).astype(np.int64))]
+
+
+def whole_steps():
+    """VGG-11 on 1×224×224, small and full: loss and gradient of two images of noise."""
+    pixels = (hashed(255, 0, 2 * 224 * 224) >> np.uint32(24)).astype(np.uint8)
+    x = torch.from_numpy(pixels.reshape(2, 1, 224, 224)).float() / 255.0
+    labels = torch.tensor([3, 7])
+    tensors, strays, replaced = {"labels": labels.to(torch.uint8)}, {}, {}
+    for net, width in [("small", 0.25), ("full", 1.0)]:
+        with torch.no_grad():
+            parameters, salts = far_from_decisions(width, x.double())
+        loss, gradients = step_gradients(width, parameters, x.double(), labels)
+        tensors[f"{net}.loss"] = loss.reshape(1)
+        tensors |= {f"{net}.{name}": value for name, value in salts.items()}
+        tensors |= {f"{net}.norm.{name}": g.norm().reshape(1) for name, g in gradients.items()}
+        tensors |= {f"{net}.sample.{name}": sample(g) for name, g in gradients.items()}
+
+        rounded = {name: value.detach().float() for name, value in parameters.items()}
+        _, rounded = step_gradients(width, rounded, x, labels)
+        stray = lambda name, g: ((rounded[name].double() - g).norm() / g.norm()).item()
+        strays[net] = max(stray(name, g) for name, g in gradients.items())
+        replaced[net] = sum(np.count_nonzero(salt) for salt in salts.values())
+    save("whole_step", tensors, float32_strays=strays)
+    print("  filters replaced:", replaced)
+    print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
 # --- learning rates ---------------------------------------------------------------------------
 
 
@@ -312,5 +451,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     operations()
     vgg11()
+    whole_steps()
     schedules()
     resizes()
