@@ -1,6 +1,6 @@
 //! Numbers that are known beforehand.
 
-use vgg_model::{Input, Mode, Plan, Vgg, VggConfig};
+use vgg_model::{Input, Mode, Plan, Vgg, VggConfig, WeightType};
 use vgg_tensor::Result;
 
 /// The VGG-11 of Dive into Deep Learning's small (`width` 0.25) or full size, on grey images.
@@ -55,6 +55,10 @@ fn plan_sizes() -> Result<()> {
     assert_eq!(bytes(Mode::Train { momentum: false })?, training + pair);
     assert_eq!(bytes(Mode::Train { momentum: true })?, training + pair + params);
     // Without training, activations alternate too.
-    assert_eq!(bytes(Mode::Infer)?, params + small_ones + pair);
+    let infer = |linear_weights| bytes(Mode::Infer { linear_weights });
+    assert_eq!(infer(WeightType::F32)?, params + small_ones + pair);
+    // With halves, the three fully connected weights take two bytes a number instead of four.
+    let linear = 4096 * (128 * 7 * 7 + 4096 + 10);
+    assert_eq!(infer(WeightType::F16)?, params - 2 * linear + small_ones + pair);
     Ok(())
 }

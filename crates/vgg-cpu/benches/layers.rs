@@ -8,7 +8,7 @@
 use std::time::Instant;
 
 use vgg_cpu::{Config, Cpu, Isa};
-use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
+use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd, WeightType};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
 fn main() -> Result<()> {
@@ -74,6 +74,16 @@ fn main() -> Result<()> {
             continue;
         }
         report(name, op.macs(), [1.0, 2.0], linear(&mut cpu, &op)?);
+        for op in [op, op.with_weight_type(WeightType::F16)] {
+            let ms = linear_forward(&mut cpu, &op)?;
+            let gb = op.weight().bytes() as f64 / 1e9;
+            println!(
+                "{:<24} {ms:>6.2} ms {:>8.1} GB/s of weights in {:?}",
+                "",
+                gb / ms * 1e3,
+                op.weight_type()
+            );
+        }
     }
     let [forward, backward] = total;
     println!("{:<24} {forward:>6.2} ms {:>8}   {backward:>6.2} ms", "sum", "");
@@ -113,6 +123,15 @@ fn conv(cpu: &mut Cpu, op: &Conv2d, first: bool) -> Result<[f64; 2]> {
         cpu.conv2d_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, dx)
     })?;
     Ok([forward, backward])
+}
+
+/// Milliseconds of the forward pass alone.
+fn linear_forward(cpu: &mut Cpu, op: &Linear) -> Result<f64> {
+    let x = filled(cpu, Content::Maps(op.x()), 1.0)?;
+    let weight = filled(cpu, op.weight(), 0.1)?;
+    let bias = filled(cpu, Content::Vector(op.out_features()), 0.1)?;
+    let mut y = cpu.alloc(Content::Maps(op.y()))?;
+    median(|| cpu.linear(op, &x, &weight, &bias, &mut y, None))
 }
 
 /// Milliseconds of the forward and the backward pass.

@@ -77,8 +77,8 @@ impl Cpu {
     fn len(&self, content: Content) -> usize {
         match content {
             Content::Bytes(len) => len.div_ceil(4),
-            Content::LinearWeight { out_features, c, h, w } => {
-                linear::weight_len(self, out_features, c * h * w)
+            Content::LinearWeight { out_features, c, h, w, weight_type } => {
+                linear::buffer_len(self, out_features, c * h * w, weight_type)
             }
             Content::Vector(_) | Content::Maps(_) | Content::ConvWeight { .. } => content.len(),
         }
@@ -99,13 +99,17 @@ impl Backend for Cpu {
 
     fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer) -> Result<()> {
         assert_eq!(src.len(), content.len());
-        let dst = dst.f32_mut(self.len(content));
         match content {
             Content::Bytes(_) => panic!("bytes go up through `upload_bytes`"),
-            Content::Vector(_) | Content::ConvWeight { .. } => dst.copy_from_slice(src),
-            Content::Maps(shape) => transpose(shape, |nchw, nhwc| dst[nhwc] = src[nchw]),
-            Content::LinearWeight { c, h, w, .. } => {
-                linear::upload_weight(self, Shape::new(1, c, h, w), src, dst);
+            Content::Vector(_) | Content::ConvWeight { .. } => {
+                dst.f32_mut(src.len()).copy_from_slice(src);
+            }
+            Content::Maps(shape) => {
+                let dst = dst.f32_mut(src.len());
+                transpose(shape, |nchw, nhwc| dst[nhwc] = src[nchw]);
+            }
+            Content::LinearWeight { c, h, w, weight_type, .. } => {
+                linear::upload_weight(self, Shape::new(1, c, h, w), weight_type, src, dst);
             }
         }
         Ok(())
@@ -118,13 +122,17 @@ impl Backend for Cpu {
 
     fn download(&mut self, content: Content, src: &Buffer, dst: &mut [f32]) -> Result<()> {
         assert_eq!(dst.len(), content.len());
-        let src = src.f32(self.len(content));
         match content {
             Content::Bytes(_) => panic!("bytes do not come down"),
-            Content::Vector(_) | Content::ConvWeight { .. } => dst.copy_from_slice(src),
-            Content::Maps(shape) => transpose(shape, |nchw, nhwc| dst[nchw] = src[nhwc]),
-            Content::LinearWeight { c, h, w, .. } => {
-                linear::download_weight(self, Shape::new(1, c, h, w), src, dst);
+            Content::Vector(_) | Content::ConvWeight { .. } => {
+                dst.copy_from_slice(src.f32(dst.len()));
+            }
+            Content::Maps(shape) => {
+                let src = src.f32(dst.len());
+                transpose(shape, |nchw, nhwc| dst[nchw] = src[nhwc]);
+            }
+            Content::LinearWeight { c, h, w, weight_type, .. } => {
+                linear::download_weight(self, Shape::new(1, c, h, w), weight_type, src, dst);
             }
         }
         Ok(())
@@ -251,6 +259,7 @@ impl Backend for Cpu {
         dweight: &Buffer,
         velocity: Option<&mut Buffer>,
     ) -> Result<()> {
+        content.check_trainable()?;
         sgd::step(self, settings, self.len(content), weight, dweight, velocity);
         Ok(())
     }

@@ -37,7 +37,7 @@ pub use schedule::{Decay, Schedule};
 pub use session::Session;
 pub use trainer::Trainer;
 pub use vgg::{Arch, Layer, ParamSpec, Role, Vgg, VggConfig};
-pub use vgg_tensor::spec::Metrics;
+pub use vgg_tensor::spec::{Metrics, WeightType};
 pub use vgg_tensor::{Backend, Error, Result, Tensor};
 
 /// The error of a setting that is not allowed: its key, its value and what would be allowed.

@@ -31,8 +31,9 @@ impl<B: Backend> Network<B> {
     ) -> Result<Self> {
         params.check(vgg)?;
         let plan = Plan::new(vgg, input, batch, mode)?;
+        check_range(&plan, params)?;
         let mut memory = Memory::alloc(&mut backend, &plan)?;
-        upload(&mut backend, vgg, params, &mut memory.params)?;
+        upload(&mut backend, &plan, params, &mut memory.params)?;
         Ok(Self {
             backend,
             memory,
@@ -151,7 +152,8 @@ impl<B: Backend> Network<B> {
                 return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
             }
         }
-        upload(&mut self.backend, &self.vgg, params, &mut self.memory.params)?;
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, plan, params, &mut self.memory.params)?;
         let zeros;
         let velocity = match velocity {
             Some(velocity) => velocity,
@@ -161,7 +163,7 @@ impl<B: Backend> Network<B> {
                 &zeros
             }
         };
-        upload(&mut self.backend, &self.vgg, velocity, &mut self.memory.velocity)
+        upload(&mut self.backend, plan, velocity, &mut self.memory.velocity)
     }
 
     /// Whole images in `pixels`.
@@ -191,15 +193,28 @@ impl<B: Backend> Network<B> {
     }
 }
 
+/// Checks that the plan's buffers can hold the parameters' numbers.
+fn check_range(plan: &Plan, params: &Params) -> Result<()> {
+    for (content, (name, tensor)) in plan.params.iter().zip(params.iter()) {
+        let Content::LinearWeight { weight_type, .. } = *content else { continue };
+        if let Some(x) = tensor.data().iter().find(|x| !weight_type.holds(**x)) {
+            return Err(Error::Shape(format!(
+                "{name} has {x}, but a number in f16 ends at 65504: keep its weights in f32"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Copies parameters, which have been checked, into their buffers.
 fn upload<B: Backend>(
     backend: &mut B,
-    vgg: &Vgg,
+    plan: &Plan,
     params: &Params,
     buffers: &mut [B::Buffer],
 ) -> Result<()> {
-    for ((spec, buffer), (_, tensor)) in vgg.params().iter().zip(buffers).zip(params.iter()) {
-        backend.upload(spec.content, tensor.data(), buffer)?;
+    for ((content, buffer), (_, tensor)) in plan.params.iter().zip(buffers).zip(params.iter()) {
+        backend.upload(*content, tensor.data(), buffer)?;
     }
     Ok(())
 }

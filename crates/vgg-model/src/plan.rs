@@ -2,7 +2,7 @@
 
 use vgg_tensor::spec::{
     Conv2d, ConvEpilogue, Linear, LinearEpilogue, MaxPool2d, Metrics, Normalize, PrepareImages,
-    SoftmaxCrossEntropy,
+    SoftmaxCrossEntropy, WeightType,
 };
 use vgg_tensor::{Content, Result, Shape};
 
@@ -12,13 +12,37 @@ use crate::{Input, Layer, Vgg, invalid, streams};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// The forward pass alone: activations alternate between two buffers.
-    Infer,
+    Infer {
+        /// How the fully connected layers' weights are stored.
+        linear_weights: WeightType,
+    },
     /// Forward, backward and the optimiser: all activations are kept, and gradients alternate
     /// between two buffers.
     Train {
         /// Whether the optimiser keeps a velocity for each parameter.
         momentum: bool,
     },
+}
+
+impl Mode {
+    /// How it stores fully connected weights. In training they are what is updated: `f32`.
+    fn linear_weights(self) -> WeightType {
+        match self {
+            Mode::Infer { linear_weights } => linear_weights,
+            Mode::Train { .. } => WeightType::F32,
+        }
+    }
+
+    /// A parameter as it stores it.
+    fn stored(self, param: Content) -> Content {
+        match param {
+            Content::LinearWeight { out_features, c, h, w, .. } => {
+                let weight_type = self.linear_weights();
+                Content::LinearWeight { out_features, c, h, w, weight_type }
+            }
+            other => other,
+        }
+    }
 }
 
 /// Every operation and every buffer of running a network on batches of one size.
@@ -28,12 +52,13 @@ pub enum Mode {
 /// batch, so a short last batch runs in the memory of the full one.
 ///
 /// ```
-/// use vgg_model::{Input, Mode, Plan, Vgg, VggConfig};
+/// use vgg_model::{Input, Mode, Plan, Vgg, VggConfig, WeightType};
 /// let vgg = Vgg::new(&VggConfig::default())?;
 /// let input = Input::unnormalized(3, 256, 256);
-/// let infer = Plan::new(&vgg, &input, 1, Mode::Infer)?;
-/// let train = Plan::new(&vgg, &input, 1, Mode::Train { momentum: true })?;
-/// assert!(infer.bytes() < train.bytes());
+/// let bytes = |mode| Plan::new(&vgg, &input, 1, mode).map(|plan| plan.bytes());
+/// let halves = bytes(Mode::Infer { linear_weights: WeightType::F16 })?;
+/// let infer = bytes(Mode::Infer { linear_weights: WeightType::F32 })?;
+/// assert!(halves < infer && infer < bytes(Mode::Train { momentum: true })?);
 /// # Ok::<(), vgg_model::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -48,7 +73,7 @@ pub struct Plan {
     pub(crate) maps: Vec<Content>,
     /// Buffers of what forward leaves for backward.
     pub(crate) aux: Vec<Content>,
-    /// Weights and biases in the order of [`Vgg::params`].
+    /// Weights and biases in the order of [`Vgg::params`], as the mode stores them.
     pub(crate) params: Vec<Content>,
     /// Which maps are the logits.
     pub(crate) logits: usize,
@@ -78,7 +103,14 @@ pub(crate) enum Op {
 
 impl Op {
     /// The operation of `layer` on `x`, with `pooled` if the max-pool after it is fused into it.
-    fn new(layer: &Layer, pooled: bool, x: Shape, weight: usize, stream: u32) -> Result<Self> {
+    fn new(
+        layer: &Layer,
+        pooled: bool,
+        x: Shape,
+        weight: usize,
+        weight_type: WeightType,
+        stream: u32,
+    ) -> Result<Self> {
         let op = match *layer {
             Layer::Conv2d { c_out, kernel, padding, .. } => {
                 let epilogue = match pooled {
@@ -95,7 +127,8 @@ impl Op {
                     false => LinearEpilogue::Bias,
                 };
                 let spec = Linear::new(x, out_features, epilogue);
-                spec.map(|spec| Op::Linear { spec, weight })
+                let stored = |spec: Linear| spec.with_weight_type(weight_type);
+                spec.map(|spec| Op::Linear { spec: stored(spec), weight })
             }
             Layer::Dropout { p, .. } => Ok(Op::Dropout { shape: x, p, stream }),
         };
@@ -143,10 +176,17 @@ impl Op {
                 format!("conv {k}×{k}{tail}", k = spec.kernel())
             }
             Op::MaxPool2d { spec } => format!("max-pool {k}×{k}", k = spec.kernel()),
-            Op::Linear { spec, .. } => match spec.epilogue() {
-                LinearEpilogue::Bias => "linear".into(),
-                LinearEpilogue::BiasRelu => "linear + relu".into(),
-            },
+            Op::Linear { spec, .. } => {
+                let stored = match spec.weight_type() {
+                    WeightType::F32 => "",
+                    WeightType::F16 => " (f16)",
+                };
+                let tail = match spec.epilogue() {
+                    LinearEpilogue::Bias => "",
+                    LinearEpilogue::BiasRelu => " + relu",
+                };
+                format!("linear{stored}{tail}")
+            }
             Op::Dropout { p, .. } => format!("dropout {p}"),
         }
     }
@@ -192,7 +232,7 @@ impl Plan {
             steps: Vec::new(),
             maps: Vec::new(),
             aux: Vec::new(),
-            params: vgg.params().iter().map(|p| p.content).collect(),
+            params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
             logits: 0,
             gradients: None,
             rows: Vec::new(),
@@ -244,14 +284,14 @@ impl Plan {
     /// velocity.
     pub(crate) fn copies(&self) -> u64 {
         match self.mode {
-            Mode::Infer => 1,
+            Mode::Infer { .. } => 1,
             Mode::Train { momentum: false } => 2,
             Mode::Train { momentum: true } => 3,
         }
     }
 
     fn trains(&self) -> bool {
-        self.mode != Mode::Infer
+        matches!(self.mode, Mode::Train { .. })
     }
 
     fn add_images(&mut self) {
@@ -272,7 +312,7 @@ impl Plan {
     }
 
     fn add_layers(&mut self, vgg: &Vgg) -> Result<()> {
-        let mut shape = self.prepare.x();
+        let (mut shape, weight_type) = (self.prepare.x(), self.mode.linear_weights());
         let (mut x, mut weight, mut dropouts) = (0, 0, 0);
         let mut layers = vgg.layers().iter().zip(vgg.layer_macs()).peekable();
         while let Some((layer, macs)) = layers.next() {
@@ -284,7 +324,8 @@ impl Plan {
                 matches!((layer, next), (Layer::Conv2d { .. }, Layer::MaxPool2d { .. }))
             };
             let pooled = layers.next_if(fits).is_some();
-            let op = Op::new(layer, pooled, shape, weight, streams::dropout(dropouts))?;
+            let stream = streams::dropout(dropouts);
+            let op = Op::new(layer, pooled, shape, weight, weight_type, stream)?;
             let params = &self.params[weight..weight + op.params()];
             shape = op.y();
             weight += op.params();
@@ -319,11 +360,11 @@ impl Plan {
     /// The maps for an output of `shape` whose input is in maps `x`.
     fn add_maps(&mut self, x: usize, shape: Shape) -> usize {
         match self.mode {
-            Mode::Infer if self.maps.len() == 2 => {
+            Mode::Infer { .. } if self.maps.len() == 2 => {
                 enlarge(&mut self.maps[1 - x], shape);
                 1 - x
             }
-            Mode::Infer | Mode::Train { .. } => {
+            Mode::Infer { .. } | Mode::Train { .. } => {
                 self.maps.push(Content::Maps(shape));
                 self.maps.len() - 1
             }
@@ -338,7 +379,7 @@ impl Plan {
     /// What the layers share: in inference all activations, in training the two gradients.
     fn add_shared(&mut self) {
         let (name, shared) = match self.mode {
-            Mode::Infer => ("activations", bytes(self.maps.iter().copied())),
+            Mode::Infer { .. } => ("activations", bytes(self.maps.iter().copied())),
             Mode::Train { .. } => {
                 let logits = Content::Maps(self.loss.logits());
                 let mut pair = [logits, logits];

@@ -3,7 +3,7 @@
 use vgg_tensor::{Backend, Result};
 
 use crate::network::Network;
-use crate::{Input, Metrics, Mode, Params, Plan, Vgg};
+use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType};
 
 /// A trained network on a backend, ready to classify.
 ///
@@ -27,7 +27,7 @@ pub struct Session<B: Backend> {
 }
 
 impl<B: Backend> Session<B> {
-    /// A session that runs up to `max_batch` images at once.
+    /// A session that runs up to `max_batch` images at once, with the parameters as they are.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if the parts do not fit together; what the backend returns,
@@ -39,7 +39,43 @@ impl<B: Backend> Session<B> {
         params: &Params,
         max_batch: usize,
     ) -> Result<Self> {
-        let network = Network::new(backend, vgg, input, params, max_batch, Mode::Infer)?;
+        Self::with_linear_weights(WeightType::F32, backend, vgg, input, params, max_batch)
+    }
+
+    /// As [`Session::new`], with the fully connected layers' weights stored as `linear_weights`.
+    ///
+    /// They are nearly all of a VGG's parameters, and reading them is most of the time that few
+    /// images take: [`WeightType::F16`] halves both. What it changes are the logits, by about the
+    /// 2⁻¹² to which it rounds each weight.
+    ///
+    /// # Errors
+    /// As [`Session::new`], and [`vgg_tensor::Error::Shape`] if a weight is too large for an `f16`.
+    ///
+    /// ```
+    /// use vgg_cpu::{Config, Cpu};
+    /// use vgg_model::{Init, Input, Params, Session, Vgg, VggConfig, WeightType};
+    ///
+    /// let config = VggConfig { input: [1, 32, 32], width: 0.1, fc_width: 8, ..Default::default() };
+    /// let vgg = Vgg::new(&config)?;
+    /// let params = Params::init(&vgg, &Init::default(), 42);
+    /// let input = Input::unnormalized(1, 28, 28);
+    /// let cpu = Cpu::new(Config::default())?;
+    /// let mut session =
+    ///     Session::with_linear_weights(WeightType::F16, cpu, &vgg, &input, &params, 8)?;
+    /// let logits = session.logits(&[0; 28 * 28])?;
+    /// # assert_eq!(logits.len(), 1000);
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn with_linear_weights(
+        linear_weights: WeightType,
+        backend: B,
+        vgg: &Vgg,
+        input: &Input,
+        params: &Params,
+        max_batch: usize,
+    ) -> Result<Self> {
+        let mode = Mode::Infer { linear_weights };
+        let network = Network::new(backend, vgg, input, params, max_batch, mode)?;
         Ok(Self { network })
     }
 
@@ -105,13 +141,4 @@ fn softmax(logits: &mut [f32]) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::softmax;
-
-    #[test]
-    fn softmax_of_large_logits() {
-        let mut logits = [1000.0, 1000.0 + 3f32.ln()];
-        softmax(&mut logits);
-        assert!((logits[0] - 0.25).abs() < 1e-4 && (logits[1] - 0.75).abs() < 1e-4);
-    }
-}
+mod tests;

@@ -219,7 +219,7 @@ impl ParamSpec {
             Content::ConvWeight { c_out, c_in, kernel } => {
                 (vec![c_out, c_in, kernel, kernel], c_out, kernel * kernel)
             }
-            Content::LinearWeight { out_features, c, h, w } => {
+            Content::LinearWeight { out_features, c, h, w, .. } => {
                 (vec![out_features, c * h * w], out_features, 1)
             }
             other => unreachable!("{other:?} is no weight"),

@@ -1,9 +1,9 @@
 //! The seam between the model and a device.
 
 use crate::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
 };
-use crate::{Draw, Result, Shape};
+use crate::{Draw, Error, Result, Shape};
 
 /// What a buffer holds, and so how a backend may lay it out.
 ///
@@ -37,6 +37,8 @@ pub enum Content {
         h: usize,
         /// Columns of the input maps.
         w: usize,
+        /// How each number is stored.
+        weight_type: WeightType,
     },
 }
 
@@ -47,7 +49,7 @@ impl Content {
             Content::Bytes(len) | Content::Vector(len) => len,
             Content::Maps(shape) => shape.len(),
             Content::ConvWeight { c_out, c_in, kernel } => c_out * c_in * kernel * kernel,
-            Content::LinearWeight { out_features, c, h, w } => out_features * c * h * w,
+            Content::LinearWeight { out_features, c, h, w, .. } => out_features * c * h * w,
         }
     }
 
@@ -56,11 +58,26 @@ impl Content {
         self.len() == 0
     }
 
-    /// Bytes it takes with numbers of 32 bits.
+    /// Bytes it takes where nothing is padded: a number has 32 bits, or those of its
+    /// [`WeightType`].
     pub const fn bytes(&self) -> usize {
         match *self {
             Content::Bytes(len) => len,
-            _ => 4 * self.len(),
+            Content::LinearWeight { weight_type, .. } => weight_type.bytes() * self.len(),
+            Content::Vector(_) | Content::Maps(_) | Content::ConvWeight { .. } => 4 * self.len(),
+        }
+    }
+
+    /// Checks that gradients of it may be computed and that it may be updated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is a weight that is stored as [`WeightType::F16`].
+    pub fn check_trainable(&self) -> Result<()> {
+        match self {
+            Content::LinearWeight { weight_type: WeightType::F16, .. } => {
+                Err(Error::Shape("a weight in f16 is for inference alone: train it in f32".into()))
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -92,8 +109,8 @@ pub trait Backend {
     /// A buffer of zeros with room for `content`.
     fn alloc(&mut self, content: Content) -> Result<Self::Buffer>;
 
-    /// Copies numbers in PyTorch's order to the device. `content` is not `Bytes`, and `src` has
-    /// exactly its length.
+    /// Copies numbers in PyTorch's order to the device, rounded as `content` stores them. `content`
+    /// is not `Bytes`, and `src` has exactly its length.
     fn upload(&mut self, content: Content, src: &[f32], dst: &mut Self::Buffer) -> Result<()>;
 
     /// Copies bytes to the start of a buffer of `Bytes`. Labels go up as `u32` in native byte order.
@@ -191,6 +208,9 @@ pub trait Backend {
     ) -> Result<()>;
 
     /// Gradients of [`Backend::linear`], epilogue included. `dx` is left out for a first layer.
+    ///
+    /// # Errors
+    /// As [`Content::check_trainable`] for the weight.
     fn linear_backward(
         &mut self,
         op: &Linear,
@@ -226,6 +246,9 @@ pub trait Backend {
 
     /// One optimiser step on one parameter, in place; [`Sgd`] has the formula. `velocity` is given
     /// exactly if momentum is not zero, and starts as zeros.
+    ///
+    /// # Errors
+    /// As [`Content::check_trainable`].
     fn sgd(
         &mut self,
         settings: &Sgd,

@@ -9,6 +9,8 @@ mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
+use half::f16;
+
 pub(crate) use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -42,6 +44,12 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `LANES` numbers can be read at `p`.
     unsafe fn load(self, p: *const f32) -> Self::V;
+
+    /// The vector of halves at `p`, widened; what is subnormal as a half is not flushed.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at `p`.
+    unsafe fn load_f16(self, p: *const f16) -> Self::V;
 
     /// The first `n` lanes from `p`, the others zero; `n` is at most `LANES`.
     ///
@@ -106,6 +114,10 @@ mod tests {
             let [va, vb, vc] = [a, b, c].map(|x| unsafe { s.load(x.as_ptr()) });
             assert_eq!(lanes(va), a[..S::LANES]);
             assert_eq!(lanes(s.splat(2.5)), vec![2.5; S::LANES]);
+            let halves: Vec<f16> = a.iter().map(|x| f16::from_f32(x * 1e-6)).collect();
+            // SAFETY: there are as many as in `a`.
+            let widened = lanes(unsafe { s.load_f16(halves.as_ptr()) });
+            assert_eq!(widened, expect(&|i| halves[i].to_f32()));
             assert_eq!(lanes(s.add(va, vb)), expect(&|i| a[i] + b[i]));
             assert_eq!(lanes(s.sub(va, vb)), expect(&|i| a[i] - b[i]));
             assert_eq!(lanes(s.mul(va, vb)), expect(&|i| a[i] * b[i]));

@@ -1,6 +1,9 @@
 //! Plain Rust, for every CPU: eight numbers at a time, which the compiler turns into whatever
 //! vectors the target always has.
 
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+
 use super::{Kernel, Simd};
 
 const LANES: usize = 8;
@@ -27,6 +30,15 @@ impl Simd for Scalar {
     unsafe fn load(self, p: *const f32) -> Self::V {
         // SAFETY: the caller vouches for `LANES` numbers; `f32` arrays need no more than its alignment.
         unsafe { p.cast::<Self::V>().read() }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> Self::V {
+        let mut wide = [0.0; LANES];
+        // SAFETY: the caller vouches for `LANES` numbers.
+        let halves = unsafe { &*p.cast::<[f16; LANES]>() };
+        halves.convert_to_f32_slice(&mut wide);
+        wide
     }
 
     #[inline(always)]

@@ -1,13 +1,15 @@
-//! AVX2 with FMA, and AVX-512.
+//! AVX2 with FMA and F16C, and AVX-512.
 //!
 //! SAFETY, for the whole file: a value of [`Avx2`] or [`Avx512`] is only made by `detect`, after
 //! asking the CPU, so that their instructions may be used wherever `self` is at hand.
 
 use std::arch::x86_64::*;
 
+use half::f16;
+
 use super::{Kernel, Simd};
 
-/// AVX2 and FMA: eight lanes, sixteen registers.
+/// AVX2, FMA and F16C, which came to CPUs together: eight lanes, sixteen registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
@@ -16,14 +18,17 @@ pub(crate) struct Avx2(());
 pub(crate) struct Avx512(());
 
 impl Avx2 {
-    /// The proof that the CPU has AVX2 and FMA.
+    /// The proof that the CPU has AVX2, FMA and F16C.
     pub(crate) fn detect() -> Option<Self> {
-        (is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")).then_some(Self(()))
+        let all = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        all.then_some(Self(()))
     }
 }
 
 impl Avx512 {
-    /// The proof that the CPU has AVX-512 F, and AVX2 and FMA besides.
+    /// The proof that the CPU has AVX-512 F, and AVX2, FMA and F16C besides.
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && Avx2::detect().is_some()).then_some(Self(()))
     }
@@ -45,7 +50,7 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx2,fma")]
+        #[target_feature(enable = "avx2,fma,f16c")]
         fn enabled<K: Kernel>(s: Avx2, kernel: K) -> K::Output {
             kernel.run(s)
         }
@@ -60,6 +65,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::V {
         intrinsic!(_mm256_loadu_ps(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> Self::V {
+        intrinsic!(_mm256_cvtph_ps(_mm_loadu_si128(p.cast())))
     }
 
     #[inline(always)]
@@ -129,7 +139,7 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
-        #[target_feature(enable = "avx512f,avx2,fma")]
+        #[target_feature(enable = "avx512f,avx2,fma,f16c")]
         fn enabled<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
             kernel.run(s)
         }
@@ -144,6 +154,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load(self, p: *const f32) -> Self::V {
         intrinsic!(_mm512_loadu_ps(p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16(self, p: *const f16) -> Self::V {
+        intrinsic!(_mm512_cvtph_ps(_mm256_loadu_si256(p.cast())))
     }
 
     #[inline(always)]

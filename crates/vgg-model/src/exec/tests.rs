@@ -6,7 +6,7 @@ use vgg_tensor::spec::{
 };
 
 use super::*;
-use crate::{Input, Layer, Mode, Vgg, VggConfig};
+use crate::{Input, Layer, Mode, Vgg, VggConfig, WeightType};
 
 /// Notes each call with the names of its buffers.
 #[derive(Default)]
@@ -274,7 +274,7 @@ fn evaluation_in_a_trainers_memory_leaves_no_traces() {
 
 #[test]
 fn inference_alternates() {
-    let (mut recorder, plan, mut memory) = setup(Mode::Infer);
+    let (mut recorder, plan, mut memory) = setup(Mode::Infer { linear_weights: WeightType::F32 });
     forward(&mut recorder, &plan, &mut memory, None).unwrap();
     assert_eq!(
         recorder.calls,

@@ -4,6 +4,8 @@ use super::*;
 use crate::VggConfig;
 
 const TRAIN: Mode = Mode::Train { momentum: false };
+const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
+const HALVES: Mode = Mode::Infer { linear_weights: WeightType::F16 };
 
 fn small() -> Vgg {
     let config =
@@ -71,7 +73,7 @@ fn training_keeps_every_activation_and_two_gradients() {
 
 #[test]
 fn inference_alternates_between_two_buffers() {
-    let plan = plan(64, Mode::Infer);
+    let plan = plan(64, INFER);
     assert!(plan.aux.is_empty() && plan.gradients.is_none());
     assert!(plan.steps.iter().all(|step| step.aux.is_none()));
     let moves: Vec<_> = plan.steps.iter().map(|step| (step.x, step.y)).collect();
@@ -81,8 +83,28 @@ fn inference_alternates_between_two_buffers() {
 }
 
 #[test]
+fn halves_are_of_linear_weights_alone() {
+    let plan = plan(64, HALVES);
+    for step in &plan.steps {
+        match step.op {
+            Op::Linear { spec, weight } => {
+                assert_eq!(spec.weight_type(), WeightType::F16);
+                assert_eq!(spec.weight(), plan.params[weight]);
+            }
+            Op::Conv2d { spec, weight } => assert_eq!(spec.weight(), plan.params[weight]),
+            _ => {}
+        }
+    }
+    let kinds: Vec<&str> = plan.rows().iter().map(|row| row.kind.as_str()).collect();
+    assert_eq!(kinds[9], "linear (f16) + relu");
+    assert_eq!(kinds[13], "linear (f16)");
+    let sum: u64 = plan.rows().iter().map(|row| row.bytes).sum();
+    assert_eq!(plan.bytes(), sum);
+}
+
+#[test]
 fn every_operation_fits_its_buffers() {
-    for mode in [Mode::Infer, TRAIN] {
+    for mode in [INFER, TRAIN] {
         let plan = plan(5, mode);
         assert!(plan.prepare.x().len() <= plan.maps[0].len());
         for step in &plan.steps {
@@ -93,7 +115,7 @@ fn every_operation_fits_its_buffers() {
 
 #[test]
 fn a_short_batch_uses_the_same_buffers() {
-    for mode in [Mode::Infer, TRAIN] {
+    for mode in [INFER, TRAIN] {
         let (full, short) = (plan(128, mode), plan(96, mode));
         let ids = |plan: &Plan| -> Vec<_> {
             plan.steps.iter().map(|step| (step.x, step.y, step.aux)).collect()
@@ -109,7 +131,7 @@ fn a_short_batch_uses_the_same_buffers() {
 #[test]
 fn bytes_add_up() {
     let numbers = 43_093_322u64;
-    let plans = [(Mode::Infer, 1), (TRAIN, 2), (Mode::Train { momentum: true }, 3)];
+    let plans = [(INFER, 1), (TRAIN, 2), (Mode::Train { momentum: true }, 3)];
     for (mode, copies) in plans {
         let plan = plan(128, mode);
         let sum: u64 = plan.rows().iter().map(|row| row.bytes).sum();

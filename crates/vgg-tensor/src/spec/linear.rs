@@ -2,6 +2,39 @@
 
 use crate::{Content, Result, Shape};
 
+/// How a fully connected layer's weight is stored. Sums are always taken in the backend's own
+/// arithmetic, `f32` or better, on the numbers as they are stored.
+///
+/// For few images, reading the weight is all that such a layer costs: halves halve it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WeightType {
+    /// As it is.
+    #[default]
+    F32,
+    /// Rounded to IEEE 754 `binary16`, ties to even: 11 bits of precision, for inference alone.
+    /// A gradient step is mostly smaller than that, so that training in it would stand still.
+    F16,
+}
+
+impl WeightType {
+    /// Bytes of a number.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
+
+    /// Whether it has a finite number near `x`, or `x` is not finite itself. An `f16` ends at
+    /// 65504, and what would round to a larger number becomes infinite.
+    pub const fn holds(self, x: f32) -> bool {
+        match self {
+            Self::F32 => true,
+            Self::F16 => x.abs() < 65520.0 || !x.is_finite(),
+        }
+    }
+}
+
 /// What is done to a fully connected layer's sums before they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LinearEpilogue {
@@ -24,10 +57,11 @@ pub struct Linear {
     x: Shape,
     out_features: usize,
     epilogue: LinearEpilogue,
+    weight_type: WeightType,
 }
 
 impl Linear {
-    /// A layer of `out_features` outputs on `x`.
+    /// A layer of `out_features` outputs on `x`, its weight stored as `f32`.
     ///
     /// # Errors
     /// [`crate::Error::Shape`] if a dimension is zero or huge.
@@ -35,7 +69,13 @@ impl Linear {
         x.check("input")?;
         Shape::flat(x.n, out_features).check("output")?;
         Shape::flat(out_features, x.features()).check("weight")?;
-        Ok(Self { x, out_features, epilogue })
+        Ok(Self { x, out_features, epilogue, weight_type: WeightType::F32 })
+    }
+
+    /// The layer with its weight stored in another way.
+    #[must_use]
+    pub const fn with_weight_type(self, weight_type: WeightType) -> Self {
+        Self { weight_type, ..self }
     }
 
     /// The input's shape.
@@ -63,10 +103,16 @@ impl Linear {
         self.epilogue
     }
 
+    /// How the weight is stored.
+    pub const fn weight_type(&self) -> WeightType {
+        self.weight_type
+    }
+
     /// The weight, as a buffer's content.
     pub const fn weight(&self) -> Content {
         let Shape { c, h, w, .. } = self.x;
-        Content::LinearWeight { out_features: self.out_features, c, h, w }
+        let Self { out_features, weight_type, .. } = *self;
+        Content::LinearWeight { out_features, c, h, w, weight_type }
     }
 
     /// Bytes of `aux`: a bit an output with ReLU (alive or dead), nothing without.
@@ -81,5 +127,29 @@ impl Linear {
     /// Multiply-adds of the forward pass.
     pub const fn macs(&self) -> u64 {
         (self.x.n * self.in_features() * self.out_features) as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn halves_end_where_they_would_round_to_infinity() {
+        let holds = |x| WeightType::F16.holds(x);
+        assert!(holds(-65504.0) && holds(65519.99) && !holds(65520.0) && !holds(-1e30));
+        assert!(holds(f32::NEG_INFINITY) && holds(f32::NAN), "as good as in f32");
+        assert!(WeightType::F32.holds(1e30));
+    }
+
+    #[test]
+    fn halves_take_half_the_memory_and_do_not_train() {
+        let whole = Linear::new(Shape::flat(2, 5), 3, LinearEpilogue::Bias).unwrap();
+        let half = whole.with_weight_type(WeightType::F16);
+        assert_eq!((whole.weight().bytes(), half.weight().bytes()), (60, 30));
+        assert_eq!(whole.weight().len(), half.weight().len());
+        assert!(whole.weight().check_trainable().is_ok());
+        let message = half.weight().check_trainable().unwrap_err().to_string();
+        assert_eq!(message, "a weight in f16 is for inference alone: train it in f32");
     }
 }

@@ -13,7 +13,7 @@ mod sgd;
 mod softmax_cross_entropy;
 
 pub use conv2d::{Conv2d, ConvEpilogue};
-pub use linear::{Linear, LinearEpilogue};
+pub use linear::{Linear, LinearEpilogue, WeightType};
 pub use lrn::Lrn;
 pub use max_pool2d::MaxPool2d;
 pub use normalize::Normalize;

@@ -2,12 +2,13 @@
 
 use proptest::prelude::*;
 use vgg_tensor::Shape;
-use vgg_tensor::spec::{Linear, LinearEpilogue};
+use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 
 const EPILOGUES: [LinearEpilogue; 2] = [LinearEpilogue::Bias, LinearEpilogue::BiasRelu];
+const WEIGHT_TYPES: [WeightType; 2] = [WeightType::F32, WeightType::F16];
 
 /// n, c, h, w, out_features.
-const TABLE: [[usize; 5]; 14] = [
+const TABLE: [[usize; 5]; 17] = [
     [1, 1, 1, 1, 1],
     [1, 7, 1, 1, 10],
     [3, 5, 1, 1, 17],
@@ -16,6 +17,9 @@ const TABLE: [[usize; 5]; 14] = [
     [128, 16, 1, 1, 10],
     [1, 300, 1, 1, 129],
     [65, 40, 1, 1, 70],
+    [2, 515, 1, 1, 200],
+    [4, 257, 1, 1, 65],
+    [5, 600, 1, 1, 40],
     // on maps, whose order in memory is the backend's own
     [1, 3, 2, 2, 10],
     [2, 8, 7, 7, 17],
@@ -25,15 +29,17 @@ const TABLE: [[usize; 5]; 14] = [
     [2, 1, 9, 4, 33],
 ];
 
-/// The awkward ones, each with every epilogue.
+/// The awkward ones, each with every epilogue and stored in every way.
 pub fn table() -> Vec<Linear> {
-    TABLE.iter().flat_map(|dims| EPILOGUES.iter().filter_map(|e| spec(*dims, *e))).collect()
+    let whole = TABLE.iter().flat_map(|dims| EPILOGUES.iter().filter_map(|e| spec(*dims, *e)));
+    whole.flat_map(|op| WEIGHT_TYPES.map(|t| op.with_weight_type(t))).collect()
 }
 
 /// Random ones.
 pub fn random() -> impl Strategy<Value = Linear> {
     let dims = [1..20usize, 1..40, 1..6, 1..6, 1..100];
-    (dims, prop::sample::select(&EPILOGUES[..])).prop_filter_map("fits", |(d, e)| spec(d, e))
+    let ways = (prop::sample::select(&EPILOGUES[..]), prop::sample::select(&WEIGHT_TYPES[..]));
+    (dims, ways).prop_filter_map("fits", |(d, (e, t))| Some(spec(d, e)?.with_weight_type(t)))
 }
 
 fn spec([n, c, h, w, outputs]: [usize; 5], epilogue: LinearEpilogue) -> Option<Linear> {

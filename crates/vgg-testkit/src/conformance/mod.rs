@@ -24,6 +24,7 @@ pub use sgd::SgdTrial;
 pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
 pub use transfer::check_transfer;
 
+use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Result, Shape};
 
 use crate::Reference;
@@ -149,6 +150,15 @@ fn downloaded<B: Backend>(
     let mut numbers = vec![f32::NAN; content.len()];
     backend.download(content, buffer, &mut numbers)?;
     Ok(numbers)
+}
+
+/// The weight of `out_features` outputs on maps of `[c, h, w]`.
+const fn linear_weight(
+    out_features: usize,
+    [c, h, w]: [usize; 3],
+    weight_type: WeightType,
+) -> Content {
+    Content::LinearWeight { out_features, c, h, w, weight_type }
 }
 
 /// `shape` with `spare` more images.

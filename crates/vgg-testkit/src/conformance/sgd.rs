@@ -1,10 +1,10 @@
 //! The optimiser, over several steps.
 
 use proptest::prelude::*;
-use vgg_tensor::spec::Sgd;
+use vgg_tensor::spec::{Sgd, WeightType};
 use vgg_tensor::{Backend, Content, Result};
 
-use super::{Outputs, Trial, downloaded, uploaded};
+use super::{Outputs, Trial, downloaded, linear_weight, uploaded};
 use crate::compare::{max_norm, tolerance};
 use crate::{cases, inputs};
 
@@ -15,8 +15,8 @@ const CONTENTS: [Content; 6] = [
     Content::Vector(33),
     Content::ConvWeight { c_out: 17, c_in: 5, kernel: 3 },
     Content::ConvWeight { c_out: 8, c_in: 3, kernel: 1 },
-    Content::LinearWeight { out_features: 10, c: 40, h: 1, w: 1 },
-    Content::LinearWeight { out_features: 17, c: 5, h: 3, w: 2 },
+    linear_weight(10, [40, 1, 1], WeightType::F32),
+    linear_weight(17, [5, 3, 2], WeightType::F32),
 ];
 
 /// Some steps of one parameter, each with a gradient of its own.

@@ -1,11 +1,13 @@
-//! Memory: zeros at first, and what goes up comes down.
+//! Memory: zeros at first, and what goes up comes down, rounded where halves are stored.
 
+use half::f16;
+use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Shape};
 
-use super::{downloaded, uploaded};
+use super::{downloaded, linear_weight, uploaded};
 use crate::inputs;
 
-const CONTENTS: [Content; 14] = [
+const CONTENTS: [Content; 17] = [
     Content::Vector(1),
     Content::Vector(33),
     Content::Maps(Shape::new(1, 1, 1, 1)),
@@ -17,9 +19,12 @@ const CONTENTS: [Content; 14] = [
     Content::ConvWeight { c_out: 17, c_in: 3, kernel: 3 },
     Content::ConvWeight { c_out: 5, c_in: 33, kernel: 5 },
     Content::ConvWeight { c_out: 64, c_in: 16, kernel: 3 },
-    Content::LinearWeight { out_features: 10, c: 40, h: 1, w: 1 },
-    Content::LinearWeight { out_features: 17, c: 5, h: 3, w: 2 },
-    Content::LinearWeight { out_features: 128, c: 16, h: 7, w: 7 },
+    linear_weight(10, [40, 1, 1], WeightType::F32),
+    linear_weight(17, [5, 3, 2], WeightType::F32),
+    linear_weight(128, [16, 7, 7], WeightType::F32),
+    linear_weight(10, [40, 1, 1], WeightType::F16),
+    linear_weight(17, [5, 3, 2], WeightType::F16),
+    linear_weight(128, [16, 7, 7], WeightType::F16),
 ];
 
 /// Checks `alloc`, `upload` and `download`.
@@ -43,10 +48,28 @@ pub fn check_transfer<B: Backend>(backend: &mut B) {
 
 fn check_round_trip<B: Backend>(backend: &mut B, room: Content, content: Content) {
     let mut numbers = inputs::uniform(1, content.len(), 1.0);
-    let special = [-0.0, f32::INFINITY, f32::NEG_INFINITY, f32::MIN_POSITIVE / 2.0, f32::MAX];
+    let special = [
+        -0.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::MIN_POSITIVE / 2.0,
+        f32::MAX,
+        // As halves: the largest, infinite, two ties, and two that are subnormal.
+        65519.99,
+        65520.0,
+        2049.0,
+        -2051.0,
+        1e-6,
+        -6e-8,
+    ];
     numbers.iter_mut().skip(1).step_by(3).zip(special).for_each(|(number, s)| *number = s);
+    let stored = |x: &f32| match content {
+        Content::LinearWeight { weight_type: WeightType::F16, .. } => f16::from_f32(*x).to_f32(),
+        _ => *x,
+    };
     let buffer = uploaded(backend, room, content, &numbers).expect("upload");
     let back = downloaded(backend, content, &buffer).expect("download");
     let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-    assert_eq!(bits(&back), bits(&numbers), "{content:?} in a buffer for {room:?}");
+    let expected: Vec<f32> = numbers.iter().map(stored).collect();
+    assert_eq!(bits(&back), bits(&expected), "{content:?} in a buffer for {room:?}");
 }

@@ -14,8 +14,10 @@ mod softmax_cross_entropy;
 
 use std::marker::PhantomData;
 
+use half::f16;
 use vgg_tensor::spec::{
     Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    WeightType,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape};
 
@@ -50,8 +52,9 @@ impl<T: Real> Backend for Reference<T> {
 
     fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer<T>) -> Result<()> {
         assert_eq!(src.len(), content.len(), "numbers to upload");
+        let half = matches!(content, Content::LinearWeight { weight_type: WeightType::F16, .. });
         for (to, from) in dst.numbers_mut(content.len()).iter_mut().zip(src) {
-            *to = T::from(*from);
+            *to = T::from(if half { f16::from_f32(*from).to_f32() } else { *from });
         }
         Ok(())
     }
@@ -199,6 +202,7 @@ impl<T: Real> Backend for Reference<T> {
         dbias: &mut Buffer<T>,
         dx: Option<&mut Buffer<T>>,
     ) -> Result<()> {
+        op.weight().check_trainable()?;
         linear::backward(
             op,
             x.numbers(op.x().len()),
@@ -244,6 +248,7 @@ impl<T: Real> Backend for Reference<T> {
         dweight: &Buffer<T>,
         velocity: Option<&mut Buffer<T>>,
     ) -> Result<()> {
+        content.check_trainable()?;
         assert_eq!(velocity.is_some(), settings.momentum != 0.0, "a velocity goes with momentum");
         let len = content.len();
         let velocity = velocity.map(|velocity| velocity.numbers_mut(len));

@@ -1,112 +1,14 @@
-//! Fully connected layers.
-//!
-//! A weight lies in panels, `[⌈out / width⌉][in][width]`, as wide as the GEMM's register tile and
-//! with the inputs in the order in which activations lie (H, W, C). This one layout serves all
-//! three products without a copy of the weight:
-//! - `y = x · wᵀ`: a panel is a packed B;
-//! - `dw = dyᵀ · x`: a panel is C, with the batch as k;
-//! - `dx = dy · w`: a panel's rows are A, with the batch in the lanes, so that the result comes out
-//!   transposed.
+//! The backward pass.
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::{Linear, LinearEpilogue};
-use vgg_tensor::{Result, Shape};
 
+use super::{K_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::gemm::{Gemm, pack_columns, pack_rows, packed_len, panel_width};
 use crate::simd::{Kernel, Simd};
-
-/// Steps of k for which a panel of B stays in the first-level cache.
-const K_BLOCK: usize = 256;
-
-/// Numbers of a weight with `features` inputs, panels padded.
-pub(crate) fn weight_len(cpu: &Cpu, out_features: usize, features: usize) -> usize {
-    packed_len(out_features, features, panel_width(cpu.isa.lanes()))
-}
-
-/// From PyTorch's `[out, c · h · w]` to panels.
-pub(crate) fn upload_weight(cpu: &Cpu, map: Shape, src: &[f32], dst: &mut [f32]) {
-    let width = panel_width(cpu.isa.lanes());
-    let features = map.features();
-    cpu.threads.run(|| {
-        dst.par_chunks_exact_mut(features * width).enumerate().for_each(|(panel, dst)| {
-            let rows = src.chunks_exact(features).skip(panel * width).take(width);
-            for (lane, row) in rows.enumerate() {
-                for (i, x) in row.iter().enumerate() {
-                    dst[channels_last(map, i) * width + lane] = *x;
-                }
-            }
-        });
-    });
-}
-
-/// From panels to PyTorch's `[out, c · h · w]`.
-pub(crate) fn download_weight(cpu: &Cpu, map: Shape, src: &[f32], dst: &mut [f32]) {
-    let width = panel_width(cpu.isa.lanes());
-    let features = map.features();
-    cpu.threads.run(|| {
-        dst.par_chunks_exact_mut(features).enumerate().for_each(|(o, dst)| {
-            let panel = &src[o / width * features * width..][..features * width];
-            for (i, x) in dst.iter_mut().enumerate() {
-                *x = panel[channels_last(map, i) * width + o % width];
-            }
-        });
-    });
-}
-
-/// The place in (H, W, C) order of number `i` in (C, H, W) order.
-fn channels_last(Shape { c, h, w, .. }: Shape, i: usize) -> usize {
-    i % (h * w) * c + i / (h * w)
-}
-
-/// See [`vgg_tensor::Backend::linear`].
-pub(crate) fn forward(
-    cpu: &Cpu,
-    op: &Linear,
-    x: &Buffer,
-    weight: &Buffer,
-    bias: &Buffer,
-    y: &mut Buffer,
-    aux: Option<&mut Buffer>,
-) -> Result<()> {
-    let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
-    let x = x.f32(op.x().len());
-    let weight = weight.f32(panels * features * width);
-    let bias = bias.f32(out);
-    let y = y.f32_mut(op.y().len());
-    let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
-    let mut workspace = cpu.workspace.lock().expect("no holder of this lock panics");
-    let [packed, sums] = workspace.split([packed_len(n, features, mr), panels * n * width])?;
-    cpu.threads.run(|| {
-        packed.par_chunks_exact_mut(features * mr).enumerate().for_each(|(group, packed)| {
-            pack_rows(x, features, mr, group, packed);
-        });
-        let panels =
-            sums.par_chunks_exact_mut(n * width).zip(weight.par_chunks_exact(features * width));
-        panels.for_each(|(sums, panel)| {
-            cpu.isa.run(ForwardPanel { n, features, packed, panel, sums });
-        });
-        let relu = op.epilogue() == LinearEpilogue::BiasRelu;
-        let bits = out.div_ceil(8);
-        let image = |(image, y): (usize, &mut [f32])| {
-            for (o, y) in y.iter_mut().enumerate() {
-                let sum = sums[(o / width * n + image) * width + o % width] + bias[o];
-                *y = if relu { sum.max(0.0) } else { sum };
-            }
-        };
-        y.par_chunks_exact_mut(out).enumerate().for_each(image);
-        if !aux.is_empty() {
-            let rows = aux.par_chunks_exact_mut(bits).zip(y.par_chunks_exact(out));
-            rows.for_each(|(aux, y)| {
-                for (aux, y) in aux.iter_mut().zip(y.chunks(8)) {
-                    *aux = y.iter().rev().fold(0, |bits, y| bits << 1 | u8::from(*y > 0.0));
-                }
-            });
-        }
-    });
-    Ok(())
-}
 
 /// See [`vgg_tensor::Backend::linear_backward`].
 pub(crate) fn backward(
@@ -120,6 +22,7 @@ pub(crate) fn backward(
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
+    op.weight().check_trainable()?;
     let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
     let x = x.f32(op.x().len());
     let weight = weight.f32(panels * features * width);
@@ -201,74 +104,6 @@ fn undo_relu(op: &Linear, dy: &[f32], aux: &[u8], padded_out: usize, gradient: &
             *g = if alive { *dy } else { 0.0 };
         }
     });
-}
-
-/// Sizes that the spec and the instruction set give.
-struct Sizes {
-    n: usize,
-    features: usize,
-    out: usize,
-    /// Columns of a panel.
-    width: usize,
-    /// Rows of the register tile.
-    mr: usize,
-    panels: usize,
-}
-
-impl Sizes {
-    fn new(cpu: &Cpu, op: &Linear) -> Self {
-        let width = panel_width(cpu.isa.lanes());
-        let (n, features, out) = (op.x().n, op.in_features(), op.out_features());
-        Self { n, features, out, width, mr: cpu.isa.mr(), panels: out.div_ceil(width) }
-    }
-}
-
-/// The sums of one panel of outputs: `[n][width]`.
-struct ForwardPanel<'a> {
-    n: usize,
-    features: usize,
-    /// The inputs in groups of rows: `[group][features][mr]`.
-    packed: &'a [f32],
-    panel: &'a [f32],
-    sums: &'a mut [f32],
-}
-
-impl Kernel for ForwardPanel<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { n, features, packed, panel, sums } = self;
-        let width = panel_width(S::LANES);
-        assert_eq!(packed.len(), packed_len(n, features, S::MR));
-        assert_eq!(panel.len(), features * width);
-        assert_eq!(sums.len(), n * width);
-        for k in (0..features).step_by(K_BLOCK) {
-            for (group, first) in (0..n).step_by(S::MR).enumerate() {
-                // SAFETY: the lengths were just asserted.
-                unsafe {
-                    Gemm {
-                        rows: S::MR.min(n - first),
-                        columns: width,
-                        k: K_BLOCK.min(features - k),
-                        segments: 1,
-                        a: packed.as_ptr().add((group * features + k) * S::MR),
-                        a_row: 1,
-                        a_k: S::MR,
-                        a_segment: 0,
-                        b: panel.as_ptr().add(k * width),
-                        b_k: width,
-                        b_panel: 0,
-                        c: sums.as_mut_ptr().add(first * width),
-                        c_row: width,
-                        c_panel: 0,
-                        accumulate: k > 0,
-                    }
-                    .compute(s);
-                }
-            }
-        }
-    }
 }
 
 /// One panel of the weight's gradient.

@@ -1,0 +1,175 @@
+//! The forward pass.
+
+use half::f16;
+use rayon::prelude::*;
+use vgg_tensor::Result;
+use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
+
+use super::stream::{MAX_IMAGES, SIDE_BY_SIDE, StreamedPanels};
+use super::weight::{Number, numbers};
+use super::{K_BLOCK, MAX_BLOCK, Sizes};
+use crate::Cpu;
+use crate::buffer::Buffer;
+use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
+use crate::simd::{Kernel, Simd};
+
+/// See [`vgg_tensor::Backend::linear`].
+pub(crate) fn forward(
+    cpu: &Cpu,
+    op: &Linear,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) -> Result<()> {
+    match op.weight_type() {
+        WeightType::F32 => run::<f32>(cpu, op, x, weight, bias, y, aux),
+        WeightType::F16 => run::<f16>(cpu, op, x, weight, bias, y, aux),
+    }
+}
+
+fn run<T: Number>(
+    cpu: &Cpu,
+    op: &Linear,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) -> Result<()> {
+    let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
+    let x = x.f32(op.x().len());
+    let weight: &[T] = numbers(weight, panels * features * width);
+    let bias = bias.f32(out);
+    let y = y.f32_mut(op.y().len());
+    let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
+    let streamed = n <= MAX_IMAGES;
+    let mut workspace = cpu.workspace.lock().expect("no holder of this lock panics");
+    let packed_len = if streamed { 0 } else { packed_len(n, features, mr) };
+    let [packed, sums] = workspace.split([packed_len, panels * n * width])?;
+    cpu.threads.run(|| {
+        if streamed {
+            let sums = sums.par_chunks_mut(SIDE_BY_SIDE * n * width);
+            let panels = weight.par_chunks(SIDE_BY_SIDE * features * width);
+            sums.zip(panels).for_each(|(sums, panels)| {
+                cpu.isa.run(StreamedPanels { features, x, panels, sums });
+            });
+        } else {
+            packed.par_chunks_exact_mut(features * mr).enumerate().for_each(|(group, packed)| {
+                pack_rows(x, features, mr, group, packed);
+            });
+            let sums = sums.par_chunks_exact_mut(n * width);
+            let panels = weight.par_chunks_exact(features * width);
+            sums.zip(panels).for_each(|(sums, panel)| {
+                cpu.isa.run(Panel { n, features, packed, panel, sums });
+            });
+        }
+        let (relu, sums) = (op.epilogue() == LinearEpilogue::BiasRelu, &*sums);
+        let finish = |image, y: &mut [f32], aux: &mut [u8]| {
+            cpu.isa.run(Finish { n, image, sums, bias, relu, y, aux });
+        };
+        let images = y.par_chunks_exact_mut(out).enumerate();
+        if aux.is_empty() {
+            images.for_each(|(image, y)| finish(image, y, &mut []));
+        } else {
+            let images = images.zip(aux.par_chunks_exact_mut(out.div_ceil(8)));
+            images.for_each(|((image, y), aux)| finish(image, y, aux));
+        }
+    });
+    Ok(())
+}
+
+/// The sums of one panel of outputs: `[n][width]`.
+struct Panel<'a, T> {
+    n: usize,
+    features: usize,
+    /// The inputs in groups of rows: `[group][features][mr]`.
+    packed: &'a [f32],
+    panel: &'a [T],
+    sums: &'a mut [f32],
+}
+
+impl<T: Number> Kernel for Panel<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { n, features, packed, panel, sums } = self;
+        let width = panel_width(S::LANES);
+        assert_eq!(packed.len(), packed_len(n, features, S::MR));
+        assert_eq!(panel.len(), features * width);
+        assert_eq!(sums.len(), n * width);
+        let mut scratch = [0.0; MAX_BLOCK];
+        for (block, panel) in panel.chunks(K_BLOCK * width).enumerate() {
+            let panel = T::widened(s, panel, &mut scratch);
+            let k = block * K_BLOCK;
+            for (group, first) in (0..n).step_by(S::MR).enumerate() {
+                // SAFETY: the lengths were just asserted.
+                unsafe {
+                    Gemm {
+                        rows: S::MR.min(n - first),
+                        columns: width,
+                        k: panel.len() / width,
+                        segments: 1,
+                        a: packed.as_ptr().add((group * features + k) * S::MR),
+                        a_row: 1,
+                        a_k: S::MR,
+                        a_segment: 0,
+                        b: panel.as_ptr(),
+                        b_k: width,
+                        b_panel: 0,
+                        c: sums.as_mut_ptr().add(first * width),
+                        c_row: width,
+                        c_panel: 0,
+                        accumulate: k > 0,
+                    }
+                    .compute(s);
+                }
+            }
+        }
+    }
+}
+
+/// One image's outputs from its sums: bias, ReLU and, where there is room for it, `aux`.
+struct Finish<'a> {
+    n: usize,
+    image: usize,
+    /// Of all images: `[panel][n][width]`.
+    sums: &'a [f32],
+    bias: &'a [f32],
+    relu: bool,
+    y: &'a mut [f32],
+    /// A bit an output, lowest first, or nothing.
+    aux: &'a mut [u8],
+}
+
+impl Kernel for Finish<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { n, image, sums, bias, relu, y, aux } = self;
+        let width = panel_width(S::LANES);
+        let out = y.len();
+        assert_eq!(sums.len(), out.div_ceil(width) * n * width);
+        assert!(bias.len() == out && image < n);
+        let zero = s.splat(0.0);
+        for first in (0..out).step_by(S::LANES) {
+            let count = S::LANES.min(out - first);
+            let place = (first / width * n + image) * width + first % width;
+            // SAFETY: `count` outputs are left, and `sums` has a whole panel for them.
+            unsafe {
+                let sum = s.load(sums.as_ptr().add(place));
+                let sum = s.add(sum, s.load_first(bias.as_ptr().add(first), count));
+                let value = if relu { s.max(sum, zero) } else { sum };
+                s.store_first(y.as_mut_ptr().add(first), count, value);
+                if !aux.is_empty() {
+                    let bits = s.gt(sum, zero) & (u32::MAX >> (32 - count));
+                    let aux = &mut aux[first / 8..][..count.div_ceil(8)];
+                    aux.copy_from_slice(&bits.to_le_bytes()[..aux.len()]);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! The numbers of a weight, and their way into panels and back.
+
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
+use half::f16;
+use rayon::prelude::*;
+use vgg_tensor::Shape;
+use vgg_tensor::spec::WeightType;
+
+use super::MAX_BLOCK;
+use crate::Cpu;
+use crate::buffer::Buffer;
+use crate::gemm::{packed_len, panel_width};
+use crate::simd::Simd;
+
+/// How a number of a weight is stored. A panel of either type has the same places.
+pub(super) trait Number: Pod + Send + Sync {
+    /// From an `f32`, to the nearest, ties to even.
+    fn narrow(x: f32) -> Self;
+    /// To an `f32`, exactly.
+    fn widen(self) -> f32;
+
+    /// The vector at `p`, widened in a register.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at `p`.
+    unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
+
+    /// Some vectors of a panel as `f32`, in `scratch` if they are not `f32` already.
+    fn widened<'a, S: Simd>(
+        s: S,
+        block: &'a [Self],
+        scratch: &'a mut [f32; MAX_BLOCK],
+    ) -> &'a [f32];
+}
+
+impl Number for f32 {
+    fn narrow(x: f32) -> f32 {
+        x
+    }
+
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const f32) -> S::V {
+        // SAFETY: the caller vouches for `LANES` numbers.
+        unsafe { s.load(p) }
+    }
+
+    #[inline(always)]
+    fn widened<'a, S: Simd>(_: S, block: &'a [f32], _: &'a mut [f32; MAX_BLOCK]) -> &'a [f32] {
+        block
+    }
+}
+
+impl Number for f16 {
+    fn narrow(x: f32) -> f16 {
+        f16::from_f32(x)
+    }
+
+    fn widen(self) -> f32 {
+        self.to_f32()
+    }
+
+    #[inline(always)]
+    unsafe fn load<S: Simd>(s: S, p: *const f16) -> S::V {
+        // SAFETY: the caller vouches for `LANES` numbers.
+        unsafe { s.load_f16(p) }
+    }
+
+    #[inline(always)]
+    fn widened<'a, S: Simd>(
+        s: S,
+        block: &'a [f16],
+        scratch: &'a mut [f32; MAX_BLOCK],
+    ) -> &'a [f32] {
+        let wide = &mut scratch[..block.len()];
+        let vectors = wide.chunks_exact_mut(S::LANES).zip(block.chunks_exact(S::LANES));
+        for (wide, block) in vectors {
+            // SAFETY: both have `LANES` numbers.
+            unsafe { s.store(wide.as_mut_ptr(), s.load_f16(block.as_ptr())) };
+        }
+        wide
+    }
+}
+
+/// Numbers of a weight with `features` inputs, panels padded.
+fn padded_len(cpu: &Cpu, out_features: usize, features: usize) -> usize {
+    packed_len(out_features, features, panel_width(cpu.isa.lanes()))
+}
+
+/// The `f32`s whose room a weight with `features` inputs takes, panels padded.
+pub(crate) fn buffer_len(
+    cpu: &Cpu,
+    out_features: usize,
+    features: usize,
+    weight_type: WeightType,
+) -> usize {
+    let bytes = weight_type.bytes() * padded_len(cpu, out_features, features);
+    bytes.div_ceil(size_of::<f32>())
+}
+
+/// The first `len` numbers of a weight.
+pub(super) fn numbers<T: Number>(buffer: &Buffer, len: usize) -> &[T] {
+    cast_slice(buffer.bytes(size_of::<T>() * len))
+}
+
+/// From PyTorch's `[out, c · h · w]` to panels.
+pub(crate) fn upload_weight(
+    cpu: &Cpu,
+    map: Shape,
+    weight_type: WeightType,
+    src: &[f32],
+    dst: &mut Buffer,
+) {
+    match weight_type {
+        WeightType::F32 => upload::<f32>(cpu, map, src, dst),
+        WeightType::F16 => upload::<f16>(cpu, map, src, dst),
+    }
+}
+
+fn upload<T: Number>(cpu: &Cpu, map: Shape, src: &[f32], dst: &mut Buffer) {
+    let width = panel_width(cpu.isa.lanes());
+    let features = map.features();
+    let len = padded_len(cpu, src.len() / features, features);
+    let dst: &mut [T] = cast_slice_mut(dst.bytes_mut(size_of::<T>() * len));
+    cpu.threads.run(|| {
+        dst.par_chunks_exact_mut(features * width).enumerate().for_each(|(panel, dst)| {
+            let rows = src.chunks_exact(features).skip(panel * width).take(width);
+            for (lane, row) in rows.enumerate() {
+                for (i, x) in row.iter().enumerate() {
+                    dst[channels_last(map, i) * width + lane] = T::narrow(*x);
+                }
+            }
+        });
+    });
+}
+
+/// From panels to PyTorch's `[out, c · h · w]`.
+pub(crate) fn download_weight(
+    cpu: &Cpu,
+    map: Shape,
+    weight_type: WeightType,
+    src: &Buffer,
+    dst: &mut [f32],
+) {
+    match weight_type {
+        WeightType::F32 => download::<f32>(cpu, map, src, dst),
+        WeightType::F16 => download::<f16>(cpu, map, src, dst),
+    }
+}
+
+fn download<T: Number>(cpu: &Cpu, map: Shape, src: &Buffer, dst: &mut [f32]) {
+    let width = panel_width(cpu.isa.lanes());
+    let features = map.features();
+    let src: &[T] = numbers(src, padded_len(cpu, dst.len() / features, features));
+    cpu.threads.run(|| {
+        dst.par_chunks_exact_mut(features).enumerate().for_each(|(o, dst)| {
+            let panel = &src[o / width * features * width..][..features * width];
+            for (i, x) in dst.iter_mut().enumerate() {
+                *x = panel[channels_last(map, i) * width + o % width].widen();
+            }
+        });
+    });
+}
+
+/// The place in (H, W, C) order of number `i` in (C, H, W) order.
+fn channels_last(Shape { c, h, w, .. }: Shape, i: usize) -> usize {
+    i % (h * w) * c + i / (h * w)
+}

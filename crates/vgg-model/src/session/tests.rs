@@ -1,0 +1,80 @@
+//! Sessions on the reference backend.
+
+use vgg_tensor::Content;
+use vgg_testkit::Reference;
+
+use super::*;
+use crate::{Init, VggConfig};
+
+#[test]
+fn softmax_of_large_logits() {
+    let mut logits = [1000.0, 1000.0 + 3f32.ln()];
+    softmax(&mut logits);
+    assert!((logits[0] - 0.25).abs() < 1e-4 && (logits[1] - 0.75).abs() < 1e-4);
+}
+
+fn network() -> (Vgg, Input, Params) {
+    let config =
+        VggConfig { width: 0.05, input: [1, 32, 32], fc_width: 12, ..VggConfig::default() };
+    let vgg = Vgg::new(&config).unwrap();
+    let params = Params::init(&vgg, &Init::default(), 5);
+    (vgg, Input::unnormalized(1, 16, 16), params)
+}
+
+/// The parameters with the fully connected weights rounded to halves.
+fn rounded(vgg: &Vgg, params: &Params) -> Params {
+    let mut rounded = params.clone();
+    let mut reference = Reference::<f32>::new();
+    for (spec, tensor) in vgg.params().iter().zip(rounded.tensors_mut()) {
+        if let Content::LinearWeight { out_features, c, h, w, .. } = spec.content {
+            let weight_type = WeightType::F16;
+            let half = Content::LinearWeight { out_features, c, h, w, weight_type };
+            let mut buffer = reference.alloc(half).unwrap();
+            reference.upload(half, tensor.data(), &mut buffer).unwrap();
+            reference.download(half, &buffer, tensor.data_mut()).unwrap();
+        }
+    }
+    rounded
+}
+
+#[test]
+fn halves_are_rounded_once_and_computed_with_in_full() {
+    let (vgg, input, params) = network();
+    let rounded = rounded(&vgg, &params);
+    assert_ne!(rounded, params);
+    let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 37 % 251) as u8).collect();
+    let backend = Reference::<f32>::new();
+    let mut whole = Session::new(backend, &vgg, &input, &rounded, 2).unwrap();
+    let mut half =
+        Session::with_linear_weights(WeightType::F16, backend, &vgg, &input, &params, 2).unwrap();
+    assert_eq!(half.logits(&pixels).unwrap(), whole.logits(&pixels).unwrap());
+    let mut exact = Session::new(backend, &vgg, &input, &params, 2).unwrap();
+    let (a, b) = (half.logits(&pixels).unwrap(), exact.logits(&pixels).unwrap());
+    assert_ne!(a, b);
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3), "by little");
+}
+
+#[test]
+fn a_weight_that_no_half_can_hold_is_refused() {
+    let (vgg, input, mut params) = network();
+    let set = |params: &mut Params, name: &str, x: f32| {
+        let index = vgg.params().iter().position(|spec| spec.name == name).unwrap();
+        params.tensors_mut().nth(index).unwrap().data_mut()[7] = x;
+    };
+    let session = |params: &Params, weight_type| {
+        let backend = Reference::<f32>::new();
+        Session::with_linear_weights(weight_type, backend, &vgg, &input, params, 1)
+    };
+    // Biases and convolutions stay what they are.
+    set(&mut params, "classifier.0.bias", 1e6);
+    set(&mut params, "features.0.weight", 1e6);
+    set(&mut params, "classifier.3.weight", -65519.0);
+    assert!(session(&params, WeightType::F16).is_ok());
+    set(&mut params, "classifier.3.weight", -70000.0);
+    assert!(session(&params, WeightType::F32).is_ok());
+    let message = session(&params, WeightType::F16).err().unwrap().to_string();
+    assert_eq!(
+        message,
+        "classifier.3.weight has -70000, but a number in f16 ends at 65504: keep its weights in f32"
+    );
+}
