@@ -17,6 +17,7 @@ mod linear;
 mod lrn;
 mod max_pool2d;
 mod prepare_images;
+pub mod roofline;
 mod sgd;
 mod simd;
 mod softmax_cross_entropy;
