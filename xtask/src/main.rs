@@ -1,5 +1,6 @@
 //! Chores of the workspace, run as `cargo xtask COMMAND`.
 
+mod bench;
 mod fetch_data;
 mod make_sample;
 
@@ -10,6 +11,9 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", about, version)]
 enum Command {
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchStep(bench::StepArgs),
     FetchData(fetch_data::Args),
     MakeSample(make_sample::Args),
 }
@@ -18,6 +22,8 @@ fn main() -> ExitCode {
     let (result, failure) = match Command::parse() {
         // The same code as `vgg-train`'s for missing or damaged data.
         Command::FetchData(args) => (fetch_data::run(args), 3),
+        Command::Bench(args) => (bench::run(args), 1),
+        Command::BenchStep(args) => (bench::run_step(args), 1),
         Command::MakeSample(args) => (make_sample::run(args), 1),
     };
     match result {

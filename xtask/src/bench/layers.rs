@@ -1,0 +1,281 @@
+//! Each layer of a network, forward and backward.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::Serialize;
+use vgg_cpu::{Buffer, Cpu};
+use vgg_model::Vgg;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
+use vgg_tensor::{Backend, Content, Shape};
+
+use super::buffers::{filled, maps};
+use super::case::Net;
+use super::report::{Roofs, percent};
+use super::statistics::{Repeat, time};
+use super::table::Table;
+use crate::status;
+
+/// The layers of a network at a batch size.
+#[derive(Serialize)]
+pub(super) struct Layers {
+    net: String,
+    batch: usize,
+    layers: Vec<Layer>,
+}
+
+#[derive(Serialize)]
+struct Layer {
+    name: String,
+    forward: Pass,
+    /// Everything in one call: `dx` (but for the first layer), `dw` and `db`.
+    backward: Pass,
+    /// `dw` and `db` alone.
+    wgrad: Pass,
+    /// What `dx` adds to that; `None` for the first layer.
+    dgrad: Option<Pass>,
+}
+
+/// One pass of one layer.
+#[derive(Clone, Copy, Serialize)]
+struct Pass {
+    ms: f64,
+    /// As if it were computed directly, whatever the algorithm: twice the multiply-adds.
+    gflop_per_s: f64,
+    of_fma_peak: f64,
+}
+
+/// Times every layer of `net`.
+pub(super) fn measure(cpu: &mut Cpu, roofs: &Roofs, net: Net, batch: usize) -> Result<Layers> {
+    let ops = ops(&net.vgg()?, batch)?;
+    let mut layers = Vec::new();
+    for (i, op) in ops.iter().enumerate() {
+        status("Measuring", format_args!("{}, {} of {} layers", op.name(), i + 1, ops.len()));
+        layers.push(layer(cpu, roofs, op, i == 0)?);
+    }
+    Ok(Layers { net: net.to_string(), batch, layers })
+}
+
+fn layer(cpu: &mut Cpu, roofs: &Roofs, op: &Op, first: bool) -> Result<Layer> {
+    let mut buffers = Buffers::new(cpu, op)?;
+    let mut measure = |work: &dyn Fn(&mut Cpu, &mut Buffers) -> vgg_tensor::Result<()>| {
+        Repeat::OPERATION.median(|| {
+            // A weight has just been updated when a step needs it, and what was derived from it
+            // must be derived again. The update itself is not this layer's.
+            let Buffers { weight, dw, .. } = &mut buffers;
+            cpu.sgd(&Sgd::plain(0.0), op.weight(), weight, dw, None)?;
+            time(|| work(cpu, &mut buffers))
+        })
+    };
+    let forward = measure(&|cpu, buffers| op.forward(cpu, buffers))?;
+    let wgrad = measure(&|cpu, buffers| op.backward(cpu, buffers, false))?;
+    let backward = match first {
+        true => wgrad,
+        false => measure(&|cpu, buffers| op.backward(cpu, buffers, true))?,
+    };
+    let pass = |products: u64, duration: Duration| {
+        let gflop_per_s = (2 * products * op.macs()) as f64 / duration.as_secs_f64() / 1e9;
+        let of_fma_peak = gflop_per_s / roofs.fma_gflop_per_s;
+        Pass { ms: 1e3 * duration.as_secs_f64(), gflop_per_s, of_fma_peak }
+    };
+    Ok(Layer {
+        name: op.name(),
+        forward: pass(1, forward),
+        backward: pass(if first { 1 } else { 2 }, backward),
+        wgrad: pass(1, wgrad),
+        dgrad: (!first).then(|| pass(1, backward.saturating_sub(wgrad))),
+    })
+}
+
+/// A layer with parameters.
+enum Op {
+    Conv2d(Conv2d),
+    Linear(Linear),
+}
+
+/// The layers that have parameters, each with the ReLU and the max-pool that follow it.
+fn ops(vgg: &Vgg, batch: usize) -> Result<Vec<Op>> {
+    let [c, h, w] = vgg.config().input;
+    let mut x = Shape::new(batch, c, h, w);
+    let mut ops = Vec::new();
+    let mut layers = vgg.layers().iter().peekable();
+    while let Some(layer) = layers.next() {
+        match *layer {
+            vgg_model::Layer::Conv2d { c_out, kernel, padding, .. } => {
+                let is_pool = |next: &&_| matches!(next, vgg_model::Layer::MaxPool2d { .. });
+                let epilogue = match layers.next_if(is_pool) {
+                    Some(_) => ConvEpilogue::BiasReluMaxPool,
+                    None => ConvEpilogue::BiasRelu,
+                };
+                let op = Conv2d::new(x, c_out, kernel, padding, epilogue)?;
+                x = op.y();
+                ops.push(Op::Conv2d(op));
+            }
+            vgg_model::Layer::Linear { out_features, relu, .. } => {
+                let epilogue = if relu { LinearEpilogue::BiasRelu } else { LinearEpilogue::Bias };
+                let op = Linear::new(x, out_features, epilogue)?;
+                x = op.y();
+                ops.push(Op::Linear(op));
+            }
+            // In VGG-11 a pool always follows a convolution; dropout has no multiply-adds.
+            vgg_model::Layer::MaxPool2d { .. } | vgg_model::Layer::Dropout { .. } => {}
+        }
+    }
+    Ok(ops)
+}
+
+impl Op {
+    fn name(&self) -> String {
+        match self {
+            Op::Conv2d(op) => {
+                let pool = match op.epilogue() {
+                    ConvEpilogue::BiasReluMaxPool => " + pool",
+                    ConvEpilogue::Bias | ConvEpilogue::BiasRelu => "",
+                };
+                format!("conv {}→{}@{}{pool}", op.x().c, op.c_out(), op.x().h)
+            }
+            Op::Linear(op) => format!("linear {}→{}", op.in_features(), op.out_features()),
+        }
+    }
+
+    fn x(&self) -> Shape {
+        match self {
+            Op::Conv2d(op) => op.x(),
+            Op::Linear(op) => op.x(),
+        }
+    }
+
+    fn y(&self) -> Shape {
+        match self {
+            Op::Conv2d(op) => op.y(),
+            Op::Linear(op) => op.y(),
+        }
+    }
+
+    fn weight(&self) -> Content {
+        match self {
+            Op::Conv2d(op) => op.weight(),
+            Op::Linear(op) => op.weight(),
+        }
+    }
+
+    fn bias(&self) -> Content {
+        Content::Vector(self.y().c)
+    }
+
+    fn aux(&self) -> Content {
+        Content::Bytes(match self {
+            Op::Conv2d(op) => op.aux_bytes(),
+            Op::Linear(op) => op.aux_bytes(),
+        })
+    }
+
+    fn macs(&self) -> u64 {
+        match self {
+            Op::Conv2d(op) => op.macs(),
+            Op::Linear(op) => op.macs(),
+        }
+    }
+
+    fn forward(&self, cpu: &mut Cpu, buffers: &mut Buffers) -> vgg_tensor::Result<()> {
+        let Buffers { x, weight, bias, y, aux, .. } = buffers;
+        match self {
+            Op::Conv2d(op) => cpu.conv2d(op, x, weight, bias, y, Some(aux)),
+            Op::Linear(op) => cpu.linear(op, x, weight, bias, y, Some(aux)),
+        }
+    }
+
+    fn backward(&self, cpu: &mut Cpu, buffers: &mut Buffers, dx: bool) -> vgg_tensor::Result<()> {
+        let with_dx = dx;
+        let Buffers { x, weight, dy, aux, dw, db, dx, .. } = buffers;
+        let dx = with_dx.then_some(dx);
+        match self {
+            Op::Conv2d(op) => cpu.conv2d_backward(op, x, weight, dy, aux, dw, db, dx),
+            Op::Linear(op) => cpu.linear_backward(op, x, weight, dy, aux, dw, db, dx),
+        }
+    }
+}
+
+/// All that a layer reads and writes.
+struct Buffers {
+    x: Buffer,
+    weight: Buffer,
+    bias: Buffer,
+    y: Buffer,
+    aux: Buffer,
+    dy: Buffer,
+    dx: Buffer,
+    dw: Buffer,
+    db: Buffer,
+}
+
+impl Buffers {
+    fn new(cpu: &mut Cpu, op: &Op) -> Result<Self> {
+        Ok(Self {
+            x: maps(cpu, op.x())?,
+            weight: filled(cpu, op.weight(), 0.1)?,
+            bias: filled(cpu, op.bias(), 0.1)?,
+            y: cpu.alloc(Content::Maps(op.y()))?,
+            aux: cpu.alloc(op.aux())?,
+            dy: maps(cpu, op.y())?,
+            dx: cpu.alloc(Content::Maps(op.x()))?,
+            dw: cpu.alloc(op.weight())?,
+            db: cpu.alloc(op.bias())?,
+        })
+    }
+}
+
+impl fmt::Display for Layers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new([
+            "layer", "forward", "GFLOP/s", "peak", "backward", "GFLOP/s", "peak", "wgrad",
+            "GFLOP/s", "peak", "dgrad", "GFLOP/s", "peak",
+        ]);
+        for layer in &self.layers {
+            let passes =
+                [Some(layer.forward), Some(layer.backward), Some(layer.wgrad), layer.dgrad];
+            let cells = passes.into_iter().flatten().flat_map(|pass| {
+                let Pass { ms, gflop_per_s, of_fma_peak } = pass;
+                [format!("{ms:.2} ms"), format!("{gflop_per_s:.0}"), percent(of_fma_peak)]
+            });
+            table.row([layer.name.clone()].into_iter().chain(cells).collect());
+        }
+        let sum = |pass: fn(&Layer) -> Pass| self.layers.iter().map(|l| pass(l).ms).sum::<f64>();
+        let (forward, backward) = (sum(|l| l.forward), sum(|l| l.backward));
+        let per_s = |ms: f64| 1e3 * self.batch as f64 / ms;
+        writeln!(f, "Layers of VGG-11 {}, batch {}", self.net, self.batch)?;
+        writeln!(f, "{table}")?;
+        writeln!(
+            f,
+            "All layers: forward {forward:.1} ms ({:.1} img/s), with backward {:.1} ms ({:.1} img/s)",
+            per_s(forward),
+            forward + backward,
+            per_s(forward + backward),
+        )?;
+        writeln!(
+            f,
+            "GFLOP/s: counted as direct convolution; peak: share of the measured multiply-adds"
+        )?;
+        writeln!(
+            f,
+            "backward: dx, dw and db in one call, which shares work; wgrad: dw and db alone;"
+        )?;
+        writeln!(f, "dgrad: the difference of the two, not a call of its own")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operations_are_those_of_the_network() {
+        let vgg = Net::Small.vgg().unwrap();
+        let ops = ops(&vgg, 3).unwrap();
+        let macs: u64 = ops.iter().map(Op::macs).sum();
+        assert_eq!(macs, 3 * vgg.macs());
+        assert_eq!(ops[0].name(), "conv 1→16@224 + pool");
+        assert_eq!(ops.last().unwrap().name(), "linear 4096→10");
+    }
+}

@@ -1,0 +1,153 @@
+//! Other programs on the same work: PyTorch and ONNX Runtime, through a Python that has them.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use vgg_model::{Layer, Vgg};
+
+use super::case::{Case, Pass};
+use super::statistics::Repeat;
+use super::steps::Measured;
+use crate::status;
+
+/// A program that does the same work.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Peer {
+    /// In `channels_last`, its fastest layout for convolutions on a CPU.
+    PyTorch,
+    /// Inference only.
+    OnnxRuntime,
+}
+
+/// An interpreter with PyTorch, and perhaps ONNX Runtime.
+pub(super) struct Python {
+    path: PathBuf,
+    has_onnx_runtime: bool,
+    /// The networks as ONNX Runtime reads them.
+    models: TempDir,
+}
+
+impl Python {
+    /// Checks that `path` can be run and has the modules.
+    pub(super) fn find(path: &Path) -> Result<Self> {
+        let models = tempfile::tempdir().context("no temporary folder")?;
+        let mut python = Self { path: path.into(), has_onnx_runtime: false, models };
+        let names = ["torch", "numpy", "onnx", "onnxruntime"];
+        let found = python.run(include_str!("peers/modules.py"), &json!(names))?;
+        let missing: Vec<String> = serde_json::from_str(&found)
+            .with_context(|| format!("{} is not a Python 3: `{found}`", path.display()))?;
+        let missing = |name: &&str| missing.iter().any(|missing| missing == name);
+        let install = |names: &[&str]| {
+            let names = names.join(" ");
+            let python = path.display();
+            format!("{python} has no module {names}; `{python} -m pip install {names}` installs it")
+        };
+        if missing(&"torch") {
+            bail!(install(&["torch"]));
+        }
+        let missing_onnx: Vec<&str> = names[1..].iter().copied().filter(missing).collect();
+        python.has_onnx_runtime = missing_onnx.is_empty();
+        if !python.has_onnx_runtime {
+            status("Skipping", format_args!("ONNX Runtime: {}", install(&missing_onnx)));
+        }
+        Ok(python)
+    }
+
+    /// The programs that can do `pass`; inference always with weights of 32 bits.
+    pub(super) fn peers(&self, pass: Pass) -> Vec<Peer> {
+        let onnx_runtime = pass != Pass::Train && self.has_onnx_runtime;
+        [Peer::PyTorch].into_iter().chain(onnx_runtime.then_some(Peer::OnnxRuntime)).collect()
+    }
+
+    /// Measures one case in a new process.
+    pub(super) fn measure(&self, peer: Peer, case: Case, threads: usize) -> Result<Measured> {
+        let vgg = case.net.vgg()?;
+        let model = self.models.path().join(format!("{}-{}.onnx", case.net, case.batch));
+        let request = json!({
+            "train": case.pass == Pass::Train,
+            "batch": case.batch,
+            "input": vgg.config().input,
+            "classes": vgg.config().classes,
+            "layers": layers(&vgg),
+            "model": model,
+            "threads": threads,
+            "repeat": Repeat::STEP,
+        });
+        let script = match peer {
+            Peer::PyTorch => include_str!("peers/torch.py"),
+            Peer::OnnxRuntime => {
+                // A process of its own, so that it does not count as the runtime's memory.
+                if !model.exists() {
+                    self.run(include_str!("peers/onnx_model.py"), &request)?;
+                }
+                include_str!("peers/onnxruntime.py")
+            }
+        };
+        let script = [include_str!("peers/measure.py"), script].join("\n");
+        Measured::parse(&self.run(&script, &request)?)
+    }
+
+    /// What a script prints when it is given `request`, in JSON, as its argument.
+    fn run(&self, script: &str, request: &Value) -> Result<String> {
+        let path = self.path.display();
+        let mut child = Command::new(&self.path)
+            .args(["-", &request.to_string()])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot run {path} as a Python interpreter"))?;
+        let written = child.stdin.take().context("stdin is piped")?.write_all(script.as_bytes());
+        let output = child.wait_with_output().with_context(|| format!("{path} was lost"))?;
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{path}: {}\n{}", output.status, stderr.trim());
+        written.with_context(|| format!("{path} did not read its script"))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    }
+}
+
+/// The layers as the scripts expect them, so that every program runs the same network.
+fn layers(vgg: &Vgg) -> Vec<Value> {
+    let [mut channels, ..] = vgg.config().input;
+    let layer = |layer: &Layer| match *layer {
+        Layer::Conv2d { c_out, kernel, padding, .. } => {
+            let c_in = std::mem::replace(&mut channels, c_out);
+            json!({"kind": "conv2d", "c_in": c_in, "c_out": c_out, "kernel": kernel, "padding": padding})
+        }
+        Layer::MaxPool2d { .. } => json!({"kind": "max_pool2d"}),
+        Layer::Linear { out_features, relu, .. } => {
+            json!({"kind": "linear", "out_features": out_features, "relu": relu})
+        }
+        Layer::Dropout { p, .. } => json!({"kind": "dropout", "p": p}),
+    };
+    vgg.layers().iter().map(layer).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::case::Net;
+    use super::*;
+
+    #[test]
+    fn peers_get_the_layers_of_the_network() {
+        let layers = layers(&Net::Small.vgg().unwrap());
+        let of = |kind| layers.iter().filter(move |layer| layer["kind"] == kind);
+        let channels = of("conv2d").map(|conv| (&conv["c_in"], &conv["c_out"]));
+        let expected = [1, 16, 32, 64, 64, 128, 128, 128, 128].map(Value::from);
+        assert!(channels.eq(expected.iter().zip(&expected[1..])), "{layers:?}");
+        assert_eq!(
+            [of("max_pool2d").count(), of("linear").count(), of("dropout").count()],
+            [5, 3, 2]
+        );
+    }
+
+    #[test]
+    fn a_missing_interpreter_is_named() {
+        let error = Python::find(Path::new("no/such/python")).err().unwrap();
+        assert!(error.to_string().contains("no/such/python"), "{error}");
+    }
+}

@@ -1,0 +1,63 @@
+//! What a run of the bench found, as one JSON document or as tables.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::layers::Layers;
+use super::machine::Machine;
+use super::operations::Operations;
+use super::steps::Steps;
+
+/// Everything that was measured.
+#[derive(Serialize)]
+pub(super) struct Report {
+    pub(super) machine: Machine,
+    /// What the backend says of itself.
+    pub(super) device: String,
+    pub(super) roofs: Roofs,
+    pub(super) layers: Option<Layers>,
+    pub(super) operations: Option<Operations>,
+    pub(super) steps: Option<Steps>,
+}
+
+/// The machine's limits, measured in the same run.
+#[derive(Serialize)]
+pub(super) struct Roofs {
+    /// Of fused multiply-adds in registers.
+    pub(super) fma_gflop_per_s: f64,
+    /// Of a copy, bytes read plus bytes written.
+    pub(super) copy_gb_per_s: f64,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Roofs { fma_gflop_per_s, copy_gb_per_s } = self.roofs;
+        writeln!(f, "{}", self.machine.describe())?;
+        writeln!(
+            f,
+            "{}; {fma_gflop_per_s:.1} GFLOP/s of multiply-adds, a copy at {copy_gb_per_s:.1} GB/s",
+            self.device
+        )?;
+        if let Some(layers) = &self.layers {
+            write!(f, "\n{layers}")?;
+        }
+        if let Some(operations) = &self.operations {
+            write!(f, "\n{operations}")?;
+        }
+        if let Some(steps) = &self.steps {
+            write!(f, "\n{steps}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A share, as `93 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// An amount of memory.
+pub(super) fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
+}

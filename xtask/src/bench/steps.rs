@@ -1,0 +1,206 @@
+//! Whole training steps and inference, each in a process of its own: so peak memory is the step's
+//! alone, and ours and other programs are treated alike.
+
+use std::fmt;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+use vgg_cpu::Cpu;
+use vgg_model::{Init, Input, Params, Session, SgdConfig, Trainer, WeightType};
+
+use super::Device;
+use super::case::{Case, Pass};
+use super::machine::peak_memory_bytes;
+use super::peers::Python;
+use super::report::gib;
+use super::statistics::{Ratio, Repeat, median, time};
+use super::table::Table;
+use crate::status;
+
+/// What one process measured; what it prints as a line of JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Measured {
+    /// Its name and version.
+    program: String,
+    /// From the median time of a step.
+    img_per_s: f64,
+    /// Its peak memory, where the system tells.
+    peak_bytes: Option<u64>,
+}
+
+impl Measured {
+    /// From what a process printed: the last line is the result.
+    pub(super) fn parse(stdout: &str) -> Result<Self> {
+        let line = stdout.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
+        serde_json::from_str(line).with_context(|| format!("not a measurement: `{line}`"))
+    }
+}
+
+/// The cases that were measured.
+#[derive(Serialize)]
+pub(super) struct Steps(Vec<Step>);
+
+/// One case: our rounds, and each peer's.
+#[derive(Serialize)]
+struct Step {
+    case: String,
+    ours: Rounds,
+    peers: Vec<Comparison>,
+}
+
+#[derive(Serialize)]
+struct Comparison {
+    #[serde(flatten)]
+    rounds: Rounds,
+    /// How many times as fast we are.
+    ratio: Ratio,
+}
+
+/// One program's rounds.
+#[derive(Serialize)]
+struct Rounds {
+    program: String,
+    /// The median of the rounds.
+    img_per_s: f64,
+    /// The most of any round.
+    peak_bytes: Option<u64>,
+    rounds_img_per_s: Vec<f64>,
+}
+
+impl Rounds {
+    /// Of at least one round.
+    fn of(measured: Vec<Measured>) -> Self {
+        let rates: Vec<f64> = measured.iter().map(|round| round.img_per_s).collect();
+        Self {
+            program: measured[0].program.clone(),
+            img_per_s: median(rates.clone()),
+            peak_bytes: measured.iter().filter_map(|round| round.peak_bytes).max(),
+            rounds_img_per_s: rates,
+        }
+    }
+}
+
+/// Measures each case in `rounds` rounds; in each it is our turn, then each peer's.
+pub(super) fn measure(
+    device: Device,
+    cases: &[Case],
+    rounds: usize,
+    python: Option<&Python>,
+) -> Result<Steps> {
+    let step = |case: &Case| {
+        let peers = python.map_or(Vec::new(), |python| python.peers(case.pass));
+        let mut ours = Vec::new();
+        let mut theirs = vec![Vec::new(); peers.len()];
+        for round in 1..=rounds {
+            status("Measuring", format_args!("{case}, round {round} of {rounds}"));
+            ours.push(in_child(device, *case)?);
+            for (peer, measured) in peers.iter().zip(&mut theirs) {
+                let python = python.expect("peers come from it");
+                measured.push(python.measure(*peer, *case, device.threads())?);
+            }
+        }
+        let ours = Rounds::of(ours);
+        let compare = |theirs| {
+            let rounds = Rounds::of(theirs);
+            let ratio = Ratio::of(&ours.rounds_img_per_s, &rounds.rounds_img_per_s);
+            Comparison { rounds, ratio }
+        };
+        let peers = theirs.into_iter().map(compare).collect();
+        Ok(Step { case: case.to_string(), ours, peers })
+    };
+    Ok(Steps(cases.iter().map(step).collect::<Result<_>>()?))
+}
+
+/// Starts this program again to measure one case.
+fn in_child(device: Device, case: Case) -> Result<Measured> {
+    let program = std::env::current_exe().context("the path of this program")?;
+    let mut child = Command::new(program);
+    child.arg("bench-step").arg(case.to_string()).args(device.args());
+    let output = child.output().context("cannot start this program again")?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    ensure!(output.status.success(), "{case}: {}: {}", output.status, stderr.trim());
+    Measured::parse(&String::from_utf8_lossy(&output.stdout))
+}
+
+/// Measures one case in this process. A step begins with images of 28×28 bytes, which it resizes.
+pub(super) fn measure_here(cpu: Cpu, case: Case) -> Result<Measured> {
+    let vgg = case.net.vgg()?;
+    let input = Input::unnormalized(1, 28, 28);
+    let params = Params::init(&vgg, &Init::default(), 0);
+    let pixels: Vec<u8> =
+        (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
+    let infer = |cpu, weights: WeightType, params: Params| {
+        let mut session =
+            Session::with_linear_weights(weights, cpu, &vgg, &input, &params, case.batch)?;
+        drop(params); // the session has its own
+        Repeat::STEP.median(|| time(|| session.logits(&pixels).map(drop)))
+    };
+    let median = match case.pass {
+        Pass::Train => {
+            let labels: Vec<u32> = (0..case.batch as u32).map(|i| i % 10).collect();
+            let sgd = SgdConfig::plain(0.05);
+            let mut trainer = Trainer::new(cpu, &vgg, &input, &params, case.batch, sgd, 0)?;
+            drop(params); // the trainer has its own
+            Repeat::STEP.median(|| time(|| trainer.step(&pixels, &labels, sgd.lr).map(drop)))?
+        }
+        Pass::Infer => infer(cpu, WeightType::F32, params)?,
+        Pass::InferF16 => infer(cpu, WeightType::F16, params)?,
+    };
+    Ok(Measured {
+        program: format!("vgg-train {}", env!("CARGO_PKG_VERSION")),
+        img_per_s: case.batch as f64 / median.as_secs_f64(),
+        peak_bytes: peak_memory_bytes(),
+    })
+}
+
+impl fmt::Display for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table =
+            Table::new(["case", "program", "img/s", "peak memory", "we are", "spread of rounds"]);
+        for Step { case, ours, peers } in &self.0 {
+            table.row(row(case, ours));
+            for Comparison { rounds, ratio: Ratio { of_medians, min, max } } in peers {
+                let mut cells = row("", rounds);
+                cells.push(format!("{of_medians:.2} ×"));
+                cells.push(format!("{min:.2}–{max:.2}"));
+                table.row(cells);
+            }
+        }
+        let rounds = self.0.first().map_or(0, |step| step.ours.rounds_img_per_s.len());
+        writeln!(
+            f,
+            "Whole steps: medians of {rounds} round{}",
+            if rounds == 1 { "" } else { "s" }
+        )?;
+        writeln!(f, "{table}")?;
+        writeln!(
+            f,
+            "Ours begins with images of 28×28 bytes, a peer with prepared images of 224×224"
+        )
+    }
+}
+
+fn row(case: &str, rounds: &Rounds) -> Vec<String> {
+    vec![
+        case.into(),
+        rounds.program.clone(),
+        format!("{:.1}", rounds.img_per_s),
+        rounds.peak_bytes.map_or("unknown".into(), gib),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_is_the_measurement() {
+        let line = r#"{"program": "PyTorch 2.15.0", "img_per_s": 31.5, "peak_bytes": null}"#;
+        let measured = Measured::parse(&format!("a warning\n{line}\n\n")).unwrap();
+        assert_eq!((measured.img_per_s, measured.peak_bytes), (31.5, None));
+        let error = Measured::parse("Killed\n").unwrap_err();
+        assert!(error.to_string().contains("`Killed`"), "{error}");
+        assert!(Measured::parse("").is_err());
+    }
+}
