@@ -343,10 +343,12 @@ def step_gradients(width, parameters, x, labels):
 
 
 def sample(gradient):
+    """Numbers from all over a gradient."""
     numbers = gradient.flatten()
     if len(numbers) <= SAMPLES:
         return numbers
-    return numbers[torch.from_numpy((mix(np.arange(SAMPLES, dtype=np.uint32)) % len(numbers)).astype(np.int64))]
+    places = mix(np.arange(SAMPLES, dtype=np.uint32)) % np.uint32(len(numbers))
+    return numbers[torch.from_numpy(places.astype(np.int64))]
 
 
 def whole_steps():
