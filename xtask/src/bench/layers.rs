@@ -226,12 +226,19 @@ impl Buffers {
     }
 }
 
+const LEGEND: &str = "\
+GFLOP/s: counted as direct convolution; peak: share of the measured multiply-adds
+backward: dx, dw and db in one call, which shares work; wgrad: dw and db alone;
+dgrad: the difference of the two, not a call of its own
+";
+
 impl fmt::Display for Layers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new([
-            "layer", "forward", "GFLOP/s", "peak", "backward", "GFLOP/s", "peak", "wgrad",
-            "GFLOP/s", "peak", "dgrad", "GFLOP/s", "peak",
-        ]);
+        let mut heading = vec!["layer"];
+        for pass in ["forward", "backward", "wgrad", "dgrad"] {
+            heading.extend([pass, "GFLOP/s", "peak"]);
+        }
+        let mut table = Table::new(1, &heading);
         for layer in &self.layers {
             let passes =
                 [Some(layer.forward), Some(layer.backward), Some(layer.wgrad), layer.dgrad];
@@ -253,15 +260,7 @@ impl fmt::Display for Layers {
             forward + backward,
             per_s(forward + backward),
         )?;
-        writeln!(
-            f,
-            "GFLOP/s: counted as direct convolution; peak: share of the measured multiply-adds"
-        )?;
-        writeln!(
-            f,
-            "backward: dx, dw and db in one call, which shares work; wgrad: dw and db alone;"
-        )?;
-        writeln!(f, "dgrad: the difference of the two, not a call of its own")
+        f.write_str(LEGEND)
     }
 }
 

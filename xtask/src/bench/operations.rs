@@ -156,9 +156,14 @@ fn f32s(shape: Shape) -> usize {
     Content::Maps(shape).bytes()
 }
 
+const LEGEND: &str = "\
+moved: inputs read once and outputs written once; an operation is faster than a copy if it works
+in cache, or in place, so that no line is fetched just to be overwritten
+";
+
 impl fmt::Display for Operations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table = Table::new(["operation", "time", "moved", "GB/s", "of a copy"]);
+        let mut table = Table::new(1, &["operation", "time", "moved", "GB/s", "of a copy"]);
         for Operation { name, ms, bytes, gb_per_s, of_copy } in &self.operations {
             table.row(vec![
                 name.clone(),
@@ -170,13 +175,6 @@ impl fmt::Display for Operations {
         }
         writeln!(f, "Operations with the sizes of VGG-11 {}, batch {}", self.net, self.batch)?;
         writeln!(f, "{table}")?;
-        writeln!(
-            f,
-            "moved: inputs read once and outputs written once; an operation is faster than a copy"
-        )?;
-        writeln!(
-            f,
-            "if it works in place, so that no line is fetched just to be overwritten, or in cache"
-        )
+        f.write_str(LEGEND)
     }
 }

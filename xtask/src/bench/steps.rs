@@ -154,30 +154,33 @@ pub(super) fn measure_here(cpu: Cpu, case: Case) -> Result<Measured> {
     })
 }
 
+const LEGEND: &str = "\
+ours: our peak memory over the peer's; speed: our img/s over the peer's; spread: the least and the
+most of that in a round. We begin with images of 28×28 bytes, a peer with prepared ones of 224×224.
+";
+
 impl fmt::Display for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut table =
-            Table::new(["case", "program", "img/s", "peak memory", "we are", "spread of rounds"]);
+            Table::new(2, &["case", "program", "img/s", "peak memory", "ours", "speed", "spread"]);
         for Step { case, ours, peers } in &self.0 {
             table.row(row(case, ours));
             for Comparison { rounds, ratio: Ratio { of_medians, min, max } } in peers {
                 let mut cells = row("", rounds);
+                let memory = ours.peak_bytes.zip(rounds.peak_bytes);
+                cells.push(memory.map_or(String::new(), |(ours, theirs)| {
+                    format!("{:.2} ×", ours as f64 / theirs as f64)
+                }));
                 cells.push(format!("{of_medians:.2} ×"));
                 cells.push(format!("{min:.2}–{max:.2}"));
                 table.row(cells);
             }
         }
         let rounds = self.0.first().map_or(0, |step| step.ours.rounds_img_per_s.len());
-        writeln!(
-            f,
-            "Whole steps: medians of {rounds} round{}",
-            if rounds == 1 { "" } else { "s" }
-        )?;
+        let plural = if rounds == 1 { "" } else { "s" };
+        writeln!(f, "Whole steps: medians of {rounds} round{plural}")?;
         writeln!(f, "{table}")?;
-        writeln!(
-            f,
-            "Ours begins with images of 28×28 bytes, a peer with prepared images of 224×224"
-        )
+        f.write_str(LEGEND)
     }
 }
 

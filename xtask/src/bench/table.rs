@@ -2,14 +2,16 @@
 
 use std::fmt;
 
-/// Rows under a heading: the first column to the left, the others to the right.
+/// Rows under a heading: names to the left, numbers to the right.
 pub(super) struct Table {
+    /// How many columns are names; they come first.
+    names: usize,
     rows: Vec<Vec<String>>,
 }
 
 impl Table {
-    pub(super) fn new<const N: usize>(heading: [&str; N]) -> Self {
-        Self { rows: vec![heading.map(String::from).to_vec()] }
+    pub(super) fn new(names: usize, heading: &[&str]) -> Self {
+        Self { names, rows: vec![heading.iter().map(|cell| cell.to_string()).collect()] }
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
@@ -26,9 +28,12 @@ impl fmt::Display for Table {
         };
         let widths: Vec<usize> = (0..columns).map(width).collect();
         for row in &self.rows {
-            let cells = row.iter().zip(&widths).enumerate().map(|(i, (cell, &width))| match i {
-                0 => format!("{cell:<width$}"),
-                _ => format!("{cell:>width$}"),
+            let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
+                if column < self.names {
+                    format!("{cell:<width$}")
+                } else {
+                    format!("{cell:>width$}")
+                }
             });
             writeln!(f, "{}", cells.collect::<Vec<_>>().join("  ").trim_end())?;
         }
@@ -42,9 +47,10 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let mut table = Table::new(["layer", "ms"]);
-        table.row(vec!["conv 1→16".into(), "1.25".into()]);
-        table.row(vec!["sum".into()]);
-        assert_eq!(table.to_string(), "layer        ms\nconv 1→16  1.25\nsum\n");
+        let mut table = Table::new(2, &["case", "program", "ms"]);
+        table.row(vec!["1→16".into(), "a".into(), "12.25".into()]);
+        table.row(vec!["".into(), "b".into()]);
+        let expected = "case  program     ms\n1→16  a        12.25\n      b\n";
+        assert_eq!(table.to_string(), expected);
     }
 }
