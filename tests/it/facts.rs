@@ -29,6 +29,8 @@ fn plan_sizes() -> Result<()> {
     let (small, input) = (vgg11(0.25, 224)?, Input::unnormalized(1, 28, 28));
     let bytes = |mode| Plan::new(&small, &input, 128, mode).map(|plan| plan.bytes());
     let params = 4 * 43_093_322;
+    // The fully connected weights among them.
+    let linear = 4 * 4096 * (128 * 7 * 7 + 4096 + 10);
     // Pixels, labels, and the three numbers of the metrics.
     let small_ones = 128 * 28 * 28 + 128 * 4 + 3 * 4;
     // Images, what each convolution leaves after its pool, what each linear layer leaves.
@@ -51,14 +53,13 @@ fn plan_sizes() -> Result<()> {
     // Gradients alternate between two buffers, each as large as the largest of every other map.
     let pair = 4 * 128 * (16 * 112 * 112 + 32 * 56 * 56);
 
-    let training = 2 * params + small_ones + maps + aux;
+    // Each parameter and its gradient, except where the gradient is applied as it is computed.
+    let training = params + (params - linear) + small_ones + maps + aux;
     assert_eq!(bytes(Mode::Train { momentum: false })?, training + pair);
     assert_eq!(bytes(Mode::Train { momentum: true })?, training + pair + params);
     // Without training, activations alternate too.
     let infer = |linear_weights| bytes(Mode::Infer { linear_weights });
     assert_eq!(infer(WeightType::F32)?, params + small_ones + pair);
-    // With halves, the three fully connected weights take two bytes a number instead of four.
-    let linear = 4096 * (128 * 7 * 7 + 4096 + 10);
-    assert_eq!(infer(WeightType::F16)?, params - 2 * linear + small_ones + pair);
+    assert_eq!(infer(WeightType::F16)?, params - linear / 2 + small_ones + pair);
     Ok(())
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use vgg_cpu::{Config, Cpu, Isa};
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd, WeightType};
-use vgg_tensor::{Backend, Content, Result, Shape};
+use vgg_tensor::{Backend, Content, Result, Shape, WeightGradient};
 
 fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).map(|arg| arg.to_lowercase()).collect();
@@ -147,7 +147,8 @@ fn linear(cpu: &mut Cpu, op: &Linear) -> Result<[f64; 2]> {
     let mut db = cpu.alloc(Content::Vector(op.out_features()))?;
     let forward = median(|| cpu.linear(op, &x, &weight, &bias, &mut y, Some(&mut aux)))?;
     let backward = median(|| {
-        cpu.linear_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))
+        let stored = WeightGradient::Stored { weight: &weight, dweight: &mut dw };
+        cpu.linear_backward(op, &x, stored, &dy, &aux, &mut db, Some(&mut dx))
     })?;
     Ok([forward, backward])
 }

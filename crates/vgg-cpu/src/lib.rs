@@ -28,7 +28,7 @@ use std::sync::Mutex;
 use vgg_tensor::spec::{
     Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
 };
-use vgg_tensor::{Backend, Content, Draw, Result, Shape};
+use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
 pub use buffer::Buffer;
 pub use isa::Isa;
@@ -225,14 +225,13 @@ impl Backend for Cpu {
         &mut self,
         op: &Linear,
         x: &Buffer,
-        weight: &Buffer,
+        weight: WeightGradient<'_, Buffer>,
         dy: &Buffer,
         aux: &Buffer,
-        dweight: &mut Buffer,
         dbias: &mut Buffer,
         dx: Option<&mut Buffer>,
     ) -> Result<()> {
-        linear::backward(self, op, x, weight, dy, aux, dweight, dbias, dx)
+        linear::backward(self, op, x, weight, dy, aux, dbias, dx)
     }
 
     fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) -> Result<()> {

@@ -25,21 +25,22 @@ pub(crate) fn step(
         Some(velocity) => {
             let velocity = velocity.f32_mut(len).par_chunks_mut(CHUNK);
             pairs.zip(velocity).for_each(|((w, dw), v)| {
-                cpu.isa.run(Chunk { settings, w, dw, v: Some(v) });
+                cpu.isa.run(Update { settings, w, dw, v: Some(v) });
             });
         }
-        None => pairs.for_each(|(w, dw)| cpu.isa.run(Chunk { settings, w, dw, v: None })),
+        None => pairs.for_each(|(w, dw)| cpu.isa.run(Update { settings, w, dw, v: None })),
     });
 }
 
-struct Chunk<'a> {
-    settings: &'a Sgd,
-    w: &'a mut [f32],
-    dw: &'a [f32],
-    v: Option<&'a mut [f32]>,
+/// A step on some numbers of a parameter.
+pub(crate) struct Update<'a> {
+    pub(crate) settings: &'a Sgd,
+    pub(crate) w: &'a mut [f32],
+    pub(crate) dw: &'a [f32],
+    pub(crate) v: Option<&'a mut [f32]>,
 }
 
-impl Kernel for Chunk<'_> {
+impl Kernel for Update<'_> {
     type Output = ();
 
     #[inline(always)]

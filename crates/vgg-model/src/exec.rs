@@ -3,7 +3,7 @@
 use std::mem::swap;
 
 use vgg_tensor::spec::Sgd;
-use vgg_tensor::{Backend, Content, Draw, Result};
+use vgg_tensor::{Backend, Content, Draw, Result, WeightGradient};
 
 use crate::plan::{Op, Plan};
 
@@ -15,8 +15,9 @@ pub(crate) struct Memory<B: Backend> {
     pub(crate) maps: Vec<B::Buffer>,
     pub(crate) aux: Vec<B::Buffer>,
     pub(crate) params: Vec<B::Buffer>,
-    /// The parameters' gradients; none in inference.
-    pub(crate) gradients: Vec<B::Buffer>,
+    /// The parameters' gradients; none in inference. Those that a training step applies at once
+    /// have no buffer unless [`Memory::alloc_gradients`] was called.
+    pub(crate) gradients: Vec<Option<B::Buffer>>,
     /// The parameters' velocities; none without momentum.
     pub(crate) velocity: Vec<B::Buffer>,
 }
@@ -27,9 +28,15 @@ impl<B: Backend> Memory<B> {
             contents.iter().map(|content| backend.alloc(*content)).collect()
         };
         let (maps, aux, params) = (all(&plan.maps)?, all(&plan.aux)?, all(&plan.params)?);
-        let copies = plan.copies();
-        let gradients = if copies > 1 { all(&plan.params)? } else { Vec::new() };
-        let velocity = if copies > 2 { all(&plan.params)? } else { Vec::new() };
+        let velocity = if plan.has_velocity() { all(&plan.params)? } else { Vec::new() };
+        let mut gradient = |content: &Content| {
+            let stored = plan.stores_gradient(content);
+            stored.then(|| backend.alloc(*content)).transpose()
+        };
+        let gradients = match plan.trains() {
+            true => plan.params.iter().map(&mut gradient).collect::<Result<_>>()?,
+            false => Vec::new(),
+        };
         Ok(Self {
             pixels: backend.alloc(plan.pixels())?,
             labels: backend.alloc(plan.labels())?,
@@ -40,6 +47,16 @@ impl<B: Backend> Memory<B> {
             gradients,
             velocity,
         })
+    }
+
+    /// Makes room for all gradients, for a backward pass that stores them all.
+    pub(crate) fn alloc_gradients(&mut self, backend: &mut B, plan: &Plan) -> Result<()> {
+        for (gradient, content) in self.gradients.iter_mut().zip(&plan.params) {
+            if gradient.is_none() {
+                *gradient = Some(backend.alloc(*content)?);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -112,13 +129,17 @@ pub(crate) fn loss<B: Backend>(
 }
 
 /// From the logits' gradient to the parameters' gradients. `noise` is the forward pass's.
+///
+/// With `settings` it is part of a training step: gradients that the plan does not store are
+/// applied at once, and [`update`] does the rest. Without, all are stored.
 pub(crate) fn backward<B: Backend>(
     backend: &mut B,
     plan: &Plan,
     memory: &mut Memory<B>,
     noise: Noise,
+    settings: Option<&Sgd>,
 ) -> Result<()> {
-    let Memory { maps, aux, params, gradients, .. } = memory;
+    let Memory { maps, aux, params, gradients, velocity, .. } = memory;
     let [mut dy_maps, mut dx_maps] = plan.gradients.expect(TRAINING);
     for (i, step) in plan.steps.iter().enumerate().rev() {
         let [x, dy, dx] = distinct(maps, [step.x, dy_maps, dx_maps]);
@@ -127,7 +148,7 @@ pub(crate) fn backward<B: Backend>(
         let aux = step.aux.map(|i| &aux[i]);
         match step.op {
             Op::Conv2d { spec, weight } => {
-                let [dw, db] = distinct(gradients, [weight, weight + 1]);
+                let [dw, db] = distinct(gradients, [weight, weight + 1]).map(stored);
                 let aux = aux.expect(TRAINING);
                 backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
             }
@@ -137,9 +158,14 @@ pub(crate) fn backward<B: Backend>(
                 }
             }
             Op::Linear { spec, weight } => {
-                let [dw, db] = distinct(gradients, [weight, weight + 1]);
+                let [dweight, db] = distinct(gradients, [weight, weight + 1]);
+                let (velocity, weight) = (velocity.get_mut(weight), &mut params[weight]);
+                let gradient = match settings {
+                    Some(settings) => WeightGradient::Applied { settings, weight, velocity },
+                    None => WeightGradient::Stored { weight, dweight: stored(dweight) },
+                };
                 let aux = aux.expect(TRAINING);
-                backend.linear_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
+                backend.linear_backward(&spec, x, gradient, dy, aux, stored(db), dx)?;
             }
             Op::Dropout { shape, p, stream } => {
                 backend.dropout(shape, p, noise.draw(stream), dy)?;
@@ -151,7 +177,7 @@ pub(crate) fn backward<B: Backend>(
     Ok(())
 }
 
-/// One optimiser step on every parameter.
+/// One optimiser step on every parameter whose gradient [`backward`] did not apply.
 pub(crate) fn update<B: Backend>(
     backend: &mut B,
     plan: &Plan,
@@ -159,10 +185,16 @@ pub(crate) fn update<B: Backend>(
     settings: &Sgd,
 ) -> Result<()> {
     let Memory { params, gradients, velocity, .. } = memory;
-    for (i, content) in plan.params.iter().enumerate() {
-        backend.sgd(settings, *content, &mut params[i], &gradients[i], velocity.get_mut(i))?;
+    for (i, content) in plan.params.iter().enumerate().filter(|(_, c)| plan.stores_gradient(c)) {
+        let dweight = stored(&mut gradients[i]);
+        backend.sgd(settings, *content, &mut params[i], dweight, velocity.get_mut(i))?;
     }
     Ok(())
+}
+
+/// The buffer of a gradient that has one.
+fn stored<B>(gradient: &mut Option<B>) -> &mut B {
+    gradient.as_mut().expect("a gradient that is not applied at once has a buffer")
 }
 
 /// Several buffers at once. A plan never gives an operation the same one twice.

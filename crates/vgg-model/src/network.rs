@@ -131,8 +131,14 @@ impl<B: Backend> Network<B> {
         download(&mut self.backend, &self.vgg, &self.memory.params)
     }
 
+    /// Makes room for all gradients.
+    pub(crate) fn alloc_gradients(&mut self) -> Result<()> {
+        self.memory.alloc_gradients(&mut self.backend, &self.plans[&self.batch])
+    }
+
+    /// The gradients, all of which have room.
     pub(crate) fn gradients(&mut self) -> Result<Params> {
-        download(&mut self.backend, &self.vgg, &self.memory.gradients)
+        download(&mut self.backend, &self.vgg, self.memory.gradients.iter().flatten())
     }
 
     /// `None` without momentum.
@@ -220,7 +226,11 @@ fn upload<B: Backend>(
 }
 
 /// Copies parameters, or what has their shapes, out of their buffers.
-fn download<B: Backend>(backend: &mut B, vgg: &Vgg, buffers: &[B::Buffer]) -> Result<Params> {
+fn download<'a, B: Backend<Buffer: 'a>>(
+    backend: &mut B,
+    vgg: &Vgg,
+    buffers: impl IntoIterator<Item = &'a B::Buffer>,
+) -> Result<Params> {
     let mut params = Params::zeros(vgg);
     for ((spec, buffer), tensor) in vgg.params().iter().zip(buffers).zip(params.tensors_mut()) {
         backend.download(spec.content, buffer, tensor.data_mut())?;

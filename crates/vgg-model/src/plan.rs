@@ -254,12 +254,11 @@ impl Plan {
     }
 
     /// Bytes of all buffers together. What a backend needs beside them (packed weights, workspace)
-    /// is not counted.
+    /// is not counted, nor what [`crate::Trainer::gradients`] adds to a trainer's.
     pub fn bytes(&self) -> u64 {
         let small = [self.pixels(), self.labels(), Self::METRICS];
         let all = small.iter().chain(&self.maps).chain(&self.aux);
-        let params: u64 = self.params.iter().map(|p| p.bytes() as u64).sum();
-        all.map(|content| content.bytes() as u64).sum::<u64>() + params * self.copies()
+        all.map(|content| content.bytes() as u64).sum::<u64>() + self.param_bytes(&self.params)
     }
 
     /// The lines of a summary: input, layers, and what the layers share.
@@ -280,17 +279,27 @@ impl Plan {
         Content::Bytes(size_of::<u32>() * self.batch)
     }
 
-    /// How many buffers each parameter has: itself, in training its gradient, with momentum its
-    /// velocity.
-    pub(crate) fn copies(&self) -> u64 {
-        match self.mode {
-            Mode::Infer { .. } => 1,
-            Mode::Train { momentum: false } => 2,
-            Mode::Train { momentum: true } => 3,
-        }
+    /// Bytes of parameters with their gradients and velocities.
+    fn param_bytes(&self, params: &[Content]) -> u64 {
+        let copies = |p| {
+            let gradient = self.trains() && self.stores_gradient(p);
+            1 + u64::from(gradient) + u64::from(self.has_velocity())
+        };
+        params.iter().map(|p| copies(p) * p.bytes() as u64).sum()
     }
 
-    fn trains(&self) -> bool {
+    /// Whether a parameter's gradient has a buffer in training. The weights of fully connected
+    /// layers, by far the largest, are updated while their gradients are computed.
+    pub(crate) fn stores_gradient(&self, param: &Content) -> bool {
+        !matches!(param, Content::LinearWeight { .. })
+    }
+
+    /// Whether each parameter has a velocity.
+    pub(crate) fn has_velocity(&self) -> bool {
+        matches!(self.mode, Mode::Train { momentum: true })
+    }
+
+    pub(crate) fn trains(&self) -> bool {
         matches!(self.mode, Mode::Train { .. })
     }
 
@@ -337,7 +346,7 @@ impl Plan {
                 output: Some(shape),
                 params: params.iter().map(Content::len).sum(),
                 macs: *macs,
-                bytes: bytes(params.iter().copied()) * self.copies(),
+                bytes: self.param_bytes(params),
             };
             let mut step = Step { op, x, y: x, aux: None };
             if !op.is_dropout() {

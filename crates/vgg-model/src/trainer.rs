@@ -1,5 +1,6 @@
 //! Training.
 
+use vgg_tensor::spec::Sgd;
 use vgg_tensor::{Backend, Result};
 
 use crate::exec::{self, Noise};
@@ -75,9 +76,10 @@ impl<B: Backend> Trainer<B> {
     /// or `lr` is negative or not finite.
     pub fn step(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<Metrics> {
         check_lr(lr)?;
-        let n = self.differentiate(pixels, labels)?;
+        let settings = self.sgd.at(lr);
+        let n = self.differentiate(pixels, labels, Some(&settings))?;
         let (backend, plan, memory) = self.network.parts(n);
-        exec::update(backend, plan, memory, &self.sgd.at(lr))?;
+        exec::update(backend, plan, memory, &settings)?;
         let metrics = self.network.metrics()?;
         self.steps += 1;
         Ok(metrics)
@@ -85,10 +87,14 @@ impl<B: Backend> Trainer<B> {
 
     /// What [`Trainer::step`] would compute: the metrics and the gradients, without an update.
     ///
+    /// A step applies the fully connected weights' gradients without storing them; here they are
+    /// stored, in memory that the first call allocates and the trainer keeps.
+    ///
     /// # Errors
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
-        self.differentiate(pixels, labels)?;
+        self.network.alloc_gradients()?;
+        self.differentiate(pixels, labels, None)?;
         let metrics = self.network.metrics()?;
         Ok((metrics, self.network.gradients()?))
     }
@@ -171,14 +177,20 @@ impl<B: Backend> Trainer<B> {
         self.network.backend
     }
 
-    /// Forward and backward of one batch; returns its size.
-    fn differentiate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<usize> {
+    /// Forward and backward of one batch; returns its size. With `settings` it is a training step,
+    /// as [`exec::backward`] says.
+    fn differentiate(
+        &mut self,
+        pixels: &[u8],
+        labels: &[u32],
+        settings: Option<&Sgd>,
+    ) -> Result<usize> {
         let n = self.network.load(pixels, Some(labels))?;
         let noise = Noise { seed: self.seed, step: self.steps };
         let (backend, plan, memory) = self.network.parts(n);
         exec::forward(backend, plan, memory, Some(noise))?;
         exec::loss(backend, plan, memory, true)?;
-        exec::backward(backend, plan, memory, noise)?;
+        exec::backward(backend, plan, memory, noise, settings)?;
         Ok(n)
     }
 }

@@ -82,6 +82,42 @@ impl Content {
     }
 }
 
+/// A fully connected layer's weight in the backward pass, and what becomes of its gradient.
+///
+/// Where no step needs that gradient as a whole (as clipping by its norm would), it need not exist
+/// as a whole: the optimiser can take each part as it is computed. For the fully connected layers
+/// of a VGG this saves as much memory as their weights take, and writing and reading it once a
+/// step. Convolutions' weights are small enough not to care.
+pub enum WeightGradient<'a, Buffer> {
+    /// It is written to memory.
+    Stored {
+        /// The weight.
+        weight: &'a Buffer,
+        /// Receives its gradient.
+        dweight: &'a mut Buffer,
+    },
+    /// The weight is updated, to the same bits as by [`Backend::sgd`] with the stored gradient. The
+    /// input's gradient is that of the weight before.
+    Applied {
+        /// The optimiser's settings.
+        settings: &'a Sgd,
+        /// The weight, updated in place.
+        weight: &'a mut Buffer,
+        /// Its velocity, given exactly if momentum is not zero.
+        velocity: Option<&'a mut Buffer>,
+    },
+}
+
+impl<Buffer> WeightGradient<'_, Buffer> {
+    /// The weight, as it is before any update.
+    pub fn weight(&self) -> &Buffer {
+        match self {
+            Self::Stored { weight, .. } => weight,
+            Self::Applied { weight, .. } => weight,
+        }
+    }
+}
+
 /// One device and one ordered stream of work on it.
 ///
 /// The operations are whole layers with out-parameters: inputs are `&`, outputs `&mut`, and an
@@ -208,6 +244,7 @@ pub trait Backend {
     ) -> Result<()>;
 
     /// Gradients of [`Backend::linear`], epilogue included. `dx` is left out for a first layer.
+    /// The weight's is stored, or the optimiser applies it at once, as [`WeightGradient`] says.
     ///
     /// # Errors
     /// As [`Content::check_trainable`] for the weight.
@@ -215,10 +252,9 @@ pub trait Backend {
         &mut self,
         op: &Linear,
         x: &Self::Buffer,
-        weight: &Self::Buffer,
+        weight: WeightGradient<'_, Self::Buffer>,
         dy: &Self::Buffer,
         aux: &Self::Buffer,
-        dweight: &mut Self::Buffer,
         dbias: &mut Self::Buffer,
         dx: Option<&mut Self::Buffer>,
     ) -> Result<()>;

@@ -12,7 +12,7 @@ mod shape;
 pub mod spec;
 mod tensor;
 
-pub use backend::{Backend, Content};
+pub use backend::{Backend, Content, WeightGradient};
 pub use error::{Error, Result};
 pub use philox::{Draw, philox4x32_10};
 pub use shape::Shape;

@@ -3,7 +3,7 @@
 use vgg_tensor::spec::{
     Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, SoftmaxCrossEntropy,
 };
-use vgg_tensor::{Backend, Draw, Result, Shape};
+use vgg_tensor::{Backend, Draw, Result, Shape, WeightGradient};
 use vgg_testkit::{Buffer, Reference, check_gradient, inputs};
 
 fn uniform(seed: u64, len: usize) -> Vec<f64> {
@@ -116,16 +116,8 @@ fn linear() -> Result<()> {
             (zeros(weight.len()), zeros(bias.len()), zeros(x.len()));
         let [bx, bw, bb, bdy] = [&x, &weight, &bias, &dy].map(|numbers| buffer(numbers));
         backend.linear(&op, &bx, &bw, &bb, &mut y, Some(&mut aux))?;
-        backend.linear_backward(
-            &op,
-            &bx,
-            &bw,
-            &bdy,
-            &aux,
-            &mut dweight,
-            &mut dbias,
-            Some(&mut dx),
-        )?;
+        let stored = WeightGradient::Stored { weight: &bw, dweight: &mut dweight };
+        backend.linear_backward(&op, &bx, stored, &bdy, &aux, &mut dbias, Some(&mut dx))?;
 
         let mut loss = |x: &Buffer<f64>, weight: &Buffer<f64>, bias: &Buffer<f64>| {
             backend.linear(&op, x, weight, bias, &mut y, None).expect("reference");

@@ -75,14 +75,14 @@ mod tests {
         features.13   conv 3×3 + relu + max-pool 2×2  128×128×14×14      147 584  115 605 504   14.9 MiB
         features.16   conv 3×3 + relu                 128×128×14×14      147 584   28 901 376   13.8 MiB
         features.18   conv 3×3 + relu + max-pool 2×2  128×128×7×7        147 584   28 901 376    4.6 MiB
-        classifier.0  linear + relu                   128×4096        25 694 208   25 690 112  198.1 MiB
+        classifier.0  linear + relu                   128×4096        25 694 208   25 690 112  100.1 MiB
         classifier.2  dropout 0.5                     128×4096
-        classifier.3  linear + relu                   128×4096        16 781 312   16 777 216  130.1 MiB
+        classifier.3  linear + relu                   128×4096        16 781 312   16 777 216   66.1 MiB
         classifier.5  dropout 0.5                     128×4096
-        classifier.6  linear                          128×10              40 970       40 960  325.1 KiB
+        classifier.6  linear                          128×10              40 970       40 960  165.1 KiB
         gradients                                                                              147.0 MiB
         ────────────────────────────────────────────────────────────────────────────────────────────────
-        total                                                         43 093 322  512 155 648  878.9 MiB
+        total                                                         43 093 322  512 155 648  716.7 MiB
         "#);
     }
 }

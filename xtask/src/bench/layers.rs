@@ -8,7 +8,7 @@ use serde::Serialize;
 use vgg_cpu::{Buffer, Cpu};
 use vgg_model::Vgg;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
-use vgg_tensor::{Backend, Content, Shape};
+use vgg_tensor::{Backend, Content, Shape, WeightGradient};
 
 use super::buffers::{filled, maps};
 use super::case::Net;
@@ -192,7 +192,10 @@ impl Op {
         let dx = with_dx.then_some(dx);
         match self {
             Op::Conv2d(op) => cpu.conv2d_backward(op, x, weight, dy, aux, dw, db, dx),
-            Op::Linear(op) => cpu.linear_backward(op, x, weight, dy, aux, dw, db, dx),
+            Op::Linear(op) => {
+                let stored = WeightGradient::Stored { weight, dweight: dw };
+                cpu.linear_backward(op, x, stored, dy, aux, db, dx)
+            }
         }
     }
 }

@@ -135,15 +135,22 @@ impl Backend for Recorder {
         &mut self,
         _: &Linear,
         x: &Name,
-        weight: &Name,
+        weight: WeightGradient<'_, Name>,
         dy: &Name,
         aux: &Name,
-        dweight: &mut Name,
         dbias: &mut Name,
         dx: Option<&mut Name>,
     ) -> Result<()> {
-        let dx = or_none(dx);
-        self.calls.push(format!("linear' {x} {weight} {dy} {aux} -> {dweight} {dbias} {dx}"));
+        let (weight, dx) = (
+            match weight {
+                WeightGradient::Stored { weight, dweight } => format!("{weight} -> {dweight}"),
+                WeightGradient::Applied { settings, weight, velocity } => {
+                    format!("{weight} -> sgd {} {}", settings.lr, or_none(velocity))
+                }
+            },
+            or_none(dx),
+        );
+        self.calls.push(format!("linear' {x} {dy} {aux} {weight} {dbias} {dx}"));
         Ok(())
     }
 
@@ -212,7 +219,9 @@ fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
     name(&mut memory.maps, "m");
     name(&mut memory.aux, "a");
     name(&mut memory.params, "p");
-    name(&mut memory.gradients, "g");
+    for (i, gradient) in memory.gradients.iter_mut().enumerate() {
+        *gradient = gradient.take().map(|_| format!("g{i}"));
+    }
     name(&mut memory.velocity, "v");
     memory.pixels = "pixels".into();
     memory.labels = "labels".into();
@@ -224,9 +233,10 @@ fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
 fn a_training_step() {
     let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: true });
     let noise = Noise { seed: 7, step: 9 };
+    let settings = Sgd { momentum: 0.9, ..Sgd::plain(0.25) };
     forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
     loss(&mut recorder, &plan, &mut memory, true).unwrap();
-    backward(&mut recorder, &plan, &mut memory, noise).unwrap();
+    backward(&mut recorder, &plan, &mut memory, noise, Some(&settings)).unwrap();
     assert_eq!(
         recorder.calls,
         [
@@ -238,18 +248,33 @@ fn a_training_step() {
             "dropout 0.5 7 0x2000 9 m4",
             "linear m4 p6 p7 -> m5 a4",
             "loss m5 labels -> metrics m6",
-            "linear' m4 p6 m6 a4 -> g6 g7 m7",
+            "linear' m4 m6 a4 p6 -> sgd 0.25 v6 g7 m7",
             "dropout 0.5 7 0x2000 9 m7",
-            "linear' m3 p4 m7 a3 -> g4 g5 m6",
+            "linear' m3 m7 a3 p4 -> sgd 0.25 v4 g5 m6",
             "pool' m6 a2 -> m7",
             "conv' m1 p2 m7 a1 -> g2 g3 m6",
             "conv' m0 p0 m6 a0 -> g0 g1 none",
         ]
     );
     recorder.calls.clear();
-    update(&mut recorder, &plan, &mut memory, &Sgd { momentum: 0.9, ..Sgd::plain(0.25) }).unwrap();
-    let expected: Vec<String> = (0..8).map(|i| format!("sgd 0.25 p{i} g{i} v{i}")).collect();
+    update(&mut recorder, &plan, &mut memory, &settings).unwrap();
+    let rest = [0, 1, 2, 3, 5, 7];
+    let expected: Vec<String> = rest.map(|i| format!("sgd 0.25 p{i} g{i} v{i}")).to_vec();
     assert_eq!(recorder.calls, expected);
+}
+
+#[test]
+fn gradients_without_an_update_are_all_stored() {
+    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: false });
+    assert!(memory.gradients[4].is_none() && memory.gradients[6].is_none());
+    memory.alloc_gradients(&mut recorder, &plan).unwrap();
+    assert_eq!(recorder.calls, ["alloc", "alloc"]);
+    memory.alloc_gradients(&mut recorder, &plan).unwrap();
+    assert_eq!(recorder.calls.len(), 2, "once is enough");
+    memory.gradients[4] = Some("g4".into());
+    recorder.calls.clear();
+    backward(&mut recorder, &plan, &mut memory, Noise { seed: 7, step: 9 }, None).unwrap();
+    assert_eq!(recorder.calls[2], "linear' m3 m7 a3 p4 -> g4 g5 m6");
 }
 
 #[test]

@@ -99,14 +99,15 @@ fn an_update_is_the_optimisers_formula() {
     let (pixels, labels) = images(4);
     let before = trainer.params().unwrap();
     let (metrics, gradients) = trainer.gradients(&pixels, &labels).unwrap();
+    assert_eq!(trainer.params().unwrap(), before, "gradients are no update");
     assert_eq!(trainer.steps(), 0);
     assert_eq!(trainer.step(&pixels, &labels, 0.25).unwrap(), metrics);
     assert_eq!(trainer.steps(), 1);
     let after = trainer.params().unwrap();
     for (((name, w), (_, g)), (_, new)) in before.iter().zip(gradients.iter()).zip(after.iter()) {
         for ((w, g), new) in w.data().iter().zip(g.data()).zip(new.data()) {
-            let expected = w - 0.25 * (g + 0.1 * w);
-            assert!((new - expected).abs() <= 1e-6, "{name}: {new} for {expected}");
+            // To the bit, whether the gradient was stored or applied at once.
+            assert_eq!(*new, w - 0.25 * (g + 0.1 * w), "{name}");
         }
     }
     assert_eq!(trainer.velocity().unwrap(), None);

@@ -1,9 +1,9 @@
 //! Fully connected layers, with the decisions of ReLU.
 
-use vgg_tensor::spec::{Linear, LinearEpilogue};
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
+use vgg_tensor::{Backend, Content, Result, WeightGradient};
 
-use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use super::{Outputs, Trial, assert_same, downloaded, poisoned, uploaded, with_spare};
 use crate::compare::sum_tolerance;
 use crate::{Reference, cases, inputs};
 
@@ -98,7 +98,8 @@ impl Trial for LinearTrial {
         outputs.push(("y", downloaded(backend, y_shape, &y)?));
 
         let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
-        let result = backend.linear_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, None);
+        let stored = WeightGradient::Stored { weight: &weight, dweight: &mut dw };
+        let result = backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, None);
         if !self.trains() {
             assert!(result.is_err(), "{}: gradients of a weight in f16", self.name());
             return Ok(outputs);
@@ -108,10 +109,48 @@ impl Trial for LinearTrial {
         outputs.push(("dbias without dx", downloaded(backend, outs, &db)?));
         let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
         let mut dx = poisoned(backend, x_room)?;
-        backend.linear_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
+        let stored = WeightGradient::Stored { weight: &weight, dweight: &mut dw };
+        backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, Some(&mut dx))?;
         outputs.push(("dweight", downloaded(backend, weights, &dw)?));
         outputs.push(("dbias", downloaded(backend, outs, &db)?));
         outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+
+        // Applied at once, the gradient does to the weight what the optimiser does with the stored
+        // one, and the other gradients are the same.
+        let plain = Sgd { weight_decay: 0.05, ..Sgd::plain(0.1) };
+        for settings in [plain, Sgd { momentum: 0.9, nesterov: true, ..plain }] {
+            let mut pair = Vec::new();
+            for applied in [false, true] {
+                let mut weight = uploaded(backend, weights, weights, &self.weight)?;
+                let with_momentum = settings.momentum != 0.0;
+                let velocity = || uploaded(backend, weights, weights, &self.weight);
+                let mut velocity = with_momentum.then(velocity).transpose()?;
+                let (mut db, mut dx) = (poisoned(backend, outs)?, poisoned(backend, x_room)?);
+                if applied {
+                    let (settings, velocity) = (&settings, velocity.as_mut());
+                    let weight = &mut weight;
+                    let applied = WeightGradient::Applied { settings, weight, velocity };
+                    backend.linear_backward(op, &x, applied, &dy, &aux, &mut db, Some(&mut dx))?;
+                } else {
+                    let (weight, dweight) = (&weight, &mut dw);
+                    let stored = WeightGradient::Stored { weight, dweight };
+                    backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, Some(&mut dx))?;
+                }
+                if !applied {
+                    backend.sgd(&settings, weights, &mut weight, &dw, velocity.as_mut())?;
+                }
+                let mut results = vec![
+                    ("weight after", downloaded(backend, weights, &weight)?),
+                    ("dbias", downloaded(backend, outs, &db)?),
+                    ("dx", downloaded(backend, x_shape, &dx)?),
+                ];
+                if let Some(velocity) = velocity {
+                    results.push(("velocity after", downloaded(backend, weights, &velocity)?));
+                }
+                pair.push(results);
+            }
+            assert_same(self, "stored and applied", &pair[0], &pair[1]);
+        }
         Ok(outputs)
     }
 

@@ -19,7 +19,7 @@ use vgg_tensor::spec::{
     Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
     WeightType,
 };
-use vgg_tensor::{Backend, Content, Draw, Result, Shape};
+use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
 use crate::Real;
 pub use buffer::Buffer;
@@ -195,25 +195,34 @@ impl<T: Real> Backend for Reference<T> {
         &mut self,
         op: &Linear,
         x: &Buffer<T>,
-        weight: &Buffer<T>,
+        weight: WeightGradient<'_, Buffer<T>>,
         dy: &Buffer<T>,
         aux: &Buffer<T>,
-        dweight: &mut Buffer<T>,
         dbias: &mut Buffer<T>,
         dx: Option<&mut Buffer<T>>,
     ) -> Result<()> {
-        op.weight().check_trainable()?;
+        let content = op.weight();
+        content.check_trainable()?;
+        let mut dw = self.alloc(content)?;
         linear::backward(
             op,
             x.numbers(op.x().len()),
-            weight.numbers(op.weight().len()),
+            weight.weight().numbers(content.len()),
             dy.numbers(op.y().len()),
             aux.bytes(op.aux_bytes()),
-            dweight.numbers_mut(op.weight().len()),
+            dw.numbers_mut(content.len()),
             dbias.numbers_mut(op.out_features()),
             dx.map(|dx| dx.numbers_mut(op.x().len())),
         );
-        Ok(())
+        match weight {
+            WeightGradient::Stored { dweight, .. } => {
+                dweight.numbers_mut(content.len()).copy_from_slice(dw.numbers(content.len()));
+                Ok(())
+            }
+            WeightGradient::Applied { settings, weight, velocity } => {
+                self.sgd(settings, content, weight, &dw, velocity)
+            }
+        }
     }
 
     fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Buffer<T>) -> Result<()> {

@@ -126,14 +126,14 @@ fn the_summary_is_a_table() {
     features.13   conv 3×3 + relu + max-pool 2×2  16×32×2×2        9 248     147 456  117.4 KiB
     features.16   conv 3×3 + relu                 16×32×2×2        9 248      36 864  116.6 KiB
     features.18   conv 3×3 + relu + max-pool 2×2  16×32            9 248      36 864  110.6 KiB
-    classifier.0  linear + relu                   16×16              528         512    7.2 KiB
+    classifier.0  linear + relu                   16×16              528         512    5.2 KiB
     classifier.2  dropout 0.5                     16×16
-    classifier.3  linear + relu                   16×16              272         256    4.2 KiB
+    classifier.3  linear + relu                   16×16              272         256    3.2 KiB
     classifier.5  dropout 0.5                     16×16
-    classifier.6  linear                          16×10              170         160    2.6 KiB
+    classifier.6  linear                          16×10              170         160    2.0 KiB
     gradients                                                                          96.0 KiB
     ───────────────────────────────────────────────────────────────────────────────────────────
-    total                                                         37 178     627 616  863.2 KiB
+    total                                                         37 178     627 616  859.6 KiB
     "#);
 }
 
