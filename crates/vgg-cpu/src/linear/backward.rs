@@ -120,12 +120,16 @@ fn input_gradient(
         let first = block * FEATURES;
         cpu.isa.run(InputGradientRows { features, row, first, weight, by_image, dx });
     });
-    const IMAGES: usize = 16;
-    dx.par_chunks_mut(IMAGES * features).enumerate().for_each(|(block, dx)| {
-        for i in 0..features {
-            let images = &dx_transposed[i * row + block * IMAGES..];
-            for (dx, g) in dx.iter_mut().skip(i).step_by(features).zip(images) {
-                *dx = *g;
+    // A tile is a line of the cache in both directions.
+    const TILE: usize = 16;
+    dx.par_chunks_mut(TILE * features).enumerate().for_each(|(block, dx)| {
+        for first in (0..features).step_by(TILE) {
+            let last = features.min(first + TILE);
+            for (image, dx) in dx.chunks_exact_mut(features).enumerate() {
+                let column = &dx_transposed[block * TILE + image..];
+                for i in first..last {
+                    dx[i] = column[i * row];
+                }
             }
         }
     });
