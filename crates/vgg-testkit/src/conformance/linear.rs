@@ -84,7 +84,7 @@ impl Trial for LinearTrial {
         let y_room = Content::Maps(with_spare(op.y(), spare));
 
         let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let weight = uploaded(backend, weights, weights, &self.weight)?;
+        let mut weight = uploaded(backend, weights, weights, &self.weight)?;
         let bias = uploaded(backend, outs, outs, &self.bias)?;
         let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
         let mut outputs = Outputs::new();
@@ -102,6 +102,8 @@ impl Trial for LinearTrial {
         let result = backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, None);
         if !self.trains() {
             assert!(result.is_err(), "{}: gradients of a weight in f16", self.name());
+            let update = backend.sgd(&Sgd::plain(0.1), weights, &mut weight, &dw, None);
+            assert!(update.is_err(), "{}: an update of a weight in f16", self.name());
             return Ok(outputs);
         }
         result?;
@@ -119,37 +121,36 @@ impl Trial for LinearTrial {
         // one, and the other gradients are the same.
         let plain = Sgd { weight_decay: 0.05, ..Sgd::plain(0.1) };
         for settings in [plain, Sgd { momentum: 0.9, nesterov: true, ..plain }] {
-            let mut pair = Vec::new();
-            for applied in [false, true] {
-                let mut weight = uploaded(backend, weights, weights, &self.weight)?;
-                let with_momentum = settings.momentum != 0.0;
-                let velocity = || uploaded(backend, weights, weights, &self.weight);
-                let mut velocity = with_momentum.then(velocity).transpose()?;
-                let (mut db, mut dx) = (poisoned(backend, outs)?, poisoned(backend, x_room)?);
-                if applied {
-                    let (settings, velocity) = (&settings, velocity.as_mut());
-                    let weight = &mut weight;
-                    let applied = WeightGradient::Applied { settings, weight, velocity };
-                    backend.linear_backward(op, &x, applied, &dy, &aux, &mut db, Some(&mut dx))?;
-                } else {
-                    let (weight, dweight) = (&weight, &mut dw);
-                    let stored = WeightGradient::Stored { weight, dweight };
-                    backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, Some(&mut dx))?;
-                }
-                if !applied {
-                    backend.sgd(&settings, weights, &mut weight, &dw, velocity.as_mut())?;
-                }
+            let start = |backend: &mut B| -> Result<_> {
+                let mut random = || uploaded(backend, weights, weights, &self.weight);
+                let weight = random()?;
+                Ok((weight, (settings.momentum != 0.0).then(random).transpose()?))
+            };
+            let results = |backend: &mut B, weight, velocity: Option<_>, db, dx| -> Result<_> {
                 let mut results = vec![
                     ("weight after", downloaded(backend, weights, &weight)?),
-                    ("dbias", downloaded(backend, outs, &db)?),
-                    ("dx", downloaded(backend, x_shape, &dx)?),
+                    ("dbias", downloaded(backend, outs, db)?),
+                    ("dx", downloaded(backend, x_shape, dx)?),
                 ];
                 if let Some(velocity) = velocity {
                     results.push(("velocity after", downloaded(backend, weights, &velocity)?));
                 }
-                pair.push(results);
-            }
-            assert_same(self, "stored and applied", &pair[0], &pair[1]);
+                Ok(results)
+            };
+            let (mut weight, mut velocity) = start(backend)?;
+            backend.sgd(&settings, weights, &mut weight, &dw, velocity.as_mut())?;
+            let stored = results(backend, weight, velocity, &db, &dx)?;
+
+            let (mut weight, mut velocity) = start(backend)?;
+            let (mut db, mut dx) = (poisoned(backend, outs)?, poisoned(backend, x_room)?);
+            let gradient = WeightGradient::Applied {
+                settings: &settings,
+                weight: &mut weight,
+                velocity: velocity.as_mut(),
+            };
+            backend.linear_backward(op, &x, gradient, &dy, &aux, &mut db, Some(&mut dx))?;
+            let applied = results(backend, weight, velocity, &db, &dx)?;
+            assert_same(self, "stored and applied", &stored, &applied);
         }
         Ok(outputs)
     }
