@@ -161,8 +161,12 @@ most of that in a round. We begin with images of 28×28 bytes, a peer with prepa
 
 impl fmt::Display for Steps {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut table =
-            Table::new(2, &["case", "program", "img/s", "peak memory", "ours", "speed", "spread"]);
+        let mut heading = vec!["case", "program", "img/s", "peak memory"];
+        let compared = self.0.iter().any(|step| !step.peers.is_empty());
+        if compared {
+            heading.extend(["ours", "speed", "spread"]);
+        }
+        let mut table = Table::new(2, &heading);
         for Step { case, ours, peers } in &self.0 {
             table.row(row(case, ours));
             for Comparison { rounds, ratio: Ratio { of_medians, min, max } } in peers {
@@ -179,8 +183,8 @@ impl fmt::Display for Steps {
         let rounds = self.0.first().map_or(0, |step| step.ours.rounds_img_per_s.len());
         let plural = if rounds == 1 { "" } else { "s" };
         writeln!(f, "Whole steps: medians of {rounds} round{plural}")?;
-        writeln!(f, "{table}")?;
-        f.write_str(LEGEND)
+        write!(f, "{table}")?;
+        if compared { write!(f, "\n{LEGEND}") } else { Ok(()) }
     }
 }
 
