@@ -69,9 +69,12 @@ impl<const N: usize> Kernel for Chains<N> {
 pub fn copy_bandwidth(cpu: &Cpu) -> Result<f64> {
     const LEN: usize = 1 << 26; // far beyond the caches
     let mut from = AlignedVec::zeroed(LEN)?;
-    let mut to = AlignedVec::zeroed(LEN)?;
+    // A load is held up by a store before it whose address differs by whole pages, so that the two
+    // buffers must not begin at the same place in a page.
+    const HALF_PAGE: usize = 512;
+    let mut to = AlignedVec::zeroed(LEN + HALF_PAGE)?;
     from.as_f32_mut().fill(1.0); // pages that were never written may all be the same one
-    let (from, to) = (from.as_f32(), to.as_f32_mut());
+    let (from, to) = (&from.as_f32()[..LEN], &mut to.as_f32_mut()[HALF_PAGE..][..LEN]);
     let share = LEN.div_ceil(cpu.threads.count());
     let mut rate = |piece| {
         best_rate(2 * size_of::<f32>() * LEN, || {
