@@ -8,6 +8,7 @@
 mod backend;
 mod error;
 mod philox;
+pub mod profile;
 mod shape;
 pub mod spec;
 mod tensor;

@@ -26,6 +26,9 @@ pub(crate) struct Cli {
     config: Option<PathBuf>,
 
     #[command(flatten)]
+    profile: Profile,
+
+    #[command(flatten)]
     pub settings: Settings,
 
     #[command(flatten)]
@@ -51,6 +54,8 @@ pub(crate) enum Command {
     Train {
         /// Config file of the run
         config: PathBuf,
+        #[command(flatten)]
+        profile: Profile,
     },
     /// Go on with a run from its last checkpoint, to the bit as if it had not been interrupted
     Resume {
@@ -92,6 +97,18 @@ pub(crate) enum Command {
         /// Config file of the run
         config: PathBuf,
     },
+}
+
+/// Profiling in place of training.
+#[derive(Debug, Args)]
+pub(crate) struct Profile {
+    /// Do not train, but time each operation of a few training steps
+    ///
+    /// Prints a table and writes the times to FILE (without one: profile.json) as a trace that
+    /// ui.perfetto.dev and chrome://tracing open. There is no run folder.
+    #[arg(id = "profile", long = "profile", value_name = "FILE", num_args = 0..=1)]
+    #[arg(require_equals = true, default_missing_value = "profile.json")]
+    pub trace: Option<PathBuf>,
 }
 
 /// Which of a run's checkpoints.
@@ -206,18 +223,17 @@ impl Cli {
     ///
     /// Leaves the program with a usage error if both are given.
     pub(crate) fn take_command(&mut self) -> Command {
-        match (self.command.take(), self.config.take()) {
-            (Some(command), None) => command,
-            (None, Some(config)) => Command::Train { config },
-            (command, config) => {
-                let given = config.unwrap_or_default();
-                let message = match command {
-                    Some(_) => format!("unexpected `{}` before the command", given.display()),
-                    None => "a config file or a command is needed".into(),
-                };
-                Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+        let profile = Profile { trace: self.profile.trace.take() };
+        let message = match (self.command.take(), self.config.take()) {
+            (None, Some(config)) => return Command::Train { config, profile },
+            (Some(command), None) if profile.trace.is_none() => return command,
+            (Some(_), None) => "unexpected `--profile` before the command".into(),
+            (Some(_), Some(config)) => {
+                format!("unexpected `{}` before the command", config.display())
             }
-        }
+            (None, None) => "a config file or a command is needed".into(),
+        };
+        Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
     }
 }
 
@@ -239,11 +255,25 @@ mod tests {
         for line in ["x.toml --threads 2", "train x.toml --threads 2", "--threads 2 train x.toml"] {
             let mut cli = parse(line).unwrap();
             assert!(
-                matches!(cli.take_command(), Command::Train { config } if config.ends_with("x.toml"))
+                matches!(cli.take_command(), Command::Train { config, .. } if config.ends_with("x.toml"))
             );
             assert_eq!(cli.settings.threads, Some(2), "{line}");
         }
         assert!(parse("").is_err());
+    }
+
+    #[test]
+    fn a_profile_has_a_file() {
+        let trace = |line| match parse(line).unwrap().take_command() {
+            Command::Train { profile, .. } => profile.trace,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(trace("x.toml"), None);
+        for line in ["x.toml --profile", "--profile x.toml", "train x.toml --profile"] {
+            assert_eq!(trace(line), Some("profile.json".into()), "{line}");
+        }
+        assert_eq!(trace("train x.toml --profile=a/b.json"), Some("a/b.json".into()));
+        assert!(parse("resume x --profile").is_err());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //!
 //! [`cli`] and [`config`] say what to do, [`device`] chooses the backend, [`start`] sets a run up,
 //! [`mod@train`] has the loop, [`run_dir`] is where its results go, and [`exit`] is how it ends.
+//! [`profile`] times the operations of a step instead.
 //! Results go to standard output, all else through [`ui`] to standard error.
 #![forbid(unsafe_code)]
 
@@ -19,6 +20,7 @@ mod metrics;
 mod network;
 mod predict;
 mod print;
+mod profile;
 mod progress;
 mod report;
 mod resume;
@@ -27,6 +29,7 @@ mod signals;
 mod start;
 mod stored;
 mod summary;
+mod table;
 mod train;
 mod ui;
 
@@ -66,7 +69,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Code> {
     let overrides = settings.overrides();
     match command {
-        Command::Train { config } | Command::Summary { config } if settings.print_config => {
+        Command::Train { config, .. } | Command::Summary { config } if settings.print_config => {
             print_config(config, overrides)?;
         }
         Command::Resume { run } | Command::Eval { run, .. } | Command::Predict { run, .. }
@@ -74,7 +77,10 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         {
             print_config(&run.join(CONFIG), overrides)?;
         }
-        Command::Train { config } => return train(config, overrides, &settings.out, ui, log),
+        Command::Train { config, profile } => match &profile.trace {
+            Some(trace) => profile::command(config, overrides, trace, ui)?,
+            None => return train(config, overrides, &settings.out, ui, log),
+        },
         Command::Resume { run } => return resume::command(run, overrides, ui, log),
         Command::Eval { run, choice, json } => {
             eval::command(run, choice.checkpoint, overrides, *json, ui)?;

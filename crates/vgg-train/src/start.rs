@@ -7,7 +7,7 @@ use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Vgg};
 use vgg_tensor::Backend;
 
 use crate::config::Config;
-use crate::data;
+use crate::data::{self, Data};
 use crate::device::Job;
 use crate::exit::{Code, Failure};
 use crate::log::Log;
@@ -33,11 +33,17 @@ pub(crate) enum Start<'a> {
     Resume(RunDir, Option<Box<Checkpoint>>),
 }
 
-impl Job for Train<'_> {
-    type Output = Code;
+/// What training needs besides a device: checked, loaded, and small enough for memory.
+pub(crate) struct Ready {
+    pub vgg: Vgg,
+    pub data: Data,
+    /// Images in a full batch.
+    pub batch: usize,
+}
 
-    fn run<B: Backend>(self, backend: B) -> Result<Code> {
-        let Self { config, ui, log, start } = self;
+impl Ready {
+    /// Makes it, and tells of it.
+    pub(crate) fn make(config: &Config, ui: &Ui, backend: &impl Backend) -> Result<Self> {
         ui.status("Device", &backend.describe());
         // What the library would refuse is refused before anything is fetched or made.
         config.sgd().check()?;
@@ -45,12 +51,21 @@ impl Job for Train<'_> {
         config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(&config.data, ui)?;
-        let input = config.input();
         let batch = config.train.batch_size.min(data.train.len());
         let mode = Mode::Train { momentum: config.sgd().has_velocity() };
-        let plan = memory::plan(&vgg, &input, batch, mode)?;
+        let plan = memory::plan(&vgg, &config.input(), batch, mode)?;
         ui.status("Model", &describe(config, &vgg, plan.bytes(), batch));
+        Ok(Self { vgg, data, batch })
+    }
+}
 
+impl Job for Train<'_> {
+    type Output = Code;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Code> {
+        let Self { config, ui, log, start } = self;
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
+        let input = config.input();
         let (run, checkpoint) = match start {
             Start::New(create) => (create()?, None),
             Start::Resume(run, checkpoint) => (run, checkpoint),

@@ -5,6 +5,7 @@ use vgg_model::{Mode, Plan, Vgg};
 
 use crate::config::Config;
 use crate::print;
+use crate::table::Table;
 use crate::ui::{bytes, grouped};
 
 /// Prints a row a layer.
@@ -17,42 +18,28 @@ fn table(config: &Config) -> Result<Vec<String>> {
     let momentum = config.sgd().has_velocity();
     let plan = Plan::new(&vgg, &config.input(), config.train.batch_size, Mode::Train { momentum })?;
     let number = |n: u64| if n == 0 { String::new() } else { grouped(n) };
-    let mut rows =
-        vec![["layer", "kind", "output", "parameters", "MACs/image", "memory"].map(String::from)];
-    rows.extend(plan.rows().iter().map(|row| {
-        [
+    let header = ["layer", "kind", "output", "parameters", "MACs/image", "memory"];
+    let mut table = Table::new(3, header);
+    for row in plan.rows() {
+        table.row([
             row.name.clone(),
             row.kind.clone(),
             row.output.map(|shape| shape.to_string()).unwrap_or_default(),
             number(row.params as u64),
             number(row.macs),
             if row.bytes == 0 { String::new() } else { bytes(row.bytes) },
-        ]
-    }));
-    let total = |kind: &str| kind.to_owned();
-    rows.push([
-        total("total"),
+        ]);
+    }
+    table.rule();
+    table.row([
+        "total".into(),
         String::new(),
         String::new(),
         grouped(vgg.param_count() as u64),
         grouped(vgg.macs()),
         bytes(plan.bytes()),
     ]);
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
-    let widths: [usize; 6] = std::array::from_fn(|column| width(column).unwrap_or(0));
-    let format = |row: &[String; 6]| {
-        let [name, kind, output, params, macs, memory] = row;
-        let [w0, w1, w2, w3, w4, w5] = widths;
-        let line = format!(
-            "{name:<w0$}  {kind:<w1$}  {output:<w2$}  {params:>w3$}  {macs:>w4$}  {memory:>w5$}"
-        );
-        line.trim_end().to_owned()
-    };
-    let mut lines: Vec<String> = rows.iter().map(format).collect();
-    let rule = "─".repeat(widths.iter().sum::<usize>() + 2 * 5);
-    lines.insert(1, rule.clone());
-    lines.insert(lines.len() - 1, rule);
-    Ok(lines)
+    Ok(table.lines())
 }
 
 #[cfg(test)]

@@ -43,6 +43,15 @@ fn bad_arguments() {
 
     For more information, try '--help'.
     "#);
+    insta::assert_snapshot!(failure(&place, "--profile resume x"), @r#"
+    2
+    error: unexpected `--profile` before the command
+
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
+
+    For more information, try '--help'.
+    "#);
     insta::assert_snapshot!(failure(&place, "tiny.toml --threads x"), @r#"
     2
     error: invalid value 'x' for '--threads <N>': invalid digit found in string

@@ -2,6 +2,7 @@
 
 mod errors;
 mod predict;
+mod profile;
 mod resume;
 mod training;
 

@@ -1,0 +1,79 @@
+//! `CONFIG --profile`: where the time of a training step goes.
+
+mod breakdown;
+mod step;
+mod trace;
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use vgg_data::Loader;
+use vgg_model::{Params, Trainer};
+use vgg_tensor::Backend;
+use vgg_tensor::profile::Profiled;
+
+use crate::config::{self, Config, Override};
+use crate::device::{self, Job};
+use crate::print;
+use crate::start::Ready;
+use crate::ui::Ui;
+use step::{Names, Step};
+
+/// Steps that are timed, after one that is not.
+const STEPS: usize = 5;
+
+/// Prints the breakdown of a step and writes the steps to the file `trace`.
+pub(crate) fn command(path: &Path, overrides: Vec<Override>, trace: &Path, ui: &Ui) -> Result<()> {
+    let config = config::load(path, overrides)?.config;
+    print::lines(device::run(&config.device, Measure { config: &config, trace, ui })?)
+}
+
+/// Steps to be timed.
+struct Measure<'a> {
+    config: &'a Config,
+    trace: &'a Path,
+    ui: &'a Ui,
+}
+
+impl Job for Measure<'_> {
+    type Output = Vec<String>;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
+        let Self { config, trace, ui } = self;
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
+        let cannot_write = || format!("cannot write {}", trace.display());
+        // Before the work, not after it.
+        let mut file = File::create(trace).map(BufWriter::new).with_context(cannot_write)?;
+
+        let (seed, device) = (config.train.seed, backend.describe());
+        let params = Params::init(&vgg, &config.init(), seed);
+        let (input, sgd) = (config.input(), config.sgd());
+        let backend = Profiled::new(backend)?;
+        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, sgd, seed)?;
+        drop(params); // the trainer has its own copy
+
+        // One batch for all steps: an epoch may have fewer, and its last is short.
+        let mut batches = Loader::new(data.train, batch, seed)?.epoch(0, 0);
+        let images = batches.next_batch()?.context("there are no images to train on")?;
+        let names = Names::of(&trainer);
+        let mut step = || -> Result<Step> {
+            let (before, start) = (trainer.backend().events().len(), trainer.backend().now());
+            trainer.step(&images.pixels, &images.labels, sgd.lr)?;
+            let end = trainer.backend().now();
+            let calls = names.give(&trainer.backend().events()[before..]);
+            Ok(Step { start, duration: end - start, calls })
+        };
+        ui.status("Profiling", &format!("{STEPS} steps of {batch} images, after a warm-up"));
+        step()?;
+        let steps = (0..STEPS).map(|_| step()).collect::<Result<Vec<_>>>()?;
+
+        serde_json::to_writer(&mut file, &trace::json(&config.name, &device, &steps))
+            .map_err(std::io::Error::from)
+            .and_then(|()| file.flush())
+            .with_context(cannot_write)?;
+        ui.status("Trace", &format!("{}: open it in ui.perfetto.dev", trace.display()));
+        Ok(breakdown::lines(&steps, batch))
+    }
+}
