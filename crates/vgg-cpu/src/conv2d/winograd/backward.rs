@@ -193,17 +193,18 @@ impl Piece<'_> {
                     }
                 }
             }
-            let points = OutputGradient::two(s, gradient);
-            // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
-            unsafe {
-                for p in 0..POINTS {
-                    let dm = dm.as_mut_ptr().add(p * geometry.m_point + c);
-                    s.store(dm, points[p / PATCH][p % PATCH]);
+            let (dm, db) = (dm.as_mut_ptr(), self.db.as_mut_ptr());
+            let put = |i: usize, j: usize, point: S::V| {
+                // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
+                unsafe {
+                    s.store(dm.add((i * PATCH + j) * geometry.m_point + c), point);
+                    // A's row for the point 1 is all ones: there, dM is the sum of the tile.
+                    if (i, j) == (1, 1) {
+                        s.store(db.add(c), s.add(s.load(db.add(c)), point));
+                    }
                 }
-                // A's row for the point 1 is all ones: there, dM is the sum of the tile.
-                let db = self.db.as_mut_ptr().add(c);
-                s.store(db, s.add(s.load(db), points[1][1]));
-            }
+            };
+            OutputGradient::two(s, |i, j| gradient[i][j], put);
         }
     }
 
@@ -285,32 +286,30 @@ fn add_input_gradient<S: Simd>(
     let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
-        let mut points = [[s.splat(0.0); PATCH]; PATCH];
-        for p in 0..POINTS {
-            // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
-            let point = unsafe { s.load(dv.as_ptr().add(p * geometry.v_point + c0)) };
-            points[p / PATCH][p % PATCH] = point;
-        }
-        let patch = InputGradient::two(s, points);
-        // SAFETY: a pixel is only touched if it lies in the image (all do if the patch is
-        // `inside`), and of its channels the `n` from `c0` on, which exist.
-        unsafe {
-            if inside && n == S::LANES {
-                let corner = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let pixel = corner.add((i * w as usize + j) * c);
-                        s.store(pixel, s.add(s.load(pixel), patch[i][j]));
-                    }
+        // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
+        let get = |i: usize, j: usize| unsafe {
+            s.load(dv.as_ptr().add((i * PATCH + j) * geometry.v_point + c0))
+        };
+        if inside && n == S::LANES {
+            let corner = (y * w + x) as usize * c + c0;
+            InputGradient::two(s, get, |i, j, g| {
+                // SAFETY: the patch lies in the image, and so do the `n` channels from `c0` on.
+                unsafe {
+                    let pixel = dx.as_mut_ptr().add(corner + (i * w as usize + j) * c);
+                    s.store(pixel, s.add(s.load(pixel), g));
                 }
-            } else {
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let (y, x) = (y + i as isize, x + j as isize);
-                        if (0..h).contains(&y) && (0..w).contains(&x) {
+            });
+        } else {
+            let mut patch = [[s.splat(0.0); PATCH]; PATCH];
+            InputGradient::two(s, get, |i, j, g| patch[i][j] = g);
+            for i in 0..PATCH {
+                for j in 0..PATCH {
+                    let (y, x) = (y + i as isize, x + j as isize);
+                    if (0..h).contains(&y) && (0..w).contains(&x) {
+                        // SAFETY: the pixel lies in the image, and so do the `n` channels.
+                        unsafe {
                             let pixel = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                            let sum = s.add(s.load_first(pixel, n), patch[i][j]);
-                            s.store_first(pixel, n, sum);
+                            s.store_first(pixel, n, s.add(s.load_first(pixel, n), patch[i][j]));
                         }
                     }
                 }

@@ -125,19 +125,14 @@ impl Block<'_> {
         assert!(m.len() >= (POINTS - 1) * m_point + self.geometry.c_out);
         for c in (0..y.c).step_by(S::LANES) {
             let n = (y.c - c).min(S::LANES);
-            let mut points = [[s.splat(0.0); PATCH]; PATCH];
-            for p in 0..POINTS {
-                // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
-                points[p / PATCH][p % PATCH] = unsafe { s.load(m.as_ptr().add(p * m_point + c)) };
-            }
+            // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
+            let get = |i: usize, j: usize| unsafe {
+                s.load(m.as_ptr().add((i * PATCH + j) * m_point + c))
+            };
             // SAFETY: the bias has a number for each of the `n` channels from `c` on.
             let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
-            let mut tile = Output::two(s, points);
-            for line in &mut tile {
-                for sum in line {
-                    *sum = s.add(*sum, bias);
-                }
-            }
+            let mut tile = [[bias; TILE]; TILE];
+            Output::two(s, get, |i, j, sum| tile[i][j] = s.add(sum, bias));
             let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
                 let y = &mut slab.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.

@@ -79,39 +79,32 @@ fn transform_input<S: Simd>(
     let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
-        let mut patch = [[s.splat(0.0); PATCH]; PATCH];
-        // SAFETY: a pixel is only read if it lies in the image (all do if the patch is `inside`),
-        // and of its channels the `n` from `c0` on, which exist.
-        unsafe {
-            if inside && n == S::LANES {
-                let corner = image.as_ptr().add((y * w + x) as usize * c + c0);
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        patch[i][j] = s.load(corner.add((i * w as usize + j) * c));
-                    }
-                }
-            } else {
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let (y, x) = (y + i as isize, x + j as isize);
-                        if (0..h).contains(&y) && (0..w).contains(&x) {
-                            let pixel = image.as_ptr().add((y * w + x) as usize * c + c0);
-                            patch[i][j] = s.load_first(pixel, n);
-                        }
+        let put = |i: usize, j: usize, point: S::V| {
+            // SAFETY: `v` has room for `c_in` channels at every point, and `c_in` is `c` rounded
+            // up to whole vectors.
+            unsafe { s.store(v.as_mut_ptr().add((i * PATCH + j) * geometry.v_point + c0), point) }
+        };
+        if inside && n == S::LANES {
+            let corner = (y * w + x) as usize * c + c0;
+            // SAFETY: the patch lies in the image, and so do the `n` channels from `c0` on.
+            let get = |i: usize, j: usize| unsafe {
+                s.load(image.as_ptr().add(corner + (i * w as usize + j) * c))
+            };
+            Input::two(s, get, put);
+        } else {
+            let mut patch = [[s.splat(0.0); PATCH]; PATCH];
+            for i in 0..PATCH {
+                for j in 0..PATCH {
+                    let (y, x) = (y + i as isize, x + j as isize);
+                    if (0..h).contains(&y) && (0..w).contains(&x) {
+                        // SAFETY: the pixel lies in the image, and so do the `n` channels.
+                        patch[i][j] = unsafe {
+                            s.load_first(image.as_ptr().add((y * w + x) as usize * c + c0), n)
+                        };
                     }
                 }
             }
-        }
-        let points = Input::two(s, patch);
-        for i in 0..PATCH {
-            for j in 0..PATCH {
-                // SAFETY: `v` has room for `c_in` channels at every point, and `c_in` is `c`
-                // rounded up to whole vectors.
-                unsafe {
-                    let v = v.as_mut_ptr().add((i * PATCH + j) * geometry.v_point + c0);
-                    s.store(v, points[i][j]);
-                }
-            }
+            Input::two(s, |i, j| patch[i][j], put);
         }
     }
 }
