@@ -93,9 +93,6 @@ impl Kernel for Piece<'_> {
     fn run<S: Simd>(mut self, s: S) {
         self.du.fill(0.0);
         self.db.fill(0.0);
-        if let Some(dx) = &mut self.dx {
-            dx.fill(0.0);
-        }
         let strips = Strips::new(self.op, TILE);
         let tile_rows = Geometry::tile_rows_per_block(self.op);
         let end = self.images.end * strips.per_image;
@@ -133,7 +130,7 @@ impl Piece<'_> {
             for tile in 0..tiles_w {
                 let corner = (y as isize - padding, (tile * TILE) as isize - padding);
                 let dv = &self.v[(row * tiles_w + tile) * c_in..];
-                add_input_gradient(s, self.op, &geometry, dv, corner, dx);
+                put_input_gradient(s, self.op, &geometry, dv, corner, dx);
             }
         }
         self.dx = Some(dx);
@@ -270,8 +267,12 @@ impl Piece<'_> {
 }
 
 /// `dx += B dV Bᵀ` for one tile's patch, whose first pixel `(y, x)` may lie outside of the image.
+///
+/// Tiles come in row-major order, so a pixel's first contribution is known and overwrites what was
+/// there: only the rows and columns that the patch shares with the tiles above and to the left are
+/// added to.
 #[inline(always)]
-fn add_input_gradient<S: Simd>(
+fn put_input_gradient<S: Simd>(
     s: S,
     op: &Conv2d,
     geometry: &Geometry,
@@ -279,24 +280,28 @@ fn add_input_gradient<S: Simd>(
     (y, x): (isize, isize),
     dx: &mut [f32],
 ) {
+    const SHARED: usize = PATCH - TILE;
     let (h, w, c) = (op.x().h as isize, op.x().w as isize, op.x().c);
     assert!(dx.len() == op.x().features());
     assert!(dv.len() >= (POINTS - 1) * geometry.v_point + geometry.c_in);
     let side = PATCH as isize;
     let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
+    let first_row = y == -(op.padding() as isize);
+    let first_column = x == -(op.padding() as isize);
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
         // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
         let get = |i: usize, j: usize| unsafe {
             s.load(dv.as_ptr().add((i * PATCH + j) * geometry.v_point + c0))
         };
-        if inside && n == S::LANES {
+        if inside && n == S::LANES && !first_row && !first_column {
             let corner = (y * w + x) as usize * c + c0;
             InputGradient::two(s, get, |i, j, g| {
                 // SAFETY: the patch lies in the image, and so do the `n` channels from `c0` on.
                 unsafe {
                     let pixel = dx.as_mut_ptr().add(corner + (i * w as usize + j) * c);
-                    s.store(pixel, s.add(s.load(pixel), g));
+                    let shared = i < SHARED || j < SHARED;
+                    s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
                 }
             });
         } else {
@@ -306,10 +311,13 @@ fn add_input_gradient<S: Simd>(
                 for j in 0..PATCH {
                     let (y, x) = (y + i as isize, x + j as isize);
                     if (0..h).contains(&y) && (0..w).contains(&x) {
+                        let shared = (i < SHARED && !first_row) || (j < SHARED && !first_column);
                         // SAFETY: the pixel lies in the image, and so do the `n` channels.
                         unsafe {
                             let pixel = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                            s.store_first(pixel, n, s.add(s.load_first(pixel, n), patch[i][j]));
+                            let before =
+                                if shared { s.load_first(pixel, n) } else { s.splat(0.0) };
+                            s.store_first(pixel, n, s.add(before, patch[i][j]));
                         }
                     }
                 }
