@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{InputGradient, OutputGradient, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, filters, transform_input};
+use super::{Geometry, Patch, filters, load, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
@@ -12,7 +12,7 @@ use crate::conv2d::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::conv2d::pieces::Pieces;
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Gemm, panel_width};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
 /// becomes the pieces' shares of the weight's and the bias's gradient.
@@ -110,15 +110,14 @@ impl Piece<'_> {
     fn block<S: Simd>(&mut self, s: S, strips: Strips, block: std::ops::Range<usize>) {
         let geometry = Geometry::new(self.op, S::LANES, block.len());
         let Geometry { tiles_w, c_in, c_out, .. } = geometry;
-        let padding = self.op.padding() as isize;
         let features = self.op.x().features();
         for (row, strip) in block.clone().enumerate() {
             let (image, y) = strips.locate(strip);
             let x = &self.x[image * features..][..features];
             for tile in 0..tiles_w {
                 let index = row * tiles_w + tile;
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
-                transform_input(s, self.op, &geometry, x, corner, &mut self.v[index * c_in..]);
+                let patch = Patch::new(self.op, y, tile * TILE);
+                transform_input(s, self.op, &geometry, x, patch, &mut self.v[index * c_in..]);
                 self.transform_gradient(s, &geometry, strips, strip, tile, index * c_out);
             }
         }
@@ -128,9 +127,9 @@ impl Piece<'_> {
             let (image, y) = strips.locate(strip);
             let dx = &mut dx[(image - self.images.start) * features..][..features];
             for tile in 0..tiles_w {
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
+                let patch = Patch::new(self.op, y, tile * TILE);
                 let dv = &self.v[(row * tiles_w + tile) * c_in..];
-                put_input_gradient(s, self.op, &geometry, dv, corner, dx);
+                put_input_gradient(s, self.op, &geometry, dv, patch, dx);
             }
         }
         self.dx = Some(dx);
@@ -161,16 +160,18 @@ impl Piece<'_> {
             let get = |pixel: usize| {
                 let dy = &self.dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe {
-                    if n == S::LANES { s.load(dy.as_ptr()) } else { s.load_first(dy.as_ptr(), n) }
-                }
+                unsafe { load(s, dy.as_ptr(), n) }
             };
+            // The loops have constant bounds, so that the gradients stay in registers.
             let mut gradient = [[s.splat(0.0); TILE]; TILE];
             match self.op.epilogue() {
                 ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
                     let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
-                    for i in 0..rows {
-                        for j in 0..columns {
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column + j;
                             let alive = if relu { layout.alive(self.aux, pixel, c, n) } else { !0 };
                             gradient[i][j] = s.keep(alive, get(pixel));
@@ -178,8 +179,11 @@ impl Piece<'_> {
                     }
                 }
                 ConvEpilogue::BiasReluMaxPool => {
-                    for i in 0..rows / 2 {
-                        for j in 0..columns / 2 {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column / 2 + j;
                             let bits = layout.pool(self.aux, pixel, c, n);
                             let window = relu_max_pool_gradient(s, get(pixel), bits);
@@ -266,62 +270,51 @@ impl Piece<'_> {
     }
 }
 
-/// `dx += B dV Bᵀ` for one tile's patch, whose first pixel `(y, x)` may lie outside of the image.
+/// `dx += B dV Bᵀ` for one tile's patch of an image.
 ///
-/// Tiles come in row-major order, so a pixel's first contribution is known and overwrites what was
-/// there: only the rows and columns that the patch shares with the tiles above and to the left are
-/// added to.
+/// Tiles come in row-major order, so it is known which contribution to a pixel is the first, and
+/// that one overwrites what was there.
 #[inline(always)]
 fn put_input_gradient<S: Simd>(
     s: S,
     op: &Conv2d,
     geometry: &Geometry,
     dv: &[f32],
-    (y, x): (isize, isize),
+    patch: Patch,
     dx: &mut [f32],
 ) {
-    const SHARED: usize = PATCH - TILE;
-    let (h, w, c) = (op.x().h as isize, op.x().w as isize, op.x().c);
+    let c = op.x().c;
     assert!(dx.len() == op.x().features());
     assert!(dv.len() >= (POINTS - 1) * geometry.v_point + geometry.c_in);
-    let side = PATCH as isize;
-    let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
-    let first_row = y == -(op.padding() as isize);
-    let first_column = x == -(op.padding() as isize);
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
+        let dx = dx.as_mut_ptr();
+        let pixel = |i: usize, j: usize| dx.wrapping_add(patch.pixel(i, j) * c + c0);
         // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
         let get = |i: usize, j: usize| unsafe {
             s.load(dv.as_ptr().add((i * PATCH + j) * geometry.v_point + c0))
         };
-        if inside && n == S::LANES && !first_row && !first_column {
-            let corner = (y * w + x) as usize * c + c0;
+        if patch.inside() && patch.has_neighbours() && n == S::LANES {
+            // What is shared is known at compile time.
             InputGradient::two(s, get, |i, j, g| {
-                // SAFETY: the patch lies in the image, and so do the `n` channels from `c0` on.
+                let pixel = pixel(i, j);
+                // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
                 unsafe {
-                    let pixel = dx.as_mut_ptr().add(corner + (i * w as usize + j) * c);
-                    let shared = i < SHARED || j < SHARED;
+                    let shared = i < PATCH - TILE || j < PATCH - TILE;
                     s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
                 }
             });
         } else {
-            let mut patch = [[s.splat(0.0); PATCH]; PATCH];
-            InputGradient::two(s, get, |i, j, g| patch[i][j] = g);
-            for i in 0..PATCH {
-                for j in 0..PATCH {
-                    let (y, x) = (y + i as isize, x + j as isize);
-                    if (0..h).contains(&y) && (0..w).contains(&x) {
-                        let shared = (i < SHARED && !first_row) || (j < SHARED && !first_column);
-                        // SAFETY: the pixel lies in the image, and so do the `n` channels.
-                        unsafe {
-                            let pixel = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                            let before =
-                                if shared { s.load_first(pixel, n) } else { s.splat(0.0) };
-                            s.store_first(pixel, n, s.add(before, patch[i][j]));
-                        }
-                    }
-                }
-            }
+            // Choices of address instead of branches.
+            let zeros = [0.0; MAX_LANES];
+            let mut nowhere = [0.0; MAX_LANES];
+            InputGradient::two(s, get, |i, j, g| {
+                let pixel = if patch.has(i, j) { pixel(i, j) } else { nowhere.as_mut_ptr() };
+                let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
+                // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have room
+                // for a vector.
+                unsafe { store(s, pixel, n, s.add(load(s, before, n), g)) };
+            });
         }
     }
 }

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{Output, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, filters, transform_input};
+use super::{Geometry, Patch, filters, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool};
@@ -55,15 +55,14 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Geometry { tiles_w, c_in, c_out, .. } = self.geometry;
-        let padding = self.op.padding() as isize;
         for (row, strip) in self.slab.strips.clone().enumerate() {
             let (image, y) = self.strips.locate(strip);
             let features = self.op.x().features();
             let image = &self.x[image * features..][..features];
             for tile in 0..tiles_w {
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
+                let patch = Patch::new(self.op, y, tile * TILE);
                 let v = &mut self.v[(row * tiles_w + tile) * c_in..];
-                transform_input(s, self.op, &self.geometry, image, corner, v);
+                transform_input(s, self.op, &self.geometry, image, patch, v);
             }
         }
         self.multiply(s);
@@ -136,20 +135,18 @@ impl Block<'_> {
             let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
                 let y = &mut slab.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe {
-                    if n == S::LANES {
-                        s.store(y.as_mut_ptr(), value);
-                    } else {
-                        s.store_first(y.as_mut_ptr(), n, value);
-                    }
-                }
+                unsafe { store(s, y.as_mut_ptr(), n, value) };
             };
+            // These loops have constant bounds, so that the sums stay in registers.
             match self.op.epilogue() {
                 ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
                     let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
                     let zero = s.splat(0.0);
-                    for i in 0..rows {
-                        for j in 0..columns {
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column + j;
                             let sum = tile[i][j];
                             put(&mut self.slab, pixel, if relu { s.max(sum, zero) } else { sum });
@@ -160,8 +157,11 @@ impl Block<'_> {
                     }
                 }
                 ConvEpilogue::BiasReluMaxPool => {
-                    for i in 0..rows / 2 {
-                        for j in 0..columns / 2 {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column / 2 + j;
                             let [i, j] = [2 * i, 2 * j];
                             let window = [
