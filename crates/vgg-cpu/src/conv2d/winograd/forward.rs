@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{Output, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, Patch, filters, store, transform_input};
+use super::{Ahead, Geometry, Patch, filters, new_input, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool};
@@ -83,7 +83,14 @@ impl Block<'_> {
         let (k, width) = (self.op.x().c, panel_width(S::LANES));
         assert!(self.v.len() >= POINTS * v_point && self.m.len() >= POINTS * m_point);
         assert!(self.filters.len() >= c_out.div_ceil(width) * POINTS * k * width);
+        let strips = &self.slab.strips;
+        let next = strips.end..strips.end + strips.len();
+        let ahead =
+            [Ahead::new(new_input(self.op, self.strips, next, self.x)), Ahead::new(self.slab.y)];
         for p in 0..POINTS {
+            for ahead in ahead {
+                ahead.fetch(s, p, POINTS);
+            }
             // SAFETY: the lengths were just asserted; points hold `tiles` rows of channels.
             unsafe {
                 Gemm {

@@ -7,16 +7,21 @@
 //! - backward, in one pass: V again, `dM = A dy Aᵀ` straight from the pooled gradient and `aux`,
 //!   `dU[p] += V[p]ᵀ · dM[p]`, `dV[p] = dM[p] · U[p]ᵀ`, `dx += B dV Bᵀ` ([`backward`]).
 
+mod ahead;
 mod backward;
 mod filters;
 mod forward;
 mod patch;
 mod transform;
 
+use std::ops::Range;
+
 use vgg_tensor::spec::Conv2d;
 
+use super::strips::Strips;
 use crate::buffer::LINE;
 use crate::simd::{MAX_LANES, Simd};
+use ahead::Ahead;
 use patch::Patch;
 use transform::{Input, PATCH, POINTS, TILE, Transform};
 
@@ -57,6 +62,18 @@ impl Geometry {
         let tiles = (CACHE / (POINTS * (op.x().c + op.c_out()))).max(ENOUGH);
         (tiles / tiles_w).max(1)
     }
+}
+
+/// The part of x that a block of strips reads and the one before it did not.
+#[inline(always)]
+fn new_input<'a>(op: &Conv2d, strips: Strips, block: Range<usize>, x: &'a [f32]) -> &'a [f32] {
+    let row = op.x().w * op.x().c;
+    let start = |strip: usize| {
+        let (image, y) = strips.locate(strip);
+        let y = y + PATCH - TILE - op.padding();
+        (image * op.x().features() + y * row).min(x.len())
+    };
+    &x[start(block.start)..start(block.end)]
 }
 
 /// The input patch under a tile, transformed to the points: `V = Bᵀ x B` for all channels.
