@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{InputGradient, OutputGradient, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, Patch, filters, load, store, transform_input};
+use super::{Ahead, Geometry, Patch, filters, load, new_input, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
@@ -121,7 +121,8 @@ impl Piece<'_> {
                 self.transform_gradient(s, &geometry, strips, strip, tile, index * c_out);
             }
         }
-        self.multiply(s, &geometry);
+        let ahead = self.ahead(strips, &block);
+        self.multiply(s, &geometry, ahead);
         let Some(dx) = self.dx.take() else { return };
         for (row, strip) in block.enumerate() {
             let (image, y) = strips.locate(strip);
@@ -133,6 +134,28 @@ impl Piece<'_> {
             }
         }
         self.dx = Some(dx);
+    }
+
+    /// What will be used after the block's products: its part of dx, and the next block's part of
+    /// x, dy and aux.
+    #[inline(always)]
+    fn ahead(&self, strips: Strips, block: &std::ops::Range<usize>) -> [Ahead; 4] {
+        let end = self.images.end * strips.per_image;
+        let next = block.end..(block.end + block.len()).min(end);
+        let before = |strip: usize| strips.y_pixels_before(strip);
+        let pixels = before(next.start)..before(next.end);
+        let c = self.op.c_out();
+        let aux_pixel = self.aux.len() / (self.dy.len() / c);
+        let dx = self.dx.as_deref().map_or(&[][..], |dx| {
+            let first = self.images.start * strips.per_image;
+            new_input(self.op, strips, block.start - first..block.end - first, dx)
+        });
+        [
+            Ahead::new(dx),
+            Ahead::new(new_input(self.op, strips, next, self.x)),
+            Ahead::new(&self.dy[pixels.start * c..pixels.end * c]),
+            Ahead::new(&self.aux[pixels.start * aux_pixel..pixels.end * aux_pixel]),
+        ]
     }
 
     /// `dM = A dy Aᵀ` for a tile, ReLU and pool undone on the way, and the bias's gradient.
@@ -211,7 +234,7 @@ impl Piece<'_> {
 
     /// `dU[p] += V[p]ᵀ · dM[p]`, then, over V, `dV[p] = dM[p] · U[p]ᵀ`, for every point.
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, s: S, geometry: &Geometry) {
+    fn multiply<S: Simd>(&mut self, s: S, geometry: &Geometry, ahead: [Ahead; 4]) {
         let Geometry { tiles, c_in, c_out, v_point, m_point, .. } = *geometry;
         let width = panel_width(S::LANES);
         let k = self.op.c_out();
@@ -221,6 +244,9 @@ impl Piece<'_> {
             assert!(self.filters.len() >= c_in.div_ceil(width) * POINTS * k * width);
         }
         for p in 0..POINTS {
+            for ahead in ahead {
+                ahead.fetch(s, p, POINTS);
+            }
             // SAFETY: the lengths were just asserted; points hold `tiles` rows of channels, or
             // `c_in` rows of output channels.
             unsafe {
