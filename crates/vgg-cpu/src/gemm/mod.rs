@@ -57,6 +57,14 @@ impl Gemm {
     #[inline(always)]
     fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, i: usize, j: usize) {
         let mut acc = [[s.splat(0.0); NV]; MR];
+        if self.accumulate {
+            for r in 0..MR {
+                for v in 0..NV {
+                    let at = (i + r) * self.c_row + j * self.c_panel + v * S::LANES;
+                    s.prefetch(self.c.wrapping_add(at));
+                }
+            }
+        }
         // SAFETY: `compute`'s caller vouches for all of A, B and C; the offsets follow the shapes.
         unsafe {
             let mut b = self.b.add(j * self.b_panel);

@@ -69,6 +69,11 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `n` numbers can be written at `p`.
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V);
 
+    /// Asks for the cache line at `p`, soon to be used. Any address will do.
+    fn prefetch(self, p: *const f32);
+    /// Asks for the cache line at `p` in the second-level cache, to be used later.
+    fn prefetch_far(self, p: *const f32);
+
     /// `a + b`.
     fn add(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a − b`.

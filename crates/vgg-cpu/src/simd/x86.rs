@@ -88,6 +88,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, p: *const f32) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
+    }
+
+    #[inline(always)]
     fn add(self, a: Self::V, b: Self::V) -> Self::V {
         intrinsic!(_mm256_add_ps(a, b))
     }
@@ -174,6 +184,16 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
         intrinsic!(_mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v))
+    }
+
+    #[inline(always)]
+    fn prefetch(self, p: *const f32) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T0>(p.cast()))
+    }
+
+    #[inline(always)]
+    fn prefetch_far(self, p: *const f32) {
+        intrinsic!(_mm_prefetch::<_MM_HINT_T1>(p.cast()))
     }
 
     #[inline(always)]

@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{InputGradient, OutputGradient, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, filters, transform_input};
+use super::{Ahead, Geometry, Patch, filters, load, new_input, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
@@ -12,7 +12,7 @@ use crate::conv2d::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::conv2d::pieces::Pieces;
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Gemm, panel_width};
-use crate::simd::{Kernel, Simd};
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
 /// becomes the pieces' shares of the weight's and the bias's gradient.
@@ -93,9 +93,6 @@ impl Kernel for Piece<'_> {
     fn run<S: Simd>(mut self, s: S) {
         self.du.fill(0.0);
         self.db.fill(0.0);
-        if let Some(dx) = &mut self.dx {
-            dx.fill(0.0);
-        }
         let strips = Strips::new(self.op, TILE);
         let tile_rows = Geometry::tile_rows_per_block(self.op);
         let end = self.images.end * strips.per_image;
@@ -113,30 +110,52 @@ impl Piece<'_> {
     fn block<S: Simd>(&mut self, s: S, strips: Strips, block: std::ops::Range<usize>) {
         let geometry = Geometry::new(self.op, S::LANES, block.len());
         let Geometry { tiles_w, c_in, c_out, .. } = geometry;
-        let padding = self.op.padding() as isize;
         let features = self.op.x().features();
         for (row, strip) in block.clone().enumerate() {
             let (image, y) = strips.locate(strip);
             let x = &self.x[image * features..][..features];
             for tile in 0..tiles_w {
                 let index = row * tiles_w + tile;
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
-                transform_input(s, self.op, &geometry, x, corner, &mut self.v[index * c_in..]);
+                let patch = Patch::new(self.op, y, tile * TILE);
+                transform_input(s, self.op, &geometry, x, patch, &mut self.v[index * c_in..]);
                 self.transform_gradient(s, &geometry, strips, strip, tile, index * c_out);
             }
         }
-        self.multiply(s, &geometry);
+        let ahead = self.ahead(strips, &block);
+        self.multiply(s, &geometry, ahead);
         let Some(dx) = self.dx.take() else { return };
         for (row, strip) in block.enumerate() {
             let (image, y) = strips.locate(strip);
             let dx = &mut dx[(image - self.images.start) * features..][..features];
             for tile in 0..tiles_w {
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
+                let patch = Patch::new(self.op, y, tile * TILE);
                 let dv = &self.v[(row * tiles_w + tile) * c_in..];
-                add_input_gradient(s, self.op, &geometry, dv, corner, dx);
+                put_input_gradient(s, self.op, &geometry, dv, patch, dx);
             }
         }
         self.dx = Some(dx);
+    }
+
+    /// What will be used after the block's products: its part of dx, and the next block's part of
+    /// x, dy and aux.
+    #[inline(always)]
+    fn ahead(&self, strips: Strips, block: &std::ops::Range<usize>) -> [Ahead; 4] {
+        let end = self.images.end * strips.per_image;
+        let next = block.end..(block.end + block.len()).min(end);
+        let before = |strip: usize| strips.y_pixels_before(strip);
+        let pixels = before(next.start)..before(next.end);
+        let c = self.op.c_out();
+        let aux_pixel = self.aux.len() / (self.dy.len() / c);
+        let dx = self.dx.as_deref().map_or(&[][..], |dx| {
+            let first = self.images.start * strips.per_image;
+            new_input(self.op, strips, block.start - first..block.end - first, dx)
+        });
+        [
+            Ahead::new(dx),
+            Ahead::new(new_input(self.op, strips, next, self.x)),
+            Ahead::new(&self.dy[pixels.start * c..pixels.end * c]),
+            Ahead::new(&self.aux[pixels.start * aux_pixel..pixels.end * aux_pixel]),
+        ]
     }
 
     /// `dM = A dy Aᵀ` for a tile, ReLU and pool undone on the way, and the bias's gradient.
@@ -164,16 +183,18 @@ impl Piece<'_> {
             let get = |pixel: usize| {
                 let dy = &self.dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe {
-                    if n == S::LANES { s.load(dy.as_ptr()) } else { s.load_first(dy.as_ptr(), n) }
-                }
+                unsafe { load(s, dy.as_ptr(), n) }
             };
+            // The loops have constant bounds, so that the gradients stay in registers.
             let mut gradient = [[s.splat(0.0); TILE]; TILE];
             match self.op.epilogue() {
                 ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
                     let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
-                    for i in 0..rows {
-                        for j in 0..columns {
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column + j;
                             let alive = if relu { layout.alive(self.aux, pixel, c, n) } else { !0 };
                             gradient[i][j] = s.keep(alive, get(pixel));
@@ -181,8 +202,11 @@ impl Piece<'_> {
                     }
                 }
                 ConvEpilogue::BiasReluMaxPool => {
-                    for i in 0..rows / 2 {
-                        for j in 0..columns / 2 {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column / 2 + j;
                             let bits = layout.pool(self.aux, pixel, c, n);
                             let window = relu_max_pool_gradient(s, get(pixel), bits);
@@ -193,23 +217,24 @@ impl Piece<'_> {
                     }
                 }
             }
-            let points = OutputGradient::two(s, gradient);
-            // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
-            unsafe {
-                for p in 0..POINTS {
-                    let dm = dm.as_mut_ptr().add(p * geometry.m_point + c);
-                    s.store(dm, points[p / PATCH][p % PATCH]);
+            let (dm, db) = (dm.as_mut_ptr(), self.db.as_mut_ptr());
+            let put = |i: usize, j: usize, point: S::V| {
+                // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
+                unsafe {
+                    s.store(dm.add((i * PATCH + j) * geometry.m_point + c), point);
+                    // A's row for the point 1 is all ones: there, dM is the sum of the tile.
+                    if (i, j) == (1, 1) {
+                        s.store(db.add(c), s.add(s.load(db.add(c)), point));
+                    }
                 }
-                // A's row for the point 1 is all ones: there, dM is the sum of the tile.
-                let db = self.db.as_mut_ptr().add(c);
-                s.store(db, s.add(s.load(db), points[1][1]));
-            }
+            };
+            OutputGradient::two(s, |i, j| gradient[i][j], put);
         }
     }
 
     /// `dU[p] += V[p]ᵀ · dM[p]`, then, over V, `dV[p] = dM[p] · U[p]ᵀ`, for every point.
     #[inline(always)]
-    fn multiply<S: Simd>(&mut self, s: S, geometry: &Geometry) {
+    fn multiply<S: Simd>(&mut self, s: S, geometry: &Geometry, ahead: [Ahead; 4]) {
         let Geometry { tiles, c_in, c_out, v_point, m_point, .. } = *geometry;
         let width = panel_width(S::LANES);
         let k = self.op.c_out();
@@ -219,6 +244,9 @@ impl Piece<'_> {
             assert!(self.filters.len() >= c_in.div_ceil(width) * POINTS * k * width);
         }
         for p in 0..POINTS {
+            for ahead in ahead {
+                ahead.fetch(s, p, POINTS);
+            }
             // SAFETY: the lengths were just asserted; points hold `tiles` rows of channels, or
             // `c_in` rows of output channels.
             unsafe {
@@ -268,53 +296,51 @@ impl Piece<'_> {
     }
 }
 
-/// `dx += B dV Bᵀ` for one tile's patch, whose first pixel `(y, x)` may lie outside of the image.
+/// `dx += B dV Bᵀ` for one tile's patch of an image.
+///
+/// Tiles come in row-major order, so it is known which contribution to a pixel is the first, and
+/// that one overwrites what was there.
 #[inline(always)]
-fn add_input_gradient<S: Simd>(
+fn put_input_gradient<S: Simd>(
     s: S,
     op: &Conv2d,
     geometry: &Geometry,
     dv: &[f32],
-    (y, x): (isize, isize),
+    patch: Patch,
     dx: &mut [f32],
 ) {
-    let (h, w, c) = (op.x().h as isize, op.x().w as isize, op.x().c);
+    let c = op.x().c;
     assert!(dx.len() == op.x().features());
     assert!(dv.len() >= (POINTS - 1) * geometry.v_point + geometry.c_in);
-    let side = PATCH as isize;
-    let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
-        let mut points = [[s.splat(0.0); PATCH]; PATCH];
-        for p in 0..POINTS {
-            // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
-            let point = unsafe { s.load(dv.as_ptr().add(p * geometry.v_point + c0)) };
-            points[p / PATCH][p % PATCH] = point;
-        }
-        let patch = InputGradient::two(s, points);
-        // SAFETY: a pixel is only touched if it lies in the image (all do if the patch is
-        // `inside`), and of its channels the `n` from `c0` on, which exist.
-        unsafe {
-            if inside && n == S::LANES {
-                let corner = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let pixel = corner.add((i * w as usize + j) * c);
-                        s.store(pixel, s.add(s.load(pixel), patch[i][j]));
-                    }
+        let dx = dx.as_mut_ptr();
+        let pixel = |i: usize, j: usize| dx.wrapping_add(patch.pixel(i, j) * c + c0);
+        // SAFETY: asserted above; `c_in` is rounded up to whole vectors.
+        let get = |i: usize, j: usize| unsafe {
+            s.load(dv.as_ptr().add((i * PATCH + j) * geometry.v_point + c0))
+        };
+        if patch.inside() && patch.has_neighbours() && n == S::LANES {
+            // What is shared is known at compile time.
+            InputGradient::two(s, get, |i, j, g| {
+                let pixel = pixel(i, j);
+                // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
+                unsafe {
+                    let shared = i < PATCH - TILE || j < PATCH - TILE;
+                    s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
                 }
-            } else {
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let (y, x) = (y + i as isize, x + j as isize);
-                        if (0..h).contains(&y) && (0..w).contains(&x) {
-                            let pixel = dx.as_mut_ptr().add((y * w + x) as usize * c + c0);
-                            let sum = s.add(s.load_first(pixel, n), patch[i][j]);
-                            s.store_first(pixel, n, sum);
-                        }
-                    }
-                }
-            }
+            });
+        } else {
+            // Choices of address instead of branches.
+            let zeros = [0.0; MAX_LANES];
+            let mut nowhere = [0.0; MAX_LANES];
+            InputGradient::two(s, get, |i, j, g| {
+                let pixel = if patch.has(i, j) { pixel(i, j) } else { nowhere.as_mut_ptr() };
+                let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
+                // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have room
+                // for a vector.
+                unsafe { store(s, pixel, n, s.add(load(s, before, n), g)) };
+            });
         }
     }
 }

@@ -66,12 +66,12 @@ impl Kernel for TransformPanel<'_> {
                     // SAFETY: an array of the widest vector's length.
                     filter[tap / 3][tap % 3] = unsafe { s.load(lanes[tap].as_ptr()) };
                 }
-                let points = Filter::two(s, filter);
-                for p in 0..POINTS {
-                    let at = (p * self.k + k) * width + first;
+                let put = |i: usize, j: usize, point: S::V| {
+                    let at = ((i * PATCH + j) * self.k + k) * width + first;
                     // SAFETY: `out` has `width` numbers for every point and k.
-                    unsafe { s.store(self.out.as_mut_ptr().add(at), points[p / PATCH][p % PATCH]) };
-                }
+                    unsafe { s.store(self.out.as_mut_ptr().add(at), point) };
+                };
+                Filter::two(s, |i, j| filter[i][j], put);
             }
         }
     }
@@ -128,15 +128,15 @@ impl Kernel for ReduceBlock<'_> {
                     *point = s.add(*point, unsafe { s.load(piece.as_ptr()) });
                 }
             }
-            let taps = FilterGradient::two(s, points);
-            for tap in 0..TAPS {
+            let put = |i: usize, j: usize, tap: S::V| {
                 let mut lanes = [0.0; MAX_LANES];
                 // SAFETY: an array of the widest vector's length.
-                unsafe { s.store(lanes.as_mut_ptr(), taps[tap / 3][tap % 3]) };
+                unsafe { s.store(lanes.as_mut_ptr(), tap) };
                 for channel in 0..channels {
-                    self.out[(channel * self.c_in + c) * TAPS + tap] = lanes[channel];
+                    self.out[(channel * self.c_in + c) * TAPS + i * 3 + j] = lanes[channel];
                 }
-            }
+            };
+            FilterGradient::two(s, |i, j| points[i][j], put);
         }
     }
 }

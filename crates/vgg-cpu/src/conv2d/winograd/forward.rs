@@ -4,7 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::transform::{Output, PATCH, POINTS, TILE, Transform};
-use super::{Geometry, filters, transform_input};
+use super::{Ahead, Geometry, Patch, filters, new_input, store, transform_input};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool};
@@ -55,15 +55,14 @@ impl Kernel for Block<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let Geometry { tiles_w, c_in, c_out, .. } = self.geometry;
-        let padding = self.op.padding() as isize;
         for (row, strip) in self.slab.strips.clone().enumerate() {
             let (image, y) = self.strips.locate(strip);
             let features = self.op.x().features();
             let image = &self.x[image * features..][..features];
             for tile in 0..tiles_w {
-                let corner = (y as isize - padding, (tile * TILE) as isize - padding);
+                let patch = Patch::new(self.op, y, tile * TILE);
                 let v = &mut self.v[(row * tiles_w + tile) * c_in..];
-                transform_input(s, self.op, &self.geometry, image, corner, v);
+                transform_input(s, self.op, &self.geometry, image, patch, v);
             }
         }
         self.multiply(s);
@@ -84,7 +83,14 @@ impl Block<'_> {
         let (k, width) = (self.op.x().c, panel_width(S::LANES));
         assert!(self.v.len() >= POINTS * v_point && self.m.len() >= POINTS * m_point);
         assert!(self.filters.len() >= c_out.div_ceil(width) * POINTS * k * width);
+        let strips = &self.slab.strips;
+        let next = strips.end..strips.end + strips.len();
+        let ahead =
+            [Ahead::new(new_input(self.op, self.strips, next, self.x)), Ahead::new(self.slab.y)];
         for p in 0..POINTS {
+            for ahead in ahead {
+                ahead.fetch(s, p, POINTS);
+            }
             // SAFETY: the lengths were just asserted; points hold `tiles` rows of channels.
             unsafe {
                 Gemm {
@@ -125,36 +131,29 @@ impl Block<'_> {
         assert!(m.len() >= (POINTS - 1) * m_point + self.geometry.c_out);
         for c in (0..y.c).step_by(S::LANES) {
             let n = (y.c - c).min(S::LANES);
-            let mut points = [[s.splat(0.0); PATCH]; PATCH];
-            for p in 0..POINTS {
-                // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
-                points[p / PATCH][p % PATCH] = unsafe { s.load(m.as_ptr().add(p * m_point + c)) };
-            }
+            // SAFETY: asserted above; `c_out` is rounded up to whole vectors.
+            let get = |i: usize, j: usize| unsafe {
+                s.load(m.as_ptr().add((i * PATCH + j) * m_point + c))
+            };
             // SAFETY: the bias has a number for each of the `n` channels from `c` on.
             let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
-            let mut tile = Output::two(s, points);
-            for line in &mut tile {
-                for sum in line {
-                    *sum = s.add(*sum, bias);
-                }
-            }
+            let mut tile = [[bias; TILE]; TILE];
+            Output::two(s, get, |i, j, sum| tile[i][j] = s.add(sum, bias));
             let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
                 let y = &mut slab.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe {
-                    if n == S::LANES {
-                        s.store(y.as_mut_ptr(), value);
-                    } else {
-                        s.store_first(y.as_mut_ptr(), n, value);
-                    }
-                }
+                unsafe { store(s, y.as_mut_ptr(), n, value) };
             };
+            // These loops have constant bounds, so that the sums stay in registers.
             match self.op.epilogue() {
                 ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
                     let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
                     let zero = s.splat(0.0);
-                    for i in 0..rows {
-                        for j in 0..columns {
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column + j;
                             let sum = tile[i][j];
                             put(&mut self.slab, pixel, if relu { s.max(sum, zero) } else { sum });
@@ -165,8 +164,11 @@ impl Block<'_> {
                     }
                 }
                 ConvEpilogue::BiasReluMaxPool => {
-                    for i in 0..rows / 2 {
-                        for j in 0..columns / 2 {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
                             let pixel = first_pixel + i * y.w + column / 2 + j;
                             let [i, j] = [2 * i, 2 * j];
                             let window = [

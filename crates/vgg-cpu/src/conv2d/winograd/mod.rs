@@ -7,16 +7,23 @@
 //! - backward, in one pass: V again, `dM = A dy Aᵀ` straight from the pooled gradient and `aux`,
 //!   `dU[p] += V[p]ᵀ · dM[p]`, `dV[p] = dM[p] · U[p]ᵀ`, `dx += B dV Bᵀ` ([`backward`]).
 
+mod ahead;
 mod backward;
 mod filters;
 mod forward;
+mod patch;
 mod transform;
+
+use std::ops::Range;
 
 use vgg_tensor::spec::Conv2d;
 
+use super::strips::Strips;
 use crate::buffer::LINE;
-use crate::simd::Simd;
-use transform::{PATCH, POINTS, TILE};
+use crate::simd::{MAX_LANES, Simd};
+use ahead::Ahead;
+use patch::Patch;
+use transform::{Input, PATCH, POINTS, TILE, Transform};
 
 pub(super) use backward::backward;
 pub(super) use forward::forward;
@@ -57,61 +64,74 @@ impl Geometry {
     }
 }
 
+/// The part of x that a block of strips reads and the one before it did not.
+#[inline(always)]
+fn new_input<'a>(op: &Conv2d, strips: Strips, block: Range<usize>, x: &'a [f32]) -> &'a [f32] {
+    let row = op.x().w * op.x().c;
+    let start = |strip: usize| {
+        let (image, y) = strips.locate(strip);
+        let y = y + PATCH - TILE - op.padding();
+        (image * op.x().features() + y * row).min(x.len())
+    };
+    &x[start(block.start)..start(block.end)]
+}
+
 /// The input patch under a tile, transformed to the points: `V = Bᵀ x B` for all channels.
 ///
-/// `image` is one image, `(y, x)` the patch's first pixel, which padding may put outside of it.
-/// Point `p` of channel `c` goes to `v[p · v_point + c]`; channels beyond the last become zero.
+/// `image` is one image. Point `p` of channel `c` goes to `v[p · v_point + c]`; channels beyond the
+/// last become zero.
 #[inline(always)]
 fn transform_input<S: Simd>(
     s: S,
     op: &Conv2d,
     geometry: &Geometry,
     image: &[f32],
-    (y, x): (isize, isize),
+    patch: Patch,
     v: &mut [f32],
 ) {
-    use transform::{Input, Transform};
-
-    let (h, w, c) = (op.x().h as isize, op.x().w as isize, op.x().c);
+    let c = op.x().c;
     assert!(image.len() == op.x().features());
     assert!(v.len() >= (POINTS - 1) * geometry.v_point + geometry.c_in);
-    let side = PATCH as isize;
-    let inside = y >= 0 && x >= 0 && y + side <= h && x + side <= w;
     for c0 in (0..c).step_by(S::LANES) {
         let n = (c - c0).min(S::LANES);
-        let mut patch = [[s.splat(0.0); PATCH]; PATCH];
-        // SAFETY: a pixel is only read if it lies in the image (all do if the patch is `inside`),
-        // and of its channels the `n` from `c0` on, which exist.
-        unsafe {
-            if inside && n == S::LANES {
-                let corner = image.as_ptr().add((y * w + x) as usize * c + c0);
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        patch[i][j] = s.load(corner.add((i * w as usize + j) * c));
-                    }
-                }
-            } else {
-                for i in 0..PATCH {
-                    for j in 0..PATCH {
-                        let (y, x) = (y + i as isize, x + j as isize);
-                        if (0..h).contains(&y) && (0..w).contains(&x) {
-                            let pixel = image.as_ptr().add((y * w + x) as usize * c + c0);
-                            patch[i][j] = s.load_first(pixel, n);
-                        }
-                    }
-                }
-            }
-        }
-        let points = Input::two(s, patch);
-        for i in 0..PATCH {
-            for j in 0..PATCH {
-                // SAFETY: `v` has room for `c_in` channels at every point, and `c_in` is `c`
-                // rounded up to whole vectors.
-                unsafe {
-                    let v = v.as_mut_ptr().add((i * PATCH + j) * geometry.v_point + c0);
-                    s.store(v, points[i][j]);
-                }
-            }
+        let pixel = |i: usize, j: usize| image.as_ptr().wrapping_add(patch.pixel(i, j) * c + c0);
+        let put = |i: usize, j: usize, point: S::V| {
+            // SAFETY: `v` has room for `c_in` channels at every point, and `c_in` is `c` rounded
+            // up to whole vectors.
+            unsafe { s.store(v.as_mut_ptr().add((i * PATCH + j) * geometry.v_point + c0), point) }
+        };
+        if patch.inside() && n == S::LANES {
+            // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
+            Input::two(s, |i, j| unsafe { s.load(pixel(i, j)) }, put);
+        } else {
+            // A choice of address instead of a branch.
+            let zeros = [0.0; MAX_LANES];
+            let get = |i: usize, j: usize| {
+                let pixel = if patch.has(i, j) { pixel(i, j) } else { zeros.as_ptr() };
+                // SAFETY: the pixel has `n` channels from `c0` on, or they are `zeros`.
+                unsafe { load(s, pixel, n) }
+            };
+            Input::two(s, get, put);
         }
     }
+}
+
+/// The first `n` numbers at `p`.
+///
+/// # Safety
+/// As [`Simd::load_first`].
+#[inline(always)]
+unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
+    // SAFETY: the caller's promise. Whole vectors are faster without a mask.
+    unsafe { if n == S::LANES { s.load(p) } else { s.load_first(p, n) } }
+}
+
+/// Stores the first `n` lanes at `p`.
+///
+/// # Safety
+/// As [`Simd::store_first`].
+#[inline(always)]
+unsafe fn store<S: Simd>(s: S, p: *mut f32, n: usize, v: S::V) {
+    // SAFETY: the caller's promise. Whole vectors are faster without a mask.
+    unsafe { if n == S::LANES { s.store(p, v) } else { s.store_first(p, n, v) } }
 }

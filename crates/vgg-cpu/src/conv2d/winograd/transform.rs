@@ -23,26 +23,62 @@ pub(super) trait Transform<const I: usize, const O: usize> {
     /// Applies the map's matrix M: `M x`.
     fn one<S: Simd>(s: S, x: [S::V; I]) -> [S::V; O];
 
-    /// Applies it to columns, then to rows: `M x Mᵀ`.
+    /// Applies it to columns, then to rows: `M x Mᵀ`. Numbers come from `get(i, j)` and go to
+    /// `put(i, j, y)`.
+    ///
+    /// This takes some rows of the result at a time, as many as leave what lies between the two
+    /// steps in registers: reading numbers twice costs less than spilling them.
     #[inline(always)]
-    fn two<S: Simd>(s: S, x: [[S::V; I]; I]) -> [[S::V; O]; O] {
+    fn two<S: Simd>(
+        s: S,
+        get: impl Fn(usize, usize) -> S::V,
+        mut put: impl FnMut(usize, usize, S::V),
+    ) {
+        // Constants: after inlining one arm is left.
+        match (S::LANES, O) {
+            (16, 6) => {
+                Self::rows::<S, 0, 3>(s, &get, &mut put);
+                Self::rows::<S, 3, 3>(s, &get, &mut put);
+            }
+            (_, 6) => {
+                Self::rows::<S, 0, 2>(s, &get, &mut put);
+                Self::rows::<S, 2, 2>(s, &get, &mut put);
+                Self::rows::<S, 4, 2>(s, &get, &mut put);
+            }
+            (_, 4) => {
+                Self::rows::<S, 0, 2>(s, &get, &mut put);
+                Self::rows::<S, 2, 2>(s, &get, &mut put);
+            }
+            _ => Self::rows::<S, 0, O>(s, &get, &mut put),
+        }
+    }
+
+    /// Rows `FIRST .. FIRST + ROWS` of `M x Mᵀ`.
+    #[inline(always)]
+    fn rows<S: Simd, const FIRST: usize, const ROWS: usize>(
+        s: S,
+        get: &impl Fn(usize, usize) -> S::V,
+        put: &mut impl FnMut(usize, usize, S::V),
+    ) {
         let zero = s.splat(0.0);
-        let mut columns = [[zero; I]; O];
+        let mut between = [[zero; I]; ROWS];
         for j in 0..I {
             let mut column = [zero; I];
             for i in 0..I {
-                column[i] = x[i][j];
+                column[i] = get(i, j);
             }
+            // Of the column only these rows are used; the rest is never computed.
             let column = Self::one(s, column);
-            for i in 0..O {
-                columns[i][j] = column[i];
+            for r in 0..ROWS {
+                between[r][j] = column[FIRST + r];
             }
         }
-        let mut y = [[zero; O]; O];
-        for i in 0..O {
-            y[i] = Self::one(s, columns[i]);
+        for r in 0..ROWS {
+            let row = Self::one(s, between[r]);
+            for j in 0..O {
+                put(FIRST + r, j, row[j]);
+            }
         }
-        y
     }
 }
 

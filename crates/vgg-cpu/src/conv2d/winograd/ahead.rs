@@ -1,0 +1,27 @@
+//! Fetching memory while the products keep the arithmetic busy and the memory idle.
+
+use crate::simd::Simd;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
+/// Contiguous memory that will be read or written after the products.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    start: *const u8,
+    lines: usize,
+}
+
+impl Ahead {
+    pub(super) fn new<T>(memory: &[T]) -> Self {
+        Self { start: memory.as_ptr().cast(), lines: size_of_val(memory).div_ceil(LINE) }
+    }
+
+    /// Asks for the `i`-th of `n` equal shares.
+    #[inline(always)]
+    pub(super) fn fetch<S: Simd>(self, s: S, i: usize, n: usize) {
+        for line in self.lines * i / n..self.lines * (i + 1) / n {
+            s.prefetch_far(self.start.wrapping_add(line * LINE).cast());
+        }
+    }
+}
