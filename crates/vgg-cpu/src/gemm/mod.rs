@@ -58,6 +58,7 @@ impl Gemm {
     fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, i: usize, j: usize) {
         let mut acc = [[s.splat(0.0); NV]; MR];
         if self.accumulate {
+            // C is needed only after the sums, by when it has come from however far.
             for r in 0..MR {
                 for v in 0..NV {
                     let at = (i + r) * self.c_row + j * self.c_panel + v * S::LANES;

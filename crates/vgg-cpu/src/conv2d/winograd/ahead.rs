@@ -1,9 +1,10 @@
 //! Fetching memory while the products keep the arithmetic busy and the memory idle.
 
+use crate::buffer;
 use crate::simd::Simd;
 
 /// Bytes of a cache line.
-const LINE: usize = 64;
+const LINE: usize = buffer::LINE * size_of::<f32>();
 
 /// Contiguous memory that will be read or written after the products.
 #[derive(Clone, Copy)]
