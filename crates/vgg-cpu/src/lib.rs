@@ -159,8 +159,7 @@ impl Backend for Cpu {
         y: &mut Buffer,
         aux: Option<&mut Buffer>,
     ) -> Result<()> {
-        conv2d::forward(self, op, x, weight, bias, y, aux);
-        Ok(())
+        conv2d::forward(self, op, x, weight, bias, y, aux)
     }
 
     fn conv2d_backward(

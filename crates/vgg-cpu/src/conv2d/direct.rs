@@ -38,7 +38,7 @@ pub(super) fn forward(
     let strips = Strips::new(op, STRIP);
     let window = Window::forward(op);
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
-    strips.slabs(op, 1, y, aux).into_par_iter().for_each(|slab| {
+    strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
         let lens = [window.padded_len(STRIP), STRIP * op.conv_y().w * c_out];
         let mut scratch = cpu.threads.scratch();
         let [padded, sums] = scratch.split(lens).expect("scratch memory");
@@ -72,7 +72,7 @@ pub(super) fn backward(
     let row_len = op.conv_y().w * c_out;
     let dw_len = op.kernel() * window.row_k() * c_out;
     let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
-    let partials = pieces.partials(workspace)?;
+    let [partials] = workspace.split([pieces.len()])?;
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let lens = [
             window.padded_len(STRIP),

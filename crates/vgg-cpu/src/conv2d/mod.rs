@@ -12,6 +12,8 @@ mod winograd;
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
+use winograd::Cut;
+
 use crate::Cpu;
 use crate::buffer::Buffer;
 
@@ -46,15 +48,22 @@ pub(crate) fn forward(
     bias: &Buffer,
     y: &mut Buffer,
     aux: Option<&mut Buffer>,
-) {
+) -> Result<()> {
     let x = x.f32(op.x().len());
     let bias = bias.f32(op.c_out());
     let y = y.f32_mut(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(op) {
-        Algorithm::Winograd => winograd::forward(cpu, op, x, weight, bias, y, aux),
-        Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
-    });
+        Algorithm::Winograd => {
+            let cut = Cut::forward(op, cpu.threads.count());
+            winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)
+        }
+        Algorithm::Direct => {
+            direct::forward(cpu, op, x, weight, bias, y, aux);
+            Ok(())
+        }
+    })
 }
 
 /// See [`vgg_tensor::Backend::conv2d_backward`].
@@ -80,7 +89,8 @@ pub(crate) fn backward(
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(op) {
         Algorithm::Winograd => {
-            winograd::backward(cpu, op, x, weight, dy, aux, gradients, workspace)
+            let cut = Cut::backward(op);
+            winograd::backward(cpu, op, cut, x, weight, dy, aux, gradients, workspace)
         }
         Algorithm::Direct => direct::backward(cpu, op, x, weight, dy, aux, gradients, workspace),
     })

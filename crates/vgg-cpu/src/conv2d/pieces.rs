@@ -2,9 +2,7 @@
 
 use std::ops::Range;
 
-use vgg_tensor::Result;
-
-use crate::buffer::{AlignedVec, LINE};
+use crate::buffer::LINE;
 
 /// A fixed split of the batch into pieces of whole images. Each piece sums the weight's gradient
 /// over its own images; the shares are then added in the order of the pieces. The split depends on
@@ -41,11 +39,14 @@ impl Pieces {
         Self { images, count, partial_len }
     }
 
-    /// The shares' memory.
-    pub(super) fn partials<'a>(&self, memory: &'a mut AlignedVec) -> Result<&'a mut [f32]> {
-        let len = self.count * self.partial_len;
-        memory.reserve(len)?;
-        Ok(&mut memory.as_f32_mut()[..len])
+    /// All images in one piece.
+    pub(super) fn one(images: usize, partial_len: usize) -> Self {
+        Self { images, count: 1, partial_len: partial_len.next_multiple_of(LINE) }
+    }
+
+    /// Numbers in all shares.
+    pub(super) fn len(&self) -> usize {
+        self.count * self.partial_len
     }
 
     /// The pieces with what each of them writes; an image's gradient has `features` numbers.
@@ -78,13 +79,14 @@ impl Pieces {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::buffer::AlignedVec;
 
     #[test]
     fn pieces_partition_the_batch() {
         for (images, partial_len) in [(128, 100), (1, 100), (96, 9 << 20), (5, 1 << 22), (3, 7)] {
             let pieces = Pieces::new(images, 16, partial_len);
             let mut memory = AlignedVec::default();
-            let partials = pieces.partials(&mut memory).unwrap();
+            let [partials] = memory.split([pieces.len()]).unwrap();
             let mut dx = vec![0.0; images * 2];
             let outputs = pieces.with_images(Some(&mut dx), 2, partials);
             let mut next = 0;

@@ -16,7 +16,10 @@ pub(super) struct Strips {
     pub(super) count: usize,
     y_rows: usize,
     y_width: usize,
+    y_channels: usize,
     rows_per_y_row: usize,
+    /// Bytes of `aux` for an output pixel.
+    aux_pixel: usize,
 }
 
 /// Consecutive strips and what they write.
@@ -39,6 +42,8 @@ impl Strips {
             count: sums.n * per_image,
             y_rows: y.h,
             y_width: y.w,
+            y_channels: y.c,
+            aux_pixel: op.aux_bytes() / (y.n * y.h * y.w),
             rows_per_y_row: if pooled { 2 } else { 1 },
         }
     }
@@ -56,23 +61,24 @@ impl Strips {
         (image * self.y_rows + (row / self.rows_per_y_row).min(self.y_rows)) * self.y_width
     }
 
-    /// Cuts the output into slabs of `strips` strips each (the last one may have fewer).
-    pub(super) fn slabs<'a>(
-        &self,
-        op: &Conv2d,
-        strips: usize,
-        mut y: &'a mut [f32],
-        mut aux: &'a mut [u8],
-    ) -> Vec<Slab<'a>> {
-        let aux_pixel = aux.len() / (op.y().n * self.y_rows * self.y_width);
-        let slab = |start: usize| {
-            let strips = start..(start + strips).min(self.count);
+    /// The whole output as one slab.
+    pub(super) fn slab<'a>(&self, y: &'a mut [f32], aux: &'a mut [u8]) -> Slab<'a> {
+        Slab { strips: 0..self.count, y, aux }
+    }
+
+    /// Cuts a slab into slabs of `strips` strips each (the last one may have fewer).
+    pub(super) fn cut<'a>(&self, slab: Slab<'a>, strips: usize) -> Vec<Slab<'a>> {
+        let Slab { strips: Range { start, end }, mut y, mut aux } = slab;
+        let aux_pixel = if aux.is_empty() { 0 } else { self.aux_pixel };
+        let part = |start: usize| {
+            let strips = start..(start + strips).min(end);
             let pixels = self.y_pixels_before(strips.end) - self.y_pixels_before(strips.start);
-            let y = y.split_off_mut(..pixels * op.c_out()).expect("slabs partition the output");
+            let y =
+                y.split_off_mut(..pixels * self.y_channels).expect("slabs partition the output");
             let aux = aux.split_off_mut(..pixels * aux_pixel).expect("slabs partition aux");
             Slab { strips, y, aux }
         };
-        (0..self.count).step_by(strips).map(slab).collect()
+        (start..end).step_by(strips).map(part).collect()
     }
 }
 
@@ -89,8 +95,10 @@ mod tests {
             let strips = Strips::new(&op, 4);
             assert_eq!((strips.per_image, strips.count), (3, 9));
             let (mut y, mut aux) = (vec![0.0; op.y().len()], vec![0; op.aux_bytes()]);
-            let slabs = strips.slabs(&op, 2, &mut y, &mut aux);
+            let slabs = strips.cut(strips.slab(&mut y, &mut aux), 2);
             assert_eq!(slabs.iter().map(|s| s.strips.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+            let slabs = slabs.into_iter().flat_map(|slab| strips.cut(slab, 1)).collect::<Vec<_>>();
+            assert_eq!(slabs.len(), strips.count);
             assert_eq!(slabs.iter().map(|s| s.y.len()).sum::<usize>(), op.y().len());
             assert_eq!(slabs.iter().map(|s| s.aux.len()).sum::<usize>(), op.aux_bytes());
         }

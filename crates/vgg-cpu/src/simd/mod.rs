@@ -63,6 +63,16 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `LANES` numbers can be written at `p`.
     unsafe fn store(self, p: *mut f32, v: Self::V);
 
+    /// Stores a vector at `p`, past the caches if the instruction set can.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be written at `p`, which is a multiple of the vector's size. Before
+    /// another thread may read them, this one calls [`Simd::flush_streams`].
+    unsafe fn stream(self, p: *mut f32, v: Self::V);
+
+    /// Orders all [`Simd::stream`]s so far before all that follows.
+    fn flush_streams(self);
+
     /// Stores the first `n` lanes at `p`; `n` is at most `LANES`.
     ///
     /// # Safety
@@ -133,6 +143,13 @@ mod tests {
             assert_eq!(s.gt(va, va), 0);
             let kept = |i: usize| if bits >> i & 1 == 1 { c[i] } else { 0.0 };
             assert_eq!(lanes(s.keep(bits, vc)), expect(&kept));
+            #[repr(align(64))]
+            struct Line([f32; MAX_LANES]);
+            let mut line = Line([9.0; MAX_LANES]);
+            // SAFETY: the line has room for the widest vector and is aligned for it.
+            unsafe { s.stream(line.0.as_mut_ptr(), va) };
+            s.flush_streams();
+            assert_eq!(line.0[..S::LANES], a[..S::LANES]);
             for n in 0..=S::LANES {
                 // SAFETY: as above, and `out` has room for the widest vector.
                 let (first, out) = unsafe {

@@ -54,6 +54,15 @@ impl Simd for Scalar {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: Self::V) {
+        // SAFETY: the caller's promise.
+        unsafe { self.store(p, v) }
+    }
+
+    #[inline(always)]
+    fn flush_streams(self) {}
+
+    #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
         for i in 0..n {
             // SAFETY: the caller vouches for `n` numbers.

@@ -83,6 +83,16 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: Self::V) {
+        intrinsic!(_mm256_stream_ps(p, v))
+    }
+
+    #[inline(always)]
+    fn flush_streams(self) {
+        intrinsic!(_mm_sfence())
+    }
+
+    #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
         intrinsic!(_mm256_maskstore_ps(p, avx2_lanes((1 << n) - 1), v))
     }
@@ -179,6 +189,16 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store(self, p: *mut f32, v: Self::V) {
         intrinsic!(_mm512_storeu_ps(p, v))
+    }
+
+    #[inline(always)]
+    unsafe fn stream(self, p: *mut f32, v: Self::V) {
+        intrinsic!(_mm512_stream_ps(p, v))
+    }
+
+    #[inline(always)]
+    fn flush_streams(self) {
+        intrinsic!(_mm_sfence())
     }
 
     #[inline(always)]

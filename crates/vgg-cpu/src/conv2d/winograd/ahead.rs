@@ -9,20 +9,21 @@ const LINE: usize = buffer::LINE * size_of::<f32>();
 /// Contiguous memory that will be read or written after the products.
 #[derive(Clone, Copy)]
 pub(super) struct Ahead {
-    start: *const u8,
+    /// Only an address: nothing is read through it.
+    start: usize,
     lines: usize,
 }
 
 impl Ahead {
     pub(super) fn new<T>(memory: &[T]) -> Self {
-        Self { start: memory.as_ptr().cast(), lines: size_of_val(memory).div_ceil(LINE) }
+        Self { start: memory.as_ptr().addr(), lines: size_of_val(memory).div_ceil(LINE) }
     }
 
     /// Asks for the `i`-th of `n` equal shares.
     #[inline(always)]
     pub(super) fn fetch<S: Simd>(self, s: S, i: usize, n: usize) {
         for line in self.lines * i / n..self.lines * (i + 1) / n {
-            s.prefetch_far(self.start.wrapping_add(line * LINE).cast());
+            s.prefetch_far(std::ptr::without_provenance(self.start + line * LINE));
         }
     }
 }

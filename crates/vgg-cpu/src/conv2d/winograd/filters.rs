@@ -1,8 +1,11 @@
 //! Filters to the points and their gradients back.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
+use super::points::{Points, Shared};
 use super::transform::{Filter, FilterGradient, PATCH, POINTS, Transform};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
@@ -80,63 +83,67 @@ impl Kernel for TransformPanel<'_> {
 /// The weight's gradient from the points' gradients of all pieces, added in their order:
 /// `dw = Gᵀ (Σ dU) G`.
 ///
-/// A piece is `[point][c_in][c_out]` with `point_stride` numbers a point and `c_out` rounded up to
-/// whole vectors; pieces lie `piece_stride` numbers apart.
+/// A piece is [`Points`] of `c_in` rows; pieces lie `piece_stride` numbers apart.
 pub(super) fn weight_gradient(
     cpu: &Cpu,
     op: &Conv2d,
     pieces: &[f32],
     piece_stride: usize,
-    point_stride: usize,
     dweight: &mut [f32],
 ) {
+    // Few enough for all threads to have some, enough to fill the cache lines of a filter.
+    const CHANNELS: usize = 8;
     let c_in = op.x().c;
-    let lanes = cpu.isa.lanes();
-    let row = op.c_out().next_multiple_of(lanes);
-    dweight.par_chunks_mut(lanes * c_in * TAPS).enumerate().for_each(|(block, out)| {
-        let first = block * lanes;
-        cpu.isa.run(ReduceBlock { pieces, piece_stride, point_stride, row, first, c_in, out });
+    assert!(dweight.len() == op.weight().len());
+    let dweight = Shared::new(dweight);
+    (0..c_in.div_ceil(CHANNELS)).into_par_iter().for_each(|job| {
+        let first = job * CHANNELS;
+        let channels = first..(first + CHANNELS).min(c_in);
+        cpu.isa.run(ReduceChannels { op, pieces, piece_stride, channels, dweight });
     });
 }
 
-/// The gradient of a vector of output channels' filters.
-struct ReduceBlock<'a> {
+/// The gradient of all filters' taps for some input channels.
+struct ReduceChannels<'a> {
+    op: &'a Conv2d,
     pieces: &'a [f32],
     piece_stride: usize,
-    point_stride: usize,
-    row: usize,
-    first: usize,
-    c_in: usize,
-    /// `[channels of the block][c_in][3][3]`
-    out: &'a mut [f32],
+    channels: Range<usize>,
+    /// `[c_out][c_in][3][3]`
+    dweight: Shared<'a>,
 }
 
-impl Kernel for ReduceBlock<'_> {
+impl Kernel for ReduceChannels<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let channels = self.out.len() / (self.c_in * TAPS);
-        for c in 0..self.c_in {
-            let mut points = [[s.splat(0.0); PATCH]; PATCH];
-            for piece in self.pieces.chunks_exact(self.piece_stride) {
-                for p in 0..POINTS {
-                    let at = p * self.point_stride + c * self.row + self.first;
-                    let piece = &piece[at..at + S::LANES];
-                    let point = &mut points[p / PATCH][p % PATCH];
-                    // SAFETY: the slice has a vector's length.
-                    *point = s.add(*point, unsafe { s.load(piece.as_ptr()) });
+        let (c_in, c_out) = (self.op.x().c, self.op.c_out());
+        let row = c_out.next_multiple_of(S::LANES);
+        let point_stride = Points::stride(c_in, row);
+        for c in self.channels.clone() {
+            for first in (0..c_out).step_by(S::LANES) {
+                let mut points = [[s.splat(0.0); PATCH]; PATCH];
+                for piece in self.pieces.chunks_exact(self.piece_stride) {
+                    for p in 0..POINTS {
+                        let piece = &piece[p * point_stride + c * row + first..][..S::LANES];
+                        let point = &mut points[p / PATCH][p % PATCH];
+                        // SAFETY: the slice has a vector's length.
+                        *point = s.add(*point, unsafe { s.load(piece.as_ptr()) });
+                    }
                 }
+                let put = |i: usize, j: usize, tap: S::V| {
+                    let mut lanes = [0.0; MAX_LANES];
+                    // SAFETY: an array of the widest vector's length.
+                    unsafe { s.store(lanes.as_mut_ptr(), tap) };
+                    for (lane, tap) in lanes[..(c_out - first).min(S::LANES)].iter().enumerate() {
+                        let at = ((first + lane) * c_in + c) * TAPS + i * 3 + j;
+                        // SAFETY: both channels exist, and only this job has this input channel.
+                        unsafe { *self.dweight.at(at) = *tap };
+                    }
+                };
+                FilterGradient::two(s, |i, j| points[i][j], put);
             }
-            let put = |i: usize, j: usize, tap: S::V| {
-                let mut lanes = [0.0; MAX_LANES];
-                // SAFETY: an array of the widest vector's length.
-                unsafe { s.store(lanes.as_mut_ptr(), tap) };
-                for channel in 0..channels {
-                    self.out[(channel * self.c_in + c) * TAPS + i * 3 + j] = lanes[channel];
-                }
-            };
-            FilterGradient::two(s, |i, j| points[i][j], put);
         }
     }
 }

@@ -1,0 +1,191 @@
+//! The output's side of the products: the points to y with its epilogue, and dy to the points.
+
+use std::ops::Range;
+
+use vgg_tensor::spec::ConvEpilogue;
+
+use super::block::Block;
+use super::points::Points;
+use super::transform::{Output, OutputGradient, PATCH, TILE, Transform};
+use super::{load, store};
+use crate::conv2d::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
+use crate::conv2d::strips::Slab;
+use crate::simd::{Kernel, Simd};
+
+/// `y = Aᵀ M A` and the epilogue for a slab of some of a block's rows of tiles.
+pub(super) struct PutOutput<'a> {
+    pub(super) block: Block<'a>,
+    pub(super) m: Points<'a>,
+    pub(super) bias: &'a [f32],
+    pub(super) slab: Slab<'a>,
+}
+
+impl Kernel for PutOutput<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        for row in self.slab.strips.clone() {
+            for column in 0..self.block.tiles_w {
+                self.tile(s, row, column);
+            }
+        }
+    }
+}
+
+impl PutOutput<'_> {
+    #[inline(always)]
+    fn tile<S: Simd>(&mut self, s: S, row: usize, column: usize) {
+        let Block { op, strips, .. } = self.block;
+        let (sums, y) = (op.conv_y(), op.y());
+        let tile = self.block.tile(row) + column;
+        let (_, first_row) = strips.locate(row);
+        let column = column * TILE;
+        let first_pixel =
+            strips.y_pixels_before(row) - strips.y_pixels_before(self.slab.strips.start);
+        let (rows, columns) = ((sums.h - first_row).min(TILE), (sums.w - column).min(TILE));
+        let layout = AuxLayout::new(op);
+        let keep_aux = !self.slab.aux.is_empty();
+        assert!(tile < self.m.rows && y.c <= self.m.channels);
+        for c in (0..y.c).step_by(S::LANES) {
+            let n = (y.c - c).min(S::LANES);
+            // SAFETY: `m` has the tile, and its channels are whole vectors.
+            let get = |i: usize, j: usize| unsafe { s.load(self.m.at(i * PATCH + j, tile, c)) };
+            // SAFETY: the bias has a number for each of the `n` channels from `c` on.
+            let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
+            let mut tile = [[bias; TILE]; TILE];
+            Output::two(s, get, |i, j, sum| tile[i][j] = s.add(sum, bias));
+            let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
+                let y = &mut slab.y[pixel * y.c + c..][..n];
+                // SAFETY: the slice has `n` numbers.
+                unsafe { store(s, y.as_mut_ptr(), n, value) };
+            };
+            // These loops have constant bounds, so that the sums stay in registers.
+            match op.epilogue() {
+                ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
+                    let relu = op.epilogue() == ConvEpilogue::BiasRelu;
+                    let zero = s.splat(0.0);
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
+                            let pixel = first_pixel + i * y.w + column + j;
+                            let sum = tile[i][j];
+                            put(&mut self.slab, pixel, if relu { s.max(sum, zero) } else { sum });
+                            if relu && keep_aux {
+                                layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                            }
+                        }
+                    }
+                }
+                ConvEpilogue::BiasReluMaxPool => {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
+                            let pixel = first_pixel + i * y.w + column / 2 + j;
+                            let [i, j] = [2 * i, 2 * j];
+                            let window = [
+                                [tile[i][j], tile[i][j + 1]],
+                                [tile[i + 1][j], tile[i + 1][j + 1]],
+                            ];
+                            let (max, bits) = relu_max_pool(s, window);
+                            put(&mut self.slab, pixel, max);
+                            if keep_aux {
+                                layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// `dM = A dy Aᵀ` for some rows of tiles, ReLU and pool undone on the way.
+pub(super) struct TransformOutputGradient<'a> {
+    pub(super) block: Block<'a>,
+    /// The rows of the block to do.
+    pub(super) rows: Range<usize>,
+    pub(super) dy: &'a [f32],
+    pub(super) aux: &'a [u8],
+    /// Of the whole block; rows that are not done are not touched.
+    pub(super) dm: Points<'a>,
+}
+
+impl Kernel for TransformOutputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        for row in self.rows.clone() {
+            for column in 0..self.block.tiles_w {
+                self.tile(s, row, column);
+            }
+        }
+        self.dm.flush(s);
+    }
+}
+
+impl TransformOutputGradient<'_> {
+    #[inline(always)]
+    fn tile<S: Simd>(&self, s: S, row: usize, column: usize) {
+        let Block { op, strips, .. } = self.block;
+        let (sums, y) = (op.conv_y(), op.y());
+        let tile = self.block.tile(row) + column;
+        let (_, first_row) = strips.locate(row);
+        let column = column * TILE;
+        let first_pixel = strips.y_pixels_before(row);
+        let (rows, columns) = ((sums.h - first_row).min(TILE), (sums.w - column).min(TILE));
+        let layout = AuxLayout::new(op);
+        assert!(tile < self.dm.rows && y.c <= self.dm.channels);
+        for c in (0..y.c).step_by(S::LANES) {
+            let n = (y.c - c).min(S::LANES);
+            let get = |pixel: usize| {
+                let dy = &self.dy[pixel * y.c + c..][..n];
+                // SAFETY: the slice has `n` numbers.
+                unsafe { load(s, dy.as_ptr(), n) }
+            };
+            // The loops have constant bounds, so that the gradients stay in registers.
+            let mut gradient = [[s.splat(0.0); TILE]; TILE];
+            match op.epilogue() {
+                ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
+                    let relu = op.epilogue() == ConvEpilogue::BiasRelu;
+                    for i in 0..TILE {
+                        for j in 0..TILE {
+                            if i >= rows || j >= columns {
+                                continue;
+                            }
+                            let pixel = first_pixel + i * y.w + column + j;
+                            let alive = if relu { layout.alive(self.aux, pixel, c, n) } else { !0 };
+                            gradient[i][j] = s.keep(alive, get(pixel));
+                        }
+                    }
+                }
+                ConvEpilogue::BiasReluMaxPool => {
+                    for i in 0..TILE / 2 {
+                        for j in 0..TILE / 2 {
+                            if i >= rows / 2 || j >= columns / 2 {
+                                continue;
+                            }
+                            let pixel = first_pixel + i * y.w + column / 2 + j;
+                            let bits = layout.pool(self.aux, pixel, c, n);
+                            let window = relu_max_pool_gradient(s, get(pixel), bits);
+                            for (k, g) in window.as_flattened().iter().enumerate() {
+                                gradient[2 * i + k / 2][2 * j + k % 2] = *g;
+                            }
+                        }
+                    }
+                }
+            }
+            let put = |i: usize, j: usize, point: S::V| {
+                // SAFETY: `dm` has the tile, and its channels are whole vectors; no other job has
+                // this tile's row of the block.
+                unsafe { self.dm.put(s, i * PATCH + j, tile, c, point) }
+            };
+            OutputGradient::two(s, |i, j| gradient[i][j], put);
+        }
+    }
+}

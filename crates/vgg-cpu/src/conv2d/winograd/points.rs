@@ -1,0 +1,120 @@
+//! Memory that jobs write at the same time, each in its own places.
+
+use std::marker::PhantomData;
+
+use super::transform::POINTS;
+use crate::buffer::LINE;
+use crate::simd::Simd;
+
+/// Numbers that jobs running at the same time read and write through pointers.
+///
+/// Whoever does so says, in a SAFETY comment, why no other job writes those places meanwhile.
+#[derive(Clone, Copy)]
+pub(super) struct Shared<'a> {
+    start: *mut f32,
+    len: usize,
+    memory: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: it is a pointer with a length; using the pointer is what has to be vouched for.
+unsafe impl Send for Shared<'_> {}
+// SAFETY: as above.
+unsafe impl Sync for Shared<'_> {}
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(memory: &'a mut [f32]) -> Self {
+        Self { start: memory.as_mut_ptr(), len: memory.len(), memory: PhantomData }
+    }
+
+    #[inline(always)]
+    pub(super) fn len(self) -> usize {
+        self.len
+    }
+
+    /// The place of number `i`, inside if `i` is below the length.
+    #[inline(always)]
+    pub(super) fn at(self, i: usize) -> *mut f32 {
+        self.start.wrapping_add(i)
+    }
+}
+
+/// A matrix for each of the points: `[point][row][channel]`.
+#[derive(Clone, Copy)]
+pub(super) struct Points<'a> {
+    memory: Shared<'a>,
+    /// Rows of a matrix: tiles or, for the filters' gradient, input channels.
+    pub(super) rows: usize,
+    /// Channels, rounded up to whole vectors.
+    pub(super) channels: usize,
+    /// Whether [`Points::put`] writes past the caches.
+    streamed: bool,
+}
+
+impl<'a> Points<'a> {
+    /// Numbers in all matrices.
+    pub(super) fn len(rows: usize, channels: usize) -> usize {
+        POINTS * Self::stride(rows, channels)
+    }
+
+    /// Numbers from one point's matrix to the next's: an odd number of cache lines, so that the
+    /// points do not compete for the same sets of the cache.
+    #[inline(always)]
+    pub(super) fn stride(rows: usize, channels: usize) -> usize {
+        (rows * channels).next_multiple_of(2 * LINE) + LINE
+    }
+
+    /// # Panics
+    /// If the memory is too short.
+    pub(super) fn new(memory: &'a mut [f32], rows: usize, channels: usize) -> Self {
+        assert!(memory.len() >= Self::len(rows, channels));
+        Self { memory: Shared::new(memory), rows, channels, streamed: false }
+    }
+
+    /// Written past the caches: where other threads read them, and much later, the caches have
+    /// better use, and a line need not be fetched to be written. [`Points::flush`] makes the
+    /// numbers visible.
+    pub(super) fn streamed(self) -> Self {
+        Self { streamed: true, ..self }
+    }
+
+    /// Writes channels from a vector.
+    ///
+    /// # Safety
+    /// The place lies inside, and no other job uses it.
+    #[inline(always)]
+    pub(super) unsafe fn put<S: Simd>(
+        self,
+        s: S,
+        point: usize,
+        row: usize,
+        channel: usize,
+        v: S::V,
+    ) {
+        let place = self.at(point, row, channel);
+        // SAFETY: the caller's promise; a vector of a whole line is aligned as one, since
+        // the memory is.
+        unsafe {
+            // Parts of a line would go to memory one by one.
+            if self.streamed && S::LANES == LINE {
+                s.stream(place, v);
+            } else {
+                s.store(place, v);
+            }
+        }
+    }
+
+    /// Ends a job's [`Points::put`]s.
+    #[inline(always)]
+    pub(super) fn flush<S: Simd>(self, s: S) {
+        if self.streamed {
+            s.flush_streams();
+        }
+    }
+
+    /// The place of a number; inside if point, row and channel are.
+    #[inline(always)]
+    pub(super) fn at(self, point: usize, row: usize, channel: usize) -> *mut f32 {
+        let stride = Self::stride(self.rows, self.channels);
+        self.memory.at(point * stride + row * self.channels + channel)
+    }
+}

@@ -1,0 +1,78 @@
+//! However the work is cut, the results are the same.
+
+use proptest::prelude::*;
+use vgg_tensor::Shape;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+use super::block::Split;
+use super::{Cut, backward, forward};
+use crate::buffer::{AlignedVec, Buffer};
+use crate::conv2d::Gradients;
+use crate::{Config, Cpu, Isa};
+
+/// What a forward and a backward pass write.
+#[derive(Debug, PartialEq)]
+struct Written {
+    y: Vec<f32>,
+    aux: Vec<u8>,
+    dx: Vec<f32>,
+    dweight: Vec<f32>,
+    dbias: Vec<f32>,
+}
+
+fn run(cpu: &Cpu, op: &Conv2d, cut: Cut) -> Written {
+    let numbers =
+        |len: usize, seed: usize| (0..len).map(|i| ((i * seed) % 17) as f32 - 8.0).collect();
+    let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
+    let bias: Vec<f32> = numbers(op.c_out(), 3);
+    let mut weight = Buffer::zeroed(op.weight().len()).unwrap();
+    let w: Vec<f32> = numbers(op.weight().len(), 11);
+    weight.f32_mut(w.len()).copy_from_slice(&w);
+    let workspace = &mut AlignedVec::default();
+    // What is there before must not matter.
+    let mut written = Written {
+        y: vec![f32::NAN; op.y().len()],
+        aux: vec![0xa5; op.aux_bytes()],
+        dx: vec![f32::NAN; op.x().len()],
+        dweight: vec![f32::NAN; op.weight().len()],
+        dbias: vec![f32::NAN; op.c_out()],
+    };
+    let Written { y, aux, dx, dweight, dbias } = &mut written;
+    cpu.threads.run(|| {
+        forward(cpu, op, cut, &x, &weight, &bias, y, aux, workspace).unwrap();
+        let gradients = Gradients { dweight, dbias, dx: Some(dx) };
+        backward(cpu, op, cut, &x, &weight, &dy, aux, gradients, workspace).unwrap();
+    });
+    written
+}
+
+fn close(a: &[f32], b: &[f32]) -> bool {
+    let scale = a.iter().fold(0f32, |max, x| max.max(x.abs()));
+    a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * scale)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn all_cuts_agree(
+        n in 1usize..4, c in 1usize..180, h in 2usize..23, w in 2usize..15, c_out in 1usize..180,
+        padding in 0usize..2, pool: bool, rows in 1usize..9, threads in 1usize..5,
+    ) {
+        prop_assume!(h + 2 * padding >= 4 && w + 2 * padding >= 4);
+        let epilogue = if pool { ConvEpilogue::BiasReluMaxPool } else { ConvEpilogue::BiasRelu };
+        let op = Conv2d::new(Shape::new(n, c, h, w), c_out, 3, padding, epilogue).unwrap();
+        for isa in Isa::available() {
+            let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa) }).unwrap();
+            let expected = run(&cpu, &op, Cut { split: Split::Tiles, rows: 1 });
+            for split in [Split::Tiles, Split::Points] {
+                let found = run(&cpu, &op, Cut { split, rows });
+                prop_assert_eq!(&found.y, &expected.y);
+                prop_assert_eq!(&found.aux, &expected.aux);
+                prop_assert_eq!(&found.dx, &expected.dx);
+                // The sums over tiles come in another order.
+                prop_assert!(close(&expected.dweight, &found.dweight), "{:?} dweight", split);
+                prop_assert!(close(&expected.dbias, &found.dbias), "{:?} dbias", split);
+            }
+        }
+    }
+}
