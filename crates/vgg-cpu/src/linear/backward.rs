@@ -114,7 +114,7 @@ fn input_gradient(
     dx_transposed: &mut [f32],
     dx: &mut [f32],
 ) {
-    const FEATURES: usize = 64;
+    const FEATURES: usize = 256;
     let row = dx_transposed.len() / features;
     dx_transposed.par_chunks_mut(FEATURES * row).enumerate().for_each(|(block, dx)| {
         let first = block * FEATURES;

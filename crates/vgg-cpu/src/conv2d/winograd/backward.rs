@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
 use super::Ahead;
-use super::block::{Block, Cut, Products, Split};
+use super::block::Block;
+use super::cut::{Cut, Products, Split};
 use super::filters;
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
@@ -110,7 +111,17 @@ impl Pass<'_> {
             let ahead = self.ahead(block, dx.as_deref(), piece.images.start);
             let overwrite = start == first;
             split.run(0..products.count(), |jobs| {
-                cpu.isa.run(Multiply { op, filters, v, dm, du, overwrite, ahead, products, jobs });
+                cpu.isa.run(Multiply {
+                    block,
+                    filters,
+                    v,
+                    dm,
+                    du,
+                    overwrite,
+                    ahead,
+                    products,
+                    jobs,
+                });
             });
             let Some(dx) = dx.as_deref_mut() else { continue };
             let dx = Shared::new(dx);
@@ -178,7 +189,7 @@ impl Kernel for SumBiasGradient<'_> {
 /// `dU[p] += V[p]ᵀ · dM[p]`, then, over V, `dV[p] = dM[p] · U[p]ᵀ`, for some of the jobs: a job has
 /// some of the input's channels.
 struct Multiply<'a> {
-    op: &'a Conv2d,
+    block: Block<'a>,
     /// Empty if no `dx` is wanted.
     filters: &'a [f32],
     v: Points<'a>,
@@ -197,9 +208,14 @@ impl Kernel for Multiply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { v, dm, du, products, .. } = self;
-        let (width, k) = (panel_width(S::LANES), self.op.c_out());
-        let c_in = self.op.x().c;
-        assert!(v.rows == dm.rows && dm.channels == du.channels && k <= dm.channels);
+        let (width, k) = (panel_width(S::LANES), self.block.op.c_out());
+        let c_in = self.block.op.x().c;
+        assert!(
+            v.rows == dm.rows
+                && v.rows == self.block.tiles()
+                && dm.channels == du.channels
+                && k <= dm.channels
+        );
         assert!(du.rows == c_in && c_in <= v.channels);
         let panels = v.channels.div_ceil(width);
         assert!(self.filters.is_empty() || self.filters.len() >= panels * POINTS * k * width);
@@ -208,19 +224,20 @@ impl Kernel for Multiply<'_> {
                 ahead.fetch(s, i, products.count());
             }
             let (p, channels) = products.job(i);
+            let tiles = self.block.tiles_at(p);
             // SAFETY: the lengths were just asserted, and those of the points when they were made;
             // this job alone has these channels of this point of V, and these rows of dU.
             unsafe {
                 Gemm {
                     rows: channels.end.min(c_in) - channels.start,
                     columns: dm.channels,
-                    k: v.rows,
+                    k: tiles.len(),
                     segments: 1,
-                    a: v.at(p, 0, channels.start),
+                    a: v.at(p, tiles.start, channels.start),
                     a_row: 1,
                     a_k: v.channels,
                     a_segment: 0,
-                    b: dm.at(p, 0, 0),
+                    b: dm.at(p, tiles.start, 0),
                     b_k: dm.channels,
                     b_panel: width,
                     c: du.at(p, channels.start, 0),
@@ -233,18 +250,18 @@ impl Kernel for Multiply<'_> {
                     continue;
                 }
                 Gemm {
-                    rows: v.rows,
+                    rows: tiles.len(),
                     columns: channels.len(),
                     k,
                     segments: 1,
-                    a: dm.at(p, 0, 0),
+                    a: dm.at(p, tiles.start, 0),
                     a_row: dm.channels,
                     a_k: 1,
                     a_segment: 0,
                     b: self.filters.as_ptr().add((channels.start * POINTS + p * width) * k),
                     b_k: width,
                     b_panel: POINTS * k * width,
-                    c: v.at(p, 0, channels.start),
+                    c: v.at(p, tiles.start, channels.start),
                     c_row: v.channels,
                     c_panel: width,
                     accumulate: false,

@@ -1,31 +1,62 @@
-//! How the work is cut: into blocks of tiles, and each block into jobs.
+//! Blocks of tiles.
 
 use std::ops::Range;
 
-use rayon::prelude::*;
+use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
+use super::cut::tiles_of_a_row;
 use super::points::Points;
-use super::transform::{PATCH, POINTS, TILE};
+use super::tiles::Row;
+use super::transform::{HALF_POINTS, PATCH, TILE};
 use crate::conv2d::strips::Strips;
 
 /// Consecutive rows of tiles, counted through all images of the batch, that are transformed,
 /// multiplied and transformed back together.
+///
+/// In each direction, an image's last tiles are half tiles if they have one or two outputs; they
+/// have fewer points. The tiles are numbered so that those of a point follow each other: first those
+/// that are half in width, then the full ones, then those half in height, then those half in both.
 #[derive(Clone, Copy)]
 pub(super) struct Block<'a> {
     pub(super) op: &'a Conv2d,
+    /// The operation's: at hand in the innermost loops.
+    pub(super) x: Shape,
+    pub(super) sums: Shape,
+    pub(super) y: Shape,
     pub(super) strips: Strips,
     /// The first row of tiles.
     first: usize,
     rows: usize,
+    /// Of these rows, those that are half in height.
+    half_rows: usize,
     /// Tiles of a row.
-    pub(super) tiles_w: usize,
+    tiles_w: usize,
+    /// Of these, the last one, if it is half: 0 or 1.
+    half_w: usize,
+    /// Of an image's rows, the last one, if it is half: 0 or 1.
+    half_h: usize,
 }
 
 impl<'a> Block<'a> {
     pub(super) fn new(op: &'a Conv2d, strips: Strips, rows: Range<usize>) -> Self {
+        let half = |outputs: usize| usize::from((1..=TILE / 2).contains(&(outputs % TILE)));
+        let (half_h, half_w) = (half(op.conv_y().h), half(op.conv_y().w));
+        let half_rows = half_h * (rows.end / strips.per_image - rows.start / strips.per_image);
         let tiles_w = tiles_of_a_row(op);
-        Self { op, strips, first: rows.start, rows: rows.len(), tiles_w }
+        Self {
+            op,
+            x: op.x(),
+            sums: op.conv_y(),
+            y: op.y(),
+            strips,
+            first: rows.start,
+            rows: rows.len(),
+            half_rows,
+            tiles_w,
+            half_w,
+            half_h,
+        }
     }
 
     /// The rows of tiles.
@@ -53,17 +84,46 @@ impl<'a> Block<'a> {
         self.rows * self.tiles_w
     }
 
-    /// The number, in the block, of a row's first tile.
+    /// The tiles of a row.
     #[inline(always)]
-    pub(super) fn tile(self, row: usize) -> usize {
-        (row - self.first) * self.tiles_w
+    pub(super) fn row(self, row: usize) -> Row {
+        let full_w = self.tiles_w - self.half_w;
+        let full_tiles = (self.rows - self.half_rows) * self.tiles_w;
+        let images = row / self.strips.per_image - self.first / self.strips.per_image;
+        let half_before = images * self.half_h;
+        let full_before = row - self.first - half_before;
+        let half_h = self.half_h == 1 && (row + 1).is_multiple_of(self.strips.per_image);
+        let (first, half_w) = if half_h {
+            let first = full_tiles + half_before * full_w;
+            (first, full_tiles + self.half_rows * full_w + half_before)
+        } else {
+            ((self.rows - self.half_rows) * self.half_w + full_before * full_w, full_before)
+        };
+        let (image, y) = self.strips.locate(row);
+        let half_w = (self.half_w == 1).then_some(half_w);
+        Row { row, image, y, half_h, full_w: first..first + full_w, half_w }
+    }
+
+    /// The tiles that have point `p`.
+    #[inline(always)]
+    pub(super) fn tiles_at(self, p: usize) -> Range<usize> {
+        let full_rows = self.rows - self.half_rows;
+        let has = |i: usize| HALF_POINTS.contains(&i);
+        let start = if has(p % PATCH) { 0 } else { full_rows * self.half_w };
+        let end = match (has(p / PATCH), has(p % PATCH)) {
+            (true, true) => self.rows * self.tiles_w,
+            (true, false) => self.rows * self.tiles_w - self.half_rows * self.half_w,
+            (false, _) => full_rows * self.tiles_w,
+        };
+        start..end
     }
 
     /// As many rows of tiles again, or as are left of the batch.
     #[inline(always)]
     pub(super) fn next(self) -> Self {
         let first = self.first + self.rows;
-        Self { first, rows: self.rows.min(self.strips.count - first), ..self }
+        let end = (first + self.rows).min(self.strips.count);
+        Self::new(self.op, self.strips, first..end)
     }
 
     /// Numbers that the tiles take at the points, with so many channels of input and output.
@@ -101,111 +161,43 @@ impl<'a> Block<'a> {
     }
 }
 
-/// How the tiles are cut into blocks, and who does a block's work.
-#[derive(Clone, Copy, Debug)]
-pub(in crate::conv2d) struct Cut {
-    pub(super) split: Split,
-    /// Rows of tiles in a block.
-    pub(super) rows: usize,
-}
+#[cfg(test)]
+mod tests {
+    use vgg_tensor::spec::ConvEpilogue;
 
-/// Who does the work on a block.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Split {
-    /// A thread has blocks of its own: their transforms stay in its cache, and the filters, which
-    /// are read for every block, are small.
-    Tiles,
-    /// The threads share each block and split its products by points and channels: each reads only
-    /// its own points' part of large filters, and for large blocks not often.
-    Points,
-}
+    use super::super::transform::POINTS;
+    use super::*;
 
-impl Cut {
-    /// The fastest one for the gradients. It says in which order they are summed, so it does not
-    /// depend on the threads.
-    pub(in crate::conv2d) fn backward(op: &Conv2d) -> Self {
-        const LARGE: usize = 256 * 256;
-        if op.x().c * op.c_out() >= LARGE { Self::points(op) } else { Self::tiles(op) }
-    }
-
-    /// The fastest one for the forward pass, where each number is the same sum however it is cut.
-    pub(in crate::conv2d) fn forward(op: &Conv2d, threads: usize) -> Self {
-        let rows = op.x().n * op.conv_y().h.div_ceil(TILE);
-        let blocks = rows.div_ceil(Self::tiles(op).rows);
-        if blocks < threads { Self::points(op) } else { Self::backward(op) }
-    }
-
-    /// Blocks that the second-level cache holds, but of enough tiles to pay for reading the
-    /// filters.
-    fn tiles(op: &Conv2d) -> Self {
-        const CACHE: usize = 128 << 10; // numbers
-        const ENOUGH: usize = 48;
-        let tiles = (CACHE / numbers_of_a_tile(op)).max(ENOUGH);
-        Self { split: Split::Tiles, rows: (tiles / tiles_of_a_row(op)).max(1) }
-    }
-
-    /// Blocks of enough tiles to pay for reading large filters from memory; of whole images where
-    /// these are small, so that the threads can split dx by images. As equal as can be.
-    fn points(op: &Conv2d) -> Self {
-        const MEMORY: usize = 8 << 20; // numbers
-        let of_an_image = op.conv_y().h.div_ceil(TILE);
-        let rows = (MEMORY / numbers_of_a_tile(op) / tiles_of_a_row(op)).max(1);
-        let rows = match rows / of_an_image {
-            0 => of_an_image.div_ceil(of_an_image.div_ceil(rows)),
-            images => op.x().n.div_ceil(op.x().n.div_ceil(images)) * of_an_image,
-        };
-        Self { split: Split::Points, rows }
-    }
-}
-
-/// Numbers that a tile has at the points, of input and output.
-fn numbers_of_a_tile(op: &Conv2d) -> usize {
-    POINTS * (op.x().c + op.c_out())
-}
-
-fn tiles_of_a_row(op: &Conv2d) -> usize {
-    op.conv_y().w.div_ceil(TILE)
-}
-
-impl Split {
-    /// Does `jobs` jobs of a block: the thread all of them, or the threads one by one.
-    pub(super) fn run(self, jobs: Range<usize>, work: impl Fn(Range<usize>) + Sync) {
-        match self {
-            Self::Tiles => work(jobs),
-            Self::Points => jobs.into_par_iter().for_each(|job| work(job..job + 1)),
+    #[test]
+    fn the_tiles_of_a_point_follow_each_other() {
+        for (h, w) in [(8, 8), (14, 14), (9, 7), (3, 10), (2, 1), (6, 12), (11, 5)] {
+            let op = Conv2d::new(Shape::new(3, 1, h, w), 1, 3, 1, ConvEpilogue::Bias).unwrap();
+            let strips = Strips::new(&op, TILE);
+            for first in 0..strips.count {
+                for end in first + 1..=strips.count {
+                    let block = Block::new(&op, strips, first..end);
+                    // Of each tile, by its number: whether it is half in height, and in width.
+                    let mut tiles = vec![None; block.tiles()];
+                    for row in block.rows() {
+                        let row = block.row(row);
+                        assert_eq!(row.half_h, h - row.y <= TILE / 2);
+                        assert_eq!(row.half_w.is_some(), (1..=TILE / 2).contains(&(w % TILE)));
+                        let full_w = row.full_w.map(|tile| (tile, false));
+                        for (tile, half_w) in full_w.chain(row.half_w.map(|tile| (tile, true))) {
+                            assert_eq!(tiles[tile].replace((row.half_h, half_w)), None);
+                        }
+                    }
+                    for p in 0..POINTS {
+                        let at = block.tiles_at(p);
+                        for (tile, half) in tiles.iter().enumerate() {
+                            let (half_h, half_w) = half.expect("every number is some tile's");
+                            let has = |half: bool, i: usize| !half || HALF_POINTS.contains(&i);
+                            let expected = has(half_h, p / PATCH) && has(half_w, p % PATCH);
+                            assert_eq!(at.contains(&tile), expected, "tile {tile}, point {p}");
+                        }
+                    }
+                }
+            }
         }
-    }
-}
-
-/// The products of a block as jobs: each is of one point and some of the channels.
-#[derive(Clone, Copy)]
-pub(super) struct Products {
-    /// Whole vectors.
-    channels: usize,
-    /// Channels of a job: whole panels, or all.
-    of_a_job: usize,
-}
-
-impl Products {
-    pub(super) fn new(split: Split, channels: usize, panel_width: usize) -> Self {
-        let of_a_job = match split {
-            Split::Tiles => channels,
-            Split::Points => channels.min(4 * panel_width),
-        };
-        Self { channels, of_a_job }
-    }
-
-    /// How many jobs there are.
-    #[inline(always)]
-    pub(super) fn count(self) -> usize {
-        POINTS * self.channels.div_ceil(self.of_a_job)
-    }
-
-    /// The point and the channels of a job; those of a point follow each other.
-    #[inline(always)]
-    pub(super) fn job(self, i: usize) -> (usize, Range<usize>) {
-        let per_point = self.channels.div_ceil(self.of_a_job);
-        let first = i % per_point * self.of_a_job;
-        (i / per_point, first..(first + self.of_a_job).min(self.channels))
     }
 }

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
 use super::points::{Points, Shared};
-use super::transform::{Filter, FilterGradient, PATCH, POINTS, Transform};
+use super::transform::{Filter, FilterGradient, PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::gemm::panel_width;
@@ -74,7 +74,7 @@ impl Kernel for TransformPanel<'_> {
                     // SAFETY: `out` has `width` numbers for every point and k.
                     unsafe { s.store(self.out.as_mut_ptr().add(at), point) };
                 };
-                Filter::two(s, |i, j| filter[i][j], put);
+                two::<Filter, Filter, _, _, _, _, _>(s, |i, j| filter[i][j], put);
             }
         }
     }
@@ -142,7 +142,7 @@ impl Kernel for ReduceChannels<'_> {
                         unsafe { *self.dweight.at(at) = *tap };
                     }
                 };
-                FilterGradient::two(s, |i, j| points[i][j], put);
+                two::<FilterGradient, FilterGradient, _, _, _, _, _>(s, |i, j| points[i][j], put);
             }
         }
     }

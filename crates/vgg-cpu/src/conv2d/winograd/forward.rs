@@ -6,7 +6,8 @@ use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
 use super::Ahead;
-use super::block::{Block, Cut, Products, Split};
+use super::block::Block;
+use super::cut::{Cut, Products, Split};
 use super::filters;
 use super::input::TransformInput;
 use super::output::PutOutput;
@@ -41,7 +42,7 @@ pub(in crate::conv2d) fn forward(
         split.run(block.rows(), |rows| cpu.isa.run(TransformInput { block, rows, x, v }));
         let ahead = [Ahead::new(block.next().new_input(x, 0)), Ahead::new(slab.y)];
         split.run(0..products.count(), |jobs| {
-            cpu.isa.run(Multiply { op, filters, v, m, ahead, products, jobs });
+            cpu.isa.run(Multiply { block, filters, v, m, ahead, products, jobs });
         });
         let put = |slab| cpu.isa.run(PutOutput { block, m, bias, slab });
         match split {
@@ -67,7 +68,7 @@ pub(in crate::conv2d) fn forward(
 
 /// `M[p] = V[p] · U[p]` for some of the jobs.
 struct Multiply<'a> {
-    op: &'a Conv2d,
+    block: Block<'a>,
     filters: &'a [f32],
     v: Points<'a>,
     m: Points<'a>,
@@ -82,30 +83,31 @@ impl Kernel for Multiply<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { v, m, products, .. } = self;
-        let (k, width) = (self.op.x().c, panel_width(S::LANES));
-        assert!(k <= v.channels && v.rows == m.rows);
+        let (k, width) = (self.block.op.x().c, panel_width(S::LANES));
+        assert!(k <= v.channels && v.rows == m.rows && v.rows == self.block.tiles());
         assert!(self.filters.len() >= m.channels.div_ceil(width) * POINTS * k * width);
         for i in self.jobs {
             for ahead in self.ahead {
                 ahead.fetch(s, i, products.count());
             }
             let (p, channels) = products.job(i);
+            let tiles = self.block.tiles_at(p);
             // SAFETY: the lengths were just asserted and those of `v` and `m` when they were made;
             // this job alone has these channels of this point of `m`.
             unsafe {
                 Gemm {
-                    rows: v.rows,
+                    rows: tiles.len(),
                     columns: channels.len(),
                     k,
                     segments: 1,
-                    a: v.at(p, 0, 0),
+                    a: v.at(p, tiles.start, 0),
                     a_row: v.channels,
                     a_k: 1,
                     a_segment: 0,
                     b: self.filters.as_ptr().add((channels.start * POINTS + p * width) * k),
                     b_k: width,
                     b_panel: POINTS * k * width,
-                    c: m.at(p, 0, channels.start),
+                    c: m.at(p, tiles.start, channels.start),
                     c_row: m.channels,
                     c_panel: width,
                     accumulate: false,

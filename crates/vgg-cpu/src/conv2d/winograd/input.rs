@@ -4,7 +4,10 @@ use std::ops::Range;
 
 use super::block::Block;
 use super::points::{Points, Shared};
-use super::transform::{Input, InputGradient, PATCH, TILE, Transform};
+use super::tiles::{Row, TileWork, each_tile};
+use super::transform::{
+    HalfInput, HalfInputGradient, Input, InputGradient, PATCH, TILE, two_of_size,
+};
 use super::{Patch, load, store};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -22,26 +25,30 @@ impl Kernel for TransformInput<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let features = self.block.op.x().features();
-        for row in self.rows.clone() {
-            let (image, y) = self.block.strips.locate(row);
-            let image = &self.x[image * features..][..features];
-            for column in 0..self.block.tiles_w {
-                let patch = Patch::new(self.block.op, y, column * TILE);
-                self.tile(s, image, patch, self.block.tile(row) + column);
-            }
-        }
-        self.v.flush(s);
+    fn run<S: Simd>(mut self, s: S) {
+        let v = self.v;
+        each_tile(s, self.block, self.rows.clone(), &mut self);
+        v.flush(s);
     }
 }
 
-impl TransformInput<'_> {
+impl TileWork for TransformInput<'_> {
     /// Channels beyond the last become zero.
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, image: &[f32], patch: Patch, tile: usize) {
-        let c = self.block.op.x().c;
-        assert!(tile < self.v.rows && c <= self.v.channels);
+    fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
+        &mut self,
+        s: S,
+        row: &Row,
+        column: usize,
+        tile: usize,
+    ) {
+        // Copies: a store might change what is behind `self`, for all the compiler knows.
+        let (Block { op, x, .. }, v) = (self.block, self.v);
+        let c = x.c;
+        let features = c * x.h * x.w;
+        let image = &self.x[row.image * features..][..features];
+        let patch = Patch::new(x, op.padding(), row.y, column * TILE);
+        assert!(tile < v.rows && c <= v.channels);
         for c0 in (0..c).step_by(S::LANES) {
             let n = (c - c0).min(S::LANES);
             let pixel =
@@ -49,11 +56,15 @@ impl TransformInput<'_> {
             let put = |i: usize, j: usize, point: S::V| {
                 // SAFETY: `v` has the tile, and its channels are whole vectors; no other job has
                 // this tile's row of the block.
-                unsafe { self.v.put(s, i * PATCH + j, tile, c0, point) }
+                unsafe { v.put(s, i * PATCH + j, tile, c0, point) }
             };
             if patch.inside() && n == S::LANES {
                 // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
-                Input::two(s, |i, j| unsafe { s.load(pixel(i, j)) }, put);
+                two_of_size::<Input, HalfInput, HALF_H, HALF_W, _, _, _, _, _>(
+                    s,
+                    |i, j| unsafe { s.load(pixel(i, j)) },
+                    put,
+                );
             } else {
                 // A choice of address instead of a branch.
                 let zeros = [0.0; MAX_LANES];
@@ -62,7 +73,7 @@ impl TransformInput<'_> {
                     // SAFETY: the pixel has `n` channels from `c0` on, or they are `zeros`.
                     unsafe { load(s, pixel, n) }
                 };
-                Input::two(s, get, put);
+                two_of_size::<Input, HalfInput, HALF_H, HALF_W, _, _, _, _, _>(s, get, put);
             }
         }
     }
@@ -88,55 +99,66 @@ impl Kernel for PutInputGradient<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Block { op, strips, tiles_w, .. } = self.block;
-        let features = op.x().features();
-        for row in self.rows.clone() {
-            let (image, y) = strips.locate(row);
-            let start = (image - self.first_image) * features;
-            assert!(start + features <= self.dx.len());
-            for column in 0..tiles_w {
-                let patch = Patch::new(op, y, column * TILE);
-                self.tile(s, self.block.tile(row) + column, patch, self.dx.at(start));
-            }
-        }
+    fn run<S: Simd>(mut self, s: S) {
+        each_tile(s, self.block, self.rows.clone(), &mut self);
     }
 }
 
-impl PutInputGradient<'_> {
-    /// One tile's patch of the image at `dx`.
+impl TileWork for PutInputGradient<'_> {
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, tile: usize, patch: Patch, dx: *mut f32) {
-        let c = self.block.op.x().c;
+    fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
+        &mut self,
+        s: S,
+        row: &Row,
+        column: usize,
+        tile: usize,
+    ) {
+        // Copies: see above.
+        let (Block { op, x, .. }, dv) = (self.block, self.dv);
+        let c = x.c;
+        let features = c * x.h * x.w;
+        let image = (row.image - self.first_image) * features;
+        assert!(image + features <= self.dx.len());
+        let dx = self.dx.at(image);
+        let patch = Patch::new(x, op.padding(), row.y, column * TILE);
         let Range { start, end } = self.channels;
-        assert!(end <= c && c <= self.dv.channels && tile < self.dv.rows);
+        assert!(end <= c && c <= dv.channels && tile < dv.rows);
         for c0 in (start..end).step_by(S::LANES) {
             let n = (end - c0).min(S::LANES);
             let pixel = |i: usize, j: usize| dx.wrapping_add(patch.pixel(i, j) * c + c0);
             // SAFETY: `dv` has the tile, and its channels are whole vectors.
-            let get = |i: usize, j: usize| unsafe { s.load(self.dv.at(i * PATCH + j, tile, c0)) };
+            let get = |i: usize, j: usize| unsafe { s.load(dv.at(i * PATCH + j, tile, c0)) };
             // In both cases: no other job has these channels of the image.
             if patch.inside() && patch.has_neighbours() && n == S::LANES {
                 // What is shared is known at compile time.
-                InputGradient::two(s, get, |i, j, g| {
-                    let pixel = pixel(i, j);
-                    // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
-                    unsafe {
-                        let shared = i < PATCH - TILE || j < PATCH - TILE;
-                        s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
-                    }
-                });
+                two_of_size::<InputGradient, HalfInputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+                    s,
+                    get,
+                    |i, j, g| {
+                        let pixel = pixel(i, j);
+                        // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
+                        unsafe {
+                            let shared = i < PATCH - TILE || j < PATCH - TILE;
+                            s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
+                        }
+                    },
+                );
             } else {
                 // Choices of address instead of branches.
                 let zeros = [0.0; MAX_LANES];
                 let mut nowhere = [0.0; MAX_LANES];
-                InputGradient::two(s, get, |i, j, g| {
-                    let pixel = if patch.has(i, j) { pixel(i, j) } else { nowhere.as_mut_ptr() };
-                    let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
-                    // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have
-                    // room for a vector.
-                    unsafe { store(s, pixel, n, s.add(load(s, before, n), g)) };
-                });
+                two_of_size::<InputGradient, HalfInputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+                    s,
+                    get,
+                    |i, j, g| {
+                        let pixel =
+                            if patch.has(i, j) { pixel(i, j) } else { nowhere.as_mut_ptr() };
+                        let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
+                        // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have
+                        // room for a vector.
+                        unsafe { store(s, pixel, n, s.add(load(s, before, n), g)) };
+                    },
+                );
             }
         }
     }

@@ -1,6 +1,6 @@
 //! 3×3 convolutions by Winograd's F(4×4, 3×3), with channels innermost.
 //!
-//! The output is tiled by 4×4. For a [block](mod@block) of tiles, each point of the transformed tiles is a
+//! The output is tiled by 4×4. For a [block](block::Block) of tiles, each point of the transformed tiles is a
 //! matrix product over the channels:
 //! - forward: `V = Bᵀ x B`, `M[p] = V[p] · U[p]` with the filters' transform U, `y = Aᵀ M A` and the
 //!   epilogue ([`mod@forward`]);
@@ -10,6 +10,7 @@
 mod ahead;
 mod backward;
 mod block;
+mod cut;
 mod filters;
 mod forward;
 mod input;
@@ -18,6 +19,7 @@ mod patch;
 mod points;
 #[cfg(test)]
 mod tests;
+mod tiles;
 mod transform;
 
 use crate::simd::Simd;
@@ -25,7 +27,7 @@ use ahead::Ahead;
 use patch::Patch;
 
 pub(super) use backward::backward;
-pub(super) use block::Cut;
+pub(super) use cut::Cut;
 pub(super) use forward::forward;
 
 /// The first `n` numbers at `p`.

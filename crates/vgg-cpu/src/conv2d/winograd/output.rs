@@ -6,7 +6,10 @@ use vgg_tensor::spec::ConvEpilogue;
 
 use super::block::Block;
 use super::points::Points;
-use super::transform::{Output, OutputGradient, PATCH, TILE, Transform};
+use super::tiles::{Row, TileWork, each_tile};
+use super::transform::{
+    HalfOutput, HalfOutputGradient, Output, OutputGradient, PATCH, TILE, two_of_size,
+};
 use super::{load, store};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::conv2d::strips::Slab;
@@ -25,36 +28,40 @@ impl Kernel for PutOutput<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        for row in self.slab.strips.clone() {
-            for column in 0..self.block.tiles_w {
-                self.tile(s, row, column);
-            }
-        }
+        each_tile(s, self.block, self.slab.strips.clone(), &mut self);
     }
 }
 
-impl PutOutput<'_> {
+impl TileWork for PutOutput<'_> {
     #[inline(always)]
-    fn tile<S: Simd>(&mut self, s: S, row: usize, column: usize) {
-        let Block { op, strips, .. } = self.block;
-        let (sums, y) = (op.conv_y(), op.y());
-        let tile = self.block.tile(row) + column;
-        let (_, first_row) = strips.locate(row);
+    fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
+        &mut self,
+        s: S,
+        row: &Row,
+        column: usize,
+        index: usize,
+    ) {
+        // Copies: a store might change what is behind `self`, for all the compiler knows.
+        let (Block { op, sums, y, strips, .. }, m) = (self.block, self.m);
         let column = column * TILE;
         let first_pixel =
-            strips.y_pixels_before(row) - strips.y_pixels_before(self.slab.strips.start);
-        let (rows, columns) = ((sums.h - first_row).min(TILE), (sums.w - column).min(TILE));
+            strips.y_pixels_before(row.row) - strips.y_pixels_before(self.slab.strips.start);
+        let (rows, columns) = ((sums.h - row.y).min(TILE), (sums.w - column).min(TILE));
         let layout = AuxLayout::new(op);
         let keep_aux = !self.slab.aux.is_empty();
-        assert!(tile < self.m.rows && y.c <= self.m.channels);
+        assert!(index < m.rows && y.c <= m.channels);
         for c in (0..y.c).step_by(S::LANES) {
             let n = (y.c - c).min(S::LANES);
             // SAFETY: `m` has the tile, and its channels are whole vectors.
-            let get = |i: usize, j: usize| unsafe { s.load(self.m.at(i * PATCH + j, tile, c)) };
+            let get = |i: usize, j: usize| unsafe { s.load(m.at(i * PATCH + j, index, c)) };
             // SAFETY: the bias has a number for each of the `n` channels from `c` on.
             let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
             let mut tile = [[bias; TILE]; TILE];
-            Output::two(s, get, |i, j, sum| tile[i][j] = s.add(sum, bias));
+            two_of_size::<Output, HalfOutput, HALF_H, HALF_W, _, _, _, _, _>(
+                s,
+                get,
+                |i, j, sum| tile[i][j] = s.add(sum, bias),
+            );
             let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
                 let y = &mut slab.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
@@ -119,32 +126,34 @@ impl Kernel for TransformOutputGradient<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        for row in self.rows.clone() {
-            for column in 0..self.block.tiles_w {
-                self.tile(s, row, column);
-            }
-        }
-        self.dm.flush(s);
+    fn run<S: Simd>(mut self, s: S) {
+        let dm = self.dm;
+        each_tile(s, self.block, self.rows.clone(), &mut self);
+        dm.flush(s);
     }
 }
 
-impl TransformOutputGradient<'_> {
+impl TileWork for TransformOutputGradient<'_> {
     #[inline(always)]
-    fn tile<S: Simd>(&self, s: S, row: usize, column: usize) {
-        let Block { op, strips, .. } = self.block;
-        let (sums, y) = (op.conv_y(), op.y());
-        let tile = self.block.tile(row) + column;
-        let (_, first_row) = strips.locate(row);
+    fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
+        &mut self,
+        s: S,
+        row: &Row,
+        column: usize,
+        index: usize,
+    ) {
+        // Copies: see above.
+        let Block { op, sums, y, strips, .. } = self.block;
+        let Self { dy, aux, dm, .. } = *self;
         let column = column * TILE;
-        let first_pixel = strips.y_pixels_before(row);
-        let (rows, columns) = ((sums.h - first_row).min(TILE), (sums.w - column).min(TILE));
+        let first_pixel = strips.y_pixels_before(row.row);
+        let (rows, columns) = ((sums.h - row.y).min(TILE), (sums.w - column).min(TILE));
         let layout = AuxLayout::new(op);
-        assert!(tile < self.dm.rows && y.c <= self.dm.channels);
+        assert!(index < dm.rows && y.c <= dm.channels);
         for c in (0..y.c).step_by(S::LANES) {
             let n = (y.c - c).min(S::LANES);
             let get = |pixel: usize| {
-                let dy = &self.dy[pixel * y.c + c..][..n];
+                let dy = &dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
                 unsafe { load(s, dy.as_ptr(), n) }
             };
@@ -159,7 +168,7 @@ impl TransformOutputGradient<'_> {
                                 continue;
                             }
                             let pixel = first_pixel + i * y.w + column + j;
-                            let alive = if relu { layout.alive(self.aux, pixel, c, n) } else { !0 };
+                            let alive = if relu { layout.alive(aux, pixel, c, n) } else { !0 };
                             gradient[i][j] = s.keep(alive, get(pixel));
                         }
                     }
@@ -171,7 +180,7 @@ impl TransformOutputGradient<'_> {
                                 continue;
                             }
                             let pixel = first_pixel + i * y.w + column / 2 + j;
-                            let bits = layout.pool(self.aux, pixel, c, n);
+                            let bits = layout.pool(aux, pixel, c, n);
                             let window = relu_max_pool_gradient(s, get(pixel), bits);
                             for (k, g) in window.as_flattened().iter().enumerate() {
                                 gradient[2 * i + k / 2][2 * j + k % 2] = *g;
@@ -183,9 +192,13 @@ impl TransformOutputGradient<'_> {
             let put = |i: usize, j: usize, point: S::V| {
                 // SAFETY: `dm` has the tile, and its channels are whole vectors; no other job has
                 // this tile's row of the block.
-                unsafe { self.dm.put(s, i * PATCH + j, tile, c, point) }
+                unsafe { dm.put(s, i * PATCH + j, index, c, point) }
             };
-            OutputGradient::two(s, |i, j| gradient[i][j], put);
+            two_of_size::<OutputGradient, HalfOutputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+                s,
+                |i, j| gradient[i][j],
+                put,
+            );
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the pixels under a tile lie.
 
-use vgg_tensor::spec::Conv2d;
+use vgg_tensor::Shape;
 
 use super::transform::{PATCH, TILE};
 
@@ -23,8 +23,8 @@ pub(super) struct Patch {
 impl Patch {
     /// Of the tile whose first output is `(y, x)` of an image.
     #[inline(always)]
-    pub(super) fn new(op: &Conv2d, y: usize, x: usize) -> Self {
-        let (h, w, padding) = (op.x().h, op.x().w, op.padding());
+    pub(super) fn new(images: Shape, padding: usize, y: usize, x: usize) -> Self {
+        let Shape { h, w, .. } = images;
         Self {
             first: (y * w + x).wrapping_sub(padding * (w + 1)),
             w,
@@ -76,8 +76,7 @@ fn in_image(first: usize, padding: usize, len: usize) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use vgg_tensor::Shape;
-    use vgg_tensor::spec::ConvEpilogue;
+    use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
     use super::*;
 
@@ -89,7 +88,7 @@ mod tests {
             let mut writes = vec![0; h * w];
             for y in (0..op.conv_y().h).step_by(TILE) {
                 for x in (0..op.conv_y().w).step_by(TILE) {
-                    let patch = Patch::new(&op, y, x);
+                    let patch = Patch::new(op.x(), padding, y, x);
                     let mut inside = true;
                     for (i, j) in (0..PATCH * PATCH).map(|p| (p / PATCH, p % PATCH)) {
                         let (row, column) =

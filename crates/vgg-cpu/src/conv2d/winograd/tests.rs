@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::block::Split;
+use super::cut::Split;
 use super::{Cut, backward, forward};
 use crate::buffer::{AlignedVec, Buffer};
 use crate::conv2d::Gradients;

@@ -8,6 +8,10 @@
 //!
 //! Interpolation points 0, 1, −1, 2, −2 and ∞. Source: Lavin and Gray, "Fast algorithms for
 //! convolutional neural networks" (arXiv 1509.09308), section 4.
+//!
+//! Where an edge leaves a tile with one or two outputs, F(2, 3) does, which has the points 0, 1, −1
+//! and ∞ alone. Its G is that of F(4, 3) but for factors, 4, −3, −3 and 1, which can be Bᵀ's as
+//! well: so the same transformed filters serve whole and half tiles.
 
 use crate::simd::Simd;
 
@@ -20,82 +24,192 @@ pub(super) const POINTS: usize = PATCH * PATCH;
 
 /// A linear map from `I` to `O` numbers, applied to vectors of channels.
 pub(super) trait Transform<const I: usize, const O: usize> {
+    /// The places of its inputs: of the six points, a half tile has four.
+    const FROM: [usize; I];
+    /// The places of its outputs.
+    const TO: [usize; O];
+
     /// Applies the map's matrix M: `M x`.
     fn one<S: Simd>(s: S, x: [S::V; I]) -> [S::V; O];
+}
 
-    /// Applies it to columns, then to rows: `M x Mᵀ`. Numbers come from `get(i, j)` and go to
-    /// `put(i, j, y)`.
-    ///
-    /// This takes some rows of the result at a time, as many as leave what lies between the two
-    /// steps in registers: reading numbers twice costs less than spilling them.
-    #[inline(always)]
-    fn two<S: Simd>(
-        s: S,
-        get: impl Fn(usize, usize) -> S::V,
-        mut put: impl FnMut(usize, usize, S::V),
-    ) {
-        // Constants: after inlining one arm is left.
-        match (S::LANES, O) {
-            (16, 6) => {
-                Self::rows::<S, 0, 3>(s, &get, &mut put);
-                Self::rows::<S, 3, 3>(s, &get, &mut put);
-            }
-            (_, 6) => {
-                Self::rows::<S, 0, 2>(s, &get, &mut put);
-                Self::rows::<S, 2, 2>(s, &get, &mut put);
-                Self::rows::<S, 4, 2>(s, &get, &mut put);
-            }
-            (_, 4) => {
-                Self::rows::<S, 0, 2>(s, &get, &mut put);
-                Self::rows::<S, 2, 2>(s, &get, &mut put);
-            }
-            _ => Self::rows::<S, 0, O>(s, &get, &mut put),
+/// Applies a map M to columns, then a map N to rows: `M x Nᵀ`. Numbers come from `get(i, j)` and go
+/// to `put(i, j, y)`.
+///
+/// This takes some rows of the result at a time, as many as leave what lies between the two steps
+/// in registers: reading numbers twice costs less than spilling them.
+#[inline(always)]
+pub(super) fn two<M, N, S, const I: usize, const O: usize, const J: usize, const P: usize>(
+    s: S,
+    get: impl Fn(usize, usize) -> S::V,
+    mut put: impl FnMut(usize, usize, S::V),
+) where
+    M: Transform<I, O>,
+    N: Transform<J, P>,
+    S: Simd,
+{
+    // Constants: after inlining one arm is left.
+    match (S::LANES, O) {
+        (16, 6) => {
+            rows::<M, N, S, I, O, J, P, 0, 3>(s, &get, &mut put);
+            rows::<M, N, S, I, O, J, P, 3, 3>(s, &get, &mut put);
+        }
+        (_, 6) => {
+            rows::<M, N, S, I, O, J, P, 0, 2>(s, &get, &mut put);
+            rows::<M, N, S, I, O, J, P, 2, 2>(s, &get, &mut put);
+            rows::<M, N, S, I, O, J, P, 4, 2>(s, &get, &mut put);
+        }
+        (_, 4) => {
+            rows::<M, N, S, I, O, J, P, 0, 2>(s, &get, &mut put);
+            rows::<M, N, S, I, O, J, P, 2, 2>(s, &get, &mut put);
+        }
+        _ => rows::<M, N, S, I, O, J, P, 0, O>(s, &get, &mut put),
+    }
+}
+
+/// [`two`] with a map M, or with its twin H in the directions in which a tile is half.
+#[inline(always)]
+pub(super) fn two_of_size<
+    M: Transform<I, O>,
+    H: Transform<J, P>,
+    const HALF_H: bool,
+    const HALF_W: bool,
+    S: Simd,
+    const I: usize,
+    const O: usize,
+    const J: usize,
+    const P: usize,
+>(
+    s: S,
+    get: impl Fn(usize, usize) -> S::V,
+    put: impl FnMut(usize, usize, S::V),
+) {
+    match (HALF_H, HALF_W) {
+        (false, false) => two::<M, M, _, _, _, _, _>(s, get, put),
+        (false, true) => two::<M, H, _, _, _, _, _>(s, get, put),
+        (true, false) => two::<H, M, _, _, _, _, _>(s, get, put),
+        (true, true) => two::<H, H, _, _, _, _, _>(s, get, put),
+    }
+}
+
+/// Rows `FIRST .. FIRST + ROWS` of `M x Nᵀ`.
+#[inline(always)]
+fn rows<
+    M: Transform<I, O>,
+    N: Transform<J, P>,
+    S: Simd,
+    const I: usize,
+    const O: usize,
+    const J: usize,
+    const P: usize,
+    const FIRST: usize,
+    const ROWS: usize,
+>(
+    s: S,
+    get: &impl Fn(usize, usize) -> S::V,
+    put: &mut impl FnMut(usize, usize, S::V),
+) {
+    let zero = s.splat(0.0);
+    let mut between = [[zero; J]; ROWS];
+    for j in 0..J {
+        let mut column = [zero; I];
+        for i in 0..I {
+            column[i] = get(M::FROM[i], N::FROM[j]);
+        }
+        // Of the column only these rows are used; the rest is never computed.
+        let column = M::one(s, column);
+        for r in 0..ROWS {
+            between[r][j] = column[FIRST + r];
         }
     }
-
-    /// Rows `FIRST .. FIRST + ROWS` of `M x Mᵀ`.
-    #[inline(always)]
-    fn rows<S: Simd, const FIRST: usize, const ROWS: usize>(
-        s: S,
-        get: &impl Fn(usize, usize) -> S::V,
-        put: &mut impl FnMut(usize, usize, S::V),
-    ) {
-        let zero = s.splat(0.0);
-        let mut between = [[zero; I]; ROWS];
-        for j in 0..I {
-            let mut column = [zero; I];
-            for i in 0..I {
-                column[i] = get(i, j);
-            }
-            // Of the column only these rows are used; the rest is never computed.
-            let column = Self::one(s, column);
-            for r in 0..ROWS {
-                between[r][j] = column[FIRST + r];
-            }
-        }
-        for r in 0..ROWS {
-            let row = Self::one(s, between[r]);
-            for j in 0..O {
-                put(FIRST + r, j, row[j]);
-            }
+    for r in 0..ROWS {
+        let row = N::one(s, between[r]);
+        for j in 0..P {
+            put(M::TO[FIRST + r], N::TO[j], row[j]);
         }
     }
 }
 
-/// Bᵀ: a patch of inputs to the points.
-pub(super) struct Input;
+/// The points that a half tile has.
+pub(super) const HALF_POINTS: [usize; 4] = [0, 1, 2, 5];
+
+/// Where neighbours lie.
+const IN_ORDER: [usize; PATCH] = [0, 1, 2, 3, 4, 5];
+
+/// The first `N` of the places in order.
+const fn first<const N: usize>() -> [usize; N] {
+    let mut places = [0; N];
+    places.copy_from_slice(IN_ORDER.split_at(N).0);
+    places
+}
+
 /// G: a filter to the points.
 pub(super) struct Filter;
+/// Gᵀ: the points' gradients to a filter's gradient.
+pub(super) struct FilterGradient;
+
+/// Bᵀ: a patch of inputs to the points.
+pub(super) struct Input;
 /// Aᵀ: the points to a tile of outputs.
 pub(super) struct Output;
 /// B: the points' gradients to a patch of input gradients.
 pub(super) struct InputGradient;
-/// Gᵀ: the points' gradients to a filter's gradient.
-pub(super) struct FilterGradient;
 /// A: a tile of output gradients to the points.
 pub(super) struct OutputGradient;
 
+/// [`Input`] of a half tile.
+pub(super) struct HalfInput;
+/// [`Output`] of a half tile.
+pub(super) struct HalfOutput;
+/// [`InputGradient`] of a half tile.
+pub(super) struct HalfInputGradient;
+/// [`OutputGradient`] of a half tile.
+pub(super) struct HalfOutputGradient;
+
+impl Transform<3, 6> for Filter {
+    const FROM: [usize; 3] = first();
+    const TO: [usize; 6] = first();
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [w0, w1, w2]: [S::V; 3]) -> [S::V; 6] {
+        let [quarter, sixth, minus_sixth, twelfth, minus_twelfth, twenty_fourth] =
+            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, -1.0 / 12.0, 1.0 / 24.0]
+                .map(|c| s.splat(c));
+        let even = s.mul(minus_sixth, s.add(w0, w2));
+        let even2 = s.mul_add(twenty_fourth, w0, s.mul(sixth, w2));
+        [
+            s.mul(quarter, w0),
+            s.mul_add(minus_sixth, w1, even),
+            s.mul_add(sixth, w1, even),
+            s.mul_add(twelfth, w1, even2),
+            s.mul_add(minus_twelfth, w1, even2),
+            w2,
+        ]
+    }
+}
+
+impl Transform<6, 3> for FilterGradient {
+    const FROM: [usize; 6] = first();
+    const TO: [usize; 3] = first();
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [u0, u1, u2, u3, u4, u5]: [S::V; 6]) -> [S::V; 3] {
+        let [quarter, sixth, minus_sixth, twelfth, twenty_fourth] =
+            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, 1.0 / 24.0].map(|c| s.splat(c));
+        let (sum, difference) = (s.add(u1, u2), s.sub(u2, u1));
+        let (sum2, difference2) = (s.add(u3, u4), s.sub(u3, u4));
+        [
+            s.mul_add(quarter, u0, s.mul_add(minus_sixth, sum, s.mul(twenty_fourth, sum2))),
+            s.mul_add(sixth, difference, s.mul(twelfth, difference2)),
+            s.mul_add(minus_sixth, sum, s.mul_add(sixth, sum2, u5)),
+        ]
+    }
+}
+
 impl Transform<6, 6> for Input {
+    const FROM: [usize; 6] = first();
+    const TO: [usize; 6] = first();
+
     #[inline(always)]
     fn one<S: Simd>(s: S, [x0, x1, x2, x3, x4, x5]: [S::V; 6]) -> [S::V; 6] {
         let [two, minus_two, four, minus_four, minus_five] =
@@ -115,26 +229,10 @@ impl Transform<6, 6> for Input {
     }
 }
 
-impl Transform<3, 6> for Filter {
-    #[inline(always)]
-    fn one<S: Simd>(s: S, [w0, w1, w2]: [S::V; 3]) -> [S::V; 6] {
-        let [quarter, sixth, minus_sixth, twelfth, minus_twelfth, twenty_fourth] =
-            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, -1.0 / 12.0, 1.0 / 24.0]
-                .map(|c| s.splat(c));
-        let even = s.mul(minus_sixth, s.add(w0, w2));
-        let even2 = s.mul_add(twenty_fourth, w0, s.mul(sixth, w2));
-        [
-            s.mul(quarter, w0),
-            s.mul_add(minus_sixth, w1, even),
-            s.mul_add(sixth, w1, even),
-            s.mul_add(twelfth, w1, even2),
-            s.mul_add(minus_twelfth, w1, even2),
-            w2,
-        ]
-    }
-}
-
 impl Transform<6, 4> for Output {
+    const FROM: [usize; 6] = first();
+    const TO: [usize; 4] = first();
+
     #[inline(always)]
     fn one<S: Simd>(s: S, [m0, m1, m2, m3, m4, m5]: [S::V; 6]) -> [S::V; 4] {
         let [two, four, eight] = [2.0, 4.0, 8.0].map(|c| s.splat(c));
@@ -150,6 +248,9 @@ impl Transform<6, 4> for Output {
 }
 
 impl Transform<6, 6> for InputGradient {
+    const FROM: [usize; 6] = first();
+    const TO: [usize; 6] = first();
+
     #[inline(always)]
     fn one<S: Simd>(s: S, [v0, v1, v2, v3, v4, v5]: [S::V; 6]) -> [S::V; 6] {
         let [two, minus_two, four, minus_four, minus_five] =
@@ -167,22 +268,10 @@ impl Transform<6, 6> for InputGradient {
     }
 }
 
-impl Transform<6, 3> for FilterGradient {
-    #[inline(always)]
-    fn one<S: Simd>(s: S, [u0, u1, u2, u3, u4, u5]: [S::V; 6]) -> [S::V; 3] {
-        let [quarter, sixth, minus_sixth, twelfth, twenty_fourth] =
-            [1.0 / 4.0, 1.0 / 6.0, -1.0 / 6.0, 1.0 / 12.0, 1.0 / 24.0].map(|c| s.splat(c));
-        let (sum, difference) = (s.add(u1, u2), s.sub(u2, u1));
-        let (sum2, difference2) = (s.add(u3, u4), s.sub(u3, u4));
-        [
-            s.mul_add(quarter, u0, s.mul_add(minus_sixth, sum, s.mul(twenty_fourth, sum2))),
-            s.mul_add(sixth, difference, s.mul(twelfth, difference2)),
-            s.mul_add(minus_sixth, sum, s.mul_add(sixth, sum2, u5)),
-        ]
-    }
-}
-
 impl Transform<4, 6> for OutputGradient {
+    const FROM: [usize; 4] = first();
+    const TO: [usize; 6] = first();
+
     #[inline(always)]
     fn one<S: Simd>(s: S, [y0, y1, y2, y3]: [S::V; 4]) -> [S::V; 6] {
         let [two, four] = [2.0, 4.0].map(|c| s.splat(c));
@@ -193,12 +282,64 @@ impl Transform<4, 6> for OutputGradient {
     }
 }
 
+impl Transform<4, 4> for HalfInput {
+    const FROM: [usize; 4] = first();
+    const TO: [usize; 4] = HALF_POINTS;
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [x0, x1, x2, x3]: [S::V; 4]) -> [S::V; 4] {
+        let [three, minus_three, four] = [3.0, -3.0, 4.0].map(|c| s.splat(c));
+        [
+            s.mul(four, s.sub(x0, x2)),
+            s.mul(minus_three, s.add(x1, x2)),
+            s.mul(three, s.sub(x1, x2)),
+            s.sub(x3, x1),
+        ]
+    }
+}
+
+impl Transform<4, 2> for HalfOutput {
+    const FROM: [usize; 4] = HALF_POINTS;
+    const TO: [usize; 2] = first();
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [m0, m1, m2, m5]: [S::V; 4]) -> [S::V; 2] {
+        [s.add(m0, s.add(m1, m2)), s.add(s.sub(m1, m2), m5)]
+    }
+}
+
+impl Transform<4, 4> for HalfInputGradient {
+    const FROM: [usize; 4] = HALF_POINTS;
+    const TO: [usize; 4] = first();
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [v0, v1, v2, v5]: [S::V; 4]) -> [S::V; 4] {
+        let [minus_three, four, minus_four] = [-3.0, 4.0, -4.0].map(|c| s.splat(c));
+        [
+            s.mul(four, v0),
+            s.sub(s.mul(minus_three, s.sub(v1, v2)), v5),
+            s.mul_add(minus_four, v0, s.mul(minus_three, s.add(v1, v2))),
+            v5,
+        ]
+    }
+}
+
+impl Transform<2, 4> for HalfOutputGradient {
+    const FROM: [usize; 2] = first();
+    const TO: [usize; 4] = HALF_POINTS;
+
+    #[inline(always)]
+    fn one<S: Simd>(s: S, [y0, y1]: [S::V; 2]) -> [S::V; 4] {
+        [y0, s.add(y0, y1), s.sub(y0, y1), y1]
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::simd::Scalar;
 
-    const B_T: [[f64; 6]; 6] = [
+    const B_T: [[f64; PATCH]; PATCH] = [
         [4.0, 0.0, -5.0, 0.0, 1.0, 0.0],
         [0.0, -4.0, -4.0, 1.0, 1.0, 0.0],
         [0.0, 4.0, -4.0, -1.0, 1.0, 0.0],
@@ -206,7 +347,7 @@ mod tests {
         [0.0, 2.0, -1.0, -2.0, 1.0, 0.0],
         [0.0, 4.0, 0.0, -5.0, 0.0, 1.0],
     ];
-    const G: [[f64; 3]; 6] = [
+    const G: [[f64; 3]; PATCH] = [
         [1.0 / 4.0, 0.0, 0.0],
         [-1.0 / 6.0, -1.0 / 6.0, -1.0 / 6.0],
         [-1.0 / 6.0, 1.0 / 6.0, -1.0 / 6.0],
@@ -214,20 +355,32 @@ mod tests {
         [1.0 / 24.0, -1.0 / 12.0, 1.0 / 6.0],
         [0.0, 0.0, 1.0],
     ];
-    const A_T: [[f64; 6]; 4] = [
+    const A_T: [[f64; PATCH]; TILE] = [
         [1.0, 1.0, 1.0, 1.0, 1.0, 0.0],
         [0.0, 1.0, -1.0, 2.0, -2.0, 0.0],
         [0.0, 1.0, 1.0, 4.0, 4.0, 0.0],
         [0.0, 1.0, -1.0, 8.0, -8.0, 1.0],
     ];
+    const HALF_B_T: [[f64; 4]; PATCH] = [
+        [4.0, 0.0, -4.0, 0.0],
+        [0.0, -3.0, -3.0, 0.0],
+        [0.0, 3.0, -3.0, 0.0],
+        [0.0; 4],
+        [0.0; 4],
+        [0.0, -1.0, 0.0, 1.0],
+    ];
+    const HALF_A_T: [[f64; PATCH]; 2] =
+        [[1.0, 1.0, 1.0, 0.0, 0.0, 0.0], [0.0, 1.0, -1.0, 0.0, 0.0, 1.0]];
 
     /// The matrices do what they promise: `Y = Aᵀ [(G w) ⊙ (Bᵀ x)]` is the convolution, exactly.
-    #[test]
-    fn the_algorithm_convolves() {
+    fn check_algorithm<const I: usize, const O: usize>(
+        a_t: [[f64; PATCH]; O],
+        b_t: [[f64; I]; PATCH],
+    ) {
         for k in 0..3 {
-            for i in 0..6 {
-                for y in 0..4 {
-                    let sum: f64 = (0..6).map(|p| A_T[y][p] * G[p][k] * B_T[p][i]).sum();
+            for i in 0..I {
+                for y in 0..O {
+                    let sum: f64 = (0..PATCH).map(|p| a_t[y][p] * G[p][k] * b_t[p][i]).sum();
                     let expected = if i == y + k { 1.0 } else { 0.0 };
                     assert!((sum - expected).abs() < 1e-12, "output {y}, input {i}, tap {k}");
                 }
@@ -235,27 +388,45 @@ mod tests {
         }
     }
 
-    /// Each hand-written map is its matrix, column by column.
+    #[test]
+    fn the_algorithms_convolve() {
+        check_algorithm(A_T, B_T);
+        check_algorithm(HALF_A_T, HALF_B_T);
+    }
+
+    /// A hand-written map is its matrix, column by column, and that is zero elsewhere.
     fn check<T: Transform<I, O>, const I: usize, const O: usize>(
         _: T,
+        rows: usize,
+        columns: usize,
         matrix: impl Fn(usize, usize) -> f64,
     ) {
+        let mut expected = [[0.0; PATCH]; PATCH];
+        for (o, i) in (0..rows).flat_map(|o| (0..columns).map(move |i| (o, i))) {
+            expected[o][i] = matrix(o, i) as f32;
+        }
+        let mut found = [[0.0; PATCH]; PATCH];
         for i in 0..I {
             let mut unit = [Scalar.splat(0.0); I];
             unit[i] = Scalar.splat(1.0);
             for (o, column) in T::one(Scalar, unit).iter().enumerate() {
-                assert_eq!(column[0], matrix(o, i) as f32, "row {o}, column {i}");
+                found[T::TO[o]][T::FROM[i]] = column[0];
             }
         }
+        assert_eq!(found, expected);
     }
 
     #[test]
     fn maps_are_their_matrices() {
-        check(Input, |o, i| B_T[o][i]);
-        check(Filter, |o, i| G[o][i]);
-        check(Output, |o, i| A_T[o][i]);
-        check(InputGradient, |o, i| B_T[i][o]);
-        check(FilterGradient, |o, i| G[i][o]);
-        check(OutputGradient, |o, i| A_T[i][o]);
+        check(Filter, 6, 3, |o, i| G[o][i]);
+        check(FilterGradient, 3, 6, |o, i| G[i][o]);
+        check(Input, 6, 6, |o, i| B_T[o][i]);
+        check(Output, 4, 6, |o, i| A_T[o][i]);
+        check(InputGradient, 6, 6, |o, i| B_T[i][o]);
+        check(OutputGradient, 6, 4, |o, i| A_T[i][o]);
+        check(HalfInput, 6, 4, |o, i| HALF_B_T[o][i]);
+        check(HalfOutput, 2, 6, |o, i| HALF_A_T[o][i]);
+        check(HalfInputGradient, 4, 6, |o, i| HALF_B_T[i][o]);
+        check(HalfOutputGradient, 6, 2, |o, i| HALF_A_T[i][o]);
     }
 }

@@ -1,0 +1,118 @@
+//! How the work is cut: into blocks of tiles, and each block into jobs.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vgg_tensor::spec::Conv2d;
+
+use super::transform::{POINTS, TILE};
+
+/// How the tiles are cut into blocks, and who does a block's work.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::conv2d) struct Cut {
+    pub(super) split: Split,
+    /// Rows of tiles in a block.
+    pub(super) rows: usize,
+}
+
+/// Who does the work on a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Split {
+    /// A thread has blocks of its own: their transforms stay in its cache, and the filters, which
+    /// are read for every block, are small.
+    Tiles,
+    /// The threads share each block and split its products by points and channels: each reads only
+    /// its own points' part of large filters, and for large blocks not often.
+    Points,
+}
+
+impl Cut {
+    /// The fastest one for the gradients. It says in which order they are summed, so it does not
+    /// depend on the threads.
+    pub(in crate::conv2d) fn backward(op: &Conv2d) -> Self {
+        const LARGE: usize = 256 * 256;
+        if op.x().c * op.c_out() >= LARGE { Self::points(op) } else { Self::tiles(op) }
+    }
+
+    /// The fastest one for the forward pass, where each number is the same sum however it is cut.
+    pub(in crate::conv2d) fn forward(op: &Conv2d, threads: usize) -> Self {
+        let rows = op.x().n * op.conv_y().h.div_ceil(TILE);
+        let blocks = rows.div_ceil(Self::tiles(op).rows);
+        if blocks < threads { Self::points(op) } else { Self::backward(op) }
+    }
+
+    /// Blocks that the second-level cache holds, but of enough tiles to pay for reading the
+    /// filters.
+    fn tiles(op: &Conv2d) -> Self {
+        const CACHE: usize = 128 << 10; // numbers
+        const ENOUGH: usize = 48;
+        let tiles = (CACHE / numbers_of_a_tile(op)).max(ENOUGH);
+        Self { split: Split::Tiles, rows: (tiles / tiles_of_a_row(op)).max(1) }
+    }
+
+    /// Blocks of enough tiles to pay for reading large filters from memory; of whole images where
+    /// these are small, so that the threads can split dx by images. As equal as can be.
+    fn points(op: &Conv2d) -> Self {
+        const MEMORY: usize = 8 << 20; // numbers
+        let of_an_image = op.conv_y().h.div_ceil(TILE);
+        let rows = (MEMORY / numbers_of_a_tile(op) / tiles_of_a_row(op)).max(1);
+        let rows = match rows / of_an_image {
+            0 => of_an_image.div_ceil(of_an_image.div_ceil(rows)),
+            images => op.x().n.div_ceil(op.x().n.div_ceil(images)) * of_an_image,
+        };
+        Self { split: Split::Points, rows }
+    }
+}
+
+/// Numbers that a tile has at the points, of input and output.
+fn numbers_of_a_tile(op: &Conv2d) -> usize {
+    POINTS * (op.x().c + op.c_out())
+}
+
+/// Tiles side by side.
+pub(super) fn tiles_of_a_row(op: &Conv2d) -> usize {
+    op.conv_y().w.div_ceil(TILE)
+}
+
+impl Split {
+    /// Does `jobs` jobs of a block: the thread all of them, or the threads one by one.
+    pub(super) fn run(self, jobs: Range<usize>, work: impl Fn(Range<usize>) + Sync) {
+        match self {
+            Self::Tiles => work(jobs),
+            Self::Points => jobs.into_par_iter().for_each(|job| work(job..job + 1)),
+        }
+    }
+}
+
+/// The products of a block as jobs: each is of one point and some of the channels.
+#[derive(Clone, Copy)]
+pub(super) struct Products {
+    /// Whole vectors.
+    channels: usize,
+    /// Channels of a job: whole panels, or all.
+    of_a_job: usize,
+    jobs_of_a_point: usize,
+}
+
+impl Products {
+    pub(super) fn new(split: Split, channels: usize, panel_width: usize) -> Self {
+        let of_a_job = match split {
+            Split::Tiles => channels,
+            Split::Points => channels.min(4 * panel_width),
+        };
+        Self { channels, of_a_job, jobs_of_a_point: channels.div_ceil(of_a_job) }
+    }
+
+    /// How many jobs there are.
+    #[inline(always)]
+    pub(super) fn count(self) -> usize {
+        POINTS * self.jobs_of_a_point
+    }
+
+    /// The point and the channels of a job; those of a point follow each other.
+    #[inline(always)]
+    pub(super) fn job(self, i: usize) -> (usize, Range<usize>) {
+        let first = i % self.jobs_of_a_point * self.of_a_job;
+        (i / self.jobs_of_a_point, first..(first + self.of_a_job).min(self.channels))
+    }
+}
