@@ -48,6 +48,11 @@ impl Isa {
         }
     }
 
+    /// Whether this is the code for every CPU, of whose registers nothing is known.
+    pub(crate) fn is_portable(self) -> bool {
+        matches!(self.0, Set::Scalar(_))
+    }
+
     /// Numbers in a vector.
     pub(crate) fn lanes(self) -> usize {
         self.run(TileSize).0

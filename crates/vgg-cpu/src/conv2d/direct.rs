@@ -1,5 +1,6 @@
-//! Convolutions of any kernel by implicit matrix products, for the layers where Winograd does not
-//! pay or does not apply: few channels, kernels other than 3×3.
+//! Convolutions of any kernel by implicit matrix products, for the layers where nothing faster
+//! applies: kernels other than 3×3, channels too few for Winograd, and the gradient of an input of
+//! few channels.
 //!
 //! With channels innermost and the rows padded, the inputs of output pixel `j` under kernel row `r`
 //! are `kernel · c_in` contiguous numbers that start `j · c_in` into row `i + r`. So a row of outputs
@@ -16,6 +17,7 @@ use super::Gradients;
 use super::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use super::pieces::Pieces;
 use super::strips::{Slab, Strips};
+use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::gemm::{Gemm, panel_width};
@@ -104,79 +106,40 @@ pub(super) fn backward(
             sums,
         });
     });
-    let (kernel, c_in) = (op.kernel(), op.x().c);
-    let taps = kernel * kernel;
-    dweight.par_chunks_mut(c_in * taps).enumerate().for_each(|(o, out)| {
-        for (i, out) in out.iter_mut().enumerate() {
-            let (c, tap) = (i / taps, i % taps);
-            let at = (tap * c_in + c) * c_out + o;
-            *out = partials.chunks_exact(pieces.partial_len).map(|share| share[at]).sum();
-        }
-    });
+    sum_weight_gradient(op, &pieces, partials, c_out, dweight);
     pieces.sum_into(partials, dw_len, dbias);
     Ok(())
 }
 
-/// A kernel sliding over padded rows of an image.
-#[derive(Clone, Copy)]
-struct Window {
-    /// The image: one of a batch.
-    image: Shape,
-    kernel: usize,
-    padding: usize,
-}
-
-impl Window {
-    /// Over x, to get y.
-    fn forward(op: &Conv2d) -> Self {
-        Self { image: op.x(), kernel: op.kernel(), padding: op.padding() }
-    }
-
-    /// Over dy, to get dx.
-    fn input_gradient(op: &Conv2d) -> Self {
-        let padding = op.kernel() - 1 - op.padding();
-        Self { image: op.conv_y(), kernel: op.kernel(), padding }
-    }
-
-    /// Numbers in a padded row.
-    fn row_len(&self) -> usize {
-        (self.image.w + 2 * self.padding) * self.image.c
-    }
-
-    /// Products of an output number under one kernel row.
-    fn row_k(&self) -> usize {
-        self.kernel * self.image.c
-    }
-
-    /// Numbers in the padded rows under `rows` rows of output.
-    fn padded_len(&self, rows: usize) -> usize {
-        (rows + self.kernel - 1) * self.row_len()
-    }
-
-    /// Copies the rows of the image under output rows `first .. first + rows`, with their padding.
-    fn pad_rows(&self, image: &[f32], first: usize, rows: usize, padded: &mut [f32]) {
-        let (h, w, c) = (self.image.h, self.image.w, self.image.c);
-        let margin = self.padding * c;
-        let count = rows + self.kernel - 1;
-        for (i, out) in padded.chunks_exact_mut(self.row_len()).take(count).enumerate() {
-            // Row `first + i` of the padded image.
-            match (first + i).checked_sub(self.padding).filter(|row| *row < h) {
-                Some(row) => {
-                    out[..margin].fill(0.0);
-                    out[margin..][..w * c].copy_from_slice(&image[row * w * c..][..w * c]);
-                    out[margin + w * c..].fill(0.0);
-                }
-                None => out.fill(0.0),
-            }
+/// The weight's gradient from the pieces' shares, which begin with
+/// `[kernel row][kernel column][c_in][columns]`.
+pub(super) fn sum_weight_gradient(
+    op: &Conv2d,
+    pieces: &Pieces,
+    partials: &[f32],
+    columns: usize,
+    dweight: &mut [f32],
+) {
+    let (taps, c_in) = (op.kernel() * op.kernel(), op.x().c);
+    dweight.par_chunks_mut(c_in * taps).enumerate().for_each(|(o, out)| {
+        for (i, out) in out.iter_mut().enumerate() {
+            let (c, tap) = (i / taps, i % taps);
+            let at = (tap * c_in + c) * columns + o;
+            *out = partials.chunks_exact(pieces.partial_len).map(|share| share[at]).sum();
         }
-    }
+    });
 }
 
 /// The filters as the B of the products, in panels: `[panel][kernel row][kernel column][k][width]`.
 ///
 /// Forward, the panels run along the output channels and k along the input channels; backward the
 /// other way round, with the kernel turned by 180°.
-fn packed_filters<'a>(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> &'a [f32] {
+pub(super) fn packed_filters<'a>(
+    cpu: &Cpu,
+    op: &Conv2d,
+    weight: &'a Buffer,
+    form: Form,
+) -> &'a [f32] {
     let (c_out, c_in, taps) = (op.c_out(), op.x().c, op.kernel() * op.kernel());
     let w = weight.f32(op.weight().len());
     let (long, k) = match form {

@@ -115,9 +115,10 @@ impl AuxLayout {
     #[inline(always)]
     fn put(self, aux: &mut [u8], pixel: usize, mask: usize, c: usize, n: usize, bits: u32) {
         let at = self.at(pixel, mask, c);
-        aux[at] = bits as u8;
-        if n > 8 {
-            aux[at + 1] = (bits >> 8) as u8;
+        // Both bytes in one store: taken apart, a mask would pass through memory.
+        match n > 8 {
+            true => aux[at..at + 2].copy_from_slice(&(bits as u16).to_le_bytes()),
+            false => aux[at] = bits as u8,
         }
     }
 

@@ -5,17 +5,18 @@
 
 mod direct;
 mod epilogue;
+mod few_channels;
 mod pieces;
 mod strips;
+mod window;
 mod winograd;
 
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
-use winograd::Cut;
-
 use crate::Cpu;
 use crate::buffer::Buffer;
+use winograd::Cut;
 
 /// What the backward pass writes.
 struct Gradients<'a> {
@@ -28,14 +29,19 @@ struct Gradients<'a> {
 /// How a convolution is computed.
 enum Algorithm {
     Winograd,
+    FewChannels,
     Direct,
 }
 
 impl Algorithm {
-    fn of(op: &Conv2d) -> Self {
-        // With few channels, Winograd's transforms cost more than the products they save.
-        let enough_channels = op.x().c.min(op.c_out()) >= 8;
-        if op.kernel() == 3 && enough_channels { Self::Winograd } else { Self::Direct }
+    fn of(cpu: &Cpu, op: &Conv2d) -> Self {
+        // With less than a vector of channels, Winograd's transforms cost more than the products they
+        // save. Of the portable code, the compiler does not keep a square of sums in registers.
+        match (op.kernel(), op.x().c, op.c_out()) {
+            (3, 8.., 8..) => Self::Winograd,
+            (3, ..=few_channels::FEW, _) if !cpu.isa.is_portable() => Self::FewChannels,
+            _ => Self::Direct,
+        }
     }
 }
 
@@ -54,15 +60,16 @@ pub(crate) fn forward(
     let y = y.f32_mut(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    cpu.threads.run(|| match Algorithm::of(op) {
-        Algorithm::Winograd => {
-            let cut = Cut::forward(op, cpu.threads.count());
-            winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)
+    cpu.threads.run(|| {
+        match Algorithm::of(cpu, op) {
+            Algorithm::Winograd => {
+                let cut = Cut::forward(op, cpu.threads.count());
+                winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)?;
+            }
+            Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
+            Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
         }
-        Algorithm::Direct => {
-            direct::forward(cpu, op, x, weight, bias, y, aux);
-            Ok(())
-        }
+        Ok(())
     })
 }
 
@@ -87,11 +94,16 @@ pub(crate) fn backward(
         dx: dx.map(|dx| dx.f32_mut(op.x().len())),
     };
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    cpu.threads.run(|| match Algorithm::of(op) {
+    cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
             let cut = Cut::backward(op);
             winograd::backward(cpu, op, cut, x, weight, dy, aux, gradients, workspace)
         }
-        Algorithm::Direct => direct::backward(cpu, op, x, weight, dy, aux, gradients, workspace),
+        Algorithm::FewChannels if gradients.dx.is_none() => {
+            few_channels::backward(cpu, op, x, dy, aux, gradients, workspace)
+        }
+        Algorithm::FewChannels | Algorithm::Direct => {
+            direct::backward(cpu, op, x, weight, dy, aux, gradients, workspace)
+        }
     })
 }

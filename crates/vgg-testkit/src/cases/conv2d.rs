@@ -8,7 +8,7 @@ const EPILOGUES: [ConvEpilogue; 3] =
     [ConvEpilogue::Bias, ConvEpilogue::BiasRelu, ConvEpilogue::BiasReluMaxPool];
 
 /// n, c_in, h, w, c_out, kernel, padding.
-const TABLE: [[usize; 7]; 26] = [
+const TABLE: [[usize; 7]; 30] = [
     // one of everything
     [1, 1, 1, 1, 1, 1, 0],
     [1, 1, 1, 1, 1, 3, 1],
@@ -32,6 +32,11 @@ const TABLE: [[usize; 7]; 26] = [
     [1, 3, 6, 7, 17, 5, 0],
     [1, 4, 8, 7, 8, 2, 1],
     [1, 2, 13, 12, 3, 11, 2],
+    // few channels on maps that are cut into pieces, with and without a rest
+    [1, 1, 11, 37, 16, 3, 2],
+    [2, 2, 10, 34, 24, 3, 1],
+    [2, 3, 19, 35, 17, 3, 0],
+    [1, 3, 16, 64, 8, 3, 1],
     // VGG's stages, small: grey and colour images, channels that double, the last maps
     [2, 1, 32, 32, 16, 3, 1],
     [1, 3, 28, 28, 64, 3, 1],

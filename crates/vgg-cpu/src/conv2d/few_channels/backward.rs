@@ -1,0 +1,204 @@
+//! The weight's and the bias's gradient. (The input's is left to matrix products: a network's first
+//! layer has none.)
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+use super::{KERNEL, RUN, STRIP, TAPS, assert_inside, products, runs, used_sums};
+use crate::Cpu;
+use crate::buffer::AlignedVec;
+use crate::conv2d::Gradients;
+use crate::conv2d::direct::sum_weight_gradient;
+use crate::conv2d::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::conv2d::pieces::Pieces;
+use crate::conv2d::window::Window;
+use crate::simd::{Kernel, Simd};
+
+/// The gradients of a convolution but for `dx`; see [`vgg_tensor::Backend::conv2d_backward`].
+/// `workspace` becomes the pieces' shares of them.
+pub(in crate::conv2d) fn backward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &[f32],
+    dy: &[f32],
+    aux: &[u8],
+    Gradients { dweight, dbias, .. }: Gradients<'_>,
+    workspace: &mut AlignedVec,
+) -> vgg_tensor::Result<()> {
+    let window = Window::forward(op);
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    let dw_len = TAPS * op.x().c * c_out;
+    let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
+    let [partials] = workspace.split([pieces.len()])?;
+    pieces.with_images(None, op.x().features(), partials).into_par_iter().for_each(|piece| {
+        let mut scratch = cpu.threads.scratch();
+        let [padded] = scratch.split([window.padded_len(STRIP)]).expect("scratch memory");
+        let (dw, db) = piece.partial.split_at_mut(dw_len);
+        let piece = Piece { op, window, x, dy, aux, images: piece.images, dw, db, padded };
+        match op.x().c {
+            1 => cpu.isa.run(Channels::<1>(piece)),
+            2 => cpu.isa.run(Channels::<2>(piece)),
+            3 => cpu.isa.run(Channels::<3>(piece)),
+            c => unreachable!("{c} channels are not few"),
+        }
+    });
+    sum_weight_gradient(op, &pieces, partials, c_out, dweight);
+    pieces.sum_into(partials, dw_len, dbias);
+    Ok(())
+}
+
+/// The images of one piece.
+struct Piece<'a> {
+    op: &'a Conv2d,
+    window: Window,
+    x: &'a [f32],
+    dy: &'a [f32],
+    aux: &'a [u8],
+    images: Range<usize>,
+    /// This piece's share of the weight's gradient: `[kernel row][kernel column][c_in][c_out]`, with
+    /// c_out rounded up to whole vectors.
+    dw: &'a mut [f32],
+    /// This piece's share of the bias's gradient.
+    db: &'a mut [f32],
+    padded: &'a mut [f32],
+}
+
+/// A piece whose number of input channels the compiler knows.
+struct Channels<'a, const C_IN: usize>(Piece<'a>);
+
+/// The gradients of a square of sums.
+type Square<S> = [[<S as Simd>::V; 2]; 2];
+
+impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(mut piece) = self;
+        piece.dw.fill(0.0);
+        piece.db.fill(0.0);
+        let op = piece.op;
+        let (h, w) = used_sums(op);
+        let mut gradients = [[[s.splat(0.0); 2]; 2]; RUN];
+        for image in piece.images.clone() {
+            for row in (0..h).step_by(STRIP) {
+                let x = &piece.x[image * op.x().features()..];
+                piece.window.pad_rows(x, row, STRIP, piece.padded);
+                for i in (0..STRIP.min(h - row)).step_by(2) {
+                    for columns in runs(w) {
+                        for c in (0..op.c_out()).step_by(S::LANES) {
+                            let gradients = &mut gradients[..columns.len().div_ceil(2)];
+                            let j = columns.start;
+                            piece.undo_epilogue(s, image, [row + i, j], c, gradients);
+                            piece.weight_gradient::<S, C_IN>(s, i, columns.clone(), c, gradients);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// The gradients of a run of squares at row `i` and column `j` of an image's sums, for a vector
+    /// of channels from `c` on. Adds their sum to the bias's.
+    #[inline(always)]
+    fn undo_epilogue<S: Simd>(
+        &mut self,
+        s: S,
+        image: usize,
+        [i, j]: [usize; 2],
+        c: usize,
+        gradients: &mut [Square<S>],
+    ) {
+        let y = self.op.y();
+        let n = (y.c - c).min(S::LANES);
+        let layout = AuxLayout::new(self.op);
+        let dy = |pixel: usize| {
+            let dy = &self.dy[pixel * y.c + c..][..n];
+            // A later run's gradients come from memory while this one's products are computed.
+            s.prefetch_far(dy.as_ptr().wrapping_add(2 * RUN * y.c));
+            // SAFETY: the slice has `n` numbers. Whole vectors are faster without a mask.
+            unsafe {
+                match n == S::LANES {
+                    true => s.load(dy.as_ptr()),
+                    false => s.load_first(dy.as_ptr(), n),
+                }
+            }
+        };
+        let mut db = s.splat(0.0);
+        match self.op.epilogue() {
+            ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
+                let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
+                for (square, out) in gradients.iter_mut().enumerate() {
+                    for di in 0..2 {
+                        for dj in 0..2 {
+                            let (i, j) = (i + di, j + 2 * square + dj);
+                            let mut g = s.splat(0.0);
+                            if i < y.h && j < y.w {
+                                let pixel = (image * y.h + i) * y.w + j;
+                                let alive =
+                                    if relu { layout.alive(self.aux, pixel, c, n) } else { !0 };
+                                g = s.keep(alive, dy(pixel));
+                            }
+                            out[di][dj] = g;
+                            db = s.add(db, g);
+                        }
+                    }
+                }
+            }
+            ConvEpilogue::BiasReluMaxPool => {
+                let first = (image * y.h + i / 2) * y.w + j / 2;
+                for (square, out) in gradients.iter_mut().enumerate() {
+                    let pixel = first + square;
+                    let (dy, bits) = (dy(pixel), layout.pool(self.aux, pixel, c, n));
+                    *out = relu_max_pool_gradient(s, dy, bits);
+                    db = s.add(db, s.keep(bits.alive(), dy));
+                }
+            }
+        }
+        add(s, &mut self.db[c..], db);
+    }
+
+    /// Adds a run of squares' part of the weight's gradient, for a vector of output channels from
+    /// `c` on: row `i` of the strip and these columns.
+    #[inline(always)]
+    fn weight_gradient<S: Simd, const C_IN: usize>(
+        &mut self,
+        s: S,
+        i: usize,
+        columns: Range<usize>,
+        c: usize,
+        gradients: &[Square<S>],
+    ) {
+        let row_len = self.window.row_len();
+        assert!(self.window.image.c == C_IN);
+        assert_inside(&self.window, self.padded, i, &columns);
+        assert!(gradients.len() == columns.len().div_ceil(2));
+        let c_out = self.op.c_out().next_multiple_of(S::LANES);
+        for k in 0..C_IN {
+            let mut dw = [[s.splat(0.0); KERNEL]; KERNEL];
+            for (j, g) in columns.clone().step_by(2).zip(gradients) {
+                products(|[pi, pj], [ki, kj], [di, dj]| {
+                    let at = (i + pi) * row_len + (j + pj) * C_IN + k;
+                    // SAFETY: the patch lies in the padded rows, as asserted above.
+                    let x = s.splat(unsafe { *self.padded.as_ptr().add(at) });
+                    dw[ki][kj] = s.mul_add(x, g[di][dj], dw[ki][kj]);
+                });
+            }
+            for (tap, sum) in dw.as_flattened().iter().enumerate() {
+                add(s, &mut self.dw[(tap * C_IN + k) * c_out + c..], *sum);
+            }
+        }
+    }
+}
+
+/// Adds a vector to the first numbers of `share`.
+#[inline(always)]
+fn add<S: Simd>(s: S, share: &mut [f32], sum: S::V) {
+    let share = &mut share[..S::LANES];
+    // SAFETY: the slice has a vector's length.
+    unsafe { s.store(share.as_mut_ptr(), s.add(s.load(share.as_ptr()), sum)) };
+}

@@ -1,0 +1,181 @@
+//! The forward pass.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+use super::{KERNEL, STRIP, TAPS, assert_inside, products, runs, used_sums};
+use crate::Cpu;
+use crate::buffer::{Buffer, Form};
+use crate::conv2d::direct::packed_filters;
+use crate::conv2d::epilogue::{AuxLayout, relu_max_pool};
+use crate::conv2d::strips::{Slab, Strips};
+use crate::conv2d::window::Window;
+use crate::gemm::panel_width;
+use crate::simd::{Kernel, Simd};
+
+/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
+pub(in crate::conv2d) fn forward(
+    cpu: &Cpu,
+    op: &Conv2d,
+    x: &[f32],
+    weight: &Buffer,
+    bias: &[f32],
+    y: &mut [f32],
+    aux: &mut [u8],
+) {
+    let filters = packed_filters(cpu, op, weight, Form::Forward);
+    let strips = Strips::new(op, STRIP);
+    let window = Window::forward(op);
+    strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
+        let mut scratch = cpu.threads.scratch();
+        let [padded] = scratch.split([window.padded_len(STRIP)]).expect("scratch memory");
+        let (image, row) = strips.locate(slab.strips.start);
+        window.pad_rows(&x[image * op.x().features()..], row, STRIP, padded);
+        let strip = Strip { op, window, filters, bias, row, slab, padded };
+        match op.x().c {
+            1 => cpu.isa.run(Channels::<1>(strip)),
+            2 => cpu.isa.run(Channels::<2>(strip)),
+            3 => cpu.isa.run(Channels::<3>(strip)),
+            c => unreachable!("{c} channels are not few"),
+        }
+    });
+}
+
+/// One strip of the output.
+struct Strip<'a> {
+    op: &'a Conv2d,
+    window: Window,
+    /// See [`packed_filters`].
+    filters: &'a [f32],
+    bias: &'a [f32],
+    /// The strip's first row of sums.
+    row: usize,
+    slab: Slab<'a>,
+    padded: &'a [f32],
+}
+
+/// A strip whose number of input channels the compiler knows.
+struct Channels<'a, const C_IN: usize>(Strip<'a>);
+
+impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self(mut strip) = self;
+        let (h, w) = used_sums(strip.op);
+        for i in (0..STRIP.min(h.saturating_sub(strip.row))).step_by(2) {
+            for columns in runs(w) {
+                for c in (0..strip.op.c_out()).step_by(S::LANES) {
+                    strip.squares::<S, C_IN>(s, i, columns.clone(), c);
+                }
+            }
+        }
+    }
+}
+
+impl Strip<'_> {
+    /// The outputs from the squares of sums at row `i` of the strip and these columns, for a vector
+    /// of channels from `c` on.
+    #[inline(always)]
+    fn squares<S: Simd, const C_IN: usize>(
+        &mut self,
+        s: S,
+        i: usize,
+        columns: Range<usize>,
+        c: usize,
+    ) {
+        let (y, rows) = (self.op.y(), self.op.conv_y().h - self.row);
+        let n = (y.c - c).min(S::LANES);
+        let (row_len, width) = (self.window.row_len(), panel_width(S::LANES));
+        let filters = &self.filters[c / width * TAPS * C_IN * width + c % width..];
+        assert!(self.window.image.c == C_IN);
+        assert!(filters.len() >= (TAPS * C_IN - 1) * width + S::LANES);
+        assert_inside(&self.window, self.padded, i, &columns);
+        // SAFETY: the bias has a number for each of the `n` channels from `c` on.
+        let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
+        let layout = AuxLayout::new(self.op);
+        let keep_aux = !self.slab.aux.is_empty();
+        let put = |y_out: &mut [f32], pixel: usize, value: S::V| {
+            let y = &mut y_out[pixel * y.c + c..][..n];
+            // SAFETY: the slice has `n` numbers. Whole vectors are faster without a mask.
+            unsafe {
+                match n == S::LANES {
+                    true => s.store(y.as_mut_ptr(), value),
+                    false => s.store_first(y.as_mut_ptr(), n, value),
+                }
+            }
+        };
+        let zero = s.splat(0.0);
+        for j in columns.step_by(2) {
+            // SAFETY: the patch lies in the padded rows, and the filters have all taps, as asserted.
+            let sums = unsafe {
+                let patch = self.padded.as_ptr().add(i * row_len + j * C_IN);
+                sums::<S, C_IN>(s, patch, row_len, filters.as_ptr(), bias)
+            };
+            match self.op.epilogue() {
+                ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
+                    let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
+                    for di in 0..2 {
+                        for dj in 0..2 {
+                            if i + di >= rows || j + dj >= y.w {
+                                continue;
+                            }
+                            let (sum, pixel) = (sums[di][dj], (i + di) * y.w + j + dj);
+                            put(self.slab.y, pixel, if relu { s.max(sum, zero) } else { sum });
+                            if relu && keep_aux {
+                                layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                            }
+                        }
+                    }
+                }
+                ConvEpilogue::BiasReluMaxPool => {
+                    let pixel = i / 2 * y.w + j / 2;
+                    let (max, bits) = relu_max_pool(s, sums);
+                    put(self.slab.y, pixel, max);
+                    if keep_aux {
+                        layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A square of sums that begin with the bias.
+///
+/// # Safety
+/// The patch's rows, `row_len` apart, have `PATCH · C_IN` numbers, and the filters a vector for each
+/// tap and input channel, a panel's width apart.
+#[inline(always)]
+unsafe fn sums<S: Simd, const C_IN: usize>(
+    s: S,
+    patch: *const f32,
+    row_len: usize,
+    filters: *const f32,
+    bias: S::V,
+) -> [[S::V; 2]; 2] {
+    let mut sums = [[bias; 2]; 2];
+    for k in 0..C_IN {
+        // Each channel's sums are a chain of their own, so that they do not wait for each other.
+        let mut chain = if k == 0 { sums } else { [[s.splat(0.0); 2]; 2] };
+        products(|[pi, pj], [ki, kj], [di, dj]| {
+            let tap = (ki * KERNEL + kj) * C_IN + k;
+            // SAFETY: the caller's promise.
+            let (x, w) = unsafe {
+                let x = *patch.add(pi * row_len + pj * C_IN + k);
+                (s.splat(x), s.load(filters.add(tap * panel_width(S::LANES))))
+            };
+            chain[di][dj] = s.mul_add(x, w, chain[di][dj]);
+        });
+        for di in 0..2 {
+            for dj in 0..2 {
+                let sum = &mut sums[di][dj];
+                *sum = if k == 0 { chain[di][dj] } else { s.add(*sum, chain[di][dj]) };
+            }
+        }
+    }
+    sums
+}
