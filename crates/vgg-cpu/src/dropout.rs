@@ -18,19 +18,19 @@ const BLOCKS: usize = 64;
 pub(crate) fn in_place(cpu: &Cpu, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) {
     let chunks = x.f32_mut(shape.len()).par_chunks_mut(CHUNK).enumerate();
     cpu.threads.run(|| {
-        chunks.for_each(|(i, x)| cpu.isa.run(Drop { p, draw, block: i * CHUNK / 4, x }));
+        chunks.for_each(|(i, x)| cpu.isa.run(Piece { p, draw, block: i * CHUNK / 4, x }));
     });
 }
 
-/// Dropout of some numbers, the first of which is the first of a Philox block.
-struct Drop<'a> {
+/// Some numbers, the first of which is drawn by the first word of a Philox block.
+struct Piece<'a> {
     p: f32,
     draw: Draw,
     block: usize,
     x: &'a mut [f32],
 }
 
-impl Kernel for Drop<'_> {
+impl Kernel for Piece<'_> {
     type Output = ();
 
     // Loops that the compiler turns into vectors.

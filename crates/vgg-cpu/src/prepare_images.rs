@@ -26,14 +26,16 @@ pub(crate) fn prepare(
     let (from, to) = (op.source(), op.x());
     let pixels = pixels.bytes(from.len()).par_chunks_exact(from.features());
     let images = x.f32_mut(to.len()).par_chunks_exact_mut(to.features()).zip(pixels);
-    let lens = [(from.c * from.h * to.w).div_ceil(size_of::<f32>()), to.w, to.c * to.w];
+    let (wide_len, line_len) = (from.c * from.h * to.w, to.c * to.w);
+    let [wide_room, line_room] = [wide_len, line_len].map(|bytes| bytes.div_ceil(size_of::<f32>()));
     threads.run(|| {
         images.for_each(|(x, pixels)| {
             let mut scratch = threads.scratch();
-            let [wide, sums, line] = scratch.split(lens).expect("scratch memory");
-            let wide = &mut bytemuck::cast_slice_mut(wide)[..from.c * from.h * to.w];
+            let room = scratch.split([wide_room, to.w, line_room]).expect("scratch memory");
+            let [wide, sums, line] = room;
+            let wide = &mut bytemuck::cast_slice_mut(wide)[..wide_len];
+            let line = &mut bytemuck::cast_slice_mut(line)[..line_len];
             let sums = bytemuck::cast_slice_mut(sums);
-            let line = &mut bytemuck::cast_slice_mut(line)[..to.c * to.w];
             isa.run(Image { tables, pixels, wide, sums, line, x });
         });
     });
