@@ -64,15 +64,27 @@ impl Chunk {
         self.pixels * self.c
     }
 
-    /// Numbers from one pixel to the next where zeros stand around its channels, so that a window
-    /// never has to end early.
+    /// Numbers from one pixel to the next where zeros stand before and after each pixel's channels,
+    /// so that a window never has to end early.
     fn stride(self) -> usize {
-        self.c + 2 * REACH
+        self.c + REACH
     }
 
-    /// Numbers of all pixels with zeros around them; the last vector may reach beyond.
+    /// Numbers of all pixels with zeros around them. The last vector, and the windows of its lanes,
+    /// may reach beyond.
     fn padded_len(self) -> usize {
-        self.pixels * self.stride() + MAX_LANES
+        self.pixels * self.stride() + Lrn::SIZE + MAX_LANES
+    }
+
+    /// Calls `visit` for each vector of channels of the first `len` numbers: with its index, the
+    /// index of its first window in padded memory, and how many channels it has.
+    #[inline(always)]
+    fn for_each<S: Simd>(self, _: S, len: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        for pixel in 0..len / self.c {
+            for k in (0..self.c).step_by(S::LANES) {
+                visit(pixel * self.c + k, pixel * self.stride() + k, (self.c - k).min(S::LANES));
+            }
+        }
     }
 }
 
@@ -145,19 +157,6 @@ impl Kernel for Backward<'_> {
                 s.store_first(dx, n, s.mul_add(x_i, neighbours, s.load_first(dx, n)));
             }
         });
-    }
-}
-
-impl Chunk {
-    /// Calls `visit` for each vector of channels of the first `len` numbers: with its index, the
-    /// index of its first window in padded memory, and how many channels it has.
-    #[inline(always)]
-    fn for_each<S: Simd>(self, _: S, len: usize, mut visit: impl FnMut(usize, usize, usize)) {
-        for pixel in 0..len / self.c {
-            for k in (0..self.c).step_by(S::LANES) {
-                visit(pixel * self.c + k, pixel * self.stride() + k, (self.c - k).min(S::LANES));
-            }
-        }
     }
 }
 
