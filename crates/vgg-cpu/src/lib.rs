@@ -59,6 +59,8 @@ pub struct Cpu {
     threads: Threads,
     /// Memory that one operation at a time shares between its threads.
     workspace: Mutex<AlignedVec>,
+    /// What the last batch of images was prepared with; the next one is likely alike.
+    image_tables: Option<prepare_images::Tables>,
 }
 
 impl Cpu {
@@ -71,7 +73,7 @@ impl Cpu {
         let threads = Threads::new(config.threads.unwrap_or(available).max(1))?;
         let isa = config.isa.unwrap_or_else(Isa::best);
         log::debug!("cpu: {isa}, {} threads", threads.count());
-        Ok(Self { isa, threads, workspace: Mutex::default() })
+        Ok(Self { isa, threads, workspace: Mutex::default(), image_tables: None })
     }
 
     /// Numbers that a content takes in a buffer.

@@ -5,17 +5,25 @@ use vgg_tensor::spec::Lrn;
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::simd::{Kernel, MAX_LANES, Simd};
+
+/// Numbers of one piece of work, if a pixel has no more: few enough to stay in the first-level
+/// cache from one sweep over them to the next.
+const CHUNK: usize = 1024;
+
+/// Channels on either side that are in a channel's window.
+const REACH: usize = Lrn::SIZE / 2;
 
 /// See [`vgg_tensor::Backend::lrn`].
 pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) {
-    let x = x.f32(op.x().len());
-    let y = y.f32_mut(op.x().len());
-    let c = op.x().c;
+    let chunk = Chunk::of(op);
+    let x = x.f32(op.x().len()).par_chunks(chunk.len());
+    let y = y.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
     cpu.threads.run(|| {
-        y.par_chunks_exact_mut(c).zip(x.par_chunks_exact(c)).for_each(|(y, x)| {
-            for i in 0..c {
-                y[i] = x[i] * scale(x, i).powf(-Lrn::BETA);
-            }
+        y.zip(x).for_each(|(y, x)| {
+            let mut scratch = cpu.threads.scratch();
+            let [squares] = scratch.split([chunk.padded_len()]).expect("scratch memory");
+            cpu.isa.run(Forward { chunk, x, y, squares });
         });
     });
 }
@@ -25,30 +33,165 @@ pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) {
 /// With `s_j = k + alpha · Σ x²` over j's window, channel i is in the windows of its neighbours:
 /// `dx_i = dy_i · s_i^−beta − 2 · alpha · beta · x_i · Σ_j dy_j · x_j · s_j^(−beta − 1)`.
 pub(crate) fn backward(cpu: &Cpu, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
-    let x = x.f32(op.x().len());
-    let dy = dy.f32(op.x().len());
-    let dx = dx.f32_mut(op.x().len());
-    let c = op.x().c;
+    let chunk = Chunk::of(op);
+    let x = x.f32(op.x().len()).par_chunks(chunk.len());
+    let dy = dy.f32(op.x().len()).par_chunks(chunk.len());
+    let dx = dx.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
     cpu.threads.run(|| {
-        let pixels =
-            dx.par_chunks_exact_mut(c).zip(x.par_chunks_exact(c)).zip(dy.par_chunks_exact(c));
-        pixels.for_each(|((dx, x), dy)| {
-            for i in 0..c {
-                let through = |j: usize| dy[j] * x[j] * scale(x, j).powf(-Lrn::BETA - 1.0);
-                let neighbours: f32 = window(i, c).map(through).sum();
-                dx[i] = dy[i] * scale(x, i).powf(-Lrn::BETA)
-                    - 2.0 * Lrn::ALPHA * Lrn::BETA * x[i] * neighbours;
-            }
+        dx.zip(x).zip(dy).for_each(|((dx, x), dy)| {
+            let mut scratch = cpu.threads.scratch();
+            let lens = [chunk.padded_len(); 2];
+            let [squares, through] = scratch.split(lens).expect("scratch memory");
+            cpu.isa.run(Backward { chunk, x, dy, dx, squares, through });
         });
     });
 }
 
-/// `k + alpha · Σ x²` over channel i's window.
-fn scale(x: &[f32], i: usize) -> f32 {
-    Lrn::K + Lrn::ALPHA * x[window(i, x.len())].iter().map(|x| x * x).sum::<f32>()
+/// How many pixels a piece of work has, and of how many channels.
+#[derive(Clone, Copy)]
+struct Chunk {
+    pixels: usize,
+    c: usize,
 }
 
-/// The channels around i that exist.
-fn window(i: usize, c: usize) -> std::ops::Range<usize> {
-    i.saturating_sub(Lrn::SIZE / 2)..(i + Lrn::SIZE / 2 + 1).min(c)
+impl Chunk {
+    fn of(op: &Lrn) -> Self {
+        let c = op.x().c;
+        Self { pixels: (CHUNK / c).max(1), c }
+    }
+
+    fn len(self) -> usize {
+        self.pixels * self.c
+    }
+
+    /// Numbers from one pixel to the next where zeros stand before and after each pixel's channels,
+    /// so that a window never has to end early.
+    fn stride(self) -> usize {
+        self.c + REACH
+    }
+
+    /// Numbers of all pixels with zeros around them. The last vector, and the windows of its lanes,
+    /// may reach beyond.
+    fn padded_len(self) -> usize {
+        self.pixels * self.stride() + Lrn::SIZE + MAX_LANES
+    }
+
+    /// Calls `visit` for each vector of channels of the first `len` numbers: with its index, the
+    /// index of its first window in padded memory, and how many channels it has.
+    #[inline(always)]
+    fn for_each<S: Simd>(self, _: S, len: usize, mut visit: impl FnMut(usize, usize, usize)) {
+        for pixel in 0..len / self.c {
+            for k in (0..self.c).step_by(S::LANES) {
+                visit(pixel * self.c + k, pixel * self.stride() + k, (self.c - k).min(S::LANES));
+            }
+        }
+    }
+}
+
+struct Forward<'a> {
+    chunk: Chunk,
+    x: &'a [f32],
+    y: &'a mut [f32],
+    squares: &'a mut [f32],
+}
+
+impl Kernel for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { chunk, x, y, squares } = self;
+        assert!(x.len() <= chunk.len() && squares.len() == chunk.padded_len());
+        assert_eq!(x.len(), y.len());
+        square(s, chunk, x, squares);
+        chunk.for_each(s, x.len(), |i, padded, n| {
+            // SAFETY: `n` numbers are left from `i` on in `x` and `y`, which are equally long, and
+            // a window and a vector in `squares`.
+            unsafe {
+                let (_, power) = powers(s, window_sum(s, squares.as_ptr().add(padded)));
+                let y_i = s.mul(s.load_first(x.as_ptr().add(i), n), power);
+                s.store_first(y.as_mut_ptr().add(i), n, y_i);
+            }
+        });
+    }
+}
+
+struct Backward<'a> {
+    chunk: Chunk,
+    x: &'a [f32],
+    dy: &'a [f32],
+    dx: &'a mut [f32],
+    squares: &'a mut [f32],
+    through: &'a mut [f32],
+}
+
+impl Kernel for Backward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { chunk, x, dy, dx, squares, through } = self;
+        assert!(x.len() <= chunk.len());
+        assert!([squares.len(), through.len()] == [chunk.padded_len(); 2]);
+        assert!([dy.len(), dx.len()] == [x.len(); 2]);
+        square(s, chunk, x, squares);
+        through.fill(0.0);
+        chunk.for_each(s, x.len(), |i, padded, n| {
+            // SAFETY: as in `Forward`; `through` is as long as `squares`.
+            unsafe {
+                let (inverse, power) = powers(s, window_sum(s, squares.as_ptr().add(padded)));
+                let direct = s.mul(s.load_first(dy.as_ptr().add(i), n), power);
+                s.store_first(dx.as_mut_ptr().add(i), n, direct);
+                let x_i = s.load_first(x.as_ptr().add(i), n);
+                let through_i = s.mul(s.mul(direct, x_i), inverse);
+                s.store_first(through.as_mut_ptr().add(padded + REACH), n, through_i);
+            }
+        });
+        let factor = s.splat(-2.0 * Lrn::ALPHA * Lrn::BETA);
+        chunk.for_each(s, x.len(), |i, padded, n| {
+            // SAFETY: as before.
+            unsafe {
+                let neighbours = window_sum(s, through.as_ptr().add(padded));
+                let x_i = s.mul(factor, s.load_first(x.as_ptr().add(i), n));
+                let dx = dx.as_mut_ptr().add(i);
+                s.store_first(dx, n, s.mul_add(x_i, neighbours, s.load_first(dx, n)));
+            }
+        });
+    }
+}
+
+/// The squares of `x` in padded memory.
+#[inline(always)]
+fn square<S: Simd>(s: S, chunk: Chunk, x: &[f32], squares: &mut [f32]) {
+    assert!(x.len() <= chunk.len() && squares.len() == chunk.padded_len());
+    squares.fill(0.0);
+    chunk.for_each(s, x.len(), |i, padded, n| {
+        // SAFETY: `n` numbers are left from `i` on in `x`, and from the middle of the window on in
+        // `squares`.
+        unsafe {
+            let x = s.load_first(x.as_ptr().add(i), n);
+            s.store_first(squares.as_mut_ptr().add(padded + REACH), n, s.mul(x, x));
+        }
+    });
+}
+
+/// The sums over the windows that begin at each of a vector's places from `p` on.
+///
+/// # Safety
+/// `SIZE - 1` numbers more than a vector has can be read at `p`.
+#[inline(always)]
+unsafe fn window_sum<S: Simd>(s: S, p: *const f32) -> S::V {
+    // SAFETY: the caller vouches for them.
+    unsafe { (1..Lrn::SIZE).fold(s.load(p), |sum, i| s.add(sum, s.load(p.add(i)))) }
+}
+
+/// `1 / d` and `d^−beta` of the denominator `d = k + alpha · squares`.
+#[inline(always)]
+fn powers<S: Simd>(s: S, squares: S::V) -> (S::V, S::V) {
+    // A general power would be a logarithm and an exponential; this one is two roots.
+    const { assert!(Lrn::BETA == 0.75) };
+    let d = s.mul_add(s.splat(Lrn::ALPHA), squares, s.splat(Lrn::K));
+    let inverse = s.div(s.splat(1.0), d);
+    let root = s.sqrt(inverse);
+    (inverse, s.mul(root, s.sqrt(root)))
 }

@@ -5,6 +5,7 @@ use vgg_tensor::spec::MaxPool2d;
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// See [`vgg_tensor::Backend::max_pool2d`]. `aux` has the winner's place in its window, a byte an
 /// output.
@@ -18,39 +19,71 @@ pub(crate) fn forward(
     let x = x.f32(op.x().len());
     let y = y.f32_mut(op.y().len());
     let row = op.y().w * op.y().c;
-    cpu.threads.run(|| {
-        let rows = y.par_chunks_exact_mut(row).enumerate();
-        match aux {
-            Some(aux) => {
-                let aux = aux.bytes_mut(op.aux_bytes()).par_chunks_exact_mut(row);
-                rows.zip(aux).for_each(|((i, y), aux)| pool_row(op, x, i, y, aux));
-            }
-            None => rows.for_each_init(|| vec![0; row], |aux, (i, y)| pool_row(op, x, i, y, aux)),
+    let rows = y.par_chunks_exact_mut(row).enumerate();
+    cpu.threads.run(|| match aux {
+        Some(aux) => {
+            let aux = aux.bytes_mut(op.aux_bytes()).par_chunks_exact_mut(row);
+            rows.zip(aux).for_each(|((index, y), aux)| {
+                cpu.isa.run(Row { op, x, index, y, aux: Some(aux) });
+            });
         }
+        None => rows.for_each(|(index, y)| cpu.isa.run(Row { op, x, index, y, aux: None })),
     });
 }
 
-/// Row `index` of the output, counted through all images, window element by window element, so
-/// that the inner loop runs over contiguous channels.
-fn pool_row(op: &MaxPool2d, x: &[f32], index: usize, y: &mut [f32], aux: &mut [u8]) {
-    let (c, kernel, stride) = (op.x().c, op.kernel(), op.stride());
-    let (image, i) = (index / op.y().h, index % op.y().h);
-    for j in 0..op.y().w {
-        let y = &mut y[j * c..][..c];
-        let aux = &mut aux[j * c..][..c];
-        for place in 0..kernel * kernel {
-            let row = image * op.x().h + i * stride + place / kernel;
-            let pixel = row * op.x().w + j * stride + place % kernel;
-            let x = &x[pixel * c..][..c];
-            if place == 0 {
-                y.copy_from_slice(x);
-                aux.fill(0);
-                continue;
-            }
-            for k in 0..c {
-                if x[k] > y[k] {
-                    y[k] = x[k];
-                    aux[k] = place as u8;
+/// The first place of a window, as a number that counts up in its lowest byte.
+const FIRST: f32 = (1 << 23) as f32;
+
+/// Row `index` of the output, counted through all images.
+struct Row<'a> {
+    op: &'a MaxPool2d,
+    x: &'a [f32],
+    index: usize,
+    y: &'a mut [f32],
+    aux: Option<&'a mut [u8]>,
+}
+
+impl Kernel for Row<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { op, x, index, y, mut aux } = self;
+        let (shape, c, kernel) = (op.x(), op.x().c, op.kernel());
+        let (image, i) = (index / op.y().h, index % op.y().h);
+        let rows = &x[(image * shape.h + i * op.stride()) * shape.w * c..];
+        for (j, y) in y.chunks_exact_mut(c).enumerate() {
+            let window = &rows[j * op.stride() * c..];
+            let window = &window[..((kernel - 1) * shape.w + kernel) * c];
+            for k in (0..c).step_by(S::LANES) {
+                let n = (c - k).min(S::LANES);
+                // SAFETY: `n` channels are left from `k` on, of each pixel.
+                let mut largest = unsafe { s.load_first(window.as_ptr().add(k), n) };
+                let mut winner = s.splat(FIRST);
+                for place in 1..kernel * kernel {
+                    let pixel = place / kernel * shape.w + place % kernel;
+                    // SAFETY: as above; the pixel is one of the window's.
+                    let x = unsafe { s.load_first(window.as_ptr().add(pixel * c + k), n) };
+                    // Places ascend, so that the larger one is the later winner.
+                    let won = s.keep(s.gt(x, largest), s.splat(FIRST + place as f32));
+                    winner = s.max(won, winner);
+                    largest = s.max(x, largest);
+                }
+                // SAFETY: `n` of this pixel's channels are left.
+                unsafe { s.store_first(y.as_mut_ptr().add(k), n, largest) };
+                if let Some(aux) = &mut aux {
+                    let aux = &mut aux[j * c + k..][..n];
+                    let mut places = [0.0; MAX_LANES];
+                    // SAFETY: there is room for the widest vector.
+                    unsafe { s.store(places.as_mut_ptr(), winner) };
+                    let mut bytes = [0; MAX_LANES];
+                    for (byte, place) in bytes.iter_mut().zip(places) {
+                        *byte = place.to_bits() as u8;
+                    }
+                    match aux.first_chunk_mut::<MAX_LANES>() {
+                        Some(aux) => *aux = bytes,
+                        None => aux.copy_from_slice(&bytes[..n]),
+                    }
                 }
             }
         }
@@ -59,24 +92,34 @@ fn pool_row(op: &MaxPool2d, x: &[f32], index: usize, y: &mut [f32], aux: &mut [u
 
 /// See [`vgg_tensor::Backend::max_pool2d_backward`].
 pub(crate) fn backward(cpu: &Cpu, op: &MaxPool2d, dy: &Buffer, aux: &Buffer, dx: &mut Buffer) {
-    let dy = dy.f32(op.y().len());
-    let aux = aux.bytes(op.aux_bytes());
-    let dx = dx.f32_mut(op.x().len());
-    let (c, kernel, stride) = (op.x().c, op.kernel(), op.stride());
-    let y = op.y();
+    let (x, y) = (op.x(), op.y());
+    let dy = dy.f32(y.len()).par_chunks_exact(y.features());
+    let aux = aux.bytes(op.aux_bytes()).par_chunks_exact(y.features());
+    // Windows may overlap, so that an image is the smallest piece nobody else adds to.
+    let dx = dx.f32_mut(x.len()).par_chunks_exact_mut(x.features());
     cpu.threads.run(|| {
-        // Windows may overlap, so that an image is the smallest piece nobody else adds to.
-        dx.par_chunks_exact_mut(op.x().features()).enumerate().for_each(|(image, dx)| {
-            dx.fill(0.0);
-            for pixel in 0..y.h * y.w {
-                let first = (image * y.h * y.w + pixel) * c;
-                let corner = (pixel / y.w * op.x().w + pixel % y.w) * stride;
-                for k in 0..c {
-                    let place = usize::from(aux[first + k]);
-                    let winner = corner + place / kernel * op.x().w + place % kernel;
-                    dx[winner * c + k] += dy[first + k];
-                }
-            }
-        });
+        dx.zip(dy).zip(aux).for_each(|((dx, dy), aux)| image_gradient(op, dy, aux, dx));
     });
+}
+
+/// The gradient of an image.
+fn image_gradient(op: &MaxPool2d, dy: &[f32], aux: &[u8], dx: &mut [f32]) {
+    let (c, kernel, stride) = (op.x().c, op.kernel(), op.stride());
+    let (row, y_row) = (op.x().w * c, op.y().w * c);
+    // Where each place is, from the window's corner on.
+    let places: [_; 256] = std::array::from_fn(|place| place / kernel * row + place % kernel * c);
+    let mut zeroed = 0;
+    for (i, (dy, aux)) in dy.chunks_exact(y_row).zip(aux.chunks_exact(y_row)).enumerate() {
+        // Only now, so that what is zeroed is still in the cache when gradients are added.
+        let reached = (i * stride + kernel) * row;
+        dx[zeroed..reached].fill(0.0);
+        zeroed = reached;
+        for (j, (dy, aux)) in dy.chunks_exact(c).zip(aux.chunks_exact(c)).enumerate() {
+            let window = &mut dx[i * stride * row + j * stride * c..];
+            for (k, (dy, place)) in dy.iter().zip(aux).enumerate() {
+                window[places[usize::from(*place)] + k] += dy;
+            }
+        }
+    }
+    dx[zeroed..].fill(0.0);
 }

@@ -5,69 +5,205 @@ use vgg_tensor::spec::{Normalize, PrepareImages, Taps};
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Backend::prepare_images`].
 pub(crate) fn prepare(
-    cpu: &Cpu,
+    cpu: &mut Cpu,
     op: &PrepareImages,
     normalize: &Normalize,
     pixels: &Buffer,
     x: &mut Buffer,
 ) {
     assert_eq!(normalize.channels(), op.x().c, "normalisation for each channel");
+    let Cpu { isa, threads, image_tables, .. } = cpu;
+    let sides = Sides::of(op);
+    let tables = match image_tables.take() {
+        Some(kept) if kept.sides == sides && kept.normalize == *normalize => kept,
+        _ => Tables::new(sides, normalize),
+    };
+    let tables = &*image_tables.insert(tables);
     let (from, to) = (op.source(), op.x());
-    let pixels = pixels.bytes(from.len());
-    let x = x.f32_mut(to.len());
-    let columns = (from.w != to.w).then(|| PrepareImages::taps(from.w, to.w));
-    let rows = (from.h != to.h).then(|| PrepareImages::taps(from.h, to.h));
-    // Each channel's number for each of the 256 bytes, so that a pixel costs a look-up.
-    let table: Vec<[f32; 256]> =
-        (0..to.c).map(|c| std::array::from_fn(|p| normalize.apply(c, p as u8))).collect();
-    cpu.threads.run(|| {
-        let images =
-            x.par_chunks_exact_mut(to.features()).zip(pixels.par_chunks_exact(from.features()));
-        images.for_each_init(
-            || (vec![0; from.h * to.w], vec![0; to.w]),
-            |(wide, line), (x, pixels)| {
-                for (c, plane) in pixels.chunks_exact(from.h * from.w).enumerate() {
-                    for (wide, row) in wide.chunks_exact_mut(to.w).zip(plane.chunks_exact(from.w)) {
-                        resize_row(row, columns.as_deref(), wide);
-                    }
-                    for (i, x) in x.chunks_exact_mut(to.w * to.c).enumerate() {
-                        mix_rows(wide, i, rows.as_deref(), line);
-                        for (x, pixel) in x.iter_mut().skip(c).step_by(to.c).zip(&*line) {
-                            *x = table[c][usize::from(*pixel)];
-                        }
-                    }
-                }
-            },
-        );
+    let pixels = pixels.bytes(from.len()).par_chunks_exact(from.features());
+    let images = x.f32_mut(to.len()).par_chunks_exact_mut(to.features()).zip(pixels);
+    let (wide_len, line_len) = (from.c * from.h * to.w, to.c * to.w);
+    let [wide_room, line_room] = [wide_len, line_len].map(|bytes| bytes.div_ceil(size_of::<f32>()));
+    threads.run(|| {
+        images.for_each(|(x, pixels)| {
+            let mut scratch = threads.scratch();
+            let room = scratch.split([wide_room, to.w, line_room]).expect("scratch memory");
+            let [wide, sums, line] = room;
+            let wide = &mut bytemuck::cast_slice_mut(wide)[..wide_len];
+            let line = &mut bytemuck::cast_slice_mut(line)[..line_len];
+            let sums = bytemuck::cast_slice_mut(sums);
+            isa.run(Image { tables, pixels, wide, sums, line, x });
+        });
     });
 }
 
-/// The horizontal pass of one row; without taps, a copy.
-fn resize_row(row: &[u8], taps: Option<&[Taps]>, out: &mut [u8]) {
-    let Some(taps) = taps else { return out.copy_from_slice(row) };
-    for (out, taps) in out.iter_mut().zip(taps) {
-        let inputs = &row[taps.first..][..taps.weights.len()];
-        let sum: i32 = inputs.iter().zip(&taps.weights).map(|(p, w)| i32::from(*p) * w).sum();
-        *out = round(sum);
+/// The sides of images before and after.
+#[derive(Clone, Copy, PartialEq)]
+struct Sides {
+    from: [usize; 2],
+    to: [usize; 2],
+}
+
+impl Sides {
+    fn of(op: &PrepareImages) -> Self {
+        let (from, to) = (op.source(), op.x());
+        Self { from: [from.h, from.w], to: [to.h, to.w] }
     }
 }
 
-/// Row `i` of the vertical pass; without taps, a copy.
-fn mix_rows(plane: &[u8], i: usize, taps: Option<&[Taps]>, out: &mut [u8]) {
-    let w = out.len();
-    let Some(taps) = taps else { return out.copy_from_slice(&plane[i * w..][..w]) };
-    let taps = &taps[i];
-    for (j, out) in out.iter_mut().enumerate() {
-        let inputs = plane[taps.first * w..].iter().skip(j).step_by(w);
-        let sum: i32 = inputs.zip(&taps.weights).map(|(p, w)| i32::from(*p) * w).sum();
-        *out = round(sum);
+/// All that is the same for every image. Kept from one batch to the next.
+pub(crate) struct Tables {
+    sides: Sides,
+    normalize: Normalize,
+    rows: Axis,
+    /// Nothing if the width stays.
+    columns: Option<Axis>,
+    /// Each channel's number for each of the 256 bytes, so that a pixel costs a look-up.
+    numbers: Vec<[f32; 256]>,
+}
+
+impl Tables {
+    fn new(sides: Sides, normalize: &Normalize) -> Self {
+        let number = |c| std::array::from_fn(|pixel| normalize.apply(c, pixel as u8));
+        Self {
+            sides,
+            normalize: normalize.clone(),
+            rows: Axis::new(sides.from[0], sides.to[0]),
+            columns: (sides.from[1] != sides.to[1]).then(|| Axis::new(sides.from[1], sides.to[1])),
+            numbers: (0..normalize.channels()).map(number).collect(),
+        }
     }
 }
 
-/// From fixed point to a byte.
-fn round(sum: i32) -> u8 {
-    ((sum + Taps::HALF) >> Taps::BITS).clamp(0, 255) as u8
+/// The taps of a pass, as vectors over the output positions. All positions have as many taps; those
+/// in excess weigh nothing. A pass that leaves the size as it is has one tap, of weight one.
+struct Axis {
+    /// The first input of each position.
+    first: Vec<u32>,
+    /// The weights of each position's first input, then those of the second, and so on.
+    weights: Vec<Vec<i32>>,
+}
+
+impl Axis {
+    fn new(from: usize, to: usize) -> Self {
+        let mut taps = PrepareImages::taps(from, to);
+        for Taps { first, weights } in &mut taps {
+            let zeros = weights.iter().take_while(|w| **w == 0).count();
+            weights.drain(..zeros);
+            *first += zeros;
+            weights.truncate(weights.iter().rposition(|w| *w != 0).map_or(0, |last| last + 1));
+        }
+        let count = taps.iter().map(|taps| taps.weights.len()).max().unwrap_or(0);
+        let mut axis = Self { first: vec![0; to], weights: vec![vec![0; to]; count] };
+        for (position, taps) in taps.iter().enumerate() {
+            // Taps in excess must be of inputs that exist, too.
+            let first = taps.first.min(from - count);
+            axis.first[position] = first as u32;
+            for (i, weight) in taps.weights.iter().enumerate() {
+                axis.weights[taps.first - first + i][position] = *weight;
+            }
+        }
+        axis
+    }
+}
+
+/// One image, and scratch memory: for all of its rows after the horizontal pass, for the sums of a
+/// row, and for a row of bytes of each channel.
+struct Image<'a> {
+    tables: &'a Tables,
+    pixels: &'a [u8],
+    wide: &'a mut [u8],
+    sums: &'a mut [i32],
+    line: &'a mut [u8],
+    x: &'a mut [f32],
+}
+
+impl Kernel for Image<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        let Self { tables, pixels, wide, sums, line, x } = self;
+        let Tables { sides, rows, columns, numbers, .. } = tables;
+        let ([from_h, from_w], [_, w]) = (sides.from, sides.to);
+        let wide = match columns {
+            Some(columns) => {
+                for (wide, row) in wide.chunks_exact_mut(w).zip(pixels.chunks_exact(from_w)) {
+                    widen(row, columns, sums, &mut line[..w], wide);
+                }
+                wide
+            }
+            None => pixels,
+        };
+        for (i, x) in x.chunks_exact_mut(w * numbers.len()).enumerate() {
+            for (channel, line) in line.chunks_exact_mut(w).enumerate() {
+                let first = channel * from_h + rows.first[i] as usize;
+                sums.fill(Taps::HALF);
+                for (weights, row) in rows.weights.iter().zip(wide[first * w..].chunks_exact(w)) {
+                    let weight = weights[i];
+                    for (sum, pixel) in sums.iter_mut().zip(row) {
+                        *sum += i32::from(*pixel) * weight;
+                    }
+                }
+                round(sums, line);
+            }
+            match numbers.len() {
+                1 => look_up::<1>(numbers, line, x),
+                3 => look_up::<3>(numbers, line, x),
+                _ => look_up_any(numbers, line, x),
+            }
+        }
+    }
+}
+
+/// The horizontal pass of one row. The inputs of a tap are gathered first, so that the arithmetic is
+/// on vectors.
+#[inline(always)]
+fn widen(row: &[u8], columns: &Axis, sums: &mut [i32], inputs: &mut [u8], wide: &mut [u8]) {
+    sums.fill(Taps::HALF);
+    for (tap, weights) in columns.weights.iter().enumerate() {
+        for (input, first) in inputs.iter_mut().zip(&columns.first) {
+            *input = row[*first as usize + tap];
+        }
+        for ((sum, input), weight) in sums.iter_mut().zip(&*inputs).zip(weights) {
+            *sum += i32::from(*input) * weight;
+        }
+    }
+    round(sums, wide);
+}
+
+/// From fixed point, with half a unit added, to bytes.
+#[inline(always)]
+fn round(sums: &[i32], bytes: &mut [u8]) {
+    for (byte, sum) in bytes.iter_mut().zip(sums) {
+        *byte = (sum >> Taps::BITS).clamp(0, 255) as u8;
+    }
+}
+
+/// A row of `C` channels, whose bytes lie one channel after the other.
+#[inline(always)]
+fn look_up<const C: usize>(numbers: &[[f32; 256]], line: &[u8], x: &mut [f32]) {
+    let x = x.as_chunks_mut::<C>().0;
+    let numbers: [_; C] = std::array::from_fn(|c| &numbers[c]);
+    let lines: [_; C] = std::array::from_fn(|c| &line[c * x.len()..][..x.len()]);
+    for (j, x) in x.iter_mut().enumerate() {
+        for c in 0..C {
+            x[c] = numbers[c][usize::from(lines[c][j])];
+        }
+    }
+}
+
+/// As [`look_up`], for a number of channels that is only known now.
+#[inline(always)]
+fn look_up_any(numbers: &[[f32; 256]], line: &[u8], x: &mut [f32]) {
+    let w = line.len() / numbers.len();
+    for (j, x) in x.chunks_exact_mut(numbers.len()).enumerate() {
+        for (c, x) in x.iter_mut().enumerate() {
+            *x = numbers[c][usize::from(line[c * w + j])];
+        }
+    }
 }

@@ -92,6 +92,10 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn mul(self, a: Self::V, b: Self::V) -> Self::V;
     /// `a · b + c`, rounded once where the CPU has such an instruction.
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// `a / b`.
+    fn div(self, a: Self::V, b: Self::V) -> Self::V;
+    /// The square root.
+    fn sqrt(self, a: Self::V) -> Self::V;
     /// The larger of each pair.
     fn max(self, a: Self::V, b: Self::V) -> Self::V;
     /// A bit for each lane, lowest first: `a > b`.
@@ -137,6 +141,8 @@ mod tests {
             assert_eq!(lanes(s.sub(va, vb)), expect(&|i| a[i] - b[i]));
             assert_eq!(lanes(s.mul(va, vb)), expect(&|i| a[i] * b[i]));
             assert_eq!(lanes(s.mul_add(va, vb, vc)), expect(&|i| a[i] * b[i] + c[i]));
+            assert_eq!(lanes(s.div(va, vb)), expect(&|i| a[i] / b[i]));
+            assert_eq!(lanes(s.sqrt(s.mul(va, va))), expect(&|i| (a[i] * a[i]).sqrt()));
             assert_eq!(lanes(s.max(va, vb)), expect(&|i| a[i].max(b[i])));
             let bits = s.gt(va, vb);
             assert_eq!(bits, (0..S::LANES).map(|i| u32::from(a[i] > b[i]) << i).sum::<u32>());

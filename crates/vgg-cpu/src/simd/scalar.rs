@@ -43,6 +43,10 @@ impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V {
+        if n == LANES {
+            // SAFETY: the caller vouches for all of them.
+            return unsafe { self.load(p) };
+        }
         // SAFETY: the caller vouches for `n` numbers, and no others are read.
         std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
     }
@@ -64,6 +68,10 @@ impl Simd for Scalar {
 
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
+        if n == LANES {
+            // SAFETY: the caller vouches for all of them.
+            return unsafe { self.store(p, v) };
+        }
         for i in 0..n {
             // SAFETY: the caller vouches for `n` numbers.
             unsafe { *p.add(i) = v[i] };
@@ -95,6 +103,16 @@ impl Simd for Scalar {
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         std::array::from_fn(|i| a[i] * b[i] + c[i])
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] / b[i])
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::V) -> Self::V {
+        a.map(f32::sqrt)
     }
 
     #[inline(always)]

@@ -74,6 +74,9 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V {
+        if n == Self::LANES {
+            return intrinsic!(self.load(p));
+        }
         intrinsic!(_mm256_maskload_ps(p, avx2_lanes((1 << n) - 1)))
     }
 
@@ -94,6 +97,10 @@ impl Simd for Avx2 {
 
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
+        // Mostly it is all lanes, and on some CPUs a store under a mask takes many times as long.
+        if n == Self::LANES {
+            return intrinsic!(self.store(p, v));
+        }
         intrinsic!(_mm256_maskstore_ps(p, avx2_lanes((1 << n) - 1), v))
     }
 
@@ -125,6 +132,16 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         intrinsic!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm256_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::V) -> Self::V {
+        intrinsic!(_mm256_sqrt_ps(a))
     }
 
     #[inline(always)]
@@ -234,6 +251,16 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn mul_add(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
         intrinsic!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn div(self, a: Self::V, b: Self::V) -> Self::V {
+        intrinsic!(_mm512_div_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sqrt(self, a: Self::V) -> Self::V {
+        intrinsic!(_mm512_sqrt_ps(a))
     }
 
     #[inline(always)]

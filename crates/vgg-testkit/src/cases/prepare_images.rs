@@ -5,7 +5,7 @@ use vgg_tensor::Shape;
 use vgg_tensor::spec::PrepareImages;
 
 /// n, c, source h, source w, h, w.
-const TABLE: [[usize; 6]; 12] = [
+const TABLE: [[usize; 6]; 15] = [
     [2, 1, 28, 28, 224, 224],
     [1, 1, 28, 28, 96, 96],
     [3, 1, 28, 28, 32, 32],
@@ -18,6 +18,9 @@ const TABLE: [[usize; 6]; 12] = [
     [1, 1, 1, 1, 6, 5],
     [1, 3, 5, 6, 1, 1],
     [2, 5, 3, 4, 31, 17],
+    [2, 3, 28, 28, 65, 129],
+    [1, 1, 2, 300, 90, 7],
+    [2, 1, 16, 16, 16, 16], // as when every byte is tried, but normalised differently
 ];
 
 /// The awkward ones.

@@ -53,6 +53,8 @@ impl Trial for DropoutTrial {
             Self::new(3, 17, 0.5, draw),
             Self::new(5, 33, 0.3, far),
             Self::new(2, 4096, 0.5, far),
+            Self::new(1, 4099, 0.5, draw),
+            Self::new(3, 85, 0.25, far),
             Self::new(7, 10, 0.0, draw),
             Self::new(4, 129, 0.99, draw),
         ]
