@@ -72,7 +72,7 @@ fn train() -> Result<Checkpoint> {
 fn classify(checkpoint: Checkpoint, pixels: &[u8]) -> Result<()> {
     let Checkpoint { vgg, input, params, classes, .. } = checkpoint;
     let vgg = Vgg::new(&vgg)?;
-    let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, &params, BATCH)?;
+    let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, params, BATCH)?;
     let probabilities = session.probabilities(pixels)?;
     for (i, row) in probabilities.chunks(vgg.config().classes).enumerate() {
         let (class, p) =

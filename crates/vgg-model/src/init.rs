@@ -1,5 +1,8 @@
 //! Initial values of parameters.
 
+use std::num::NonZero;
+use std::thread;
+
 use serde::{Deserialize, Serialize};
 use vgg_tensor::{Draw, Result, Tensor};
 
@@ -92,25 +95,47 @@ pub(crate) fn tensor(init: &Init, spec: &ParamSpec, index: usize, seed: u64) -> 
     let mut tensor = Tensor::zeros(spec.dims.clone());
     match init.distribution(spec) {
         Distribution::Zero => {}
-        Distribution::Uniform(bound) => {
-            // Element `i` is `(2 u − 1) · bound` with `u = draw.uniform(i)`, taken four at a time
-            // as they are made.
-            let unit = 1.0 / f64::from(1 << 24);
-            for (block, values) in tensor.data_mut().chunks_mut(4).enumerate() {
-                let words = draw.block(block as u32);
-                for (value, word) in values.iter_mut().zip(words) {
-                    let u = f64::from(word >> 8) * unit;
-                    *value = ((2.0 * u - 1.0) * bound) as f32;
-                }
+        // Element `i` is `(2 u − 1) · bound` with `u = draw.uniform(i)`.
+        Distribution::Uniform(bound) => fill(tensor.data_mut(), |block, values| {
+            let words = draw.block(block);
+            for (value, word) in values.iter_mut().zip(words) {
+                let u = f64::from(Draw::uniform_from(word));
+                *value = ((2.0 * u - 1.0) * bound) as f32;
             }
-        }
-        Distribution::Normal(std) => {
-            for (i, value) in tensor.data_mut().iter_mut().enumerate() {
-                *value = (f64::from(draw.normal(i as u64)) * std) as f32;
+        }),
+        // Element `i` is `draw.normal(i) · std`, which takes two words.
+        Distribution::Normal(std) => fill(tensor.data_mut(), |block, values| {
+            for (i, value) in values.iter_mut().enumerate() {
+                let index = (BLOCK * block as usize + i) as u64;
+                *value = (f64::from(draw.normal(index)) * std) as f32;
             }
-        }
+        }),
     }
     tensor
+}
+
+/// Values that are drawn together.
+const BLOCK: usize = 4;
+
+/// Fewer values than these are not worth a thread.
+const MIN_PER_THREAD: usize = 1 << 16;
+
+/// Gives each [`BLOCK`] of values, the last of which may be shorter, to `draw` with its number, on
+/// as many threads as the process may use. A full network has more than 10⁸ values, and normal ones
+/// take a logarithm and a cosine each.
+fn fill(values: &mut [f32], draw: impl Fn(u32, &mut [f32]) + Sync) {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let per_thread = values.len().div_ceil(threads).max(MIN_PER_THREAD).div_ceil(BLOCK);
+    let draw = &draw;
+    thread::scope(|scope| {
+        for (part, values) in values.chunks_mut(per_thread * BLOCK).enumerate() {
+            scope.spawn(move || {
+                for (i, values) in values.chunks_mut(BLOCK).enumerate() {
+                    draw((part * per_thread + i) as u32, values);
+                }
+            });
+        }
+    });
 }
 
 #[cfg(test)]
@@ -184,13 +209,24 @@ mod tests {
     #[test]
     fn values_are_the_documented_draws() {
         let vgg = small();
-        let spec = &vgg.params()[1];
-        let draw = Draw { seed: 9, stream: 0x1001, step: 0 };
-        let tensor = tensor(&Init::default(), spec, 1, 9);
-        for (i, value) in tensor.data().iter().enumerate() {
-            let expected = (2.0 * f64::from(draw.uniform(i as u64)) - 1.0) / 3.0;
-            assert_eq!(*value, expected as f32);
+        let normal = WeightInit::Normal { std: 0.5 };
+        // The second is drawn by two threads, and the last block of the third is short.
+        for (index, weights) in [(1, normal), (8, normal), (0, normal), (8, WeightInit::default())]
+        {
+            let spec = &vgg.params()[index];
+            let draw = Draw { seed: 9, stream: 0x1000 + index as u32, step: 0 };
+            let init = Init { weights, biases: BiasInit::Torch };
+            let expected = |i| match init.distribution(spec) {
+                Distribution::Zero => 0.0,
+                Distribution::Uniform(bound) => (2.0 * f64::from(draw.uniform(i)) - 1.0) * bound,
+                Distribution::Normal(std) => f64::from(draw.normal(i)) * std,
+            };
+            let tensor = tensor(&init, spec, index, 9);
+            for (i, value) in tensor.data().iter().enumerate() {
+                assert_eq!(*value, expected(i as u64) as f32, "{} of {}", i, spec.name);
+            }
         }
+        assert!(vgg.params()[8].dims.iter().product::<usize>() > MIN_PER_THREAD);
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! A network in a backend's memory: what a session and a trainer have in common.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use vgg_tensor::spec::Metrics;
-use vgg_tensor::{Backend, Content, Error, Result, Shape};
+use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor};
 
 use crate::exec::{self, Memory};
 use crate::{Input, Mode, Params, Plan, Vgg, invalid};
@@ -14,6 +15,8 @@ pub(crate) struct Network<B: Backend> {
     vgg: Vgg,
     input: Input,
     batch: usize,
+    /// Images in the largest batch that the buffers have room for.
+    room: usize,
     mode: Mode,
     /// By batch size: the full batch, and short ones as they come.
     plans: BTreeMap<usize, Plan>,
@@ -21,7 +24,8 @@ pub(crate) struct Network<B: Backend> {
 }
 
 impl<B: Backend> Network<B> {
-    pub(crate) fn new(
+    /// A network with room for `params`, which fit it: [`Network::upload_params`] is next.
+    pub(crate) fn alloc(
         mut backend: B,
         vgg: &Vgg,
         input: &Input,
@@ -32,18 +36,42 @@ impl<B: Backend> Network<B> {
         params.check(vgg)?;
         let plan = Plan::new(vgg, input, batch, mode)?;
         check_range(&plan, params)?;
-        let mut memory = Memory::alloc(&mut backend, &plan)?;
-        upload(&mut backend, &plan, params, &mut memory.params)?;
+        let memory = Memory::alloc(&mut backend, &plan)?;
         Ok(Self {
             backend,
             memory,
             vgg: vgg.clone(),
             input: input.clone(),
             batch,
+            room: batch,
             mode,
             plans: BTreeMap::from([(batch, plan)]),
             label_bytes: Vec::new(),
         })
+    }
+
+    /// Copies the parameters into their buffers. Of tensors that it is given, not lent, each is
+    /// freed before the next one is copied.
+    pub(crate) fn upload_params(
+        &mut self,
+        tensors: impl IntoIterator<Item: Borrow<Tensor>>,
+    ) -> Result<()> {
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, plan, tensors, &mut self.memory.params)
+    }
+
+    /// From now on takes images as `input` describes them, up to `batch` at once.
+    pub(crate) fn set_input(&mut self, input: &Input, batch: usize) -> Result<()> {
+        if batch > self.room {
+            let allowed = format!("at most {}, for which memory was allocated", self.room);
+            return Err(invalid("batch size", batch, &allowed));
+        }
+        let plan = Plan::new(&self.vgg, input, batch, self.mode)?;
+        self.memory.pixels = self.backend.alloc(plan.pixels())?;
+        self.input = input.clone();
+        self.batch = batch;
+        self.plans = BTreeMap::from([(batch, plan)]);
+        Ok(())
     }
 
     pub(crate) fn vgg(&self) -> &Vgg {
@@ -158,8 +186,7 @@ impl<B: Backend> Network<B> {
                 return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
             }
         }
-        let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, params, &mut self.memory.params)?;
+        self.upload_params(params.tensors())?;
         let zeros;
         let velocity = match velocity {
             Some(velocity) => velocity,
@@ -169,7 +196,8 @@ impl<B: Backend> Network<B> {
                 &zeros
             }
         };
-        upload(&mut self.backend, plan, velocity, &mut self.memory.velocity)
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, plan, velocity.tensors(), &mut self.memory.velocity)
     }
 
     /// Whole images in `pixels`.
@@ -216,11 +244,11 @@ fn check_range(plan: &Plan, params: &Params) -> Result<()> {
 fn upload<B: Backend>(
     backend: &mut B,
     plan: &Plan,
-    params: &Params,
+    tensors: impl IntoIterator<Item: Borrow<Tensor>>,
     buffers: &mut [B::Buffer],
 ) -> Result<()> {
-    for ((content, buffer), (_, tensor)) in plan.params.iter().zip(buffers).zip(params.iter()) {
-        backend.upload(*content, tensor.data(), buffer)?;
+    for ((content, buffer), tensor) in plan.params.iter().zip(buffers).zip(tensors) {
+        backend.upload(*content, tensor.borrow().data(), buffer)?;
     }
     Ok(())
 }

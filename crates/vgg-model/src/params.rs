@@ -89,6 +89,16 @@ impl Params {
         self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
     }
 
+    /// The tensors in the network's order.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor> {
+        self.tensors.iter().map(|(_, tensor)| tensor)
+    }
+
+    /// As [`Params::tensors`], but given away.
+    pub(crate) fn into_tensors(self) -> impl Iterator<Item = Tensor> {
+        self.tensors.into_iter().map(|(_, tensor)| tensor)
+    }
+
     /// The tensors in the network's order, to be written.
     pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
         self.tensors.iter_mut().map(|(_, tensor)| tensor)

@@ -1,5 +1,6 @@
 //! The arithmetic of running a network on batches of some size.
 
+use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
     Conv2d, ConvEpilogue, Linear, LinearEpilogue, MaxPool2d, Metrics, Normalize, PrepareImages,
     SoftmaxCrossEntropy, WeightType,
@@ -259,6 +260,30 @@ impl Plan {
         let small = [self.pixels(), self.labels(), Self::METRICS];
         let all = small.iter().chain(&self.maps).chain(&self.aux);
         all.map(|content| content.bytes() as u64).sum::<u64>() + self.param_bytes(&self.params)
+    }
+
+    /// The operations of a forward pass in their order, as a backend is asked for them; those of a
+    /// training step if it is a plan for training.
+    ///
+    /// ```
+    /// use vgg_model::{Input, Mode, Plan, Vgg, VggConfig};
+    /// let vgg = Vgg::new(&VggConfig::default())?;
+    /// let mode = Mode::Train { momentum: false };
+    /// let plan = Plan::new(&vgg, &Input::unnormalized(3, 256, 256), 32, mode)?;
+    /// let macs: u64 = plan.operations().map(|operation| operation.macs()).sum();
+    /// assert_eq!(macs, 32 * vgg.macs());
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn operations(&self) -> impl Iterator<Item = Operation> {
+        let layers = self.steps.iter().filter_map(|step| match step.op {
+            Op::Conv2d { spec, .. } => Some(Operation::Conv2d(spec)),
+            Op::MaxPool2d { spec } => Some(Operation::MaxPool2d(spec)),
+            Op::Linear { spec, .. } => Some(Operation::Linear(spec)),
+            Op::Dropout { shape, p, .. } => {
+                self.trains().then_some(Operation::Dropout { shape, p })
+            }
+        });
+        std::iter::once(Operation::PrepareImages(self.prepare)).chain(layers)
     }
 
     /// The lines of a summary: input, layers, and what the layers share.

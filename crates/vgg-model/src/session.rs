@@ -17,7 +17,7 @@ use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType};
 /// let vgg = Vgg::new(&config)?;
 /// let params = Params::init(&vgg, &Init::default(), 42); // or `Checkpoint::load(…)?.params`
 /// let input = Input::unnormalized(1, 28, 28);
-/// let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, &params, 8)?;
+/// let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, params, 8)?;
 /// let probabilities = session.probabilities(&[0; 2 * 28 * 28])?;
 /// assert_eq!(probabilities.len(), 2 * 3);
 /// # Ok::<(), vgg_model::Error>(())
@@ -29,6 +29,9 @@ pub struct Session<B: Backend> {
 impl<B: Backend> Session<B> {
     /// A session that runs up to `max_batch` images at once, with the parameters as they are.
     ///
+    /// It copies them to where the backend wants them and frees each as soon as it has: a network
+    /// need not fit into memory twice.
+    ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if the parts do not fit together; what the backend returns,
     /// as when memory does not suffice.
@@ -36,7 +39,7 @@ impl<B: Backend> Session<B> {
         backend: B,
         vgg: &Vgg,
         input: &Input,
-        params: &Params,
+        params: Params,
         max_batch: usize,
     ) -> Result<Self> {
         Self::with_linear_weights(WeightType::F32, backend, vgg, input, params, max_batch)
@@ -61,7 +64,7 @@ impl<B: Backend> Session<B> {
     /// let input = Input::unnormalized(1, 28, 28);
     /// let cpu = Cpu::new(Config::default())?;
     /// let mut session =
-    ///     Session::with_linear_weights(WeightType::F16, cpu, &vgg, &input, &params, 8)?;
+    ///     Session::with_linear_weights(WeightType::F16, cpu, &vgg, &input, params, 8)?;
     /// let logits = session.logits(&[0; 28 * 28])?;
     /// # assert_eq!(logits.len(), 1000);
     /// # Ok::<(), vgg_model::Error>(())
@@ -71,12 +74,23 @@ impl<B: Backend> Session<B> {
         backend: B,
         vgg: &Vgg,
         input: &Input,
-        params: &Params,
+        params: Params,
         max_batch: usize,
     ) -> Result<Self> {
         let mode = Mode::Infer { linear_weights };
-        let network = Network::new(backend, vgg, input, params, max_batch, mode)?;
+        let mut network = Network::alloc(backend, vgg, input, &params, max_batch, mode)?;
+        network.upload_params(params.into_tensors())?;
         Ok(Self { network })
+    }
+
+    /// Takes other images from now on: as `input` describes them, up to `max_batch` at once, which
+    /// is no more than the session was made for.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if they do not fit the network, or `max_batch` is zero or too
+    /// large; what the backend returns, as when memory does not suffice.
+    pub fn set_input(&mut self, input: &Input, max_batch: usize) -> Result<()> {
+        self.network.set_input(input, max_batch)
     }
 
     /// The logits of any number of images, `[n, classes]`.

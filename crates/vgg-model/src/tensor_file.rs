@@ -5,17 +5,20 @@
 //! itself read as zeros, so a change of any byte is found before anything else is believed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use safetensors::{Dtype, SafeTensorError, SafeTensors};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use tempfile::TempPath;
 use vgg_tensor::{Error, Result, Tensor};
 
 use crate::Params;
+
+mod read;
+
+pub(crate) use read::{read, read_own};
 
 /// The version of what `header` means.
 const SCHEMA: &str = "1";
@@ -24,6 +27,9 @@ const PREFIX: &str = r#"{"__metadata__":{"vgg.sha256":""#;
 const DIGEST_START: usize = 8 + PREFIX.len();
 const DIGEST_END: usize = DIGEST_START + 64;
 
+/// Bytes that are read or written at once.
+const PIECE: usize = 1 << 18;
+
 /// Tensors by name, in no order.
 pub(crate) type Tensors = Vec<(String, Tensor)>;
 
@@ -31,31 +37,6 @@ pub(crate) type Tensors = Vec<(String, Tensor)>;
 pub(crate) struct Own {
     pub(crate) header: String,
     pub(crate) sha256: String,
-}
-
-/// Reads the tensors of any safetensors file.
-pub(crate) fn read(path: &Path) -> Result<Tensors> {
-    let bytes = fs::read(path).map_err(io_error(path))?;
-    verify(path, &bytes)?;
-    tensors(path, &bytes)
-}
-
-/// Reads a file that must be one of ours.
-pub(crate) fn read_own(path: &Path) -> Result<(Own, Tensors)> {
-    let bytes = fs::read(path).map_err(io_error(path))?;
-    let Some(sha256) = verify(path, &bytes)? else {
-        let reason = "no checksum where a checkpoint has it: this is no checkpoint, or damaged";
-        return Err(format_error(path, reason.into()));
-    };
-    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(|e| not_safetensors(path, e))?;
-    let metadata = metadata.metadata().as_ref();
-    let field = |key: &str| metadata.and_then(|map| map.get(key)).cloned().unwrap_or_default();
-    let schema = field("vgg.schema");
-    if schema != SCHEMA {
-        let reason = format!("its schema is {schema:?}, and only {SCHEMA:?} is known here");
-        return Err(format_error(path, reason));
-    }
-    Ok((Own { header: field("vgg.header"), sha256 }, tensors(path, &bytes)?))
 }
 
 /// Writes a file beside `path`, to its last byte on the disk, and returns it to be renamed, with
@@ -150,7 +131,7 @@ fn write_to(file: File, header: &str, tensors: &Params) -> io::Result<String> {
     out.write(&head)?;
     let mut bytes = Vec::new();
     for (_, tensor) in tensors.iter() {
-        for numbers in tensor.data().chunks(1 << 16) {
+        for numbers in tensor.data().chunks(PIECE / size_of::<f32>()) {
             bytes.clear();
             bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
             out.write(&bytes)?;
@@ -175,43 +156,6 @@ impl Hashing {
         self.sha256.update(bytes);
         self.file.write_all(bytes)
     }
-}
-
-/// The digest, if the file is ours and it is the right one; `None` if the file is not ours.
-fn verify(path: &Path, bytes: &[u8]) -> Result<Option<String>> {
-    if bytes.get(8..DIGEST_START) != Some(PREFIX.as_bytes()) {
-        return Ok(None);
-    }
-    let mut sha256 = Sha256::new();
-    sha256.update(&bytes[..DIGEST_START]);
-    sha256.update([b'0'; 64]);
-    sha256.update(bytes.get(DIGEST_END..).unwrap_or_default());
-    let digest = hex(sha256);
-    if bytes.get(DIGEST_START..DIGEST_END) == Some(digest.as_bytes()) {
-        Ok(Some(digest))
-    } else {
-        let reason = "the checksum does not match: the file is damaged or cut short";
-        Err(format_error(path, reason.into()))
-    }
-}
-
-fn tensors(path: &Path, bytes: &[u8]) -> Result<Tensors> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| not_safetensors(path, e))?;
-    let mut tensors = Vec::with_capacity(file.len());
-    for (name, view) in file.iter() {
-        if view.dtype() != Dtype::F32 {
-            let reason = format!("{name} is {}, but only F32 is read", view.dtype());
-            return Err(format_error(path, reason));
-        }
-        let (words, _) = view.data().as_chunks();
-        let data = words.iter().map(|word| f32::from_le_bytes(*word)).collect();
-        tensors.push((name.to_string(), Tensor::new(view.shape(), data)?));
-    }
-    Ok(tensors)
-}
-
-fn not_safetensors(path: &Path, error: SafeTensorError) -> Error {
-    format_error(path, format!("not a safetensors file, or damaged: {error}"))
 }
 
 fn hex(sha256: Sha256) -> String {

@@ -61,7 +61,8 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<Self> {
         sgd.check()?;
         let mode = Mode::Train { momentum: sgd.has_velocity() };
-        let network = Network::new(backend, vgg, input, params, batch, mode)?;
+        let mut network = Network::alloc(backend, vgg, input, params, batch, mode)?;
+        network.upload_params(params.tensors())?;
         Ok(Self { network, sgd, seed, steps: 0 })
     }
 

@@ -76,9 +76,12 @@ impl Draw {
     /// Element `index` of a standard normal sequence (Box–Muller; uses elements `2 · index` and
     /// `2 · index + 1` of this sequence).
     pub fn normal(&self, index: u64) -> f32 {
+        // Both elements are of one block.
+        let (words, at) = (self.block((index / 2) as u32), 2 * (index % 2) as usize);
+        let [u, v] = [words[at], words[at + 1]].map(Self::uniform_from).map(f64::from);
         // 1 − u lies in (0, 1], so that the logarithm is finite.
-        let radius = (-2.0 * f64::ln(1.0 - f64::from(self.uniform(2 * index)))).sqrt();
-        let angle = std::f64::consts::TAU * f64::from(self.uniform(2 * index + 1));
+        let radius = (-2.0 * f64::ln(1.0 - u)).sqrt();
+        let angle = std::f64::consts::TAU * v;
         (radius * angle.cos()) as f32
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use serde::Serialize;
+use vgg_model::WeightType;
 
 use crate::config::{DeviceKind, Override};
 
@@ -67,7 +69,7 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1
         run: PathBuf,
         #[command(flatten)]
-        choice: CheckpointChoice,
+        network: Network,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -84,7 +86,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
-        choice: CheckpointChoice,
+        network: Network,
         /// Print JSON, an object a file and line
         #[arg(long)]
         json: bool,
@@ -111,12 +113,20 @@ pub(crate) struct Profile {
     pub trace: Option<PathBuf>,
 }
 
-/// Which of a run's checkpoints.
+/// Which of a run's networks, and how it is kept in memory.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct CheckpointChoice {
+pub(crate) struct Network {
     /// Which checkpoint of the run: that with the best test accuracy or the last one
     #[arg(long, value_enum, default_value = "best")]
     pub checkpoint: Which,
+
+    /// How the fully connected layers' weights are stored in memory
+    ///
+    /// They are nearly all of a VGG's weights, and reading them is most of the time that an image
+    /// or a few take: f16 halves both. It rounds weights to 11 bits and refuses those above 65504;
+    /// the arithmetic stays in f32.
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub linear_weights: LinearWeights,
 }
 
 /// A checkpoint that every run keeps.
@@ -124,6 +134,23 @@ pub(crate) struct CheckpointChoice {
 pub(crate) enum Which {
     Best,
     Last,
+}
+
+/// A [`WeightType`] as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LinearWeights {
+    F32,
+    F16,
+}
+
+impl From<LinearWeights> for WeightType {
+    fn from(weights: LinearWeights) -> Self {
+        match weights {
+            LinearWeights::F32 => WeightType::F32,
+            LinearWeights::F16 => WeightType::F16,
+        }
+    }
 }
 
 /// What beats the config.

@@ -5,11 +5,11 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::json;
 use vgg_data::Dataset;
-use vgg_model::{Checkpoint, Session, Vgg};
+use vgg_model::Checkpoint;
 use vgg_tensor::Backend;
 
-use crate::cli::Which;
-use crate::config::{self, Config, Override};
+use crate::cli::{LinearWeights, Network};
+use crate::config::{self, Override};
 use crate::data;
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
@@ -88,34 +88,40 @@ fn first_max(logits: &[f32]) -> usize {
 /// `eval RUN`.
 pub(crate) fn command(
     run: &Path,
-    which: Which,
+    network: Network,
     overrides: Vec<Override>,
     json: bool,
     ui: &Ui,
 ) -> Result<()> {
     require_run(run)?;
     let config = config::load(&run.join(CONFIG), overrides)?.config;
-    let path = stored::find(run, which)?;
+    let path = stored::find(run, network.checkpoint)?;
     let checkpoint = stored::load(&path)?;
     let test = data::open(&config.data, ui)?.test;
     if checkpoint.classes != test.classes() {
         let message = format!("{} tells other classes apart than the data set's", path.display());
         return Err(Failure::new(Code::Checkpoint, message).into());
     }
-    ui.status("Evaluating", &format!("{} on {} images", path.display(), test.len()));
+    let stored = match network.linear_weights {
+        LinearWeights::F32 => "",
+        LinearWeights::F16 => ", fully connected weights in f16,",
+    };
+    ui.status("Evaluating", &format!("{}{stored} on {} images", path.display(), test.len()));
+    let batch = config.train.batch_size.min(test.len()).max(1);
     let evaluation = device::run(
         &config.device,
-        Evaluate { config: &config, checkpoint: &checkpoint, test: &test, ui },
+        Evaluate { checkpoint, linear_weights: network.linear_weights, batch, test: &test, ui },
     )?;
     if json {
-        return print::json(&report(&evaluation, &path, test.classes()));
+        return print::json(&report(&evaluation, &path, network.linear_weights, test.classes()));
     }
     print::lines(text(&evaluation, test.classes()))
 }
 
 struct Evaluate<'a> {
-    config: &'a Config,
-    checkpoint: &'a Checkpoint,
+    checkpoint: Checkpoint,
+    linear_weights: LinearWeights,
+    batch: usize,
     test: &'a Dataset,
     ui: &'a Ui,
 }
@@ -124,12 +130,9 @@ impl Job for Evaluate<'_> {
     type Output = Evaluation;
 
     fn run<B: Backend>(self, backend: B) -> Result<Evaluation> {
-        let Self { config, checkpoint, test, ui } = self;
+        let Self { checkpoint, linear_weights, batch, test, ui } = self;
         ui.status("Device", &backend.describe());
-        let batch = config.train.batch_size.min(test.len()).max(1);
-        let vgg = Vgg::new(&checkpoint.vgg)?;
-        let mut session =
-            Session::new(backend, &vgg, &checkpoint.input, &checkpoint.params, batch)?;
+        let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
         for (pixels, labels) in test.batches(batch) {
             evaluation.add(&session.logits(pixels)?, labels);
@@ -152,11 +155,17 @@ fn text(evaluation: &Evaluation, classes: &[String]) -> Vec<String> {
     lines
 }
 
-fn report(evaluation: &Evaluation, path: &Path, classes: &[String]) -> serde_json::Value {
+fn report(
+    evaluation: &Evaluation,
+    path: &Path,
+    linear_weights: LinearWeights,
+    classes: &[String],
+) -> serde_json::Value {
     let class =
         |(label, name)| json!({ "class": name, "accuracy": evaluation.confusion.accuracy(label) });
     json!({
         "checkpoint": path,
+        "linear_weights": linear_weights,
         "images": evaluation.images,
         "loss": evaluation.loss(),
         "top1": evaluation.accuracy(),

@@ -46,21 +46,40 @@ pub(crate) fn bar_text(step: &Step, work: &Work, eta: Option<Duration>) -> Strin
     )
 }
 
-/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  6.1 s  * best`
+/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  9:21  * best`
 pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
-    let time = Duration::from_secs_f64(epoch.seconds);
+    let rate = epoch.images_per_second.map_or(String::new(), |r| format!("  {} img/s", rate(r)));
+    let time = epoch.seconds.map_or("resumed".into(), |s| clock(Duration::from_secs_f64(s)));
     format!(
-        "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %  {} img/s  {}{}",
+        "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %{rate}  {time}{}",
         epoch_of(epoch.epoch, work),
         epoch.train_loss,
         100.0 * epoch.train_accuracy,
         epoch.test_loss,
         100.0 * epoch.test_accuracy,
         100.0 * epoch.test_top5,
-        rate(epoch.images_per_second),
-        clock(time),
         if best { "  * best" } else { "" },
     )
+}
+
+/// `10 epochs in 1:21:40, 129.4 img/s`
+///
+/// Resumed epochs have no time of their own, and then there is none of all.
+pub(crate) fn times(epochs: &[Epoch]) -> String {
+    let plural = if epochs.len() == 1 { "" } else { "s" };
+    let mut text = format!("{} epoch{plural}", epochs.len());
+    let seconds: Option<f64> = epochs.iter().map(|epoch| epoch.seconds).sum();
+    match seconds {
+        Some(seconds) => text += &format!(" in {}", clock(Duration::from_secs_f64(seconds))),
+        None => text += " with interruptions",
+    }
+    // All epochs have the same number of images, so theirs is the harmonic mean.
+    let rates: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.images_per_second).collect();
+    if !rates.is_empty() {
+        let times: f64 = rates.iter().map(|rate| 1.0 / rate).sum();
+        text += &format!(", {:.1} img/s", rates.len() as f64 / times);
+    }
+    text
 }
 
 fn epoch_of(epoch: u64, work: &Work) -> String {
@@ -119,9 +138,36 @@ mod tests {
             test_accuracy: 0.8244,
             test_top5: 0.9961,
             lr: 0.05,
-            images_per_second: 11240.0,
-            seconds: 666.6,
+            images_per_second: Some(11240.0),
+            seconds: Some(666.6),
         };
         insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  11:07  * best");
+        let resumed = Epoch { seconds: None, ..epoch.clone() };
+        assert!(epoch_line(&resumed, &WORK, false).ends_with("  11 240 img/s  resumed"));
+        let tested = Epoch { images_per_second: None, ..resumed };
+        assert!(epoch_line(&tested, &WORK, true).ends_with("top-5 99.6 %  resumed  * best"));
+    }
+
+    #[test]
+    fn the_time_of_all_epochs() {
+        let epoch = |seconds, images_per_second| Epoch {
+            epoch: 1,
+            step: 469,
+            train_loss: 0.0,
+            train_accuracy: 0.0,
+            test_loss: 0.0,
+            test_accuracy: 0.0,
+            test_top5: 0.0,
+            lr: 0.0,
+            images_per_second,
+            seconds,
+        };
+        let whole = epoch(Some(90.0), Some(100.0));
+        assert_eq!(times(std::slice::from_ref(&whole)), "1 epoch in 1:30, 100.0 img/s");
+        let slow = epoch(Some(270.0), Some(300.0));
+        assert_eq!(times(&[whole.clone(), slow]), "2 epochs in 6:00, 150.0 img/s");
+        let resumed = epoch(None, None);
+        assert_eq!(times(&[whole, resumed.clone()]), "2 epochs with interruptions, 100.0 img/s");
+        assert_eq!(times(&[resumed]), "1 epoch with interruptions");
     }
 }

@@ -82,12 +82,12 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
             None => return train(config, overrides, &settings.out, ui, log),
         },
         Command::Resume { run } => return resume::command(run, overrides, ui, log),
-        Command::Eval { run, choice, json } => {
-            eval::command(run, choice.checkpoint, overrides, *json, ui)?;
+        Command::Eval { run, network, json } => {
+            eval::command(run, *network, overrides, *json, ui)?;
         }
-        Command::Predict { run, files, choice, json, top } => {
+        Command::Predict { run, files, network, json, top } => {
             let request =
-                predict::Request { run, files, which: choice.checkpoint, top: *top, json: *json };
+                predict::Request { run, files, network: *network, top: *top, json: *json };
             predict::command(&request, &overrides)?;
         }
         Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,

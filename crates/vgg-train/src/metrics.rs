@@ -1,7 +1,8 @@
 //! The numbers of a run: `metrics.jsonl`, a record a line, and `metrics.csv`, a row an epoch.
 //!
 //! The files of a run that was interrupted and resumed are those of a run that was not, but for the
-//! times: records are written at the same steps, and those after the checkpoint are dropped.
+//! times: records are written at the same steps, and those after the checkpoint are dropped. Times
+//! are not part of a checkpoint, so a process has only its own: what it did not see is left out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::run_dir::{METRICS, METRICS_CSV, RunDir};
 
 /// Changes when a field changes its meaning or goes away.
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
 
 /// A line of `metrics.jsonl`. Accuracies are shares from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,11 +69,11 @@ pub(crate) struct Epoch {
     pub test_top5: f64,
     /// Learning rate of the last step.
     pub lr: f32,
-    /// Images a second of step time; loading and evaluation are not counted.
-    pub images_per_second: f64,
-    /// Wall time of the epoch, loading and evaluation included (after an interruption: since
-    /// resuming).
-    pub seconds: f64,
+    /// Images a second of step time; loading and evaluation are not counted. Of an epoch that was
+    /// resumed, for the steps since then; none if there were none left to do.
+    pub images_per_second: Option<f64>,
+    /// Wall time of the epoch, loading and evaluation included; none if the epoch was resumed.
+    pub seconds: Option<f64>,
 }
 
 impl Epoch {
@@ -81,10 +82,12 @@ impl Epoch {
 
     fn row(&self) -> String {
         let Self { epoch, step, train_loss, train_accuracy, .. } = self;
-        let Self { test_loss, test_accuracy, test_top5, lr, images_per_second, seconds, .. } = self;
+        let Self { test_loss, test_accuracy, test_top5, lr, .. } = self;
+        let [images_per_second, seconds] = [self.images_per_second, self.seconds]
+            .map(|value| value.map_or(String::new(), |value| format!("{value:.1}")));
         format!(
             "{epoch},{step},{train_loss},{train_accuracy},{test_loss},{test_accuracy},{test_top5},\
-             {lr},{images_per_second:.1},{seconds:.1}"
+             {lr},{images_per_second},{seconds}"
         )
     }
 }
@@ -193,8 +196,8 @@ mod tests {
             test_accuracy: 0.25,
             test_top5: 0.5,
             lr: 0.5,
-            images_per_second: 100.0,
-            seconds: 1.25,
+            images_per_second: Some(100.0),
+            seconds: Some(1.25),
         }
     }
 
@@ -232,6 +235,8 @@ mod tests {
         epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,seconds
         3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,1.2
         "#);
+        let resumed = Epoch { images_per_second: None, seconds: None, ..epoch(3) };
+        assert_eq!(resumed.row(), "3,6,2.25,0.125,2,0.25,0.5,0.5,,");
         insta::assert_snapshot!(to_line(&Record::Step(step(3))), @r#"{"kind":"step","epoch":2,"step":3,"batch_loss":2.5,"train_loss":2.25,"train_accuracy":0.125,"lr":0.5,"images_per_second":100.0,"wait_share":0.0}"#);
     }
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use vgg_data::{DecodedImage, decode_image};
-use vgg_model::{Checkpoint, Input, Session, Vgg};
+use vgg_model::{Checkpoint, Input};
 use vgg_tensor::Backend;
 
-use crate::cli::Which;
+use crate::cli::{LinearWeights, Network};
 use crate::config::{Device, Override};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
@@ -23,7 +23,7 @@ const MAX_BATCH: usize = 32;
 pub(crate) struct Request<'a> {
     pub run: &'a Path,
     pub files: &'a [PathBuf],
-    pub which: Which,
+    pub network: Network,
     pub top: usize,
     pub json: bool,
 }
@@ -31,33 +31,25 @@ pub(crate) struct Request<'a> {
 /// `predict RUN FILES…`.
 pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<()> {
     let device = device_of(overrides)?;
-    let checkpoint = stored::load(&stored::find(request.run, request.which)?)?;
+    let Network { checkpoint, linear_weights } = request.network;
+    let checkpoint = stored::load(&stored::find(request.run, checkpoint)?)?;
+    let channels = checkpoint.input.channels;
+    let classes = names_of_classes(&checkpoint);
     // All files first: a wrong one is told before anything is computed or printed.
     let images = request
         .files
         .iter()
-        .map(|file| decode_image(file, checkpoint.input.channels))
+        .map(|file| decode_image(file, channels))
         .collect::<Result<Vec<_>, _>>()
         .context(Failure::new(Code::Data, "cannot read an image"))?;
-    let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-    for (i, DecodedImage { h, w, .. }) in images.iter().enumerate() {
-        sizes.entry((*h, *w)).or_default().push(i);
-    }
-    let mut probabilities = vec![Vec::new(); images.len()];
-    for ((h, w), indices) in sizes {
-        let pixels = indices.iter().flat_map(|i| &images[*i].pixels).copied().collect();
-        let job = Classify { checkpoint: &checkpoint, h, w, pixels };
-        let classes = checkpoint.classes.len();
-        for (i, row) in indices.iter().zip(device::run(&device, job)?.chunks(classes)) {
-            probabilities[*i] = row.to_vec();
-        }
-    }
+    let job = Classify { checkpoint, linear_weights, images: &images };
+    let probabilities = device::run(&device, job)?;
     for (file, probabilities) in request.files.iter().zip(&probabilities) {
         let ranked = rank(probabilities, request.top);
         if request.json {
-            print::json(&to_json(file, &ranked, &checkpoint.classes))?;
+            print::json(&to_json(file, &ranked, &classes))?;
         } else {
-            print::lines(to_text(file, &ranked, &checkpoint.classes))?;
+            print::lines(to_text(file, &ranked, &classes))?;
         }
     }
     Ok(())
@@ -74,25 +66,46 @@ fn device_of(overrides: &[Override]) -> Result<Device> {
     device.try_into().context(Failure::new(Code::Usage, "no such device"))
 }
 
-/// Images of one size, classified.
+/// The names of the classes, or their numbers where a library's user gave them no names.
+fn names_of_classes(checkpoint: &Checkpoint) -> Vec<String> {
+    if checkpoint.classes.is_empty() {
+        return (0..checkpoint.vgg.classes).map(|class| format!("class {class}")).collect();
+    }
+    checkpoint.classes.clone()
+}
+
+/// The probabilities of each image's classes.
 struct Classify<'a> {
-    checkpoint: &'a Checkpoint,
-    h: usize,
-    w: usize,
-    pixels: Vec<u8>,
+    checkpoint: Checkpoint,
+    linear_weights: LinearWeights,
+    images: &'a [DecodedImage],
 }
 
 impl Job for Classify<'_> {
-    type Output = Vec<f32>;
+    type Output = Vec<Vec<f32>>;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Vec<f32>> {
-        let Self { checkpoint, h, w, pixels } = self;
-        // The network's input has one size; what arrives may have any, and is resized from there.
-        let input = Input { height: h, width: w, ..checkpoint.input.clone() };
-        let vgg = Vgg::new(&checkpoint.vgg)?;
-        let batch = (pixels.len() / input.image_bytes()).clamp(1, MAX_BATCH);
-        let mut session = Session::new(backend, &vgg, &input, &checkpoint.params, batch)?;
-        Ok(session.probabilities(&pixels)?)
+    fn run<B: Backend>(self, backend: B) -> Result<Vec<Vec<f32>>> {
+        let Self { checkpoint, linear_weights, images } = self;
+        let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
+        for (i, DecodedImage { h, w, .. }) in images.iter().enumerate() {
+            sizes.entry((*h, *w)).or_default().push(i);
+        }
+        let batch = |same_size: &Vec<usize>| same_size.len().min(MAX_BATCH);
+        let max_batch = sizes.values().map(batch).max().unwrap_or(1);
+        let input = checkpoint.input.clone();
+        let mut session = stored::session(backend, checkpoint, linear_weights, max_batch)?;
+        let classes = session.vgg().config().classes;
+        let mut probabilities = vec![Vec::new(); images.len()];
+        for ((height, width), indices) in sizes {
+            // The network's input has one size; what arrives may have any, and is resized from there.
+            session.set_input(&Input { height, width, ..input.clone() }, batch(&indices))?;
+            let pixels: Vec<u8> =
+                indices.iter().flat_map(|i| &images[*i].pixels).copied().collect();
+            for (i, row) in indices.iter().zip(session.probabilities(&pixels)?.chunks(classes)) {
+                probabilities[*i] = row.to_vec();
+            }
+        }
+        Ok(probabilities)
     }
 }
 

@@ -53,8 +53,8 @@ impl Timed {
         self.waiting += waiting;
     }
 
-    fn images_per_second(&self) -> f64 {
-        self.images as f64 / self.busy.as_secs_f64().max(1e-9)
+    fn images_per_second(&self) -> Option<f64> {
+        (self.images > 0).then(|| self.images as f64 / self.busy.as_secs_f64().max(1e-9))
     }
 
     fn wait_share(&self) -> f64 {
@@ -90,8 +90,8 @@ impl Pace {
         self.evaluation.add(images, time, Duration::ZERO);
     }
 
-    /// Of the current epoch, in images a second of step time.
-    pub(crate) fn images_per_second(&self) -> f64 {
+    /// Of the current epoch, in images a second of step time; none before its first step.
+    pub(crate) fn images_per_second(&self) -> Option<f64> {
         self.epoch.images_per_second()
     }
 
@@ -221,6 +221,8 @@ mod tests {
         let eta = pace.eta(469).unwrap().as_secs_f64();
         assert!((eta - 9.0 * (60_000.0 * 0.5 + 1000.0)).abs() < 1.0, "{eta}");
         assert!((pace.wait_share() - 4.0 / 164.0).abs() < 1e-9);
-        assert!((pace.images_per_second() - 256.0 / 160.0).abs() < 1e-9);
+        assert!((pace.images_per_second().unwrap() - 256.0 / 160.0).abs() < 1e-9);
+        pace.start_epoch();
+        assert_eq!(pace.images_per_second(), None);
     }
 }

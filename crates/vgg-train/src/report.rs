@@ -195,8 +195,8 @@ mod tests {
             test_accuracy: 0.75,
             test_top5: 1.0,
             lr: 0.05,
-            images_per_second: 1.0,
-            seconds: 1.0,
+            images_per_second: Some(1.0),
+            seconds: Some(1.0),
         };
         for n in [1, 2, 10] {
             let svg = curves("tiny", &(1..=n).map(epoch).collect::<Vec<_>>()).unwrap();

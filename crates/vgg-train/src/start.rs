@@ -54,7 +54,7 @@ impl Ready {
         let batch = config.train.batch_size.min(data.train.len());
         let mode = Mode::Train { momentum: config.sgd().has_velocity() };
         let plan = memory::plan(&vgg, &config.input(), batch, mode)?;
-        ui.status("Model", &describe(config, &vgg, plan.bytes(), batch));
+        ui.status("Model", &describe(config, &vgg, memory::needed(&vgg, &plan), batch));
         Ok(Self { vgg, data, batch })
     }
 }
@@ -97,7 +97,10 @@ impl Job for Train<'_> {
             }
         };
         let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, config.sgd(), seed)?;
-        trainer.restore(&params, velocity.as_ref(), position.step)?;
+        match &velocity {
+            Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
+            None => trainer.set_steps(position.step),
+        }
         // The trainer has its own copy; these would double the memory of the weights.
         drop((params, velocity));
 

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use vgg_model::Checkpoint;
+use vgg_model::{Checkpoint, Session, Vgg};
+use vgg_tensor::Backend;
 
-use crate::cli::Which;
+use crate::cli::{LinearWeights, Which};
 use crate::exit::{Code, Failure};
 use crate::run_dir::{checkpoint_path, require_run};
 
@@ -33,4 +34,16 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
 pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     Checkpoint::load_weights(path)
         .with_context(|| Failure::new(Code::Checkpoint, "cannot use the checkpoint"))
+}
+
+/// Gives the network of a checkpoint to a backend, for up to `max_batch` images at once.
+pub(crate) fn session<B: Backend>(
+    backend: B,
+    checkpoint: Checkpoint,
+    linear_weights: LinearWeights,
+    max_batch: usize,
+) -> Result<Session<B>> {
+    let Checkpoint { vgg, input, params, .. } = checkpoint;
+    let (vgg, weight_type) = (Vgg::new(&vgg)?, linear_weights.into());
+    Ok(Session::with_linear_weights(weight_type, backend, &vgg, &input, params, max_batch)?)
 }

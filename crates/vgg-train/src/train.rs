@@ -21,13 +21,13 @@ use crate::data::Data;
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
 use crate::guard;
-use crate::lines::{bar_text, epoch_line, step_line};
+use crate::lines::{bar_text, epoch_line, step_line, times};
 use crate::metrics::{self, Metrics};
 use crate::progress::{LongRunHint, Pace, Ticker, Work};
 use crate::report;
 use crate::run_dir::{CONFUSION, CURVES, RunDir};
 use crate::signals::Stop;
-use crate::ui::{Ui, clock};
+use crate::ui::Ui;
 
 /// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
 const RECORDS_PER_EPOCH: u64 = 20;
@@ -113,7 +113,7 @@ impl<'a, B: Backend> Training<'a, B> {
     pub(crate) fn run(mut self) -> Result<Code> {
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
-            let epoch_start = Instant::now();
+            let (start, resumed) = (Instant::now(), self.position.batch > 0);
             self.pace.start_epoch();
             let done = match self.train_epoch()? {
                 ControlFlow::Continue(()) => self.evaluate()?,
@@ -121,7 +121,7 @@ impl<'a, B: Backend> Training<'a, B> {
             };
             match done {
                 ControlFlow::Continue(done) => {
-                    self.end_epoch(&done, epoch_start.elapsed())?;
+                    self.end_epoch(&done, (!resumed).then(|| start.elapsed()))?;
                     evaluation = Some(done);
                 }
                 ControlFlow::Break(code) => return self.leave(code),
@@ -205,7 +205,7 @@ impl<'a, B: Backend> Training<'a, B> {
             train_loss: loss_sum / images as f64,
             train_accuracy: top1 as f64 / images as f64,
             lr,
-            images_per_second: self.pace.images_per_second(),
+            images_per_second: self.pace.images_per_second().unwrap_or_default(),
             wait_share: self.pace.wait_share(),
         }
     }
@@ -247,11 +247,12 @@ impl<'a, B: Backend> Training<'a, B> {
         Ok(ControlFlow::Continue(evaluation))
     }
 
-    /// Records an epoch and saves the state after it.
+    /// Records an epoch and saves the state after it. `time` is there if this process did all of
+    /// the epoch.
     ///
     /// The checkpoint comes last: what is written before it is written again, to the same effect,
     /// if the process ends in between.
-    fn end_epoch(&mut self, evaluation: &Evaluation, time: Duration) -> Result<()> {
+    fn end_epoch(&mut self, evaluation: &Evaluation, time: Option<Duration>) -> Result<()> {
         if !evaluation.loss().is_finite() {
             return Err(self.diverged("the test loss is not a number any more").into());
         }
@@ -266,7 +267,7 @@ impl<'a, B: Backend> Training<'a, B> {
             test_top5: evaluation.top5(),
             lr: self.lr(step - 1),
             images_per_second: self.pace.images_per_second(),
-            seconds: time.as_secs_f64(),
+            seconds: time.map(|time| time.as_secs_f64()),
         };
         let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
         if best {
@@ -343,19 +344,14 @@ impl<'a, B: Backend> Training<'a, B> {
         }
         let epochs = self.metrics.epochs();
         if let (Some(best), Some(last)) = (self.state.best, epochs.last()) {
-            let seconds = epochs.iter().map(|epoch| epoch.seconds).sum();
-            // All epochs have the same number of images, so theirs is the harmonic mean.
-            let times: f64 = epochs.iter().map(|epoch| 1.0 / epoch.images_per_second).sum();
             self.ui.status(
                 "Finished",
                 &format!(
-                    "test accuracy {:.2} %, best {:.2} % (epoch {}); {} epochs in {}, {:.1} img/s",
+                    "test accuracy {:.2} %, best {:.2} % (epoch {}); {}",
                     100.0 * last.test_accuracy,
                     100.0 * best.accuracy,
                     best.epoch,
-                    epochs.len(),
-                    clock(Duration::from_secs_f64(seconds)),
-                    epochs.len() as f64 / times,
+                    times(epochs),
                 ),
             );
         }

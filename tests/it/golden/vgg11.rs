@@ -61,7 +61,8 @@ impl SmallVgg {
 pub(super) fn logits_and_gradients<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
     let small = SmallVgg::new()?;
     let (pixels, labels) = (&small.pixels()[..BATCH * IMAGE], &small.labels[..BATCH]);
-    let mut session = Session::new(make(), &small.vgg, &small.input, &small.initial, BATCH)?;
+    let params = small.initial.clone();
+    let mut session = Session::new(make(), &small.vgg, &small.input, params, BATCH)?;
     check(&small.golden, "logits", &session.logits(pixels)?, error);
 
     let mut trainer = small.trainer(make(), SgdConfig::plain(LR))?;

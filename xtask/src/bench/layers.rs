@@ -6,8 +6,9 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 use vgg_cpu::{Buffer, Cpu};
-use vgg_model::Vgg;
-use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd};
+use vgg_model::{Input, Mode, Plan, Vgg};
+use vgg_tensor::profile::Operation;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, Sgd};
 use vgg_tensor::{Backend, Content, Shape, WeightGradient};
 
 use super::buffers::{filled, maps};
@@ -97,32 +98,14 @@ enum Op {
 /// The layers that have parameters, each with the ReLU and the max-pool that follow it.
 fn ops(vgg: &Vgg, batch: usize) -> Result<Vec<Op>> {
     let [c, h, w] = vgg.config().input;
-    let mut x = Shape::new(batch, c, h, w);
-    let mut ops = Vec::new();
-    let mut layers = vgg.layers().iter().peekable();
-    while let Some(layer) = layers.next() {
-        match *layer {
-            vgg_model::Layer::Conv2d { c_out, kernel, padding, .. } => {
-                let is_pool = |next: &&_| matches!(next, vgg_model::Layer::MaxPool2d { .. });
-                let epilogue = match layers.next_if(is_pool) {
-                    Some(_) => ConvEpilogue::BiasReluMaxPool,
-                    None => ConvEpilogue::BiasRelu,
-                };
-                let op = Conv2d::new(x, c_out, kernel, padding, epilogue)?;
-                x = op.y();
-                ops.push(Op::Conv2d(op));
-            }
-            vgg_model::Layer::Linear { out_features, relu, .. } => {
-                let epilogue = if relu { LinearEpilogue::BiasRelu } else { LinearEpilogue::Bias };
-                let op = Linear::new(x, out_features, epilogue)?;
-                x = op.y();
-                ops.push(Op::Linear(op));
-            }
-            // In VGG-11 a pool always follows a convolution; dropout has no multiply-adds.
-            vgg_model::Layer::MaxPool2d { .. } | vgg_model::Layer::Dropout { .. } => {}
-        }
-    }
-    Ok(ops)
+    let mode = Mode::Train { momentum: false };
+    let plan = Plan::new(vgg, &Input::unnormalized(c, h, w), batch, mode)?;
+    let op = |operation| match operation {
+        Operation::Conv2d(op) => Some(Op::Conv2d(op)),
+        Operation::Linear(op) => Some(Op::Linear(op)),
+        _ => None,
+    };
+    Ok(plan.operations().filter_map(op).collect())
 }
 
 impl Op {

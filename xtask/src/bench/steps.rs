@@ -132,8 +132,7 @@ pub(super) fn measure_here(cpu: Cpu, case: Case) -> Result<Measured> {
         (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
     let infer = |cpu, weights: WeightType, params: Params| {
         let mut session =
-            Session::with_linear_weights(weights, cpu, &vgg, &input, &params, case.batch)?;
-        drop(params); // the session has its own
+            Session::with_linear_weights(weights, cpu, &vgg, &input, params, case.batch)?;
         Repeat::STEP.median(|| time(|| session.logits(&pixels).map(drop)))
     };
     let median = match case.pass {

@@ -145,6 +145,12 @@ fn files_of_other_programs_load_as_weights() {
         refused(&wider),
         format!("{name}: classifier.0.weight is [5, 15], but [7, 15] in the network")
     );
+    // Without a checksum, the length must do.
+    let whole = fs::read(&path).unwrap();
+    for damaged in [&whole[..whole.len() - 1], &[&whole[..], b"\0"].concat()] {
+        fs::write(&path, damaged).unwrap();
+        assert!(refused(&vgg).contains(": not a safetensors file, or damaged: "));
+    }
     write(safetensors::Dtype::F32, 1);
     assert_eq!(
         refused(&vgg),

@@ -1,7 +1,10 @@
 //! What is fused, what shares memory, and how much there is of it.
 
+use vgg_tensor::profile::{Event, Profiled};
+use vgg_testkit::Reference;
+
 use super::*;
-use crate::VggConfig;
+use crate::{Init, Params, Session, SgdConfig, Trainer, VggConfig};
 
 const TRAIN: Mode = Mode::Train { momentum: false };
 const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
@@ -100,6 +103,36 @@ fn halves_are_of_linear_weights_alone() {
     assert_eq!(kinds[13], "linear (f16)");
     let sum: u64 = plan.rows().iter().map(|row| row.bytes).sum();
     assert_eq!(plan.bytes(), sum);
+}
+
+#[test]
+fn operations_are_the_calls_of_a_forward_pass() {
+    let config =
+        VggConfig { width: 0.05, input: [1, 32, 32], fc_width: 12, ..VggConfig::default() };
+    let vgg = Vgg::new(&config).unwrap();
+    let input = Input::unnormalized(1, 28, 28);
+    let params = Params::init(&vgg, &Init::default(), 1);
+    let backend = || Profiled::new(Reference::<f32>::new()).unwrap();
+    let pixels = vec![7; 2 * input.image_bytes()];
+    let forward = |events: &[Event]| -> Vec<Operation> {
+        let operations = events.iter().map(|event| event.operation);
+        operations
+            .filter(|op| !matches!(op, Operation::Upload { .. } | Operation::Download { .. }))
+            .take_while(|op| !matches!(op, Operation::SoftmaxCrossEntropy(_)))
+            .collect()
+    };
+    let sgd = SgdConfig::plain(0.1);
+    let mut trainer = Trainer::new(backend(), &vgg, &input, &params, 2, sgd, 0).unwrap();
+    trainer.step(&pixels, &[0, 1], 0.1).unwrap();
+    let calls = forward(trainer.backend().events());
+    assert_eq!(trainer.plan().operations().collect::<Vec<_>>(), calls);
+    assert_eq!(calls.len(), 1 + 8 + 3 + 2);
+
+    let mut session = Session::new(backend(), &vgg, &input, params, 2).unwrap();
+    session.logits(&pixels).unwrap();
+    let calls = forward(session.backend().events());
+    assert_eq!(session.plan().operations().collect::<Vec<_>>(), calls);
+    assert_eq!(calls.len(), 1 + 8 + 3);
 }
 
 #[test]

@@ -44,11 +44,12 @@ fn halves_are_rounded_once_and_computed_with_in_full() {
     assert_ne!(rounded, params);
     let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 37 % 251) as u8).collect();
     let backend = Reference::<f32>::new();
-    let mut whole = Session::new(backend, &vgg, &input, &rounded, 2).unwrap();
+    let mut whole = Session::new(backend, &vgg, &input, rounded, 2).unwrap();
+    let f16 = WeightType::F16;
     let mut half =
-        Session::with_linear_weights(WeightType::F16, backend, &vgg, &input, &params, 2).unwrap();
+        Session::with_linear_weights(f16, backend, &vgg, &input, params.clone(), 2).unwrap();
     assert_eq!(half.logits(&pixels).unwrap(), whole.logits(&pixels).unwrap());
-    let mut exact = Session::new(backend, &vgg, &input, &params, 2).unwrap();
+    let mut exact = Session::new(backend, &vgg, &input, params, 2).unwrap();
     let (a, b) = (half.logits(&pixels).unwrap(), exact.logits(&pixels).unwrap());
     assert_ne!(a, b);
     assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-3), "by little");
@@ -63,7 +64,7 @@ fn a_weight_that_no_half_can_hold_is_refused() {
     };
     let session = |params: &Params, weight_type| {
         let backend = Reference::<f32>::new();
-        Session::with_linear_weights(weight_type, backend, &vgg, &input, params, 1)
+        Session::with_linear_weights(weight_type, backend, &vgg, &input, params.clone(), 1)
     };
     // Biases and convolutions stay what they are.
     set(&mut params, "classifier.0.bias", 1e6);
@@ -77,4 +78,25 @@ fn a_weight_that_no_half_can_hold_is_refused() {
         message,
         "classifier.3.weight has -70000, but a number in f16 ends at 65504: keep its weights in f32"
     );
+}
+
+#[test]
+fn images_of_other_sizes_share_a_session() {
+    let (vgg, input, params) = network();
+    let backend = Reference::<f32>::new();
+    let mut shared = Session::new(backend, &vgg, &input, params.clone(), 3).unwrap();
+    let pixels: Vec<u8> = (0..3 * 40 * 24).map(|i| (i * 53 % 241) as u8).collect();
+    for (height, width, max_batch) in [(40, 24, 3), (20, 12, 1), (32, 32, 2), (16, 16, 3)] {
+        let input = Input { height, width, ..input.clone() };
+        shared.set_input(&input, max_batch).unwrap();
+        let mut own = Session::new(backend, &vgg, &input, params.clone(), max_batch).unwrap();
+        assert_eq!(shared.plan(), own.plan());
+        let pixels = &pixels[..2 * height * width];
+        assert_eq!(shared.logits(pixels).unwrap(), own.logits(pixels).unwrap());
+    }
+    let message = shared.set_input(&input, 4).unwrap_err().to_string();
+    assert_eq!(message, "batch size = 4, but it must be at most 3, for which memory was allocated");
+    let colour = Input::unnormalized(3, 16, 16);
+    assert!(shared.set_input(&colour, 1).is_err());
+    assert!(shared.logits(&pixels[..256]).is_ok(), "a refusal changes nothing");
 }

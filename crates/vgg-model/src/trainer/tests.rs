@@ -169,7 +169,7 @@ fn batches_of_any_size_give_the_same_logits() {
     assert_eq!(logits.len(), 7 * 3);
     for max_batch in [1, 3, 7, 50] {
         let backend = Reference::<f32>::new();
-        let mut session = Session::new(backend, &vgg, &input, &params, max_batch).unwrap();
+        let mut session = Session::new(backend, &vgg, &input, params.clone(), max_batch).unwrap();
         assert_eq!(session.logits(&pixels).unwrap(), logits, "{max_batch}");
         let (a, b) = (session.evaluate(&pixels, &labels), trainer.evaluate(&pixels, &labels));
         let (a, b) = (a.unwrap(), b.unwrap());
@@ -241,5 +241,5 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(message, "features.0.weight is [6, 1, 3, 3], but [3, 1, 3, 3] in the network");
     let (vgg, input, _) = network(0.5);
     let backend = Reference::<f32>::new();
-    assert!(Session::new(backend, &vgg, &input, &Params::zeros(&other), 1).is_err());
+    assert!(Session::new(backend, &vgg, &input, Params::zeros(&other), 1).is_err());
 }

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use vgg_data::fashion_mnist::Split;
+use vgg_model::{Checkpoint, Params, Vgg};
 
 use super::Workplace;
 
@@ -75,4 +76,70 @@ fn evaluation_agrees_with_training() {
     assert_eq!(report["top5"].as_f64().unwrap(), last[6]);
     let text = place.ok("eval runs/tiny-1").stdout;
     assert!(text.contains("top-1") && text.contains("Ankle boot"), "{text}");
+}
+
+#[test]
+fn weights_in_halves() {
+    let place = trained();
+    let eval = |option: &str| json(&place.ok(&format!("eval runs/tiny-1 --json {option}")).stdout);
+    let (default, f32) = (eval(""), eval("--linear-weights f32"));
+    assert_eq!(default, f32);
+    let (f32, f16) = (&f32[0], &eval("--linear-weights f16")[0]);
+    assert_eq!((&f32["linear_weights"], &f16["linear_weights"]), (&"f32".into(), &"f16".into()));
+    let loss = |report: &Value| report["loss"].as_f64().unwrap();
+    assert_ne!(loss(f32), loss(f16));
+    assert!((loss(f32) - loss(f16)).abs() < 1e-3, "{} and {}", loss(f32), loss(f16));
+    let told = place.ok("eval runs/tiny-1 --linear-weights f16").stderr;
+    assert!(told.contains("fully connected weights in f16, on 30 images"), "{told}");
+
+    let top = |option: &str| {
+        let done = place.ok(&format!("predict runs/tiny-1 0.png photo.jpg --json {option}"));
+        let class = |file: &Value| file["predictions"][0]["probability"].as_f64().unwrap();
+        json(&done.stdout).iter().map(class).collect::<Vec<_>>()
+    };
+    let (f32, f16) = (top("--linear-weights f32"), top("--linear-weights f16"));
+    assert_eq!(f32, top(""));
+    assert_ne!(f32, f16);
+    assert!(f32.iter().zip(&f16).all(|(a, b)| (a - b).abs() < 1e-3), "{f32:?} and {f16:?}");
+}
+
+/// Rewrites the best checkpoint of the tiny run.
+fn edit(place: &Workplace, change: impl FnOnce(Checkpoint) -> Checkpoint) {
+    let path = place.path("runs/tiny-1/checkpoints/best.safetensors");
+    change(Checkpoint::load(&path).unwrap()).save(&path).unwrap();
+}
+
+#[test]
+fn weights_that_no_half_can_hold() {
+    let place = trained();
+    edit(&place, |checkpoint| {
+        let tensors = checkpoint.params.iter().map(|(name, tensor)| {
+            let mut tensor = tensor.clone();
+            if name == "classifier.3.weight" {
+                tensor.data_mut()[7] = 7e4;
+            }
+            (name.to_owned(), tensor)
+        });
+        let params = Params::new(&Vgg::new(&checkpoint.vgg).unwrap(), tensors).unwrap();
+        Checkpoint { params, ..checkpoint }
+    });
+    for command in ["eval runs/tiny-1 -q", "predict runs/tiny-1 0.png"] {
+        place.ok(command);
+        let done = place.run(&format!("{command} --linear-weights f16"));
+        assert_eq!((done.code, &*done.stdout), (Some(2), ""));
+        let expected = "error: classifier.3.weight has 70000, but a number in f16 ends at 65504: \
+                        keep its weights in f32\n";
+        assert_eq!(done.stderr, expected);
+    }
+}
+
+#[test]
+fn classes_without_names_are_numbered() {
+    let place = trained();
+    edit(&place, |checkpoint| Checkpoint { classes: vec![], ..checkpoint });
+    let text = place.ok("predict runs/tiny-1 0.png --top 10").stdout;
+    let mut classes: Vec<_> =
+        text.lines().skip(1).map(|line| line.split_once(" %  ").unwrap().1).collect();
+    classes.sort();
+    assert_eq!(classes, (0..10).map(|class| format!("class {class}")).collect::<Vec<_>>());
 }

@@ -7,6 +7,8 @@
 use std::process::{Child, Command};
 use std::time::Duration;
 
+use vgg_model::{Checkpoint, Progress};
+
 use super::{Workplace, metrics_without_times, sha256};
 
 /// Epochs that no test waits for.
@@ -94,6 +96,25 @@ fn a_run_stopped_by_a_signal() {
         let eval = place.ok("eval runs/tiny-1 --checkpoint last");
         assert!(eval.stdout.contains("top-1"));
         finish_and_compare(&place, arguments);
+    }
+}
+
+#[test]
+fn a_resumed_epoch_has_no_time() {
+    let place = Workplace::new();
+    // An epoch of many steps, so that the signal comes within one.
+    let long = "--set data.train_limit=500 --set train.batch_size=1";
+    let mut child = place.spawn(&format!("tiny.toml -q {long} {ENDLESS}"));
+    wait_for_step(&place, &mut child, 0);
+    signal(&child, "-INT");
+    child.wait().unwrap();
+    let last = place.path("runs/tiny-1/checkpoints/last.safetensors");
+    let Progress { epoch, batch, .. } = Checkpoint::load(&last).unwrap().progress;
+    place.ok(&format!("resume runs/tiny-1 -q --set train.epochs={}", epoch + 2));
+    let table = place.read("runs/tiny-1/metrics.csv");
+    for (row, number) in table.lines().skip(1).zip(0..) {
+        let resumed = number == epoch && batch > 0;
+        assert_eq!(row.ends_with(','), resumed, "batch {batch} of epoch {epoch}\n{table}");
     }
 }
 

@@ -1,0 +1,148 @@
+//! Reading a file, checked before anything in it is believed.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::path::Path;
+
+use safetensors::tensor::Metadata;
+use safetensors::{Dtype, SafeTensorError};
+use sha2::{Digest, Sha256};
+use vgg_tensor::{Error, Result, Tensor};
+
+use super::{
+    DIGEST_END, DIGEST_START, Own, PIECE, PREFIX, SCHEMA, Tensors, format_error, hex, io_error,
+};
+
+/// A header may have this many bytes; the format's own limit.
+const MAX_HEADER_LEN: u64 = 100_000_000;
+
+/// Reads the tensors of any safetensors file.
+pub(crate) fn read(path: &Path) -> Result<Tensors> {
+    let mut file = Reader::open(path)?;
+    file.verify()?;
+    let metadata = file.metadata()?;
+    file.tensors(&metadata)
+}
+
+/// Reads a file that must be one of ours.
+pub(crate) fn read_own(path: &Path) -> Result<(Own, Tensors)> {
+    let mut file = Reader::open(path)?;
+    let Some(sha256) = file.verify()? else {
+        let reason = "no checksum where a checkpoint has it: this is no checkpoint, or damaged";
+        return Err(format_error(path, reason.into()));
+    };
+    let metadata = file.metadata()?;
+    let fields = metadata.metadata().as_ref();
+    let field = |key: &str| fields.and_then(|map| map.get(key)).cloned().unwrap_or_default();
+    let schema = field("vgg.schema");
+    if schema != SCHEMA {
+        let reason = format!("its schema is {schema:?}, and only {SCHEMA:?} is known here");
+        return Err(format_error(path, reason));
+    }
+    Ok((Own { header: field("vgg.header"), sha256 }, file.tensors(&metadata)?))
+}
+
+/// A file that is read in pieces: as a whole, beside its tensors, it would take as much memory
+/// again.
+struct Reader<'a> {
+    path: &'a Path,
+    file: File,
+    len: u64,
+}
+
+impl<'a> Reader<'a> {
+    fn open(path: &'a Path) -> Result<Self> {
+        let open = || -> io::Result<_> {
+            let file = File::open(path)?;
+            let len = file.metadata()?.len();
+            Ok(Self { path, file, len })
+        };
+        open().map_err(io_error(path))
+    }
+
+    /// The digest, if the file is ours and it is the right one; `None` if the file is not ours.
+    fn verify(&mut self) -> Result<Option<String>> {
+        let mut start = Vec::new();
+        self.start()?
+            .take(DIGEST_END as u64)
+            .read_to_end(&mut start)
+            .map_err(io_error(self.path))?;
+        if start.get(8..DIGEST_START) != Some(PREFIX.as_bytes()) {
+            return Ok(None);
+        }
+        let mut sha256 = Sha256::new();
+        sha256.update(&start[..DIGEST_START]);
+        sha256.update([b'0'; 64]);
+        let (mut piece, mut more) = (Vec::new(), true);
+        while more {
+            piece.clear();
+            let mut next = (&self.file).take(PIECE as u64);
+            more = next.read_to_end(&mut piece).map_err(io_error(self.path))? > 0;
+            sha256.update(&piece);
+        }
+        let digest = hex(sha256);
+        if start.get(DIGEST_START..) == Some(digest.as_bytes()) {
+            Ok(Some(digest))
+        } else {
+            let reason = "the checksum does not match: the file is damaged or cut short";
+            Err(format_error(self.path, reason.into()))
+        }
+    }
+
+    /// The header, checked; the tensors are next.
+    fn metadata(&mut self) -> Result<Metadata> {
+        let mut len = [0; 8];
+        if self.len < len.len() as u64 {
+            return Err(not_safetensors(self.path, SafeTensorError::HeaderTooSmall));
+        }
+        self.start()?.read_exact(&mut len).map_err(io_error(self.path))?;
+        let (len, rest) = (u64::from_le_bytes(len), self.len - len.len() as u64);
+        if len > rest.min(MAX_HEADER_LEN) {
+            return Err(not_safetensors(self.path, SafeTensorError::InvalidHeaderLength));
+        }
+        let mut header = vec![0; len as usize];
+        self.file.read_exact(&mut header).map_err(io_error(self.path))?;
+        let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
+            not_safetensors(self.path, SafeTensorError::InvalidHeaderDeserialization(e))
+        })?;
+        // So no tensor is longer than the file.
+        if metadata.data_len() as u64 != rest - len {
+            return Err(not_safetensors(self.path, SafeTensorError::MetadataIncompleteBuffer));
+        }
+        Ok(metadata)
+    }
+
+    /// The tensors, which follow the header.
+    fn tensors(&mut self, metadata: &Metadata) -> Result<Tensors> {
+        let mut piece = vec![0; PIECE];
+        let mut tensors = Vec::new();
+        for name in metadata.offset_keys() {
+            let info = metadata.info(&name).expect("the header has what its keys name");
+            if info.dtype != Dtype::F32 {
+                let reason = format!("{name} is {}, but only F32 is read", info.dtype);
+                return Err(format_error(self.path, reason));
+            }
+            let (start, end) = info.data_offsets;
+            let mut data = vec![0.0; (end - start) / size_of::<f32>()];
+            for numbers in data.chunks_mut(PIECE / size_of::<f32>()) {
+                let bytes = &mut piece[..size_of_val(numbers)];
+                self.file.read_exact(bytes).map_err(io_error(self.path))?;
+                for (number, word) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+                    *number = f32::from_le_bytes(*word);
+                }
+            }
+            tensors.push((name, Tensor::new(&info.shape[..], data)?));
+        }
+        Ok(tensors)
+    }
+
+    /// The file, to be read from its start.
+    fn start(&mut self) -> Result<&mut File> {
+        self.file.rewind().map_err(io_error(self.path))?;
+        Ok(&mut self.file)
+    }
+}
+
+fn not_safetensors(path: &Path, error: SafeTensorError) -> Error {
+    format_error(path, format!("not a safetensors file, or damaged: {error}"))
+}
