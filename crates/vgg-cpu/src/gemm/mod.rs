@@ -1,7 +1,9 @@
 //! Matrix products: the one micro-kernel under every convolution and fully connected layer.
 
+mod ahead;
 mod pack;
 
+pub(crate) use ahead::Ahead;
 pub(crate) use pack::{pack_columns, pack_rows, packed_len};
 
 use crate::simd::{Kernel, Simd};
@@ -48,9 +50,21 @@ impl Gemm {
     /// # Safety
     /// Every number of A, B and C that the shapes and strides name lies in memory that may be read
     /// (A, B) or written (C), and C overlaps neither A nor B.
+    #[inline(always)]
     pub(crate) unsafe fn compute<S: Simd>(self, s: S) {
+        // SAFETY: the caller's promise.
+        unsafe { self.compute_and_fetch(s, []) }
+    }
+
+    /// Computes the product and meanwhile fetches, into the second-level cache, what comes next:
+    /// evenly, so that the product's own loads do not wait.
+    ///
+    /// # Safety
+    /// As [`Gemm::compute`].
+    #[inline(always)]
+    pub(crate) unsafe fn compute_and_fetch<S: Simd, const N: usize>(self, s: S, ahead: [Ahead; N]) {
         debug_assert_eq!(self.columns % S::LANES, 0);
-        s.vectorize(Vouched(self))
+        s.vectorize(Vouched(self, ahead))
     }
 
     /// The register tile of `MR` rows by `NV` vectors at row `i` of panel `j`.
@@ -97,12 +111,14 @@ impl Gemm {
         }
     }
 
-    /// All rows of panel `j`: full tiles, then ever smaller ones.
+    /// All rows of panel `j`: full tiles, then ever smaller ones. `fetch` is called at each full
+    /// tile.
     #[inline(always)]
-    fn panel<S: Simd, const NV: usize>(&self, s: S, j: usize) {
+    fn panel<S: Simd, const NV: usize>(&self, s: S, j: usize, mut fetch: impl FnMut()) {
         let mut i = 0;
         // `S::MR` is a constant: one branch survives.
         while self.rows - i >= S::MR {
+            fetch();
             match S::MR {
                 8 => self.tile::<S, 8, NV>(s, i, j),
                 6 => self.tile::<S, 6, NV>(s, i, j),
@@ -124,20 +140,28 @@ impl Gemm {
     }
 }
 
-/// A product whose memory [`Gemm::compute`]'s caller has vouched for.
-struct Vouched(Gemm);
+/// A product whose memory [`Gemm::compute_and_fetch`]'s caller has vouched for, and what to fetch.
+struct Vouched<const N: usize>(Gemm, [Ahead; N]);
 
-impl Kernel for Vouched {
+impl<const N: usize> Kernel for Vouched<N> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let vectors = self.0.columns / S::LANES;
+        let Self(gemm, mut ahead) = self;
+        let vectors = gemm.columns / S::LANES;
+        let tiles = (gemm.rows / S::MR * vectors.div_ceil(2)).max(1);
+        let quotas = ahead.map(|ahead| ahead.quota(tiles));
+        let mut fetch = || {
+            for (ahead, quota) in ahead.iter_mut().zip(quotas) {
+                ahead.fetch(s, quota);
+            }
+        };
         for j in 0..vectors / 2 {
-            self.0.panel::<S, 2>(s, j);
+            gemm.panel::<S, 2>(s, j, &mut fetch);
         }
         if vectors % 2 == 1 {
-            self.0.panel::<S, 1>(s, vectors / 2);
+            gemm.panel::<S, 1>(s, vectors / 2, &mut fetch);
         }
     }
 }

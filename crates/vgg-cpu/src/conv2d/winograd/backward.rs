@@ -5,20 +5,19 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
-use super::Ahead;
 use super::block::Block;
 use super::cut::{Cut, Products, Split};
-use super::filters;
+use super::filters::{self, Filters};
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
 use super::points::{Points, Shared};
-use super::transform::{PATCH, POINTS, TILE};
+use super::transform::{PATCH, TILE};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
 use crate::conv2d::pieces::{PieceOutput, Pieces};
 use crate::conv2d::strips::Strips;
-use crate::gemm::{Gemm, panel_width};
+use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
@@ -35,10 +34,7 @@ pub(in crate::conv2d) fn backward(
     Gradients { dweight, dbias, dx }: Gradients<'_>,
     workspace: &mut AlignedVec,
 ) -> vgg_tensor::Result<()> {
-    let filters = match dx {
-        Some(_) => filters::transformed(cpu, op, weight, Form::Backward),
-        None => &[],
-    };
+    let filters = dx.is_some().then(|| Filters::new(cpu, op, weight, Form::Backward));
     let strips = Strips::new(op, TILE);
     let channels = [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()));
     let du_len = Points::len(op.x().c, channels[1]);
@@ -81,8 +77,8 @@ struct Pass<'a> {
     /// Of input and output, rounded up to whole vectors.
     channels: [usize; 2],
     x: &'a [f32],
-    /// U[p]ᵀ in panels; empty if no `dx` is wanted.
-    filters: &'a [f32],
+    /// U[p]ᵀ in panels, if `dx` is wanted.
+    filters: Option<Filters<'a>>,
     dy: &'a [f32],
     aux: &'a [u8],
 }
@@ -190,8 +186,8 @@ impl Kernel for SumBiasGradient<'_> {
 /// some of the input's channels.
 struct Multiply<'a> {
     block: Block<'a>,
-    /// Empty if no `dx` is wanted.
-    filters: &'a [f32],
+    /// If `dx` is wanted.
+    filters: Option<Filters<'a>>,
     v: Points<'a>,
     dm: Points<'a>,
     du: Points<'a>,
@@ -217,14 +213,16 @@ impl Kernel for Multiply<'_> {
                 && k <= dm.channels
         );
         assert!(du.rows == c_in && c_in <= v.channels);
-        let panels = v.channels.div_ceil(width);
-        assert!(self.filters.is_empty() || self.filters.len() >= panels * POINTS * k * width);
         for i in self.jobs {
-            for ahead in self.ahead {
-                ahead.fetch(s, i, products.count());
-            }
             let (p, channels) = products.job(i);
             let tiles = self.block.tiles_at(p);
+            let filters = self.filters.map(|filters| {
+                assert!(filters.panel_len == k * width);
+                let filters = filters.of(p, channels.clone(), width);
+                assert!(filters.len() >= channels.len().div_ceil(width) * k * width);
+                filters
+            });
+            let ahead = self.ahead.map(|ahead| ahead.share(i, products.count()));
             // SAFETY: the lengths were just asserted, and those of the points when they were made;
             // this job alone has these channels of this point of V, and these rows of dU.
             unsafe {
@@ -245,10 +243,8 @@ impl Kernel for Multiply<'_> {
                     c_panel: width,
                     accumulate: !self.overwrite,
                 }
-                .compute(s);
-                if self.filters.is_empty() {
-                    continue;
-                }
+                .compute_and_fetch(s, ahead);
+                let Some(filters) = filters else { continue };
                 Gemm {
                     rows: tiles.len(),
                     columns: channels.len(),
@@ -258,9 +254,9 @@ impl Kernel for Multiply<'_> {
                     a_row: dm.channels,
                     a_k: 1,
                     a_segment: 0,
-                    b: self.filters.as_ptr().add((channels.start * POINTS + p * width) * k),
+                    b: filters.as_ptr(),
                     b_k: width,
-                    b_panel: POINTS * k * width,
+                    b_panel: k * width,
                     c: v.at(p, tiles.start, channels.start),
                     c_row: v.channels,
                     c_panel: width,

@@ -14,30 +14,57 @@ use crate::simd::{Kernel, MAX_LANES, Simd};
 
 const TAPS: usize = 9;
 
-/// The transformed filters U as the B of the products, in panels: `[panel][point][k][panel width]`.
-///
-/// Forward, the panels run along the output channels and k along the input channels; backward the
-/// other way round (U[p]ᵀ).
-pub(super) fn transformed<'a>(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> &'a [f32] {
-    let (c_out, c_in) = (op.c_out(), op.x().c);
-    let w = weight.f32(op.weight().len());
-    let (long, k, long_stride, k_stride) = match form {
-        Form::Forward => (c_out, c_in, c_in * TAPS, TAPS),
-        Form::Backward => (c_in, c_out, TAPS, c_in * TAPS),
-    };
-    let width = panel_width(cpu.isa.lanes());
-    let panel_len = POINTS * k * width;
-    weight.derived(form, long.div_ceil(width) * panel_len, |out| {
-        out.par_chunks_exact_mut(panel_len).enumerate().for_each(|(panel, out)| {
-            let first = panel * width;
-            let count = (long - first).min(width);
-            let w = &w[first * long_stride..];
-            cpu.isa.run(TransformPanel { w, count, k, long_stride, k_stride, out });
-        });
-    })
+/// The transformed filters U as the B of the products, in panels: `[point][panel][k][panel width]`.
+#[derive(Clone, Copy)]
+pub(super) struct Filters<'a> {
+    numbers: &'a [f32],
+    panels: usize,
+    /// Numbers of a panel.
+    pub(super) panel_len: usize,
 }
 
-/// One panel of transformed filters.
+impl<'a> Filters<'a> {
+    /// Forward, the panels run along the output channels and k along the input channels; backward
+    /// the other way round (U[p]ᵀ).
+    pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Self {
+        let (c_out, c_in) = (op.c_out(), op.x().c);
+        let w = weight.f32(op.weight().len());
+        let (long, k, long_stride, k_stride) = match form {
+            Form::Forward => (c_out, c_in, c_in * TAPS, TAPS),
+            Form::Backward => (c_in, c_out, TAPS, c_in * TAPS),
+        };
+        let width = panel_width(cpu.isa.lanes());
+        let (panels, panel_len) = (long.div_ceil(width), k * width);
+        let numbers = weight.derived(form, POINTS * panels * panel_len, |out| {
+            let u = Shared::new(out);
+            (0..panels).into_par_iter().for_each(|panel| {
+                let count = (long - panel * width).min(width);
+                let w = &w[panel * width * long_stride..];
+                cpu.isa.run(TransformPanel {
+                    w,
+                    count,
+                    k,
+                    long_stride,
+                    k_stride,
+                    u,
+                    panel,
+                    panels,
+                });
+            });
+        });
+        Self { numbers, panels, panel_len }
+    }
+
+    /// The panels of a point that some channels lie in.
+    #[inline(always)]
+    pub(super) fn of(self, p: usize, channels: Range<usize>, width: usize) -> &'a [f32] {
+        let first = p * self.panels;
+        let panels = first + channels.start / width..first + channels.end.div_ceil(width);
+        &self.numbers[panels.start * self.panel_len..panels.end * self.panel_len]
+    }
+}
+
+/// One panel of transformed filters, at all points.
 struct TransformPanel<'a> {
     w: &'a [f32],
     /// Channels of the panel that exist; the others become zero.
@@ -45,7 +72,9 @@ struct TransformPanel<'a> {
     k: usize,
     long_stride: usize,
     k_stride: usize,
-    out: &'a mut [f32],
+    u: Shared<'a>,
+    panel: usize,
+    panels: usize,
 }
 
 impl Kernel for TransformPanel<'_> {
@@ -54,7 +83,8 @@ impl Kernel for TransformPanel<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let width = panel_width(S::LANES);
-        assert_eq!(self.out.len(), POINTS * self.k * width);
+        assert!(self.panel < self.panels);
+        assert_eq!(self.u.len(), POINTS * self.panels * self.k * width);
         for k in 0..self.k {
             for first in (0..width).step_by(S::LANES) {
                 let mut lanes = [[0.0; MAX_LANES]; TAPS];
@@ -70,9 +100,9 @@ impl Kernel for TransformPanel<'_> {
                     filter[tap / 3][tap % 3] = unsafe { s.load(lanes[tap].as_ptr()) };
                 }
                 let put = |i: usize, j: usize, point: S::V| {
-                    let at = ((i * PATCH + j) * self.k + k) * width + first;
-                    // SAFETY: `out` has `width` numbers for every point and k.
-                    unsafe { s.store(self.out.as_mut_ptr().add(at), point) };
+                    let row = ((i * PATCH + j) * self.panels + self.panel) * self.k + k;
+                    // SAFETY: asserted; no other job has this panel.
+                    unsafe { s.store(self.u.at(row * width + first), point) };
                 };
                 two::<Filter, Filter, _, _, _, _, _>(s, |i, j| filter[i][j], put);
             }

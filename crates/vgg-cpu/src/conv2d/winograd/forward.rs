@@ -5,18 +5,17 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
-use super::Ahead;
 use super::block::Block;
 use super::cut::{Cut, Products, Split};
-use super::filters;
+use super::filters::Filters;
 use super::input::TransformInput;
 use super::output::PutOutput;
 use super::points::Points;
-use super::transform::{POINTS, TILE};
+use super::transform::TILE;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::strips::{Slab, Strips};
-use crate::gemm::{Gemm, panel_width};
+use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
@@ -32,7 +31,7 @@ pub(in crate::conv2d) fn forward(
     aux: &mut [u8],
     workspace: &mut AlignedVec,
 ) -> vgg_tensor::Result<()> {
-    let filters = filters::transformed(cpu, op, weight, Form::Forward);
+    let filters = Filters::new(cpu, op, weight, Form::Forward);
     let strips = Strips::new(op, TILE);
     let channels = [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()));
     let products = Products::new(split, channels[1], panel_width(cpu.isa.lanes()));
@@ -69,7 +68,7 @@ pub(in crate::conv2d) fn forward(
 /// `M[p] = V[p] · U[p]` for some of the jobs.
 struct Multiply<'a> {
     block: Block<'a>,
-    filters: &'a [f32],
+    filters: Filters<'a>,
     v: Points<'a>,
     m: Points<'a>,
     ahead: [Ahead; 2],
@@ -85,13 +84,13 @@ impl Kernel for Multiply<'_> {
         let Self { v, m, products, .. } = self;
         let (k, width) = (self.block.op.x().c, panel_width(S::LANES));
         assert!(k <= v.channels && v.rows == m.rows && v.rows == self.block.tiles());
-        assert!(self.filters.len() >= m.channels.div_ceil(width) * POINTS * k * width);
+        assert!(self.filters.panel_len == k * width);
         for i in self.jobs {
-            for ahead in self.ahead {
-                ahead.fetch(s, i, products.count());
-            }
             let (p, channels) = products.job(i);
             let tiles = self.block.tiles_at(p);
+            let filters = self.filters.of(p, channels.clone(), width);
+            assert!(filters.len() >= channels.len().div_ceil(width) * k * width);
+            let ahead = self.ahead.map(|ahead| ahead.share(i, products.count()));
             // SAFETY: the lengths were just asserted and those of `v` and `m` when they were made;
             // this job alone has these channels of this point of `m`.
             unsafe {
@@ -104,15 +103,15 @@ impl Kernel for Multiply<'_> {
                     a_row: v.channels,
                     a_k: 1,
                     a_segment: 0,
-                    b: self.filters.as_ptr().add((channels.start * POINTS + p * width) * k),
+                    b: filters.as_ptr(),
                     b_k: width,
-                    b_panel: POINTS * k * width,
+                    b_panel: k * width,
                     c: m.at(p, tiles.start, channels.start),
                     c_row: m.channels,
                     c_panel: width,
                     accumulate: false,
                 }
-                .compute(s);
+                .compute_and_fetch(s, ahead);
             }
         }
     }

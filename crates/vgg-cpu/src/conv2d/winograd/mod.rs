@@ -7,7 +7,6 @@
 //! - backward, in one pass: V again, `dM = A dy Aᵀ` straight from the pooled gradient and `aux`,
 //!   `dU[p] += V[p]ᵀ · dM[p]`, `dV[p] = dM[p] · U[p]ᵀ`, `dx += B dV Bᵀ` ([`mod@backward`]).
 
-mod ahead;
 mod backward;
 mod block;
 mod cut;
@@ -23,7 +22,6 @@ mod tiles;
 mod transform;
 
 use crate::simd::Simd;
-use ahead::Ahead;
 use patch::Patch;
 
 pub(super) use backward::backward;

@@ -1,0 +1,45 @@
+//! Fetching memory while a product keeps the arithmetic busy and the memory idle.
+
+use crate::buffer;
+use crate::simd::Simd;
+
+/// Bytes of a cache line.
+const LINE: usize = buffer::LINE * size_of::<f32>();
+
+/// Contiguous memory that will be read or written soon.
+#[derive(Clone, Copy)]
+pub(crate) struct Ahead {
+    /// Only an address: nothing is read through it.
+    next: usize,
+    lines: usize,
+}
+
+impl Ahead {
+    pub(crate) fn new<T>(memory: &[T]) -> Self {
+        Self { next: memory.as_ptr().addr(), lines: size_of_val(memory).div_ceil(LINE) }
+    }
+
+    /// The `i`-th of `n` equal shares.
+    #[inline(always)]
+    pub(crate) fn share(self, i: usize, n: usize) -> Self {
+        let (start, end) = (self.lines * i / n, self.lines * (i + 1) / n);
+        Self { next: self.next + start * LINE, lines: end - start }
+    }
+
+    /// How many lines to fetch at a time to be done after `times`.
+    #[inline(always)]
+    pub(super) fn quota(self, times: usize) -> usize {
+        (self.lines as u32).div_ceil(times as u32) as usize
+    }
+
+    /// Asks for the next `lines` lines.
+    #[inline(always)]
+    pub(super) fn fetch<S: Simd>(&mut self, s: S, lines: usize) {
+        let lines = lines.min(self.lines);
+        for line in 0..lines {
+            s.prefetch_far(std::ptr::without_provenance(self.next + line * LINE));
+        }
+        self.next += lines * LINE;
+        self.lines -= lines;
+    }
+}
