@@ -23,6 +23,7 @@ mod simd;
 mod softmax_cross_entropy;
 mod threads;
 
+use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
@@ -61,6 +62,8 @@ pub struct Cpu {
     workspace: Mutex<AlignedVec>,
     /// What the last batch of images was prepared with; the next one is likely alike.
     image_tables: Option<prepare_images::Tables>,
+    /// Convolutions that have been logged.
+    logged: Mutex<HashSet<Conv2d>>,
 }
 
 impl Cpu {
@@ -73,7 +76,13 @@ impl Cpu {
         let threads = Threads::new(config.threads.unwrap_or(available).max(1))?;
         let isa = config.isa.unwrap_or_else(Isa::best);
         log::debug!("cpu: {isa}, {} threads", threads.count());
-        Ok(Self { isa, threads, workspace: Mutex::default(), image_tables: None })
+        Ok(Self {
+            isa,
+            threads,
+            workspace: Mutex::default(),
+            image_tables: None,
+            logged: Mutex::default(),
+        })
     }
 
     /// Numbers that a content takes in a buffer.

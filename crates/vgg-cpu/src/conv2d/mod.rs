@@ -26,7 +26,9 @@ struct Gradients<'a> {
     dx: Option<&'a mut [f32]>,
 }
 
-/// How a convolution is computed.
+/// How a convolution is computed. A rule that was found by measuring says which, instead of a
+/// measurement at run time: the numbers must not depend on a machine's moods.
+#[derive(Debug)]
 enum Algorithm {
     Winograd,
     FewChannels,
@@ -45,6 +47,23 @@ impl Algorithm {
     }
 }
 
+/// Logs, the first time, how an operation is computed.
+fn log_once(cpu: &Cpu, op: &Conv2d) {
+    let new = || cpu.logged.lock().expect("no holder of this lock panics").insert(*op);
+    if log::log_enabled!(log::Level::Debug) && new() {
+        let (x, c_out, kernel) = (op.x(), op.c_out(), op.kernel());
+        let algorithm = Algorithm::of(cpu, op);
+        let cuts = match algorithm {
+            Algorithm::Winograd => {
+                let forward = Cut::forward(op, cpu.threads.count());
+                format!("; forward {forward}, backward {}", Cut::backward(op))
+            }
+            Algorithm::FewChannels | Algorithm::Direct => String::new(),
+        };
+        log::debug!("{kernel}×{kernel} convolution {x} → {c_out}: {algorithm:?}{cuts}");
+    }
+}
+
 /// See [`vgg_tensor::Backend::conv2d`].
 pub(crate) fn forward(
     cpu: &Cpu,
@@ -59,6 +78,7 @@ pub(crate) fn forward(
     let bias = bias.f32(op.c_out());
     let y = y.f32_mut(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
+    log_once(cpu, op);
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| {
         match Algorithm::of(cpu, op) {

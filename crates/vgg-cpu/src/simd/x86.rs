@@ -200,6 +200,9 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V {
+        if n == Self::LANES {
+            return intrinsic!(self.load(p));
+        }
         intrinsic!(_mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p))
     }
 
@@ -220,6 +223,9 @@ impl Simd for Avx512 {
 
     #[inline(always)]
     unsafe fn store_first(self, p: *mut f32, n: usize, v: Self::V) {
+        if n == Self::LANES {
+            return intrinsic!(self.store(p, v));
+        }
         intrinsic!(_mm512_mask_storeu_ps(p, ((1u32 << n) - 1) as u16, v))
     }
 

@@ -120,13 +120,8 @@ impl Piece<'_> {
             let dy = &self.dy[pixel * y.c + c..][..n];
             // A later run's gradients come from memory while this one's products are computed.
             s.prefetch_far(dy.as_ptr().wrapping_add(2 * RUN * y.c));
-            // SAFETY: the slice has `n` numbers. Whole vectors are faster without a mask.
-            unsafe {
-                match n == S::LANES {
-                    true => s.load(dy.as_ptr()),
-                    false => s.load_first(dy.as_ptr(), n),
-                }
-            }
+            // SAFETY: the slice has `n` numbers.
+            unsafe { s.load_first(dy.as_ptr(), n) }
         };
         let mut db = s.splat(0.0);
         match self.op.epilogue() {

@@ -100,13 +100,8 @@ impl Strip<'_> {
         let keep_aux = !self.slab.aux.is_empty();
         let put = |y_out: &mut [f32], pixel: usize, value: S::V| {
             let y = &mut y_out[pixel * y.c + c..][..n];
-            // SAFETY: the slice has `n` numbers. Whole vectors are faster without a mask.
-            unsafe {
-                match n == S::LANES {
-                    true => s.store(y.as_mut_ptr(), value),
-                    false => s.store_first(y.as_mut_ptr(), n, value),
-                }
-            }
+            // SAFETY: the slice has `n` numbers.
+            unsafe { s.store_first(y.as_mut_ptr(), n, value) }
         };
         let zero = s.splat(0.0);
         for j in columns.step_by(2) {

@@ -1,5 +1,6 @@
 //! How the work is cut: into blocks of tiles, and each block into jobs.
 
+use std::fmt;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -61,6 +62,16 @@ impl Cut {
             images => op.x().n.div_ceil(op.x().n.div_ceil(images)) * of_an_image,
         };
         Self { split: Split::Points, rows }
+    }
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let who = match self.split {
+            Split::Tiles => "each by a thread",
+            Split::Points => "each by all threads",
+        };
+        write!(f, "in blocks of {} rows of tiles, {who}", self.rows)
     }
 }
 

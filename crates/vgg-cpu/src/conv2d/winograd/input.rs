@@ -2,13 +2,13 @@
 
 use std::ops::Range;
 
+use super::Patch;
 use super::block::Block;
 use super::points::{Points, Shared};
 use super::tiles::{Row, TileWork, each_tile};
 use super::transform::{
     HalfInput, HalfInputGradient, Input, InputGradient, PATCH, TILE, two_of_size,
 };
-use super::{Patch, load, store};
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// `V = Bᵀ x B` for some rows of tiles.
@@ -71,7 +71,7 @@ impl TileWork for TransformInput<'_> {
                 let get = |i: usize, j: usize| {
                     let pixel = if patch.has(i, j) { pixel(i, j) } else { zeros.as_ptr() };
                     // SAFETY: the pixel has `n` channels from `c0` on, or they are `zeros`.
-                    unsafe { load(s, pixel, n) }
+                    unsafe { s.load_first(pixel, n) }
                 };
                 two_of_size::<Input, HalfInput, HALF_H, HALF_W, _, _, _, _, _>(s, get, put);
             }
@@ -156,7 +156,7 @@ impl TileWork for PutInputGradient<'_> {
                         let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
                         // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have
                         // room for a vector.
-                        unsafe { store(s, pixel, n, s.add(load(s, before, n), g)) };
+                        unsafe { s.store_first(pixel, n, s.add(s.load_first(before, n), g)) };
                     },
                 );
             }

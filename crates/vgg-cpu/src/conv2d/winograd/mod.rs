@@ -21,29 +21,8 @@ mod tests;
 mod tiles;
 mod transform;
 
-use crate::simd::Simd;
 use patch::Patch;
 
 pub(super) use backward::backward;
 pub(super) use cut::Cut;
 pub(super) use forward::forward;
-
-/// The first `n` numbers at `p`.
-///
-/// # Safety
-/// As [`Simd::load_first`].
-#[inline(always)]
-unsafe fn load<S: Simd>(s: S, p: *const f32, n: usize) -> S::V {
-    // SAFETY: the caller's promise. Whole vectors are faster without a mask.
-    unsafe { if n == S::LANES { s.load(p) } else { s.load_first(p, n) } }
-}
-
-/// Stores the first `n` lanes at `p`.
-///
-/// # Safety
-/// As [`Simd::store_first`].
-#[inline(always)]
-unsafe fn store<S: Simd>(s: S, p: *mut f32, n: usize, v: S::V) {
-    // SAFETY: the caller's promise. Whole vectors are faster without a mask.
-    unsafe { if n == S::LANES { s.store(p, v) } else { s.store_first(p, n, v) } }
-}

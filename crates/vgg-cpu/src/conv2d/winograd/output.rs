@@ -10,7 +10,6 @@ use super::tiles::{Row, TileWork, each_tile};
 use super::transform::{
     HalfOutput, HalfOutputGradient, Output, OutputGradient, PATCH, TILE, two_of_size,
 };
-use super::{load, store};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::conv2d::strips::Slab;
 use crate::simd::{Kernel, Simd};
@@ -65,7 +64,7 @@ impl TileWork for PutOutput<'_> {
             let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
                 let y = &mut slab.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe { store(s, y.as_mut_ptr(), n, value) };
+                unsafe { s.store_first(y.as_mut_ptr(), n, value) };
             };
             // These loops have constant bounds, so that the sums stay in registers.
             match op.epilogue() {
@@ -155,7 +154,7 @@ impl TileWork for TransformOutputGradient<'_> {
             let get = |pixel: usize| {
                 let dy = &dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe { load(s, dy.as_ptr(), n) }
+                unsafe { s.load_first(dy.as_ptr(), n) }
             };
             // The loops have constant bounds, so that the gradients stay in registers.
             let mut gradient = [[s.splat(0.0); TILE]; TILE];
