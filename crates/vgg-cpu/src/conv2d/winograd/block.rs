@@ -5,10 +5,11 @@ use std::ops::Range;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
+use super::algebra::HALF_POINTS;
 use super::cut::tiles_of_a_row;
 use super::points::Points;
 use super::tiles::Row;
-use super::transform::{HALF_POINTS, PATCH, TILE};
+use super::transform::{PATCH, TILE};
 use crate::conv2d::strips::Strips;
 
 /// Consecutive rows of tiles, counted through all images of the batch, that are transformed,

@@ -5,8 +5,9 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
+use super::algebra::{Filter, FilterGradient};
 use super::points::{Points, Shared};
-use super::transform::{Filter, FilterGradient, PATCH, POINTS, two};
+use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::gemm::panel_width;

@@ -7,6 +7,7 @@
 //! - backward, in one pass: V again, `dM = A dy Aᵀ` straight from the pooled gradient and `aux`,
 //!   `dU[p] += V[p]ᵀ · dM[p]`, `dV[p] = dM[p] · U[p]ᵀ`, `dx += B dV Bᵀ` ([`mod@backward`]).
 
+mod algebra;
 mod backward;
 mod block;
 mod cut;

@@ -4,12 +4,11 @@ use std::ops::Range;
 
 use vgg_tensor::spec::ConvEpilogue;
 
+use super::algebra::{HalfOutput, HalfOutputGradient, Output, OutputGradient};
 use super::block::Block;
 use super::points::Points;
 use super::tiles::{Row, TileWork, each_tile};
-use super::transform::{
-    HalfOutput, HalfOutputGradient, Output, OutputGradient, PATCH, TILE, two_of_size,
-};
+use super::transform::{PATCH, TILE, two_of_size};
 use crate::conv2d::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::conv2d::strips::Slab;
 use crate::simd::{Kernel, Simd};
