@@ -19,6 +19,7 @@ mod max_pool2d;
 mod prepare_images;
 pub mod roofline;
 mod sgd;
+mod shared;
 mod simd;
 mod softmax_cross_entropy;
 mod threads;

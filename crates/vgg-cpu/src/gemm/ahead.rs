@@ -16,7 +16,13 @@ pub(crate) struct Ahead {
 
 impl Ahead {
     pub(crate) fn new<T>(memory: &[T]) -> Self {
-        Self { next: memory.as_ptr().addr(), lines: size_of_val(memory).div_ceil(LINE) }
+        Self::at(memory.as_ptr(), memory.len())
+    }
+
+    /// `len` numbers from `start` on.
+    #[inline(always)]
+    pub(crate) fn at<T>(start: *const T, len: usize) -> Self {
+        Self { next: start.addr(), lines: (len * size_of::<T>()).div_ceil(LINE) }
     }
 
     /// The `i`-th of `n` equal shares.
@@ -28,13 +34,13 @@ impl Ahead {
 
     /// How many lines to fetch at a time to be done after `times`.
     #[inline(always)]
-    pub(super) fn quota(self, times: usize) -> usize {
+    pub(crate) fn quota(self, times: usize) -> usize {
         (self.lines as u32).div_ceil(times as u32) as usize
     }
 
     /// Asks for the next `lines` lines.
     #[inline(always)]
-    pub(super) fn fetch<S: Simd>(&mut self, s: S, lines: usize) {
+    pub(crate) fn fetch<S: Simd>(&mut self, s: S, lines: usize) {
         let lines = lines.min(self.lines);
         for line in 0..lines {
             s.prefetch_far(std::ptr::without_provenance(self.next + line * LINE));

@@ -1,5 +1,7 @@
 //! The backward pass.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Result, WeightGradient};
@@ -7,8 +9,9 @@ use vgg_tensor::{Result, WeightGradient};
 use super::{K_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::Buffer;
-use crate::gemm::{Gemm, pack_columns, pack_rows, packed_len, panel_width};
+use crate::gemm::{Ahead, Gemm, pack_columns, pack_rows, packed_len, panel_width};
 use crate::sgd::Update;
+use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// See [`vgg_tensor::Backend::linear_backward`].
@@ -46,14 +49,11 @@ pub(crate) fn backward(
         for row in gradient.chunks_exact(padded_out) {
             dbias.iter_mut().zip(row).for_each(|(db, g)| *db += g);
         }
-        // First, because it is computed from the weight as it was.
-        if let Some(dx) = dx {
-            let weight = weight.weight().f32(padded_out * features);
-            let pack = |(panel, packed): (usize, &mut [f32])| {
-                pack_rows(gradient, padded_out, width, panel, packed);
-            };
-            by_image.par_chunks_exact_mut(padded_out * width).enumerate().for_each(pack);
-            input_gradient(cpu, features, weight, by_image, dx_transposed, dx);
+        if dx.is_some() {
+            by_image
+                .par_chunks_exact_mut(padded_out * width)
+                .enumerate()
+                .for_each(|(panel, packed)| pack_rows(gradient, padded_out, width, panel, packed));
         }
         by_panel.par_chunks_exact_mut(n * width).enumerate().for_each(|(panel, packed)| {
             pack_columns(gradient, padded_out, width, panel, packed);
@@ -61,30 +61,20 @@ pub(crate) fn backward(
         packed.par_chunks_exact_mut(n * mr).enumerate().for_each(|(group, packed)| {
             pack_columns(x, features, mr, group, packed);
         });
-        let len = padded_out * features;
-        let by_panel = by_panel.par_chunks_exact(n * width);
-        let panel = |gradient, target| {
-            let product = WeightGradientProduct { n, features, packed, gradient };
-            cpu.isa.run(WeightGradientPanel { product, target });
-        };
-        match weight {
-            WeightGradient::Stored { dweight, .. } => {
-                let panels = dweight.f32_mut(len).par_chunks_exact_mut(features * width);
-                panels.zip(by_panel).for_each(|(dw, gradient)| panel(gradient, Target::Stored(dw)));
-            }
-            WeightGradient::Applied { settings, weight, velocity: None } => {
-                let panels = weight.f32_mut(len).par_chunks_exact_mut(features * width);
-                panels.zip(by_panel).for_each(|(w, gradient)| {
-                    panel(gradient, Target::Applied { settings, w, v: None });
-                });
-            }
-            WeightGradient::Applied { settings, weight, velocity: Some(velocity) } => {
-                let panels = weight.f32_mut(len).par_chunks_exact_mut(features * width);
-                let velocity = velocity.f32_mut(len).par_chunks_exact_mut(features * width);
-                panels.zip(velocity).zip(by_panel).for_each(|((w, v), gradient)| {
-                    panel(gradient, Target::Applied { settings, w, v: Some(v) });
-                });
-            }
+        let wanted = dx.is_some();
+        let target = Target::new(weight, padded_out * features);
+        let transposed = Shared::new(dx_transposed);
+        let (by_panel, by_image, packed) = (&*by_panel, &*by_image, &*packed);
+        (0..features.div_ceil(FEATURES)).into_par_iter().for_each(|block| {
+            let rows = block * FEATURES..features.min((block + 1) * FEATURES);
+            let columns = batch_panels * width;
+            // SAFETY: this job alone has these features.
+            let dx = unsafe { transposed.slice(rows.start * columns..rows.end * columns) };
+            let dx = wanted.then_some(InputGradientRows { columns, by_image, dx });
+            cpu.isa.run(FeatureRows { n, features, panels, rows, packed, by_panel, dx, target });
+        });
+        if let Some(dx) = dx {
+            transpose(&*dx_transposed, features, dx);
         }
     });
     Ok(())
@@ -105,28 +95,16 @@ fn undo_relu(op: &Linear, dy: &[f32], aux: &[u8], padded_out: usize, gradient: &
     });
 }
 
-/// The weight times the output gradients, transposed twice: `dx_transposed` is scratch.
-fn input_gradient(
-    cpu: &Cpu,
-    features: usize,
-    weight: &[f32],
-    by_image: &[f32],
-    dx_transposed: &mut [f32],
-    dx: &mut [f32],
-) {
-    const FEATURES: usize = 256;
-    let row = dx_transposed.len() / features;
-    dx_transposed.par_chunks_mut(FEATURES * row).enumerate().for_each(|(block, dx)| {
-        let first = block * FEATURES;
-        cpu.isa.run(InputGradientRows { features, row, first, weight, by_image, dx });
-    });
+/// `dx` of `[features][images]`, padded, to `[images][features]`.
+fn transpose(transposed: &[f32], features: usize, dx: &mut [f32]) {
+    let row = transposed.len() / features;
     // A tile is a line of the cache in both directions.
     const TILE: usize = 16;
     dx.par_chunks_mut(TILE * features).enumerate().for_each(|(block, dx)| {
         for first in (0..features).step_by(TILE) {
             let last = features.min(first + TILE);
             for (image, dx) in dx.chunks_exact_mut(features).enumerate() {
-                let column = &dx_transposed[block * TILE + image..];
+                let column = &transposed[block * TILE + image..];
                 for i in first..last {
                     dx[i] = column[i * row];
                 }
@@ -135,67 +113,178 @@ fn input_gradient(
     });
 }
 
-/// One panel of the weight's gradient, and what becomes of it.
-struct WeightGradientPanel<'a> {
-    product: WeightGradientProduct<'a>,
+/// Where the weight's gradient goes. Weights lie in panels, `[panel][features][width]`.
+#[derive(Clone, Copy)]
+enum Target<'a> {
+    /// To memory.
+    Stored { w: &'a [f32], dw: Shared<'a> },
+    /// To the optimiser, which takes it while it is in the first-level cache.
+    Applied { settings: &'a Sgd, w: Shared<'a>, v: Option<Shared<'a>> },
+}
+
+impl<'a> Target<'a> {
+    /// Of a weight of `len` numbers.
+    fn new(gradient: WeightGradient<'a, Buffer>, len: usize) -> Self {
+        match gradient {
+            WeightGradient::Stored { weight, dweight } => {
+                Self::Stored { w: weight.f32(len), dw: Shared::new(dweight.f32_mut(len)) }
+            }
+            WeightGradient::Applied { settings, weight, velocity } => Self::Applied {
+                settings,
+                w: Shared::new(weight.f32_mut(len)),
+                v: velocity.map(|velocity| Shared::new(velocity.f32_mut(len))),
+            },
+        }
+    }
+
+    /// The weight's first number, and how many there are.
+    #[inline(always)]
+    fn weight(self) -> (*const f32, usize) {
+        match self {
+            Self::Stored { w, .. } => (w.as_ptr(), w.len()),
+            Self::Applied { w, .. } => (w.at(0), w.len()),
+        }
+    }
+}
+
+/// Features of a job: few enough that a block of their weights stays in the second-level cache from
+/// `dx` to the update.
+const FEATURES: usize = 4 * ROWS;
+/// Features whose gradient is computed before the optimiser takes it: whole register tiles of every
+/// instruction set.
+const ROWS: usize = 48;
+
+/// All gradients for some of the features: the weight passes by once.
+struct FeatureRows<'a> {
+    n: usize,
+    /// All features.
+    features: usize,
+    /// Panels of the weight.
+    panels: usize,
+    /// Those to do.
+    rows: Range<usize>,
+    /// The inputs in groups of features: `[group][n][mr]`.
+    packed: &'a [f32],
+    /// The output gradients in panels of outputs: `[panel][n][width]`.
+    by_panel: &'a [f32],
+    /// If it is wanted.
+    dx: Option<InputGradientRows<'a>>,
     target: Target<'a>,
 }
 
-/// Where a panel of the weight's gradient goes.
-enum Target<'a> {
-    /// To memory.
-    Stored(&'a mut [f32]),
-    /// To the optimiser, which takes it while it is in the first-level cache.
-    Applied { settings: &'a Sgd, w: &'a mut [f32], v: Option<&'a mut [f32]> },
+/// Some rows of the transposed input gradient, `[rows][images, padded to panels]`.
+struct InputGradientRows<'a> {
+    /// Numbers of a row.
+    columns: usize,
+    /// The output gradients in panels of images: `[panel][out][width]`.
+    by_image: &'a [f32],
+    dx: &'a mut [f32],
 }
 
-/// Rows of a panel that are computed before the optimiser takes them: whole register tiles of
-/// every instruction set.
-const ROWS: usize = 48;
-
-impl Kernel for WeightGradientPanel<'_> {
+impl Kernel for FeatureRows<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { product, target } = self;
-        match target {
-            Target::Stored(dw) => product.rows(s, 0, dw),
-            Target::Applied { settings, w, mut v } => {
-                let rows = ROWS * panel_width(S::LANES);
-                let mut scratch = [0.0; ROWS * panel_width(MAX_LANES)];
-                for (block, w) in w.chunks_mut(rows).enumerate() {
-                    let dw = &mut scratch[..w.len()];
-                    product.rows(s, block * ROWS, dw);
-                    let v = v.as_deref_mut().map(|v| &mut v[block * rows..][..dw.len()]);
-                    Update { settings, w, dw, v }.run(s);
-                }
+    fn run<S: Simd>(mut self, s: S) {
+        let width = panel_width(S::LANES);
+        let of_a_block = K_BLOCK / width;
+        for first in (0..self.panels).step_by(of_a_block) {
+            let panels = first..self.panels.min(first + of_a_block);
+            // First, because it is computed from the weight as it was.
+            self.input_gradient(s, panels.clone());
+            for panel in panels {
+                self.weight_gradient(s, panel, of_a_block);
             }
         }
     }
 }
 
-/// One panel of the weight's gradient: `[features][width]`.
-struct WeightGradientProduct<'a> {
-    n: usize,
-    features: usize,
-    /// The inputs in groups of features: `[group][n][mr]`.
-    packed: &'a [f32],
-    /// The output gradients of the panel: `[n][width]`.
-    gradient: &'a [f32],
-}
-
-impl WeightGradientProduct<'_> {
-    /// The rows from `first`, a multiple of the register tile's, on: as many as `dw` has.
+impl FeatureRows<'_> {
+    /// Adds the products with some panels of the weight to `dx`.
     #[inline(always)]
-    fn rows<S: Simd>(&self, s: S, first: usize, dw: &mut [f32]) {
-        let Self { n, features, packed, gradient } = *self;
+    fn input_gradient<S: Simd>(&mut self, s: S, panels: Range<usize>) {
+        let Some(InputGradientRows { columns, by_image, dx }) = &mut self.dx else { return };
+        let (features, width) = (self.features, panel_width(S::LANES));
+        let (weight, len) = self.target.weight();
+        let out = self.panels * width;
+        assert!(columns.is_multiple_of(width) && by_image.len() == *columns * out);
+        assert!(dx.len() == self.rows.len() * *columns);
+        assert!(len == out * features && self.rows.end <= features && panels.end <= self.panels);
+        // SAFETY: the lengths were just asserted; this job alone has these features.
+        unsafe {
+            Gemm {
+                rows: self.rows.len(),
+                columns: *columns,
+                k: width,
+                segments: panels.len(),
+                a: weight.add((panels.start * features + self.rows.start) * width),
+                a_row: width,
+                a_k: 1,
+                a_segment: features * width,
+                b: by_image.as_ptr().add(panels.start * width * width),
+                b_k: width,
+                b_panel: out * width,
+                c: dx.as_mut_ptr(),
+                c_row: *columns,
+                c_panel: width,
+                accumulate: panels.start > 0,
+            }
+            .compute(s);
+        }
+    }
+
+    /// The weight's gradient in a panel, and what becomes of it. Meanwhile, the weight `distance`
+    /// panels further on is fetched.
+    #[inline(always)]
+    fn weight_gradient<S: Simd>(&self, s: S, panel: usize, distance: usize) {
         let width = panel_width(S::LANES);
+        for first in self.rows.clone().step_by(ROWS) {
+            let last = self.rows.end.min(first + ROWS);
+            let at = (panel * self.features + first) * width;
+            let numbers = at..at + (last - first) * width;
+            let (weight, len) = self.target.weight();
+            let next = numbers.start + distance * self.features * width;
+            let count = if next + numbers.len() <= len { numbers.len() } else { 0 };
+            let ahead = Ahead::at(weight.wrapping_add(next), count);
+            match self.target {
+                Target::Stored { dw, .. } => {
+                    // SAFETY: this job alone has these features.
+                    let dw = unsafe { dw.slice(numbers) };
+                    self.products(s, panel, first, dw, ahead);
+                }
+                Target::Applied { settings, w, v } => {
+                    let mut scratch = [0.0; ROWS * panel_width(MAX_LANES)];
+                    let dw = &mut scratch[..numbers.len()];
+                    self.products(s, panel, first, dw, ahead);
+                    // SAFETY: this job alone has these features.
+                    let (w, v) =
+                        unsafe { (w.slice(numbers.clone()), v.map(|v| v.slice(numbers.clone()))) };
+                    Update { settings, w, dw, v }.run(s);
+                }
+            }
+        }
+    }
+
+    /// Rows of a panel of the weight's gradient from feature `first` on, which begins a register
+    /// tile: as many as `dw` has.
+    #[inline(always)]
+    fn products<S: Simd>(
+        &self,
+        s: S,
+        panel: usize,
+        first: usize,
+        dw: &mut [f32],
+        mut ahead: Ahead,
+    ) {
+        let Self { n, features, packed, by_panel, .. } = *self;
+        let width = panel_width(S::LANES);
+        let gradient = &by_panel[panel * n * width..][..n * width];
         assert_eq!(packed.len(), packed_len(features, n, S::MR));
-        assert_eq!(gradient.len(), n * width);
         assert!(first.is_multiple_of(S::MR) && dw.len().is_multiple_of(width));
         assert!(first + dw.len() / width <= features);
+        let quota = ahead.quota(ROWS / S::MR);
         for (tile, dw) in dw.chunks_mut(S::MR * width).enumerate() {
+            ahead.fetch(s, quota);
             let group = first / S::MR + tile;
             // SAFETY: the lengths were just asserted.
             unsafe {
@@ -215,57 +304,6 @@ impl WeightGradientProduct<'_> {
                     c_row: width,
                     c_panel: 0,
                     accumulate: false,
-                }
-                .compute(s);
-            }
-        }
-    }
-}
-
-/// Some rows of the transposed input gradient, `[features][batch padded to panels]`.
-struct InputGradientRows<'a> {
-    features: usize,
-    /// Numbers of a row: the batch in panels.
-    row: usize,
-    /// The first of the features.
-    first: usize,
-    weight: &'a [f32],
-    /// The output gradients in panels of images: `[panel][out][width]`.
-    by_image: &'a [f32],
-    dx: &'a mut [f32],
-}
-
-impl Kernel for InputGradientRows<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, s: S) {
-        let Self { features, row, first, weight, by_image, dx } = self;
-        let width = panel_width(S::LANES);
-        let (rows, out) = (dx.len() / row, weight.len() / features);
-        assert!(row.is_multiple_of(width) && out.is_multiple_of(width));
-        assert_eq!(by_image.len(), row * out);
-        assert_eq!(weight.len(), out * features);
-        assert!(first + rows <= features);
-        for k in (0..out).step_by(K_BLOCK) {
-            // SAFETY: the lengths were just asserted; `out` and `K_BLOCK` are whole panels.
-            unsafe {
-                Gemm {
-                    rows,
-                    columns: row,
-                    k: width,
-                    segments: K_BLOCK.min(out - k) / width,
-                    a: weight.as_ptr().add(k * features + first * width),
-                    a_row: width,
-                    a_k: 1,
-                    a_segment: features * width,
-                    b: by_image.as_ptr().add(k * width),
-                    b_k: width,
-                    b_panel: out * width,
-                    c: dx.as_mut_ptr(),
-                    c_row: row,
-                    c_panel: width,
-                    accumulate: k > 0,
                 }
                 .compute(s);
             }

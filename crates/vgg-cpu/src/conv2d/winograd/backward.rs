@@ -10,7 +10,7 @@ use super::cut::{Cut, Products, Split};
 use super::filters::{self, Filters};
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
-use super::points::{Points, Shared};
+use super::points::Points;
 use super::transform::{PATCH, TILE};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
@@ -18,6 +18,7 @@ use crate::conv2d::Gradients;
 use crate::conv2d::pieces::{PieceOutput, Pieces};
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Ahead, Gemm, panel_width};
+use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`

@@ -6,11 +6,12 @@ use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
 use super::algebra::{Filter, FilterGradient};
-use super::points::{Points, Shared};
+use super::points::Points;
 use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::gemm::panel_width;
+use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 const TAPS: usize = 9;

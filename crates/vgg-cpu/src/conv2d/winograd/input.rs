@@ -5,9 +5,10 @@ use std::ops::Range;
 use super::Patch;
 use super::algebra::{HalfInput, HalfInputGradient, Input, InputGradient};
 use super::block::Block;
-use super::points::{Points, Shared};
+use super::points::Points;
 use super::tiles::{Row, TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
+use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// `V = Bᵀ x B` for some rows of tiles.

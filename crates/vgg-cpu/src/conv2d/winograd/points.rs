@@ -1,42 +1,9 @@
-//! Memory that jobs write at the same time, each in its own places.
-
-use std::marker::PhantomData;
+//! The tiles at the points.
 
 use super::transform::POINTS;
 use crate::buffer::LINE;
+use crate::shared::Shared;
 use crate::simd::Simd;
-
-/// Numbers that jobs running at the same time read and write through pointers.
-///
-/// Whoever does so says, in a SAFETY comment, why no other job writes those places meanwhile.
-#[derive(Clone, Copy)]
-pub(super) struct Shared<'a> {
-    start: *mut f32,
-    len: usize,
-    memory: PhantomData<&'a mut [f32]>,
-}
-
-// SAFETY: it is a pointer with a length; using the pointer is what has to be vouched for.
-unsafe impl Send for Shared<'_> {}
-// SAFETY: as above.
-unsafe impl Sync for Shared<'_> {}
-
-impl<'a> Shared<'a> {
-    pub(super) fn new(memory: &'a mut [f32]) -> Self {
-        Self { start: memory.as_mut_ptr(), len: memory.len(), memory: PhantomData }
-    }
-
-    #[inline(always)]
-    pub(super) fn len(self) -> usize {
-        self.len
-    }
-
-    /// The place of number `i`, inside if `i` is below the length.
-    #[inline(always)]
-    pub(super) fn at(self, i: usize) -> *mut f32 {
-        self.start.wrapping_add(i)
-    }
-}
 
 /// A matrix for each of the points: `[point][row][channel]`.
 #[derive(Clone, Copy)]
