@@ -8,7 +8,7 @@ const EPILOGUES: [LinearEpilogue; 2] = [LinearEpilogue::Bias, LinearEpilogue::Bi
 const WEIGHT_TYPES: [WeightType; 2] = [WeightType::F32, WeightType::F16];
 
 /// n, c, h, w, out_features.
-const TABLE: [[usize; 5]; 17] = [
+const TABLE: [[usize; 5]; 19] = [
     [1, 1, 1, 1, 1],
     [1, 7, 1, 1, 10],
     [3, 5, 1, 1, 17],
@@ -20,6 +20,9 @@ const TABLE: [[usize; 5]; 17] = [
     [2, 515, 1, 1, 200],
     [4, 257, 1, 1, 65],
     [5, 600, 1, 1, 40],
+    // more inputs or outputs than a cache holds at a time
+    [3, 20, 1, 1, 700],
+    [2, 450, 1, 1, 300],
     // on maps, whose order in memory is the backend's own
     [1, 3, 2, 2, 10],
     [2, 8, 7, 7, 17],
