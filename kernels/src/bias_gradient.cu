@@ -13,15 +13,18 @@
 
 // Which of a group's gradients count.
 struct All {
-    __device__ bool alive(u64, int) const { return true; }
+    __device__ u32 bits(u64) const { return 0; }
+    __device__ bool alive(u32, int) const { return true; }
 };
 struct Relu {
     const u8* aux;
-    __device__ bool alive(u64 group, int k) const { return aux[group] >> k & 1; }
+    __device__ u32 bits(u64 group) const { return aux[group]; }
+    __device__ bool alive(u32 bits, int k) const { return bits >> k & 1; }
 };
 struct ReluMaxPool {
     const u32* aux;
-    __device__ bool alive(u64 group, int k) const { return pool_alive(aux[group], k); }
+    __device__ u32 bits(u64 group) const { return aux[group]; }
+    __device__ bool alive(u32 bits, int k) const { return pool_alive(bits, k); }
 };
 
 template <class Mask, class T>
@@ -44,9 +47,10 @@ __device__ inline void sum(Mask mask, const T* dy, float* db, u64 pixels, u32 c,
 #pragma unroll 4
         for (u64 pixel = begin + thread / lanes; pixel < end; pixel += BLOCK / lanes) {
             const Channels gradient = load<GROUP>(dy + pixel * c + first, len);
+            const u32 bits = mask.bits(pixel * groups + group);
 #pragma unroll
             for (int k = 0; k < GROUP; k++) {
-                if (mask.alive(pixel * groups + group, k)) sums.at[k] += gradient.at[k];
+                if (mask.alive(bits, k)) sums.at[k] += gradient.at[k];
             }
         }
     }

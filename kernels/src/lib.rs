@@ -41,7 +41,9 @@ pub const MODULES: &[Module] = &[
     BIAS_RELU,
     BIAS_RELU_MAX_POOL,
     DROPOUT,
+    LRN,
     MAX_POOL2D,
+    PREPARE_IMAGES,
     SGD,
     SOFTMAX_CROSS_ENTROPY,
 ];
@@ -113,6 +115,18 @@ pub const BIAS_RELU_MAX_POOL: Module = Module {
 pub const DROPOUT: Module =
     Module { name: "dropout", kernels: &["dropout_f32"], ptx: include_str!("../ptx/dropout.ptx") };
 
+/// Local response normalisation of `x: [pixels, c]` across five channels.
+///
+/// - `lrn_forward_f32(const f32* x, f32* y, u64 pixels, u32 c)`
+/// - `lrn_backward_f32(const f32* x, const f32* dy, f32* dx, u64 pixels, u32 c)`
+///
+/// Work: `pixels · groups` threads.
+pub const LRN: Module = Module {
+    name: "lrn",
+    kernels: &["lrn_backward_f32", "lrn_forward_f32"],
+    ptx: include_str!("../ptx/lrn.ptx"),
+};
+
 /// Max-pooling of `x: [n, h, w, c]` into `y: [n, h', w', c]` with `h' = (h − kernel) / stride + 1`.
 ///
 /// - `max_pool2d_forward_f32(const f32* x, f32* y, u8* aux, u64 n, u32 h, u32 w, u32 c, u32 kernel,
@@ -128,6 +142,25 @@ pub const MAX_POOL2D: Module = Module {
     name: "max_pool2d",
     kernels: &["max_pool2d_backward_f32", "max_pool2d_forward_f32"],
     ptx: include_str!("../ptx/max_pool2d.ptx"),
+};
+
+/// Images of bytes, `pixels: [n, c, from_h, from_w]`, resized and normalised into
+/// `x: [n, h, w, c]`.
+///
+/// - `prepare_images_f32(const u8* pixels, const u32* row_firsts, const i32* row_weights,
+///   u32 row_taps, const u32* column_firsts, const i32* column_weights, u32 column_taps,
+///   const f32* numbers, f32* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w)`
+///
+/// `row_firsts: [h]` are the first input rows of each output row, and `row_weights: [row_taps, h]`
+/// the weights of the inputs from there on, in units of 2⁻²²: `vgg_tensor::spec::PrepareImages::taps`,
+/// with zeros where an output has fewer. All inputs they name must exist. Columns alike. A side that
+/// stays has one tap of weight 2²². `numbers: [c, 256]` is what each byte becomes.
+///
+/// Work: `n · h · w` threads.
+pub const PREPARE_IMAGES: Module = Module {
+    name: "prepare_images",
+    kernels: &["prepare_images_f32"],
+    ptx: include_str!("../ptx/prepare_images.ptx"),
 };
 
 /// One step of stochastic gradient descent, in place.

@@ -11,6 +11,44 @@ __device__ inline u32 pooled(u32 side, u32 kernel, u32 stride) {
     return (side - kernel) / stride + 1;
 }
 
+// Places in windows, of a group: a byte each.
+struct Places {
+    u32 at[GROUP];
+};
+
+__device__ inline Places load_places(const u8* p, u32 len) {
+    Places places;
+    if (len == GROUP && aligned(p, 8)) {
+        const uint2 bytes = *(const uint2*)p;
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            places.at[k] = bytes.x >> (8 * k) & 255;
+            places.at[k + 4] = bytes.y >> (8 * k) & 255;
+        }
+    } else {
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) places.at[k] = k < len ? p[k] : 0;
+    }
+    return places;
+}
+
+__device__ inline void store_places(u8* p, u32 len, const Places& places) {
+    if (len == GROUP && aligned(p, 8)) {
+        uint2 bytes = make_uint2(0, 0);
+#pragma unroll
+        for (int k = 0; k < 4; k++) {
+            bytes.x |= places.at[k] << (8 * k);
+            bytes.y |= places.at[k + 4] << (8 * k);
+        }
+        *(uint2*)p = bytes;
+    } else {
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) {
+            if (k < len) p[k] = (u8)places.at[k];
+        }
+    }
+}
+
 template <class T>
 __device__ inline void forward(const T* x, T* y, u8* aux, u64 n, u32 h, u32 w, u32 c, u32 kernel,
                                u32 stride) {
@@ -22,7 +60,7 @@ __device__ inline void forward(const T* x, T* y, u8* aux, u64 n, u32 h, u32 w, u
         const u64 row = place.image * h + (u64)place.row * stride;
         const T* corner = x + (row * w + (u64)place.column * stride) * c + group.first;
         Channels largest = load<GROUP>(corner, group.len);
-        u32 winners[GROUP] = {};
+        Places winners = {};
         u32 in_window = 0;
         for (u32 r = 0; r < kernel; r++) {
             for (u32 s = 0; s < kernel; s++, in_window++) {
@@ -31,27 +69,13 @@ __device__ inline void forward(const T* x, T* y, u8* aux, u64 n, u32 h, u32 w, u
                 for (int k = 0; k < GROUP; k++) {
                     const bool wins = v.at[k] > largest.at[k];
                     largest.at[k] = wins ? v.at[k] : largest.at[k];
-                    winners[k] = wins ? in_window : winners[k];
+                    winners.at[k] = wins ? in_window : winners.at[k];
                 }
             }
         }
         const u64 at = group.pixel * c + group.first;
         store<GROUP>(y + at, group.len, largest);
-        if (!aux) continue;
-        if (group.len == GROUP && aligned(aux + at, 8)) {
-            uint2 bytes = make_uint2(0, 0);
-#pragma unroll
-            for (int k = 0; k < 4; k++) {
-                bytes.x |= winners[k] << (8 * k);
-                bytes.y |= winners[k + 4] << (8 * k);
-            }
-            *(uint2*)(aux + at) = bytes;
-        } else {
-#pragma unroll
-            for (int k = 0; k < GROUP; k++) {
-                if (k < group.len) aux[at + k] = (u8)winners[k];
-            }
-        }
+        if (aux) store_places(aux + at, group.len, winners);
     }
 }
 
@@ -76,9 +100,10 @@ __device__ inline void backward(const T* dy, const u8* aux, T* dx, u64 n, u32 h,
                 const u32 in_window = (row - r * stride) * kernel + column - s * stride;
                 const u64 at = ((place.image * y_h + r) * y_w + s) * c + group.first;
                 const Channels gradient = load<GROUP>(dy + at, group.len);
+                const Places winners = load_places(aux + at, group.len);
 #pragma unroll
                 for (int k = 0; k < GROUP; k++) {
-                    if (k < group.len && aux[at + k] == in_window) sums.at[k] += gradient.at[k];
+                    if (winners.at[k] == in_window) sums.at[k] += gradient.at[k];
                 }
             }
         }
