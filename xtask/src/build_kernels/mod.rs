@@ -7,7 +7,7 @@ mod source;
 mod tests;
 mod toolchain;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,7 +21,7 @@ use crate::status;
 /// Compile the CUDA kernels to PTX and assemble them for each kind of GPU
 ///
 /// The pinned compiler is installed under `target`; no GPU and no CUDA toolkit is needed. A kernel
-/// that needs more registers than there are is an error.
+/// that needs more registers than a thread may have is an error.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Only compare the result with the PTX in the checkout
@@ -66,21 +66,11 @@ fn print_table(usages: &[Usage]) {
     }
 }
 
-/// Files of PTX in `folder`, by their modules' names.
-fn committed(folder: &Path) -> Result<BTreeMap<String, String>> {
-    source::read_all(folder, "ptx")
-}
-
 fn check(folder: &Path, compiled: &BTreeMap<String, String>) -> Result<()> {
-    let committed = committed(folder)?;
-    let differing: Vec<&str> = committed
-        .keys()
-        .chain(compiled.keys())
-        .filter(|name| committed.get(*name) != compiled.get(*name))
-        .map(String::as_str)
-        .collect::<std::collections::BTreeSet<_>>()
-        .into_iter()
-        .collect();
+    let committed = source::read_all(folder, "ptx")?;
+    let names: BTreeSet<&String> = committed.keys().chain(compiled.keys()).collect();
+    let differs = |name: &&str| committed.get(*name) != compiled.get(*name);
+    let differing: Vec<&str> = names.into_iter().map(String::as_str).filter(differs).collect();
     if !differing.is_empty() {
         bail!(
             "PTX that is not what the sources compile to: {}; run `cargo xtask build-kernels` and \
@@ -95,7 +85,8 @@ fn check(folder: &Path, compiled: &BTreeMap<String, String>) -> Result<()> {
 
 fn write(folder: &Path, compiled: &BTreeMap<String, String>) -> Result<()> {
     fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for name in committed(folder)?.keys().filter(|name| !compiled.contains_key(*name)) {
+    for name in source::read_all(folder, "ptx")?.keys().filter(|name| !compiled.contains_key(*name))
+    {
         let path = folder.join(name).with_extension("ptx");
         fs::remove_file(&path).with_context(|| path.display().to_string())?;
         status("Removed", path.display());

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
+use super::toolchain::NVRTC;
+
 /// What NVRTC is told. Turing is the oldest GPU supported: PTX for it runs on all later ones.
 /// Without the last one, each module would hold a list of GPUs from a header we do not use.
 pub(super) const OPTIONS: [&str; 3] =
@@ -34,13 +36,13 @@ impl Sources {
         Ok(Self { headers, modules: read_all(folder, "cu")? })
     }
 
-    /// The first lines of a module's PTX. They change with whatever may change the rest: options,
-    /// headers (all of them, included or not) and the source.
+    /// The first lines of a module's PTX. They change with whatever may change the rest: compiler,
+    /// options, headers (all of them, included or not) and the source.
     pub(super) fn first_lines(&self, module: &str) -> String {
-        let options = OPTIONS.join(" ");
+        let (options, compiler) = (OPTIONS.join(" "), NVRTC.to_string());
         let headers = self.headers.iter().flat_map(|(name, text)| [name.as_str(), text]);
         let mut hash = Sha256::new();
-        for part in [&options, super::toolchain::NVRTC].into_iter().chain(headers) {
+        for part in [options.as_str(), &compiler].into_iter().chain(headers) {
             hash.update(part);
             hash.update([0]);
         }

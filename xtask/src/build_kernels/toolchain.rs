@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::{env, fs};
+use std::{env, fmt, fs};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::json;
@@ -15,12 +15,31 @@ use crate::status;
 
 /// An old compiler on purpose: a driver refuses PTX that is newer than itself, and this one's
 /// (version 8.0) is taken by all drivers from 525 on.
-pub(super) const NVRTC: &str = "nvidia-cuda-nvrtc-cu12==12.0.140";
-/// A new assembler: only for its judgement, for GPUs that NVRTC does not know.
-const NVCC: &str = "nvidia-cuda-nvcc-cu12==12.9.86";
+pub(super) const NVRTC: Wheel = Wheel {
+    name: "nvidia-cuda-nvrtc-cu12",
+    version: "12.0.140",
+    sha256: "8e94e991d85c422de4da87bdc7472fdc1364367bd4aace7000b559cd33122071",
+};
 
-/// Versions with the hashes of their files, as pip reads them.
-const REQUIREMENTS: &str = include_str!("requirements.txt");
+/// A new assembler: only for its judgement, on GPUs that NVRTC does not know.
+const NVCC: Wheel = Wheel {
+    name: "nvidia-cuda-nvcc-cu12",
+    version: "12.9.86",
+    sha256: "5d6a0d32fdc7ea39917c20065614ae93add6f577d840233237ff08e9a38f58f0",
+};
+
+/// A Python package's file for Linux on x86-64.
+pub(super) struct Wheel {
+    name: &'static str,
+    version: &'static str,
+    sha256: &'static str,
+}
+
+impl fmt::Display for Wheel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}=={}", self.name, self.version)
+    }
+}
 
 /// Loading NVRTC takes a foreign-function interface, and installing it a Python: with Python's own
 /// interface, this program needs neither `unsafe` nor a dependency for it.
@@ -43,11 +62,9 @@ impl Toolchain {
             Some(target) => PathBuf::from(target),
             None => super::source::kernels_folder()?.with_file_name("target"),
         };
-        // Another version is another folder.
-        let version = |requirement: &str| requirement.rsplit('=').next().map(str::to_owned);
-        let name = [NVRTC, NVCC].map(|wheel| version(wheel).unwrap_or_default()).join("-");
         let parent = target.join("cuda-toolchain");
-        let folder = parent.join(name);
+        // Another version is another folder.
+        let folder = parent.join(format!("{}-{}", NVRTC.version, NVCC.version));
         if !folder.exists() {
             status("Installing", format_args!("{NVRTC} and {NVCC} to {}", folder.display()));
             fs::create_dir_all(&parent).with_context(|| parent.display().to_string())?;
@@ -119,7 +136,8 @@ impl Toolchain {
 /// Installs into the folder `wheels` in `folder`.
 fn install_wheels(python: &Path, folder: &TempDir) -> Result<()> {
     let requirements = folder.path().join("requirements.txt");
-    fs::write(&requirements, REQUIREMENTS).context("a list of what to install")?;
+    let lines = [NVRTC, NVCC].map(|wheel| format!("{wheel} --hash=sha256:{}\n", wheel.sha256));
+    fs::write(&requirements, lines.concat()).context("a list of what to install")?;
     let mut pip = Command::new(python);
     pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"])
         .args(["--only-binary", ":all:", "--require-hashes", "--target"])
