@@ -1,6 +1,7 @@
 //! Chores of the workspace, run as `cargo xtask COMMAND`.
 
 mod bench;
+mod build_kernels;
 mod fetch_data;
 mod make_sample;
 
@@ -14,6 +15,7 @@ enum Command {
     Bench(bench::Args),
     #[command(hide = true)]
     BenchStep(bench::StepArgs),
+    BuildKernels(build_kernels::Args),
     FetchData(fetch_data::Args),
     MakeSample(make_sample::Args),
 }
@@ -24,6 +26,7 @@ fn main() -> ExitCode {
         Command::FetchData(args) => (fetch_data::run(args), 3),
         Command::Bench(args) => (bench::run(args), 1),
         Command::BenchStep(args) => (bench::run_step(args), 1),
+        Command::BuildKernels(args) => (build_kernels::run(args), 1),
         Command::MakeSample(args) => (make_sample::run(args), 1),
     };
     match result {

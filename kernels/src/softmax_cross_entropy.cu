@@ -1,0 +1,107 @@
+// The loss: softmax, cross-entropy with the true class, its gradient, and hits.
+//
+// logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3].
+// dlogits = (softmax(logits) - one-hot(label)) / n. A rank is how many classes are ahead of the true
+// one, at most 5; of equal logits the lower class is ahead, and NaN is ahead of everything, so that
+// a network that has blown up does not look accurate.
+//
+// A warp takes an image. The numbers are few, so that exponentials and sums are f64, as on the CPU.
+// Sums are taken in a fixed order.
+
+#include "common.cuh"
+
+enum : u32 { WARP = 32, WARPS = BLOCK / WARP, ALL_LANES = 0xffffffff };
+
+// After log2(WARP) exchanges all lanes have the same sum, to the bit: addition commutes.
+template <class N> __device__ inline N warp_sum(N x) {
+#pragma unroll
+    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) x += __shfl_xor_sync(ALL_LANES, x, lanes);
+    return x;
+}
+
+__device__ inline float warp_max(float x) {
+#pragma unroll
+    for (u32 lanes = WARP / 2; lanes > 0; lanes /= 2) {
+        x = fmaxf(x, __shfl_xor_sync(ALL_LANES, x, lanes));
+    }
+    return x;
+}
+
+template <class T>
+__device__ inline void forward_backward(const T* all_logits, const u32* labels, float2* images,
+                                        T* all_dlogits, u64 n, u32 classes) {
+    const u32 lane = threadIdx.x % WARP;
+    for (u64 i = first_index() / WARP; i < n; i += (u64)gridDim.x * WARPS) {
+        const T* logits = all_logits + i * classes;
+        const u32 label = labels[i];
+        // A label that does not exist shows as a loss of NaN.
+        const float true_logit = label < classes ? logits[label] : __int_as_float(0x7fc00000);
+
+        // Subtracting the maximum keeps the exponentials finite and changes nothing else.
+        float max = __int_as_float(0xff800000);
+        u32 ahead = 0;
+        for (u32 class_ = lane; class_ < classes; class_ += WARP) {
+            const float x = logits[class_];
+            max = fmaxf(max, x);
+            const bool behind = x < true_logit || (x == true_logit && class_ > label);
+            ahead += class_ != label && !behind;
+        }
+        max = warp_max(max);
+        const u32 rank = warp_sum(ahead);
+
+        double sum = 0.0;
+        for (u32 class_ = lane; class_ < classes; class_ += WARP) {
+            sum += exp((double)(logits[class_] - max));
+        }
+        sum = warp_sum(sum);
+
+        if (lane == 0) {
+            const double loss = log(sum) - (double)(true_logit - max);
+            images[i] = make_float2((float)loss, (float)min_u32(rank, 5));
+        }
+        if (!all_dlogits) continue;
+        for (u32 class_ = lane; class_ < classes; class_ += WARP) {
+            const double softmax = exp((double)(logits[class_] - max)) / sum;
+            const double target = class_ == label ? 1.0 : 0.0;
+            all_dlogits[i * classes + class_] = (float)((softmax - target) / (double)n);
+        }
+    }
+}
+
+KERNEL softmax_cross_entropy_f32(const float* logits, const u32* labels, float2* images,
+                                 float* dlogits, u64 n, u32 classes) {
+    forward_backward(logits, labels, images, dlogits, n, classes);
+}
+
+// metrics = (sum of losses, images of rank 0, images of rank below 5), by one block.
+KERNEL softmax_cross_entropy_metrics(const float2* images, float* metrics, u64 n) {
+    __shared__ double losses[WARPS];
+    __shared__ u64 firsts[WARPS], fives[WARPS];
+    double loss = 0.0;
+    u64 first = 0, five = 0;
+    for (u64 i = threadIdx.x; i < n; i += BLOCK) {
+        const float2 image = images[i];
+        loss += (double)image.x;
+        first += image.y < 1.0f;
+        five += image.y < 5.0f;
+    }
+    loss = warp_sum(loss);
+    first = warp_sum(first);
+    five = warp_sum(five);
+    if (threadIdx.x % WARP == 0) {
+        losses[threadIdx.x / WARP] = loss;
+        firsts[threadIdx.x / WARP] = first;
+        fives[threadIdx.x / WARP] = five;
+    }
+    __syncthreads();
+    if (threadIdx.x == 0) {
+        for (u32 warp = 1; warp < WARPS; warp++) {
+            loss += losses[warp];
+            first += firsts[warp];
+            five += fives[warp];
+        }
+        metrics[0] = (float)loss;
+        metrics[1] = (float)first;
+        metrics[2] = (float)five;
+    }
+}

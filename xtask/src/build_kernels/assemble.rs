@@ -1,0 +1,95 @@
+//! What each architecture makes of a kernel, by the word of `ptxas`.
+
+use std::fmt;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+/// Turing, A100, other Ampere, Ada, Hopper, and both Blackwells.
+pub(super) const ARCHITECTURES: [&str; 7] =
+    ["sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120"];
+
+/// What a thread of a kernel takes on one architecture.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Resources {
+    pub(super) registers: u32,
+    /// Stored to and loaded from memory for want of registers.
+    pub(super) spilled_bytes: u32,
+}
+
+impl fmt::Display for Resources {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.spilled_bytes {
+            0 => write!(f, "{}", self.registers),
+            spilled => write!(f, "{}+{spilled}B", self.registers),
+        }
+    }
+}
+
+/// A kernel on all architectures, in their order.
+pub(super) struct Usage {
+    pub(super) kernel: String,
+    pub(super) resources: Vec<Resources>,
+}
+
+impl Usage {
+    pub(super) fn spills(&self) -> bool {
+        self.resources.iter().any(|resources| resources.spilled_bytes > 0)
+    }
+}
+
+/// The kernels of a module, assembled for all architectures.
+pub(super) fn for_all(ptxas: &Path, module: &str, ptx: &str) -> Result<Vec<Usage>> {
+    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let path = folder.path().join(module).with_extension("ptx");
+    fs::write(&path, ptx).with_context(|| path.display().to_string())?;
+    let mut usages: Vec<Usage> = Vec::new();
+    for architecture in ARCHITECTURES {
+        let output = Command::new(ptxas)
+            .args(["--verbose", "--gpu-name", architecture, "--output-file"])
+            .arg(folder.path().join("cubin"))
+            .arg(&path)
+            .output()
+            .with_context(|| format!("cannot run {}", ptxas.display()))?;
+        let report = String::from_utf8_lossy(&output.stderr);
+        ensure!(output.status.success(), "{module} for {architecture}: {}", report.trim());
+        for (kernel, resources) in parse(&report)? {
+            match usages.iter_mut().find(|usage| usage.kernel == kernel) {
+                Some(usage) => usage.resources.push(resources),
+                None => usages.push(Usage { kernel, resources: vec![resources] }),
+            }
+        }
+    }
+    let complete = |usage: &Usage| usage.resources.len() == ARCHITECTURES.len();
+    ensure!(usages.iter().all(complete), "ptxas did not report on all kernels of {module}");
+    usages.sort_by(|a, b| a.kernel.cmp(&b.kernel));
+    Ok(usages)
+}
+
+/// Kernels and their resources from the messages of `ptxas --verbose`.
+pub(super) fn parse(report: &str) -> Result<Vec<(String, Resources)>> {
+    let number_before = |line: &str, unit: &str| -> Option<u32> {
+        line.split_once(unit)?.0.trim_end().rsplit(' ').next()?.parse().ok()
+    };
+    let mut kernels = Vec::new();
+    let mut spilled_bytes = 0;
+    for line in report.lines() {
+        if let Some((_, rest)) = line.split_once("Compiling entry function '") {
+            let name = rest.split('\'').next().unwrap_or(rest);
+            kernels.push((name.to_owned(), Resources::default()));
+        } else if let Some(stores) = number_before(line, " bytes spill stores") {
+            let loads = number_before(line, " bytes spill loads").context(line.to_owned())?;
+            spilled_bytes = stores + loads;
+        } else if let Some(registers) = number_before(line, " registers") {
+            let (_, resources) = kernels.last_mut().context("registers of no kernel")?;
+            *resources = Resources { registers, spilled_bytes };
+        }
+    }
+    ensure!(
+        !kernels.is_empty() && kernels.iter().all(|(_, resources)| resources.registers > 0),
+        "ptxas reported no registers: {report}"
+    );
+    Ok(kernels)
+}

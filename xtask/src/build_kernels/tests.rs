@@ -1,0 +1,80 @@
+use std::collections::BTreeSet;
+
+use super::assemble::{Resources, parse};
+use super::source::{self, Sources};
+
+fn sources() -> Sources {
+    Sources::read(&source::kernels_folder().unwrap().join("src")).unwrap()
+}
+
+#[test]
+fn every_source_is_a_module_and_its_ptx_is_fresh() {
+    let sources = sources();
+    let modules: Vec<&str> = vgg_kernels::MODULES.iter().map(|module| module.name).collect();
+    let files: Vec<&str> = sources.modules.keys().map(String::as_str).collect();
+    assert_eq!(modules, files, "vgg_kernels::MODULES against kernels/src/*.cu");
+    for module in vgg_kernels::MODULES {
+        assert!(
+            module.ptx.starts_with(&sources.first_lines(module.name)),
+            "{}.ptx is stale: run `cargo xtask build-kernels`",
+            module.name
+        );
+    }
+}
+
+#[test]
+fn ptx_has_the_kernels_of_the_table_and_no_others() {
+    for module in vgg_kernels::MODULES {
+        let entries: BTreeSet<&str> = module
+            .ptx
+            .lines()
+            .filter_map(|line| line.strip_prefix(".visible .entry ")?.strip_suffix('('))
+            .collect();
+        let kernels: BTreeSet<&str> = module.kernels.iter().copied().collect();
+        assert_eq!(kernels, entries, "{}", module.name);
+    }
+}
+
+/// PTX 8.0 is loaded by drivers from 525 on, code for sm_75 by all GPUs from Turing on.
+#[test]
+fn ptx_is_for_old_drivers_and_gpus() {
+    for module in vgg_kernels::MODULES {
+        for promise in ["\n.version 8.0\n", "\n.target sm_75\n", "\n.address_size 64\n"] {
+            assert_eq!(module.ptx.matches(promise).count(), 1, "{}: {promise:?}", module.name);
+        }
+        let block = format!(".maxntid {}, 1, 1", vgg_kernels::BLOCK);
+        assert_eq!(module.ptx.matches(&block).count(), module.kernels.len(), "{}", module.name);
+    }
+}
+
+#[test]
+fn first_lines_change_with_source_and_headers() {
+    let lines = sources().first_lines("sgd");
+    let mut changed = sources();
+    changed.modules.get_mut("sgd").unwrap().push(' ');
+    assert_ne!(changed.first_lines("sgd"), lines);
+    let mut changed = sources();
+    changed.headers.get_mut("common.cuh").unwrap().push(' ');
+    assert_ne!(changed.first_lines("sgd"), lines);
+}
+
+#[test]
+fn reports_of_ptxas() {
+    let report = "\
+ptxas info    : 312 bytes gmem
+ptxas info    : Compiling entry function 'a_f32' for 'sm_90'
+ptxas info    : Function properties for a_f32
+    0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads
+ptxas info    : Used 44 registers, used 1 barriers, 8192 bytes smem
+ptxas info    : Compile time = 1.2 ms
+ptxas info    : Compiling entry function 'b_f32' for 'sm_90'
+ptxas info    : Function properties for b_f32
+    16 bytes stack frame, 12 bytes spill stores, 16 bytes spill loads
+ptxas info    : Used 255 registers
+";
+    let a = Resources { registers: 44, spilled_bytes: 0 };
+    let b = Resources { registers: 255, spilled_bytes: 28 };
+    assert_eq!(parse(report).unwrap(), [("a_f32".to_owned(), a), ("b_f32".to_owned(), b)]);
+    assert_eq!(b.to_string(), "255+28B");
+    assert!(parse("").is_err());
+}
