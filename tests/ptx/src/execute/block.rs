@@ -69,12 +69,11 @@ impl Block {
         self.ready = (0..self.threads.len() as u32).collect();
         self.meetings = Default::default();
         while !self.ready.is_empty() {
-            let pick = random.below(self.ready.len());
-            let t = self.ready[pick];
+            let t = self.ready.swap_remove(random.below(self.ready.len()));
             let turn = 1 + random.below(MAX_TURN) as u32;
             let stop = self.turn(world, t, turn).map_err(|fault| self.located(world, t, fault))?;
-            if stop != Stop::Turn {
-                self.ready.retain(|&other| self.status[other as usize] == Status::Ready);
+            if stop == Stop::Turn {
+                self.ready.push(t);
             }
             if world.steps > MAX_STEPS {
                 return Err(self.located(world, t, Fault::Endless(MAX_STEPS)));
@@ -131,9 +130,7 @@ impl Block {
     pub(super) fn release(&mut self, t: u32) {
         self.threads[t as usize].frame.pc += 1;
         self.status[t as usize] = Status::Ready;
-        if !self.ready.contains(&t) {
-            self.ready.push(t);
-        }
+        self.ready.push(t);
     }
 
     fn arrive<M: Memory>(
@@ -147,7 +144,6 @@ impl Block {
         let all = self.threads.len() as u32;
         let expected = match barrier.count {
             Some(count) => thread.value(count, world) as u32,
-            // The hardware counts whole warps.
             None => all,
         };
         let diverged = |detail: String| Fault::DivergentBarrier { barrier: id, detail };
