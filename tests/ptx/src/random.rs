@@ -17,7 +17,7 @@ impl Random {
 
     /// A number below `n`, which is not 0; the bias of at most n / 2³² does not matter here.
     pub(crate) fn below(&mut self, n: usize) -> usize {
-        ((self.next() >> 32) * n as u64 >> 32) as usize
+        (((self.next() >> 32) * n as u64) >> 32) as usize
     }
 
     pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {

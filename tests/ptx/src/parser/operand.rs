@@ -54,9 +54,7 @@ impl<'a> Parser<'a> {
             Some(Token::Punct('[')) => {
                 self.at += 1;
                 let base = self.value()?;
-                let offset = if self.eat('+') {
-                    self.number()? as i64
-                } else if self.peek() == Some(Token::Punct('-')) {
+                let offset = if self.eat('+') || self.peek() == Some(Token::Punct('-')) {
                     self.number()? as i64
                 } else {
                     0
