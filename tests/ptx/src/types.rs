@@ -52,6 +52,7 @@ impl Type {
     }
 
     /// Size in memory.
+    #[inline]
     pub(crate) fn bytes(self) -> usize {
         match self {
             Self::Pred | Self::B8 | Self::U8 | Self::S8 => 1,
@@ -61,19 +62,23 @@ impl Type {
         }
     }
 
+    #[inline]
     pub(crate) fn bits(self) -> u32 {
         self.bytes() as u32 * 8
     }
 
+    #[inline]
     pub(crate) fn is_signed(self) -> bool {
         matches!(self, Self::S8 | Self::S16 | Self::S32 | Self::S64)
     }
 
+    #[inline]
     pub(crate) fn is_float(self) -> bool {
         self.is_half() || matches!(self, Self::F32 | Self::F64)
     }
 
     /// The 16-bit floats, packed or not.
+    #[inline]
     pub(crate) fn is_half(self) -> bool {
         matches!(self, Self::F16 | Self::Bf16) || self.is_packed()
     }

@@ -19,7 +19,7 @@ const MAX_STEPS: u64 = 1 << 31;
 const BARRIERS: usize = 16;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Status {
+enum Status {
     Ready,
     Waiting,
     Gone,
@@ -36,7 +36,10 @@ struct Meeting {
 
 pub(super) struct Block {
     pub(super) threads: Vec<Thread>,
-    pub(super) status: Vec<Status>,
+    status: Vec<Status>,
+    /// For each warp, the lanes that have not exited, and those that wait at a warp-wide instruction.
+    pub(super) alive: Vec<u32>,
+    pub(super) at_warp: Vec<u32>,
     ready: Vec<u32>,
     meetings: [Meeting; BARRIERS],
 }
@@ -49,6 +52,8 @@ impl Block {
         Self {
             threads: (0..threads).map(|_| Thread::default()).collect(),
             status: vec![Status::Gone; threads],
+            alive: vec![0; threads.div_ceil(32)],
+            at_warp: vec![0; threads.div_ceil(32)],
             ready: Vec::new(),
             meetings: Default::default(),
         }
@@ -66,6 +71,11 @@ impl Block {
             thread.reset(index, kernel, params, world);
         }
         self.status.fill(Status::Ready);
+        self.alive.fill(0);
+        self.at_warp.fill(0);
+        for t in 0..self.threads.len() {
+            self.alive[t / 32] |= 1 << (t % 32);
+        }
         self.ready = (0..self.threads.len() as u32).collect();
         self.meetings = Default::default();
         while !self.ready.is_empty() {
@@ -95,14 +105,18 @@ impl Block {
     }
 
     fn turn<M: Memory>(&mut self, world: &mut World<'_, M>, t: u32, turn: u32) -> Result<Stop> {
+        let (warp, lane) = (t as usize / 32, 1 << (t % 32));
         let thread = &mut self.threads[t as usize];
         let stop = thread.run(world, turn)?;
         match stop {
             Stop::Turn => {}
             Stop::Exit => {
                 self.status[t as usize] = Status::Gone;
+                self.alive[warp] &= !lane;
                 // The rest of its warp may have waited for it.
-                self.meet_warp(world, t / 32)?;
+                if self.at_warp[warp] != 0 {
+                    self.meet_warp(world, t / 32)?;
+                }
             }
             Stop::Together => {
                 self.status[t as usize] = Status::Waiting;
@@ -111,13 +125,16 @@ impl Block {
                     Op::Barrier(barrier) => self.arrive(world, t, *barrier)?,
                     Op::Warp { mask, .. } => {
                         let mask = thread.value(*mask, world) as u32;
-                        if mask >> (t % 32) & 1 == 0 {
+                        if mask & lane == 0 {
                             let lane = t % 32;
                             return Err(Fault::DivergentWarp(format!(
                                 "lane {lane} is not in its mask {mask:#010x}"
                             )));
                         }
-                        self.meet_warp(world, t / 32)?;
+                        self.at_warp[warp] |= lane;
+                        if mask & self.alive[warp] & !self.at_warp[warp] == 0 {
+                            self.meet_warp(world, t / 32)?;
+                        }
                     }
                     _ => {}
                 }
@@ -130,6 +147,7 @@ impl Block {
     pub(super) fn release(&mut self, t: u32) {
         self.threads[t as usize].frame.pc += 1;
         self.status[t as usize] = Status::Ready;
+        self.at_warp[t as usize / 32] &= !(1 << (t % 32));
         self.ready.push(t);
     }
 

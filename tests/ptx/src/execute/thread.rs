@@ -110,7 +110,6 @@ impl Thread {
 
     fn special<M>(&self, special: Special, world: &World<'_, M>) -> u64 {
         let lane = self.index % 32;
-        let threads: u32 = world.block.iter().product();
         match special {
             Special::Tid(axis) => u64::from(self.tid[axis as usize]),
             Special::Ntid(axis) => u64::from(world.block[axis as usize]),
@@ -118,7 +117,7 @@ impl Thread {
             Special::Nctaid(axis) => u64::from(world.grid[axis as usize]),
             Special::LaneId => u64::from(lane),
             Special::WarpId => u64::from(self.index / 32),
-            Special::NwarpId => u64::from(threads.div_ceil(32)),
+            Special::NwarpId => u64::from(world.block.iter().product::<u32>().div_ceil(32)),
             Special::LaneMask(mask) => {
                 let below = (1u64 << lane) - 1;
                 let this = 1u64 << lane;

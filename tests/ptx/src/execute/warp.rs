@@ -1,6 +1,6 @@
 //! Instructions that the threads of a mask execute together.
 
-use super::block::{Block, Status};
+use super::block::Block;
 use super::{Result, World, arith};
 use crate::instruction::{Mode, Op, WarpOp};
 use crate::{Fault, Memory};
@@ -24,9 +24,7 @@ impl Block {
     ) -> Result<()> {
         let lanes: [Option<Lane>; 32] =
             std::array::from_fn(|lane| self.lane(world, warp * 32 + lane as u32));
-        let alive = (0..32)
-            .filter(|lane| self.is_alive(warp * 32 + lane))
-            .fold(0u32, |mask, lane| mask | 1 << lane);
+        let alive = self.alive[warp as usize];
         let mut done = 0u32;
         for lane in 0..32 {
             let Some(first) = lanes[lane].filter(|_| done >> lane & 1 == 0) else { continue };
@@ -44,12 +42,10 @@ impl Block {
         Ok(())
     }
 
-    fn is_alive(&self, t: u32) -> bool {
-        self.status.get(t as usize).is_some_and(|&status| status != Status::Gone)
-    }
-
     fn lane<M>(&self, world: &World<'_, M>, t: u32) -> Option<Lane> {
-        self.status.get(t as usize).filter(|&&status| status == Status::Waiting)?;
+        if self.at_warp[t as usize / 32] >> (t % 32) & 1 == 0 {
+            return None;
+        }
         let thread = &self.threads[t as usize];
         let Op::Warp { op, a, b, c, mask, .. } = &thread.instruction(world).op else { return None };
         let [a, b, c, mask] = [a, b, c, mask].map(|operand| thread.value(*operand, world));
