@@ -73,15 +73,18 @@ pub(crate) fn decode(opcode: &str, arguments: Vec<Argument<'_>>) -> Result<Op> {
 
 fn mov(m: &mut Modifiers<'_>, a: &mut Arguments<'_>) -> Result<Op> {
     let ty = m.ty()?;
-    let part_bits = |parts: usize| ty.bits() / parts as u32;
+    let part_bits = |parts: usize| match parts {
+        2 | 4 if ty.bytes() > parts / 2 => Ok(ty.bits() / parts as u32),
+        _ => Err(format!("{ty:?} has no {parts} parts")),
+    };
     if a.is_vector(0) {
         let d = a.registers()?;
-        return Ok(Op::Unpack { part_bits: part_bits(d.len()), d, a: a.value()? });
+        return Ok(Op::Unpack { part_bits: part_bits(d.len())?, d, a: a.value()? });
     }
     let d = a.reg()?;
     if a.is_vector(0) {
         let parts = a.values()?;
-        return Ok(Op::Pack { part_bits: part_bits(parts.len()), d, parts });
+        return Ok(Op::Pack { part_bits: part_bits(parts.len())?, d, parts });
     }
     Ok(Op::Mov { ty, d, a: a.value()? })
 }
@@ -109,6 +112,9 @@ fn compare(m: &mut Modifiers<'_>, a: &mut Arguments<'_>) -> Result<Op> {
     let test = crate::instruction::Test { compare: m.compare(ty)?, ty, ftz: m.take("ftz") };
     let combine = m.bool();
     if let Some(to) = to {
+        if !matches!(to, Type::U32 | Type::S32 | Type::F32) {
+            return Err(format!("set gives u32, s32 or f32, not {to:?}"));
+        }
         let (d, left, right) = (a.reg()?, a.value()?, a.value()?);
         return Ok(Op::SetValue { test, to, d, a: left, b: right, with: a.with(combine)? });
     }

@@ -123,6 +123,14 @@ pub enum Fault {
     /// More instructions than any sensible block: an endless loop or a wait for another block.
     #[error("no end after {0} instructions")]
     Endless(u64),
+    /// `brx.idx` with an index past its table.
+    #[error("branch index {index} of {targets} targets")]
+    BranchIndex {
+        /// The index.
+        index: usize,
+        /// Length of the table.
+        targets: usize,
+    },
     /// Calls deeper than the interpreter's stack.
     #[error("{0} nested calls")]
     CallDepth(usize),

@@ -139,7 +139,7 @@ pub(crate) struct Layout {
 impl Layout {
     pub(crate) fn add(&mut self, bytes: u32, align: u32) -> Slot {
         let offset = self.bytes.next_multiple_of(align);
-        self.bytes = offset + bytes;
+        self.bytes = offset.saturating_add(bytes);
         Slot { offset, bytes }
     }
 }

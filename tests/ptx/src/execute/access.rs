@@ -96,8 +96,8 @@ impl Thread {
         match access.space {
             Space::Const => return Err(Fault::ReadOnly { space: "const" }),
             Space::Shared => {
-                let begin = access.address as usize;
-                let same = world.shared.bytes.get(begin..begin + bytes.len()) == Some(bytes);
+                let there = world.shared.bytes.get(access.address as usize..);
+                let same = there.is_some_and(|there| there.starts_with(bytes));
                 world.shared_access(access, self.index, line, Kind::Write(same))?;
                 world.shared_write(access, bytes);
             }

@@ -252,10 +252,8 @@ impl Thread {
                 }
                 Op::BranchIndexed { index, targets } => {
                     let index = Type::U32.truncate(self.value(*index, world)) as usize;
-                    let outside = || {
-                        Fault::Launch(format!("branch index {index} of {} targets", targets.len()))
-                    };
-                    self.frame.pc = *targets.get(index).ok_or_else(outside)?;
+                    let outside = Fault::BranchIndex { index, targets: targets.len() };
+                    self.frame.pc = *targets.get(index).ok_or(outside)?;
                     continue;
                 }
                 Op::Call { function, arguments, .. } => {

@@ -126,7 +126,7 @@ impl<'a> Parser<'a> {
             (operand, after)
         {
             self.at += 2;
-            return Ok(Operand::Imm(address + offset));
+            return Ok(Operand::Imm(address.wrapping_add(offset)));
         }
         Ok(operand)
     }

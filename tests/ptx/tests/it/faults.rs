@@ -88,6 +88,10 @@ fn writes_to_constants_traps_and_endless_recursion() {
     let error = one(".const .align 4 .b8 s[8] = {1};", "st.const.u32 [s], %r1; ret;");
     assert_eq!(error.fault, Fault::ReadOnly { space: "const" });
     assert_eq!(one("", "trap;").fault, Fault::Trap);
+    let error = one("", "T: .branchtargets X; brx.idx 1, T; X: ret;");
+    assert_eq!(error.fault, Fault::BranchIndex { index: 1, targets: 1 });
+    let error = one(SHARED, "st.shared.u32 [s+-4], 1;");
+    assert!(matches!(error.fault, Fault::OutOfBounds { space: "shared", .. }), "{error}");
     let error = one(".func f() { call f; ret; }", "call f; ret;");
     assert_eq!(error.fault, Fault::CallDepth(1024));
 }

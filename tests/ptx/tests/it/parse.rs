@@ -26,6 +26,8 @@ fn errors_have_line_and_reason() {
         ("popc.f32 %r1, %r2;", "Popc does not exist for F32"),
         ("mov.u32 %r1, %r2, %r3;", "too many operands for `mov.u32`"),
         ("setp.frob.u32 %p1, %r2, %r3;", "`setp.frob.u32` has no known comparison"),
+        ("mov.b64 %x1, {%x2};", "B64 has no 1 parts"),
+        ("set.eq.f16.f32 %r1, %r2, %r3;", "set gives u32, s32 or f32, not F16"),
         ("bra NOWHERE;", "unknown label `NOWHERE`"),
         ("call nobody;", "unknown function `nobody`"),
         ("@%q bra X;", "unknown predicate `%q`"),
