@@ -4,3 +4,4 @@ mod conformance;
 mod embedding;
 mod facts;
 mod golden;
+mod kernels;
