@@ -1,0 +1,1 @@
+//! A stand-in for the CUDA driver, cuDNN and cuBLAS.
