@@ -2,7 +2,149 @@
 //!
 //! All libraries are opened at run time: building needs none of them, and a program that is linked
 //! with this crate runs where they are missing.
+//!
+//! Work is ordered on one stream and done in that order. `unsafe` is confined to the calls of the
+//! libraries and the launches of kernels, each of which says why the memory it is given suffices.
 
+mod backend;
+mod bias;
+mod buffer;
+mod conv2d;
+mod cublas;
+mod dropout;
+mod error;
+mod gpu;
+mod layout;
+mod linear;
+mod loss_scale;
+mod lrn;
+mod max_pool2d;
+mod memory;
 mod precision;
+mod prepare_images;
+mod replay;
+mod sgd;
+mod softmax_cross_entropy;
 
+use vgg_tensor::Result;
+
+pub use buffer::Buffer;
 pub use precision::Precision;
+
+use conv2d::{Cudnn, Rules};
+use cublas::{Cublas, Factor};
+use error::During;
+use gpu::Gpu;
+use loss_scale::LossScale;
+use memory::{Address, Scratch};
+use precision::Storage;
+use prepare_images::Tables;
+use replay::{Known, Mode, Replay};
+
+/// A convolution's workspace is at most this part of the device's memory.
+const WORKSPACE_PART: usize = 32;
+
+/// How to set up a [`Cuda`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Config {
+    /// The device's number, from 0 on.
+    pub device: usize,
+    /// What numbers are stored as and computed with.
+    pub precision: Precision,
+    /// Whether only such algorithms are used that give the same bits in every run.
+    pub deterministic: bool,
+    /// Whether the loss scale of [`Precision::F16`] stays at 1, so that gradients are what they are:
+    /// for comparisons of single operations.
+    pub unscaled: bool,
+}
+
+/// An NVIDIA GPU.
+pub struct Cuda {
+    // Fields are dropped in this order: what works on the stream before the stream.
+    cudnn: Cudnn,
+    cublas: Cublas,
+    replay: Replay,
+    tables: Tables,
+    scratch: Scratch,
+    /// In `f16` alone.
+    loss_scale: Option<LossScale>,
+    storage: Storage,
+    description: String,
+    gpu: Gpu,
+}
+
+impl Cuda {
+    /// A backend on a GPU.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Unavailable`] if the driver, a library or the device is missing or too
+    /// old, saying which and where to get it; [`vgg_tensor::Error::OutOfMemory`];
+    /// [`vgg_tensor::Error::Device`].
+    pub fn new(config: Config) -> Result<Self> {
+        let Config { device, precision, deterministic, unscaled } = config;
+        let storage = precision.storage();
+        let gpu = Gpu::new(device, storage)?;
+        let memory = gpu.context().total_mem().during("asking the device")?;
+        let rules = Rules { precision, deterministic, workspace: memory / WORKSPACE_PART };
+        let stream = &gpu.stream;
+        let loss_scale = match storage {
+            Storage::F16 => Some(LossScale::new(stream, !unscaled)?),
+            Storage::F32 | Storage::Bf16 => None,
+        };
+        Ok(Self {
+            cudnn: Cudnn::new(stream, rules)?,
+            cublas: Cublas::new(stream, precision)?,
+            replay: Replay::new(stream)?,
+            tables: Tables::default(),
+            scratch: Scratch::new(stream)?,
+            loss_scale,
+            storage,
+            description: format!("{}, {}", gpu.name()?, precision.name()),
+            gpu,
+        })
+    }
+
+    /// Where the loss scale is, or nothing where gradients are not scaled.
+    fn loss_scale_address(&self) -> Address {
+        self.loss_scale.as_ref().map_or(Address::NULL, LossScale::address)
+    }
+
+    /// Where the optimiser notes an overflow, or nothing where there is no scale to lower.
+    fn overflow_address(&self) -> Address {
+        self.loss_scale.as_ref().map_or(Address::NULL, LossScale::overflowed)
+    }
+
+    /// What undoes the loss scale in a product.
+    fn unscale(&self) -> Factor {
+        self.loss_scale.as_ref().map_or(Factor::One, |scale| Factor::At(scale.reciprocal()))
+    }
+
+    /// See [`vgg_tensor::Backend::repeat`].
+    fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        if !matches!(self.replay.mode, Mode::Direct) {
+            return work(self); // part of other work
+        }
+        self.replay.rehearse();
+        let scratch = self.scratch.address();
+        self.replay.skips(scratch);
+        let rehearsed = work(self);
+        let Some(fingerprint) = self.replay.rehearsed(rehearsed)? else { return work(self) };
+        match self.replay.known(fingerprint) {
+            Some(Known::Recorded(graph)) => graph.launch().during("replaying a graph"),
+            Some(Known::Direct) | None => work(self),
+            Some(Known::Seen) => {
+                self.replay.record()?;
+                let result = work(self);
+                if self.replay.recorded(fingerprint, result) {
+                    // What was recorded was not done.
+                    match self.replay.known(fingerprint) {
+                        Some(Known::Recorded(graph)) => graph.launch().during("replaying a graph"),
+                        _ => Ok(()),
+                    }
+                } else {
+                    work(self)
+                }
+            }
+        }
+    }
+}

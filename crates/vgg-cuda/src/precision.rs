@@ -17,3 +17,51 @@ pub enum Precision {
     /// scaled up and updates that overflow are left out. For GPUs before Ampere.
     F16,
 }
+
+impl Precision {
+    /// How activations and the products' factors are stored.
+    pub(crate) const fn storage(self) -> Storage {
+        match self {
+            Precision::F32 | Precision::Tf32 => Storage::F32,
+            Precision::Bf16 => Storage::Bf16,
+            Precision::F16 => Storage::F16,
+        }
+    }
+
+    /// Its name, as in a config.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Precision::F32 => "f32",
+            Precision::Tf32 => "tf32",
+            Precision::Bf16 => "bf16",
+            Precision::F16 => "f16",
+        }
+    }
+}
+
+/// A type of numbers in device memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Storage {
+    F32,
+    Bf16,
+    F16,
+}
+
+impl Storage {
+    /// Bytes of a number.
+    pub(crate) const fn bytes(self) -> usize {
+        match self {
+            Storage::F32 => 4,
+            Storage::Bf16 | Storage::F16 => 2,
+        }
+    }
+
+    /// What the names of kernels for it end with.
+    pub(crate) const fn suffix(self) -> &'static str {
+        match self {
+            Storage::F32 => "_f32",
+            Storage::Bf16 => "_bf16",
+            Storage::F16 => "_f16",
+        }
+    }
+}

@@ -156,6 +156,16 @@ pub trait Backend {
     /// `content` is not `Bytes`, and `dst` has exactly its length.
     fn download(&mut self, content: Content, src: &Self::Buffer, dst: &mut [f32]) -> Result<()>;
 
+    /// Orders `work`, operations that will be ordered again and again, such as a training step.
+    ///
+    /// The result is that of `work(self)`. A backend may record the operations and replay them, if
+    /// nothing but [`Sgd::lr`] and [`Draw::step`] is different, where that is faster than ordering
+    /// them one by one. It may call `work` several times to find out: it has to order the same
+    /// operations each time, and no transfers. Where `work` fails, so does this.
+    fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        work(self)
+    }
+
     /// Resizes and normalises a batch of bytes; [`PrepareImages`] and [`Normalize`] say how, to the
     /// bit.
     fn prepare_images(

@@ -1,0 +1,123 @@
+//! cuDNN's descriptions of tensors, filters and convolutions.
+
+use std::ffi::c_int;
+
+use cudarc::cudnn::result::{self, CudnnError};
+use cudarc::cudnn::sys;
+use vgg_tensor::Shape;
+
+use crate::precision::Storage;
+
+/// A descriptor that is destroyed when it is dropped.
+macro_rules! owned {
+    ($(#[$doc:meta])* $name:ident, $raw:ty, $destroy:path) => {
+        $(#[$doc])*
+        pub(super) struct $name($raw);
+
+        impl $name {
+            pub(super) const fn raw(&self) -> $raw {
+                self.0
+            }
+        }
+
+        impl Drop for $name {
+            fn drop(&mut self) {
+                // SAFETY: it was created, and is destroyed only here.
+                if let Err(error) = unsafe { $destroy(self.0) } {
+                    log::debug!("a cuDNN descriptor is not destroyed: {error}");
+                }
+            }
+        }
+    };
+}
+
+owned!(
+    /// Maps, channels innermost.
+    Tensor,
+    sys::cudnnTensorDescriptor_t,
+    result::destroy_tensor_descriptor
+);
+owned!(
+    /// A weight `[c_out, kh, kw, c_in]`.
+    Filter,
+    sys::cudnnFilterDescriptor_t,
+    result::destroy_filter_descriptor
+);
+owned!(
+    /// Padding, and what is computed with.
+    Convolution,
+    sys::cudnnConvolutionDescriptor_t,
+    result::destroy_convolution_descriptor
+);
+
+const FORMAT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
+
+impl Tensor {
+    pub(super) fn new(storage: Storage, shape: Shape) -> Result<Self, CudnnError> {
+        let tensor = Self(result::create_tensor_descriptor()?);
+        // SAFETY: it was created above.
+        unsafe { result::set_tensor4d_descriptor(tensor.0, FORMAT, data_type(storage), dims(shape)) }?;
+        Ok(tensor)
+    }
+}
+
+impl Filter {
+    pub(super) fn new(
+        storage: Storage,
+        c_out: usize,
+        c_in: usize,
+        kernel: usize,
+    ) -> Result<Self, CudnnError> {
+        let filter = Self(result::create_filter_descriptor()?);
+        let dims = dims(Shape::new(c_out, c_in, kernel, kernel));
+        // SAFETY: it was created above.
+        unsafe { result::set_filter4d_descriptor(filter.0, data_type(storage), FORMAT, dims) }?;
+        Ok(filter)
+    }
+}
+
+impl Convolution {
+    pub(super) fn new(padding: usize) -> Result<Self, CudnnError> {
+        let convolution = Self(result::create_convolution_descriptor()?);
+        let (padding, mode) = (int(padding), sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION);
+        let sums = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
+        // SAFETY: it was created above.
+        unsafe {
+            result::set_convolution2d_descriptor(
+                convolution.0,
+                padding,
+                padding,
+                1,
+                1,
+                1,
+                1,
+                mode,
+                sums,
+            )
+        }?;
+        Ok(convolution)
+    }
+
+    pub(super) fn set_math(&self, math: sys::cudnnMathType_t) -> Result<(), CudnnError> {
+        // SAFETY: it was created and is not destroyed.
+        unsafe { result::set_convolution_math_type(self.0, math) }
+    }
+}
+
+const fn data_type(storage: Storage) -> sys::cudnnDataType_t {
+    match storage {
+        Storage::F32 => sys::cudnnDataType_t::CUDNN_DATA_FLOAT,
+        Storage::Bf16 => sys::cudnnDataType_t::CUDNN_DATA_BFLOAT16,
+        Storage::F16 => sys::cudnnDataType_t::CUDNN_DATA_HALF,
+    }
+}
+
+/// In the order that cuDNN wants them in, whatever the format.
+fn dims(Shape { n, c, h, w }: Shape) -> [c_int; 4] {
+    [n, c, h, w].map(int)
+}
+
+/// What is too large for cuDNN becomes what it refuses.
+fn int(size: usize) -> c_int {
+    c_int::try_from(size).unwrap_or(-1)
+}

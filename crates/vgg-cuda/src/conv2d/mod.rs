@@ -1,0 +1,145 @@
+//! Convolutions: the sums by cuDNN, what follows them by our kernels.
+
+mod algorithm;
+mod cudnn;
+mod descriptor;
+
+use vgg_tensor::Result;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+pub(crate) use algorithm::Rules;
+pub(crate) use cudnn::Cudnn;
+use cudnn::Workspace;
+
+use crate::bias::{self, BiasGradient, Mask};
+use crate::gpu::list;
+use crate::memory::Address;
+use crate::precision::Storage;
+use crate::{Buffer, Cuda};
+
+/// See [`vgg_tensor::Backend::conv2d`].
+pub(crate) fn forward(
+    cuda: &mut Cuda,
+    op: &Conv2d,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) -> Result<()> {
+    let storage = cuda.storage;
+    let (sums, out) = (op.conv_y(), op.y());
+    let y = y.numbers(storage, out.len());
+    let pools = op.epilogue() == ConvEpilogue::BiasReluMaxPool;
+    let bytes = cuda.cudnn.forward_workspace(op)?;
+    let unpooled = if pools { storage.bytes() * sums.len() } else { 0 };
+    let [at, unpooled] = cuda.scratch.split(&cuda.gpu.stream, [bytes, unpooled])?;
+    let to = if pools { unpooled } else { y };
+    let from = x.numbers(storage, op.x().len());
+    let weight = weight.weight(storage, op.weight().len()).factors;
+    let bias = bias.f32(op.c_out());
+    let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
+    // SAFETY: the buffers have room for what the spec says, the scratch memory for sums and
+    // workspace, and no two are the same.
+    unsafe { cuda.cudnn.forward(op, from, weight, to, Workspace { at, bytes }) }?;
+
+    let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
+    let groups = bias::groups(sums.c);
+    match op.epilogue() {
+        // SAFETY: as above; these two kernels may work in place.
+        ConvEpilogue::Bias => unsafe {
+            let arguments = list![y, bias, y, pixels, c];
+            cuda.gpu.launch("bias_forward", pixels as u64 * groups, arguments)
+        },
+        ConvEpilogue::BiasRelu => unsafe {
+            let arguments = list![y, bias, y, aux, pixels, c];
+            cuda.gpu.launch("bias_relu_forward", pixels as u64 * groups, arguments)
+        },
+        // SAFETY: as above.
+        ConvEpilogue::BiasReluMaxPool => unsafe {
+            let (h, w) = (sums.h as u32, sums.w as u32);
+            let arguments = list![unpooled, bias, y, aux, sums.n, h, w, c];
+            let work = (out.n * out.h * out.w) as u64 * groups;
+            cuda.gpu.launch("bias_relu_max_pool_forward", work, arguments)
+        },
+    }
+}
+
+/// See [`vgg_tensor::Backend::conv2d_backward`].
+pub(crate) fn backward(
+    cuda: &mut Cuda,
+    op: &Conv2d,
+    x: &Buffer,
+    weight: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dweight: &mut Buffer,
+    dbias: &mut Buffer,
+    dx: Option<&mut Buffer>,
+) -> Result<()> {
+    let storage = cuda.storage;
+    let (sums, out) = (op.conv_y(), op.y());
+    let dy = dy.numbers(storage, out.len());
+    let aux = aux.room(op.aux_bytes());
+    let x = x.numbers(storage, op.x().len());
+    let len = op.weight().len();
+    let factors = weight.weight(storage, len).factors;
+    let dweight = dweight.f32(len);
+    let dbias = dbias.f32(op.c_out());
+    let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
+
+    let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
+    let out_pixels = out.n * out.h * out.w;
+    let mask = match op.epilogue() {
+        ConvEpilogue::Bias => Mask::All,
+        ConvEpilogue::BiasRelu => Mask::Relu(aux),
+        ConvEpilogue::BiasReluMaxPool => Mask::ReluMaxPool(aux),
+    };
+    let gradient = BiasGradient::new(&cuda.gpu, out_pixels, sums.c);
+    let mut workspace = cuda.cudnn.filter_workspace(op)?;
+    if dx.is_some() {
+        workspace = workspace.max(cuda.cudnn.data_workspace(op)?);
+    }
+    let expanded = if op.epilogue() == ConvEpilogue::Bias { 0 } else { sums.len() };
+    let rounded = if storage == Storage::F32 { 0 } else { len };
+    let [at, dsums, rounded, rows] = cuda.scratch.split(
+        &cuda.gpu.stream,
+        [workspace, storage.bytes() * expanded, storage.bytes() * rounded, gradient.bytes()],
+    )?;
+    let workspace = Workspace { at, bytes: workspace };
+    let loss_scale = cuda.loss_scale_address();
+
+    // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
+    // for above, and no two are the same.
+    unsafe {
+        gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
+        let groups = bias::groups(sums.c);
+        let dsums = match op.epilogue() {
+            ConvEpilogue::Bias => dy,
+            ConvEpilogue::BiasRelu => {
+                let arguments = list![dy, aux, dsums, pixels, c];
+                cuda.gpu.launch("relu_backward", pixels as u64 * groups, arguments)?;
+                dsums
+            }
+            ConvEpilogue::BiasReluMaxPool => {
+                let (h, w) = (sums.h, sums.w);
+                let arguments = list![dy, aux, dsums, sums.n, h as u32, w as u32, c];
+                let work = (sums.n * h.div_ceil(2) * w.div_ceil(2)) as u64 * groups;
+                cuda.gpu.launch("relu_max_pool_backward", work, arguments)?;
+                dsums
+            }
+        };
+        match storage {
+            Storage::F32 => cuda.cudnn.backward_filter(op, x, dsums, dweight, workspace)?,
+            Storage::Bf16 | Storage::F16 => {
+                cuda.cudnn.backward_filter(op, x, dsums, rounded, workspace)?;
+                let arguments = list![rounded, dweight, len, loss_scale];
+                cuda.gpu.launch("widen", len.div_ceil(4) as u64, arguments)?;
+            }
+        }
+        match dx {
+            Some(dx) => cuda.cudnn.backward_data(op, factors, dsums, dx, workspace),
+            None => Ok(()),
+        }
+    }
+}

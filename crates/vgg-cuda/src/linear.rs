@@ -1,0 +1,188 @@
+//! Fully connected layers: products by cuBLAS, what follows them by our kernels.
+//!
+//! The gradient of a weight is computed in blocks of rows that stay in the device's cache until the
+//! optimiser has applied them, so that in training it never exists as a whole. Where it is stored, it
+//! is computed in the same blocks: to the same bits.
+
+use std::ops::Range;
+
+use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd, WeightType};
+use vgg_tensor::{Result, WeightGradient};
+
+use crate::bias::{self, BiasGradient, Mask};
+use crate::cublas::{Factor, Matrix};
+use crate::gpu::list;
+use crate::memory::Address;
+use crate::precision::Storage;
+use crate::{Buffer, Cuda, sgd};
+
+/// Bytes of a block of a weight's gradient, or of a weight that is converted for a product: less
+/// than any supported data-centre GPU's second-level cache.
+const BLOCK_BYTES: usize = 16 << 20;
+
+/// Rows of a block, in multiples that cuBLAS's tiles like.
+const ROWS: usize = 128;
+
+/// See [`vgg_tensor::Backend::linear`].
+pub(crate) fn forward(
+    cuda: &mut Cuda,
+    op: &Linear,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) -> Result<()> {
+    let storage = cuda.storage;
+    let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
+    let x = Matrix::new(x.numbers(storage, op.x().len()), storage, ins);
+    let y = y.numbers(storage, op.y().len());
+    let bias = bias.f32(outs);
+    let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
+    let multiply = |cuda: &Cuda, rows: Range<usize>, factors: Address| {
+        let weight = Matrix::new(factors, storage, ins);
+        let y = Matrix::new(y.add(storage.bytes() * rows.start), storage, outs);
+        // SAFETY: the buffers have room for what the spec says, and no two are the same.
+        unsafe {
+            let sizes = [n, rows.len(), ins];
+            cuda.cublas.multiply("linear", sizes, Factor::One, x, weight.transposed(), y)
+        }
+    };
+    match op.weight_type() {
+        WeightType::F32 => {
+            multiply(cuda, 0..outs, weight.weight(storage, ins * outs).factors)?;
+        }
+        WeightType::F16 => {
+            let weight = weight.numbers(Storage::F16, ins * outs);
+            if storage == Storage::F16 {
+                multiply(cuda, 0..outs, weight)?;
+            } else {
+                let convert = match storage {
+                    Storage::Bf16 => "f16_to_bf16",
+                    Storage::F32 | Storage::F16 => "widen_f16",
+                };
+                let bytes = storage.bytes() * ins * blocks(ins, outs).map(|b| b.len()).max().unwrap_or(0);
+                let [block] = cuda.scratch.split(&cuda.gpu.stream, [bytes])?;
+                for rows in blocks(ins, outs) {
+                    let (from, len) = (weight.add(2 * ins * rows.start), ins * rows.len());
+                    let whole = list![from, block, len];
+                    let scaled = list![from, block, len, Address::NULL];
+                    let arguments: &[_] = if storage == Storage::Bf16 { whole } else { scaled };
+                    // SAFETY: the block has room for so many rows.
+                    unsafe { cuda.gpu.launch(convert, len.div_ceil(4) as u64, arguments) }?;
+                    multiply(cuda, rows, block)?;
+                }
+            }
+        }
+    }
+    let (c, work) = (outs as u32, n as u64 * bias::groups(outs));
+    // SAFETY: as above; both kernels may work in place.
+    unsafe {
+        match op.epilogue() {
+            LinearEpilogue::Bias => {
+                cuda.gpu.launch("bias_forward", work, list![y, bias, y, n, c])
+            }
+            LinearEpilogue::BiasRelu => {
+                cuda.gpu.launch("bias_relu_forward", work, list![y, bias, y, aux, n, c])
+            }
+        }
+    }
+}
+
+/// See [`vgg_tensor::Backend::linear_backward`].
+pub(crate) fn backward(
+    cuda: &mut Cuda,
+    op: &Linear,
+    x: &Buffer,
+    weight: WeightGradient<'_, Buffer>,
+    dy: &Buffer,
+    aux: &Buffer,
+    dbias: &mut Buffer,
+    dx: Option<&mut Buffer>,
+) -> Result<()> {
+    op.weight().check_trainable()?;
+    let storage = cuda.storage;
+    let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
+    let x = Matrix::new(x.numbers(storage, op.x().len()), storage, ins);
+    let dy = dy.numbers(storage, op.y().len());
+    let aux = aux.room(op.aux_bytes());
+    let dbias = dbias.f32(outs);
+    let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
+    let factors = weight.weight().weight(storage, ins * outs).factors;
+
+    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
+    let gradient = BiasGradient::new(&cuda.gpu, n, outs);
+    let masked = if relu { storage.bytes() * op.y().len() } else { 0 };
+    let block = match weight {
+        WeightGradient::Stored { .. } => 0,
+        WeightGradient::Applied { .. } => {
+            4 * ins * blocks(ins, outs).map(|rows| rows.len()).max().unwrap_or(0)
+        }
+    };
+    let [rows, masked, block] =
+        cuda.scratch.split(&cuda.gpu.stream, [gradient.bytes(), masked, block])?;
+    let loss_scale = cuda.loss_scale_address();
+    let mask = if relu { Mask::Relu(aux) } else { Mask::All };
+    // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
+    // for above, and no two are the same.
+    unsafe {
+        gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
+        let dsums = if relu {
+            let work = n as u64 * bias::groups(outs);
+            cuda.gpu.launch("relu_backward", work, list![dy, aux, masked, n, outs as u32])?;
+            masked
+        } else {
+            dy
+        };
+        if let Some(dx) = dx {
+            let dsums = Matrix::new(dsums, storage, outs);
+            let weight = Matrix::new(factors, storage, ins);
+            let dx = Matrix::new(dx, storage, ins);
+            cuda.cublas.multiply(
+                "linear's input gradient",
+                [n, ins, outs],
+                Factor::One,
+                dsums,
+                weight,
+                dx,
+            )?;
+        }
+        let factor = cuda.unscale();
+        let dweight = |cuda: &Cuda, rows: &Range<usize>, to: Address| {
+            let dsums = Matrix::new(dsums.add(storage.bytes() * rows.start), storage, outs);
+            let to = Matrix::new(to, Storage::F32, ins);
+            let sizes = [rows.len(), ins, n];
+            let op = "linear's weight gradient";
+            cuda.cublas.multiply(op, sizes, factor, dsums.transposed(), x, to)
+        };
+        match weight {
+            WeightGradient::Stored { dweight: to, .. } => {
+                let to = to.f32(ins * outs);
+                for rows in blocks(ins, outs) {
+                    dweight(cuda, &rows, to.add(4 * ins * rows.start))?;
+                }
+            }
+            WeightGradient::Applied { settings, weight, velocity } => {
+                check_velocity(settings, velocity.is_some());
+                let velocity = velocity.map(|velocity| velocity.f32(ins * outs));
+                let weight = weight.weight(storage, ins * outs);
+                for rows in blocks(ins, outs) {
+                    dweight(cuda, &rows, block)?;
+                    let part = sgd::Part::rows(weight, velocity, storage, ins, &rows);
+                    part.step(cuda, settings, block)?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The blocks of rows of a weight of `outs` rows with `ins` numbers each.
+fn blocks(ins: usize, outs: usize) -> impl Iterator<Item = Range<usize>> {
+    let rows = (BLOCK_BYTES / (4 * ins) / ROWS * ROWS).max(ROWS);
+    (0..outs).step_by(rows).map(move |begin| begin..outs.min(begin + rows))
+}
+
+fn check_velocity(settings: &Sgd, given: bool) {
+    assert_eq!(given, settings.momentum != 0.0, "a velocity goes with momentum");
+}

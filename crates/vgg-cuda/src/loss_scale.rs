@@ -1,0 +1,68 @@
+//! Dynamic loss scaling, for gradients in `f16`.
+//!
+//! Small gradients would vanish in `f16`, so the loss's gradient is multiplied by a power of two, and
+//! what comes of it divided by the same one. Where gradients overflow, the optimiser leaves those
+//! parameters as they are and notes it; the next step halves the scale. After many steps without, it
+//! doubles (the rule of `torch.amp.GradScaler`). All of that is on the device.
+
+use std::sync::Arc;
+
+use cudarc::driver::CudaStream;
+use vgg_tensor::Result;
+
+use crate::error::During;
+use crate::gpu::{Gpu, list};
+use crate::memory::{Address, Memory};
+
+/// The scale at the start, as in PyTorch.
+const START: f32 = 65536.0;
+
+const GOOD_STEPS: usize = 12;
+const OVERFLOWED: usize = 16;
+
+/// The scale and what decides about it: the scale, its reciprocal, a zero, steps without overflow,
+/// and whether the last one had one, each of four bytes.
+pub(crate) struct LossScale {
+    memory: Memory,
+    dynamic: bool,
+}
+
+impl LossScale {
+    /// One that adapts itself, or, for exact comparisons, stays at 1.
+    pub(crate) fn new(stream: &Arc<CudaStream>, dynamic: bool) -> Result<Self> {
+        let scale = if dynamic { START } else { 1.0 };
+        let mut bytes = Vec::new();
+        for word in [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0] {
+            bytes.extend(word.to_ne_bytes());
+        }
+        let mut memory = Memory::uninitialised(stream, bytes.len())?;
+        stream.memcpy_htod(&bytes, memory.slice_mut()).during("setting the loss scale")?;
+        Ok(Self { memory, dynamic })
+    }
+
+    /// Where the scale is.
+    pub(crate) fn address(&self) -> Address {
+        self.memory.address()
+    }
+
+    /// Where its reciprocal is, followed by a zero.
+    pub(crate) fn reciprocal(&self) -> Address {
+        self.memory.address().add(4)
+    }
+
+    /// Where an overflow is noted.
+    pub(crate) fn overflowed(&self) -> Address {
+        self.memory.address().add(OVERFLOWED)
+    }
+
+    /// Decides about the scale of the step that begins.
+    pub(crate) fn update(&self, gpu: &Gpu) -> Result<()> {
+        if !self.dynamic {
+            return Ok(());
+        }
+        let arguments =
+            list![self.address(), self.memory.address().add(GOOD_STEPS), self.overflowed()];
+        // SAFETY: the memory has these words.
+        unsafe { gpu.launch_grid("update_loss_scale", [1, 1], arguments) }
+    }
+}

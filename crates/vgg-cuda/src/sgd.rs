@@ -1,0 +1,98 @@
+//! The optimiser.
+
+use std::ops::Range;
+
+use vgg_tensor::spec::Sgd;
+use vgg_tensor::{Content, Result};
+
+use crate::buffer::Weight;
+use crate::gpu::list;
+use crate::memory::Address;
+use crate::precision::Storage;
+use crate::{Buffer, Cuda};
+
+/// See [`vgg_tensor::Backend::sgd`].
+pub(crate) fn step(
+    cuda: &mut Cuda,
+    settings: &Sgd,
+    content: Content,
+    weight: &mut Buffer,
+    dweight: &Buffer,
+    velocity: Option<&mut Buffer>,
+) -> Result<()> {
+    content.check_trainable()?;
+    assert_eq!(velocity.is_some(), settings.momentum != 0.0, "a velocity goes with momentum");
+    let len = content.len();
+    // Biases have no copy.
+    let storage = match content {
+        Content::Vector(_) => Storage::F32,
+        _ => cuda.storage,
+    };
+    let Weight { numbers, copy, .. } = weight.weight(storage, len);
+    let velocity = velocity.map_or(Address::NULL, |velocity| velocity.f32(len));
+    let part = Part { weight: numbers, copy, velocity, len };
+    let dweight = dweight.f32(len);
+    // SAFETY: the buffers have room for `len` numbers, and no two are the same.
+    unsafe { part.step(cuda, settings, dweight) }
+}
+
+/// A parameter, or a part of one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Part {
+    weight: Address,
+    copy: Address,
+    velocity: Address,
+    len: usize,
+}
+
+impl Part {
+    /// Some rows, of `columns` numbers each, of a weight.
+    pub(crate) fn rows(
+        weight: Weight,
+        velocity: Option<Address>,
+        storage: Storage,
+        columns: usize,
+        rows: &Range<usize>,
+    ) -> Self {
+        let first = columns * rows.start;
+        let copy = match weight.copy {
+            Address::NULL => Address::NULL,
+            copy => copy.add(storage.bytes() * first),
+        };
+        Self {
+            weight: weight.numbers.add(4 * first),
+            copy,
+            velocity: velocity.map_or(Address::NULL, |velocity| velocity.add(4 * first)),
+            len: columns * rows.len(),
+        }
+    }
+
+    /// Orders a step with the gradient at `dweight`.
+    ///
+    /// # Safety
+    /// All addresses are of memory with room for its numbers.
+    pub(crate) unsafe fn step(
+        self,
+        cuda: &mut Cuda,
+        settings: &Sgd,
+        dweight: Address,
+    ) -> Result<()> {
+        let Self { weight, copy, velocity, len } = self;
+        let Sgd { lr, momentum, weight_decay, nesterov } = *settings;
+        let lr = cuda.replay.lr(lr)?;
+        let arguments = list![
+            weight,
+            dweight,
+            velocity,
+            copy,
+            cuda.overflow_address(),
+            len,
+            lr,
+            momentum,
+            weight_decay,
+            u32::from(nesterov),
+        ];
+        // SAFETY: as the caller promises.
+        unsafe { cuda.gpu.launch("sgd", len.div_ceil(4) as u64, arguments) }
+    }
+}
