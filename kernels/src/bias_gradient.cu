@@ -5,6 +5,8 @@
 // dy = db and one row. The order of all additions depends on the arguments alone, so that the result
 // is the same in every run.
 //
+// The sums are divided by the loss scale, if there is one.
+//
 // What an epilogue does to the gradient is undone on the way: with a fused pool, the pooled
 // gradient's sum is that of the expanded one, at a quarter of the memory traffic.
 
@@ -29,7 +31,7 @@ struct ReluMaxPool {
 
 template <class Mask, class T>
 __device__ inline void sum(Mask mask, const T* dy, float* db, u64 pixels, u32 c,
-                           u64 pixels_per_block, u32 lanes) {
+                           u64 pixels_per_block, u32 lanes, const float* loss_scale) {
     // A thread's sums are BLOCK apart, so that neighbours hit different banks.
     __shared__ float shared[GROUP * BLOCK];
     const u32 thread = threadIdx.x;
@@ -44,7 +46,7 @@ __device__ inline void sum(Mask mask, const T* dy, float* db, u64 pixels, u32 c,
     const u64 rest = pixels - begin;
     const u64 end = begin + (rest < pixels_per_block ? rest : pixels_per_block);
     if (inside) {
-#pragma unroll 4
+#pragma unroll 2
         for (u64 pixel = begin + thread / lanes; pixel < end; pixel += BLOCK / lanes) {
             const Channels gradient = load<GROUP>(dy + pixel * c + first, len);
             const u32 bits = mask.bits(pixel * groups + group);
@@ -67,23 +69,25 @@ __device__ inline void sum(Mask mask, const T* dy, float* db, u64 pixels, u32 c,
         __syncthreads();
     }
     if (thread < lanes && inside) {
+        const float factor = unscale(loss_scale);
 #pragma unroll
-        for (int k = 0; k < GROUP; k++) sums.at[k] = shared[k * BLOCK + thread];
+        for (int k = 0; k < GROUP; k++) sums.at[k] = shared[k * BLOCK + thread] * factor;
         store<GROUP>(db + (u64)blockIdx.y * c + first, len, sums);
     }
 }
 
-KERNEL bias_gradient_f32(const float* dy, float* db, u64 pixels, u32 c, u64 pixels_per_block,
-                         u32 lanes) {
-    sum(All(), dy, db, pixels, c, pixels_per_block, lanes);
-}
-
-KERNEL bias_gradient_relu_f32(const float* dy, const u8* aux, float* db, u64 pixels, u32 c,
-                              u64 pixels_per_block, u32 lanes) {
-    sum(Relu{aux}, dy, db, pixels, c, pixels_per_block, lanes);
-}
-
-KERNEL bias_gradient_relu_max_pool_f32(const float* dy, const u32* aux, float* db, u64 pixels,
-                                       u32 c, u64 pixels_per_block, u32 lanes) {
-    sum(ReluMaxPool{aux}, dy, db, pixels, c, pixels_per_block, lanes);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL bias_gradient_##NAME(const T* dy, float* db, u64 pixels, u32 c, u64 pixels_per_block,   \
+                                u32 lanes, const float* loss_scale) {                              \
+        sum(All(), dy, db, pixels, c, pixels_per_block, lanes, loss_scale);                        \
+    }                                                                                              \
+    KERNEL bias_gradient_relu_##NAME(const T* dy, const u8* aux, float* db, u64 pixels, u32 c,     \
+                                     u64 pixels_per_block, u32 lanes, const float* loss_scale) {   \
+        sum(Relu{aux}, dy, db, pixels, c, pixels_per_block, lanes, loss_scale);                    \
+    }                                                                                              \
+    KERNEL bias_gradient_relu_max_pool_##NAME(const T* dy, const u32* aux, float* db, u64 pixels,  \
+                                              u32 c, u64 pixels_per_block, u32 lanes,              \
+                                              const float* loss_scale) {                           \
+        sum(ReluMaxPool{aux}, dy, db, pixels, c, pixels_per_block, lanes, loss_scale);             \
+    }
+FOR_EACH_TYPE(ENTRY)

@@ -1,7 +1,8 @@
 // Bias and ReLU of a layer's sums, and the gradient.
 //
 // x, y: [pixels, c], bias: [c], aux: [pixels, ceil(c / 8)] bytes, bit k % 8 for channel k.
-// A sum that is not above zero, NaN included, becomes zero, and so does its gradient.
+// A sum, rounded as it is stored, that is not above zero, NaN included, becomes zero, and so does its
+// gradient.
 
 #include "common.cuh"
 #include "group.cuh"
@@ -17,7 +18,7 @@ __device__ inline void forward(const T* x, const float* bias, T* y, u8* aux, u64
         u32 bits = 0;
 #pragma unroll
         for (int k = 0; k < GROUP; k++) {
-            const float sum = sums.at[k] + added.at[k];
+            const float sum = round_to<T>(sums.at[k] + added.at[k]);
             const bool alive = !RELU || sum > 0.0f;
             sums.at[k] = alive ? sum : 0.0f;
             bits |= (u32)alive << k;
@@ -43,15 +44,15 @@ __device__ inline void backward(const T* dy, const u8* aux, T* dx, u64 pixels, u
     }
 }
 
-KERNEL bias_forward_f32(const float* x, const float* bias, float* y, u64 pixels, u32 c) {
-    forward<false>(x, bias, y, (u8*)0, pixels, c);
-}
-
-KERNEL bias_relu_forward_f32(const float* x, const float* bias, float* y, u8* aux, u64 pixels,
-                             u32 c) {
-    forward<true>(x, bias, y, aux, pixels, c);
-}
-
-KERNEL relu_backward_f32(const float* dy, const u8* aux, float* dx, u64 pixels, u32 c) {
-    backward(dy, aux, dx, pixels, c);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL bias_forward_##NAME(const T* x, const float* bias, T* y, u64 pixels, u32 c) {           \
+        forward<false>(x, bias, y, (u8*)0, pixels, c);                                             \
+    }                                                                                              \
+    KERNEL bias_relu_forward_##NAME(const T* x, const float* bias, T* y, u8* aux, u64 pixels,      \
+                                    u32 c) {                                                       \
+        forward<true>(x, bias, y, aux, pixels, c);                                                 \
+    }                                                                                              \
+    KERNEL relu_backward_##NAME(const T* dy, const u8* aux, T* dx, u64 pixels, u32 c) {            \
+        backward(dy, aux, dx, pixels, c);                                                          \
+    }
+FOR_EACH_TYPE(ENTRY)

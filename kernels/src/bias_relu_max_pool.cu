@@ -2,8 +2,8 @@
 //
 // x: [n, h, w, c], y: [n, h / 2, w / 2, c], bias: [c]; an odd last row or column is dropped.
 // aux: [n, h / 2, w / 2, ceil(c / 8)] words; see group.cuh.
-// The first of equal sums wins, in row-major order. Sums are compared with their bias: rounding may
-// make equal what was not.
+// The first of equal sums wins, in row-major order. Sums are compared with their bias and rounded as
+// they are stored: rounding may make equal what was not.
 
 #include "common.cuh"
 #include "group.cuh"
@@ -26,7 +26,7 @@ __device__ inline void forward(const T* x, const float* bias, T* y, u32* aux, u6
             const Channels sums = load<GROUP>(x + pixel * c + group.first, group.len);
 #pragma unroll
             for (int k = 0; k < GROUP; k++) {
-                const float sum = sums.at[k] + added.at[k];
+                const float sum = round_to<T>(sums.at[k] + added.at[k]);
                 const bool wins = in_window == 0 || sum > largest.at[k];
                 largest.at[k] = wins ? sum : largest.at[k];
                 winners[k] = wins ? in_window : winners[k];
@@ -78,12 +78,13 @@ __device__ inline void backward(const T* dy, const u32* aux, T* dx, u64 n, u32 h
     }
 }
 
-KERNEL bias_relu_max_pool_forward_f32(const float* x, const float* bias, float* y, u32* aux, u64 n,
-                                      u32 h, u32 w, u32 c) {
-    forward(x, bias, y, aux, n, h, w, c);
-}
-
-KERNEL relu_max_pool_backward_f32(const float* dy, const u32* aux, float* dx, u64 n, u32 h, u32 w,
-                                  u32 c) {
-    backward(dy, aux, dx, n, h, w, c);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL bias_relu_max_pool_forward_##NAME(const T* x, const float* bias, T* y, u32* aux, u64 n, \
+                                             u32 h, u32 w, u32 c) {                                \
+        forward(x, bias, y, aux, n, h, w, c);                                                      \
+    }                                                                                              \
+    KERNEL relu_max_pool_backward_##NAME(const T* dy, const u32* aux, T* dx, u64 n, u32 h, u32 w,  \
+                                         u32 c) {                                                  \
+        backward(dy, aux, dx, n, h, w, c);                                                         \
+    }
+FOR_EACH_TYPE(ENTRY)

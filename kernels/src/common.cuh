@@ -1,7 +1,7 @@
 // What all kernels share.
 //
 // Activations have channels innermost: [pixels, c], where pixels counts through images, rows and
-// columns. Numbers are stored as T, and computed with as float. A grid may have any number of
+// columns. Numbers are stored as T, one of the types below, and computed with as float. A grid may have any number of
 // blocks, of BLOCK threads: loops stride over it. Indices have 64 bits; their divisions cost as
 // much as those of 32 bits where the numbers are that small.
 
@@ -21,43 +21,88 @@ __device__ inline u64 index_stride() { return (u64)gridDim.x * BLOCK; }
 
 __device__ inline u32 min_u32(u32 a, u32 b) { return a < b ? a : b; }
 
+// T as in the names of kernels: FOR_EACH_TYPE(ENTRY) has ENTRY(T, name) for each.
+#define FOR_EACH_TYPE(ENTRY) ENTRY(float, f32) ENTRY(bf16, bf16) ENTRY(f16, f16)
+
+// Numbers of 16 bits. bf16 is the upper half of a float; Turing has no instructions for it.
+struct bf16 {
+    unsigned short bits;
+};
+struct f16 {
+    unsigned short bits;
+};
+
+__device__ inline float to_float(float x) { return x; }
+__device__ inline float to_float(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
+__device__ inline float to_float(f16 x) {
+    float wide;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(x.bits));
+    return wide;
+}
+
+// Rounds to nearest, ties to even. What is too large becomes infinite, and NaN stays NaN.
+template <class T> __device__ inline T from_float(float x);
+template <> __device__ inline float from_float(float x) { return x; }
+template <> __device__ inline bf16 from_float(float x) {
+    const u32 bits = __float_as_uint(x);
+    const u32 odd = bits >> 16 & 1;
+    const u32 rounded = x == x ? bits + 0x7fff + odd : bits | 0x400000;
+    return {(unsigned short)(rounded >> 16)};
+}
+template <> __device__ inline f16 from_float(float x) {
+    f16 narrow;
+    asm("cvt.rn.f16.f32 %0, %1;" : "=h"(narrow.bits) : "f"(x));
+    return narrow;
+}
+
+// What is left of a number that is stored as T.
+template <class T> __device__ inline float round_to(float x) { return to_float(from_float<T>(x)); }
+
 // N consecutive numbers in registers.
 template <int N> struct Values {
     float at[N];
 };
 
+// N numbers as they are stored, N · sizeof(T) bytes at a time.
+template <int N, class T> struct alignas(N * sizeof(T)) Packed {
+    T at[N];
+};
+template <int N> struct alignas(16) Packed<N, float> {
+    float at[N];
+};
+
 __device__ inline bool aligned(const void* p, u32 bytes) { return (u64)p % bytes == 0; }
 
-// The first `len` of N numbers at `p`, zeros for the rest; four at a time where the address allows.
-template <int N> __device__ inline Values<N> load(const float* p, u32 len) {
+// The first `len` of N numbers at `p`, zeros for the rest; as vectors where the address allows.
+template <int N, class T> __device__ inline Values<N> load(const T* p, u32 len) {
     Values<N> v;
-    if (len == N && aligned(p, 16)) {
+    if (len == N && aligned(p, alignof(Packed<N, T>))) {
+        const Packed<N, T> packed = *(const Packed<N, T>*)p;
 #pragma unroll
-        for (int k = 0; k < N; k += 4) {
-            const float4 four = *(const float4*)(p + k);
-            v.at[k] = four.x;
-            v.at[k + 1] = four.y;
-            v.at[k + 2] = four.z;
-            v.at[k + 3] = four.w;
-        }
+        for (int k = 0; k < N; k++) v.at[k] = to_float(packed.at[k]);
     } else {
 #pragma unroll
-        for (int k = 0; k < N; k++) v.at[k] = k < len ? p[k] : 0.0f;
+        for (int k = 0; k < N; k++) v.at[k] = k < len ? to_float(p[k]) : 0.0f;
     }
     return v;
 }
 
 // The inverse of `load`.
-template <int N> __device__ inline void store(float* p, u32 len, const Values<N>& v) {
-    if (len == N && aligned(p, 16)) {
+template <int N, class T> __device__ inline void store(T* p, u32 len, const Values<N>& v) {
+    if (len == N && aligned(p, alignof(Packed<N, T>))) {
+        Packed<N, T> packed;
 #pragma unroll
-        for (int k = 0; k < N; k += 4) {
-            *(float4*)(p + k) = make_float4(v.at[k], v.at[k + 1], v.at[k + 2], v.at[k + 3]);
-        }
+        for (int k = 0; k < N; k++) packed.at[k] = from_float<T>(v.at[k]);
+        *(Packed<N, T>*)p = packed;
     } else {
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            if (k < len) p[k] = v.at[k];
+            if (k < len) p[k] = from_float<T>(v.at[k]);
         }
     }
+}
+
+// What a gradient is multiplied by to undo the loss scale, which is a power of two.
+__device__ inline float unscale(const float* loss_scale) {
+    return loss_scale ? __frcp_rn(*loss_scale) : 1.0f;
 }

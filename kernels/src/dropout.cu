@@ -47,6 +47,9 @@ __device__ inline void in_place(T* x, u64 len, float p, u64 seed, u32 stream, u6
     }
 }
 
-KERNEL dropout_f32(float* x, u64 len, float p, u64 seed, u32 stream, u64 step) {
-    in_place(x, len, p, seed, stream, step);
-}
+// The step is read from memory, so that a recorded launch can be replayed in another step.
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL dropout_##NAME(T* x, u64 len, float p, u64 seed, u32 stream, const u64* step) {         \
+        in_place(x, len, p, seed, stream, *step);                                                  \
+    }
+FOR_EACH_TYPE(ENTRY)

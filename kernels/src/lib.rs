@@ -13,8 +13,11 @@
 //! - Activations have channels innermost: `[n, h, w, c]` or `[pixels, c]`, where `pixels` counts
 //!   through images, rows and columns. `groups` is `ceil(c / 8)`: a thread works on eight channels
 //!   of a pixel.
-//! - `f32` in a name is how activations are stored. Biases, their gradients, weights and metrics are
-//!   always `f32`.
+//! - `T` is how activations are stored: a kernel `name_T` exists as `name_f32`, `name_bf16` and
+//!   `name_f16`. Biases, weights, the gradients of both, and metrics are always `f32`, and so is
+//!   everything that is computed with. ReLU and pooling decide on numbers rounded to `T`.
+//! - A `loss_scale` is a power of two, or null for none. Gradients of activations are multiplied by
+//!   it, those of parameters are not.
 //! - Pointers to words (`u32`, `f32`, `u64`) are aligned as those are; vector instructions are used
 //!   where an address allows them. Outputs are overwritten, and may be the input only where said so.
 //! - What a kernel computes is what `vgg_tensor::Backend` says of its operation.
@@ -40,7 +43,9 @@ pub const MODULES: &[Module] = &[
     BIAS_GRADIENT,
     BIAS_RELU,
     BIAS_RELU_MAX_POOL,
+    CONVERT,
     DROPOUT,
+    LOSS_SCALE,
     LRN,
     MAX_POOL2D,
     PREPARE_IMAGES,
@@ -48,11 +53,19 @@ pub const MODULES: &[Module] = &[
     SOFTMAX_CROSS_ENTROPY,
 ];
 
+/// The names of kernels that exist for every type.
+macro_rules! of_every_type {
+    ($($name:literal),*) => {
+        &[$(concat!($name, "_f32"), concat!($name, "_bf16"), concat!($name, "_f16")),*]
+    };
+}
+
 /// The gradient of a bias, `db: [c]`, from that of a layer's output, `dy: [pixels, c]`.
 ///
-/// - `bias_gradient_f32(const f32* dy, f32* db, u64 pixels, u32 c, u64 pixels_per_block, u32 lanes)`
-/// - `bias_gradient_relu_f32(dy, const u8* aux, db, …)`: after [`BIAS_RELU`], whose `aux` it is.
-/// - `bias_gradient_relu_max_pool_f32(dy, const u32* aux, db, …)`: after [`BIAS_RELU_MAX_POOL`];
+/// - `bias_gradient_T(const T* dy, f32* db, u64 pixels, u32 c, u64 pixels_per_block, u32 lanes,
+///   const f32* loss_scale)`
+/// - `bias_gradient_relu_T(dy, const u8* aux, db, …)`: after [`BIAS_RELU`], whose `aux` it is.
+/// - `bias_gradient_relu_max_pool_T(dy, const u32* aux, db, …)`: after [`BIAS_RELU_MAX_POOL`];
 ///   `dy` and `pixels` are the pooled ones.
 ///
 /// Grid: `(ceil(groups / lanes), rows)` blocks, where `lanes` is the least power of two that is not
@@ -65,16 +78,20 @@ pub const MODULES: &[Module] = &[
 /// thread adds `pixels_per_block · lanes / 256` numbers one after the other.
 pub const BIAS_GRADIENT: Module = Module {
     name: "bias_gradient",
-    kernels: &["bias_gradient_f32", "bias_gradient_relu_f32", "bias_gradient_relu_max_pool_f32"],
+    kernels: of_every_type![
+        "bias_gradient",
+        "bias_gradient_relu",
+        "bias_gradient_relu_max_pool"
+    ],
     ptx: include_str!("../ptx/bias_gradient.ptx"),
 };
 
 /// Bias and ReLU of a layer's sums, `x: [pixels, c]`, into `y: [pixels, c]`.
 ///
-/// - `bias_forward_f32(const f32* x, const f32* bias, f32* y, u64 pixels, u32 c)`: no ReLU.
-/// - `bias_relu_forward_f32(const f32* x, const f32* bias, f32* y, u8* aux, u64 pixels, u32 c)`:
-///   `aux` may be null.
-/// - `relu_backward_f32(const f32* dy, const u8* aux, f32* dx, u64 pixels, u32 c)`
+/// - `bias_forward_T(const T* x, const f32* bias, T* y, u64 pixels, u32 c)`: no ReLU.
+/// - `bias_relu_forward_T(const T* x, const f32* bias, T* y, u8* aux, u64 pixels, u32 c)`: `aux` may
+///   be null.
+/// - `relu_backward_T(const T* dy, const u8* aux, T* dx, u64 pixels, u32 c)`
 ///
 /// Input and output may be the same. `bias: [c]`. `aux: [pixels, groups]` bytes: bit `k % 8` is set
 /// where the sum of channel `k` is above zero.
@@ -82,17 +99,17 @@ pub const BIAS_GRADIENT: Module = Module {
 /// Work: `pixels · groups` threads.
 pub const BIAS_RELU: Module = Module {
     name: "bias_relu",
-    kernels: &["bias_forward_f32", "bias_relu_forward_f32", "relu_backward_f32"],
+    kernels: of_every_type!["bias_forward", "bias_relu_forward", "relu_backward"],
     ptx: include_str!("../ptx/bias_relu.ptx"),
 };
 
 /// Bias, ReLU and 2×2 max-pool of a convolution's sums, `x: [n, h, w, c]`, into
 /// `y: [n, h / 2, w / 2, c]`; an odd last row or column is dropped.
 ///
-/// - `bias_relu_max_pool_forward_f32(const f32* x, const f32* bias, f32* y, u32* aux, u64 n, u32 h,
-///   u32 w, u32 c)`: `aux` may be null.
-/// - `relu_max_pool_backward_f32(const f32* dy, const u32* aux, f32* dx, u64 n, u32 h, u32 w,
-///   u32 c)`: all of `dx: [n, h, w, c]` is written, zeros included.
+/// - `bias_relu_max_pool_forward_T(const T* x, const f32* bias, T* y, u32* aux, u64 n, u32 h, u32 w,
+///   u32 c)`: `aux` may be null.
+/// - `relu_max_pool_backward_T(const T* dy, const u32* aux, T* dx, u64 n, u32 h, u32 w, u32 c)`: all
+///   of `dx: [n, h, w, c]` is written, zeros included.
 ///
 /// `bias: [c]`. `aux: [n, h / 2, w / 2, groups]` words, four bits a channel from the lowest on: two
 /// for the winner's place in its window in row-major order, one that is set where the winner is
@@ -101,37 +118,64 @@ pub const BIAS_RELU: Module = Module {
 /// Work: `n · (h / 2) · (w / 2) · groups` threads forward, halves rounded up backward.
 pub const BIAS_RELU_MAX_POOL: Module = Module {
     name: "bias_relu_max_pool",
-    kernels: &["bias_relu_max_pool_forward_f32", "relu_max_pool_backward_f32"],
+    kernels: of_every_type!["bias_relu_max_pool_forward", "relu_max_pool_backward"],
     ptx: include_str!("../ptx/bias_relu_max_pool.ptx"),
+};
+
+/// From one type to another, `x: [len]` into `y: [len]`.
+///
+/// - `widen_bf16(const bf16* x, f32* y, u64 len, const f32* loss_scale)`, `widen_f16` alike: `y` is
+///   divided by the loss scale.
+/// - `narrow_bf16(const f32* x, bf16* y, u64 len)`, `narrow_f16` alike.
+/// - `f16_to_bf16(const f16* x, bf16* y, u64 len)`
+///
+/// Rounds to nearest, ties to even. Work: `ceil(len / 8)` threads.
+pub const CONVERT: Module = Module {
+    name: "convert",
+    kernels: &["widen_bf16", "narrow_bf16", "widen_f16", "narrow_f16", "f16_to_bf16"],
+    ptx: include_str!("../ptx/convert.ptx"),
 };
 
 /// Inverted dropout of `x: [len]`, in place, and its own gradient.
 ///
-/// - `dropout_f32(f32* x, u64 len, f32 p, u64 seed, u32 stream, u64 step)`
+/// - `dropout_T(T* x, u64 len, f32 p, u64 seed, u32 stream, const u64* step)`
 ///
-/// `seed`, `stream` and `step` are those of `vgg_tensor::Draw`; `p` is in [0, 1).
+/// `seed`, `stream` and `*step` are those of `vgg_tensor::Draw`; `p` is in [0, 1).
 ///
 /// Work: `ceil(len / 4)` threads.
-pub const DROPOUT: Module =
-    Module { name: "dropout", kernels: &["dropout_f32"], ptx: include_str!("../ptx/dropout.ptx") };
+pub const DROPOUT: Module = Module {
+    name: "dropout",
+    kernels: of_every_type!["dropout"],
+    ptx: include_str!("../ptx/dropout.ptx"),
+};
+
+/// The loss scale of the next step.
+///
+/// - `update_loss_scale(f32* scale, u32* good_steps, u32* overflowed)`: `scale` is the loss scale and
+///   its reciprocal. `*overflowed`, which [`SGD`] sets, is cleared. Grid: one block.
+pub const LOSS_SCALE: Module = Module {
+    name: "loss_scale",
+    kernels: &["update_loss_scale"],
+    ptx: include_str!("../ptx/loss_scale.ptx"),
+};
 
 /// Local response normalisation of `x: [pixels, c]` across five channels.
 ///
-/// - `lrn_forward_f32(const f32* x, f32* y, u64 pixels, u32 c)`
-/// - `lrn_backward_f32(const f32* x, const f32* dy, f32* dx, u64 pixels, u32 c)`
+/// - `lrn_forward_T(const T* x, T* y, u64 pixels, u32 c)`
+/// - `lrn_backward_T(const T* x, const T* dy, T* dx, u64 pixels, u32 c)`
 ///
 /// Work: `pixels · groups` threads.
 pub const LRN: Module = Module {
     name: "lrn",
-    kernels: &["lrn_backward_f32", "lrn_forward_f32"],
+    kernels: of_every_type!["lrn_backward", "lrn_forward"],
     ptx: include_str!("../ptx/lrn.ptx"),
 };
 
 /// Max-pooling of `x: [n, h, w, c]` into `y: [n, h', w', c]` with `h' = (h − kernel) / stride + 1`.
 ///
-/// - `max_pool2d_forward_f32(const f32* x, f32* y, u8* aux, u64 n, u32 h, u32 w, u32 c, u32 kernel,
+/// - `max_pool2d_forward_T(const T* x, T* y, u8* aux, u64 n, u32 h, u32 w, u32 c, u32 kernel,
 ///   u32 stride)`: `aux` may be null.
-/// - `max_pool2d_backward_f32(const f32* dy, const u8* aux, f32* dx, u64 n, u32 h, u32 w, u32 c,
+/// - `max_pool2d_backward_T(const T* dy, const u8* aux, T* dx, u64 n, u32 h, u32 w, u32 c,
 ///   u32 kernel, u32 stride)`: all of `dx: [n, h, w, c]` is written.
 ///
 /// `aux: [n, h', w', c]` bytes, the winner's place in its window. `kernel` is in 1..=16 and no more
@@ -140,16 +184,16 @@ pub const LRN: Module = Module {
 /// Work: `n · h' · w' · groups` threads forward, `n · h · w · groups` backward.
 pub const MAX_POOL2D: Module = Module {
     name: "max_pool2d",
-    kernels: &["max_pool2d_backward_f32", "max_pool2d_forward_f32"],
+    kernels: of_every_type!["max_pool2d_backward", "max_pool2d_forward"],
     ptx: include_str!("../ptx/max_pool2d.ptx"),
 };
 
 /// Images of bytes, `pixels: [n, c, from_h, from_w]`, resized and normalised into
 /// `x: [n, h, w, c]`.
 ///
-/// - `prepare_images_f32(const u8* pixels, const u32* row_firsts, const i32* row_weights,
+/// - `prepare_images_T(const u8* pixels, const u32* row_firsts, const i32* row_weights,
 ///   u32 row_taps, const u32* column_firsts, const i32* column_weights, u32 column_taps,
-///   const f32* numbers, f32* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w)`
+///   const f32* numbers, T* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w)`
 ///
 /// `row_firsts: [h]` are the first input rows of each output row, and `row_weights: [row_taps, h]`
 /// the weights of the inputs from there on, in units of 2⁻²²: `vgg_tensor::spec::PrepareImages::taps`,
@@ -159,29 +203,40 @@ pub const MAX_POOL2D: Module = Module {
 /// Work: `n · h · w` threads.
 pub const PREPARE_IMAGES: Module = Module {
     name: "prepare_images",
-    kernels: &["prepare_images_f32"],
+    kernels: of_every_type!["prepare_images"],
     ptx: include_str!("../ptx/prepare_images.ptx"),
 };
 
 /// One step of stochastic gradient descent, in place.
 ///
-/// - `sgd_f32(f32* weight, const f32* dweight, f32* velocity, u64 len, f32 lr, f32 momentum,
-///   f32 weight_decay, u32 nesterov)`: all are `[len]`; `velocity` is null without momentum.
+/// - `sgd_T(f32* weight, const f32* dweight, f32* velocity, T* copy, u32* overflowed, u64 len,
+///   const f32* lr, f32 momentum, f32 weight_decay, u32 nesterov)`: all are `[len]`. `velocity` is
+///   null without momentum. `copy`, if it is not null, receives the weight as `T`. If `overflowed`
+///   is not null, an element whose gradient is not finite stays as it is, and `*overflowed` is set
+///   to 1.
 ///
 /// Work: `ceil(len / 4)` threads.
-pub const SGD: Module =
-    Module { name: "sgd", kernels: &["sgd_f32"], ptx: include_str!("../ptx/sgd.ptx") };
+pub const SGD: Module = Module {
+    name: "sgd",
+    kernels: of_every_type!["sgd"],
+    ptx: include_str!("../ptx/sgd.ptx"),
+};
 
 /// Loss, hits and the gradient of `logits: [n, classes]`.
 ///
-/// - `softmax_cross_entropy_f32(const f32* logits, const u32* labels, float2* images, f32* dlogits,
-///   u64 n, u32 classes)`: `dlogits: [n, classes]` may be null, or the logits. `images: [n]`, aligned
+/// - `softmax_cross_entropy_T(const T* logits, const u32* labels, float2* images, T* dlogits, u64 n,
+///   u32 classes, const f32* loss_scale)`: `dlogits: [n, classes]` may be null, or the logits. `images: [n]`, aligned
 ///   to 8 bytes, receives each image's loss and how many classes are ahead of the true one, at most
 ///   5. Work: a warp an image, so `32 · n` threads. A label that is no class makes a loss of NaN.
 /// - `softmax_cross_entropy_metrics(const float2* images, f32* metrics, u64 n)`: adds them up to
 ///   `vgg_tensor::spec::Metrics`, three numbers. Grid: exactly one block.
 pub const SOFTMAX_CROSS_ENTROPY: Module = Module {
     name: "softmax_cross_entropy",
-    kernels: &["softmax_cross_entropy_f32", "softmax_cross_entropy_metrics"],
+    kernels: &[
+        "softmax_cross_entropy_f32",
+        "softmax_cross_entropy_bf16",
+        "softmax_cross_entropy_f16",
+        "softmax_cross_entropy_metrics",
+    ],
     ptx: include_str!("../ptx/softmax_cross_entropy.ptx"),
 };

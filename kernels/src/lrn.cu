@@ -108,8 +108,9 @@ __device__ inline void backward(const T* x, const T* dy, T* dx, u64 pixels, u32 
     }
 }
 
-KERNEL lrn_forward_f32(const float* x, float* y, u64 pixels, u32 c) { forward(x, y, pixels, c); }
-
-KERNEL lrn_backward_f32(const float* x, const float* dy, float* dx, u64 pixels, u32 c) {
-    backward(x, dy, dx, pixels, c);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL lrn_forward_##NAME(const T* x, T* y, u64 pixels, u32 c) { forward(x, y, pixels, c); }   \
+    KERNEL lrn_backward_##NAME(const T* x, const T* dy, T* dx, u64 pixels, u32 c) {                \
+        backward(x, dy, dx, pixels, c);                                                            \
+    }
+FOR_EACH_TYPE(ENTRY)

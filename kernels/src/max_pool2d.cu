@@ -111,12 +111,13 @@ __device__ inline void backward(const T* dy, const u8* aux, T* dx, u64 n, u32 h,
     }
 }
 
-KERNEL max_pool2d_forward_f32(const float* x, float* y, u8* aux, u64 n, u32 h, u32 w, u32 c,
-                              u32 kernel, u32 stride) {
-    forward(x, y, aux, n, h, w, c, kernel, stride);
-}
-
-KERNEL max_pool2d_backward_f32(const float* dy, const u8* aux, float* dx, u64 n, u32 h, u32 w,
-                               u32 c, u32 kernel, u32 stride) {
-    backward(dy, aux, dx, n, h, w, c, kernel, stride);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL max_pool2d_forward_##NAME(const T* x, T* y, u8* aux, u64 n, u32 h, u32 w, u32 c,        \
+                                     u32 kernel, u32 stride) {                                     \
+        forward(x, y, aux, n, h, w, c, kernel, stride);                                            \
+    }                                                                                              \
+    KERNEL max_pool2d_backward_##NAME(const T* dy, const u8* aux, T* dx, u64 n, u32 h, u32 w,      \
+                                      u32 c, u32 kernel, u32 stride) {                             \
+        backward(dy, aux, dx, n, h, w, c, kernel, stride);                                         \
+    }
+FOR_EACH_TYPE(ENTRY)

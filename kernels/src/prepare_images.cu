@@ -45,16 +45,18 @@ __device__ inline void prepare(const u8* pixels, Axis rows, Axis columns, const 
                 }
                 sum += round_to_byte(wide) * rows.weights[(u64)r * h + row];
             }
-            x[i * c + channel] = numbers[channel * 256 + round_to_byte(sum)];
+            x[i * c + channel] = from_float<T>(numbers[channel * 256 + round_to_byte(sum)]);
         }
     }
 }
 
-KERNEL prepare_images_f32(const u8* pixels, const u32* row_firsts, const i32* row_weights,
-                          u32 row_taps, const u32* column_firsts, const i32* column_weights,
-                          u32 column_taps, const float* numbers, float* x, u64 n, u32 c,
-                          u32 from_h, u32 from_w, u32 h, u32 w) {
-    const Axis rows = {row_firsts, row_weights, row_taps};
-    const Axis columns = {column_firsts, column_weights, column_taps};
-    prepare(pixels, rows, columns, numbers, x, n, c, from_h, from_w, h, w);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL prepare_images_##NAME(const u8* pixels, const u32* row_firsts, const i32* row_weights,  \
+                                 u32 row_taps, const u32* column_firsts,                           \
+                                 const i32* column_weights, u32 column_taps, const float* numbers, \
+                                 T* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w) {       \
+        const Axis rows = {row_firsts, row_weights, row_taps};                                     \
+        const Axis columns = {column_firsts, column_weights, column_taps};                         \
+        prepare(pixels, rows, columns, numbers, x, n, c, from_h, from_w, h, w);                    \
+    }
+FOR_EACH_TYPE(ENTRY)

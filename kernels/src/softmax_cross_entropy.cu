@@ -1,9 +1,9 @@
 // The loss: softmax, cross-entropy with the true class, its gradient, and hits.
 //
 // logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3].
-// dlogits = (softmax(logits) - one-hot(label)) / n. A rank is how many classes are ahead of the true
-// one, at most 5; of equal logits the lower class is ahead, and NaN is ahead of everything, so that
-// a network that has blown up does not look accurate.
+// dlogits = (softmax(logits) - one-hot(label)) / n, times the loss scale, if there is one. A rank is
+// how many classes are ahead of the true one, at most 5; of equal logits the lower class is ahead,
+// and NaN is ahead of everything, so that a network that has blown up does not look accurate.
 //
 // A warp takes an image. The numbers are few, so that exponentials and sums are f64, as on the CPU.
 // Sums are taken in a fixed order.
@@ -29,19 +29,22 @@ __device__ inline float warp_max(float x) {
 
 template <class T>
 __device__ inline void forward_backward(const T* all_logits, const u32* labels, float2* images,
-                                        T* all_dlogits, u64 n, u32 classes) {
+                                        T* all_dlogits, u64 n, u32 classes,
+                                        const float* loss_scale) {
+    const double scale = loss_scale ? *loss_scale : 1.0;
     const u32 lane = threadIdx.x % WARP;
     for (u64 i = first_index() / WARP; i < n; i += (u64)gridDim.x * WARPS) {
         const T* logits = all_logits + i * classes;
         const u32 label = labels[i];
         // A label that does not exist shows as a loss of NaN.
-        const float true_logit = label < classes ? logits[label] : __int_as_float(0x7fc00000);
+        const bool exists = label < classes;
+        const float true_logit = exists ? to_float(logits[label]) : __int_as_float(0x7fc00000);
 
         // Subtracting the maximum keeps the exponentials finite and changes nothing else.
         float max = __int_as_float(0xff800000);
         u32 ahead = 0;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
-            const float x = logits[class_];
+            const float x = to_float(logits[class_]);
             max = fmaxf(max, x);
             const bool behind = x < true_logit || (x == true_logit && class_ > label);
             ahead += class_ != label && !behind;
@@ -51,7 +54,7 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
 
         double sum = 0.0;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
-            sum += exp((double)(logits[class_] - max));
+            sum += exp((double)(to_float(logits[class_]) - max));
         }
         sum = warp_sum(sum);
 
@@ -61,17 +64,20 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
         }
         if (!all_dlogits) continue;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
-            const double softmax = exp((double)(logits[class_] - max)) / sum;
+            const double softmax = exp((double)(to_float(logits[class_]) - max)) / sum;
             const double target = class_ == label ? 1.0 : 0.0;
-            all_dlogits[i * classes + class_] = (float)((softmax - target) / (double)n);
+            const float gradient = (float)((softmax - target) / (double)n * scale);
+            all_dlogits[i * classes + class_] = from_float<T>(gradient);
         }
     }
 }
 
-KERNEL softmax_cross_entropy_f32(const float* logits, const u32* labels, float2* images,
-                                 float* dlogits, u64 n, u32 classes) {
-    forward_backward(logits, labels, images, dlogits, n, classes);
-}
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL softmax_cross_entropy_##NAME(const T* logits, const u32* labels, float2* images,        \
+                                        T* dlogits, u64 n, u32 classes, const float* loss_scale) { \
+        forward_backward(logits, labels, images, dlogits, n, classes, loss_scale);                 \
+    }
+FOR_EACH_TYPE(ENTRY)
 
 // metrics = (sum of losses, images of rank 0, images of rank below 5), by one block.
 KERNEL softmax_cross_entropy_metrics(const float2* images, float* metrics, u64 n) {

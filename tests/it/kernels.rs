@@ -1,6 +1,8 @@
-//! The committed PTX of the CUDA kernels, run by the interpreter.
+//! The committed PTX of the CUDA kernels, run by the interpreter: what the conformance suite, which
+//! sees operations, does not try.
 
-use vgg_ptx::{DeviceMemory, Module};
+use half::{bf16, f16};
+use vgg_ptx::{DeviceMemory, LaunchError, Module};
 
 #[test]
 fn every_module_has_its_kernels() {
@@ -12,50 +14,153 @@ fn every_module_has_its_kernels() {
     }
 }
 
-#[test]
-fn sgd_is_the_host_s_arithmetic() {
-    const SETTINGS: [f32; 3] = [0.05, 0.9, 5e-4];
-    let module = vgg_kernels::MODULES.iter().find(|module| module.name == "sgd").unwrap();
+/// Runs a kernel of `vgg_kernels` with parameters of eight or four bytes each.
+fn launch(
+    module: vgg_kernels::Module,
+    kernel: &str,
+    blocks: u32,
+    params: &[&dyn Param],
+    memory: &mut DeviceMemory,
+) -> Result<(), LaunchError> {
     let module = Module::parse(module.ptx).unwrap();
-    let kernel = module.kernel("sgd_f32").unwrap();
-    let numbers = |len: usize, seed: usize| -> Vec<f32> {
-        (0..len).map(|i| ((i * seed) % 101) as f32 / 37.0 - 1.3).collect()
-    };
-    // Whole vectors and rests, one block and several.
-    for (len, blocks) in [(1, 1), (7, 1), (1024, 1), (5003, 2)] {
-        for (with_velocity, nesterov) in [(false, false), (true, false), (true, true)] {
-            let [w, dw, v] = [7, 11, 13].map(|seed| numbers(len, seed));
-            let mut memory = DeviceMemory::new();
-            let [w_at, dw_at, v_at] =
-                [&w, &dw, &v].map(|numbers| memory.upload(bytemuck::cast_slice(numbers)));
-            let v_at = if with_velocity { v_at } else { 0 };
-            let mut params = Vec::new();
-            for word in [w_at, dw_at, v_at, len as u64] {
-                params.extend(word.to_le_bytes());
-            }
-            params.extend(SETTINGS.iter().flat_map(|x| x.to_le_bytes()));
-            params.extend(u32::from(nesterov).to_le_bytes());
-            let block = [vgg_kernels::BLOCK, 1, 1];
-            kernel.launch([blocks, 1, 1], block, 0, &params, &mut memory, 1).unwrap();
+    let kernel = module.kernel(kernel).unwrap();
+    let mut bytes = vec![0; kernel.param_bytes()];
+    assert_eq!(kernel.params().count(), params.len());
+    for ((offset, len), param) in kernel.params().zip(params) {
+        bytes[offset..offset + len].copy_from_slice(&param.bytes());
+    }
+    kernel.launch([blocks, 1, 1], [vgg_kernels::BLOCK, 1, 1], 0, &bytes, memory, 1)
+}
 
-            let [lr, momentum, decay] = SETTINGS;
-            let (mut expected_w, mut expected_v) = (w, v);
-            for ((w, dw), v) in expected_w.iter_mut().zip(dw).zip(&mut expected_v) {
-                let mut g = decay.mul_add(*w, dw);
-                if with_velocity {
-                    *v = momentum.mul_add(*v, g);
-                    g = if nesterov { momentum.mul_add(*v, g) } else { *v };
-                }
-                *w = (-lr).mul_add(g, *w);
+trait Param {
+    fn bytes(&self) -> Vec<u8>;
+}
+
+macro_rules! param {
+    ($($t:ty),*) => {
+        $(impl Param for $t {
+            fn bytes(&self) -> Vec<u8> {
+                self.to_le_bytes().to_vec()
             }
-            let read = |at: u64| -> Vec<f32> {
-                let bytes = memory.download(at, 4 * len).unwrap();
-                bytes.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect()
-            };
-            assert_eq!(read(w_at), expected_w, "{len} numbers, nesterov {nesterov}");
-            if with_velocity {
-                assert_eq!(read(v_at), expected_v, "{len} numbers, nesterov {nesterov}");
-            }
+        })*
+    };
+}
+param!(u64, u32, f32);
+
+fn upload<T: bytemuck::NoUninit>(memory: &mut DeviceMemory, numbers: &[T]) -> u64 {
+    memory.upload(bytemuck::cast_slice(numbers))
+}
+
+fn download<T: bytemuck::AnyBitPattern>(memory: &DeviceMemory, at: u64, len: usize) -> Vec<T> {
+    let bytes = memory.download(at, size_of::<T>() * len).unwrap();
+    bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
+}
+
+/// Every number of 16 bits, and numbers around every place where rounding changes.
+fn floats(widen: impl Fn(u16) -> f32) -> Vec<f32> {
+    let exact = (0..=u16::MAX).step_by(7).map(widen);
+    exact
+        .flat_map(|x| {
+            let next = widen_next(x);
+            let middle = ((f64::from(x) + f64::from(next)) / 2.0) as f32;
+            let bits = middle.to_bits();
+            [x, middle, f32::from_bits(bits.wrapping_sub(1)), f32::from_bits(bits.wrapping_add(1))]
+        })
+        .chain([0.0, -0.0, 1e-45, -1e-40, 65519.99, 65520.0, f32::MAX, f32::MIN, f32::NAN])
+        .collect()
+}
+
+/// A number about a unit of a half further.
+fn widen_next(x: f32) -> f32 {
+    f32::from_bits(x.to_bits().wrapping_add(1 << 13))
+}
+
+#[test]
+fn halves_are_rounded_as_on_the_host() {
+    let same = |ours: &[u16], hosts: &[u16], from: &[f32]| {
+        for ((ours, hosts), x) in ours.iter().zip(hosts).zip(from) {
+            assert!(ours == hosts || x.is_nan(), "{x:e}: {ours:#x} instead of {hosts:#x}");
+        }
+    };
+    for half in ["bf16", "f16"] {
+        let widen = |bits| match half {
+            "bf16" => bf16::from_bits(bits).to_f32(),
+            _ => f16::from_bits(bits).to_f32(),
+        };
+        let narrow = |x: &f32| match half {
+            "bf16" => bf16::from_f32(*x).to_bits(),
+            _ => f16::from_f32(*x).to_bits(),
+        };
+        let numbers = floats(widen);
+        let len = numbers.len();
+        let mut memory = DeviceMemory::new();
+        let from = upload(&mut memory, &numbers);
+        let to = memory.alloc(2 * len);
+        let name = format!("narrow_{half}");
+        launch(vgg_kernels::CONVERT, &name, 3, &[&from, &to, &(len as u64)], &mut memory).unwrap();
+        let ours: Vec<u16> = download(&memory, to, len);
+        same(&ours, &numbers.iter().map(narrow).collect::<Vec<_>>(), &numbers);
+        let nan = |bits: u16| widen(bits).is_nan();
+        assert!(ours.iter().zip(&numbers).all(|(bits, x)| nan(*bits) == x.is_nan()));
+
+        let all: Vec<u16> = (0..=u16::MAX).collect();
+        let from = upload(&mut memory, &all);
+        let to = memory.alloc(4 * all.len());
+        let scale = upload(&mut memory, &[4.0f32]);
+        let name = format!("widen_{half}");
+        let count = all.len() as u64;
+        launch(vgg_kernels::CONVERT, &name, 3, &[&from, &to, &count, &scale], &mut memory).unwrap();
+        for (bits, wide) in all.iter().zip(download::<f32>(&memory, to, all.len())) {
+            let expected = widen(*bits) / 4.0;
+            let same = wide.to_bits() == expected.to_bits() || wide.is_nan() && expected.is_nan();
+            assert!(same, "{half} {bits:#x}: {wide:e} instead of {expected:e}");
         }
     }
+}
+
+#[test]
+fn weights_whose_gradient_overflows_stay_as_they_are() {
+    let numbers = [1.0f32, 2.0, 3.0, 4.0, 5.0];
+    for bad in [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 0.5] {
+        let mut memory = DeviceMemory::new();
+        let weight = upload(&mut memory, &numbers);
+        let velocity = upload(&mut memory, &numbers);
+        let copy = upload(&mut memory, &numbers.map(f16::from_f32));
+        let dweight = upload(&mut memory, &[0.5, 0.5, bad, 0.5, bad]);
+        let (overflowed, lr) = (upload(&mut memory, &[0u32]), upload(&mut memory, &[1.0f32]));
+        let len = numbers.len() as u64;
+        let params: [&dyn Param; 10] = [
+            &weight, &dweight, &velocity, &copy, &overflowed, &len, &lr, &0.5f32, &0.0f32, &0u32,
+        ];
+        launch(vgg_kernels::SGD, "sgd_f16", 1, &params, &mut memory).unwrap();
+        let stays = |i: usize| !bad.is_finite() && (i == 2 || i == 4);
+        for (i, x) in numbers.iter().enumerate() {
+            let v = if stays(i) { *x } else { 0.5 * x + 0.5 };
+            let w = if stays(i) { *x } else { x - v };
+            assert_eq!(download::<f32>(&memory, velocity, 5)[i], v);
+            assert_eq!(download::<f32>(&memory, weight, 5)[i], w);
+            assert_eq!(download::<f16>(&memory, copy, 5)[i].to_f32(), w);
+        }
+        assert_eq!(download::<u32>(&memory, overflowed, 1)[0], u32::from(!bad.is_finite()));
+    }
+}
+
+#[test]
+fn the_loss_scale_halves_at_overflows_and_doubles_without() {
+    let mut memory = DeviceMemory::new();
+    let scale = upload(&mut memory, &[4.0f32, 0.25]);
+    let (good, overflowed) = (upload(&mut memory, &[1998u32]), upload(&mut memory, &[1u32]));
+    let step = |memory: &mut DeviceMemory| {
+        let params: [&dyn Param; 3] = [&scale, &good, &overflowed];
+        launch(vgg_kernels::LOSS_SCALE, "update_loss_scale", 1, &params, memory).unwrap();
+        assert_eq!(download::<u32>(memory, overflowed, 1), [0]);
+        let scales = download::<f32>(memory, scale, 2);
+        assert_eq!(scales[0] * scales[1], 1.0);
+        (scales[0], download::<u32>(memory, good, 1)[0])
+    };
+    assert_eq!(step(&mut memory), (2.0, 0));
+    for steps in 1..2000 {
+        assert_eq!(step(&mut memory), (2.0, steps));
+    }
+    assert_eq!(step(&mut memory), (4.0, 0));
 }

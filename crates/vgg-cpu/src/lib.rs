@@ -100,6 +100,7 @@ impl Cpu {
 
 impl Backend for Cpu {
     type Buffer = Buffer;
+    type Download = Vec<f32>;
 
     fn describe(&self) -> String {
         let threads = self.threads.count();
@@ -149,6 +150,10 @@ impl Backend for Cpu {
             }
         }
         Ok(())
+    }
+
+    fn start_download(&mut self, content: Content, src: &Buffer) -> Result<Vec<f32>> {
+        Ok(src.f32(content.len()).to_vec())
     }
 
     fn prepare_images(

@@ -9,6 +9,7 @@ use crate::buffer;
 use crate::error::During;
 use crate::gpu::list;
 use crate::memory::Memory;
+use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
     Buffer, Cuda, conv2d, dropout, layout, linear, lrn, max_pool2d, prepare_images, sgd,
@@ -33,6 +34,7 @@ fn fingerprint(settings: &Sgd) -> (u32, u32, bool) {
 
 impl Backend for Cuda {
     type Buffer = Buffer;
+    type Download = Landing;
 
     fn describe(&self) -> String {
         self.description.clone()
@@ -54,14 +56,13 @@ impl Backend for Cuda {
             let weight = dst.weight(self.storage, src.len());
             let arguments = list![weight.numbers, weight.copy, src.len()];
             // SAFETY: the buffer has room for the numbers and their copy.
-            unsafe { self.gpu.launch("narrow", src.len().div_ceil(4) as u64, arguments) }?;
+            unsafe { self.gpu.launch("narrow", src.len().div_ceil(8) as u64, arguments) }?;
         }
         Ok(())
     }
 
     fn upload_bytes(&mut self, src: &[u8], dst: &mut Buffer) -> Result<()> {
-        dst.room(src.len());
-        self.gpu.stream.memcpy_htod(src, dst.memory.slice_mut()).during("upload")
+        self.pinned.upload(&self.gpu.stream, src, dst.room(src.len()))
     }
 
     fn download(&mut self, content: Content, src: &Buffer, dst: &mut [f32]) -> Result<()> {
@@ -74,6 +75,11 @@ impl Backend for Cuda {
         self.gpu.synchronize()?;
         layout::unpack(storage, shape, &bytes, dst);
         Ok(())
+    }
+
+    fn start_download(&mut self, content: Content, src: &Buffer) -> Result<Landing> {
+        let len = content.len();
+        self.pinned.start_download(&self.gpu.stream, src.f32(len), len)
     }
 
     fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {

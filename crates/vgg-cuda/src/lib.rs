@@ -20,6 +20,7 @@ mod loss_scale;
 mod lrn;
 mod max_pool2d;
 mod memory;
+mod pinned;
 mod precision;
 mod prepare_images;
 mod replay;
@@ -29,6 +30,7 @@ mod softmax_cross_entropy;
 use vgg_tensor::Result;
 
 pub use buffer::Buffer;
+pub use pinned::Landing;
 pub use precision::Precision;
 
 use conv2d::{Cudnn, Rules};
@@ -37,6 +39,7 @@ use error::During;
 use gpu::Gpu;
 use loss_scale::LossScale;
 use memory::{Address, Scratch};
+use pinned::Pinned;
 use precision::Storage;
 use prepare_images::Tables;
 use replay::{Known, Mode, Replay};
@@ -66,6 +69,7 @@ pub struct Cuda {
     replay: Replay,
     tables: Tables,
     scratch: Scratch,
+    pinned: Pinned,
     /// In `f16` alone.
     loss_scale: Option<LossScale>,
     storage: Storage,
@@ -97,6 +101,7 @@ impl Cuda {
             replay: Replay::new(stream)?,
             tables: Tables::default(),
             scratch: Scratch::new(stream)?,
+            pinned: Pinned::default(),
             loss_scale,
             storage,
             description: format!("{}, {}", gpu.name()?, precision.name()),
@@ -145,6 +150,15 @@ impl Cuda {
                     work(self)
                 }
             }
+        }
+    }
+}
+
+impl Drop for Cuda {
+    /// Waits for what still uses the memory.
+    fn drop(&mut self) {
+        if let Err(error) = self.gpu.synchronize() {
+            log::debug!("the device did not end its work: {error}");
         }
     }
 }

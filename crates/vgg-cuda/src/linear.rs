@@ -69,7 +69,7 @@ pub(crate) fn forward(
                     let scaled = list![from, block, len, Address::NULL];
                     let arguments: &[_] = if storage == Storage::Bf16 { whole } else { scaled };
                     // SAFETY: the block has room for so many rows.
-                    unsafe { cuda.gpu.launch(convert, len.div_ceil(4) as u64, arguments) }?;
+                    unsafe { cuda.gpu.launch(convert, len.div_ceil(8) as u64, arguments) }?;
                     multiply(cuda, rows, block)?;
                 }
             }

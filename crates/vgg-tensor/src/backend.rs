@@ -118,12 +118,35 @@ impl<Buffer> WeightGradient<'_, Buffer> {
     }
 }
 
+/// Numbers on their way from a device ([`Backend::start_download`]).
+pub trait Download {
+    /// Whether they have arrived, or never will.
+    fn is_done(&self) -> bool;
+
+    /// Waits for them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    fn wait(self) -> Result<Vec<f32>>;
+}
+
+/// Numbers that have arrived, on devices where work is done when a call returns.
+impl Download for Vec<f32> {
+    fn is_done(&self) -> bool {
+        true
+    }
+
+    fn wait(self) -> Result<Vec<f32>> {
+        Ok(self)
+    }
+}
+
 /// One device and one ordered stream of work on it.
 ///
 /// The operations are whole layers with out-parameters: inputs are `&`, outputs `&mut`, and an
 /// output is overwritten, never accumulated into, unless said otherwise. No buffer is allocated in an
 /// operation once its spec has been seen. A call may return before its work is done; only
-/// [`Backend::download`] waits for all that was ordered before it.
+/// [`Backend::download`] and [`Download::wait`] wait for all that was ordered before.
 ///
 /// How activations and weights lie in a [`Backend::Buffer`] is the backend's own business;
 /// [`Backend::upload`] and [`Backend::download`] translate. Results do not depend on how many
@@ -138,6 +161,9 @@ impl<Buffer> WeightGradient<'_, Buffer> {
 pub trait Backend {
     /// Plain device memory. Shapes live in the specs.
     type Buffer;
+
+    /// Numbers on their way from the device.
+    type Download: Download;
 
     /// One line for the user: the device, its instruction set or driver, its threads.
     fn describe(&self) -> String;
@@ -155,6 +181,10 @@ pub trait Backend {
     /// Copies numbers in PyTorch's order from the device, after all work ordered before.
     /// `content` is not `Bytes`, and `dst` has exactly its length.
     fn download(&mut self, content: Content, src: &Self::Buffer, dst: &mut [f32]) -> Result<()>;
+
+    /// Starts to copy a vector of numbers from the device, after all work ordered before, and does not
+    /// wait for it. `content` is a [`Content::Vector`].
+    fn start_download(&mut self, content: Content, src: &Self::Buffer) -> Result<Self::Download>;
 
     /// Orders `work`, operations that will be ordered again and again, such as a training step.
     ///

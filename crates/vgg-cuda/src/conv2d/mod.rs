@@ -134,7 +134,7 @@ pub(crate) fn backward(
             Storage::Bf16 | Storage::F16 => {
                 cuda.cudnn.backward_filter(op, x, dsums, rounded, workspace)?;
                 let arguments = list![rounded, dweight, len, loss_scale];
-                cuda.gpu.launch("widen", len.div_ceil(4) as u64, arguments)?;
+                cuda.gpu.launch("widen", len.div_ceil(8) as u64, arguments)?;
             }
         }
         match dx {

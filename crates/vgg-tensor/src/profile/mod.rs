@@ -74,6 +74,7 @@ impl<B: Backend> Profiled<B> {
 
 impl<B: Backend> Backend for Profiled<B> {
     type Buffer = B::Buffer;
+    type Download = B::Download;
 
     fn describe(&self) -> String {
         self.backend.describe()
@@ -96,6 +97,10 @@ impl<B: Backend> Backend for Profiled<B> {
     fn download(&mut self, content: Content, src: &B::Buffer, dst: &mut [f32]) -> Result<()> {
         let bytes = size_of_val(dst);
         self.time(Operation::Download { bytes }, |backend| backend.download(content, src, dst))
+    }
+
+    fn start_download(&mut self, content: Content, src: &B::Buffer) -> Result<B::Download> {
+        self.backend.start_download(content, src)
     }
 
     fn prepare_images(

@@ -38,6 +38,7 @@ impl<T: Real> Reference<T> {
 
 impl<T: Real> Backend for Reference<T> {
     type Buffer = Buffer<T>;
+    type Download = Vec<f32>;
 
     fn describe(&self) -> String {
         format!("reference, naive loops in {}, one thread", T::NAME)
@@ -71,6 +72,12 @@ impl<T: Real> Backend for Reference<T> {
             *to = value as f32;
         }
         Ok(())
+    }
+
+    fn start_download(&mut self, content: Content, src: &Buffer<T>) -> Result<Vec<f32>> {
+        let mut numbers = vec![0.0; content.len()];
+        self.download(content, src, &mut numbers)?;
+        Ok(numbers)
     }
 
     fn prepare_images(
