@@ -1,0 +1,287 @@
+//! The calls that compute.
+
+use cudarc::cudnn::sys::{
+    cudnnConvolutionBwdDataAlgo_t as DataAlgorithm,
+    cudnnConvolutionBwdFilterAlgo_t as FilterAlgorithm,
+    cudnnConvolutionFwdAlgo_t as ForwardAlgorithm, cudnnMathType_t as Math,
+    cudnnStatus_t as Status,
+};
+use vgg_ptx::Memory as _;
+
+use super::algorithm::Algorithm;
+use super::compute::{self, Sizes};
+use super::descriptor::{self, Convolution, Filter, Tensor};
+use super::{functions, needed, stream};
+use crate::ffi::Host;
+use crate::numbers::{Type, round_to_tf32};
+use crate::state::{Handle, Memory, Result, State};
+use crate::work::Task;
+
+/// A convolution whose descriptors fit together.
+#[derive(Clone, Copy)]
+pub(super) struct Problem {
+    pub(super) x: Tensor,
+    pub(super) filter: Filter,
+    pub(super) convolution: Convolution,
+    pub(super) y: Tensor,
+    capability: i32,
+}
+
+impl Problem {
+    pub(super) fn new(
+        state: &State,
+        x: Handle,
+        filter: Handle,
+        convolution: Handle,
+        y: Handle,
+    ) -> Result<Self, Status> {
+        let (x, y) = (descriptor::tensor(state, x)?, descriptor::tensor(state, y)?);
+        let filter = descriptor::filter(state, filter)?;
+        let convolution = descriptor::convolution(state, convolution)?;
+        let [rows, columns] = convolution.padding;
+        let side = |side: usize, padding: usize, kernel: usize| {
+            (side + 2 * padding + 1).checked_sub(kernel).filter(|side| *side > 0)
+        };
+        let fits = x.n == y.n
+            && x.c == filter.c
+            && y.c == filter.k
+            && side(x.h, rows, filter.h) == Some(y.h)
+            && side(x.w, columns, filter.w) == Some(y.w);
+        if !fits {
+            return Err(Status::CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
+        }
+        let capability = state.settings.capability.0;
+        let one_type = x.kind == filter.kind && x.kind == y.kind;
+        if !one_type || x.kind == Type::Bf16 && capability < 8 {
+            return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
+        }
+        Ok(Self { x, filter, convolution, y, capability })
+    }
+
+    pub(super) fn workspace(&self, algorithm: impl Algorithm) -> Result<usize, Status> {
+        let traits = algorithm.traits();
+        if !traits.supported {
+            return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
+        }
+        Ok(traits.workspace(self))
+    }
+
+    fn sizes(&self) -> Sizes {
+        let Self { x, filter, y, .. } = self;
+        Sizes {
+            n: x.n,
+            x: [x.h, x.w],
+            y: [y.h, y.w],
+            kernel: [filter.h, filter.w],
+            padding: self.convolution.padding,
+            c_in: x.c,
+            c_out: y.c,
+        }
+    }
+
+    /// A factor as the hardware takes it.
+    fn round(&self, x: f32) -> f64 {
+        let float = self.x.kind == Type::F32;
+        f64::from(match self.convolution.math {
+            Math::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION if float => {
+                half::f16::from_f32(x).to_f32()
+            }
+            Math::CUDNN_DEFAULT_MATH | Math::CUDNN_TENSOR_OP_MATH if float => {
+                if self.capability >= 8 { round_to_tf32(x) } else { x }
+            }
+            _ => x,
+        })
+    }
+}
+
+/// Memory that a call computes from or to.
+#[derive(Clone, Copy)]
+struct Place {
+    at: u64,
+    bytes: usize,
+    kind: Type,
+}
+
+/// A call that has been checked.
+struct Call {
+    problem: Problem,
+    /// The two factors.
+    from: [Place; 2],
+    to: Place,
+    alpha: f32,
+    beta: f32,
+    workspace: Place,
+    compute: fn(&Sizes, &[f64], &[f64]) -> Vec<f64>,
+    name: &'static str,
+}
+
+impl Call {
+    fn order(self, state: &mut State, handle: Handle) -> Result<(), Status> {
+        let stream = stream(state, handle)?;
+        let [a, b] = self.from;
+        let places = [a, b, self.to, self.workspace];
+        let overlap = |a: Place, b: Place| {
+            a.bytes > 0 && b.bytes > 0 && a.at < b.at + b.bytes as u64 && b.at < a.at + a.bytes as u64
+        };
+        if overlap(a, self.to) || overlap(b, self.to) {
+            return Err(Status::CUDNN_STATUS_BAD_PARAM);
+        }
+        let workspace = [a, b, self.to].iter().any(|place| overlap(*place, self.workspace));
+        if workspace {
+            return Err(Status::CUDNN_STATUS_BAD_PARAM);
+        }
+        if places.iter().any(|place| !place.at.is_multiple_of(16)) {
+            return Err(Status::CUDNN_STATUS_BAD_PARAM_MISALIGNED_POINTER);
+        }
+        let task = Task::run(move |memory, random| {
+            if let Err(error) = self.run(memory, random) {
+                memory.fail(&format!("{}: {error}", self.name));
+            }
+        });
+        crate::driver::order(state, stream, task)
+            .map_err(|_| Status::CUDNN_STATUS_EXECUTION_FAILED)
+    }
+
+    fn run(&self, memory: &mut Memory, random: u64) -> Result<(), vgg_ptx::MemoryError> {
+        let read = |memory: &Memory, place: &Place| {
+            Ok(place.kind.decode(&memory.device.download(place.at, place.bytes)?))
+        };
+        // A workspace holds anything afterwards.
+        if self.workspace.bytes > 0 {
+            memory.device.write(self.workspace.at, &vec![random as u8; self.workspace.bytes])?;
+        }
+        let factors = |memory: &Memory, place: &Place| {
+            let numbers = read(memory, place)?;
+            Ok(numbers.iter().map(|x| self.problem.round(*x)).collect::<Vec<_>>())
+        };
+        let (a, b) = (factors(memory, &self.from[0])?, factors(memory, &self.from[1])?);
+        let sums = (self.compute)(&self.problem.sizes(), &a, &b);
+        // What is not asked for is not read: it may be anything.
+        let before = match self.beta {
+            0.0 => vec![0.0; sums.len()],
+            _ => read(memory, &self.to)?,
+        };
+        let alpha = f64::from(self.alpha);
+        let numbers: Vec<f32> = sums
+            .iter()
+            .zip(before)
+            .map(|(sum, before)| (alpha * sum) as f32 + self.beta * before)
+            .collect();
+        memory.device.write(self.to.at, &self.to.kind.encode(&numbers))
+    }
+}
+
+/// The workspace that was given, if it suffices.
+fn workspace(at: u64, bytes: usize, needed: usize) -> Result<Place, Status> {
+    if bytes < needed {
+        return Err(Status::CUDNN_STATUS_BAD_PARAM_SIZE_INSUFFICIENT);
+    }
+    if needed > 0 && at == 0 {
+        return Err(Status::CUDNN_STATUS_BAD_PARAM_NULL_POINTER);
+    }
+    Ok(Place { at, bytes: needed, kind: Type::F32 })
+}
+
+functions! {
+    fn cudnnConvolutionForward(
+        handle: Handle,
+        alpha: Host,
+        x: Handle,
+        x_at: u64,
+        filter: Handle,
+        filter_at: u64,
+        convolution: Handle,
+        algorithm: ForwardAlgorithm,
+        workspace_at: u64,
+        workspace_bytes: usize,
+        beta: Host,
+        y: Handle,
+        y_at: u64,
+    ) |state| {
+        let problem = Problem::new(state, x, filter, convolution, y)?;
+        let needs = problem.workspace(algorithm)?;
+        let Problem { x, filter, y, .. } = problem;
+        let call = Call {
+            problem,
+            from: [
+                Place { at: x_at, bytes: x.bytes(), kind: x.kind },
+                Place { at: filter_at, bytes: filter.bytes(), kind: filter.kind },
+            ],
+            to: Place { at: y_at, bytes: y.bytes(), kind: y.kind },
+            alpha: needed(alpha.f32())?,
+            beta: needed(beta.f32())?,
+            workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            compute: compute::forward,
+            name: "cudnnConvolutionForward",
+        };
+        call.order(state, handle)
+    }
+
+    fn cudnnConvolutionBackwardData(
+        handle: Handle,
+        alpha: Host,
+        filter: Handle,
+        filter_at: u64,
+        dy: Handle,
+        dy_at: u64,
+        convolution: Handle,
+        algorithm: DataAlgorithm,
+        workspace_at: u64,
+        workspace_bytes: usize,
+        beta: Host,
+        dx: Handle,
+        dx_at: u64,
+    ) |state| {
+        let problem = Problem::new(state, dx, filter, convolution, dy)?;
+        let needs = problem.workspace(algorithm)?;
+        let Problem { x, filter, y, .. } = problem;
+        let call = Call {
+            problem,
+            from: [
+                Place { at: filter_at, bytes: filter.bytes(), kind: filter.kind },
+                Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
+            ],
+            to: Place { at: dx_at, bytes: x.bytes(), kind: x.kind },
+            alpha: needed(alpha.f32())?,
+            beta: needed(beta.f32())?,
+            workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            compute: compute::backward_data,
+            name: "cudnnConvolutionBackwardData",
+        };
+        call.order(state, handle)
+    }
+
+    fn cudnnConvolutionBackwardFilter(
+        handle: Handle,
+        alpha: Host,
+        x: Handle,
+        x_at: u64,
+        dy: Handle,
+        dy_at: u64,
+        convolution: Handle,
+        algorithm: FilterAlgorithm,
+        workspace_at: u64,
+        workspace_bytes: usize,
+        beta: Host,
+        dw: Handle,
+        dw_at: u64,
+    ) |state| {
+        let problem = Problem::new(state, x, dw, convolution, dy)?;
+        let needs = problem.workspace(algorithm)?;
+        let Problem { x, filter, y, .. } = problem;
+        let call = Call {
+            problem,
+            from: [
+                Place { at: x_at, bytes: x.bytes(), kind: x.kind },
+                Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
+            ],
+            to: Place { at: dw_at, bytes: filter.bytes(), kind: filter.kind },
+            alpha: needed(alpha.f32())?,
+            beta: needed(beta.f32())?,
+            workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            compute: compute::backward_filter,
+            name: "cudnnConvolutionBackwardFilter",
+        };
+        call.order(state, handle)
+    }
+}

@@ -1,0 +1,167 @@
+//! Memory, and copies from and to it.
+
+use std::ffi::{c_uchar, c_uint};
+
+use cudarc::driver::sys::{CUdeviceptr, CUresult};
+use vgg_ptx::Memory as _;
+
+use super::stream::{check_not_capturing, order};
+use super::{functions, needed};
+use crate::ffi::{Host, Out};
+use crate::state::{Handle, Memory, Result, State};
+use crate::work::Task;
+
+fn allocate(state: &mut State, bytes: usize) -> Result<u64> {
+    state.check_context()?;
+    check_not_capturing(state)?;
+    let memory = &mut state.memory;
+    if bytes == 0 {
+        return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+    }
+    if bytes > state.settings.memory - memory.used {
+        return Err(CUresult::CUDA_ERROR_OUT_OF_MEMORY);
+    }
+    let address = memory.device.alloc(bytes);
+    memory.sizes.insert(address, bytes);
+    memory.used += bytes;
+    Ok(address)
+}
+
+/// Memory that is freed is found if it is used after that. Its bytes count at once.
+fn forget(state: &mut State, address: u64) -> Result {
+    let bytes = state.memory.sizes.remove(&address);
+    state.memory.used -= bytes.ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)?;
+    Ok(())
+}
+
+/// Bytes that are inside of an allocation, whatever has become of it when they are used.
+fn check_range(state: &State, address: u64, bytes: usize) -> Result {
+    let inside = |(begin, size): (&u64, &usize)| {
+        address >= *begin && address - begin + bytes as u64 <= *size as u64
+    };
+    let known = state.memory.sizes.iter().any(inside);
+    if known || bytes == 0 { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_VALUE) }
+}
+
+fn write(memory: &mut Memory, what: &str, address: u64, bytes: &[u8]) {
+    if let Err(error) = memory.device.write(address, bytes) {
+        memory.fail(&format!("{what}: {error}"));
+    }
+}
+
+fn fill(state: &mut State, at: u64, bytes: Vec<u8>, stream: Handle) -> Result {
+    check_range(state, at, bytes.len())?;
+    order(state, stream, Task::run(move |memory, _| write(memory, "filling memory", at, &bytes)))
+}
+
+functions! {
+    fn cuMemAllocAsync(to: Out<CUdeviceptr>, bytes: usize, stream: Handle) |state| {
+        super::stream::check(state, stream)?;
+        let address = allocate(state, bytes)?;
+        needed(to.put(address))
+    }
+
+    fn cuMemAlloc_v2(to: Out<CUdeviceptr>, bytes: usize) |state| {
+        let address = allocate(state, bytes)?;
+        needed(to.put(address))
+    }
+
+    fn cuMemFreeAsync(address: CUdeviceptr, stream: Handle) |state| {
+        super::stream::check(state, stream)?;
+        check_not_capturing(state)?;
+        forget(state, address)?;
+        order(state, stream, Task::run(move |memory, _| {
+            memory.device.free(address);
+        }))
+    }
+
+    fn cuMemFree_v2(address: CUdeviceptr) |state| {
+        state.check_context()?;
+        check_not_capturing(state)?;
+        state.scheduler.finish_all(&mut state.memory);
+        forget(state, address)?;
+        state.memory.device.free(address);
+        Ok(())
+    }
+
+    fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) |state| {
+        state.check_context()?;
+        needed(free.put(state.settings.memory - state.memory.used))?;
+        needed(total.put(state.settings.memory))
+    }
+
+    fn cuMemHostAlloc(to: Out<*mut u8>, bytes: usize, _flags: c_uint) |state| {
+        state.check_context()?;
+        check_not_capturing(state)?;
+        if bytes == 0 {
+            return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+        }
+        let memory = Box::leak(vec![0xA5u8; bytes].into_boxed_slice());
+        state.pinned.insert(memory.as_ptr().addr(), bytes);
+        needed(to.put(memory.as_mut_ptr()))
+    }
+
+    // The memory stays: somebody may still write to it, and that would be found by nobody.
+    fn cuMemFreeHost(memory: Host) |state| {
+        state.check_initialised()?;
+        let known = state.pinned.remove(&memory.address());
+        known.map(drop).ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)
+    }
+
+    // Pinned memory is read when the copy is done, other memory at once, as by the real driver.
+    fn cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: Host, bytes: usize, stream: Handle) |state| {
+        super::stream::check(state, stream)?;
+        check_range(state, to, bytes)?;
+        if state.pinned_from(from.address()) >= bytes {
+            return order(state, stream, Task::run(move |memory, _| {
+                write(memory, "copying to the device", to, &from.read(bytes));
+            }));
+        }
+        check_not_capturing(state)?;
+        let copy = from.read(bytes);
+        order(state, stream, Task::run(move |memory, _| {
+            write(memory, "copying to the device", to, &copy);
+        }))
+    }
+
+    fn cuMemcpyDtoHAsync_v2(to: Host, from: CUdeviceptr, bytes: usize, stream: Handle) |state| {
+        super::stream::check(state, stream)?;
+        check_range(state, from, bytes)?;
+        let pinned = state.pinned_from(to.address()) >= bytes;
+        if !pinned {
+            check_not_capturing(state)?;
+        }
+        order(state, stream, Task::run(move |memory, _| {
+            match memory.device.download(from, bytes) {
+                Ok(bytes) => to.write(&bytes),
+                Err(error) => memory.fail(&format!("copying from the device: {error}")),
+            }
+        }))?;
+        if !pinned {
+            state.scheduler.finish(stream, &mut state.memory);
+        }
+        state.check_context()
+    }
+
+    fn cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: Handle) |state| {
+        check_range(state, to, bytes)?;
+        check_range(state, from, bytes)?;
+        order(state, stream, Task::run(move |memory, _| {
+            match memory.device.download(from, bytes) {
+                Ok(bytes) => write(memory, "copying on the device", to, &bytes),
+                Err(error) => memory.fail(&format!("copying on the device: {error}")),
+            }
+        }))
+    }
+
+    fn cuMemsetD8Async(at: CUdeviceptr, byte: c_uchar, count: usize, stream: Handle) |state| {
+        fill(state, at, vec![byte; count], stream)
+    }
+
+    fn cuMemsetD32Async(at: CUdeviceptr, word: c_uint, count: usize, stream: Handle) |state| {
+        if !at.is_multiple_of(4) {
+            return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+        }
+        fill(state, at, word.to_ne_bytes().repeat(count), stream)
+    }
+}

@@ -1,0 +1,95 @@
+//! Modules of kernels, and launching them.
+
+use std::ffi::{c_char, c_uint};
+use std::sync::Arc;
+
+use cudarc::driver::sys::CUresult;
+use vgg_ptx::Module;
+
+use super::stream::order;
+use super::{functions, needed};
+use crate::ffi::{Host, Out, string};
+use crate::state::{Function, Handle, Memory};
+use crate::work::Task;
+
+/// The driver that came with CUDA 12.0 is the first to know PTX 8.0.
+const DRIVER_OF_PTX_8: i32 = 12_000;
+
+const MOST_THREADS: u32 = 1024;
+
+functions! {
+    fn cuModuleLoadData(to: Out<Handle>, image: *const c_char) |state| {
+        state.check_context()?;
+        if state.settings.driver < DRIVER_OF_PTX_8 {
+            return Err(CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
+        }
+        let text = needed(string(image))?;
+        let module = Module::parse(&text).map_err(|error| {
+            eprintln!("simulated GPU: {error}");
+            CUresult::CUDA_ERROR_INVALID_PTX
+        })?;
+        let handle = state.new_handle();
+        state.modules.insert(handle, Arc::new(module));
+        needed(to.put(handle))
+    }
+
+    fn cuModuleUnload(module: Handle) |state| {
+        state.functions.retain(|_, function| function.module != module);
+        state.modules.remove(&module).map(drop).ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)
+    }
+
+    fn cuModuleGetFunction(to: Out<Handle>, module: Handle, name: *const c_char) |state| {
+        state.check_context()?;
+        let code = state.modules.get(&module).ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
+        let name = needed(string(name))?;
+        if code.kernel(&name).is_none() {
+            return Err(CUresult::CUDA_ERROR_NOT_FOUND);
+        }
+        let handle = state.new_handle();
+        state.functions.insert(handle, Function { module, name });
+        needed(to.put(handle))
+    }
+
+    fn cuLaunchKernel(
+        function: Handle,
+        grid_x: c_uint,
+        grid_y: c_uint,
+        grid_z: c_uint,
+        block_x: c_uint,
+        block_y: c_uint,
+        block_z: c_uint,
+        shared_bytes: c_uint,
+        stream: Handle,
+        parameters: Host,
+        extra: Host,
+    ) |state| {
+        state.check_context()?;
+        let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
+        let threads: u32 = block.iter().product();
+        let fits = threads <= MOST_THREADS && grid_y.max(grid_z) <= 65_535;
+        let empty = grid.contains(&0) || block.contains(&0);
+        if !fits || empty || extra.address() != 0 || parameters.address() == 0 {
+            return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+        }
+        let function = state.functions.get(&function).ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
+        let module = state.modules.get(&function.module);
+        let module = module.ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?.clone();
+        let name = function.name.clone();
+        let kernel = module.kernel(&name).ok_or(CUresult::CUDA_ERROR_NOT_FOUND)?;
+        let places: Vec<(usize, usize)> = kernel.params().collect();
+        let sizes: Vec<usize> = places.iter().map(|(_, size)| *size).collect();
+        let mut packed = vec![0; kernel.param_bytes()];
+        for ((offset, size), bytes) in places.iter().zip(parameters.parameters(&sizes)) {
+            packed[*offset..offset + size].copy_from_slice(&bytes);
+        }
+        let shared_bytes = shared_bytes as usize;
+        let launch = move |memory: &mut Memory, seed: u64| {
+            let Some(kernel) = module.kernel(&name) else { return };
+            let device = &mut memory.device;
+            if let Err(error) = kernel.launch(grid, block, shared_bytes, &packed, device, seed) {
+                memory.fail(&error.to_string());
+            }
+        };
+        order(state, stream, Task::run(launch))
+    }
+}

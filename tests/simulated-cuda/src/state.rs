@@ -1,0 +1,149 @@
+//! Everything that the three libraries know.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use cudarc::driver::sys::CUresult;
+use vgg_ptx::{DeviceMemory, Module};
+
+use crate::cublas::Blas;
+use crate::cudnn::Dnn;
+use crate::settings::Settings;
+use crate::work::{Capture, Event, Scheduler, Task};
+
+/// The result of a driver's call.
+pub(crate) type Result<T = (), E = CUresult> = std::result::Result<T, E>;
+
+/// A handle, as C sees it: a number in place of a pointer, so that a stale one is found, not followed.
+pub(crate) type Handle = usize;
+
+/// What is loaded from a module.
+pub(crate) struct Function {
+    pub(crate) module: Handle,
+    pub(crate) name: String,
+}
+
+/// The state of the process.
+pub(crate) struct State {
+    pub(crate) settings: Settings,
+    pub(crate) initialised: bool,
+    /// How often the primary context of each device was retained.
+    pub(crate) contexts: Vec<u32>,
+    pub(crate) memory: Memory,
+    /// Pinned memory of the host: lengths by address.
+    pub(crate) pinned: BTreeMap<usize, usize>,
+    pub(crate) scheduler: Scheduler,
+    pub(crate) events: HashMap<Handle, Event>,
+    pub(crate) modules: HashMap<Handle, Arc<Module>>,
+    pub(crate) functions: HashMap<Handle, Function>,
+    pub(crate) graphs: HashMap<Handle, Capture>,
+    pub(crate) executables: HashMap<Handle, Vec<Task>>,
+    pub(crate) blas: HashMap<Handle, Blas>,
+    pub(crate) dnn: Dnn,
+    last_handle: Handle,
+}
+
+/// Device memory and what went wrong with it.
+pub(crate) struct Memory {
+    pub(crate) device: DeviceMemory,
+    /// Bytes of each allocation.
+    pub(crate) sizes: HashMap<u64, usize>,
+    pub(crate) used: usize,
+    /// After a fault on the device nothing works any more.
+    pub(crate) fault: Option<CUresult>,
+}
+
+impl Memory {
+    /// Notes and tells what went wrong on the device.
+    pub(crate) fn fail(&mut self, what: &str) {
+        eprintln!("simulated GPU: {what}");
+        self.fault.get_or_insert(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+    }
+}
+
+static STATE: Mutex<Option<State>> = Mutex::new(None);
+
+thread_local! {
+    /// The device whose context is current, plus one.
+    static CURRENT: Cell<usize> = const { Cell::new(0) };
+}
+
+impl State {
+    fn new() -> Self {
+        let settings = Settings::from_environment();
+        Self {
+            settings,
+            initialised: false,
+            contexts: vec![0; settings.devices.max(0) as usize],
+            memory: Memory {
+                device: DeviceMemory::new(),
+                sizes: HashMap::new(),
+                used: 0,
+                fault: None,
+            },
+            pinned: BTreeMap::new(),
+            scheduler: Scheduler::new(settings.seed),
+            events: HashMap::new(),
+            modules: HashMap::new(),
+            functions: HashMap::new(),
+            graphs: HashMap::new(),
+            executables: HashMap::new(),
+            blas: HashMap::new(),
+            dnn: Dnn::default(),
+            last_handle: 0x1000,
+        }
+    }
+
+    /// A number that was no handle before.
+    pub(crate) fn new_handle(&mut self) -> Handle {
+        self.last_handle += 16;
+        self.last_handle
+    }
+
+    /// Passes if the driver is initialised, a context is current, and nothing went wrong.
+    pub(crate) fn check_context(&self) -> Result {
+        self.check_initialised()?;
+        match current().and_then(|device| self.contexts.get(device)) {
+            Some(1..) => self.memory.fault.map_or(Ok(()), Err),
+            _ => Err(CUresult::CUDA_ERROR_INVALID_CONTEXT),
+        }
+    }
+
+    pub(crate) fn check_initialised(&self) -> Result {
+        if self.initialised { Ok(()) } else { Err(CUresult::CUDA_ERROR_NOT_INITIALIZED) }
+    }
+
+    /// The length of the pinned memory that `address` is in, from there on.
+    pub(crate) fn pinned_from(&self, address: usize) -> usize {
+        let (begin, len) = self.pinned.range(..=address).next_back().unwrap_or((&0, &0));
+        (begin + len).saturating_sub(address)
+    }
+}
+
+/// The device whose context is current on this thread.
+pub(crate) fn current() -> Option<usize> {
+    CURRENT.get().checked_sub(1)
+}
+
+pub(crate) fn set_current(device: Option<usize>) {
+    CURRENT.set(device.map_or(0, |device| device + 1));
+}
+
+/// Runs a call of a library. A panic, which is a bug of this one, is told and becomes `panicked`.
+pub(crate) fn call<S>(
+    success: S,
+    panicked: S,
+    body: impl FnOnce(&mut State) -> Result<(), S>,
+) -> S {
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
+        body(state.get_or_insert_with(State::new))
+    }));
+    match result {
+        Ok(Ok(())) => success,
+        Ok(Err(status)) => status,
+        Err(_) => panicked,
+    }
+}

@@ -1,0 +1,150 @@
+//! Streams, and when their work is done.
+//!
+//! Work is kept until somebody waits for it, and then done in an order that a seed decides: any that
+//! the order within streams and the events between them allow. Some of it is done early.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
+
+use crate::state::{Handle, Memory};
+
+/// A recording of an event.
+pub(crate) type Ticket = u64;
+
+/// What a stream has to do.
+#[derive(Clone)]
+pub(crate) enum Task {
+    /// Something on the device. It is given numbers to be random with.
+    Run(Arc<dyn Fn(&mut Memory, u64) + Send + Sync>),
+    Record(Ticket),
+    /// Waits for a recording on another stream.
+    Wait(Ticket),
+}
+
+impl Task {
+    pub(crate) fn run(work: impl Fn(&mut Memory, u64) + Send + Sync + 'static) -> Self {
+        Task::Run(Arc::new(work))
+    }
+}
+
+/// An event: its last recording.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Event {
+    pub(crate) recorded: Option<Ticket>,
+}
+
+/// Work that is recorded in place of being done.
+#[derive(Clone, Default)]
+pub(crate) struct Capture {
+    pub(crate) tasks: Vec<Task>,
+    /// Whether something was called that cannot be recorded.
+    pub(crate) invalid: bool,
+}
+
+#[derive(Default)]
+pub(crate) struct Stream {
+    tasks: VecDeque<Task>,
+    pub(crate) capture: Option<Capture>,
+}
+
+/// All streams.
+pub(crate) struct Scheduler {
+    pub(crate) streams: BTreeMap<Handle, Stream>,
+    done: HashSet<Ticket>,
+    last_ticket: Ticket,
+    random: u64,
+}
+
+impl Scheduler {
+    pub(crate) fn new(seed: u64) -> Self {
+        // The default stream is always there.
+        let streams = BTreeMap::from([(0, Stream::default())]);
+        Self { streams, done: HashSet::new(), last_ticket: 0, random: seed }
+    }
+
+    /// SplitMix64 (Steele, Lea and Flood 2014).
+    pub(crate) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut x = self.random;
+        x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        x ^ (x >> 31)
+    }
+
+    pub(crate) fn new_ticket(&mut self) -> Ticket {
+        self.last_ticket += 1;
+        self.last_ticket
+    }
+
+    pub(crate) fn is_done(&self, ticket: Ticket) -> bool {
+        self.done.contains(&ticket)
+    }
+
+    /// Whether some stream records its work.
+    pub(crate) fn is_capturing(&self) -> bool {
+        self.streams.values().any(|stream| stream.capture.is_some())
+    }
+
+    /// Adds work to a stream that exists, and does some of all, or none.
+    pub(crate) fn order(&mut self, stream: Handle, task: Task, memory: &mut Memory) {
+        let Some(stream) = self.streams.get_mut(&stream) else { return };
+        match &mut stream.capture {
+            Some(capture) => capture.tasks.push(task),
+            None => {
+                stream.tasks.push_back(task);
+                while self.random() % 4 == 0 && self.step(memory) {}
+            }
+        }
+    }
+
+    /// Works until all of a stream's work is done.
+    pub(crate) fn finish(&mut self, stream: Handle, memory: &mut Memory) {
+        self.work_until(memory, |scheduler| {
+            scheduler.streams.get(&stream).is_none_or(|stream| stream.tasks.is_empty())
+        });
+    }
+
+    /// Works until all is done.
+    pub(crate) fn finish_all(&mut self, memory: &mut Memory) {
+        self.work_until(memory, |scheduler| {
+            scheduler.streams.values().all(|stream| stream.tasks.is_empty())
+        });
+    }
+
+    /// Works until a recording is done.
+    pub(crate) fn reach(&mut self, ticket: Ticket, memory: &mut Memory) {
+        self.work_until(memory, |scheduler| scheduler.is_done(ticket));
+    }
+
+    fn work_until(&mut self, memory: &mut Memory, reached: impl Fn(&Self) -> bool) {
+        while !reached(self) {
+            if !self.step(memory) {
+                memory.fail("streams wait for each other, or for what is never recorded");
+                return;
+            }
+        }
+    }
+
+    /// Does the next task of some stream. False if there is none that can be done.
+    fn step(&mut self, memory: &mut Memory) -> bool {
+        let ready = |stream: &Stream| match stream.tasks.front() {
+            Some(Task::Wait(ticket)) => self.done.contains(ticket),
+            Some(_) => true,
+            None => false,
+        };
+        let all = self.streams.iter().filter(|(_, stream)| ready(stream));
+        let ready: Vec<Handle> = all.map(|(handle, _)| *handle).collect();
+        if ready.is_empty() {
+            return false;
+        }
+        let (choice, random) = (self.random() as usize % ready.len(), self.random());
+        let stream = self.streams.get_mut(&ready[choice]);
+        match stream.and_then(|stream| stream.tasks.pop_front()) {
+            // After a fault, the rest is left out.
+            Some(Task::Run(work)) if memory.fault.is_none() => work(memory, random),
+            Some(Task::Record(ticket)) => _ = self.done.insert(ticket),
+            _ => {}
+        }
+        true
+    }
+}
