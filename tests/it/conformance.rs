@@ -1,9 +1,12 @@
 //! Every backend against the reference.
 
 use vgg_cpu::{Config, Cpu, Isa};
+use vgg_cuda::Precision;
 use vgg_tensor::profile::Profiled;
 use vgg_testkit::conformance::check_same_bits;
-use vgg_testkit::{Reference, conformance};
+use vgg_testkit::{Arithmetic, Reference, conformance};
+
+use crate::simulated::cuda;
 
 /// The CPU with its portable code (0), AVX2 (1) or AVX-512 (2), where this machine has it.
 fn cpu(isa: usize, threads: usize) -> Option<Cpu> {
@@ -12,16 +15,21 @@ fn cpu(isa: usize, threads: usize) -> Option<Cpu> {
     Some(Cpu::new(config).expect("threads start"))
 }
 
-conformance!(reference_f32, || Some(Reference::<f32>::new()));
+conformance!(reference_f32, |_| Some(Reference::<f32>::new()));
 
-conformance!(cpu_portable_1, || cpu(0, 1));
-conformance!(cpu_portable_3, || cpu(0, 3));
-conformance!(cpu_avx2_1, || cpu(1, 1));
-conformance!(cpu_avx2_2, || cpu(1, 2));
-conformance!(cpu_avx2_7, || cpu(1, 7));
-conformance!(cpu_avx512_1, || cpu(2, 1));
-conformance!(cpu_avx512_2, || cpu(2, 2));
-conformance!(cpu_avx512_7, || cpu(2, 7));
+conformance!(cuda_f32, |test| cuda(Precision::F32, test));
+conformance!(cuda_tf32, |test| cuda(Precision::Tf32, test), Arithmetic::Tf32);
+conformance!(cuda_bf16, |test| cuda(Precision::Bf16, test), Arithmetic::Bf16);
+conformance!(cuda_f16, |test| cuda(Precision::F16, test), Arithmetic::F16);
+
+conformance!(cpu_portable_1, |_| cpu(0, 1));
+conformance!(cpu_portable_3, |_| cpu(0, 3));
+conformance!(cpu_avx2_1, |_| cpu(1, 1));
+conformance!(cpu_avx2_2, |_| cpu(1, 2));
+conformance!(cpu_avx2_7, |_| cpu(1, 7));
+conformance!(cpu_avx512_1, |_| cpu(2, 1));
+conformance!(cpu_avx512_2, |_| cpu(2, 2));
+conformance!(cpu_avx512_7, |_| cpu(2, 7));
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {

@@ -5,3 +5,4 @@ mod embedding;
 mod facts;
 mod golden;
 mod kernels;
+mod simulated;

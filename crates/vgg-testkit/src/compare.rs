@@ -18,13 +18,13 @@ pub fn max_norm(values: &[f32]) -> f64 {
     values.iter().fold(0.0, |max, value| f64::max(max, f64::from(value.abs())))
 }
 
-/// Checks that no number is further than `tolerance` from the expected one. NaN is never near; a
-/// tolerance of zero asks for equal numbers.
+/// Checks that no number is further than `tolerance` from the expected one, and returns the largest
+/// error. NaN is never near; a tolerance of zero asks for equal numbers.
 ///
 /// # Panics
 /// If one is, naming the worst place and how many there are.
 #[track_caller]
-pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) {
+pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) -> f64 {
     assert_eq!(actual.len(), expected.len(), "{what}: numbers");
     let error = |i: usize| match (f64::from(actual[i]) - f64::from(expected[i])).abs() {
         error if error.is_nan() => f64::INFINITY,
@@ -45,6 +45,7 @@ pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64
             error(worst)
         );
     }
+    (0..actual.len()).map(error).fold(0.0, f64::max)
 }
 
 #[cfg(test)]
@@ -53,7 +54,7 @@ mod tests {
 
     #[test]
     fn near_is_near() {
-        assert_close("y", &[1.0, 2.0], &[1.0, 2.25], 0.25);
+        assert_eq!(assert_close("y", &[1.0, 2.0], &[1.0, 2.25], 0.25), 0.25);
         assert_close("y", &[0.0], &[-0.0], 0.0);
     }
 

@@ -7,6 +7,7 @@
 //!    specs of [`cases`], within the error bounds of [`compare`].
 #![forbid(unsafe_code)]
 
+mod arithmetic;
 pub mod cases;
 pub mod compare;
 pub mod conformance;
@@ -16,6 +17,7 @@ pub mod inputs;
 mod real;
 mod reference;
 
+pub use arithmetic::Arithmetic;
 pub use golden::Golden;
 pub use gradcheck::check_gradient;
 pub use real::Real;

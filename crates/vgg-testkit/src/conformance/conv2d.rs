@@ -3,9 +3,9 @@
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 use vgg_tensor::{Backend, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
-use crate::compare::sum_tolerance;
-use crate::{Reference, cases, inputs};
+use super::{Outputs, Trial, downloaded, poisoned, roundings, sum, uploaded, with_spare};
+use crate::compare::{max_norm, sum_tolerance};
+use crate::{Arithmetic, Reference, cases, inputs};
 
 /// Room for Winograd's F(4×4, 3×3), whose transforms multiply by up to 8 and cancel. On these trials
 /// the CPU's, with AVX2, strays by up to 0.53 of what plain sums are allowed, and its other
@@ -21,29 +21,32 @@ pub struct Conv2dTrial {
     dy: Vec<f32>,
     /// Whether all sums are exact in whatever order.
     exact: bool,
+    arithmetic: Arithmetic,
 }
 
 impl Conv2dTrial {
     /// On given numbers.
     pub fn on(op: Conv2d, x: &[f32], weight: &[f32], bias: &[f32], dy: &[f32]) -> Self {
         let [x, weight, bias, dy] = [x, weight, bias, dy].map(<[f32]>::to_vec);
-        Self { op, x, weight, bias, dy, exact: false }
+        Self { op, x, weight, bias, dy, exact: false, arithmetic: Arithmetic::F32 }
     }
 
     /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive or which
     /// element of a pooling window is the largest, so that the gradients do not depend on it.
-    pub fn smooth(op: Conv2d) -> Self {
+    pub fn smooth(op: Conv2d, arithmetic: Arithmetic) -> Self {
+        let factors = |numbers| arithmetic.factors(numbers);
         let fan_in = (op.weight().len() / op.c_out()) as f32;
         let mut trial = Self {
             op,
-            x: inputs::uniform(1, op.x().len(), 1.0),
-            weight: inputs::uniform(2, op.weight().len(), fan_in.sqrt().recip()),
+            x: factors(inputs::uniform(1, op.x().len(), 1.0)),
+            weight: factors(inputs::uniform(2, op.weight().len(), fan_in.sqrt().recip())),
             bias: inputs::uniform(3, op.c_out(), 0.5),
-            dy: inputs::uniform(4, op.y().len(), 1.0),
+            dy: factors(inputs::uniform(4, op.y().len(), 1.0)),
             exact: false,
+            arithmetic,
         };
         let sums = sums(&trial).expect("the reference does not fail");
-        let near = 2.0 * trial.y_tolerance() as f32;
+        let near = 2.0 * trial.y_tolerance(max_norm(&sums)) as f32;
         for (dy, mut window) in trial.dy.iter_mut().zip(windows(&op, &sums)) {
             window.sort_by(|a, b| b.total_cmp(a));
             let relu = op.epilogue() != ConvEpilogue::Bias && window[0].abs() <= near;
@@ -57,7 +60,7 @@ impl Conv2dTrial {
 
     /// On whole numbers, so that sums of exactly zero and windows of equal elements abound. With
     /// kernels larger than 1×1 the weights are zero, as the sums of fast algorithms are not exact.
-    pub fn ties(op: Conv2d) -> Self {
+    pub fn ties(op: Conv2d, arithmetic: Arithmetic) -> Self {
         let exact = op.kernel() == 1;
         Self {
             op,
@@ -66,12 +69,16 @@ impl Conv2dTrial {
             bias: inputs::integers(3, op.c_out(), 1),
             dy: inputs::integers(4, op.y().len(), 3),
             exact,
+            arithmetic,
         }
     }
 
-    fn y_tolerance(&self) -> f64 {
+    /// Of outputs of up to `largest`. The products' sums are stored, and after the bias once more.
+    fn y_tolerance(&self, largest: f64) -> f64 {
         let fan_in = self.op.weight().len() / self.op.c_out();
-        sum_tolerance(C, fan_in, &self.x, &self.weight) + sum_tolerance(C, 1, &self.bias, &[1.0])
+        let sums = sum_tolerance(C, fan_in, &self.x, &self.weight);
+        let stored = self.arithmetic.rounding(largest + max_norm(&self.bias));
+        sums + sum_tolerance(C, 1, &self.bias, &[1.0]) + 2.0 * stored
     }
 }
 
@@ -114,29 +121,30 @@ impl Trial for Conv2dTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
         if self.exact {
             return vec![0.0; 7];
         }
-        let y = self.y_tolerance();
+        let y = self.y_tolerance(max_norm(&expected[0].1));
         let sums = self.op.conv_y();
         let positions = sums.n * sums.h * sums.w;
         let dweight = sum_tolerance(C, positions, &self.x, &self.dy);
         let dbias = sum_tolerance(1.0, positions, &self.dy, &[1.0]);
         let fan_out = self.op.weight().len() / self.op.x().c;
         let dx = sum_tolerance(C, fan_out, &self.dy, &self.weight);
-        vec![y, y, dweight, dbias, dweight, dbias, dx]
+        let sums = vec![y, y, dweight, dbias, dweight, dbias, dx];
+        sum(sums, roundings(self.arithmetic, expected, [0, 0, 1, 0, 1, 0, 1]))
     }
 
-    fn table() -> Vec<Self> {
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
         cases::conv2d::table()
             .into_iter()
-            .flat_map(|op| [Self::smooth(op), Self::ties(op)])
+            .flat_map(|op| [Self::smooth(op, arithmetic), Self::ties(op, arithmetic)])
             .collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
-        cases::for_random(cases::conv2d::random(), |op| check(Self::smooth(op)));
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
+        cases::for_random(cases::conv2d::random(), |op| check(Self::smooth(op, arithmetic)));
     }
 }
 

@@ -3,9 +3,9 @@
 use proptest::prelude::*;
 use vgg_tensor::{Backend, Content, Draw, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, uploaded, with_spare};
+use super::{Outputs, Trial, downloaded, roundings, sum, uploaded, with_spare};
 use crate::compare::{max_norm, tolerance};
-use crate::{cases, inputs};
+use crate::{Arithmetic, cases, inputs};
 
 /// Dropout of numbers that are not zero.
 pub struct DropoutTrial {
@@ -13,14 +13,15 @@ pub struct DropoutTrial {
     p: f32,
     draw: Draw,
     x: Vec<f32>,
+    arithmetic: Arithmetic,
 }
 
 impl DropoutTrial {
     /// On random numbers.
-    pub fn new(n: usize, features: usize, p: f32, draw: Draw) -> Self {
+    pub fn new(n: usize, features: usize, p: f32, draw: Draw, arithmetic: Arithmetic) -> Self {
         let shape = Shape::flat(n, features);
         let x = inputs::uniform(1, shape.len(), 0.5).into_iter().map(|x| x + 1.0).collect();
-        Self { shape, p, draw, x }
+        Self { shape, p, draw, x: arithmetic.stored(x), arithmetic }
     }
 }
 
@@ -39,32 +40,35 @@ impl Trial for DropoutTrial {
         Ok(vec![("mask", mask), ("y", y)])
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
         let largest = max_norm(&self.x) / (1.0 - f64::from(self.p));
         // `1 − p` is rounded, and the smaller it is the more that means.
-        vec![0.0, tolerance(1.0, 1, largest / (1.0 - f64::from(self.p)))]
+        let computed = vec![0.0, tolerance(1.0, 1, largest / (1.0 - f64::from(self.p)))];
+        sum(computed, roundings(self.arithmetic, expected, [0, 1]))
     }
 
-    fn table() -> Vec<Self> {
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
         let draw = Draw { seed: 1, stream: 2, step: 3 };
         let far = Draw { seed: u64::MAX, stream: u32::MAX, step: 1 << 33 };
-        vec![
-            Self::new(1, 1, 0.5, draw),
-            Self::new(3, 17, 0.5, draw),
-            Self::new(5, 33, 0.3, far),
-            Self::new(2, 4096, 0.5, far),
-            Self::new(1, 4099, 0.5, draw),
-            Self::new(3, 85, 0.25, far),
-            Self::new(7, 10, 0.0, draw),
-            Self::new(4, 129, 0.99, draw),
+        [
+            (1, 1, 0.5, draw),
+            (3, 17, 0.5, draw),
+            (5, 33, 0.3, far),
+            (2, 4096, 0.5, far),
+            (1, 4099, 0.5, draw),
+            (3, 85, 0.25, far),
+            (7, 10, 0.0, draw),
+            (4, 129, 0.99, draw),
         ]
+        .map(|(n, features, p, draw)| Self::new(n, features, p, draw, arithmetic))
+        .into()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
         let draw = (any::<u64>(), any::<u32>(), any::<u64>());
         let trials = (1..9usize, 1..600usize, 0.0..0.95f32, draw);
         cases::for_random(trials, |(n, features, p, (seed, stream, step))| {
-            check(Self::new(n, features, p, Draw { seed, stream, step }));
+            check(Self::new(n, features, p, Draw { seed, stream, step }, arithmetic));
         });
     }
 }

@@ -3,9 +3,11 @@
 use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Content, Result, WeightGradient};
 
-use super::{Outputs, Trial, assert_same, downloaded, poisoned, uploaded, with_spare};
-use crate::compare::sum_tolerance;
-use crate::{Reference, cases, inputs};
+use super::{
+    Outputs, Trial, assert_same, downloaded, poisoned, roundings, sum, uploaded, with_spare,
+};
+use crate::compare::{max_norm, sum_tolerance};
+use crate::{Arithmetic, Reference, cases, inputs};
 
 /// A fully connected layer and its gradients.
 pub struct LinearTrial {
@@ -16,29 +18,33 @@ pub struct LinearTrial {
     dy: Vec<f32>,
     /// Whether all sums are exact in whatever order.
     exact: bool,
+    arithmetic: Arithmetic,
 }
 
 impl LinearTrial {
     /// On given numbers.
     pub fn on(op: Linear, x: &[f32], weight: &[f32], bias: &[f32], dy: &[f32]) -> Self {
         let [x, weight, bias, dy] = [x, weight, bias, dy].map(<[f32]>::to_vec);
-        Self { op, x, weight, bias, dy, exact: false }
+        Self { op, x, weight, bias, dy, exact: false, arithmetic: Arithmetic::F32 }
     }
 
     /// On random numbers. `dy` is zero where rounding could decide whether ReLU is alive, so that
     /// the gradients do not depend on it.
-    pub fn smooth(op: Linear) -> Self {
+    pub fn smooth(op: Linear, arithmetic: Arithmetic) -> Self {
+        let factors = |numbers| arithmetic.factors(numbers);
+        let range = (op.in_features() as f32).sqrt().recip();
         let mut trial = Self {
             op,
-            x: inputs::uniform(1, op.x().len(), 1.0),
-            weight: inputs::uniform(2, op.weight().len(), (op.in_features() as f32).sqrt().recip()),
+            x: factors(inputs::uniform(1, op.x().len(), 1.0)),
+            weight: factors(inputs::uniform(2, op.weight().len(), range)),
             bias: inputs::uniform(3, op.out_features(), 0.5),
-            dy: inputs::uniform(4, op.y().len(), 1.0),
+            dy: factors(inputs::uniform(4, op.y().len(), 1.0)),
             exact: false,
+            arithmetic,
         };
         if op.epilogue() == LinearEpilogue::BiasRelu {
-            let near = 2.0 * trial.y_tolerance() as f32;
             let sums = sums(&trial).expect("the reference does not fail");
+            let near = 2.0 * trial.y_tolerance(max_norm(&sums)) as f32;
             for (dy, sum) in trial.dy.iter_mut().zip(sums) {
                 if sum.abs() <= near {
                     *dy = 0.0;
@@ -49,7 +55,7 @@ impl LinearTrial {
     }
 
     /// On whole numbers, so that sums of exactly zero abound.
-    pub fn ties(op: Linear) -> Self {
+    pub fn ties(op: Linear, arithmetic: Arithmetic) -> Self {
         Self {
             op,
             x: inputs::integers(1, op.x().len(), 1),
@@ -57,6 +63,7 @@ impl LinearTrial {
             bias: inputs::integers(3, op.out_features(), 1),
             dy: inputs::integers(4, op.y().len(), 3),
             exact: true,
+            arithmetic,
         }
     }
 
@@ -65,9 +72,11 @@ impl LinearTrial {
         self.op.weight().check_trainable().is_ok()
     }
 
-    fn y_tolerance(&self) -> f64 {
+    /// Of outputs of up to `largest`. The products' sums are stored, and after the bias once more.
+    fn y_tolerance(&self, largest: f64) -> f64 {
         sum_tolerance(1.0, self.op.in_features(), &self.x, &self.weight)
             + sum_tolerance(1.0, 1, &self.bias, &[1.0])
+            + 2.0 * self.arithmetic.rounding(largest + max_norm(&self.bias))
     }
 }
 
@@ -155,11 +164,11 @@ impl Trial for LinearTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
         if self.exact {
             return vec![0.0; if self.trains() { 7 } else { 2 }];
         }
-        let y = self.y_tolerance();
+        let y = self.y_tolerance(max_norm(&expected[0].1));
         if !self.trains() {
             return vec![y, y];
         }
@@ -167,16 +176,17 @@ impl Trial for LinearTrial {
         let dweight = sum_tolerance(1.0, images, &self.x, &self.dy);
         let dbias = sum_tolerance(1.0, images, &self.dy, &[1.0]);
         let dx = sum_tolerance(1.0, self.op.out_features(), &self.dy, &self.weight);
-        vec![y, y, dweight, dbias, dweight, dbias, dx]
+        let sums = vec![y, y, dweight, dbias, dweight, dbias, dx];
+        sum(sums, roundings(self.arithmetic, expected, [0, 0, 0, 0, 0, 0, 1]))
     }
 
-    fn table() -> Vec<Self> {
-        let trials = |op| [Self::smooth(op), Self::ties(op)];
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
+        let trials = |op| [Self::smooth(op, arithmetic), Self::ties(op, arithmetic)];
         cases::linear::table().into_iter().flat_map(trials).collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
-        cases::for_random(cases::linear::random(), |op| check(Self::smooth(op)));
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
+        cases::for_random(cases::linear::random(), |op| check(Self::smooth(op, arithmetic)));
     }
 }
 

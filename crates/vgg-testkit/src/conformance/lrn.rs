@@ -3,9 +3,9 @@
 use vgg_tensor::spec::Lrn;
 use vgg_tensor::{Backend, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use super::{Outputs, Trial, downloaded, poisoned, roundings, sum, uploaded, with_spare};
 use crate::compare::{max_norm, tolerance};
-use crate::{cases, inputs};
+use crate::{Arithmetic, cases, inputs};
 
 /// A power takes a logarithm and an exponential, each of a few roundings.
 const C: f64 = 2.0;
@@ -15,18 +15,19 @@ pub struct LrnTrial {
     op: Lrn,
     x: Vec<f32>,
     dy: Vec<f32>,
+    arithmetic: Arithmetic,
 }
 
 impl LrnTrial {
     /// On given numbers.
     pub fn on(op: Lrn, x: &[f32], dy: &[f32]) -> Self {
-        Self { op, x: x.to_vec(), dy: dy.to_vec() }
+        Self { op, x: x.to_vec(), dy: dy.to_vec(), arithmetic: Arithmetic::F32 }
     }
 
     /// On random numbers, large enough for the normalisation to matter: alpha is 1e-4.
-    pub fn smooth(op: Lrn) -> Self {
-        let len = op.x().len();
-        Self { op, x: inputs::uniform(1, len, 200.0), dy: inputs::uniform(2, len, 1.0) }
+    pub fn smooth(op: Lrn, arithmetic: Arithmetic) -> Self {
+        let numbers = |seed, range| arithmetic.stored(inputs::uniform(seed, op.x().len(), range));
+        Self { op, x: numbers(1, 200.0), dy: numbers(2, 1.0), arithmetic }
     }
 }
 
@@ -46,19 +47,20 @@ impl Trial for LrnTrial {
         Ok(vec![("y", downloaded(backend, shape, &y)?), ("dx", downloaded(backend, shape, &dx)?)])
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
         // No output is larger than its input: the denominator is above 1. A gradient has, besides
         // its own, those of the window, each less than `2 · beta` of its size.
         let window = 1.0 + 2.0 * f64::from(Lrn::BETA) * Lrn::SIZE as f64;
         let dx = window * max_norm(&self.dy);
-        vec![tolerance(C, 1, max_norm(&self.x)), tolerance(C, 1, dx)]
+        let computed = vec![tolerance(C, 1, max_norm(&self.x)), tolerance(C, 1, dx)];
+        sum(computed, roundings(self.arithmetic, expected, [1, 1]))
     }
 
-    fn table() -> Vec<Self> {
-        cases::lrn::table().into_iter().map(Self::smooth).collect()
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
+        cases::lrn::table().into_iter().map(|op| Self::smooth(op, arithmetic)).collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
-        cases::for_random(cases::lrn::random(), |op| check(Self::smooth(op)));
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
+        cases::for_random(cases::lrn::random(), |op| check(Self::smooth(op, arithmetic)));
     }
 }

@@ -24,11 +24,13 @@ pub use sgd::SgdTrial;
 pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
 pub use transfer::check_transfer;
 
+use std::fmt;
+
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Result, Shape};
 
-use crate::Reference;
-use crate::compare::assert_close;
+use crate::compare::{self, max_norm};
+use crate::{Arithmetic, Reference};
 
 /// What a trial gives: names and numbers.
 pub type Outputs = Vec<(&'static str, Vec<f32>)>;
@@ -45,39 +47,85 @@ pub trait Trial: Sized {
     /// Those of the backend.
     fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs>;
 
-    /// How far each of the outputs may be from the reference, in the order of the outputs.
-    fn tolerances(&self) -> Vec<f64>;
+    /// How far each of the outputs may be from the `expected` ones.
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64>;
 
-    /// Trials of all awkward specs.
-    fn table() -> Vec<Self>;
+    /// Trials of all awkward specs, for backends of this arithmetic.
+    fn table(arithmetic: Arithmetic) -> Vec<Self>;
 
     /// Calls `check` with trials of random specs.
-    fn random(check: impl FnMut(Self));
+    fn random(arithmetic: Arithmetic, check: impl FnMut(Self));
 }
 
 /// Checks one trial: near the reference, and the same to the bit in larger buffers.
 ///
 /// # Panics
 /// If it is not, naming the trial, the output and the worst place.
-pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T) {
+pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T, worst: &mut Worst) {
     let expected = run(&mut Reference::<f64>::new(), trial, 0);
     let actual = run(backend, trial, 0);
-    let tolerances = trial.tolerances();
+    let tolerances = trial.tolerances(&expected);
     assert_eq!(tolerances.len(), expected.len(), "a tolerance for each output");
     for (i, (output, numbers)) in actual.iter().enumerate() {
         let what = format!("{}, {output}", trial.name());
-        assert_close(&what, numbers, &expected[i].1, tolerances[i]);
+        let error = compare::assert_close(&what, numbers, &expected[i].1, tolerances[i]);
+        worst.add(output, error, tolerances[i]);
     }
+    worst.trials += 1;
     assert_same(trial, "in larger buffers", &actual, &run(backend, trial, 2));
+}
+
+/// How much of what is allowed was needed.
+#[derive(Clone, Debug, Default)]
+pub struct Worst {
+    trials: usize,
+    /// By output: the largest error, as a share of its tolerance.
+    shares: Vec<(&'static str, f64)>,
+}
+
+impl Worst {
+    fn add(&mut self, output: &'static str, error: f64, tolerance: f64) {
+        let share = if tolerance > 0.0 { error / tolerance } else { 0.0 };
+        match self.shares.iter_mut().find(|(known, _)| *known == output) {
+            Some((_, worst)) => *worst = worst.max(share),
+            None => self.shares.push((output, share)),
+        }
+    }
+}
+
+impl fmt::Display for Worst {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} trials; of what is allowed:", self.trials)?;
+        self.shares.iter().try_for_each(|(output, share)| write!(f, " {output} {share:.2}"))
+    }
 }
 
 /// Checks all trials of an operation, those of awkward specs and random ones.
 ///
 /// # Panics
 /// As [`check`].
-pub fn check_all<B: Backend, T: Trial>(backend: &mut B) {
-    T::table().iter().for_each(|trial| check(backend, trial));
-    T::random(|trial| check(backend, &trial));
+pub fn check_all<B: Backend, T: Trial>(backend: &mut B, arithmetic: Arithmetic) -> Worst {
+    let mut worst = Worst::default();
+    T::table(arithmetic).iter().for_each(|trial| check(backend, trial, &mut worst));
+    T::random(arithmetic, |trial| check(backend, &trial, &mut worst));
+    worst
+}
+
+/// The error of storing each of `outputs`, so often, by a backend of this arithmetic.
+fn roundings<const N: usize>(
+    arithmetic: Arithmetic,
+    outputs: &Outputs,
+    times: [u32; N],
+) -> Vec<f64> {
+    let rounding = |(output, times): (&(_, Vec<f32>), u32)| {
+        f64::from(times) * arithmetic.rounding(max_norm(&output.1))
+    };
+    outputs.iter().zip(times).map(rounding).collect()
+}
+
+/// The sum of two tolerances for each output.
+fn sum(a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
+    a.iter().zip(b).map(|(a, b)| a + b).collect()
 }
 
 /// Checks that two backends give the same bits, as the same backend with other numbers of threads
@@ -87,7 +135,7 @@ pub fn check_all<B: Backend, T: Trial>(backend: &mut B) {
 /// At the first bit that differs.
 pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     fn compare<A: Backend, B: Backend, T: Trial>(a: &mut A, b: &mut B) {
-        for trial in T::table() {
+        for trial in T::table(Arithmetic::F32) {
             let what = format!("on {} and {}", a.describe(), b.describe());
             assert_same(&trial, &what, &run(a, &trial, 0), &run(b, &trial, 0));
         }
@@ -166,12 +214,16 @@ fn with_spare(shape: Shape, spare: usize) -> Shape {
     Shape { n: shape.n + spare, ..shape }
 }
 
-/// Makes a module of tests out of a backend: `conformance!(name, make)`, where `make()` is
-/// `Some(backend)`, or `None` where this machine cannot run it.
+/// Makes a module of tests out of a backend: `conformance!(name, make)`, where `make(test)` is
+/// `Some(backend)`, or `None` where this process cannot run it. It is given the test's path. For
+/// backends of other arithmetic than `f32`: `conformance!(name, make, arithmetic)`.
 #[macro_export]
 macro_rules! conformance {
     ($name:ident, $make:expr) => {
-        $crate::conformance!(@tests $name, $make,
+        $crate::conformance!($name, $make, $crate::Arithmetic::F32);
+    };
+    ($name:ident, $make:expr, $arithmetic:expr) => {
+        $crate::conformance!(@tests $name, $make, $arithmetic,
             prepare_images: PrepareImagesTrial,
             conv2d: Conv2dTrial,
             max_pool2d: MaxPool2dTrial,
@@ -182,21 +234,28 @@ macro_rules! conformance {
             sgd: SgdTrial
         );
     };
-    (@tests $name:ident, $make:expr, $($op:ident: $trial:ident),*) => {
+    (@tests $name:ident, $make:expr, $arithmetic:expr, $($op:ident: $trial:ident),*) => {
         mod $name {
             use super::*;
 
             #[test]
             fn transfer() {
-                if let Some(mut backend) = $make() {
-                    $crate::conformance::check_transfer(&mut backend);
+                let make = $make;
+                if let Some(mut backend) = make(concat!(module_path!(), "::transfer")) {
+                    $crate::conformance::check_transfer(&mut backend, $arithmetic);
                 }
             }
 
             $(#[test]
             fn $op() {
-                if let Some(mut backend) = $make() {
-                    $crate::conformance::check_all::<_, $crate::conformance::$trial>(&mut backend);
+                let make = $make;
+                if let Some(mut backend) = make(concat!(module_path!(), "::", stringify!($op))) {
+                    let (backend, arithmetic) = (&mut backend, $arithmetic);
+                    let worst = $crate::conformance::check_all::<
+                        _,
+                        $crate::conformance::$trial,
+                    >(backend, arithmetic);
+                    println!("{} at {arithmetic:?}: {worst}", stringify!($op));
                 }
             })*
         }

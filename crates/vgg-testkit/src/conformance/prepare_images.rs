@@ -1,21 +1,22 @@
-//! Resizing and normalising, to the bit.
+//! Resizing and normalising, to the bit, or as near as it is stored.
 
 use vgg_tensor::spec::{Normalize, PrepareImages};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, poisoned, with_spare};
-use crate::{cases, inputs};
+use super::{Outputs, Trial, downloaded, poisoned, roundings, with_spare};
+use crate::{Arithmetic, cases, inputs};
 
 /// A batch of bytes to prepare.
 pub struct PrepareImagesTrial {
     op: PrepareImages,
     normalize: Normalize,
     pixels: Vec<u8>,
+    arithmetic: Arithmetic,
 }
 
 impl PrepareImagesTrial {
     /// On random bytes with a normalisation of each channel's own.
-    pub fn new(op: PrepareImages) -> Self {
+    pub fn new(op: PrepareImages, arithmetic: Arithmetic) -> Self {
         let channels = op.x().c;
         let mean = inputs::uniform(1, channels, 0.5);
         let std: Vec<f32> = inputs::uniform(2, channels, 0.5).iter().map(|x| x + 0.6).collect();
@@ -23,15 +24,17 @@ impl PrepareImagesTrial {
             op,
             normalize: Normalize::new(mean, std).expect("finite, and std is positive"),
             pixels: inputs::bytes(3, op.source().len()),
+            arithmetic,
         }
     }
 
     /// Pixels as they are, all 256 of them.
-    pub fn every_byte() -> Self {
+    pub fn every_byte(arithmetic: Arithmetic) -> Self {
         Self {
             op: PrepareImages::new(Shape::new(1, 1, 16, 16), 16, 16).expect("a valid spec"),
             normalize: Normalize::identity(1),
             pixels: (0..=255).collect(),
+            arithmetic,
         }
     }
 }
@@ -50,18 +53,16 @@ impl Trial for PrepareImagesTrial {
         Ok(vec![("x", downloaded(backend, Content::Maps(self.op.x()), &x)?)])
     }
 
-    fn tolerances(&self) -> Vec<f64> {
-        vec![0.0]
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
+        roundings(self.arithmetic, expected, [1])
     }
 
-    fn table() -> Vec<Self> {
-        let mut trials: Vec<_> =
-            cases::prepare_images::table().into_iter().map(Self::new).collect();
-        trials.push(Self::every_byte());
-        trials
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
+        let ops = cases::prepare_images::table().into_iter();
+        ops.map(|op| Self::new(op, arithmetic)).chain([Self::every_byte(arithmetic)]).collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
-        cases::for_random(cases::prepare_images::random(), |op| check(Self::new(op)));
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
+        cases::for_random(cases::prepare_images::random(), |op| check(Self::new(op, arithmetic)));
     }
 }

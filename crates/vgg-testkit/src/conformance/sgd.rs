@@ -6,7 +6,7 @@ use vgg_tensor::{Backend, Content, Result};
 
 use super::{Outputs, Trial, downloaded, linear_weight, uploaded};
 use crate::compare::{max_norm, tolerance};
-use crate::{cases, inputs};
+use crate::{Arithmetic, cases, inputs};
 
 const STEPS: usize = 4;
 
@@ -57,7 +57,7 @@ impl Trial for SgdTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, _expected: &Outputs) -> Vec<f64> {
         // Each step adds at most this much to a velocity that momentum would have grown in full.
         let g = 1.0 + f64::from(self.settings.weight_decay) * 2.0;
         let velocity = STEPS as f64 * g;
@@ -69,7 +69,7 @@ impl Trial for SgdTrial {
         tolerances
     }
 
-    fn table() -> Vec<Self> {
+    fn table(_arithmetic: Arithmetic) -> Vec<Self> {
         let plain = Sgd::plain(0.1);
         let decay = Sgd { weight_decay: 0.05, ..plain };
         let momentum = Sgd { momentum: 0.9, ..plain };
@@ -86,7 +86,7 @@ impl Trial for SgdTrial {
         settings.into_iter().flat_map(trials).collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
+    fn random(_arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
         let settings = (1e-4..0.5f32, 0.1..0.99f32, 0.0..0.1f32, any::<bool>());
         let trials = (settings, 1..600usize);
         cases::for_random(trials, |((lr, momentum, weight_decay, nesterov), len)| {

@@ -3,30 +3,33 @@
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 use vgg_tensor::{Backend, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use super::{Outputs, Trial, downloaded, poisoned, roundings, sum, uploaded, with_spare};
 use crate::compare::{max_norm, tolerance};
-use crate::{cases, inputs};
+use crate::{Arithmetic, cases, inputs};
 
 /// A softmax cross-entropy and its gradient.
 pub struct SoftmaxCrossEntropyTrial {
     op: SoftmaxCrossEntropy,
     logits: Vec<f32>,
     labels: Vec<u32>,
+    arithmetic: Arithmetic,
 }
 
 impl SoftmaxCrossEntropyTrial {
     /// On random logits of up to `range`.
-    pub fn smooth(op: SoftmaxCrossEntropy, range: f32) -> Self {
-        Self::on(op, inputs::uniform(1, op.logits().len(), range))
+    pub fn smooth(op: SoftmaxCrossEntropy, range: f32, arithmetic: Arithmetic) -> Self {
+        let logits = arithmetic.stored(inputs::uniform(1, op.logits().len(), range));
+        Self::on(op, logits, arithmetic)
     }
 
     /// On few different logits: ranks are decided by the lower class.
-    pub fn ties(op: SoftmaxCrossEntropy) -> Self {
-        Self::on(op, inputs::integers(1, op.logits().len(), 1))
+    pub fn ties(op: SoftmaxCrossEntropy, arithmetic: Arithmetic) -> Self {
+        Self::on(op, inputs::integers(1, op.logits().len(), 1), arithmetic)
     }
 
-    fn on(op: SoftmaxCrossEntropy, logits: Vec<f32>) -> Self {
-        Self { op, logits, labels: inputs::labels(2, op.logits().n, op.logits().c) }
+    fn on(op: SoftmaxCrossEntropy, logits: Vec<f32>, arithmetic: Arithmetic) -> Self {
+        let labels = inputs::labels(2, op.logits().n, op.logits().c);
+        Self { op, logits, labels, arithmetic }
     }
 }
 
@@ -61,22 +64,27 @@ impl Trial for SoftmaxCrossEntropyTrial {
         ])
     }
 
-    fn tolerances(&self) -> Vec<f64> {
+    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
         let (n, classes) = (self.op.logits().n, self.op.logits().c as f64);
         // Differences of logits are rounded, and the exponential makes that a relative error.
         let range = 2.0 * max_norm(&self.logits) + classes.ln() + 1.0;
         let loss = tolerance(4.0, n, n as f64 * range);
         let dlogits = tolerance(4.0, 1, range / n as f64);
-        vec![loss, 0.0, loss, 0.0, dlogits]
+        let computed = vec![loss, 0.0, loss, 0.0, dlogits];
+        sum(computed, roundings(self.arithmetic, expected, [0, 0, 0, 0, 1]))
     }
 
-    fn table() -> Vec<Self> {
+    fn table(arithmetic: Arithmetic) -> Vec<Self> {
         // Logits of ±10⁴ overflow unless the maximum is subtracted.
-        let trials = |op| [Self::smooth(op, 4.0), Self::smooth(op, 1e4), Self::ties(op)];
+        let trials = |op| {
+            let smooth = |range| Self::smooth(op, range, arithmetic);
+            [smooth(4.0), smooth(1e4), Self::ties(op, arithmetic)]
+        };
         cases::softmax_cross_entropy::table().into_iter().flat_map(trials).collect()
     }
 
-    fn random(mut check: impl FnMut(Self)) {
-        cases::for_random(cases::softmax_cross_entropy::random(), |op| check(Self::ties(op)));
+    fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
+        let check = |op| check(Self::ties(op, arithmetic));
+        cases::for_random(cases::softmax_cross_entropy::random(), check);
     }
 }

@@ -5,7 +5,7 @@ use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Shape};
 
 use super::{downloaded, linear_weight, uploaded};
-use crate::inputs;
+use crate::{Arithmetic, inputs};
 
 const CONTENTS: [Content; 17] = [
     Content::Vector(1),
@@ -31,22 +31,27 @@ const CONTENTS: [Content; 17] = [
 ///
 /// # Panics
 /// If a number changes on its way.
-pub fn check_transfer<B: Backend>(backend: &mut B) {
+pub fn check_transfer<B: Backend>(backend: &mut B, arithmetic: Arithmetic) {
     for content in CONTENTS {
         let buffer = backend.alloc(content).expect("alloc");
         let zeros = downloaded(backend, content, &buffer).expect("download");
         assert_eq!(zeros, vec![0.0; content.len()], "{content:?} after alloc");
-        check_round_trip(backend, content, content);
+        check_round_trip(backend, content, content, arithmetic);
     }
     // A buffer of maps takes any other maps of no more numbers.
     let room = Content::Maps(Shape::new(2, 6, 4, 5));
     for shape in [[2, 6, 4, 5], [1, 6, 4, 5], [2, 240 / 2, 1, 1], [3, 16, 5, 1], [2, 1, 10, 12]] {
         let [n, c, h, w] = shape;
-        check_round_trip(backend, room, Content::Maps(Shape::new(n, c, h, w)));
+        check_round_trip(backend, room, Content::Maps(Shape::new(n, c, h, w)), arithmetic);
     }
 }
 
-fn check_round_trip<B: Backend>(backend: &mut B, room: Content, content: Content) {
+fn check_round_trip<B: Backend>(
+    backend: &mut B,
+    room: Content,
+    content: Content,
+    arithmetic: Arithmetic,
+) {
     let mut numbers = inputs::uniform(1, content.len(), 1.0);
     let special = [
         -0.0,
@@ -65,6 +70,7 @@ fn check_round_trip<B: Backend>(backend: &mut B, room: Content, content: Content
     numbers.iter_mut().skip(1).step_by(3).zip(special).for_each(|(number, s)| *number = s);
     let stored = |x: &f32| match content {
         Content::LinearWeight { weight_type: WeightType::F16, .. } => f16::from_f32(*x).to_f32(),
+        Content::Maps(_) => arithmetic.store(*x),
         _ => *x,
     };
     let buffer = uploaded(backend, room, content, &numbers).expect("upload");

@@ -1,0 +1,43 @@
+//! Tests that run on the simulated CUDA libraries, in a process of their own.
+
+use std::env;
+use std::process::Command;
+
+use vgg_cuda::{Config, Cuda, Precision};
+use vgg_simulated_cuda::Libraries;
+
+/// Set where CUDA is to be used: in a process that was started for one test, or, by whoever has a GPU,
+/// in all.
+const REQUIRED: &str = "VGG_REQUIRE_CUDA";
+
+/// A backend, in a process that has CUDA. Elsewhere runs the test of this path in such a process and
+/// is nothing.
+pub(crate) fn cuda(precision: Precision, test: &str) -> Option<Cuda> {
+    has_cuda(test).then(|| {
+        let config = Config { precision, deterministic: true, unscaled: true, device: 0 };
+        Cuda::new(config).unwrap_or_else(|error| panic!("{error}"))
+    })
+}
+
+/// Whether this process has CUDA. If not, runs the test of this path in a process that has.
+///
+/// The dynamic linker looks for libraries where the environment said when a process was started.
+pub(crate) fn has_cuda(test: &str) -> bool {
+    if env::var_os(REQUIRED).is_some() {
+        return true;
+    }
+    let libraries = Libraries::all().expect("the simulated libraries are built");
+    let (_, name) = test.split_once("::").expect("a path begins with the crate's name");
+    let output = Command::new(env::current_exe().expect("this test"))
+        .args([name, "--exact", "--nocapture", "--test-threads=1"])
+        .env("LD_LIBRARY_PATH", libraries.folder())
+        .env(REQUIRED, "1")
+        .output()
+        .expect("this test can be started");
+    let [stdout, stderr] =
+        [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes));
+    println!("{stdout}");
+    assert!(output.status.success(), "{name} on simulated CUDA: {}\n{stderr}", output.status);
+    assert!(stdout.contains("1 passed"), "{name} did not run");
+    false
+}
