@@ -1,11 +1,15 @@
 //! What each architecture makes of a kernel, by the word of `ptxas`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result, ensure};
+
+use crate::status;
 
 /// Turing, A100, other Ampere, Ada, Hopper, and both Blackwells.
 pub(super) const ARCHITECTURES: [&str; 7] =
@@ -40,10 +44,30 @@ impl Usage {
     }
 }
 
-/// The kernels of a module, assembled for all architectures.
-pub(super) fn for_all(ptxas: &Path, module: &str, ptx: &str) -> Result<Vec<Usage>> {
+/// The kernels of all modules, assembled for all architectures, a module a thread.
+pub(super) fn all(ptxas: &Path, modules: &BTreeMap<String, String>) -> Result<Vec<Usage>> {
+    status("Assembling", format_args!("for {}", ARCHITECTURES.join(", ")));
+    let queue = Mutex::new(modules.iter());
+    let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
+    let worker = || -> Result<BTreeMap<&str, Vec<Usage>>> {
+        std::iter::from_fn(next)
+            .map(|(name, ptx)| Ok((name.as_str(), module(ptxas, name, ptx)?)))
+            .collect()
+    };
+    let assembled = std::thread::scope(|scope| {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
+        let results = workers.into_iter().map(|worker| worker.join().expect("no panic"));
+        results.collect::<Result<Vec<_>>>()
+    })?;
+    let by_name: BTreeMap<&str, Vec<Usage>> = assembled.into_iter().flatten().collect();
+    Ok(by_name.into_values().flatten().collect())
+}
+
+/// The kernels of one module.
+fn module(ptxas: &Path, name: &str, ptx: &str) -> Result<Vec<Usage>> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
-    let path = folder.path().join(module).with_extension("ptx");
+    let path = folder.path().join(name).with_extension("ptx");
     fs::write(&path, ptx).with_context(|| path.display().to_string())?;
     let mut usages: Vec<Usage> = Vec::new();
     for architecture in ARCHITECTURES {
@@ -54,7 +78,7 @@ pub(super) fn for_all(ptxas: &Path, module: &str, ptx: &str) -> Result<Vec<Usage
             .output()
             .with_context(|| format!("cannot run {}", ptxas.display()))?;
         let report = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{module} for {architecture}: {}", report.trim());
+        ensure!(output.status.success(), "{name} for {architecture}: {}", report.trim());
         for (kernel, resources) in parse(&report)? {
             match usages.iter_mut().find(|usage| usage.kernel == kernel) {
                 Some(usage) => usage.resources.push(resources),
@@ -63,7 +87,7 @@ pub(super) fn for_all(ptxas: &Path, module: &str, ptx: &str) -> Result<Vec<Usage
         }
     }
     let complete = |usage: &Usage| usage.resources.len() == ARCHITECTURES.len();
-    ensure!(usages.iter().all(complete), "ptxas did not report on all kernels of {module}");
+    ensure!(usages.iter().all(complete), "ptxas did not report on all kernels of {name}");
     usages.sort_by(|a, b| a.kernel.cmp(&b.kernel));
     Ok(usages)
 }

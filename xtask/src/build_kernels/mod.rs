@@ -37,11 +37,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let sources = Sources::read(&folder.join("src"))?;
     let toolchain = Toolchain::install(&args.python)?;
     let compiled = toolchain.compile(&args.python, &sources)?;
-    let mut usages = Vec::new();
-    for (name, ptx) in &compiled {
-        status("Assembling", name);
-        usages.extend(assemble::for_all(toolchain.ptxas(), name, ptx)?);
-    }
+    let usages = assemble::all(toolchain.ptxas(), &compiled)?;
     print_table(&usages);
     let spilling: Vec<_> =
         usages.iter().filter(|usage| usage.spills()).map(|usage| usage.kernel.as_str()).collect();
