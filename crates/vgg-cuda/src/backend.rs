@@ -82,6 +82,21 @@ impl Backend for Cuda {
         self.pinned.start_download(&self.gpu.stream, src.f32(len), len)
     }
 
+    /// The loss scale, in `f16`.
+    fn state(&mut self) -> Result<Vec<u32>> {
+        match &self.loss_scale {
+            Some(scale) => scale.state(&self.gpu),
+            None => Ok(Vec::new()),
+        }
+    }
+
+    fn restore_state(&mut self, state: &[u32]) -> Result<()> {
+        match &mut self.loss_scale {
+            Some(scale) => scale.restore(&self.gpu, state),
+            None => Ok(()),
+        }
+    }
+
     fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
         Cuda::repeat(self, work)
     }

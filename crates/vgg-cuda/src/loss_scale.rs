@@ -17,6 +17,10 @@ use crate::memory::{Address, Memory};
 /// The scale at the start, as in PyTorch.
 const START: f32 = 65536.0;
 
+const SETTING: &str = "setting the loss scale";
+
+/// Words there are, and where some of them begin.
+const WORDS: usize = 5;
 const GOOD_STEPS: usize = 12;
 const OVERFLOWED: usize = 16;
 
@@ -31,13 +35,26 @@ impl LossScale {
     /// One that adapts itself, or, for exact comparisons, stays at 1.
     pub(crate) fn new(stream: &Arc<CudaStream>, dynamic: bool) -> Result<Self> {
         let scale = if dynamic { START } else { 1.0 };
-        let mut bytes = Vec::new();
-        for word in [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0] {
-            bytes.extend(word.to_ne_bytes());
-        }
-        let mut memory = Memory::uninitialised(stream, bytes.len())?;
-        stream.memcpy_htod(&bytes, memory.slice_mut()).during("setting the loss scale")?;
+        let mut memory = Memory::uninitialised(stream, 4 * WORDS)?;
+        let words = [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0];
+        stream.memcpy_htod(&bytes(&words), memory.slice_mut()).during(SETTING)?;
         Ok(Self { memory, dynamic })
+    }
+
+    /// All words, for [`LossScale::restore`].
+    pub(crate) fn state(&self, gpu: &Gpu) -> Result<Vec<u32>> {
+        let mut bytes = [0; 4 * WORDS];
+        gpu.stream.memcpy_dtoh(self.memory.slice(), &mut bytes).during("reading the loss scale")?;
+        gpu.synchronize()?;
+        Ok(bytes.as_chunks().0.iter().map(|word| u32::from_ne_bytes(*word)).collect())
+    }
+
+    /// Goes on from other words; where they are none of its own, as it is.
+    pub(crate) fn restore(&mut self, gpu: &Gpu, state: &[u32]) -> Result<()> {
+        if state.len() != WORDS {
+            return Ok(());
+        }
+        gpu.stream.memcpy_htod(&bytes(state), self.memory.slice_mut()).during(SETTING)
     }
 
     /// Where the scale is.
@@ -65,4 +82,8 @@ impl LossScale {
         // SAFETY: the memory has these words.
         unsafe { gpu.launch_grid("update_loss_scale", [1, 1], arguments) }
     }
+}
+
+fn bytes(words: &[u32]) -> Vec<u8> {
+    words.iter().flat_map(|word| word.to_ne_bytes()).collect()
 }

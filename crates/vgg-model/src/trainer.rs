@@ -1,7 +1,8 @@
 //! Training.
 
-use vgg_tensor::spec::Sgd;
-use vgg_tensor::{Backend, Result};
+use std::collections::VecDeque;
+
+use vgg_tensor::{Backend, Download, Result};
 
 use crate::exec::{self, Noise};
 use crate::network::Network;
@@ -40,6 +41,8 @@ pub struct Trainer<B: Backend> {
     sgd: SgdConfig,
     seed: u64,
     steps: u64,
+    /// Metrics of steps that were ordered and not asked for, oldest first.
+    in_flight: VecDeque<B::Download>,
 }
 
 impl<B: Backend> Trainer<B> {
@@ -63,7 +66,7 @@ impl<B: Backend> Trainer<B> {
         let mode = Mode::Train { momentum: sgd.has_velocity() };
         let mut network = Network::alloc(backend, vgg, input, params, batch, mode)?;
         network.upload_params(params.tensors())?;
-        Ok(Self { network, sgd, seed, steps: 0 })
+        Ok(Self { network, sgd, seed, steps: 0, in_flight: VecDeque::new() })
     }
 
     /// One training step on a batch: forward, backward, update.
@@ -76,14 +79,49 @@ impl<B: Backend> Trainer<B> {
     /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, labels do not fit,
     /// or `lr` is negative or not finite.
     pub fn step(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<Metrics> {
+        self.submit(pixels, labels, lr)?;
+        let last = self.in_flight.pop_back();
+        last.map_or(Ok(Metrics::default()), metrics)
+    }
+
+    /// Orders a training step, as [`Trainer::step`], without waiting for it:
+    /// [`Trainer::next_metrics`] has its metrics. So a GPU need not wait for the host between steps.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn submit(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<()> {
         check_lr(lr)?;
         let settings = self.sgd.at(lr);
-        let n = self.differentiate(pixels, labels, Some(&settings))?;
+        let n = self.network.load(pixels, Some(labels))?;
+        let noise = Noise { seed: self.seed, step: self.steps };
         let (backend, plan, memory) = self.network.parts(n);
-        exec::update(backend, plan, memory, &settings)?;
-        let metrics = self.network.metrics()?;
+        backend.repeat(&mut |backend| {
+            exec::forward(backend, plan, memory, Some(noise))?;
+            exec::loss(backend, plan, memory, true)?;
+            exec::backward(backend, plan, memory, noise, Some(&settings))?;
+            exec::update(backend, plan, memory, &settings)
+        })?;
+        self.in_flight.push_back(backend.start_download(Plan::METRICS, &memory.metrics)?);
         self.steps += 1;
-        Ok(metrics)
+        Ok(())
+    }
+
+    /// Submitted steps whose metrics were not asked for.
+    pub fn in_flight(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    /// The metrics of the first of them, if the device is done with it or `wait` says to wait.
+    ///
+    /// # Errors
+    /// What the backend returns.
+    pub fn next_metrics(&mut self, wait: bool) -> Result<Option<Metrics>> {
+        match self.in_flight.front() {
+            Some(first) if wait || first.is_done() => {
+                self.in_flight.pop_front().map(metrics).transpose()
+            }
+            _ => Ok(None),
+        }
     }
 
     /// What [`Trainer::step`] would compute: the metrics and the gradients, without an update.
@@ -95,7 +133,12 @@ impl<B: Backend> Trainer<B> {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
         self.network.alloc_gradients()?;
-        self.differentiate(pixels, labels, None)?;
+        let n = self.network.load(pixels, Some(labels))?;
+        let noise = Noise { seed: self.seed, step: self.steps };
+        let (backend, plan, memory) = self.network.parts(n);
+        exec::forward(backend, plan, memory, Some(noise))?;
+        exec::loss(backend, plan, memory, true)?;
+        exec::backward(backend, plan, memory, noise, None)?;
         let metrics = self.network.metrics()?;
         Ok((metrics, self.network.gradients()?))
     }
@@ -119,6 +162,22 @@ impl<B: Backend> Trainer<B> {
     /// Steps done.
     pub fn steps(&self) -> u64 {
         self.steps
+    }
+
+    /// What the backend needs besides to go on to the bit ([`Backend::state`]).
+    ///
+    /// # Errors
+    /// What the backend returns.
+    pub fn backend_state(&mut self) -> Result<Vec<u32>> {
+        self.network.backend.state()
+    }
+
+    /// Goes on from what [`Trainer::backend_state`] gave.
+    ///
+    /// # Errors
+    /// What the backend returns.
+    pub fn restore_backend(&mut self, state: &[u32]) -> Result<()> {
+        self.network.backend.restore_state(state)
     }
 
     /// Goes on as if `steps` steps had been done: they decide what dropout draws.
@@ -177,23 +236,13 @@ impl<B: Backend> Trainer<B> {
     pub fn into_backend(self) -> B {
         self.network.backend
     }
+}
 
-    /// Forward and backward of one batch; returns its size. With `settings` it is a training step,
-    /// as [`exec::backward`] says.
-    fn differentiate(
-        &mut self,
-        pixels: &[u8],
-        labels: &[u32],
-        settings: Option<&Sgd>,
-    ) -> Result<usize> {
-        let n = self.network.load(pixels, Some(labels))?;
-        let noise = Noise { seed: self.seed, step: self.steps };
-        let (backend, plan, memory) = self.network.parts(n);
-        exec::forward(backend, plan, memory, Some(noise))?;
-        exec::loss(backend, plan, memory, true)?;
-        exec::backward(backend, plan, memory, noise, settings)?;
-        Ok(n)
-    }
+/// A step's metrics, as they come from the device.
+fn metrics(download: impl Download) -> Result<Metrics> {
+    let numbers = download.wait()?;
+    let numbers = numbers.try_into().expect("the loss has as many metrics as it has");
+    Ok(Metrics::from_array(numbers))
 }
 
 #[cfg(test)]

@@ -186,6 +186,17 @@ pub trait Backend {
     /// wait for it. `content` is a [`Content::Vector`].
     fn start_download(&mut self, content: Content, src: &Self::Buffer) -> Result<Self::Download>;
 
+    /// What this backend has come to in training that decides about further steps, besides what its
+    /// buffers hold: nothing on most. A run that is to go on to the bit keeps it.
+    fn state(&mut self) -> Result<Vec<u32>> {
+        Ok(Vec::new())
+    }
+
+    /// Goes on from what [`Backend::state`] gave. Of a backend of another kind, it is ignored.
+    fn restore_state(&mut self, _state: &[u32]) -> Result<()> {
+        Ok(())
+    }
+
     /// Orders `work`, operations that will be ordered again and again, such as a training step.
     ///
     /// The result is that of `work(self)`. A backend may record the operations and replay them, if

@@ -103,6 +103,14 @@ impl<B: Backend> Backend for Profiled<B> {
         self.backend.start_download(content, src)
     }
 
+    fn state(&mut self) -> Result<Vec<u32>> {
+        self.backend.state()
+    }
+
+    fn restore_state(&mut self, state: &[u32]) -> Result<()> {
+        self.backend.restore_state(state)
+    }
+
     fn prepare_images(
         &mut self,
         op: &PrepareImages,
