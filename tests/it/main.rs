@@ -1,6 +1,7 @@
 //! The tests that need more than one crate, as one binary.
 
 mod conformance;
+mod cuda;
 mod embedding;
 mod facts;
 mod golden;

@@ -13,10 +13,13 @@ const REQUIRED: &str = "VGG_REQUIRE_CUDA";
 /// A backend, in a process that has CUDA. Elsewhere runs the test of this path in such a process and
 /// is nothing.
 pub(crate) fn cuda(precision: Precision, test: &str) -> Option<Cuda> {
-    has_cuda(test).then(|| {
-        let config = Config { precision, deterministic: true, unscaled: true, device: 0 };
-        Cuda::new(config).unwrap_or_else(|error| panic!("{error}"))
-    })
+    let config = Config { precision, deterministic: true, unscaled: true, device: 0 };
+    has_cuda(test).then(|| make(config))
+}
+
+/// A backend in a process that has CUDA.
+pub(crate) fn make(config: Config) -> Cuda {
+    Cuda::new(config).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// Whether this process has CUDA. If not, runs the test of this path in a process that has.

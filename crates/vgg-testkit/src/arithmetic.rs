@@ -2,6 +2,8 @@
 
 use half::{bf16, f16};
 
+use crate::compare::Tolerance;
+
 /// How exact a backend is. Sums are `f32` in all of these, and so are weights, biases, the gradients
 /// of both, and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,15 +51,21 @@ impl Arithmetic {
         numbers.into_iter().map(|x| self.factor(x)).collect()
     }
 
-    /// The error of storing a number of up to `largest` once.
-    pub fn rounding(self, largest: f64) -> f64 {
+    /// The error of storing a number once.
+    pub fn rounding(self) -> Tolerance {
         match self {
             // A sum's own error allows for that.
-            Arithmetic::F32 | Arithmetic::Tf32 => 0.0,
-            Arithmetic::Bf16 => largest * 2f64.powi(-8),
+            Arithmetic::F32 | Arithmetic::Tf32 => Tolerance::default(),
+            Arithmetic::Bf16 => Tolerance { absolute: 0.0, relative: 2f64.powi(-8) },
             // Below 2⁻¹⁴ its numbers are 2⁻²⁴ apart.
-            Arithmetic::F16 => (largest * 2f64.powi(-11)).max(2f64.powi(-25)),
+            Arithmetic::F16 => Tolerance { absolute: 2f64.powi(-25), relative: 2f64.powi(-11) },
         }
+    }
+
+    /// The error of storing a number of up to `largest` once.
+    pub fn rounding_of(self, largest: f64) -> f64 {
+        let Tolerance { absolute, relative } = self.rounding();
+        absolute + relative * largest
     }
 }
 
@@ -81,7 +89,7 @@ mod tests {
         for arithmetic in [Arithmetic::Bf16, Arithmetic::F16] {
             for x in crate::inputs::uniform(1, 1000, 100.0).into_iter().chain([1e-5, 1e-9]) {
                 let error = f64::from((arithmetic.store(x) - x).abs());
-                assert!(error <= arithmetic.rounding(f64::from(x.abs())), "{arithmetic:?} {x}");
+                assert!(error <= arithmetic.rounding_of(f64::from(x.abs())), "{arithmetic:?} {x}");
             }
         }
     }

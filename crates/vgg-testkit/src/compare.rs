@@ -1,5 +1,7 @@
 //! How near is near enough: bounds from rounding, and comparisons that say what is worst.
 
+use std::ops::Add;
+
 /// The error that rounding to `f32` may cause in `k` operations, each on numbers of up to `scale`:
 /// `c · eps · sqrt(k) · scale`. Roundings add up like a random walk, hence the root.
 pub fn tolerance(c: f64, k: usize, scale: f64) -> f64 {
@@ -18,34 +20,76 @@ pub fn max_norm(values: &[f32]) -> f64 {
     values.iter().fold(0.0, |max, value| f64::max(max, f64::from(value.abs())))
 }
 
-/// Checks that no number is further than `tolerance` from the expected one, and returns the largest
-/// error. NaN is never near; a tolerance of zero asks for equal numbers.
+/// How far a number may be from the expected one.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Tolerance {
+    /// Whatever the expected number is.
+    pub absolute: f64,
+    /// For each unit of the expected number's magnitude.
+    pub relative: f64,
+}
+
+impl Tolerance {
+    /// The same everywhere.
+    pub const fn absolute(absolute: f64) -> Self {
+        Self { absolute, relative: 0.0 }
+    }
+}
+
+impl Add for Tolerance {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            absolute: self.absolute + other.absolute,
+            relative: self.relative + other.relative,
+        }
+    }
+}
+
+/// Checks that no number is further from the expected one than allowed, and returns the largest error
+/// as a share of that. NaN is never near; a tolerance of zero asks for equal numbers.
 ///
 /// # Panics
 /// If one is, naming the worst place and how many there are.
 #[track_caller]
-pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) -> f64 {
+pub fn assert_near(what: &str, actual: &[f32], expected: &[f32], tolerance: Tolerance) -> f64 {
     assert_eq!(actual.len(), expected.len(), "{what}: numbers");
     let error = |i: usize| match (f64::from(actual[i]) - f64::from(expected[i])).abs() {
         error if error.is_nan() => f64::INFINITY,
         error => error,
     };
-    let wrong = (0..actual.len()).filter(|i| error(*i) > tolerance);
-    let (count, worst) = wrong.fold((0, None), |(count, worst), i| match worst {
-        Some(worst) if error(worst) >= error(i) => (count + 1, Some(worst)),
-        _ => (count + 1, Some(i)),
-    });
-    if let Some(worst) = worst {
+    let allowed = |i: usize| {
+        tolerance.absolute + tolerance.relative * f64::from(expected[i]).abs()
+    };
+    let share = |i: usize| match error(i) {
+        0.0 => 0.0,
+        error => error / allowed(i),
+    };
+    let worst = (0..actual.len()).max_by(|a, b| share(*a).total_cmp(&share(*b)));
+    let Some(worst) = worst else { return 0.0 };
+    if share(worst) > 1.0 {
+        let count = (0..actual.len()).filter(|i| share(*i) > 1.0).count();
         panic!(
             "{what}: {count} of {} are wrong; worst is [{worst}]: {:e} instead of {:e}, \
-             off by {:e} where {tolerance:e} is allowed",
+             off by {:e} where {:e} is allowed",
             actual.len(),
             actual[worst],
             expected[worst],
-            error(worst)
+            error(worst),
+            allowed(worst)
         );
     }
-    (0..actual.len()).map(error).fold(0.0, f64::max)
+    share(worst)
+}
+
+/// As [`assert_near`], with the same tolerance everywhere.
+///
+/// # Panics
+/// As [`assert_near`].
+#[track_caller]
+pub fn assert_close(what: &str, actual: &[f32], expected: &[f32], tolerance: f64) {
+    assert_near(what, actual, expected, Tolerance::absolute(tolerance));
 }
 
 #[cfg(test)]
@@ -54,7 +98,8 @@ mod tests {
 
     #[test]
     fn near_is_near() {
-        assert_eq!(assert_close("y", &[1.0, 2.0], &[1.0, 2.25], 0.25), 0.25);
+        let tolerance = Tolerance { absolute: 0.05, relative: 0.2 };
+        assert_eq!(assert_near("y", &[1.0, 2.0], &[1.0, 2.25], tolerance), 0.5);
         assert_close("y", &[0.0], &[-0.0], 0.0);
     }
 

@@ -1,4 +1,4 @@
-//! The reference and the CPU against PyTorch and Pillow.
+//! The reference, the CPU and CUDA against PyTorch and Pillow.
 //!
 //! `golden/generate.py` says how the numbers were computed. They are exact to `f32`; PyTorch's own
 //! runs in `f32` stray from them by up to 1e-6 of the largest number, and so may ours.
@@ -11,9 +11,12 @@ mod whole_step;
 
 use std::path::Path;
 
+use vgg_cuda::{Config, Precision};
 use vgg_tensor::Result;
 use vgg_testkit::compare::{assert_close, max_norm};
 use vgg_testkit::{Golden, Reference};
+
+use crate::simulated::{self, has_cuda};
 
 /// Largest error of a backend in `f32`, as a share of the largest number of a tensor: ten times
 /// what PyTorch's own `f32` needs, for Winograd's sake.
@@ -52,6 +55,15 @@ macro_rules! on_each_backend {
             fn cpu() -> Result<()> {
                 let default = vgg_cpu::Config::default();
                 $check(|| vgg_cpu::Cpu::new(default).expect("threads start"), F32)
+            }
+
+            #[test]
+            fn cuda() -> Result<()> {
+                let config = Config { precision: Precision::F32, ..Config::default() };
+                match has_cuda(concat!(module_path!(), "::cuda")) {
+                    true => $check(|| simulated::make(config), F32),
+                    false => Ok(()),
+                }
             }
         }
     };

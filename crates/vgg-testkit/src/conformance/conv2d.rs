@@ -3,8 +3,8 @@
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 use vgg_tensor::{Backend, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, roundings, sum, uploaded, with_spare};
-use crate::compare::{max_norm, sum_tolerance};
+use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
 
 /// Room for Winograd's F(4×4, 3×3), whose transforms multiply by up to 8 and cancel. On these trials
@@ -46,7 +46,8 @@ impl Conv2dTrial {
             arithmetic,
         };
         let sums = sums(&trial).expect("the reference does not fail");
-        let near = 2.0 * trial.y_tolerance(max_norm(&sums)) as f32;
+        let y = trial.y_tolerance();
+        let near = 2.0 * (y.absolute + y.relative * max_norm(&sums)) as f32;
         for (dy, mut window) in trial.dy.iter_mut().zip(windows(&op, &sums)) {
             window.sort_by(|a, b| b.total_cmp(a));
             let relu = op.epilogue() != ConvEpilogue::Bias && window[0].abs() <= near;
@@ -73,12 +74,13 @@ impl Conv2dTrial {
         }
     }
 
-    /// Of outputs of up to `largest`. The products' sums are stored, and after the bias once more.
-    fn y_tolerance(&self, largest: f64) -> f64 {
+    /// The products' sums are stored, which differ from outputs by the bias, and these once more.
+    fn y_tolerance(&self) -> Tolerance {
         let fan_in = self.op.weight().len() / self.op.c_out();
         let sums = sum_tolerance(C, fan_in, &self.x, &self.weight);
-        let stored = self.arithmetic.rounding(largest + max_norm(&self.bias));
-        sums + sum_tolerance(C, 1, &self.bias, &[1.0]) + 2.0 * stored
+        let computed = sums + sum_tolerance(C, 1, &self.bias, &[1.0]);
+        let bias = self.arithmetic.rounding_of(max_norm(&self.bias));
+        stored(computed + bias, self.arithmetic) + self.arithmetic.rounding()
     }
 }
 
@@ -121,19 +123,18 @@ impl Trial for Conv2dTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
+    fn tolerances(&self) -> Vec<Tolerance> {
         if self.exact {
-            return vec![0.0; 7];
+            return vec![Tolerance::default(); 7];
         }
-        let y = self.y_tolerance(max_norm(&expected[0].1));
+        let y = self.y_tolerance();
         let sums = self.op.conv_y();
         let positions = sums.n * sums.h * sums.w;
-        let dweight = sum_tolerance(C, positions, &self.x, &self.dy);
-        let dbias = sum_tolerance(1.0, positions, &self.dy, &[1.0]);
+        let dweight = stored(sum_tolerance(C, positions, &self.x, &self.dy), self.arithmetic);
+        let dbias = Tolerance::absolute(sum_tolerance(1.0, positions, &self.dy, &[1.0]));
         let fan_out = self.op.weight().len() / self.op.x().c;
-        let dx = sum_tolerance(C, fan_out, &self.dy, &self.weight);
-        let sums = vec![y, y, dweight, dbias, dweight, dbias, dx];
-        sum(sums, roundings(self.arithmetic, expected, [0, 0, 1, 0, 1, 0, 1]))
+        let dx = stored(sum_tolerance(C, fan_out, &self.dy, &self.weight), self.arithmetic);
+        vec![y, y, dweight, dbias, dweight, dbias, dx]
     }
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {

@@ -3,8 +3,8 @@
 use proptest::prelude::*;
 use vgg_tensor::{Backend, Content, Draw, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, roundings, sum, uploaded, with_spare};
-use crate::compare::{max_norm, tolerance};
+use super::{Outputs, Trial, downloaded, stored, uploaded, with_spare};
+use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
 /// Dropout of numbers that are not zero.
@@ -40,11 +40,11 @@ impl Trial for DropoutTrial {
         Ok(vec![("mask", mask), ("y", y)])
     }
 
-    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
+    fn tolerances(&self) -> Vec<Tolerance> {
         let largest = max_norm(&self.x) / (1.0 - f64::from(self.p));
         // `1 − p` is rounded, and the smaller it is the more that means.
-        let computed = vec![0.0, tolerance(1.0, 1, largest / (1.0 - f64::from(self.p)))];
-        sum(computed, roundings(self.arithmetic, expected, [0, 1]))
+        let computed = tolerance(1.0, 1, largest / (1.0 - f64::from(self.p)));
+        vec![Tolerance::default(), stored(computed, self.arithmetic)]
     }
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {

@@ -4,9 +4,9 @@ use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Content, Result, WeightGradient};
 
 use super::{
-    Outputs, Trial, assert_same, downloaded, poisoned, roundings, sum, uploaded, with_spare,
+    Outputs, Trial, assert_same, downloaded, poisoned, stored, uploaded, with_spare,
 };
-use crate::compare::{max_norm, sum_tolerance};
+use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
 
 /// A fully connected layer and its gradients.
@@ -44,7 +44,8 @@ impl LinearTrial {
         };
         if op.epilogue() == LinearEpilogue::BiasRelu {
             let sums = sums(&trial).expect("the reference does not fail");
-            let near = 2.0 * trial.y_tolerance(max_norm(&sums)) as f32;
+            let y = trial.y_tolerance();
+            let near = 2.0 * (y.absolute + y.relative * max_norm(&sums)) as f32;
             for (dy, sum) in trial.dy.iter_mut().zip(sums) {
                 if sum.abs() <= near {
                     *dy = 0.0;
@@ -72,11 +73,12 @@ impl LinearTrial {
         self.op.weight().check_trainable().is_ok()
     }
 
-    /// Of outputs of up to `largest`. The products' sums are stored, and after the bias once more.
-    fn y_tolerance(&self, largest: f64) -> f64 {
-        sum_tolerance(1.0, self.op.in_features(), &self.x, &self.weight)
-            + sum_tolerance(1.0, 1, &self.bias, &[1.0])
-            + 2.0 * self.arithmetic.rounding(largest + max_norm(&self.bias))
+    /// The products' sums are stored, which differ from outputs by the bias, and these once more.
+    fn y_tolerance(&self) -> Tolerance {
+        let sums = sum_tolerance(1.0, self.op.in_features(), &self.x, &self.weight);
+        let computed = sums + sum_tolerance(1.0, 1, &self.bias, &[1.0]);
+        let bias = self.arithmetic.rounding_of(max_norm(&self.bias));
+        stored(computed + bias, self.arithmetic) + self.arithmetic.rounding()
     }
 }
 
@@ -164,20 +166,19 @@ impl Trial for LinearTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
+    fn tolerances(&self) -> Vec<Tolerance> {
         if self.exact {
-            return vec![0.0; if self.trains() { 7 } else { 2 }];
+            return vec![Tolerance::default(); if self.trains() { 7 } else { 2 }];
         }
-        let y = self.y_tolerance(max_norm(&expected[0].1));
+        let y = self.y_tolerance();
         if !self.trains() {
             return vec![y, y];
         }
         let images = self.op.x().n;
-        let dweight = sum_tolerance(1.0, images, &self.x, &self.dy);
-        let dbias = sum_tolerance(1.0, images, &self.dy, &[1.0]);
+        let dweight = Tolerance::absolute(sum_tolerance(1.0, images, &self.x, &self.dy));
+        let dbias = Tolerance::absolute(sum_tolerance(1.0, images, &self.dy, &[1.0]));
         let dx = sum_tolerance(1.0, self.op.out_features(), &self.dy, &self.weight);
-        let sums = vec![y, y, dweight, dbias, dweight, dbias, dx];
-        sum(sums, roundings(self.arithmetic, expected, [0, 0, 0, 0, 0, 0, 1]))
+        vec![y, y, dweight, dbias, dweight, dbias, stored(dx, self.arithmetic)]
     }
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {

@@ -29,7 +29,7 @@ use std::fmt;
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Result, Shape};
 
-use crate::compare::{self, max_norm};
+use crate::compare::{Tolerance, assert_near};
 use crate::{Arithmetic, Reference};
 
 /// What a trial gives: names and numbers.
@@ -47,8 +47,13 @@ pub trait Trial: Sized {
     /// Those of the backend.
     fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs>;
 
-    /// How far each of the outputs may be from the `expected` ones.
-    fn tolerances(&self, expected: &Outputs) -> Vec<f64>;
+    /// How far each of the outputs may be from what is expected.
+    fn tolerances(&self) -> Vec<Tolerance>;
+
+    /// What is expected where the reference computes `exact` numbers.
+    fn expected(&self, exact: Outputs) -> Outputs {
+        exact
+    }
 
     /// Trials of all awkward specs, for backends of this arithmetic.
     fn table(arithmetic: Arithmetic) -> Vec<Self>;
@@ -62,14 +67,13 @@ pub trait Trial: Sized {
 /// # Panics
 /// If it is not, naming the trial, the output and the worst place.
 pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T, worst: &mut Worst) {
-    let expected = run(&mut Reference::<f64>::new(), trial, 0);
+    let expected = trial.expected(run(&mut Reference::<f64>::new(), trial, 0));
     let actual = run(backend, trial, 0);
-    let tolerances = trial.tolerances(&expected);
+    let tolerances = trial.tolerances();
     assert_eq!(tolerances.len(), expected.len(), "a tolerance for each output");
     for (i, (output, numbers)) in actual.iter().enumerate() {
         let what = format!("{}, {output}", trial.name());
-        let error = compare::assert_close(&what, numbers, &expected[i].1, tolerances[i]);
-        worst.add(output, error, tolerances[i]);
+        worst.add(output, assert_near(&what, numbers, &expected[i].1, tolerances[i]));
     }
     worst.trials += 1;
     assert_same(trial, "in larger buffers", &actual, &run(backend, trial, 2));
@@ -84,8 +88,7 @@ pub struct Worst {
 }
 
 impl Worst {
-    fn add(&mut self, output: &'static str, error: f64, tolerance: f64) {
-        let share = if tolerance > 0.0 { error / tolerance } else { 0.0 };
+    fn add(&mut self, output: &'static str, share: f64) {
         match self.shares.iter_mut().find(|(known, _)| *known == output) {
             Some((_, worst)) => *worst = worst.max(share),
             None => self.shares.push((output, share)),
@@ -111,21 +114,9 @@ pub fn check_all<B: Backend, T: Trial>(backend: &mut B, arithmetic: Arithmetic) 
     worst
 }
 
-/// The error of storing each of `outputs`, so often, by a backend of this arithmetic.
-fn roundings<const N: usize>(
-    arithmetic: Arithmetic,
-    outputs: &Outputs,
-    times: [u32; N],
-) -> Vec<f64> {
-    let rounding = |(output, times): (&(_, Vec<f32>), u32)| {
-        f64::from(times) * arithmetic.rounding(max_norm(&output.1))
-    };
-    outputs.iter().zip(times).map(rounding).collect()
-}
-
-/// The sum of two tolerances for each output.
-fn sum(a: Vec<f64>, b: Vec<f64>) -> Vec<f64> {
-    a.iter().zip(b).map(|(a, b)| a + b).collect()
+/// The tolerance of numbers that are computed as near as `computed` and then stored once.
+fn stored(computed: f64, arithmetic: Arithmetic) -> Tolerance {
+    Tolerance::absolute(computed) + arithmetic.rounding()
 }
 
 /// Checks that two backends give the same bits, as the same backend with other numbers of threads

@@ -1,9 +1,10 @@
-//! Resizing and normalising, to the bit, or as near as it is stored.
+//! Resizing and normalising, to the bit that is stored.
 
 use vgg_tensor::spec::{Normalize, PrepareImages};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, poisoned, roundings, with_spare};
+use super::{Outputs, Trial, downloaded, poisoned, with_spare};
+use crate::compare::Tolerance;
 use crate::{Arithmetic, cases, inputs};
 
 /// A batch of bytes to prepare.
@@ -53,8 +54,12 @@ impl Trial for PrepareImagesTrial {
         Ok(vec![("x", downloaded(backend, Content::Maps(self.op.x()), &x)?)])
     }
 
-    fn tolerances(&self, expected: &Outputs) -> Vec<f64> {
-        roundings(self.arithmetic, expected, [1])
+    fn tolerances(&self) -> Vec<Tolerance> {
+        vec![Tolerance::default()]
+    }
+
+    fn expected(&self, exact: Outputs) -> Outputs {
+        exact.into_iter().map(|(name, x)| (name, self.arithmetic.stored(x))).collect()
     }
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {

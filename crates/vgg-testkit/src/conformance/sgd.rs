@@ -5,7 +5,7 @@ use vgg_tensor::spec::{Sgd, WeightType};
 use vgg_tensor::{Backend, Content, Result};
 
 use super::{Outputs, Trial, downloaded, linear_weight, uploaded};
-use crate::compare::{max_norm, tolerance};
+use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
 const STEPS: usize = 4;
@@ -57,7 +57,7 @@ impl Trial for SgdTrial {
         Ok(outputs)
     }
 
-    fn tolerances(&self, _expected: &Outputs) -> Vec<f64> {
+    fn tolerances(&self) -> Vec<Tolerance> {
         // Each step adds at most this much to a velocity that momentum would have grown in full.
         let g = 1.0 + f64::from(self.settings.weight_decay) * 2.0;
         let velocity = STEPS as f64 * g;
@@ -66,7 +66,7 @@ impl Trial for SgdTrial {
         if self.settings.momentum != 0.0 {
             tolerances.push(tolerance(1.0, STEPS, velocity));
         }
-        tolerances
+        tolerances.into_iter().map(Tolerance::absolute).collect()
     }
 
     fn table(_arithmetic: Arithmetic) -> Vec<Self> {

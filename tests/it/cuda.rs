@@ -1,0 +1,227 @@
+//! Training on CUDA: beside the CPU, replayed, interrupted, and in half precision.
+
+use vgg_cpu::Cpu;
+use vgg_cuda::{Config, Cuda, Precision};
+use vgg_model::{
+    BiasInit, Init, Input, Metrics, Params, SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
+};
+use vgg_tensor::profile::Profiled;
+use vgg_tensor::{Backend, Result};
+use vgg_testkit::compare::{assert_close, max_norm};
+use vgg_testkit::inputs;
+
+use crate::simulated::{has_cuda, make};
+
+const BATCH: usize = 6;
+const IMAGE: usize = 16 * 16;
+
+/// A test that has CUDA: `test!(name, { … })`.
+macro_rules! on_cuda {
+    ($(#[$doc:meta])* fn $name:ident() $body:block) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() -> Result<()> {
+            if has_cuda(concat!(module_path!(), "::", stringify!($name))) $body
+            Ok(())
+        }
+    };
+}
+
+fn config(precision: Precision) -> Config {
+    Config { precision, ..Config::default() }
+}
+
+/// A loss scale with which this network's gradients do not overflow, unlike with the first one.
+const SMALL_SCALE: f32 = 64.0;
+
+/// The state of a backend in `f16`. Others ignore it.
+fn loss_scale(scale: f32) -> [u32; 5] {
+    [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0]
+}
+
+fn network(dropout: f32) -> (Vgg, Input, Params) {
+    let config = VggConfig {
+        width: 0.1,
+        input: [1, 32, 32],
+        classes: 3,
+        fc_width: 24,
+        dropout,
+        ..VggConfig::default()
+    };
+    let vgg = Vgg::new(&config).expect("a network");
+    let init = Init { weights: WeightInit::KaimingNormal, biases: BiasInit::Torch };
+    let params = Params::init(&vgg, &init, 5);
+    (vgg, Input { mean: vec![0.5], std: vec![0.25], ..Input::unnormalized(1, 16, 16) }, params)
+}
+
+fn trainer<B: Backend>(backend: B, dropout: f32, momentum: f32) -> Result<Trainer<B>> {
+    let (vgg, input, params) = network(dropout);
+    let sgd = SgdConfig { lr: 0.01, momentum, weight_decay: 1e-3, nesterov: false };
+    Trainer::new(backend, &vgg, &input, &params, BATCH, sgd, 42)
+}
+
+/// The images of a step, whose stripes tell the class. Every third batch is short.
+fn batch(step: u64) -> (Vec<u8>, Vec<u32>) {
+    let n = if step % 3 == 2 { BATCH - 2 } else { BATCH };
+    let labels: Vec<u32> = (0..n as u32).map(|i| (i + step as u32) % 3).collect();
+    let noise = inputs::bytes(step, n * IMAGE);
+    let pixel = |(i, noise): (usize, &u8)| match i % 16 / (labels[i / IMAGE] as usize + 1) % 2 {
+        0 => 255 - noise / 8,
+        _ => noise / 4,
+    };
+    (noise.iter().enumerate().map(pixel).collect(), labels)
+}
+
+/// The rate changes from step to step, as in a warm-up.
+fn lr(step: u64) -> f32 {
+    0.001 + 0.0002 * step as f32
+}
+
+fn train<B: Backend>(trainer: &mut Trainer<B>, steps: std::ops::Range<u64>) -> Result<Vec<Metrics>> {
+    steps
+        .map(|step| {
+            let (pixels, labels) = batch(step);
+            trainer.step(&pixels, &labels, lr(step))
+        })
+        .collect()
+}
+
+fn losses(metrics: &[Metrics]) -> Vec<f32> {
+    metrics.iter().map(|metrics| metrics.loss_sum).collect()
+}
+
+fn bits(params: &Params) -> Vec<u32> {
+    params.iter().flat_map(|(_, tensor)| tensor.data()).map(|x| x.to_bits()).collect()
+}
+
+on_cuda! {
+    /// With dropout, momentum and weight decay. After more steps, any rounding makes another run.
+    fn losses_are_those_of_the_cpu() {
+        let mut cpu = trainer(Cpu::new(vgg_cpu::Config::default())?, 0.5, 0.9)?;
+        let expected = losses(&train(&mut cpu, 0..5)?);
+        let errors = [
+            (Precision::F32, 1e-6),
+            (Precision::Tf32, 1e-2),
+            (Precision::F16, 1e-2),
+            (Precision::Bf16, 5e-2),
+        ];
+        for (precision, error) in errors {
+            let mut cuda = trainer(make(config(precision)), 0.5, 0.9)?;
+            cuda.restore_backend(&loss_scale(SMALL_SCALE))?;
+            let actual = losses(&train(&mut cuda, 0..5)?);
+            assert_close(precision.name(), &actual, &expected, error * max_norm(&expected));
+        }
+    }
+}
+
+on_cuda! {
+    /// What the scale multiplies, and what divides by it again.
+    fn the_loss_scale_does_not_change_gradients() {
+        let (pixels, labels) = batch(0);
+        let mut trainer = trainer(make(config(Precision::F16)), 0.0, 0.0)?;
+        let mut gradients = |scale: f32| -> Result<Params> {
+            trainer.restore_backend(&loss_scale(scale))?;
+            Ok(trainer.gradients(&pixels, &labels)?.1)
+        };
+        let (scaled, plain) = (gradients(SMALL_SCALE)?, gradients(1.0)?);
+        for ((name, scaled), (_, plain)) in scaled.iter().zip(plain.iter()) {
+            // Small numbers are more exact with the scale.
+            assert_close(name, scaled.data(), plain.data(), 2e-2 * max_norm(plain.data()));
+        }
+    }
+}
+
+on_cuda! {
+    /// A backend that is profiled does not replay.
+    fn replayed_steps_are_the_same_to_the_bit() {
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+            let mut replayed = trainer(make(config(precision)), 0.5, 0.9)?;
+            let mut ordered = trainer(Profiled::new(make(config(precision)))?, 0.5, 0.9)?;
+            let (a, b) = (train(&mut replayed, 0..9)?, train(&mut ordered, 0..9)?);
+            assert_eq!(a, b, "{}", precision.name());
+            assert!(bits(&replayed.params()?) == bits(&ordered.params()?));
+            // The evaluation orders other operations on the same buffers.
+            let (pixels, labels) = batch(0);
+            let after = replayed.evaluate(&pixels, &labels)?;
+            assert_eq!(after, ordered.evaluate(&pixels, &labels)?);
+            train(&mut replayed, 9..11)?;
+            train(&mut ordered, 9..11)?;
+            assert!(bits(&replayed.params()?) == bits(&ordered.params()?));
+        }
+    }
+}
+
+on_cuda! {
+    fn steps_can_be_submitted_ahead() {
+        let mut waiting = trainer(make(config(Precision::F32)), 0.5, 0.0)?;
+        let expected = train(&mut waiting, 0..7)?;
+        let mut ahead = trainer(make(config(Precision::F32)), 0.5, 0.0)?;
+        let mut metrics = Vec::new();
+        for step in 0..7 {
+            let (pixels, labels) = batch(step);
+            ahead.submit(&pixels, &labels, lr(step))?;
+            metrics.extend(ahead.next_metrics(ahead.in_flight() > 3)?);
+        }
+        while let Some(next) = ahead.next_metrics(true)? {
+            metrics.push(next);
+        }
+        assert_eq!(metrics, expected);
+        assert_eq!((ahead.in_flight(), ahead.steps()), (0, 7));
+        assert!(bits(&ahead.params()?) == bits(&waiting.params()?));
+    }
+}
+
+on_cuda! {
+    fn an_interrupted_run_goes_on_to_the_bit() {
+        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+            let mut whole = trainer(make(config(precision)), 0.5, 0.9)?;
+            train(&mut whole, 0..8)?;
+
+            let mut first = trainer(make(config(precision)), 0.5, 0.9)?;
+            train(&mut first, 0..5)?;
+            let (params, velocity) = (first.params()?, first.velocity()?);
+            let (state, steps) = (first.backend_state()?, first.steps());
+            drop(first);
+            let mut second = trainer(make(config(precision)), 0.5, 0.9)?;
+            second.restore(&params, velocity.as_ref(), steps)?;
+            second.restore_backend(&state)?;
+            train(&mut second, 5..8)?;
+            assert!(bits(&second.params()?) == bits(&whole.params()?), "{}", precision.name());
+            assert_eq!(second.backend_state()?, whole.backend_state()?);
+        }
+    }
+}
+
+on_cuda! {
+    fn weights_move_between_cpu_and_cuda() {
+        let mut cuda = trainer(make(config(Precision::F32)), 0.0, 0.9)?;
+        train(&mut cuda, 0..3)?;
+        let mut cpu = trainer(Cpu::new(vgg_cpu::Config::default())?, 0.0, 0.9)?;
+        cpu.restore(&cuda.params()?, cuda.velocity()?.as_ref(), cuda.steps())?;
+        assert!(bits(&cpu.params()?) == bits(&cuda.params()?));
+        let (pixels, _) = batch(1);
+        let (on_cpu, on_cuda) = (cpu.logits(&pixels)?, cuda.logits(&pixels)?);
+        assert_close("logits", &on_cuda, &on_cpu, 1e-5 * max_norm(&on_cpu));
+        // And back.
+        train(&mut cpu, 3..5)?;
+        cuda.restore(&cpu.params()?, cpu.velocity()?.as_ref(), cpu.steps())?;
+        let (on_cpu, on_cuda) = (losses(&train(&mut cpu, 5..6)?), losses(&train(&mut cuda, 5..6)?));
+        assert_close("loss", &on_cuda, &on_cpu, 1e-5 * max_norm(&on_cpu));
+    }
+}
+
+on_cuda! {
+    /// The first scale is far too large for the last gradients of so small a network.
+    fn a_loss_scale_that_overflows_comes_down_and_training_learns() {
+        let mut trainer = trainer(make(config(Precision::F16)), 0.0, 0.0)?;
+        let scale = |trainer: &mut Trainer<Cuda>| {
+            trainer.backend_state().map(|state| f32::from_bits(state[0]))
+        };
+        assert_eq!(scale(&mut trainer)?, 65536.0);
+        let metrics = train(&mut trainer, 0..30)?;
+        let scale = scale(&mut trainer)?;
+        assert!((1.0..=65536.0).contains(&scale), "{scale}");
+        let mean = |metrics: &[Metrics]| losses(metrics).iter().sum::<f32>();
+        assert!(mean(&metrics[24..]) < 0.8 * mean(&metrics[..6]), "{metrics:?}");
+    }
+}
