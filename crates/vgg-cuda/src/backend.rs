@@ -1,7 +1,8 @@
 //! The operations, as the trait has them.
 
+use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -38,6 +39,29 @@ impl Backend for Cuda {
 
     fn describe(&self) -> String {
         self.description.clone()
+    }
+
+    fn free_memory(&self) -> Option<u64> {
+        let (free, _) = self.gpu.context().mem_get_info().ok()?;
+        Some(free as u64)
+    }
+
+    fn bytes(&self, content: Content) -> u64 {
+        buffer::bytes(self.storage, content) as u64
+    }
+
+    fn workspace(&self, operation: &Operation) -> u64 {
+        match operation {
+            // The sums before the pool, in training also their gradient. cuDNN's workspace is not
+            // known before it is asked.
+            Operation::Conv2d(op) if op.epilogue() == ConvEpilogue::BiasReluMaxPool => {
+                (self.storage.bytes() * op.conv_y().len()) as u64
+            }
+            Operation::Conv2dBackward { op, .. } => {
+                (self.storage.bytes() * op.conv_y().len()) as u64
+            }
+            _ => 0,
+        }
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {

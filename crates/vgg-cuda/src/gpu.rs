@@ -58,11 +58,6 @@ impl Gpu {
         self.stream.context()
     }
 
-    /// The device's name.
-    pub(crate) fn name(&self) -> Result<String> {
-        self.context().name().during("asking the device")
-    }
-
     /// Blocks that fit on the device at once.
     pub(crate) fn blocks(&self) -> u64 {
         self.blocks

@@ -11,10 +11,12 @@ mod bias;
 mod buffer;
 mod conv2d;
 mod cublas;
+mod devices;
 mod dropout;
 mod error;
 mod gpu;
 mod layout;
+mod libraries;
 mod linear;
 mod loss_scale;
 mod lrn;
@@ -30,6 +32,8 @@ mod softmax_cross_entropy;
 use vgg_tensor::Result;
 
 pub use buffer::Buffer;
+pub use devices::{Device, devices, find};
+pub use libraries::{Library, libraries};
 pub use pinned::Landing;
 pub use precision::Precision;
 
@@ -87,9 +91,10 @@ impl Cuda {
     pub fn new(config: Config) -> Result<Self> {
         let Config { device, precision, deterministic, unscaled } = config;
         let storage = precision.storage();
+        let found = find(device, precision)?;
         let gpu = Gpu::new(device, storage)?;
-        let memory = gpu.context().total_mem().during("asking the device")?;
-        let rules = Rules { precision, deterministic, workspace: memory / WORKSPACE_PART };
+        let workspace = found.memory as usize / WORKSPACE_PART;
+        let rules = Rules { precision, deterministic, workspace };
         let stream = &gpu.stream;
         let loss_scale = match storage {
             Storage::F16 => Some(LossScale::new(stream, !unscaled)?),
@@ -104,7 +109,7 @@ impl Cuda {
             pinned: Pinned::default(),
             loss_scale,
             storage,
-            description: format!("{}, {}", gpu.name()?, precision.name()),
+            description: format!("cuda:{device}, {}, {}", found.name, precision.name()),
             gpu,
         })
     }

@@ -5,7 +5,7 @@ use vgg_tensor::spec::{
     Conv2d, ConvEpilogue, Linear, LinearEpilogue, MaxPool2d, Metrics, Normalize, PrepareImages,
     SoftmaxCrossEntropy, WeightType,
 };
-use vgg_tensor::{Content, Result, Shape};
+use vgg_tensor::{Backend, Content, Result, Shape};
 
 use crate::{Input, Layer, Vgg, invalid, streams};
 
@@ -257,9 +257,21 @@ impl Plan {
     /// Bytes of all buffers together. What a backend needs beside them (packed weights, workspace)
     /// is not counted, nor what [`crate::Trainer::gradients`] adds to a trainer's.
     pub fn bytes(&self) -> u64 {
+        self.sum(|content| content.bytes() as u64)
+    }
+
+    /// Bytes of device memory that a backend takes: all buffers, and the greediest operation's
+    /// workspace as far as it is known.
+    pub fn bytes_on(&self, backend: &impl Backend) -> u64 {
+        let workspaces = self.operations().map(|operation| backend.workspace(&operation));
+        self.sum(|content| backend.bytes(content)) + workspaces.max().unwrap_or(0)
+    }
+
+    fn sum(&self, bytes: impl Fn(Content) -> u64) -> u64 {
         let small = [self.pixels(), self.labels(), Self::METRICS];
         let all = small.iter().chain(&self.maps).chain(&self.aux);
-        all.map(|content| content.bytes() as u64).sum::<u64>() + self.param_bytes(&self.params)
+        let params = self.params.iter().map(|param| self.copies(param) * bytes(*param));
+        all.map(|content| bytes(*content)).sum::<u64>() + params.sum::<u64>()
     }
 
     /// The operations of a forward pass in their order, as a backend is asked for them; those of a
@@ -304,13 +316,15 @@ impl Plan {
         Content::Bytes(size_of::<u32>() * self.batch)
     }
 
+    /// Buffers of a parameter: its own, its gradient's and its velocity's.
+    fn copies(&self, param: &Content) -> u64 {
+        let gradient = self.trains() && self.stores_gradient(param);
+        1 + u64::from(gradient) + u64::from(self.has_velocity())
+    }
+
     /// Bytes of parameters with their gradients and velocities.
     fn param_bytes(&self, params: &[Content]) -> u64 {
-        let copies = |p| {
-            let gradient = self.trains() && self.stores_gradient(p);
-            1 + u64::from(gradient) + u64::from(self.has_velocity())
-        };
-        params.iter().map(|p| copies(p) * p.bytes() as u64).sum()
+        params.iter().map(|param| self.copies(param) * param.bytes() as u64).sum()
     }
 
     /// Whether a parameter's gradient has a buffer in training. The weights of fully connected

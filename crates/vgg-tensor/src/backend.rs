@@ -1,5 +1,6 @@
 //! The seam between the model and a device.
 
+use crate::profile::Operation;
 use crate::spec::{
     Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
 };
@@ -167,6 +168,22 @@ pub trait Backend {
 
     /// One line for the user: the device, its instruction set or driver, its threads.
     fn describe(&self) -> String;
+
+    /// Bytes that are free on a device with memory of its own. Nothing where it is the host's.
+    fn free_memory(&self) -> Option<u64> {
+        None
+    }
+
+    /// Bytes that [`Backend::alloc`] takes for `content`.
+    fn bytes(&self, content: Content) -> u64 {
+        content.bytes() as u64
+    }
+
+    /// Bytes that an operation takes besides its buffers, as far as that is known before it is
+    /// called. Operations share them.
+    fn workspace(&self, _operation: &Operation) -> u64 {
+        0
+    }
 
     /// A buffer of zeros with room for `content`.
     fn alloc(&mut self, content: Content) -> Result<Self::Buffer>;

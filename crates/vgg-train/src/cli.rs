@@ -7,7 +7,7 @@ use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use vgg_model::WeightType;
 
-use crate::config::{DeviceKind, Override};
+use crate::config::{DeviceKind, Override, Precision};
 
 /// Train, evaluate and use VGG networks.
 ///
@@ -94,6 +94,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
     },
+    /// Tell what this machine has: CPU, CUDA's driver and libraries, GPUs, data, space
+    Doctor {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
     Summary {
         /// Config file of the run
@@ -165,9 +171,13 @@ pub(crate) struct Settings {
     #[arg(long, global = true)]
     pub print_config: bool,
 
-    /// Device to compute on
-    #[arg(long, value_enum, global = true, env = "VGG_DEVICE")]
+    /// Device to compute on: auto (a GPU if there is one), cpu, cuda or cuda:N
+    #[arg(long, global = true, env = "VGG_DEVICE", hide_possible_values = true)]
     device: Option<DeviceKind>,
+
+    /// What numbers are stored as and computed with on a GPU
+    #[arg(long, value_enum, global = true, env = "VGG_PRECISION")]
+    precision: Option<Precision>,
 
     /// CPU threads (0: all); results do not depend on them
     #[arg(long, value_name = "N", global = true, env = "VGG_THREADS")]
@@ -189,12 +199,12 @@ pub(crate) struct Settings {
 impl Settings {
     /// All that beats the file, the stronger later.
     pub(crate) fn overrides(&self) -> Vec<Override> {
-        let kind = self.device.and_then(|device| {
-            Some(Override::new(
-                "--device or VGG_DEVICE",
-                "device.kind",
-                device.to_possible_value()?.get_name(),
-            ))
+        let kind = self.device.map(|device| {
+            Override::new("--device or VGG_DEVICE", "device.kind", device.to_string())
+        });
+        let precision = self.precision.and_then(|precision| {
+            let name = precision.to_possible_value()?.get_name().to_owned();
+            Some(Override::new("--precision or VGG_PRECISION", "device.precision", name))
         });
         let threads = self.threads.map(|threads| {
             Override::new("--threads or VGG_THREADS", "device.threads", i64::from(threads))
@@ -205,7 +215,7 @@ impl Settings {
             let dir = dir.to_string_lossy().into_owned();
             Override::new("--data-dir or VGG_DATA_DIR", "data.dir", dir)
         });
-        let options = [kind, threads, offline, dir].into_iter().flatten();
+        let options = [kind, precision, threads, offline, dir].into_iter().flatten();
         options.chain(self.set.iter().cloned()).collect()
     }
 }

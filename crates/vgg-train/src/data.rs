@@ -69,7 +69,7 @@ pub(crate) fn open(config: &config::Data, ui: &Ui) -> Result<Data> {
     Ok(data)
 }
 
-fn folder(config: &config::Data) -> PathBuf {
+pub(crate) fn folder(config: &config::Data) -> PathBuf {
     fashion_mnist::folder(&data_dir(config.dir.as_deref()))
 }
 

@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 use vgg_cpu::Cpu;
+use vgg_cuda::Cuda;
 use vgg_tensor::{Backend, Error};
 
 use crate::config::{Device, DeviceKind};
@@ -15,20 +16,62 @@ pub(crate) trait Job {
     fn run<B: Backend>(self, backend: B) -> Result<Self::Output>;
 }
 
+/// A device that is there.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    Cpu,
+    /// The number of a GPU.
+    Cuda(usize),
+}
+
+/// What the config asks for, if it is there. If it leaves the choice, the first GPU where all that it
+/// takes is there, and otherwise the CPU, with the reason why it is no GPU.
+///
+/// # Errors
+/// [`Error::Unavailable`] if what is asked for is not there: nothing falls back in silence.
+pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> {
+    let find = |ordinal| vgg_cuda::find(ordinal, device.precision.into());
+    match device.kind {
+        DeviceKind::Cpu => Ok((Choice::Cpu, None)),
+        DeviceKind::Cuda(ordinal) => find(ordinal).map(|_| (Choice::Cuda(ordinal), None)),
+        DeviceKind::Auto => Ok(match find(0) {
+            Ok(_) => (Choice::Cuda(0), None),
+            Err(reason) => (Choice::Cpu, Some(reason)),
+        }),
+    }
+}
+
 /// Does `job` on the device that the config asks for.
 ///
 /// # Errors
-/// [`Error::Unavailable`] if it is not there: nothing falls back in silence.
+/// As [`choose`]; those of the backend and of the job.
 pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
-    match device.kind {
-        DeviceKind::Auto | DeviceKind::Cpu => {
+    let (choice, reason) = choose(device)?;
+    if let Some(reason) = reason {
+        tracing::debug!("no GPU: {reason}");
+    }
+    match choice {
+        Choice::Cpu => {
             let threads = (device.threads > 0).then_some(device.threads);
             job.run(Cpu::new(vgg_cpu::Config { threads, isa: None })?)
         }
-        DeviceKind::Cuda => Err(Error::Unavailable {
-            what: "cuda".into(),
-            hint: "this build has no CUDA backend yet; use --device cpu".into(),
+        Choice::Cuda(ordinal) => job.run(Cuda::new(vgg_cuda::Config {
+            device: ordinal,
+            precision: device.precision.into(),
+            deterministic: device.deterministic,
+            unscaled: false,
+        })?),
+    }
+}
+
+/// Why the device is not a GPU, where the config leaves the choice.
+pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
+    let (_, reason) = choose(device).ok()?;
+    match reason? {
+        // The rest of it says where to get what is missing.
+        Error::Unavailable { what, .. } => {
+            Some(format!("no GPU: {what} is not available"))
         }
-        .into()),
+        other => Some(format!("no GPU: {other}")),
     }
 }

@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod data;
 mod device;
+mod doctor;
 mod eval;
 mod exit;
 mod guard;
@@ -90,6 +91,7 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
                 predict::Request { run, files, network: *network, top: *top, json: *json };
             predict::command(&request, &overrides)?;
         }
+        Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
         Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,
     }
     Ok(Code::Success)

@@ -56,7 +56,7 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<(
 }
 
 /// A run's config need not be there: a checkpoint alone will do. So only the overrides count.
-fn device_of(overrides: &[Override]) -> Result<Device> {
+pub(crate) fn device_of(overrides: &[Override]) -> Result<Device> {
     let mut table = toml::Table::new();
     for set in overrides.iter().filter(|set| set.key.starts_with("device.")) {
         let place = |key| Failure::new(Code::Usage, format!("{}: `{key}` is no table", set.origin));

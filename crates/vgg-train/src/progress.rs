@@ -86,6 +86,14 @@ impl Pace {
         }
     }
 
+    /// Of the time of steps, what passes until their metrics are back.
+    pub(crate) fn waited_for_device(&mut self, time: Duration) {
+        self.epoch.busy += time;
+        if self.steps == 1 {
+            self.first = self.epoch;
+        }
+    }
+
     pub(crate) fn evaluated(&mut self, images: u64, time: Duration) {
         self.evaluation.add(images, time, Duration::ZERO);
     }

@@ -8,7 +8,7 @@ use vgg_tensor::Backend;
 
 use crate::config::Config;
 use crate::data::{self, Data};
-use crate::device::Job;
+use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::log::Log;
 use crate::memory;
@@ -45,6 +45,9 @@ impl Ready {
     /// Makes it, and tells of it.
     pub(crate) fn make(config: &Config, ui: &Ui, backend: &impl Backend) -> Result<Self> {
         ui.status("Device", &backend.describe());
+        if let Some(reason) = device::why_no_gpu(&config.device) {
+            ui.detail(&reason);
+        }
         // What the library would refuse is refused before anything is fetched or made.
         config.sgd().check()?;
         config.schedule().check()?;
@@ -53,8 +56,8 @@ impl Ready {
         let data = data::open(&config.data, ui)?;
         let batch = config.train.batch_size.min(data.train.len());
         let mode = Mode::Train { momentum: config.sgd().has_velocity() };
-        let plan = memory::plan(&vgg, &config.input(), batch, mode)?;
-        ui.status("Model", &describe(config, &vgg, memory::needed(&vgg, &plan), batch));
+        let plan = memory::plan(&vgg, &config.input(), batch, mode, backend)?;
+        ui.status("Model", &describe(config, &vgg, memory::needed(&vgg, &plan, backend), batch));
         Ok(Self { vgg, data, batch })
     }
 }
@@ -87,7 +90,7 @@ impl Job for Train<'_> {
             }
             Some(checkpoint) => {
                 let Checkpoint { params, velocity, progress, run: state, .. } = *checkpoint;
-                let state = serde_json::from_value(state).context(Failure::new(
+                let state: State = serde_json::from_value(state).context(Failure::new(
                     Code::Checkpoint,
                     "the checkpoint is of another version of this program",
                 ))?;
@@ -103,6 +106,7 @@ impl Job for Train<'_> {
         }
         // The trainer has its own copy; these would double the memory of the weights.
         drop((params, velocity));
+        trainer.restore_backend(&state.backend)?;
 
         let training = Training::new(config, ui, &data, run, trainer, position, state)?;
         let code = training.run();

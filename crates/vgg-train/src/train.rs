@@ -5,6 +5,7 @@
 //! updates; the test accuracy is that of all test images after the epoch; images a second count
 //! step time alone.
 
+use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
@@ -32,13 +33,19 @@ use crate::ui::Ui;
 /// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
 const RECORDS_PER_EPOCH: u64 = 20;
 
+/// Steps that a device may have before it while the host looks at the metrics of an earlier one.
+const AHEAD: usize = 2;
+
 /// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
 /// equal runs have equal files.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
     best: Option<Best>,
     flat_loss: guard::FlatLoss,
+    /// The backend's own ([`Backend::state`]).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) backend: Vec<u32>,
 }
 
 /// The epoch with the highest test accuracy.
@@ -60,6 +67,8 @@ pub(crate) struct Training<'a, B: Backend> {
     metrics: Metrics,
     position: Progress,
     state: State,
+    /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
+    in_flight: VecDeque<(u64, f32)>,
     stop: Stop,
     pace: Pace,
     ticker: Ticker,
@@ -100,6 +109,7 @@ impl<'a, B: Backend> Training<'a, B> {
             metrics,
             position,
             state,
+            in_flight: VecDeque::new(),
             stop: Stop::listen()?,
             pace: Pace::new(work),
             ticker: Ticker::default(),
@@ -137,21 +147,36 @@ impl<'a, B: Backend> Training<'a, B> {
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint.every_minutes);
         loop {
             if let Some(code) = self.stop.requested() {
+                self.collect(0)?;
                 return Ok(ControlFlow::Break(code));
             }
             if self.saved_at.elapsed() >= every {
+                self.collect(0)?;
                 self.save(Which::Last)?;
             }
             let waited = batches.waited();
             let Some(batch) = batches.next_batch()? else {
+                self.collect(0)?;
                 return Ok(ControlFlow::Continue(()));
             };
-            let lr = self.lr(self.position.step);
+            let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
             let start = Instant::now();
-            let step_metrics = self.trainer.step(&batch.pixels, &batch.labels, lr)?;
-            let (busy, images) = (start.elapsed(), batch.labels.len() as u64);
-            self.pace.step(images, busy, batches.waited() - waited);
-            self.end_step(step_metrics, images, lr)?;
+            self.trainer.submit(&batch.pixels, &batch.labels, lr)?;
+            self.in_flight.push_back((images, lr));
+            self.pace.step(images, start.elapsed(), batches.waited() - waited);
+            self.collect(AHEAD)?;
+        }
+    }
+
+    /// Ends the steps that the device is done with, and waits until no more than `ahead` are left.
+    fn collect(&mut self, ahead: usize) -> Result<()> {
+        loop {
+            let start = Instant::now();
+            let metrics = self.trainer.next_metrics(self.trainer.in_flight() > ahead)?;
+            self.pace.waited_for_device(start.elapsed());
+            let Some(metrics) = metrics else { return Ok(()) };
+            let (images, lr) = self.in_flight.pop_front().context("a step without images")?;
+            self.end_step(metrics, images, lr)?;
         }
     }
 
@@ -294,6 +319,7 @@ impl<'a, B: Backend> Training<'a, B> {
             return Ok(());
         }
         let params = self.trainer.params()?;
+        self.state.backend = self.trainer.backend_state()?;
         // An update can overflow although its loss did not. Such weights must not replace good ones.
         if params.iter().any(|(_, tensor)| tensor.data().iter().any(|x| !x.is_finite())) {
             return Err(self.diverged("the weights are not numbers any more").into());
@@ -310,7 +336,7 @@ impl<'a, B: Backend> Training<'a, B> {
             params,
             velocity,
             progress: self.position,
-            run: serde_json::to_value(self.state)?,
+            run: serde_json::to_value(&self.state)?,
         };
         checkpoint.save(&path).with_context(|| {
             let failure = Failure::new(Code::Other, "cannot save a checkpoint");

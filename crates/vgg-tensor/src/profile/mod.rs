@@ -80,6 +80,18 @@ impl<B: Backend> Backend for Profiled<B> {
         self.backend.describe()
     }
 
+    fn free_memory(&self) -> Option<u64> {
+        self.backend.free_memory()
+    }
+
+    fn bytes(&self, content: Content) -> u64 {
+        self.backend.bytes(content)
+    }
+
+    fn workspace(&self, operation: &Operation) -> u64 {
+        self.backend.workspace(operation)
+    }
+
     fn alloc(&mut self, content: Content) -> Result<B::Buffer> {
         self.backend.alloc(content)
     }

@@ -4,6 +4,7 @@
 //! file, environment variables, the command line ([`load()`]). Nothing else decides what a run does,
 //! so its effective config ([`load::Loaded::effective`]) is all that it takes to repeat it.
 
+mod device;
 mod error;
 mod limits;
 mod load;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vgg_model::Arch;
 
+pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use load::load;
 pub(crate) use overrides::Override;
 
@@ -235,27 +237,4 @@ pub(crate) enum FlatLoss {
     Off,
     Warn,
     Stop,
-}
-
-/// Where it is computed. It does not change the result.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Device {
-    pub kind: DeviceKind,
-    /// CPU threads; 0 means all.
-    pub threads: usize,
-}
-
-impl Default for Device {
-    fn default() -> Self {
-        Self { kind: DeviceKind::Auto, threads: 0 }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, clap::ValueEnum)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum DeviceKind {
-    Auto,
-    Cpu,
-    Cuda,
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Bytes that can be allocated without pushing out anything but caches, where the system tells.
-pub(super) fn bytes() -> Option<u64> {
+pub(crate) fn bytes() -> Option<u64> {
     below(Path::new("/"))
 }
 

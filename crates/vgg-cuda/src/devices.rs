@@ -1,0 +1,109 @@
+//! The GPUs of this machine.
+
+use cudarc::driver::result;
+use cudarc::driver::sys::CUdevice_attribute::{
+    CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+};
+use cudarc::driver::sys::CUresult;
+use cudarc::driver::DriverError;
+use vgg_tensor::{Error, Result};
+
+use crate::error::During;
+use crate::{Precision, libraries};
+
+/// The compute capability that our kernels are for: Turing.
+const OLDEST: (i32, i32) = (7, 5);
+/// The first one with `bf16`: Ampere.
+const BF16: (i32, i32) = (8, 0);
+
+/// A GPU.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Its number, as in `cuda:0`.
+    pub ordinal: usize,
+    /// Its name.
+    pub name: String,
+    /// Its compute capability.
+    pub capability: (i32, i32),
+    /// Bytes of its memory.
+    pub memory: u64,
+}
+
+impl Device {
+    /// Passes if it can compute at this precision.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if it is too old.
+    pub fn check(&self, precision: Precision) -> Result<()> {
+        let Self { ordinal, name, capability: (major, minor), .. } = self;
+        let (what, needed) = match precision {
+            _ if self.capability < OLDEST => (format!("cuda:{ordinal} ({name})"), OLDEST),
+            Precision::Bf16 if self.capability < BF16 => {
+                (format!("bf16 on cuda:{ordinal} ({name})"), BF16)
+            }
+            _ => return Ok(()),
+        };
+        let (least_major, least_minor) = needed;
+        let other = if needed == BF16 { "; use f16 or f32" } else { "" };
+        let hint = format!(
+            "its compute capability is {major}.{minor}, but {least_major}.{least_minor} is needed{other}"
+        );
+        Err(Error::Unavailable { what, hint })
+    }
+}
+
+/// All GPUs, also those that are too old.
+///
+/// # Errors
+/// [`Error::Unavailable`] if there is no driver, it is too old, or it finds none.
+pub fn devices() -> Result<Vec<Device>> {
+    const OP: &str = "asking for devices";
+    libraries::driver().check()?;
+    let none = || Error::Unavailable {
+        what: "an NVIDIA GPU".into(),
+        hint: "the driver finds none; `nvidia-smi` lists them, and CUDA_VISIBLE_DEVICES hides some"
+            .into(),
+    };
+    match result::init() {
+        Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => return Err(none()),
+        result => result.during("starting CUDA")?,
+    }
+    let count = result::device::get_count().during(OP)?;
+    let device = |ordinal: i32| -> Result<Device> {
+        let device = result::device::get(ordinal).during(OP)?;
+        // SAFETY: the device is one of the driver's.
+        let attribute = |which| unsafe { result::device::get_attribute(device, which) }.during(OP);
+        Ok(Device {
+            ordinal: ordinal as usize,
+            name: result::device::get_name(device).during(OP)?,
+            capability: (
+                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
+                attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
+            ),
+            // SAFETY: as above.
+            memory: unsafe { result::device::total_mem(device) }.during(OP)? as u64,
+        })
+    };
+    let devices = (0..count).map(device).collect::<Result<Vec<_>>>()?;
+    if devices.is_empty() { Err(none()) } else { Ok(devices) }
+}
+
+/// The GPU of this number, if everything that computing on it at this precision takes is there.
+///
+/// # Errors
+/// [`Error::Unavailable`], saying what is missing and what to do.
+pub fn find(ordinal: usize, precision: Precision) -> Result<Device> {
+    let mut devices = devices()?;
+    if ordinal >= devices.len() {
+        let names: Vec<_> =
+            devices.iter().map(|d| format!("cuda:{} ({})", d.ordinal, d.name)).collect();
+        return Err(Error::Unavailable {
+            what: format!("cuda:{ordinal}"),
+            hint: format!("there is {}", names.join(", ")),
+        });
+    }
+    let device = devices.swap_remove(ordinal);
+    device.check(precision)?;
+    libraries::check()?;
+    Ok(device)
+}

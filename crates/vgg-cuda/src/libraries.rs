@@ -1,0 +1,134 @@
+//! The libraries that the backend opens: which are there, and where to get those that are not.
+//!
+//! The crate that binds them panics where one is missing, so everybody asks here before.
+
+use std::path::PathBuf;
+
+use cudarc::{cublas, cudnn, driver};
+use vgg_tensor::{Error, Result};
+
+/// The oldest driver that loads our kernels, PTX of CUDA 12.0: its version of CUDA.
+const DRIVER: [i32; 2] = [12, 0];
+
+/// A library.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Library {
+    /// Its name, for messages.
+    pub name: &'static str,
+    /// Its file.
+    pub file: &'static str,
+    /// Its version, if it is there. The driver's is that of the newest CUDA it knows.
+    pub version: Option<String>,
+    /// The file that was opened, where the system tells.
+    pub path: Option<PathBuf>,
+    /// What to do where it is missing or too old.
+    pub install: &'static str,
+    /// Whether it is there and not too old.
+    pub usable: bool,
+}
+
+impl Library {
+    /// Passes if it can be used.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], saying what to do.
+    pub fn check(&self) -> Result<()> {
+        if self.usable {
+            return Ok(());
+        }
+        let what = match &self.version {
+            None => format!("{} ({})", self.name, self.file),
+            Some(version) => format!("{} newer than the {version} that is here", self.name),
+        };
+        Err(Error::Unavailable { what, hint: self.install.into() })
+    }
+}
+
+/// The driver, cuDNN and cuBLAS.
+pub fn libraries() -> [Library; 3] {
+    [driver(), cudnn(), cublas()]
+}
+
+/// Passes if all are there.
+///
+/// # Errors
+/// [`Error::Unavailable`] for the first that is missing or too old.
+pub(crate) fn check() -> Result<()> {
+    libraries().iter().try_for_each(Library::check)
+}
+
+/// The driver alone.
+pub(crate) fn driver() -> Library {
+    // SAFETY: loading it runs its initialisers, as loading any library does.
+    let version = unsafe { driver::sys::is_culib_present() }.then(|| {
+        let mut version = 0;
+        // SAFETY: the library is there, all versions have this function, and `version` lives.
+        match unsafe { driver::sys::cuDriverGetVersion(&raw mut version) } {
+            driver::sys::CUresult::CUDA_SUCCESS => [version / 1000, version % 1000 / 10],
+            _ => [0, 0],
+        }
+    });
+    Library {
+        name: "the NVIDIA driver",
+        file: "libcuda.so.1",
+        usable: version.is_some_and(|version| version >= DRIVER),
+        version: version.map(|[major, minor]| format!("CUDA {major}.{minor}")),
+        path: mapped("libcuda.so"),
+        install: "install NVIDIA's driver, version 525 or later",
+    }
+}
+
+fn cudnn() -> Library {
+    // SAFETY: as for the driver.
+    let version = unsafe { cudnn::sys::is_culib_present() }.then(|| {
+        // SAFETY: the library is there, and all versions have this function.
+        match unsafe { cudnn::sys::cudnnGetVersion() } {
+            old @ ..90_000 => [old / 1000, old % 1000 / 100, old % 100],
+            new => [new / 10_000, new % 10_000 / 100, new % 100],
+        }
+    });
+    Library {
+        name: "cuDNN",
+        file: "libcudnn.so.9",
+        usable: version.is_some_and(|[major, ..]| major >= 9),
+        version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
+        path: mapped("libcudnn.so"),
+        install: "install cuDNN 9 for CUDA 12: the package cudnn9-cuda-12 of NVIDIA's repositories, \
+                  or `pip install nvidia-cudnn-cu12` with its folder nvidia/cudnn/lib in \
+                  LD_LIBRARY_PATH",
+    }
+}
+
+fn cublas() -> Library {
+    use cublas::sys::libraryPropertyType::{MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL};
+    // SAFETY: as for the driver.
+    let version = unsafe { cublas::sys::is_culib_present() }.then(|| {
+        [MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL].map(|part| {
+            let mut value = 0;
+            // SAFETY: the library is there, all versions have this function, and `value` lives.
+            // Where it fails, the value stays zero.
+            let _ = unsafe { cublas::sys::cublasGetProperty(part, &raw mut value) };
+            value
+        })
+    });
+    Library {
+        name: "cuBLAS",
+        file: "libcublas.so.12",
+        usable: version.is_some_and(|[major, ..]| major >= 12),
+        version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
+        path: mapped("libcublas.so"),
+        install: "install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or \
+                  `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in \
+                  LD_LIBRARY_PATH",
+    }
+}
+
+/// The file of this name, with any ending, that is in the process's memory.
+fn mapped(name: &str) -> Option<PathBuf> {
+    let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
+    let paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    let found = paths.map(PathBuf::from).find(|path| {
+        path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
+    });
+    found
+}

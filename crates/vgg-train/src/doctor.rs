@@ -1,0 +1,245 @@
+//! `doctor`: what this machine has, and what is missing.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+use vgg_cpu::Cpu;
+use vgg_cuda::{Device, Precision};
+use vgg_data::fashion_mnist::{self, Split};
+use vgg_tensor::Backend as _;
+
+use crate::config::Override;
+use crate::device::{self, Choice};
+use crate::memory::free;
+use crate::ui::bytes;
+use crate::{data, predict, print};
+
+/// Everything that was found.
+#[derive(Serialize)]
+struct Report {
+    version: &'static str,
+    cpu: Processor,
+    /// Bytes that are free.
+    memory: Option<u64>,
+    libraries: Vec<Library>,
+    gpus: Vec<Gpu>,
+    /// Why there is none.
+    no_gpu: Option<String>,
+    auto: Auto,
+    data: Folder,
+    runs: Folder,
+}
+
+#[derive(Serialize)]
+struct Processor {
+    model: Option<String>,
+    /// What the backend makes of it.
+    backend: String,
+}
+
+#[derive(Serialize)]
+struct Library {
+    name: &'static str,
+    file: &'static str,
+    version: Option<String>,
+    path: Option<PathBuf>,
+    /// What to do, if it cannot be used.
+    install: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Gpu {
+    device: String,
+    name: String,
+    capability: String,
+    memory: u64,
+    /// Precisions that it can compute at.
+    precisions: Vec<&'static str>,
+}
+
+/// What `--device auto` chooses.
+#[derive(Serialize)]
+struct Auto {
+    device: String,
+    reason: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Folder {
+    path: PathBuf,
+    state: String,
+    /// Bytes that are free there.
+    free: Option<u64>,
+}
+
+/// Prints it.
+pub(crate) fn command(overrides: Vec<Override>, runs: &Path, json: bool) -> Result<()> {
+    let report = Report::make(&overrides, runs)?;
+    if json {
+        return print::json(&serde_json::to_value(&report)?);
+    }
+    print::lines(report.lines())
+}
+
+impl Report {
+    fn make(overrides: &[Override], runs: &Path) -> Result<Self> {
+        let backend = Cpu::new(vgg_cpu::Config::default())?.describe();
+        let libraries = vgg_cuda::libraries().map(|library| Library {
+            name: library.name,
+            file: library.file,
+            version: library.version,
+            path: library.path,
+            install: (!library.usable).then_some(library.install),
+        });
+        let (gpus, no_gpu) = match vgg_cuda::devices() {
+            Ok(devices) => (devices.iter().map(Gpu::new).collect(), None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        Ok(Self {
+            version: env!("CARGO_PKG_VERSION"),
+            cpu: Processor { model: model_name(), backend },
+            memory: free::bytes(),
+            libraries: libraries.into(),
+            gpus,
+            no_gpu,
+            auto: Auto::new(overrides)?,
+            data: images(overrides),
+            runs: Folder {
+                path: runs.to_owned(),
+                state: writable(runs),
+                free: space(runs),
+            },
+        })
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let mut lines = vec![format!("vgg-train {}", self.version)];
+        let mut say = |what: &str, text: String| lines.push(format!("{what:<10} {text}"));
+        say("processor", self.cpu.model.clone().unwrap_or_else(|| "unknown".into()));
+        say("", self.cpu.backend.clone());
+        say("memory", self.memory.map_or("unknown".into(), |free| bytes(free) + " free"));
+        for (i, library) in self.libraries.iter().enumerate() {
+            let version = match &library.version {
+                None => "missing".to_owned(),
+                Some(version) => version.clone(),
+            };
+            let path = library.path.as_ref().map(|path| format!(", {}", path.display()));
+            let text = format!(
+                "{} ({}): {version}{}",
+                library.name,
+                library.file,
+                path.unwrap_or_default()
+            );
+            say(if i == 0 { "CUDA" } else { "" }, text);
+            if let Some(install) = library.install {
+                say("", format!("  {install}"));
+            }
+        }
+        for gpu in &self.gpus {
+            let precisions = match gpu.precisions.join(", ") {
+                none if none.is_empty() => "too old".into(),
+                some => some,
+            };
+            let Gpu { device, name, capability, memory, .. } = gpu;
+            let memory = bytes(*memory);
+            say(
+                "GPU",
+                format!("{device}: {name}, compute capability {capability}, {memory}; {precisions}"),
+            );
+        }
+        if let Some(reason) = &self.no_gpu {
+            say("GPU", format!("none: {reason}"));
+        }
+        let reason = self.auto.reason.as_ref().map(|reason| format!(" ({reason})"));
+        let reason = reason.unwrap_or_default();
+        say("device", format!("--device auto is {}{reason}", self.auto.device));
+        for (what, folder) in [("data", &self.data), ("runs", &self.runs)] {
+            let free = folder.free.map(|free| format!(", {} free", bytes(free)));
+            let (path, state) = (folder.path.display(), &folder.state);
+            say(what, format!("{path}: {state}{}", free.unwrap_or_default()));
+        }
+        lines
+    }
+}
+
+impl Gpu {
+    fn new(device: &Device) -> Self {
+        let all = [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16];
+        let usable = all.into_iter().filter(|precision| device.check(*precision).is_ok());
+        let (major, minor) = device.capability;
+        Self {
+            device: format!("cuda:{}", device.ordinal),
+            name: device.name.clone(),
+            capability: format!("{major}.{minor}"),
+            memory: device.memory,
+            precisions: usable.map(Precision::name).collect(),
+        }
+    }
+}
+
+impl Auto {
+    fn new(overrides: &[Override]) -> Result<Self> {
+        let device = crate::config::Device {
+            kind: crate::config::DeviceKind::Auto,
+            ..predict::device_of(overrides)?
+        };
+        let name = match device::choose(&device)?.0 {
+            Choice::Cpu => "cpu".into(),
+            Choice::Cuda(ordinal) => format!("cuda:{ordinal}"),
+        };
+        Ok(Self { device: name, reason: device::why_no_gpu(&device) })
+    }
+}
+
+/// The processor's name, where the system tells.
+fn model_name() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    line.split_once(": ").map(|(_, name)| name.to_owned())
+}
+
+/// Fashion-MNIST.
+fn images(overrides: &[Override]) -> Folder {
+    let named = overrides.iter().rev().find(|set| set.key == "data.dir");
+    let named = named.and_then(|set| set.value.as_str()).map(PathBuf::from);
+    let path = data::folder(&crate::config::Data { dir: named, ..Default::default() });
+    let load = |split| fashion_mnist::load(&path, split);
+    let state = match (load(Split::Train), load(Split::Test)) {
+        (Ok(train), Ok(test)) => {
+            format!("Fashion-MNIST, {} and {} images, verified", train.len(), test.len())
+        }
+        _ if !path.exists() => {
+            "not there; `vgg-train CONFIG` and `cargo xtask fetch-data` fetch it".into()
+        }
+        (Err(error), _) | (_, Err(error)) => error.to_string(),
+    };
+    let free = space(&path);
+    Folder { path, state, free }
+}
+
+/// Whether runs can be written.
+fn writable(runs: &Path) -> String {
+    let existing = existing(runs);
+    match tempfile::tempfile_in(existing) {
+        Ok(_) if existing == runs => "writable".into(),
+        Ok(_) => "not there, can be made".into(),
+        Err(error) => format!("cannot be written: {error}"),
+    }
+}
+
+/// The folder, or the one that is there and would hold it.
+fn existing(path: &Path) -> &Path {
+    let parents = path.ancestors().map(|path| match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    });
+    parents.into_iter().find(|path| path.is_dir()).unwrap_or(Path::new("."))
+}
+
+/// Bytes that are free where the folder is or would be.
+fn space(path: &Path) -> Option<u64> {
+    let volume = rustix::fs::statvfs(existing(path)).ok()?;
+    Some(volume.f_bavail * volume.f_frsize)
+}
