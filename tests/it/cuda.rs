@@ -77,7 +77,10 @@ fn lr(step: u64) -> f32 {
     0.001 + 0.0002 * step as f32
 }
 
-fn train<B: Backend>(trainer: &mut Trainer<B>, steps: std::ops::Range<u64>) -> Result<Vec<Metrics>> {
+fn train<B: Backend>(
+    trainer: &mut Trainer<B>,
+    steps: std::ops::Range<u64>,
+) -> Result<Vec<Metrics>> {
     steps
         .map(|step| {
             let (pixels, labels) = batch(step);

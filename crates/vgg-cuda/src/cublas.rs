@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use cudarc::cublas::result;
 use cudarc::cublas::sys::{
     cublasComputeType_t, cublasGemmAlgo_t, cublasHandle_t, cublasOperation_t, cublasPointerMode_t,
     cublasSetPointerMode_v2, cublasSetWorkspace_v2, cudaDataType_t,
 };
-use cudarc::cublas::result;
 use cudarc::driver::CudaStream;
 use vgg_tensor::Result;
 

@@ -6,6 +6,7 @@ use vgg_cuda::Cuda;
 use vgg_tensor::{Backend, Error};
 
 use crate::config::{Device, DeviceKind};
+use crate::exit::{Code, Failure};
 
 /// Work that any backend can do.
 pub(crate) trait Job {
@@ -55,12 +56,27 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
             let threads = (device.threads > 0).then_some(device.threads);
             job.run(Cpu::new(vgg_cpu::Config { threads, isa: None })?)
         }
-        Choice::Cuda(ordinal) => job.run(Cuda::new(vgg_cuda::Config {
-            device: ordinal,
-            precision: device.precision.into(),
-            deterministic: device.deterministic,
-            unscaled: false,
-        })?),
+        Choice::Cuda(ordinal) => {
+            let config = vgg_cuda::Config {
+                device: ordinal,
+                precision: device.precision.into(),
+                deterministic: device.deterministic,
+                unscaled: false,
+            };
+            let done = Cuda::new(config).map_err(Into::into).and_then(|cuda| job.run(cuda));
+            done.map_err(explain_memory)
+        }
+    }
+}
+
+/// A workspace, unlike buffers, is only known when it is asked for.
+fn explain_memory(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Error>() {
+        Some(Error::OutOfMemory { .. }) => error.context(
+            Failure::new(Code::Memory, "the device's memory does not suffice")
+                .help("a smaller train.batch_size needs less, as do other programs on the device"),
+        ),
+        _ => error,
     }
 }
 
@@ -69,9 +85,7 @@ pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
     let (_, reason) = choose(device).ok()?;
     match reason? {
         // The rest of it says where to get what is missing.
-        Error::Unavailable { what, .. } => {
-            Some(format!("no GPU: {what} is not available"))
-        }
+        Error::Unavailable { what, .. } => Some(format!("no GPU: {what} is not available")),
         other => Some(format!("no GPU: {other}")),
     }
 }

@@ -249,5 +249,8 @@ fn transposed(numbers: Vec<f64>, stored: &Matrix, transposed: bool) -> Vec<f64> 
         return numbers;
     }
     let (rows, columns) = (stored.rows, stored.columns);
-    (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| numbers[j * rows + i]).collect()
+    (0..rows)
+        .flat_map(|i| (0..columns).map(move |j| (i, j)))
+        .map(|(i, j)| numbers[j * rows + i])
+        .collect()
 }

@@ -85,14 +85,22 @@ impl Cudnn {
                 proposals(|most, count, found| unsafe {
                     let convolution = convolution.raw();
                     result::get_convolution_forward_algorithm(
-                        handle, x, weight, convolution, y, most, count, found,
+                        handle,
+                        x,
+                        weight,
+                        convolution,
+                        y,
+                        most,
+                        count,
+                        found,
                     )
                 })
             };
             // SAFETY: as above.
-            *forward = Some(Algorithm::choose(FORWARD, &rules, op.padding(), propose, |c, a| unsafe {
-                result::get_convolution_forward_workspace_size(handle, x, weight, c.raw(), y, a)
-            })?);
+            *forward =
+                Some(Algorithm::choose(FORWARD, &rules, op.padding(), propose, |c, a| unsafe {
+                    result::get_convolution_forward_workspace_size(handle, x, weight, c.raw(), y, a)
+                })?);
         }
         Ok(forward.as_ref().map_or(0, |algorithm| algorithm.workspace))
     }
@@ -108,14 +116,26 @@ impl Cudnn {
                 proposals(|most, count, found| unsafe {
                     let convolution = convolution.raw();
                     result::get_convolution_backward_data_algorithm(
-                        handle, weight, y, convolution, x, most, count, found,
+                        handle,
+                        weight,
+                        y,
+                        convolution,
+                        x,
+                        most,
+                        count,
+                        found,
                     )
                 })
             };
             // SAFETY: as above.
             *data = Some(Algorithm::choose(DATA, &rules, op.padding(), propose, |c, a| unsafe {
                 result::get_convolution_backward_data_workspace_size(
-                    handle, weight, y, c.raw(), x, a,
+                    handle,
+                    weight,
+                    y,
+                    c.raw(),
+                    x,
+                    a,
                 )
             })?);
         }
@@ -133,16 +153,29 @@ impl Cudnn {
                 proposals(|most, count, found| unsafe {
                     let convolution = convolution.raw();
                     result::get_convolution_backward_filter_algorithm(
-                        handle, x, y, convolution, weight, most, count, found,
+                        handle,
+                        x,
+                        y,
+                        convolution,
+                        weight,
+                        most,
+                        count,
+                        found,
                     )
                 })
             };
             // SAFETY: as above.
-            *filter = Some(Algorithm::choose(FILTER, &rules, op.padding(), propose, |c, a| unsafe {
-                result::get_convolution_backward_filter_workspace_size(
-                    handle, x, y, c.raw(), weight, a,
-                )
-            })?);
+            *filter =
+                Some(Algorithm::choose(FILTER, &rules, op.padding(), propose, |c, a| unsafe {
+                    result::get_convolution_backward_filter_workspace_size(
+                        handle,
+                        x,
+                        y,
+                        c.raw(),
+                        weight,
+                        a,
+                    )
+                })?);
         }
         Ok(filter.as_ref().map_or(0, |algorithm| algorithm.workspace))
     }
