@@ -8,9 +8,6 @@ use super::descriptor::Convolution;
 use crate::Precision;
 use crate::error::During;
 
-/// cuDNN has no more algorithms for anything.
-pub(super) const MOST: usize = 16;
-
 /// What algorithms may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
