@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
@@ -12,9 +13,10 @@ use cudarc::driver::CudaStream;
 use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{Result, Shape};
 
-use super::algorithm::{Algorithm, Proposal, Rules};
+use super::algorithm::{Algorithm, Candidate, Proposal, Rules};
 use super::descriptor::{self, Filter, Tensor};
 use super::direction::{Call, Direction, Workspace};
+use super::tuning::Tuning;
 use crate::error::During;
 use crate::memory::Address;
 
@@ -24,7 +26,10 @@ const MOST: usize = 16;
 /// cuDNN on a stream.
 pub(crate) struct Cudnn {
     handle: sys::cudnnHandle_t,
+    stream: Arc<CudaStream>,
     rules: Rules,
+    /// Where algorithms are measured.
+    tuning: Option<Tuning>,
     convolutions: HashMap<Key, Convolution>,
 }
 
@@ -48,10 +53,15 @@ pub(super) struct Convolution {
 }
 
 impl Cudnn {
-    pub(crate) fn new(stream: &CudaStream, rules: Rules) -> Result<Self> {
+    pub(crate) fn new(
+        stream: &Arc<CudaStream>,
+        rules: Rules,
+        tuning: Option<Tuning>,
+    ) -> Result<Self> {
         const OP: &str = "starting cuDNN";
         let handle = result::create_handle().during(OP)?;
-        let cudnn = Self { handle, rules, convolutions: HashMap::new() };
+        let convolutions = HashMap::new();
+        let cudnn = Self { handle, stream: stream.clone(), rules, tuning, convolutions };
         // SAFETY: the handle is valid, and the stream lives as long as it does.
         unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.during(OP)?;
         Ok(cudnn)
@@ -103,7 +113,16 @@ impl Cudnn {
             // SAFETY: handle and descriptors are valid.
             unsafe { D::workspace(call(with), algorithm) }
         };
-        let how = Algorithm::choose(D::NAME, &rules, op.padding(), propose, workspace)?;
+        let (tuning, stream) = (&mut self.tuning, &self.stream);
+        let pick = |with: &descriptor::Convolution, candidates: &[Candidate<D::Algorithm>]| {
+            let Some(tuning) = tuning else { return Ok(0) };
+            let call = |candidate: &Candidate<D::Algorithm>| {
+                candidate.set_up(with).during(D::NAME)?;
+                Ok(call(with))
+            };
+            tuning.fastest::<D>(stream, rules.precision.storage(), op, call, candidates)
+        };
+        let how = Algorithm::choose(D::NAME, &rules, op.padding(), propose, workspace, pick)?;
         Ok((convolution, slot.get_or_init(|| how)))
     }
 }

@@ -27,10 +27,21 @@ pub(super) struct Workspace {
     pub(super) bytes: usize,
 }
 
+/// What a direction computes from or to.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Operand {
+    X,
+    Weight,
+    /// The sums, or their gradient.
+    Sums,
+}
+
 /// One of the three, each of which has types and functions of its own.
 pub(super) trait Direction {
     /// For messages.
     const NAME: &'static str;
+    /// The factors, and what comes of them.
+    const OPERANDS: [Operand; 3];
     type Algorithm: Copy + std::fmt::Debug;
     type Perf: Into<Proposal<Self::Algorithm>>;
 
@@ -54,7 +65,7 @@ pub(super) trait Direction {
     /// The call is valid.
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError>;
 
-    /// Computes `to` from two factors, in the order that an implementation says.
+    /// Computes `to` from two factors, the operands in their order.
     ///
     /// # Safety
     /// The call is valid; the addresses are of memory that the tensors fit into, `to` in no other's;
@@ -77,6 +88,7 @@ pub(super) struct Forward;
 
 impl Direction for Forward {
     const NAME: &'static str = "a convolution";
+    const OPERANDS: [Operand; 3] = [Operand::X, Operand::Weight, Operand::Sums];
     type Algorithm = sys::cudnnConvolutionFwdAlgo_t;
     type Perf = sys::cudnnConvolutionFwdAlgoPerf_t;
 
@@ -154,6 +166,7 @@ pub(super) struct BackwardData;
 
 impl Direction for BackwardData {
     const NAME: &'static str = "a convolution's input gradient";
+    const OPERANDS: [Operand; 3] = [Operand::Weight, Operand::Sums, Operand::X];
     type Algorithm = sys::cudnnConvolutionBwdDataAlgo_t;
     type Perf = sys::cudnnConvolutionBwdDataAlgoPerf_t;
 
@@ -231,6 +244,7 @@ pub(super) struct BackwardFilter;
 
 impl Direction for BackwardFilter {
     const NAME: &'static str = "a convolution's weight gradient";
+    const OPERANDS: [Operand; 3] = [Operand::X, Operand::Sums, Operand::Weight];
     type Algorithm = sys::cudnnConvolutionBwdFilterAlgo_t;
     type Perf = sys::cudnnConvolutionBwdFilterAlgoPerf_t;
 

@@ -4,6 +4,7 @@ mod algorithm;
 mod cudnn;
 mod descriptor;
 mod direction;
+mod tuning;
 
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
@@ -11,6 +12,7 @@ use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 pub(crate) use algorithm::Rules;
 pub(crate) use cudnn::Cudnn;
 use direction::{BackwardData, BackwardFilter, Forward, Workspace};
+pub(crate) use tuning::Tuning;
 
 use crate::bias::{self, BiasGradient, Mask};
 use crate::gpu::list;
