@@ -72,6 +72,12 @@ pub struct Config {
 }
 
 /// An NVIDIA GPU.
+///
+/// ```no_run
+/// use vgg_cuda::{Config, Cuda, Precision};
+/// let cuda = Cuda::new(Config { precision: Precision::Bf16, ..Config::default() })?;
+/// # Ok::<(), vgg_tensor::Error>(())
+/// ```
 pub struct Cuda {
     // Fields are dropped in this order: what works on the stream before the stream.
     cudnn: Cudnn,
