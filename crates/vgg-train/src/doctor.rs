@@ -119,6 +119,7 @@ impl Report {
         say("memory", self.memory.map_or("unknown".into(), |free| bytes(free) + " free"));
         for (i, library) in self.libraries.iter().enumerate() {
             let version = match &library.version {
+                None if library.path.is_some() => "not the library it should be".to_owned(),
                 None => "missing".to_owned(),
                 Some(version) => version.clone(),
             };

@@ -211,7 +211,7 @@ fn another_library_under_a_name_is_not_taken_for_it() {
     };
     let doctor = run("doctor");
     assert_eq!(doctor.code, Some(0), "{}", doctor.stderr);
-    assert_eq!(doctor.stdout.matches(": missing").count(), 3, "{}", doctor.stdout);
+    assert_eq!(doctor.stdout.matches("): missing").count(), 3, "{}", doctor.stdout);
     let train = run("tiny.toml --device cuda");
     assert_eq!(train.code, Some(4), "{}", train.stderr);
     assert!(train.stderr.contains("the NVIDIA driver (libcuda.so.1) is not"), "{}", train.stderr);
