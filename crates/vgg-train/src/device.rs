@@ -1,5 +1,7 @@
 //! Where it is computed: the one place that knows more than one backend.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use vgg_cpu::Cpu;
 use vgg_cuda::Cuda;
@@ -64,6 +66,7 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
                 device: ordinal,
                 precision: device.precision.into(),
                 deterministic: device.deterministic,
+                autotune: device.autotune.then(tuning_file),
                 unscaled: false,
             };
             let done = Cuda::new(config).map_err(Into::into).and_then(|cuda| job.run(cuda));
@@ -81,6 +84,14 @@ fn explain_memory(error: anyhow::Error) -> anyhow::Error {
         ),
         _ => error,
     }
+}
+
+/// Where the fastest of cuDNN's algorithms are remembered: with other things that can be made again.
+pub(crate) fn tuning_file() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("vgg/cudnn-algorithms.txt")
 }
 
 /// Why the device is not a GPU, where the config leaves the choice.

@@ -357,6 +357,7 @@ mod tests {
         threads = 0                      # default
         precision = "tf32"               # default
         deterministic = false            # default
+        autotune = false                 # default
         "#);
     }
 }

@@ -171,6 +171,12 @@ impl Call {
     }
 }
 
+/// What products are multiplied by, or what is kept of the output.
+fn scalar(state: &State, at: Host) -> Result<f32, Status> {
+    state.check_host(at).map_err(|_| Status::CUDNN_STATUS_BAD_PARAM)?;
+    needed(at.f32())
+}
+
 /// The workspace that was given, if it suffices.
 fn workspace(at: u64, bytes: usize, needed: usize) -> Result<Place, Status> {
     if bytes < needed {
@@ -208,8 +214,8 @@ functions! {
                 Place { at: filter_at, bytes: filter.bytes(), kind: filter.kind },
             ],
             to: Place { at: y_at, bytes: y.bytes(), kind: y.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::forward,
             name: "cudnnConvolutionForward",
@@ -242,8 +248,8 @@ functions! {
                 Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
             ],
             to: Place { at: dx_at, bytes: x.bytes(), kind: x.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::backward_data,
             name: "cudnnConvolutionBackwardData",
@@ -276,8 +282,8 @@ functions! {
                 Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
             ],
             to: Place { at: dw_at, bytes: filter.bytes(), kind: filter.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::backward_filter,
             name: "cudnnConvolutionBackwardFilter",
