@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use vgg_tensor::Result;
 
 pub use buffer::Buffer;
-pub use devices::{Device, devices, find};
+pub use devices::{Device, devices, find, first};
 pub use libraries::{Library, libraries};
 pub use pinned::Landing;
 pub use precision::Precision;
