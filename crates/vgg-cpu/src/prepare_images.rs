@@ -1,7 +1,7 @@
 //! From bytes to feature maps: resize, normalise, channels innermost.
 
 use rayon::prelude::*;
-use vgg_tensor::spec::{Normalize, PrepareImages, Taps};
+use vgg_tensor::spec::{Normalize, PrepareImages, TapTable, Taps};
 
 use crate::Cpu;
 use crate::buffer::Buffer;
@@ -59,9 +59,9 @@ impl Sides {
 pub(crate) struct Tables {
     sides: Sides,
     normalize: Normalize,
-    rows: Axis,
+    rows: TapTable,
     /// Nothing if the width stays.
-    columns: Option<Axis>,
+    columns: Option<TapTable>,
     /// Each channel's number for each of the 256 bytes, so that a pixel costs a look-up.
     numbers: Vec<[f32; 256]>,
 }
@@ -72,42 +72,11 @@ impl Tables {
         Self {
             sides,
             normalize: normalize.clone(),
-            rows: Axis::new(sides.from[0], sides.to[0]),
-            columns: (sides.from[1] != sides.to[1]).then(|| Axis::new(sides.from[1], sides.to[1])),
+            rows: TapTable::new(sides.from[0], sides.to[0]),
+            columns: (sides.from[1] != sides.to[1])
+                .then(|| TapTable::new(sides.from[1], sides.to[1])),
             numbers: (0..normalize.channels()).map(number).collect(),
         }
-    }
-}
-
-/// The taps of a pass, as vectors over the output positions. All positions have as many taps; those
-/// in excess weigh nothing. A pass that leaves the size as it is has one tap, of weight one.
-struct Axis {
-    /// The first input of each position.
-    first: Vec<u32>,
-    /// The weights of each position's first input, then those of the second, and so on.
-    weights: Vec<Vec<i32>>,
-}
-
-impl Axis {
-    fn new(from: usize, to: usize) -> Self {
-        let mut taps = PrepareImages::taps(from, to);
-        for Taps { first, weights } in &mut taps {
-            let zeros = weights.iter().take_while(|w| **w == 0).count();
-            weights.drain(..zeros);
-            *first += zeros;
-            weights.truncate(weights.iter().rposition(|w| *w != 0).map_or(0, |last| last + 1));
-        }
-        let count = taps.iter().map(|taps| taps.weights.len()).max().unwrap_or(0);
-        let mut axis = Self { first: vec![0; to], weights: vec![vec![0; to]; count] };
-        for (position, taps) in taps.iter().enumerate() {
-            // Taps in excess must be of inputs that exist, too.
-            let first = taps.first.min(from - count);
-            axis.first[position] = first as u32;
-            for (i, weight) in taps.weights.iter().enumerate() {
-                axis.weights[taps.first - first + i][position] = *weight;
-            }
-        }
-        axis
     }
 }
 
@@ -141,7 +110,7 @@ impl Kernel for Image<'_> {
         };
         for (i, x) in x.chunks_exact_mut(w * numbers.len()).enumerate() {
             for (channel, line) in line.chunks_exact_mut(w).enumerate() {
-                let first = channel * from_h + rows.first[i] as usize;
+                let first = channel * from_h + rows.firsts[i] as usize;
                 sums.fill(Taps::HALF);
                 for (weights, row) in rows.weights.iter().zip(wide[first * w..].chunks_exact(w)) {
                     let weight = weights[i];
@@ -163,10 +132,10 @@ impl Kernel for Image<'_> {
 /// The horizontal pass of one row. The inputs of a tap are gathered first, so that the arithmetic is
 /// on vectors.
 #[inline(always)]
-fn widen(row: &[u8], columns: &Axis, sums: &mut [i32], inputs: &mut [u8], wide: &mut [u8]) {
+fn widen(row: &[u8], columns: &TapTable, sums: &mut [i32], inputs: &mut [u8], wide: &mut [u8]) {
     sums.fill(Taps::HALF);
     for (tap, weights) in columns.weights.iter().enumerate() {
-        for (input, first) in inputs.iter_mut().zip(&columns.first) {
+        for (input, first) in inputs.iter_mut().zip(&columns.firsts) {
             *input = row[*first as usize + tap];
         }
         for ((sum, input), weight) in sums.iter_mut().zip(&*inputs).zip(weights) {

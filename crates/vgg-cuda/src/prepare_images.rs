@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
 use vgg_tensor::Result;
-use vgg_tensor::spec::{Normalize, PrepareImages, Taps};
+use vgg_tensor::spec::{Normalize, PrepareImages, TapTable};
 
 use crate::error::During;
 use crate::gpu::list;
@@ -69,11 +69,11 @@ impl Tables {
         if let Some((axis, _)) = self.axes.get(&[from, to]) {
             return Ok(*axis);
         }
-        let (firsts, weights) = taps(from, to);
-        let taps = (weights.len() / to) as u32;
-        let bytes = |words: &[u32]| words.iter().flat_map(|word| word.to_ne_bytes()).collect();
-        let firsts = table(stream, bytes(&firsts))?;
-        let weights = table(stream, bytes(&weights))?;
+        let TapTable { firsts, weights } = TapTable::new(from, to);
+        let taps = weights.len() as u32;
+        let firsts = table(stream, firsts.iter().flat_map(|first| first.to_ne_bytes()).collect())?;
+        let weights = weights.iter().flatten().flat_map(|weight| weight.to_ne_bytes()).collect();
+        let weights = table(stream, weights)?;
         let axis = Axis { firsts: firsts.address(), weights: weights.address(), taps };
         self.axes.insert([from, to], (axis, [firsts, weights]));
         Ok(axis)
@@ -95,45 +95,4 @@ fn table(stream: &Arc<CudaStream>, bytes: Vec<u8>) -> Result<Memory> {
     let mut memory = Memory::uninitialised(stream, bytes.len())?;
     stream.memcpy_htod(&bytes, memory.slice_mut()).during("uploading a table")?;
     Ok(memory)
-}
-
-/// The first input of each output, and `[taps, to]` weights: all outputs have as many taps, of
-/// inputs that exist, and those in excess weigh nothing. A side that stays has one tap.
-fn taps(from: usize, to: usize) -> (Vec<u32>, Vec<u32>) {
-    let mut taps = PrepareImages::taps(from, to);
-    for Taps { first, weights } in &mut taps {
-        let zeros = weights.iter().take_while(|weight| **weight == 0).count();
-        weights.drain(..zeros);
-        *first += zeros;
-        weights.truncate(weights.iter().rposition(|weight| *weight != 0).map_or(0, |i| i + 1));
-    }
-    let count = taps.iter().map(|taps| taps.weights.len()).max().unwrap_or(0).max(1);
-    let (mut firsts, mut all) = (vec![0; to], vec![0; count * to]);
-    for (position, Taps { first, weights }) in taps.iter().enumerate() {
-        let start = (*first).min(from - count);
-        firsts[position] = start as u32;
-        for (i, weight) in weights.iter().enumerate() {
-            all[(first - start + i) * to + position] = weight.cast_unsigned();
-        }
-    }
-    (firsts, all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_axis_sums_to_one_and_stays_inside() {
-        for (from, to) in [(1, 1), (5, 5), (28, 224), (224, 28), (1, 7), (7, 1), (31, 17)] {
-            let (firsts, weights) = taps(from, to);
-            let count = weights.len() / to;
-            for (position, first) in firsts.iter().enumerate() {
-                assert!(*first as usize + count <= from);
-                let all = (0..count).map(|i| weights[i * to + position].cast_signed());
-                assert!((all.sum::<i32>() - (1 << Taps::BITS)).abs() <= count as i32);
-            }
-        }
-        assert_eq!(taps(5, 5), (vec![0, 1, 2, 3, 4], vec![1 << Taps::BITS; 5]));
-    }
 }

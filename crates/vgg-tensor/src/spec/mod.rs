@@ -17,6 +17,6 @@ pub use linear::{Linear, LinearEpilogue, WeightType};
 pub use lrn::Lrn;
 pub use max_pool2d::MaxPool2d;
 pub use normalize::Normalize;
-pub use prepare_images::{PrepareImages, Taps};
+pub use prepare_images::{PrepareImages, TapTable, Taps};
 pub use sgd::Sgd;
 pub use softmax_cross_entropy::{Metrics, SoftmaxCrossEntropy};

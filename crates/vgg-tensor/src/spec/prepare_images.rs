@@ -85,6 +85,40 @@ impl Taps {
     pub const HALF: i32 = 1 << (Self::BITS - 1);
 }
 
+/// The taps of a pass, as vectors over the output positions. All positions have as many taps; those
+/// in excess weigh nothing, and are of inputs that exist, too. A pass that leaves the size as it is
+/// has one tap, of weight one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TapTable {
+    /// The first input of each position.
+    pub firsts: Vec<u32>,
+    /// The weights of each position's first input, then those of the second, and so on.
+    pub weights: Vec<Vec<i32>>,
+}
+
+impl TapTable {
+    /// Of [`PrepareImages::taps`].
+    pub fn new(from: usize, to: usize) -> Self {
+        let mut taps = PrepareImages::taps(from, to);
+        for Taps { first, weights } in &mut taps {
+            let zeros = weights.iter().take_while(|weight| **weight == 0).count();
+            weights.drain(..zeros);
+            *first += zeros;
+            weights.truncate(weights.iter().rposition(|weight| *weight != 0).map_or(0, |i| i + 1));
+        }
+        let count = taps.iter().map(|taps| taps.weights.len()).max().unwrap_or(0);
+        let mut table = Self { firsts: vec![0; to], weights: vec![vec![0; to]; count] };
+        for (position, taps) in taps.iter().enumerate() {
+            let first = taps.first.min(from - count);
+            table.firsts[position] = first as u32;
+            for (i, weight) in taps.weights.iter().enumerate() {
+                table.weights[taps.first - first + i][position] = *weight;
+            }
+        }
+        table
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -104,6 +138,27 @@ mod tests {
             }
             assert_eq!(actual, expected, "output {j}");
         }
+    }
+
+    #[test]
+    fn a_table_has_the_same_taps_and_stays_inside() {
+        for (from, to) in [(1, 1), (5, 5), (28, 224), (224, 28), (1, 7), (7, 1), (31, 17)] {
+            let table = TapTable::new(from, to);
+            for (position, taps) in PrepareImages::taps(from, to).iter().enumerate() {
+                let first = table.firsts[position] as usize;
+                assert!(first + table.weights.len() <= from);
+                let (mut all, mut expected) = (vec![0; from], vec![0; from]);
+                for (i, weights) in table.weights.iter().enumerate() {
+                    all[first + i] += weights[position];
+                }
+                for (i, weight) in taps.weights.iter().enumerate() {
+                    expected[taps.first + i] += weight;
+                }
+                assert_eq!(all, expected);
+            }
+        }
+        let same = TapTable { firsts: vec![0, 1, 2], weights: vec![vec![1 << Taps::BITS; 3]] };
+        assert_eq!(TapTable::new(3, 3), same);
     }
 
     #[test]
