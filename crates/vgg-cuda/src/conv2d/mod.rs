@@ -3,6 +3,8 @@
 mod algorithm;
 mod cudnn;
 mod descriptor;
+#[cfg(test)]
+mod tests;
 
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
