@@ -78,11 +78,7 @@ macro_rules! of_every_type {
 /// thread adds `pixels_per_block · lanes / 256` numbers one after the other.
 pub const BIAS_GRADIENT: Module = Module {
     name: "bias_gradient",
-    kernels: of_every_type![
-        "bias_gradient",
-        "bias_gradient_relu",
-        "bias_gradient_relu_max_pool"
-    ],
+    kernels: of_every_type!["bias_gradient", "bias_gradient_relu", "bias_gradient_relu_max_pool"],
     ptx: include_str!("../ptx/bias_gradient.ptx"),
 };
 
@@ -216,11 +212,8 @@ pub const PREPARE_IMAGES: Module = Module {
 ///   to 1.
 ///
 /// Work: `ceil(len / 4)` threads.
-pub const SGD: Module = Module {
-    name: "sgd",
-    kernels: of_every_type!["sgd"],
-    ptx: include_str!("../ptx/sgd.ptx"),
-};
+pub const SGD: Module =
+    Module { name: "sgd", kernels: of_every_type!["sgd"], ptx: include_str!("../ptx/sgd.ptx") };
 
 /// Loss, hits and the gradient of `logits: [n, classes]`.
 ///

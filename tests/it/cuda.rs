@@ -60,6 +60,28 @@ fn trainer<B: Backend>(backend: B, dropout: f32, momentum: f32) -> Result<Traine
     Trainer::new(backend, &vgg, &input, &params, BATCH, sgd, 42)
 }
 
+on_cuda! {
+    /// The simulated cuDNN proposes several algorithms, and times that depend on their order alone.
+    fn algorithms_are_measured_once() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let file = folder.path().join("algorithms.txt");
+        let tuned = Config { autotune: Some(file.clone()), ..config(Precision::F32) };
+        let mut first = trainer(make(tuned.clone()), 0.0, 0.0)?;
+        train(&mut first, 0..1)?;
+        let measured = std::fs::read_to_string(&file).expect("what was measured is kept");
+        // The last two of eight convolutions are alike, and the first has no input's gradient.
+        assert_eq!(measured.lines().count(), 7 + 7 + 6, "{measured}");
+        assert!(measured.lines().all(|line| line.starts_with("Simulated GPU, cuDNN 9.1.0, f32")));
+        // What is remembered is used: here, an algorithm that was not the fastest.
+        let other = measured.replace("FILTER_ALGO_0", "FILTER_ALGO_1");
+        std::fs::write(&file, &other).expect("the file can be written");
+        let mut second = trainer(make(tuned), 0.0, 0.0)?;
+        train(&mut second, 0..1)?;
+        assert_eq!(std::fs::read_to_string(&file).expect("the file is there"), other);
+        assert!(bits(&first.params()?) == bits(&second.params()?));
+    }
+}
+
 /// The images of a step, whose stripes tell the class. Every third batch is short.
 fn batch(step: u64) -> (Vec<u8>, Vec<u32>) {
     let n = if step % 3 == 2 { BATCH - 2 } else { BATCH };
@@ -77,7 +99,10 @@ fn lr(step: u64) -> f32 {
     0.001 + 0.0002 * step as f32
 }
 
-fn train<B: Backend>(trainer: &mut Trainer<B>, steps: std::ops::Range<u64>) -> Result<Vec<Metrics>> {
+fn train<B: Backend>(
+    trainer: &mut Trainer<B>,
+    steps: std::ops::Range<u64>,
+) -> Result<Vec<Metrics>> {
     steps
         .map(|step| {
             let (pixels, labels) = batch(step);

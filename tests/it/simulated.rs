@@ -13,7 +13,7 @@ const REQUIRED: &str = "VGG_REQUIRE_CUDA";
 /// A backend, in a process that has CUDA. Elsewhere runs the test of this path in such a process and
 /// is nothing.
 pub(crate) fn cuda(precision: Precision, test: &str) -> Option<Cuda> {
-    let config = Config { precision, deterministic: true, unscaled: true, device: 0 };
+    let config = Config { precision, deterministic: true, unscaled: true, ..Config::default() };
     has_cuda(test).then(|| make(config))
 }
 

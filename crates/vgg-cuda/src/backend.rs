@@ -2,7 +2,8 @@
 
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -75,7 +76,8 @@ impl Backend for Cuda {
         let bytes = layout::pack(storage, shape, src);
         dst.room(buffer::bytes(self.storage, content));
         self.gpu.stream.memcpy_htod(&bytes, dst.memory.slice_mut()).during("upload")?;
-        let is_weight = matches!(content, Content::ConvWeight { .. } | Content::LinearWeight { .. });
+        let is_weight =
+            matches!(content, Content::ConvWeight { .. } | Content::LinearWeight { .. });
         if is_weight && storage == Storage::F32 && self.storage != Storage::F32 {
             let weight = dst.weight(self.storage, src.len());
             let arguments = list![weight.numbers, weight.copy, src.len()];

@@ -100,8 +100,7 @@ impl BiasGradient {
                 }
             }
             if rows > 1 {
-                let arguments =
-                    list![partial, dbias, rows, channels, rows, lane_count, loss_scale];
+                let arguments = list![partial, dbias, rows, channels, rows, lane_count, loss_scale];
                 gpu.launch_grid("bias_gradient_f32", [columns, 1], arguments)?;
             }
         }

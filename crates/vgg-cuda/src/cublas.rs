@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
+use cudarc::cublas::result;
 use cudarc::cublas::sys::{
     cublasComputeType_t, cublasGemmAlgo_t, cublasHandle_t, cublasOperation_t, cublasPointerMode_t,
     cublasSetPointerMode_v2, cublasSetWorkspace_v2, cudaDataType_t,
 };
-use cudarc::cublas::result;
 use cudarc::driver::CudaStream;
 use vgg_tensor::Result;
 
@@ -70,7 +70,7 @@ impl Cublas {
         // SAFETY: the handle is valid, and the stream and the workspace live as long as it does.
         unsafe {
             result::set_stream(handle, stream.cu_stream().cast()).during(OP)?;
-            let workspace = cublas._workspace.address().0 as *mut _;
+            let workspace = cublas._workspace.address().as_ptr().cast_mut();
             cublasSetWorkspace_v2(handle, workspace, WORKSPACE).result().during(OP)?;
         }
         Ok(cublas)
@@ -97,7 +97,7 @@ impl Cublas {
             }
             Factor::At(at) => {
                 let device = cublasPointerMode_t::CUBLAS_POINTER_MODE_DEVICE;
-                (device, at.0 as *const _, at.add(4).0 as *const _)
+                (device, at.as_ptr(), at.add(4).as_ptr())
             }
         };
         // cuBLAS has matrices column after column: it sees the transposes of ours, and computes
@@ -119,14 +119,14 @@ impl Cublas {
                 int(m),
                 int(k),
                 alpha,
-                b.at.0 as *const _,
+                b.at.as_ptr(),
                 data_type(b.storage),
                 int(b.stride),
-                a.at.0 as *const _,
+                a.at.as_ptr(),
                 data_type(a.storage),
                 int(a.stride),
                 beta,
-                c.at.0 as *mut _,
+                c.at.as_ptr().cast_mut(),
                 data_type(c.storage),
                 int(c.stride),
                 self.compute,

@@ -1,11 +1,11 @@
 //! The GPUs of this machine.
 
+use cudarc::driver::DriverError;
 use cudarc::driver::result;
 use cudarc::driver::sys::CUdevice_attribute::{
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
 };
 use cudarc::driver::sys::CUresult;
-use cudarc::driver::DriverError;
 use vgg_tensor::{Error, Result};
 
 use crate::error::During;

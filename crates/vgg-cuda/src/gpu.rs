@@ -5,7 +5,7 @@ use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute::{
-    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT, CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR,
+    CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
 };
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, result};
 use cudarc::nvrtc::Ptx;
@@ -37,7 +37,8 @@ impl Gpu {
         let stream = context.new_stream().during("making a stream")?;
         let mut kernels = HashMap::new();
         for module in MODULES {
-            let loaded = context.load_module(Ptx::from_src(module.ptx)).during("loading kernels")?;
+            let loaded =
+                context.load_module(Ptx::from_src(module.ptx)).during("loading kernels")?;
             for name in module.kernels {
                 let kernel = loaded.load_function(name).during("loading kernels")?;
                 if let Some(short) = name.strip_suffix(storage.suffix()) {

@@ -30,6 +30,8 @@ pub mod roofline;
 mod sgd;
 mod softmax_cross_entropy;
 
+use std::path::PathBuf;
+
 use vgg_tensor::Result;
 
 pub use buffer::Buffer;
@@ -38,7 +40,7 @@ pub use libraries::{Library, libraries};
 pub use pinned::Landing;
 pub use precision::Precision;
 
-use conv2d::{Cudnn, Rules};
+use conv2d::{Cudnn, Rules, Tuning};
 use cublas::{Cublas, Factor};
 use error::During;
 use gpu::Gpu;
@@ -53,7 +55,7 @@ use replay::{Known, Mode, Replay};
 const WORKSPACE_PART: usize = 32;
 
 /// How to set up a [`Cuda`].
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Config {
     /// The device's number, from 0 on.
     pub device: usize,
@@ -61,6 +63,10 @@ pub struct Config {
     pub precision: Precision,
     /// Whether only such algorithms are used that give the same bits in every run.
     pub deterministic: bool,
+    /// Whether cuDNN's algorithms are measured the first time a convolution is computed, and the
+    /// file where the fastest are remembered, by GPU, cuDNN's version and shape. Without, cuDNN's
+    /// heuristics choose.
+    pub autotune: Option<PathBuf>,
     /// Whether the loss scale of [`Precision::F16`] stays at 1, so that gradients are what they are:
     /// for comparisons of single operations.
     pub unscaled: bool,
@@ -90,19 +96,27 @@ impl Cuda {
     /// old, saying which and where to get it; [`vgg_tensor::Error::OutOfMemory`];
     /// [`vgg_tensor::Error::Device`].
     pub fn new(config: Config) -> Result<Self> {
-        let Config { device, precision, deterministic, unscaled } = config;
+        let Config { device, precision, deterministic, autotune, unscaled } = config;
         let storage = precision.storage();
         let found = find(device, precision)?;
         let gpu = Gpu::new(device, storage)?;
         let workspace = found.memory as usize / WORKSPACE_PART;
         let rules = Rules { precision, deterministic, workspace };
         let stream = &gpu.stream;
+        let [_, cudnn, _] = libraries();
+        let setting = format!(
+            "{}, cuDNN {}, {}, deterministic {deterministic}",
+            found.name,
+            cudnn.version.unwrap_or_default(),
+            precision.name()
+        );
+        let tuning = autotune.map(|file| Tuning::open(&file, setting));
         let loss_scale = match storage {
             Storage::F16 => Some(LossScale::new(stream, !unscaled)?),
             Storage::F32 | Storage::Bf16 => None,
         };
         Ok(Self {
-            cudnn: Cudnn::new(stream, rules)?,
+            cudnn: Cudnn::new(stream, rules, tuning)?,
             cublas: Cublas::new(stream, precision)?,
             replay: Replay::new(stream)?,
             tables: Tables::default(),

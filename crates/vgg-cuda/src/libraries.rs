@@ -21,6 +21,8 @@ pub struct Library {
     pub version: Option<String>,
     /// The file that was opened, where the system tells.
     pub path: Option<PathBuf>,
+    /// The oldest version that can be used, as it follows the name.
+    least: &'static str,
     /// What to do where it is missing or too old.
     pub install: &'static str,
     /// Whether it is there and not too old.
@@ -36,11 +38,16 @@ impl Library {
         if self.usable {
             return Ok(());
         }
-        let what = match &self.version {
-            None => format!("{} ({})", self.name, self.file),
-            Some(version) => format!("{} newer than the {version} that is here", self.name),
-        };
-        Err(Error::Unavailable { what, hint: self.install.into() })
+        let Self { name, file, least, install, .. } = self;
+        Err(match &self.version {
+            None => {
+                Error::Unavailable { what: format!("{name} ({file})"), hint: (*install).into() }
+            }
+            Some(version) => Error::Unavailable {
+                what: format!("{name} {least} or later"),
+                hint: format!("{version} is here; {install}"),
+            },
+        })
     }
 }
 
@@ -74,6 +81,7 @@ pub(crate) fn driver() -> Library {
         usable: version.is_some_and(|version| version >= DRIVER),
         version: version.map(|[major, minor]| format!("CUDA {major}.{minor}")),
         path: mapped("libcuda.so"),
+        least: "for CUDA 12.0",
         install: "install NVIDIA's driver, version 525 or later",
     }
 }
@@ -93,6 +101,7 @@ fn cudnn() -> Library {
         usable: version.is_some_and(|[major, ..]| major >= 9),
         version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
         path: mapped("libcudnn.so"),
+        least: "9",
         install: "install cuDNN 9 for CUDA 12: the package cudnn9-cuda-12 of NVIDIA's repositories, \
                   or `pip install nvidia-cudnn-cu12` with its folder nvidia/cudnn/lib in \
                   LD_LIBRARY_PATH",
@@ -117,6 +126,7 @@ fn cublas() -> Library {
         usable: version.is_some_and(|[major, ..]| major >= 12),
         version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
         path: mapped("libcublas.so"),
+        least: "12",
         install: "install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or \
                   `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in \
                   LD_LIBRARY_PATH",
@@ -127,8 +137,7 @@ fn cublas() -> Library {
 fn mapped(name: &str) -> Option<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps").ok()?;
     let paths = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
-    let found = paths.map(PathBuf::from).find(|path| {
-        path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name))
-    });
-    found
+    paths
+        .map(PathBuf::from)
+        .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
 }

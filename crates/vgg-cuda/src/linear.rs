@@ -61,7 +61,8 @@ pub(crate) fn forward(
                     Storage::Bf16 => "f16_to_bf16",
                     Storage::F32 | Storage::F16 => "widen_f16",
                 };
-                let bytes = storage.bytes() * ins * blocks(ins, outs).map(|b| b.len()).max().unwrap_or(0);
+                let bytes =
+                    storage.bytes() * ins * blocks(ins, outs).map(|b| b.len()).max().unwrap_or(0);
                 let [block] = cuda.scratch.split(&cuda.gpu.stream, [bytes])?;
                 for rows in blocks(ins, outs) {
                     let (from, len) = (weight.add(2 * ins * rows.start), ins * rows.len());
@@ -79,9 +80,7 @@ pub(crate) fn forward(
     // SAFETY: as above; both kernels may work in place.
     unsafe {
         match op.epilogue() {
-            LinearEpilogue::Bias => {
-                cuda.gpu.launch("bias_forward", work, list![y, bias, y, n, c])
-            }
+            LinearEpilogue::Bias => cuda.gpu.launch("bias_forward", work, list![y, bias, y, n, c]),
             LinearEpilogue::BiasRelu => {
                 cuda.gpu.launch("bias_relu_forward", work, list![y, bias, y, aux, n, c])
             }

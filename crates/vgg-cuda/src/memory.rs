@@ -1,5 +1,6 @@
 //! Device memory.
 
+use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
@@ -18,6 +19,11 @@ pub(crate) struct Address(pub(crate) u64);
 impl Address {
     /// No memory, where a kernel takes it for "none".
     pub(crate) const NULL: Self = Self(0);
+
+    /// As the libraries take it.
+    pub(crate) fn as_ptr(self) -> *const c_void {
+        std::ptr::without_provenance(self.0 as usize)
+    }
 
     /// The address so many bytes further.
     pub(crate) const fn add(self, bytes: usize) -> Self {

@@ -84,8 +84,7 @@ impl Tables {
             return Ok(memory.address());
         }
         let number = |i: usize| normalize.apply(i / 256, (i % 256) as u8).to_ne_bytes();
-        let memory =
-            table(stream, (0..256 * normalize.channels()).flat_map(number).collect())?;
+        let memory = table(stream, (0..256 * normalize.channels()).flat_map(number).collect())?;
         let address = memory.address();
         self.numbers.push((normalize.clone(), memory));
         Ok(address)

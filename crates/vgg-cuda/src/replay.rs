@@ -9,6 +9,7 @@
 //! device memory and set before each replay.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
@@ -89,8 +90,8 @@ impl Replay {
     pub(crate) fn lr(&mut self, lr: f32) -> Result<Address> {
         match &mut self.mode {
             Mode::Rehearsal(rehearsal) => {
-                let same = |known: f32| known.to_bits() == lr.to_bits();
-                rehearsal.differs |= !rehearsal.lr.is_none_or(same);
+                let other = |known: f32| known.to_bits() != lr.to_bits();
+                rehearsal.differs |= rehearsal.lr.is_some_and(other);
                 rehearsal.lr = Some(lr);
             }
             Mode::Direct if self.lr.to_bits() != lr.to_bits() => {
@@ -106,7 +107,7 @@ impl Replay {
     pub(crate) fn step(&mut self, step: u64) -> Result<Address> {
         match &mut self.mode {
             Mode::Rehearsal(rehearsal) => {
-                rehearsal.differs |= !rehearsal.step.is_none_or(|known| known == step);
+                rehearsal.differs |= rehearsal.step.is_some_and(|known| known != step);
                 rehearsal.step = Some(step);
             }
             Mode::Direct if self.step != step => {
@@ -157,8 +158,8 @@ impl Replay {
             self.known.clear();
         }
         match self.known.entry(fingerprint) {
-            std::collections::hash_map::Entry::Occupied(entry) => Some(entry.into_mut()),
-            std::collections::hash_map::Entry::Vacant(entry) => {
+            Entry::Occupied(entry) => Some(entry.into_mut()),
+            Entry::Vacant(entry) => {
                 entry.insert(Known::Seen);
                 None
             }

@@ -40,10 +40,7 @@ impl Add for Tolerance {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
-        Self {
-            absolute: self.absolute + other.absolute,
-            relative: self.relative + other.relative,
-        }
+        Self { absolute: self.absolute + other.absolute, relative: self.relative + other.relative }
     }
 }
 
@@ -59,9 +56,7 @@ pub fn assert_near(what: &str, actual: &[f32], expected: &[f32], tolerance: Tole
         error if error.is_nan() => f64::INFINITY,
         error => error,
     };
-    let allowed = |i: usize| {
-        tolerance.absolute + tolerance.relative * f64::from(expected[i]).abs()
-    };
+    let allowed = |i: usize| tolerance.absolute + tolerance.relative * f64::from(expected[i]).abs();
     let share = |i: usize| match error(i) {
         0.0 => 0.0,
         error => error / allowed(i),

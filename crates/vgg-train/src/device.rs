@@ -1,11 +1,14 @@
 //! Where it is computed: the one place that knows more than one backend.
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use vgg_cpu::Cpu;
 use vgg_cuda::Cuda;
 use vgg_tensor::{Backend, Error};
 
 use crate::config::{Device, DeviceKind};
+use crate::exit::{Code, Failure};
 
 /// Work that any backend can do.
 pub(crate) trait Job {
@@ -55,13 +58,37 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
             let threads = (device.threads > 0).then_some(device.threads);
             job.run(Cpu::new(vgg_cpu::Config { threads, isa: None })?)
         }
-        Choice::Cuda(ordinal) => job.run(Cuda::new(vgg_cuda::Config {
-            device: ordinal,
-            precision: device.precision.into(),
-            deterministic: device.deterministic,
-            unscaled: false,
-        })?),
+        Choice::Cuda(ordinal) => {
+            let config = vgg_cuda::Config {
+                device: ordinal,
+                precision: device.precision.into(),
+                deterministic: device.deterministic,
+                autotune: device.autotune.then(tuning_file),
+                unscaled: false,
+            };
+            let done = Cuda::new(config).map_err(Into::into).and_then(|cuda| job.run(cuda));
+            done.map_err(explain_memory)
+        }
     }
+}
+
+/// A workspace, unlike buffers, is only known when it is asked for.
+fn explain_memory(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Error>() {
+        Some(Error::OutOfMemory { .. }) => error.context(
+            Failure::new(Code::Memory, "the device's memory does not suffice")
+                .help("a smaller train.batch_size needs less, as do other programs on the device"),
+        ),
+        _ => error,
+    }
+}
+
+/// Where the fastest of cuDNN's algorithms are remembered: with other things that can be made again.
+pub(crate) fn tuning_file() -> PathBuf {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
+    cache.unwrap_or_else(std::env::temp_dir).join("vgg/cudnn-algorithms.txt")
 }
 
 /// Why the device is not a GPU, where the config leaves the choice.
@@ -69,9 +96,7 @@ pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
     let (_, reason) = choose(device).ok()?;
     match reason? {
         // The rest of it says where to get what is missing.
-        Error::Unavailable { what, .. } => {
-            Some(format!("no GPU: {what} is not available"))
-        }
+        Error::Unavailable { what, .. } => Some(format!("no GPU: {what} is not available")),
         other => Some(format!("no GPU: {other}")),
     }
 }

@@ -106,11 +106,7 @@ impl Report {
             no_gpu,
             auto: Auto::new(overrides)?,
             data: images(overrides),
-            runs: Folder {
-                path: runs.to_owned(),
-                state: writable(runs),
-                free: space(runs),
-            },
+            runs: Folder { path: runs.to_owned(), state: writable(runs), free: space(runs) },
         })
     }
 
@@ -146,7 +142,9 @@ impl Report {
             let memory = bytes(*memory);
             say(
                 "GPU",
-                format!("{device}: {name}, compute capability {capability}, {memory}; {precisions}"),
+                format!(
+                    "{device}: {name}, compute capability {capability}, {memory}; {precisions}"
+                ),
             );
         }
         if let Some(reason) = &self.no_gpu {

@@ -48,6 +48,10 @@ impl Ready {
         if let Some(reason) = device::why_no_gpu(&config.device) {
             ui.detail(&reason);
         }
+        if backend.free_memory().is_some() && config.device.autotune {
+            let file = device::tuning_file();
+            ui.detail(&format!("measures cuDNN's algorithms, kept in {}", file.display()));
+        }
         // What the library would refuse is refused before anything is fetched or made.
         config.sgd().check()?;
         config.schedule().check()?;

@@ -61,7 +61,7 @@ macro_rules! on_each_backend {
             fn cuda() -> Result<()> {
                 let config = Config { precision: Precision::F32, ..Config::default() };
                 match has_cuda(concat!(module_path!(), "::cuda")) {
-                    true => $check(|| simulated::make(config), F32),
+                    true => $check(|| simulated::make(config.clone()), F32),
                     false => Ok(()),
                 }
             }

@@ -61,7 +61,9 @@ struct Allocation {
 
 /// As `cudaMalloc`: every allocation suits every vector.
 const ALIGN: u64 = 256;
-const FIRST: u64 = 0x7F00_0000_0000;
+
+/// Where Linux puts nothing of a process, so that addresses of the host are never taken for these.
+const FIRST: u64 = 0x0200_0000_0000;
 
 /// A gap wide enough for an index that is wrong by a whole row of a large layer.
 const GAP: u64 = 1 << 24;
@@ -98,6 +100,11 @@ impl DeviceMemory {
     pub fn free(&mut self, address: u64) -> bool {
         let found = self.allocations.binary_search_by_key(&address, |a| a.address);
         found.map(|i| self.allocations.remove(i)).is_ok()
+    }
+
+    /// Whether an address is in the region of allocations, of past ones, too.
+    pub fn contains(&self, address: u64) -> bool {
+        (FIRST..self.next).contains(&address)
     }
 
     /// Copies `len` bytes out.

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use crate::execute;
 use crate::instruction::Instruction;
 use crate::parser;
-use crate::{LaunchError, Memory, ParseError};
+use crate::{Fault, LaunchError, Memory, ParseError};
 
 /// Unused bytes between two variables, so that running past one is seen.
 const GUARD_BYTES: u64 = 16;
@@ -100,6 +100,14 @@ impl Kernel<'_> {
         seed: u64,
     ) -> Result<(), LaunchError> {
         execute::launch(*self, grid, block, shared_bytes, params, memory, seed)
+    }
+
+    /// Passes if a launch of this shape can begin.
+    ///
+    /// # Errors
+    /// [`Fault::Launch`] if the kernel or the hardware does not allow it.
+    pub fn check(&self, grid: [u32; 3], block: [u32; 3], shared_bytes: usize) -> Result<(), Fault> {
+        execute::check(*self, grid, block, shared_bytes)
     }
 
     fn formals(&self) -> &[Slot] {

@@ -132,7 +132,10 @@ functions! {
         let [m, n, k, stride_a, stride_b, stride_c] = sizes.map(|size| size as usize);
         let scalar = |at: Host| match scalars_on_device {
             true => Ok(Scalar::Device(at.address() as u64)),
-            false => needed(at.f32()).map(Scalar::Host),
+            false => {
+                state.check_host(at).map_err(|_| Status::CUBLAS_STATUS_INVALID_VALUE)?;
+                needed(at.f32()).map(Scalar::Host)
+            }
         };
         let (alpha, beta) = (scalar(alpha)?, scalar(beta)?);
         let [type_a, type_b, type_c] = [type_a, type_b, type_c].map(kind);
@@ -149,7 +152,8 @@ functions! {
             Compute::CUBLAS_COMPUTE_32F_FAST_TF32 => type_a == Type::F32,
             _ => return Err(Status::CUBLAS_STATUS_NOT_SUPPORTED),
         };
-        let transposed = |operation| operation == Operation::CUBLAS_OP_T;
+        // Conjugates of real numbers are themselves.
+        let transposed = |operation| operation != Operation::CUBLAS_OP_N;
         let matrix = |at, kind, stride, rows, columns, transposed| match transposed {
             true => Matrix { at, kind, rows: columns, columns: rows, stride },
             false => Matrix { at, kind, rows, columns, stride },
@@ -233,7 +237,7 @@ impl Product {
 impl Matrix {
     /// Its numbers, column after column without gaps.
     fn read(&self, memory: &Memory) -> Result<Vec<f32>, vgg_ptx::MemoryError> {
-        let mut numbers = Vec::with_capacity(self.rows * self.columns);
+        let mut numbers = Vec::new();
         for column in 0..self.columns {
             let at = self.at + (column * self.stride * self.kind.bytes()) as u64;
             let bytes = memory.device.download(at, self.rows * self.kind.bytes())?;
@@ -249,5 +253,8 @@ fn transposed(numbers: Vec<f64>, stored: &Matrix, transposed: bool) -> Vec<f64> 
         return numbers;
     }
     let (rows, columns) = (stored.rows, stored.columns);
-    (0..rows).flat_map(|i| (0..columns).map(move |j| (i, j))).map(|(i, j)| numbers[j * rows + i]).collect()
+    (0..rows)
+        .flat_map(|i| (0..columns).map(move |j| (i, j)))
+        .map(|(i, j)| numbers[j * rows + i])
+        .collect()
 }

@@ -6,8 +6,11 @@ use std::{env, io};
 
 use tempfile::TempDir;
 
-/// The names under which the real libraries are found.
-const NAMES: [&str; 3] = ["libcuda.so.1", "libcudnn.so.9", "libcublas.so.12"];
+/// The real libraries, without what follows their names.
+const NAMES: [&str; 3] = ["libcuda.so", "libcudnn.so", "libcublas.so"];
+
+/// What may follow: whatever is looked for, none of the real ones is found.
+const ENDINGS: [&str; 6] = ["", ".1", ".9", ".10", ".11", ".12"];
 
 /// A folder that has this library under the names of the real ones. A process that is started with it
 /// in `LD_LIBRARY_PATH` finds them there, and they are one: they share their state.
@@ -32,8 +35,15 @@ impl Libraries {
     pub fn without(missing: &[&str]) -> io::Result<Self> {
         let library = built()?;
         let folder = tempfile::tempdir()?;
-        for name in NAMES.iter().filter(|name| !missing.iter().any(|m| name.starts_with(m))) {
-            std::os::unix::fs::symlink(&library, folder.path().join(name))?;
+        for name in NAMES {
+            let is_missing = missing.iter().any(|missing| name.starts_with(missing));
+            for path in ENDINGS.map(|ending| folder.path().join(name.to_owned() + ending)) {
+                match is_missing {
+                    // No library can be opened from that, and no other one is looked for.
+                    true => std::fs::write(path, "not a library")?,
+                    false => std::os::unix::fs::symlink(&library, path)?,
+                }
+            }
         }
         Ok(Self { folder })
     }

@@ -10,6 +10,7 @@ use vgg_ptx::{DeviceMemory, Module};
 
 use crate::cublas::Blas;
 use crate::cudnn::Dnn;
+use crate::ffi::Host;
 use crate::settings::Settings;
 use crate::work::{Capture, Event, Scheduler, Task};
 
@@ -56,10 +57,15 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// Notes and tells what went wrong on the device.
+    /// Notes and tells that memory was accessed wrongly.
     pub(crate) fn fail(&mut self, what: &str) {
-        eprintln!("simulated GPU: {what}");
-        self.fault.get_or_insert(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS);
+        self.fail_with(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, what);
+    }
+
+    /// Notes and tells what went wrong on the device.
+    pub(crate) fn fail_with(&mut self, error: CUresult, what: &str) {
+        tell(what);
+        self.fault.get_or_insert(error);
     }
 }
 
@@ -115,6 +121,12 @@ impl State {
         if self.initialised { Ok(()) } else { Err(CUresult::CUDA_ERROR_NOT_INITIALIZED) }
     }
 
+    /// Passes unless memory of the device is given where the host's is meant.
+    pub(crate) fn check_host(&self, memory: Host) -> Result {
+        let device = self.memory.device.contains(memory.address() as u64);
+        if device { Err(CUresult::CUDA_ERROR_INVALID_VALUE) } else { Ok(()) }
+    }
+
     /// The length of the pinned memory that `address` is in, from there on.
     pub(crate) fn pinned_from(&self, address: usize) -> usize {
         let (begin, len) = self.pinned.range(..=address).next_back().unwrap_or((&0, &0));
@@ -129,6 +141,12 @@ pub(crate) fn current() -> Option<usize> {
 
 pub(crate) fn set_current(device: Option<usize>) {
     CURRENT.set(device.map_or(0, |device| device + 1));
+}
+
+/// Tells what a status cannot: there is no other way to whoever reads a test's output.
+#[expect(clippy::print_stderr, reason = "a library with the interface of CUDA has no other output")]
+pub(crate) fn tell(what: &str) {
+    eprintln!("simulated GPU: {what}");
 }
 
 /// Runs a call of a library. A panic, which is a bug of this one, is told and becomes `panicked`.

@@ -5,17 +5,22 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
+
+use cudarc::driver::sys::CUresult;
 
 use crate::state::{Handle, Memory};
 
 /// A recording of an event.
 pub(crate) type Ticket = u64;
 
+/// Something on the device. It is given numbers to be random with.
+type Work = dyn Fn(&mut Memory, u64) + Send + Sync;
+
 /// What a stream has to do.
 #[derive(Clone)]
 pub(crate) enum Task {
-    /// Something on the device. It is given numbers to be random with.
-    Run(Arc<dyn Fn(&mut Memory, u64) + Send + Sync>),
+    Run(Arc<Work>),
     Record(Ticket),
     /// Waits for a recording on another stream.
     Wait(Ticket),
@@ -34,11 +39,20 @@ pub(crate) struct Event {
 }
 
 /// Work that is recorded in place of being done.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(crate) struct Capture {
     pub(crate) tasks: Vec<Task>,
+    /// Who began it. Others may do what they like on other streams.
+    pub(crate) thread: ThreadId,
     /// Whether something was called that cannot be recorded.
     pub(crate) invalid: bool,
+}
+
+impl Capture {
+    /// A recording that this thread begins.
+    pub(crate) fn new() -> Self {
+        Self { tasks: Vec::new(), thread: thread::current().id(), invalid: false }
+    }
 }
 
 #[derive(Default)]
@@ -80,9 +94,9 @@ impl Scheduler {
         self.done.contains(&ticket)
     }
 
-    /// Whether some stream records its work.
-    pub(crate) fn is_capturing(&self) -> bool {
-        self.streams.values().any(|stream| stream.capture.is_some())
+    /// All recordings under way.
+    pub(crate) fn captures(&mut self) -> impl Iterator<Item = &mut Capture> {
+        self.streams.values_mut().filter_map(|stream| stream.capture.as_mut())
     }
 
     /// Adds work to a stream that exists, and does some of all, or none.
@@ -92,7 +106,7 @@ impl Scheduler {
             Some(capture) => capture.tasks.push(task),
             None => {
                 stream.tasks.push_back(task);
-                while self.random() % 4 == 0 && self.step(memory) {}
+                while self.random().is_multiple_of(4) && self.step(memory) {}
             }
         }
     }
@@ -119,7 +133,8 @@ impl Scheduler {
     fn work_until(&mut self, memory: &mut Memory, reached: impl Fn(&Self) -> bool) {
         while !reached(self) {
             if !self.step(memory) {
-                memory.fail("streams wait for each other, or for what is never recorded");
+                let what = "streams wait for each other, or for what is never recorded";
+                memory.fail_with(CUresult::CUDA_ERROR_LAUNCH_TIMEOUT, what);
                 return;
             }
         }

@@ -8,9 +8,6 @@ use super::descriptor::Convolution;
 use crate::Precision;
 use crate::error::During;
 
-/// cuDNN has no more algorithms for anything.
-pub(super) const MOST: usize = 16;
-
 /// What algorithms may do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Rules {
@@ -59,10 +56,31 @@ pub(super) struct Algorithm<A> {
     pub(super) workspace: usize,
 }
 
+/// A proposal that the rules allow.
+pub(super) struct Candidate<A> {
+    pub(super) algorithm: A,
+    /// Bytes.
+    pub(super) workspace: usize,
+    math: sys::cudnnMathType_t,
+}
+
+impl<A: std::fmt::Debug> Candidate<A> {
+    /// As it is remembered.
+    pub(super) fn name(&self) -> String {
+        format!("{:?}, {:?}", self.algorithm, self.math)
+    }
+
+    /// Makes a convolution be computed as was proposed.
+    pub(super) fn set_up(&self, convolution: &Convolution) -> Result<(), CudnnError> {
+        convolution.set_math(self.math)
+    }
+}
+
 impl<A: Copy + std::fmt::Debug> Algorithm<A> {
-    /// The first of cuDNN's proposals, best first, that the rules allow.
+    /// One of cuDNN's proposals that the rules allow.
     ///
-    /// `propose` asks for them for a convolution, `workspace` for what one really needs.
+    /// `propose` asks for them for a convolution, best first, `workspace` for what one really needs,
+    /// and `pick` decides for one of them.
     ///
     /// # Errors
     /// [`Error::Unavailable`] if there is none.
@@ -72,25 +90,36 @@ impl<A: Copy + std::fmt::Debug> Algorithm<A> {
         padding: usize,
         propose: impl FnOnce(&Convolution) -> Result<Vec<Proposal<A>>, CudnnError>,
         workspace: impl Fn(&Convolution, A) -> Result<usize, CudnnError>,
+        pick: impl FnOnce(&Convolution, &[Candidate<A>]) -> Result<usize>,
     ) -> Result<Self> {
         let convolution = Convolution::new(padding).during(op)?;
         convolution.set_math(asked_math(rules.precision)).during(op)?;
+        let mut candidates = Vec::new();
         let proposals = propose(&convolution).during(op)?;
         for proposal in proposals.iter().filter(|proposal| proposal.is_allowed(rules)) {
-            convolution.set_math(proposal.used_math(rules.precision)).during(op)?;
+            let (algorithm, math) = (proposal.algorithm, proposal.used_math(rules.precision));
+            convolution.set_math(math).during(op)?;
             // What is needed can differ from what was proposed, and even the algorithm be refused.
-            let Ok(workspace) = workspace(&convolution, proposal.algorithm) else { continue };
-            if workspace <= rules.workspace {
-                log::debug!("{op}: {:?}, {workspace} bytes of workspace", proposal.algorithm);
-                return Ok(Self { convolution, algorithm: proposal.algorithm, workspace });
+            if let Ok(workspace) = workspace(&convolution, algorithm)
+                && workspace <= rules.workspace
+            {
+                candidates.push(Candidate { algorithm, workspace, math });
             }
         }
-        Err(Error::Unavailable {
-            what: format!("{op} in {} by cuDNN", rules.precision.name()),
-            hint: "none of its algorithms can do it under the settings: try another precision, a \
-                   smaller batch, or without deterministic"
-                .into(),
-        })
+        if candidates.is_empty() {
+            return Err(Error::Unavailable {
+                what: format!("{op} in {} by cuDNN", rules.precision.name()),
+                hint:
+                    "none of its algorithms can do it under the settings: try another precision, \
+                       a smaller batch, or without deterministic"
+                        .into(),
+            });
+        }
+        let picked = &candidates[pick(&convolution, &candidates)?];
+        picked.set_up(&convolution).during(op)?;
+        log::debug!("{op}: {}, {} bytes of workspace", picked.name(), picked.workspace);
+        let &Candidate { algorithm, workspace, .. } = picked;
+        Ok(Self { convolution, algorithm, workspace })
     }
 }
 

@@ -1,9 +1,11 @@
-//! Convolutions by cuDNN.
+//! cuDNN, and what it knows of each convolution.
 
+use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::c_int;
 use std::mem::MaybeUninit;
+use std::sync::Arc;
 
 use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
@@ -11,19 +13,23 @@ use cudarc::driver::CudaStream;
 use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{Result, Shape};
 
-use super::algorithm::{Algorithm, MOST, Proposal, Rules};
-use super::descriptor::{Filter, Tensor};
+use super::algorithm::{Algorithm, Candidate, Proposal, Rules};
+use super::descriptor::{self, Filter, Tensor};
+use super::direction::{Call, Direction, Workspace};
+use super::tuning::Tuning;
 use crate::error::During;
 use crate::memory::Address;
 
-const FORWARD: &str = "a convolution";
-const DATA: &str = "a convolution's input gradient";
-const FILTER: &str = "a convolution's weight gradient";
+/// cuDNN has no more algorithms for anything.
+const MOST: usize = 16;
 
-/// cuDNN on a stream, with what it knows about each convolution so far.
+/// cuDNN on a stream.
 pub(crate) struct Cudnn {
     handle: sys::cudnnHandle_t,
+    stream: Arc<CudaStream>,
     rules: Rules,
+    /// Where algorithms are measured.
+    tuning: Option<Tuning>,
     convolutions: HashMap<Key, Convolution>,
 }
 
@@ -36,232 +42,88 @@ struct Key {
     padding: usize,
 }
 
-/// A convolution's descriptors, and the algorithms of the directions it was used in.
-struct Convolution {
+/// A convolution's descriptors, and how the directions are computed that it was used in.
+pub(super) struct Convolution {
     x: Tensor,
-    y: Tensor,
+    sums: Tensor,
     weight: Filter,
-    forward: Option<Algorithm<sys::cudnnConvolutionFwdAlgo_t>>,
-    data: Option<Algorithm<sys::cudnnConvolutionBwdDataAlgo_t>>,
-    filter: Option<Algorithm<sys::cudnnConvolutionBwdFilterAlgo_t>>,
-}
-
-/// Memory that a call may use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Workspace {
-    pub(super) at: Address,
-    pub(super) bytes: usize,
+    pub(super) forward: OnceCell<Algorithm<sys::cudnnConvolutionFwdAlgo_t>>,
+    pub(super) backward_data: OnceCell<Algorithm<sys::cudnnConvolutionBwdDataAlgo_t>>,
+    pub(super) backward_filter: OnceCell<Algorithm<sys::cudnnConvolutionBwdFilterAlgo_t>>,
 }
 
 impl Cudnn {
-    pub(crate) fn new(stream: &CudaStream, rules: Rules) -> Result<Self> {
+    pub(crate) fn new(
+        stream: &Arc<CudaStream>,
+        rules: Rules,
+        tuning: Option<Tuning>,
+    ) -> Result<Self> {
         const OP: &str = "starting cuDNN";
         let handle = result::create_handle().during(OP)?;
-        let cudnn = Self { handle, rules, convolutions: HashMap::new() };
+        let convolutions = HashMap::new();
+        let cudnn = Self { handle, stream: stream.clone(), rules, tuning, convolutions };
         // SAFETY: the handle is valid, and the stream lives as long as it does.
         unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.during(OP)?;
         Ok(cudnn)
     }
 
-    fn convolution(&mut self, op: &Conv2d) -> Result<&mut Convolution> {
+    /// Bytes of workspace that a direction of a convolution needs.
+    pub(super) fn workspace<D: Direction>(&mut self, op: &Conv2d) -> Result<usize> {
+        self.decided::<D>(op).map(|(_, how)| how.workspace)
+    }
+
+    /// Orders a direction of a convolution: `to`, from the factors.
+    ///
+    /// # Safety
+    /// The addresses are of memory that the tensors fit into, `to` in no other's, and the workspace
+    /// is what [`Cudnn::workspace`] asks for.
+    pub(super) unsafe fn compute<D: Direction>(
+        &mut self,
+        op: &Conv2d,
+        factors: [Address; 2],
+        to: Address,
+        workspace: Workspace,
+    ) -> Result<()> {
+        let handle = self.handle;
+        let (convolution, how) = self.decided::<D>(op)?;
+        let call = convolution.call(handle, &how.convolution);
+        // SAFETY: handle and descriptors are valid; the memory is as the caller promises.
+        unsafe { D::compute(call, how.algorithm, factors, to, workspace) }.during(D::NAME)
+    }
+
+    /// A convolution, and how a direction of it is computed. That is decided the first time.
+    fn decided<D: Direction>(
+        &mut self,
+        op: &Conv2d,
+    ) -> Result<(&Convolution, &Algorithm<D::Algorithm>)> {
+        let (handle, rules) = (self.handle, self.rules);
         let key = Key { x: op.x(), c_out: op.c_out(), kernel: op.kernel(), padding: op.padding() };
-        match self.convolutions.entry(key) {
-            Entry::Occupied(entry) => Ok(entry.into_mut()),
-            Entry::Vacant(entry) => {
-                let convolution = Convolution::new(self.rules, op).during(FORWARD)?;
-                Ok(entry.insert(convolution))
-            }
+        let convolution = match self.convolutions.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Convolution::new(rules, op).during(D::NAME)?),
+        };
+        let convolution = &*convolution;
+        let slot = D::slot(convolution);
+        if let Some(how) = slot.get() {
+            return Ok((convolution, how));
         }
-    }
-
-    /// Bytes of workspace of [`Cudnn::forward`].
-    pub(super) fn forward_workspace(&mut self, op: &Conv2d) -> Result<usize> {
-        let (handle, rules) = (self.handle, self.rules);
-        let Convolution { x, y, weight, forward, .. } = self.convolution(op)?;
-        let (x, y, weight) = (x.raw(), y.raw(), weight.raw());
-        if forward.is_none() {
+        let call = |with: &descriptor::Convolution| convolution.call(handle, with);
+        let propose = |with: &descriptor::Convolution| proposals::<D>(call(with));
+        let workspace = |with: &descriptor::Convolution, algorithm| {
             // SAFETY: handle and descriptors are valid.
-            let propose = |convolution: &super::descriptor::Convolution| {
-                proposals(|most, count, found| unsafe {
-                    let convolution = convolution.raw();
-                    result::get_convolution_forward_algorithm(
-                        handle, x, weight, convolution, y, most, count, found,
-                    )
-                })
+            unsafe { D::workspace(call(with), algorithm) }
+        };
+        let (tuning, stream) = (&mut self.tuning, &self.stream);
+        let pick = |with: &descriptor::Convolution, candidates: &[Candidate<D::Algorithm>]| {
+            let Some(tuning) = tuning else { return Ok(0) };
+            let call = |candidate: &Candidate<D::Algorithm>| {
+                candidate.set_up(with).during(D::NAME)?;
+                Ok(call(with))
             };
-            // SAFETY: as above.
-            *forward = Some(Algorithm::choose(FORWARD, &rules, op.padding(), propose, |c, a| unsafe {
-                result::get_convolution_forward_workspace_size(handle, x, weight, c.raw(), y, a)
-            })?);
-        }
-        Ok(forward.as_ref().map_or(0, |algorithm| algorithm.workspace))
-    }
-
-    /// Bytes of workspace of [`Cudnn::backward_data`].
-    pub(super) fn data_workspace(&mut self, op: &Conv2d) -> Result<usize> {
-        let (handle, rules) = (self.handle, self.rules);
-        let Convolution { x, y, weight, data, .. } = self.convolution(op)?;
-        let (x, y, weight) = (x.raw(), y.raw(), weight.raw());
-        if data.is_none() {
-            // SAFETY: handle and descriptors are valid.
-            let propose = |convolution: &super::descriptor::Convolution| {
-                proposals(|most, count, found| unsafe {
-                    let convolution = convolution.raw();
-                    result::get_convolution_backward_data_algorithm(
-                        handle, weight, y, convolution, x, most, count, found,
-                    )
-                })
-            };
-            // SAFETY: as above.
-            *data = Some(Algorithm::choose(DATA, &rules, op.padding(), propose, |c, a| unsafe {
-                result::get_convolution_backward_data_workspace_size(
-                    handle, weight, y, c.raw(), x, a,
-                )
-            })?);
-        }
-        Ok(data.as_ref().map_or(0, |algorithm| algorithm.workspace))
-    }
-
-    /// Bytes of workspace of [`Cudnn::backward_filter`].
-    pub(super) fn filter_workspace(&mut self, op: &Conv2d) -> Result<usize> {
-        let (handle, rules) = (self.handle, self.rules);
-        let Convolution { x, y, weight, filter, .. } = self.convolution(op)?;
-        let (x, y, weight) = (x.raw(), y.raw(), weight.raw());
-        if filter.is_none() {
-            // SAFETY: handle and descriptors are valid.
-            let propose = |convolution: &super::descriptor::Convolution| {
-                proposals(|most, count, found| unsafe {
-                    let convolution = convolution.raw();
-                    result::get_convolution_backward_filter_algorithm(
-                        handle, x, y, convolution, weight, most, count, found,
-                    )
-                })
-            };
-            // SAFETY: as above.
-            *filter = Some(Algorithm::choose(FILTER, &rules, op.padding(), propose, |c, a| unsafe {
-                result::get_convolution_backward_filter_workspace_size(
-                    handle, x, y, c.raw(), weight, a,
-                )
-            })?);
-        }
-        Ok(filter.as_ref().map_or(0, |algorithm| algorithm.workspace))
-    }
-
-    /// The sums of `x` and `weight`, without bias.
-    ///
-    /// # Safety
-    /// The addresses are of memory that the tensors fit into, `sums` in no other's, and the
-    /// workspace is what [`Cudnn::forward_workspace`] asks for.
-    pub(super) unsafe fn forward(
-        &mut self,
-        op: &Conv2d,
-        x: Address,
-        weight: Address,
-        sums: Address,
-        workspace: Workspace,
-    ) -> Result<()> {
-        self.forward_workspace(op)?;
-        let handle = self.handle;
-        let convolution = self.convolution(op)?;
-        let Some(how) = &convolution.forward else { return Ok(()) };
-        let (one, zero) = scalars();
-        // SAFETY: handle and descriptors are valid; the memory is as the caller promises.
-        unsafe {
-            result::convolution_forward(
-                handle,
-                (&raw const one).cast(),
-                convolution.x.raw(),
-                x.0 as *const _,
-                convolution.weight.raw(),
-                weight.0 as *const _,
-                how.convolution.raw(),
-                how.algorithm,
-                workspace.at.0 as *mut _,
-                workspace.bytes,
-                (&raw const zero).cast(),
-                convolution.y.raw(),
-                sums.0 as *mut _,
-            )
-        }
-        .during(FORWARD)
-    }
-
-    /// `x`'s gradient, from that of the sums.
-    ///
-    /// # Safety
-    /// As [`Cudnn::forward`], with `dx` in no other's memory and the workspace of
-    /// [`Cudnn::data_workspace`].
-    pub(super) unsafe fn backward_data(
-        &mut self,
-        op: &Conv2d,
-        weight: Address,
-        dsums: Address,
-        dx: Address,
-        workspace: Workspace,
-    ) -> Result<()> {
-        self.data_workspace(op)?;
-        let handle = self.handle;
-        let convolution = self.convolution(op)?;
-        let Some(how) = &convolution.data else { return Ok(()) };
-        let (one, zero) = scalars();
-        // SAFETY: handle and descriptors are valid; the memory is as the caller promises.
-        unsafe {
-            result::convolution_backward_data(
-                handle,
-                (&raw const one).cast(),
-                convolution.weight.raw(),
-                weight.0 as *const _,
-                convolution.y.raw(),
-                dsums.0 as *const _,
-                how.convolution.raw(),
-                how.algorithm,
-                workspace.at.0 as *mut _,
-                workspace.bytes,
-                (&raw const zero).cast(),
-                convolution.x.raw(),
-                dx.0 as *mut _,
-            )
-        }
-        .during(DATA)
-    }
-
-    /// `weight`'s gradient, from that of the sums, in the storage type.
-    ///
-    /// # Safety
-    /// As [`Cudnn::forward`], with `dweight` in no other's memory and the workspace of
-    /// [`Cudnn::filter_workspace`].
-    pub(super) unsafe fn backward_filter(
-        &mut self,
-        op: &Conv2d,
-        x: Address,
-        dsums: Address,
-        dweight: Address,
-        workspace: Workspace,
-    ) -> Result<()> {
-        self.filter_workspace(op)?;
-        let handle = self.handle;
-        let convolution = self.convolution(op)?;
-        let Some(how) = &convolution.filter else { return Ok(()) };
-        let (one, zero) = scalars();
-        // SAFETY: handle and descriptors are valid; the memory is as the caller promises.
-        unsafe {
-            result::convolution_backward_filter(
-                handle,
-                (&raw const one).cast(),
-                convolution.x.raw(),
-                x.0 as *const _,
-                convolution.y.raw(),
-                dsums.0 as *const _,
-                how.convolution.raw(),
-                how.algorithm,
-                workspace.at.0 as *mut _,
-                workspace.bytes,
-                (&raw const zero).cast(),
-                convolution.weight.raw(),
-                dweight.0 as *mut _,
-            )
-        }
-        .during(FILTER)
+            tuning.fastest::<D>(stream, rules.precision.storage(), op, call, candidates)
+        };
+        let how = Algorithm::choose(D::NAME, &rules, op.padding(), propose, workspace, pick)?;
+        Ok((convolution, slot.get_or_init(|| how)))
     }
 }
 
@@ -279,30 +141,31 @@ impl Convolution {
         let storage = rules.precision.storage();
         Ok(Self {
             x: Tensor::new(storage, op.x())?,
-            y: Tensor::new(storage, op.conv_y())?,
+            sums: Tensor::new(storage, op.conv_y())?,
             weight: Filter::new(storage, op.c_out(), op.x().c, op.kernel())?,
-            forward: None,
-            data: None,
-            filter: None,
+            forward: OnceCell::new(),
+            backward_data: OnceCell::new(),
+            backward_filter: OnceCell::new(),
         })
+    }
+
+    fn call(&self, handle: sys::cudnnHandle_t, with: &descriptor::Convolution) -> Call {
+        Call {
+            handle,
+            x: self.x.raw(),
+            weight: self.weight.raw(),
+            sums: self.sums.raw(),
+            convolution: with.raw(),
+        }
     }
 }
 
-/// What products are multiplied by and what is kept of the output, as cuDNN wants them.
-const fn scalars() -> (f32, f32) {
-    (1.0, 0.0)
-}
-
-/// What cuDNN proposes, best first. `ask` is given how many there is room for.
-fn proposals<P, A>(
-    ask: impl FnOnce(c_int, *mut c_int, *mut P) -> Result<(), CudnnError>,
-) -> Result<Vec<Proposal<A>>, CudnnError>
-where
-    Proposal<A>: From<P>,
-{
-    let mut found: [MaybeUninit<P>; MOST] = std::array::from_fn(|_| MaybeUninit::uninit());
+/// What cuDNN proposes, best first.
+fn proposals<D: Direction>(call: Call) -> Result<Vec<Proposal<D::Algorithm>>, CudnnError> {
+    let mut found: [MaybeUninit<D::Perf>; MOST] = std::array::from_fn(|_| MaybeUninit::uninit());
     let mut count = 0;
-    ask(MOST as c_int, &raw mut count, found.as_mut_ptr().cast())?;
+    // SAFETY: handle and descriptors are valid, and there is room for so many.
+    unsafe { D::propose(call, MOST as c_int, &raw mut count, found.as_mut_ptr().cast()) }?;
     let count = usize::try_from(count).unwrap_or(0);
     let found = found.into_iter().take(count);
     // SAFETY: cuDNN has written so many.

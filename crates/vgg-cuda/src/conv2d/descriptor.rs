@@ -56,7 +56,9 @@ impl Tensor {
     pub(super) fn new(storage: Storage, shape: Shape) -> Result<Self, CudnnError> {
         let tensor = Self(result::create_tensor_descriptor()?);
         // SAFETY: it was created above.
-        unsafe { result::set_tensor4d_descriptor(tensor.0, FORMAT, data_type(storage), dims(shape)) }?;
+        unsafe {
+            result::set_tensor4d_descriptor(tensor.0, FORMAT, data_type(storage), dims(shape))
+        }?;
         Ok(tensor)
     }
 }

@@ -3,6 +3,8 @@
 mod algorithm;
 mod cudnn;
 mod descriptor;
+mod direction;
+mod tuning;
 #[cfg(test)]
 mod tests;
 
@@ -11,7 +13,8 @@ use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 pub(crate) use algorithm::Rules;
 pub(crate) use cudnn::Cudnn;
-use cudnn::Workspace;
+use direction::{BackwardData, BackwardFilter, Forward, Workspace};
+pub(crate) use tuning::Tuning;
 
 use crate::bias::{self, BiasGradient, Mask};
 use crate::gpu::list;
@@ -33,7 +36,7 @@ pub(crate) fn forward(
     let (sums, out) = (op.conv_y(), op.y());
     let y = y.numbers(storage, out.len());
     let pools = op.epilogue() == ConvEpilogue::BiasReluMaxPool;
-    let bytes = cuda.cudnn.forward_workspace(op)?;
+    let bytes = cuda.cudnn.workspace::<Forward>(op)?;
     let unpooled = if pools { storage.bytes() * sums.len() } else { 0 };
     let [at, unpooled] = cuda.scratch.split(&cuda.gpu.stream, [bytes, unpooled])?;
     let to = if pools { unpooled } else { y };
@@ -41,9 +44,10 @@ pub(crate) fn forward(
     let weight = weight.weight(storage, op.weight().len()).factors;
     let bias = bias.f32(op.c_out());
     let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
+    let workspace = Workspace { at, bytes };
     // SAFETY: the buffers have room for what the spec says, the scratch memory for sums and
     // workspace, and no two are the same.
-    unsafe { cuda.cudnn.forward(op, from, weight, to, Workspace { at, bytes }) }?;
+    unsafe { cuda.cudnn.compute::<Forward>(op, [from, weight], to, workspace) }?;
 
     let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
     let groups = bias::groups(sums.c);
@@ -53,6 +57,7 @@ pub(crate) fn forward(
             let arguments = list![y, bias, y, pixels, c];
             cuda.gpu.launch("bias_forward", pixels as u64 * groups, arguments)
         },
+        // SAFETY: as above.
         ConvEpilogue::BiasRelu => unsafe {
             let arguments = list![y, bias, y, aux, pixels, c];
             cuda.gpu.launch("bias_relu_forward", pixels as u64 * groups, arguments)
@@ -98,9 +103,9 @@ pub(crate) fn backward(
         ConvEpilogue::BiasReluMaxPool => Mask::ReluMaxPool(aux),
     };
     let gradient = BiasGradient::new(&cuda.gpu, out_pixels, sums.c);
-    let mut workspace = cuda.cudnn.filter_workspace(op)?;
+    let mut workspace = cuda.cudnn.workspace::<BackwardFilter>(op)?;
     if dx.is_some() {
-        workspace = workspace.max(cuda.cudnn.data_workspace(op)?);
+        workspace = workspace.max(cuda.cudnn.workspace::<BackwardData>(op)?);
     }
     let expanded = if op.epilogue() == ConvEpilogue::Bias { 0 } else { sums.len() };
     let rounded = if storage == Storage::F32 { 0 } else { len };
@@ -131,16 +136,17 @@ pub(crate) fn backward(
                 dsums
             }
         };
+        let to = if storage == Storage::F32 { dweight } else { rounded };
+        cuda.cudnn.compute::<BackwardFilter>(op, [x, dsums], to, workspace)?;
         match storage {
-            Storage::F32 => cuda.cudnn.backward_filter(op, x, dsums, dweight, workspace)?,
+            Storage::F32 => {}
             Storage::Bf16 | Storage::F16 => {
-                cuda.cudnn.backward_filter(op, x, dsums, rounded, workspace)?;
                 let arguments = list![rounded, dweight, len, loss_scale];
                 cuda.gpu.launch("widen", len.div_ceil(8) as u64, arguments)?;
             }
         }
         match dx {
-            Some(dx) => cuda.cudnn.backward_data(op, factors, dsums, dx, workspace),
+            Some(dx) => cuda.cudnn.compute::<BackwardData>(op, [factors, dsums], dx, workspace),
             None => Ok(()),
         }
     }

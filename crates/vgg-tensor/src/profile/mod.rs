@@ -112,7 +112,12 @@ impl<B: Backend> Backend for Profiled<B> {
     }
 
     fn start_download(&mut self, content: Content, src: &B::Buffer) -> Result<B::Download> {
-        self.backend.start_download(content, src)
+        let (bytes, mut download) = (content.bytes(), None);
+        self.time(Operation::Download { bytes }, |backend| {
+            download = Some(backend.start_download(content, src)?);
+            Ok(())
+        })?;
+        Ok(download.expect("the call has started it"))
     }
 
     fn state(&mut self) -> Result<Vec<u32>> {

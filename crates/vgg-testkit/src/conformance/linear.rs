@@ -3,9 +3,7 @@
 use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Content, Result, WeightGradient};
 
-use super::{
-    Outputs, Trial, assert_same, downloaded, poisoned, stored, uploaded, with_spare,
-};
+use super::{Outputs, Trial, assert_same, downloaded, poisoned, stored, uploaded, with_spare};
 use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
 

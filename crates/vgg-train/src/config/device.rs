@@ -16,6 +16,8 @@ pub(crate) struct Device {
     pub precision: Precision,
     /// On a GPU: only algorithms that give the same bits in every run. The CPU has no others.
     pub deterministic: bool,
+    /// On a GPU: measure cuDNN's algorithms for convolutions that are computed the first time.
+    pub autotune: bool,
 }
 
 /// A device.

@@ -330,6 +330,9 @@ mod tests {
         [device]
         kind = "auto"                    # default
         threads = 0                      # default
+        precision = "tf32"               # default
+        deterministic = false            # default
+        autotune = false                 # default
         "#);
     }
 }

@@ -111,17 +111,6 @@ fn bad_configs() {
 }
 
 #[test]
-fn devices_that_are_not_there() {
-    let place = Workplace::new();
-    insta::assert_snapshot!(failure(&place, "tiny.toml --device cuda"), @r#"
-    4
-    error: cuda is not available: this build has no CUDA backend yet; use --device cpu
-    "#);
-    let done = place.command("tiny.toml").env("VGG_DEVICE", "cuda").output().unwrap();
-    assert_eq!(done.status.code(), Some(4));
-}
-
-#[test]
 fn data_that_are_not_there() {
     let place = Workplace::new();
     let set = "--set data.dataset=fashion-mnist --data-dir data";

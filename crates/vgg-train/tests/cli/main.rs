@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments in; files, streams and exit codes out.
 
+mod cuda;
 mod errors;
 mod predict;
 mod profile;
@@ -7,7 +8,7 @@ mod resume;
 mod training;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 
 use tempfile::TempDir;
 
@@ -28,6 +29,8 @@ batch_size = 16
 [optimizer]
 lr = 0.01
 momentum = 0.9
+[device]
+kind = "cpu"
 "#;
 
 /// Variables that change what the program prints.
@@ -43,6 +46,16 @@ struct Done {
     code: Option<i32>,
     stdout: String,
     stderr: String,
+}
+
+impl Done {
+    fn of(output: Output) -> Self {
+        Self {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
 }
 
 impl Workplace {
@@ -74,12 +87,7 @@ impl Workplace {
     }
 
     fn run(&self, arguments: &str) -> Done {
-        let output = self.command(arguments).output().unwrap();
-        Done {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).unwrap(),
-            stderr: String::from_utf8(output.stderr).unwrap(),
-        }
+        Done::of(self.command(arguments).output().unwrap())
     }
 
     /// Runs the program, which must succeed.

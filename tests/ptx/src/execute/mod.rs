@@ -10,7 +10,7 @@ mod round;
 mod thread;
 mod warp;
 
-use crate::module::{Function, Image, Kernel, Module, SharedVariable};
+use crate::module::{Image, Kernel, Module, SharedVariable};
 use crate::race::{Clocks, GlobalRaces, SharedRaces};
 use crate::random::Random;
 use crate::{Fault, LaunchError, Memory};
@@ -100,7 +100,8 @@ pub(crate) fn launch(
         thread,
         fault,
     };
-    check(kernel, function, grid, block, shared_bytes, params)
+    check(kernel, grid, block, shared_bytes)
+        .and_then(|()| check_parameters(kernel, params))
         .map_err(|fault| fail(function.line, [0; 3], [0; 3], fault))?;
 
     let dynamic = SharedVariable::end(&kernel.module.shared).next_multiple_of(DYNAMIC_SHARED_ALIGN);
@@ -144,14 +145,13 @@ fn position(thread: u32, block: [u32; 3]) -> [u32; 3] {
     [thread % block[0], thread / block[0] % block[1], thread / block[0] / block[1]]
 }
 
-fn check(
+pub(crate) fn check(
     kernel: Kernel<'_>,
-    function: &Function,
     grid: [u32; 3],
     block: [u32; 3],
     shared_bytes: usize,
-    params: &[u8],
 ) -> Result<()> {
+    let function = &kernel.module.functions[kernel.function];
     let error = |message: String| Err(Fault::Launch(message));
     let threads: u64 = block.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
     let limit = function.max_threads.unwrap_or(MAX_THREADS).min(MAX_THREADS);
@@ -171,12 +171,13 @@ fn check(
             "{static_bytes} + {shared_bytes} bytes of shared memory, {MAX_SHARED_BYTES} exist"
         ));
     }
-    if params.len() != kernel.param_bytes() {
-        return error(format!(
-            "{} bytes of parameters, the kernel takes {}",
-            params.len(),
-            kernel.param_bytes()
-        ));
-    }
     Ok(())
+}
+
+fn check_parameters(kernel: Kernel<'_>, params: &[u8]) -> Result<()> {
+    let (given, taken) = (params.len(), kernel.param_bytes());
+    if given == taken {
+        return Ok(());
+    }
+    Err(Fault::Launch(format!("{given} bytes of parameters, the kernel takes {taken}")))
 }

@@ -83,9 +83,7 @@ impl Problem {
     fn round(&self, x: f32) -> f64 {
         let float = self.x.kind == Type::F32;
         f64::from(match self.convolution.math {
-            Math::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION if float => {
-                half::f16::from_f32(x).to_f32()
-            }
+            Math::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION if float => half::f16::from_f32(x).to_f32(),
             Math::CUDNN_DEFAULT_MATH | Math::CUDNN_TENSOR_OP_MATH if float => {
                 if self.capability >= 8 { round_to_tf32(x) } else { x }
             }
@@ -121,7 +119,10 @@ impl Call {
         let [a, b] = self.from;
         let places = [a, b, self.to, self.workspace];
         let overlap = |a: Place, b: Place| {
-            a.bytes > 0 && b.bytes > 0 && a.at < b.at + b.bytes as u64 && b.at < a.at + a.bytes as u64
+            a.bytes > 0
+                && b.bytes > 0
+                && a.at < b.at + b.bytes as u64
+                && b.at < a.at + a.bytes as u64
         };
         if overlap(a, self.to) || overlap(b, self.to) {
             return Err(Status::CUDNN_STATUS_BAD_PARAM);
@@ -138,8 +139,7 @@ impl Call {
                 memory.fail(&format!("{}: {error}", self.name));
             }
         });
-        crate::driver::order(state, stream, task)
-            .map_err(|_| Status::CUDNN_STATUS_EXECUTION_FAILED)
+        crate::driver::order(state, stream, task).map_err(|_| Status::CUDNN_STATUS_EXECUTION_FAILED)
     }
 
     fn run(&self, memory: &mut Memory, random: u64) -> Result<(), vgg_ptx::MemoryError> {
@@ -169,6 +169,12 @@ impl Call {
             .collect();
         memory.device.write(self.to.at, &self.to.kind.encode(&numbers))
     }
+}
+
+/// What products are multiplied by, or what is kept of the output.
+fn scalar(state: &State, at: Host) -> Result<f32, Status> {
+    state.check_host(at).map_err(|_| Status::CUDNN_STATUS_BAD_PARAM)?;
+    needed(at.f32())
 }
 
 /// The workspace that was given, if it suffices.
@@ -208,8 +214,8 @@ functions! {
                 Place { at: filter_at, bytes: filter.bytes(), kind: filter.kind },
             ],
             to: Place { at: y_at, bytes: y.bytes(), kind: y.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::forward,
             name: "cudnnConvolutionForward",
@@ -242,8 +248,8 @@ functions! {
                 Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
             ],
             to: Place { at: dx_at, bytes: x.bytes(), kind: x.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::backward_data,
             name: "cudnnConvolutionBackwardData",
@@ -276,8 +282,8 @@ functions! {
                 Place { at: dy_at, bytes: y.bytes(), kind: y.kind },
             ],
             to: Place { at: dw_at, bytes: filter.bytes(), kind: filter.kind },
-            alpha: needed(alpha.f32())?,
-            beta: needed(beta.f32())?,
+            alpha: scalar(state, alpha)?,
+            beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
             compute: compute::backward_filter,
             name: "cudnnConvolutionBackwardFilter",

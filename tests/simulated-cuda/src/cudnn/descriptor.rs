@@ -77,6 +77,12 @@ fn kind(format: Format, of: DataType) -> Result<Type, Status> {
     }
 }
 
+/// cuDNN counts numbers with 32 bits.
+fn check_len(sides: [usize; 4]) -> Result<(), Status> {
+    let len = sides.iter().fold(1, |len: usize, side| len.saturating_mul(*side));
+    if len > i32::MAX as usize { Err(Status::CUDNN_STATUS_NOT_SUPPORTED) } else { Ok(()) }
+}
+
 functions! {
     fn cudnnCreateTensorDescriptor(to: Out<Handle>) |state| {
         let handle = state.new_handle();
@@ -95,10 +101,7 @@ functions! {
     ) |state| {
         let kind = kind(format, of)?;
         let tensor = Tensor { kind, n: size(n)?, c: size(c)?, h: size(h)?, w: size(w)? };
-        // cuDNN counts numbers with 32 bits.
-        if tensor.bytes() / kind.bytes() > i32::MAX as usize {
-            return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
-        }
+        check_len([tensor.n, tensor.c, tensor.h, tensor.w])?;
         let place = state.dnn.tensors.get_mut(&handle).ok_or(Status::CUDNN_STATUS_BAD_PARAM)?;
         *place = Some(tensor);
         Ok(())
@@ -125,6 +128,7 @@ functions! {
     ) |state| {
         let kind = kind(format, of)?;
         let filter = Filter { kind, k: size(k)?, c: size(c)?, h: size(h)?, w: size(w)? };
+        check_len([filter.k, filter.c, filter.h, filter.w])?;
         let place = state.dnn.filters.get_mut(&handle).ok_or(Status::CUDNN_STATUS_BAD_PARAM)?;
         *place = Some(filter);
         Ok(())

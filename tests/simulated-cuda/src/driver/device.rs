@@ -107,7 +107,8 @@ functions! {
 
     fn cuCtxSynchronize() |state| {
         state.check_context()?;
-        super::stream::check_not_capturing(state)?;
+        // It would wait for the streams of other threads, too.
+        super::stream::spoil(state.scheduler.captures())?;
         state.scheduler.finish_all(&mut state.memory);
         state.check_context()
     }

@@ -4,7 +4,7 @@ use std::ffi::c_uint;
 
 use cudarc::driver::sys::CUresult;
 
-use super::stream::{check_not_capturing, order};
+use super::stream::{check_not_captured, check_not_capturing, order};
 use super::{functions, needed};
 use crate::ffi::Out;
 use crate::state::{Handle, Result, State};
@@ -31,7 +31,7 @@ functions! {
 
     fn cuEventRecord(handle: Handle, stream: Handle) |state| {
         event(state, handle)?;
-        check_not_capturing(state)?;
+        check_not_captured(state, stream)?;
         let ticket = state.scheduler.new_ticket();
         state.events.insert(handle, Event { recorded: Some(ticket) });
         order(state, stream, Task::Record(ticket))
@@ -40,7 +40,7 @@ functions! {
     fn cuStreamWaitEvent(stream: Handle, handle: Handle, _flags: c_uint) |state| {
         match event(state, handle)?.recorded {
             Some(ticket) => {
-                check_not_capturing(state)?;
+                check_not_captured(state, stream)?;
                 order(state, stream, Task::Wait(ticket))
             }
             None => super::stream::check(state, stream),

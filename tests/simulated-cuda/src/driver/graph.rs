@@ -4,7 +4,7 @@ use std::ffi::c_ulonglong;
 
 use cudarc::driver::sys::CUresult;
 
-use super::stream::{check, check_not_capturing, order};
+use super::stream::{check, check_not_captured, order};
 use super::{functions, needed};
 use crate::ffi::Out;
 use crate::state::Handle;
@@ -20,8 +20,7 @@ functions! {
     }
 
     fn cuGraphLaunch(executable: Handle, stream: Handle) |state| {
-        check(state, stream)?;
-        check_not_capturing(state)?;
+        check_not_captured(state, stream)?;
         let tasks = state.executables.get(&executable).ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)?;
         for task in tasks.clone() {
             order(state, stream, task)?;

@@ -5,7 +5,7 @@ use std::ffi::{c_uchar, c_uint};
 use cudarc::driver::sys::{CUdeviceptr, CUresult};
 use vgg_ptx::Memory as _;
 
-use super::stream::{check_not_capturing, order};
+use super::stream::{check_not_captured, check_not_capturing, order};
 use super::{functions, needed};
 use crate::ffi::{Host, Out};
 use crate::state::{Handle, Memory, Result, State};
@@ -13,7 +13,6 @@ use crate::work::Task;
 
 fn allocate(state: &mut State, bytes: usize) -> Result<u64> {
     state.check_context()?;
-    check_not_capturing(state)?;
     let memory = &mut state.memory;
     if bytes == 0 {
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
@@ -37,7 +36,9 @@ fn forget(state: &mut State, address: u64) -> Result {
 /// Bytes that are inside of an allocation, whatever has become of it when they are used.
 fn check_range(state: &State, address: u64, bytes: usize) -> Result {
     let inside = |(begin, size): (&u64, &usize)| {
-        address >= *begin && address - begin + bytes as u64 <= *size as u64
+        let offset = address.checked_sub(*begin);
+        let end = offset.and_then(|offset| offset.checked_add(bytes as u64));
+        end.is_some_and(|end| end <= *size as u64)
     };
     let known = state.memory.sizes.iter().any(inside);
     if known || bytes == 0 { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_VALUE) }
@@ -49,26 +50,27 @@ fn write(memory: &mut Memory, what: &str, address: u64, bytes: &[u8]) {
     }
 }
 
-fn fill(state: &mut State, at: u64, bytes: Vec<u8>, stream: Handle) -> Result {
-    check_range(state, at, bytes.len())?;
+fn fill(state: &mut State, at: u64, unit: &[u8], count: usize, stream: Handle) -> Result {
+    check_range(state, at, unit.len().saturating_mul(count))?;
+    let bytes = unit.repeat(count);
     order(state, stream, Task::run(move |memory, _| write(memory, "filling memory", at, &bytes)))
 }
 
 functions! {
     fn cuMemAllocAsync(to: Out<CUdeviceptr>, bytes: usize, stream: Handle) |state| {
-        super::stream::check(state, stream)?;
+        check_not_captured(state, stream)?;
         let address = allocate(state, bytes)?;
         needed(to.put(address))
     }
 
     fn cuMemAlloc_v2(to: Out<CUdeviceptr>, bytes: usize) |state| {
+        check_not_capturing(state)?;
         let address = allocate(state, bytes)?;
         needed(to.put(address))
     }
 
     fn cuMemFreeAsync(address: CUdeviceptr, stream: Handle) |state| {
-        super::stream::check(state, stream)?;
-        check_not_capturing(state)?;
+        check_not_captured(state, stream)?;
         forget(state, address)?;
         order(state, stream, Task::run(move |memory, _| {
             memory.device.free(address);
@@ -111,13 +113,14 @@ functions! {
     // Pinned memory is read when the copy is done, other memory at once, as by the real driver.
     fn cuMemcpyHtoDAsync_v2(to: CUdeviceptr, from: Host, bytes: usize, stream: Handle) |state| {
         super::stream::check(state, stream)?;
+        state.check_host(from)?;
         check_range(state, to, bytes)?;
         if state.pinned_from(from.address()) >= bytes {
             return order(state, stream, Task::run(move |memory, _| {
                 write(memory, "copying to the device", to, &from.read(bytes));
             }));
         }
-        check_not_capturing(state)?;
+        check_not_captured(state, stream)?;
         let copy = from.read(bytes);
         order(state, stream, Task::run(move |memory, _| {
             write(memory, "copying to the device", to, &copy);
@@ -126,10 +129,11 @@ functions! {
 
     fn cuMemcpyDtoHAsync_v2(to: Host, from: CUdeviceptr, bytes: usize, stream: Handle) |state| {
         super::stream::check(state, stream)?;
+        state.check_host(to)?;
         check_range(state, from, bytes)?;
         let pinned = state.pinned_from(to.address()) >= bytes;
         if !pinned {
-            check_not_capturing(state)?;
+            check_not_captured(state, stream)?;
         }
         order(state, stream, Task::run(move |memory, _| {
             match memory.device.download(from, bytes) {
@@ -155,13 +159,13 @@ functions! {
     }
 
     fn cuMemsetD8Async(at: CUdeviceptr, byte: c_uchar, count: usize, stream: Handle) |state| {
-        fill(state, at, vec![byte; count], stream)
+        fill(state, at, &[byte], count, stream)
     }
 
     fn cuMemsetD32Async(at: CUdeviceptr, word: c_uint, count: usize, stream: Handle) |state| {
         if !at.is_multiple_of(4) {
             return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
         }
-        fill(state, at, word.to_ne_bytes().repeat(count), stream)
+        fill(state, at, &word.to_ne_bytes(), count, stream)
     }
 }

@@ -4,18 +4,19 @@ use std::ffi::{c_char, c_uint};
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
-use vgg_ptx::Module;
+use vgg_ptx::{Fault, Module};
 
 use super::stream::order;
 use super::{functions, needed};
 use crate::ffi::{Host, Out, string};
-use crate::state::{Function, Handle, Memory};
+use crate::state::{Function, Handle, Memory, tell};
 use crate::work::Task;
 
 /// The driver that came with CUDA 12.0 is the first to know PTX 8.0.
 const DRIVER_OF_PTX_8: i32 = 12_000;
 
-const MOST_THREADS: u32 = 1024;
+/// Shared memory of a block that has not asked for more.
+const MOST_SHARED: usize = 48 << 10;
 
 functions! {
     fn cuModuleLoadData(to: Out<Handle>, image: *const c_char) |state| {
@@ -25,7 +26,7 @@ functions! {
         }
         let text = needed(string(image))?;
         let module = Module::parse(&text).map_err(|error| {
-            eprintln!("simulated GPU: {error}");
+            tell(&error.to_string());
             CUresult::CUDA_ERROR_INVALID_PTX
         })?;
         let handle = state.new_handle();
@@ -65,10 +66,7 @@ functions! {
     ) |state| {
         state.check_context()?;
         let (grid, block) = ([grid_x, grid_y, grid_z], [block_x, block_y, block_z]);
-        let threads: u32 = block.iter().product();
-        let fits = threads <= MOST_THREADS && grid_y.max(grid_z) <= 65_535;
-        let empty = grid.contains(&0) || block.contains(&0);
-        if !fits || empty || extra.address() != 0 || parameters.address() == 0 {
+        if extra.address() != 0 || parameters.address() == 0 {
             return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
         }
         let function = state.functions.get(&function).ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
@@ -76,20 +74,36 @@ functions! {
         let module = module.ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?.clone();
         let name = function.name.clone();
         let kernel = module.kernel(&name).ok_or(CUresult::CUDA_ERROR_NOT_FOUND)?;
+        let shared_bytes = shared_bytes as usize;
+        let fits = kernel.static_shared_bytes() + shared_bytes <= MOST_SHARED;
+        if !fits || kernel.check(grid, block, shared_bytes).is_err() {
+            return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
+        }
         let places: Vec<(usize, usize)> = kernel.params().collect();
         let sizes: Vec<usize> = places.iter().map(|(_, size)| *size).collect();
         let mut packed = vec![0; kernel.param_bytes()];
         for ((offset, size), bytes) in places.iter().zip(parameters.parameters(&sizes)) {
             packed[*offset..offset + size].copy_from_slice(&bytes);
         }
-        let shared_bytes = shared_bytes as usize;
         let launch = move |memory: &mut Memory, seed: u64| {
             let Some(kernel) = module.kernel(&name) else { return };
             let device = &mut memory.device;
             if let Err(error) = kernel.launch(grid, block, shared_bytes, &packed, device, seed) {
-                memory.fail(&error.to_string());
+                memory.fail_with(result_of(&error.fault), &error.to_string());
             }
         };
         order(state, stream, Task::run(launch))
+    }
+}
+
+/// What the real driver says of a fault, as far as a GPU sees it.
+fn result_of(fault: &Fault) -> CUresult {
+    match fault {
+        Fault::Misaligned { .. } => CUresult::CUDA_ERROR_MISALIGNED_ADDRESS,
+        Fault::Global { .. }
+        | Fault::OutOfBounds { .. }
+        | Fault::Uninitialised { .. }
+        | Fault::ReadOnly { .. } => CUresult::CUDA_ERROR_ILLEGAL_ADDRESS,
+        _ => CUresult::CUDA_ERROR_LAUNCH_FAILED,
     }
 }

@@ -1,6 +1,7 @@
 //! Streams and recording them.
 
 use std::ffi::c_uint;
+use std::thread;
 
 use cudarc::driver::sys::CUstreamCaptureStatus as Status;
 use cudarc::driver::sys::{CUresult, CUstreamCaptureMode};
@@ -17,17 +18,28 @@ pub(crate) fn check(state: &State, stream: Handle) -> Result {
     if exists { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_HANDLE) }
 }
 
-/// Refuses what cannot be recorded, and spoils the recording.
+/// Refuses what a thread that records must not do, and spoils its recordings: whatever the driver
+/// does by waiting for other work.
 pub(crate) fn check_not_capturing(state: &mut State) -> Result {
-    if !state.scheduler.is_capturing() {
-        return Ok(());
+    let thread = thread::current().id();
+    spoil(state.scheduler.captures().filter(|capture| capture.thread == thread))
+}
+
+/// Refuses what cannot be recorded on this stream, and spoils its recording.
+pub(crate) fn check_not_captured(state: &mut State, stream: Handle) -> Result {
+    check(state, stream)?;
+    let stream = state.scheduler.streams.get_mut(&stream);
+    spoil(stream.and_then(|stream| stream.capture.as_mut()).into_iter())
+}
+
+/// An error, if there is a recording, and an end of it.
+pub(super) fn spoil<'a>(captures: impl Iterator<Item = &'a mut Capture>) -> Result {
+    let mut result = Ok(());
+    for capture in captures {
+        capture.invalid = true;
+        result = Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
     }
-    for stream in state.scheduler.streams.values_mut() {
-        if let Some(capture) = &mut stream.capture {
-            capture.invalid = true;
-        }
-    }
-    Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED)
+    result
 }
 
 /// Adds work to a stream.
@@ -59,28 +71,34 @@ functions! {
     }
 
     fn cuStreamSynchronize(stream: Handle) |state| {
-        check(state, stream)?;
+        check_not_captured(state, stream)?;
         check_not_capturing(state)?;
         state.scheduler.finish(stream, &mut state.memory);
         state.check_context()
     }
 
+    // Every mode is taken for that of the backend, in which other threads are not concerned.
     fn cuStreamBeginCapture_v2(stream: Handle, _mode: CUstreamCaptureMode) |state| {
         check(state, stream)?;
         // The default stream cannot be recorded.
-        if stream == 0 || state.scheduler.is_capturing() {
+        if stream == 0 {
             return Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED);
         }
-        if let Some(stream) = state.scheduler.streams.get_mut(&stream) {
-            stream.capture = Some(Capture::default());
+        match state.scheduler.streams.get_mut(&stream) {
+            Some(stream) if stream.capture.is_none() => stream.capture = Some(Capture::new()),
+            _ => return Err(CUresult::CUDA_ERROR_ILLEGAL_STATE),
         }
         Ok(())
     }
 
     fn cuStreamEndCapture(stream: Handle, graph: Out<Handle>) |state| {
         check(state, stream)?;
-        let capture = state.scheduler.streams.get_mut(&stream).and_then(|s| s.capture.take());
-        let capture = capture.ok_or(CUresult::CUDA_ERROR_ILLEGAL_STATE)?;
+        let recording = state.scheduler.streams.get_mut(&stream).map(|s| &mut s.capture);
+        let recording = recording.ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
+        if recording.as_ref().is_some_and(|capture| capture.thread != thread::current().id()) {
+            return Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD);
+        }
+        let capture = recording.take().ok_or(CUresult::CUDA_ERROR_ILLEGAL_STATE)?;
         if capture.invalid {
             needed(graph.put(0))?;
             return Err(CUresult::CUDA_ERROR_STREAM_CAPTURE_INVALIDATED);
