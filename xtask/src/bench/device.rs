@@ -1,6 +1,8 @@
 //! What is measured: a backend that the options choose, with its limits.
 
+use std::ffi::OsString;
 use std::fmt;
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use anyhow::{Result, bail};
@@ -12,7 +14,7 @@ use vgg_tensor::Backend;
 use super::machine::peak_memory_bytes;
 
 /// What all measurements run on.
-#[derive(Clone, Copy, clap::Args)]
+#[derive(Clone, clap::Args)]
 pub(crate) struct Device {
     /// Device: cpu, cuda or cuda:N
     #[arg(long = "device", value_name = "DEVICE", default_value_t = Place::Cpu)]
@@ -21,6 +23,10 @@ pub(crate) struct Device {
     /// What a GPU computes with: f32, tf32, bf16 or f16
     #[arg(long, default_value = "tf32", value_parser = parse_precision)]
     precision: Precision,
+
+    /// On a GPU, measure cuDNN's algorithms and remember the fastest in FILE
+    #[arg(long, value_name = "FILE")]
+    autotune: Option<PathBuf>,
 
     /// Threads [default: as many as the process may use at once]
     #[arg(long, value_name = "N", env = "VGG_THREADS", value_parser = super::at_least_1)]
@@ -109,49 +115,58 @@ pub(super) trait Job {
 
 impl Device {
     /// Does `job` on it.
-    pub(super) fn run<J: Job>(self, job: J) -> Result<J::Output> {
+    pub(super) fn run<J: Job>(&self, job: J) -> Result<J::Output> {
         match self.place {
             Place::Cpu => job.run(Cpu::new(Config { threads: self.threads, isa: self.isa })?),
             Place::Cuda(device) => job.run(Cuda::new(vgg_cuda::Config {
                 device,
                 precision: self.precision,
+                autotune: self.autotune.clone(),
                 ..Default::default()
             })?),
         }
     }
 
     /// Passes if the options fit together.
-    pub(super) fn check(self) -> Result<()> {
-        if self.place != Place::Cpu && (self.threads.is_some() || self.isa.is_some()) {
-            bail!(
-                "--threads and --isa are about the CPU: leave them out with --device {}",
-                self.place
-            );
+    pub(super) fn check(&self) -> Result<()> {
+        match self.place {
+            Place::Cpu if self.autotune.is_some() => {
+                bail!("--autotune is about cuDNN: leave it out with --device cpu")
+            }
+            Place::Cuda(_) if self.isa.is_some() => {
+                bail!("--isa is about the CPU: leave it out with --device {}", self.place)
+            }
+            // Threads are given to other programs, too.
+            Place::Cpu | Place::Cuda(_) => Ok(()),
         }
-        Ok(())
     }
 
     /// Where it is.
-    pub(super) fn place(self) -> Place {
+    pub(super) fn place(&self) -> Place {
         self.place
     }
 
     /// What a GPU computes with.
-    pub(super) fn precision(self) -> Precision {
+    pub(super) fn precision(&self) -> Precision {
         self.precision
     }
 
     /// The options that make a process of ours run on the same.
-    pub(super) fn args(self) -> Vec<String> {
-        let place = format!("--device={}", self.place);
-        let precision = format!("--precision={}", self.precision.name());
-        let threads = self.threads.map(|threads| format!("--threads={threads}"));
-        let isa = self.isa.map(|isa| format!("--isa={isa}"));
-        [place, precision].into_iter().chain(threads).chain(isa).collect()
+    pub(super) fn args(&self) -> Vec<OsString> {
+        let mut args = vec![
+            format!("--device={}", self.place).into(),
+            format!("--precision={}", self.precision.name()).into(),
+        ];
+        if let Some(file) = &self.autotune {
+            args.extend(["--autotune".into(), file.into()]);
+        }
+        args.extend(self.threads.map(|threads| format!("--threads={threads}").into()));
+        args.extend(self.isa.map(|isa| format!("--isa={isa}").into()));
+        args
     }
 
     /// Threads to give to another program.
-    pub(super) fn threads(self) -> usize {
+    pub(super) fn threads(&self) -> usize {
         let available = || std::thread::available_parallelism().map_or(1, usize::from);
         self.threads.unwrap_or_else(available)
     }

@@ -35,7 +35,7 @@ struct Layer {
     backward: Pass,
     /// `dw` and `db` alone.
     wgrad: Pass,
-    /// What `dx` adds to that; `None` for the first layer.
+    /// What `dx` adds to that; `None` for the first layer, and where it is lost in the noise.
     dgrad: Option<Pass>,
 }
 
@@ -92,7 +92,7 @@ fn layer<B: Measurable>(backend: &mut B, roofs: &Roofs, op: &Op, first: bool) ->
         forward: pass(1, forward),
         backward: pass(if first { 1 } else { 2 }, backward),
         wgrad: pass(1, wgrad),
-        dgrad: (!first).then(|| pass(1, backward.saturating_sub(wgrad))),
+        dgrad: (backward > wgrad).then(|| pass(1, backward - wgrad)),
     })
 }
 
@@ -246,7 +246,7 @@ impl fmt::Display for Layers {
                 [Some(layer.forward), Some(layer.backward), Some(layer.wgrad), layer.dgrad];
             let cells = passes.into_iter().flatten().flat_map(|pass| {
                 let Pass { ms, gflop_per_s, of_peak } = pass;
-                [format!("{ms:.2} ms"), format!("{gflop_per_s:.0}"), percent(of_peak)]
+                [format!("{ms:.3} ms"), format!("{gflop_per_s:.0}"), percent(of_peak)]
             });
             table.row([layer.name.clone()].into_iter().chain(cells).collect());
         }

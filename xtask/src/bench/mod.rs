@@ -97,7 +97,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         true => {
             let cases = if args.cases.is_empty() { Case::defaults() } else { args.cases };
             let rounds = args.rounds.unwrap_or(if peer.is_some() { 5 } else { 1 });
-            Some(steps::measure(args.device, &cases, rounds, peer.as_ref())?)
+            Some(steps::measure(&args.device, &cases, rounds, peer.as_ref())?)
         }
         false => None,
     };

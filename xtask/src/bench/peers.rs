@@ -74,7 +74,7 @@ impl Python {
     }
 
     /// Measures one case in a new process.
-    pub(super) fn measure(&self, peer: Peer, case: Case, device: Device) -> Result<Measured> {
+    pub(super) fn measure(&self, peer: Peer, case: Case, device: &Device) -> Result<Measured> {
         let vgg = case.net.vgg()?;
         let model = self.models.path().join(format!("{}-{}.onnx", case.net, case.batch));
         let request = json!({

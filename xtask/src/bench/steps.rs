@@ -82,7 +82,7 @@ impl Rounds {
 
 /// Measures each case in `rounds` rounds; in each it is our turn, then each peer's.
 pub(super) fn measure(
-    device: Device,
+    device: &Device,
     cases: &[Case],
     rounds: usize,
     python: Option<&Python>,
@@ -115,7 +115,7 @@ pub(super) fn measure(
 const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// Starts this program again to measure one case.
-fn in_child(device: Device, case: Case) -> Result<Measured> {
+fn in_child(device: &Device, case: Case) -> Result<Measured> {
     let program = std::env::current_exe().context("the path of this program")?;
     let mut command = Command::new(program);
     command.arg("bench-step").arg(case.to_string()).args(device.args());

@@ -45,7 +45,7 @@ fn build(args: &[&str]) -> Result<PathBuf> {
 /// The last program that Cargo's messages, in JSON, are about.
 fn executable(messages: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages.filter_map(|message| Some(message["executable"].as_str()?.into())).last()
+    messages.filter_map(|message| Some(message["executable"].as_str()?.into())).next_back()
 }
 
 /// The file of a program in `PATH`.

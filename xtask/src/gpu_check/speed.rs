@@ -22,11 +22,15 @@ const PROBE: &str = "import torch; print(torch.ones(1, device='cuda').item())";
 pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     report.section("Speed");
     let program = std::env::current_exe().context("the path of this program")?;
+    // PyTorch measures its algorithms, too.
+    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let fastest = folder.path().join("fastest");
     let peer = check.peer.as_deref().filter(|peer| has_cuda(peer, report));
     for precision in check.precisions.iter().map(|precision| precision.name()) {
         let bench = |parts: &[&str]| {
             let mut command = Command::new(&program);
             command.arg("bench").args(parts).args(["--device=cuda", "--precision", precision]);
+            command.arg("--autotune").arg(&fastest);
             let cases = if check.tiny {
                 command.args(["--net=tiny", "--batch=4"]);
                 &TINY[..]

@@ -2,6 +2,7 @@
 //!
 //! Its descriptors work where there is no GPU. The real library is large and not part of this
 //! project: an environment variable says where it is.
+#![expect(clippy::print_stdout, reason = "tests say which cuDNN they asked, or that there is none")]
 
 use std::env;
 use std::ffi::c_int;
