@@ -25,6 +25,7 @@ pub(crate) fn make(config: Config) -> Cuda {
 /// Whether this process has CUDA. If not, runs the test of this path in a process that has.
 ///
 /// The dynamic linker looks for libraries where the environment said when a process was started.
+#[expect(clippy::print_stdout, reason = "what the test has to say, for whoever asks for it")]
 pub(crate) fn has_cuda(test: &str) -> bool {
     if env::var_os(REQUIRED).is_some() {
         return true;

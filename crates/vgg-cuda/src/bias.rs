@@ -3,22 +3,14 @@
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 
-use crate::gpu::{Gpu, list};
+use crate::gpu::{Gpu, groups, list};
 use crate::memory::Address;
-
-/// Channels of a pixel that a thread works on.
-const GROUP: usize = 8;
 
 /// A block's rows of threads add up at least so many pixels each, so that there is something to add.
 const PIXELS: usize = 8;
 
 /// The most rows that a grid has.
 const ROWS: usize = 65_535;
-
-/// Groups of channels of a pixel.
-pub(crate) const fn groups(c: usize) -> u64 {
-    c.div_ceil(GROUP) as u64
-}
 
 /// Which of the output's gradients count.
 #[derive(Clone, Copy, Debug)]

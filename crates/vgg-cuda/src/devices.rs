@@ -65,8 +65,15 @@ pub fn devices() -> Result<Vec<Device>> {
             .into(),
     };
     match result::init() {
+        Ok(()) => {}
         Err(DriverError(CUresult::CUDA_ERROR_NO_DEVICE)) => return Err(none()),
-        result => result.during("starting CUDA")?,
+        // A driver that does not fit the kernel's module, as after an update or in a container.
+        Err(error) => {
+            return Err(Error::Unavailable {
+                what: format!("CUDA ({:?})", error.0),
+                hint: "the driver does not start; find out whether `nvidia-smi` works here".into(),
+            });
+        }
     }
     let count = result::device::get_count().during(OP)?;
     let device = |ordinal: i32| -> Result<Device> {
@@ -88,6 +95,19 @@ pub fn devices() -> Result<Vec<Device>> {
     if devices.is_empty() { Err(none()) } else { Ok(devices) }
 }
 
+/// The first GPU that can compute at this precision, if there is one and everything else that it takes.
+///
+/// # Errors
+/// [`Error::Unavailable`], saying what is missing and what to do; where all GPUs are too old, of the
+/// first.
+pub fn first(precision: Precision) -> Result<Device> {
+    find(first_able(&devices()?, precision), precision)
+}
+
+fn first_able(devices: &[Device], precision: Precision) -> usize {
+    devices.iter().position(|device| device.check(precision).is_ok()).unwrap_or(0)
+}
+
 /// The GPU of this number, if everything that computing on it at this precision takes is there.
 ///
 /// # Errors
@@ -106,4 +126,24 @@ pub fn find(ordinal: usize, precision: Precision) -> Result<Device> {
     device.check(precision)?;
     libraries::check()?;
     Ok(device)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn older_gpus_are_passed_over() {
+        let device = |(ordinal, capability)| Device {
+            ordinal,
+            name: "a GPU".into(),
+            capability,
+            memory: 1 << 30,
+        };
+        let devices = [(7, 0), (7, 5), (8, 0)].into_iter().enumerate().map(device);
+        let devices: Vec<_> = devices.collect();
+        assert_eq!(first_able(&devices, Precision::F16), 1);
+        assert_eq!(first_able(&devices, Precision::Bf16), 2);
+        assert_eq!(first_able(&devices[..2], Precision::Bf16), 0, "its error is told");
+    }
 }

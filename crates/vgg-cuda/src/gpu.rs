@@ -16,6 +16,14 @@ use crate::error::During;
 use crate::memory::Address;
 use crate::precision::Storage;
 
+/// Channels of a pixel that a thread works on.
+const GROUP: usize = 8;
+
+/// Groups of channels of a pixel.
+pub(crate) const fn groups(c: usize) -> u64 {
+    c.div_ceil(GROUP) as u64
+}
+
 /// The most parameters that a kernel has.
 const PARAMETERS: usize = 24;
 

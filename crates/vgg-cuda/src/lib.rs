@@ -35,7 +35,7 @@ use std::path::PathBuf;
 use vgg_tensor::Result;
 
 pub use buffer::Buffer;
-pub use devices::{Device, devices, find};
+pub use devices::{Device, devices, find, first};
 pub use libraries::{Library, libraries};
 pub use pinned::Landing;
 pub use precision::Precision;
@@ -73,6 +73,12 @@ pub struct Config {
 }
 
 /// An NVIDIA GPU.
+///
+/// ```no_run
+/// use vgg_cuda::{Config, Cuda, Precision};
+/// let cuda = Cuda::new(Config { precision: Precision::Bf16, ..Config::default() })?;
+/// # Ok::<(), vgg_tensor::Error>(())
+/// ```
 pub struct Cuda {
     // Fields are dropped in this order: what works on the stream before the stream.
     cudnn: Cudnn,

@@ -1,6 +1,7 @@
 //! The libraries that the backend opens: which are there, and where to get those that are not.
 //!
-//! The crate that binds them panics where one is missing, so everybody asks here before.
+//! The crate that binds them panics where one or a function of it is missing, so everybody asks here
+//! before.
 
 use std::path::PathBuf;
 
@@ -51,6 +52,18 @@ impl Library {
     }
 }
 
+/// Whether a library is there and has the function of this name: another one may go by its name.
+macro_rules! has {
+    ($library:ident, $function:literal) => {
+        // SAFETY: loading a library runs its initialisers, as it does whoever loads it. The function
+        // is looked for, but not called.
+        unsafe {
+            $library::sys::is_culib_present()
+                && $library::sys::culib().get::<unsafe extern "C" fn()>($function).is_ok()
+        }
+    };
+}
+
 /// The driver, cuDNN and cuBLAS.
 pub fn libraries() -> [Library; 3] {
     [driver(), cudnn(), cublas()]
@@ -66,15 +79,15 @@ pub(crate) fn check() -> Result<()> {
 
 /// The driver alone.
 pub(crate) fn driver() -> Library {
-    // SAFETY: loading it runs its initialisers, as loading any library does.
-    let version = unsafe { driver::sys::is_culib_present() }.then(|| {
+    let version = has!(driver, b"cuDriverGetVersion").then(|| {
         let mut version = 0;
-        // SAFETY: the library is there, all versions have this function, and `version` lives.
+        // SAFETY: the library has this function, and `version` lives.
         match unsafe { driver::sys::cuDriverGetVersion(&raw mut version) } {
-            driver::sys::CUresult::CUDA_SUCCESS => [version / 1000, version % 1000 / 10],
-            _ => [0, 0],
+            driver::sys::CUresult::CUDA_SUCCESS => Some([version / 1000, version % 1000 / 10]),
+            _ => None, // the stand-in that programs are linked with where there is no driver
         }
     });
+    let version = version.flatten();
     Library {
         name: "the NVIDIA driver",
         file: "libcuda.so.1",
@@ -87,9 +100,8 @@ pub(crate) fn driver() -> Library {
 }
 
 fn cudnn() -> Library {
-    // SAFETY: as for the driver.
-    let version = unsafe { cudnn::sys::is_culib_present() }.then(|| {
-        // SAFETY: the library is there, and all versions have this function.
+    let version = has!(cudnn, b"cudnnGetVersion").then(|| {
+        // SAFETY: the library has this function.
         match unsafe { cudnn::sys::cudnnGetVersion() } {
             old @ ..90_000 => [old / 1000, old % 1000 / 100, old % 100],
             new => [new / 10_000, new % 10_000 / 100, new % 100],
@@ -110,11 +122,10 @@ fn cudnn() -> Library {
 
 fn cublas() -> Library {
     use cublas::sys::libraryPropertyType::{MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL};
-    // SAFETY: as for the driver.
-    let version = unsafe { cublas::sys::is_culib_present() }.then(|| {
+    let version = has!(cublas, b"cublasGetProperty").then(|| {
         [MAJOR_VERSION, MINOR_VERSION, PATCH_LEVEL].map(|part| {
             let mut value = 0;
-            // SAFETY: the library is there, all versions have this function, and `value` lives.
+            // SAFETY: the library has this function, and `value` lives.
             // Where it fails, the value stays zero.
             let _ = unsafe { cublas::sys::cublasGetProperty(part, &raw mut value) };
             value

@@ -6,12 +6,12 @@
 
 use std::ops::Range;
 
-use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd, WeightType};
+use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 use vgg_tensor::{Result, WeightGradient};
 
-use crate::bias::{self, BiasGradient, Mask};
+use crate::bias::{BiasGradient, Mask};
 use crate::cublas::{Factor, Matrix};
-use crate::gpu::list;
+use crate::gpu::{groups, list};
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda, sgd};
@@ -76,7 +76,7 @@ pub(crate) fn forward(
             }
         }
     }
-    let (c, work) = (outs as u32, n as u64 * bias::groups(outs));
+    let (c, work) = (outs as u32, n as u64 * groups(outs));
     // SAFETY: as above; both kernels may work in place.
     unsafe {
         match op.epilogue() {
@@ -127,7 +127,7 @@ pub(crate) fn backward(
     unsafe {
         gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
         let dsums = if relu {
-            let work = n as u64 * bias::groups(outs);
+            let work = n as u64 * groups(outs);
             cuda.gpu.launch("relu_backward", work, list![dy, aux, masked, n, outs as u32])?;
             masked
         } else {
@@ -162,7 +162,8 @@ pub(crate) fn backward(
                 }
             }
             WeightGradient::Applied { settings, weight, velocity } => {
-                check_velocity(settings, velocity.is_some());
+                let given = velocity.is_some();
+                assert_eq!(given, settings.momentum != 0.0, "a velocity goes with momentum");
                 let velocity = velocity.map(|velocity| velocity.f32(ins * outs));
                 let weight = weight.weight(storage, ins * outs);
                 for rows in blocks(ins, outs) {
@@ -180,8 +181,4 @@ pub(crate) fn backward(
 fn blocks(ins: usize, outs: usize) -> impl Iterator<Item = Range<usize>> {
     let rows = (BLOCK_BYTES / (4 * ins) / ROWS * ROWS).max(ROWS);
     (0..outs).step_by(rows).map(move |begin| begin..outs.min(begin + rows))
-}
-
-fn check_velocity(settings: &Sgd, given: bool) {
-    assert_eq!(given, settings.momentum != 0.0, "a velocity goes with momentum");
 }

@@ -3,8 +3,7 @@
 use vgg_tensor::Result;
 use vgg_tensor::spec::Lrn;
 
-use crate::bias::groups;
-use crate::gpu::list;
+use crate::gpu::{groups, list};
 use crate::{Buffer, Cuda};
 
 /// See [`vgg_tensor::Backend::lrn`].

@@ -3,8 +3,7 @@
 use vgg_tensor::Result;
 use vgg_tensor::spec::MaxPool2d;
 
-use crate::bias::groups;
-use crate::gpu::list;
+use crate::gpu::{groups, list};
 use crate::memory::Address;
 use crate::{Buffer, Cuda};
 

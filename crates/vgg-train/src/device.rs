@@ -37,11 +37,17 @@ pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> 
     match device.kind {
         DeviceKind::Cpu => Ok((Choice::Cpu, None)),
         DeviceKind::Cuda(ordinal) => find(ordinal).map(|_| (Choice::Cuda(ordinal), None)),
-        DeviceKind::Auto => Ok(match find(0) {
-            Ok(_) => (Choice::Cuda(0), None),
+        DeviceKind::Auto => Ok(match vgg_cuda::first(device.precision.into()) {
+            Ok(first) => (Choice::Cuda(first.ordinal), None),
             Err(reason) => (Choice::Cpu, Some(reason)),
         }),
     }
+}
+
+/// How the CPU is set up.
+pub(crate) fn cpu(device: &Device) -> vgg_cpu::Config {
+    let threads = (device.threads > 0).then_some(device.threads);
+    vgg_cpu::Config { threads, isa: None }
 }
 
 /// Does `job` on the device that the config asks for.
@@ -54,10 +60,7 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
         tracing::debug!("no GPU: {reason}");
     }
     match choice {
-        Choice::Cpu => {
-            let threads = (device.threads > 0).then_some(device.threads);
-            job.run(Cpu::new(vgg_cpu::Config { threads, isa: None })?)
-        }
+        Choice::Cpu => job.run(Cpu::new(cpu(device))?),
         Choice::Cuda(ordinal) => {
             let config = vgg_cuda::Config {
                 device: ordinal,

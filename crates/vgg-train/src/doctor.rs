@@ -10,11 +10,11 @@ use vgg_cuda::{Device, Precision};
 use vgg_data::fashion_mnist::{self, Split};
 use vgg_tensor::Backend as _;
 
-use crate::config::Override;
+use crate::config::{self, DeviceKind, Override};
 use crate::device::{self, Choice};
 use crate::memory::free;
 use crate::ui::bytes;
-use crate::{data, predict, print};
+use crate::{data, print};
 
 /// Everything that was found.
 #[derive(Serialize)]
@@ -85,7 +85,8 @@ pub(crate) fn command(overrides: Vec<Override>, runs: &Path, json: bool) -> Resu
 
 impl Report {
     fn make(overrides: &[Override], runs: &Path) -> Result<Self> {
-        let backend = Cpu::new(vgg_cpu::Config::default())?.describe();
+        let device = config::device(overrides)?;
+        let backend = Cpu::new(device::cpu(&device))?.describe();
         let libraries = vgg_cuda::libraries().map(|library| Library {
             name: library.name,
             file: library.file,
@@ -95,7 +96,7 @@ impl Report {
         });
         let (gpus, no_gpu) = match vgg_cuda::devices() {
             Ok(devices) => (devices.iter().map(Gpu::new).collect(), None),
-            Err(error) => (Vec::new(), Some(error.to_string())),
+            Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
         };
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
@@ -104,7 +105,7 @@ impl Report {
             libraries: libraries.into(),
             gpus,
             no_gpu,
-            auto: Auto::new(overrides)?,
+            auto: Auto::new(device)?,
             data: images(overrides),
             runs: Folder { path: runs.to_owned(), state: writable(runs), free: space(runs) },
         })
@@ -118,6 +119,7 @@ impl Report {
         say("memory", self.memory.map_or("unknown".into(), |free| bytes(free) + " free"));
         for (i, library) in self.libraries.iter().enumerate() {
             let version = match &library.version {
+                None if library.path.is_some() => "not the library it should be".to_owned(),
                 None => "missing".to_owned(),
                 Some(version) => version.clone(),
             };
@@ -178,11 +180,8 @@ impl Gpu {
 }
 
 impl Auto {
-    fn new(overrides: &[Override]) -> Result<Self> {
-        let device = crate::config::Device {
-            kind: crate::config::DeviceKind::Auto,
-            ..predict::device_of(overrides)?
-        };
+    fn new(device: config::Device) -> Result<Self> {
+        let device = config::Device { kind: DeviceKind::Auto, ..device };
         let name = match device::choose(&device)?.0 {
             Choice::Cpu => "cpu".into(),
             Choice::Cuda(ordinal) => format!("cuda:{ordinal}"),
@@ -202,7 +201,7 @@ fn model_name() -> Option<String> {
 fn images(overrides: &[Override]) -> Folder {
     let named = overrides.iter().rev().find(|set| set.key == "data.dir");
     let named = named.and_then(|set| set.value.as_str()).map(PathBuf::from);
-    let path = data::folder(&crate::config::Data { dir: named, ..Default::default() });
+    let path = data::folder(&config::Data { dir: named, ..Default::default() });
     let load = |split| fashion_mnist::load(&path, split);
     let state = match (load(Split::Train), load(Split::Test)) {
         (Ok(train), Ok(test)) => {

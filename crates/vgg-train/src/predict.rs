@@ -10,7 +10,7 @@ use vgg_model::{Checkpoint, Input};
 use vgg_tensor::Backend;
 
 use crate::cli::{LinearWeights, Network};
-use crate::config::{Device, Override};
+use crate::config::{self, Override};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::print;
@@ -30,7 +30,8 @@ pub(crate) struct Request<'a> {
 
 /// `predict RUN FILES…`.
 pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<()> {
-    let device = device_of(overrides)?;
+    // A run's config need not be there: a checkpoint alone will do.
+    let device = config::device(overrides)?;
     let Network { checkpoint, linear_weights } = request.network;
     let checkpoint = stored::load(&stored::find(request.run, checkpoint)?)?;
     let channels = checkpoint.input.channels;
@@ -53,17 +54,6 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<(
         }
     }
     Ok(())
-}
-
-/// A run's config need not be there: a checkpoint alone will do. So only the overrides count.
-pub(crate) fn device_of(overrides: &[Override]) -> Result<Device> {
-    let mut table = toml::Table::new();
-    for set in overrides.iter().filter(|set| set.key.starts_with("device.")) {
-        let place = |key| Failure::new(Code::Usage, format!("{}: `{key}` is no table", set.origin));
-        set.apply(&mut table).map_err(place)?;
-    }
-    let device = table.remove("device").unwrap_or(toml::Value::Table(toml::Table::new()));
-    device.try_into().context(Failure::new(Code::Usage, "no such device"))
 }
 
 /// The names of the classes, or their numbers where a library's user gave them no names.

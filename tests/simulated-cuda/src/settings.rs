@@ -14,6 +14,8 @@ pub(crate) struct Settings {
     pub(crate) capability: (i32, i32),
     /// `VGG_SIMULATED_DRIVER`: the CUDA version of the driver, as in 12040.
     pub(crate) driver: i32,
+    /// `VGG_SIMULATED_STARTS`: 0 where the driver does not fit the operating system's part of it.
+    pub(crate) starts: u8,
     /// `VGG_SIMULATED_SEED`: decides the order of work.
     pub(crate) seed: u64,
 }
@@ -28,6 +30,7 @@ impl Settings {
             memory: number("VGG_SIMULATED_MEMORY", 8 << 30),
             capability: (digit(major), digit(minor)),
             driver: number("VGG_SIMULATED_DRIVER", 12_040),
+            starts: number("VGG_SIMULATED_STARTS", 1),
             seed: number("VGG_SIMULATED_SEED", 0),
         }
     }

@@ -16,8 +16,8 @@ pub(crate) use cudnn::Cudnn;
 use direction::{BackwardData, BackwardFilter, Forward, Workspace};
 pub(crate) use tuning::Tuning;
 
-use crate::bias::{self, BiasGradient, Mask};
-use crate::gpu::list;
+use crate::bias::{BiasGradient, Mask};
+use crate::gpu::{groups, list};
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
@@ -50,7 +50,7 @@ pub(crate) fn forward(
     unsafe { cuda.cudnn.compute::<Forward>(op, [from, weight], to, workspace) }?;
 
     let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
-    let groups = bias::groups(sums.c);
+    let groups = groups(sums.c);
     match op.epilogue() {
         // SAFETY: as above; these two kernels may work in place.
         ConvEpilogue::Bias => unsafe {
@@ -120,7 +120,7 @@ pub(crate) fn backward(
     // for above, and no two are the same.
     unsafe {
         gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
-        let groups = bias::groups(sums.c);
+        let groups = groups(sums.c);
         let dsums = match op.epilogue() {
             ConvEpilogue::Bias => dy,
             ConvEpilogue::BiasRelu => {

@@ -40,7 +40,8 @@ impl FromStr for DeviceKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let number = text.strip_prefix("cuda:").map(str::parse::<u16>);
+        let digits = text.strip_prefix("cuda:").filter(|n| n.bytes().all(|b| b.is_ascii_digit()));
+        let number = digits.map(str::parse::<u16>);
         match (text, number) {
             ("auto", _) => Ok(DeviceKind::Auto),
             ("cpu", _) => Ok(DeviceKind::Cpu),
@@ -115,7 +116,7 @@ mod tests {
         ] {
             assert_eq!((text.parse(), kind.to_string()), (Ok(kind), text.to_owned()));
         }
-        for wrong in ["gpu", "cuda:", "cuda:x", "cuda:-1", "CPU", ""] {
+        for wrong in ["gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "CPU", ""] {
             assert!(wrong.parse::<DeviceKind>().is_err(), "{wrong}");
         }
     }

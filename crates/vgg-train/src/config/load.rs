@@ -7,7 +7,7 @@ use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::error::{deserialize_problem, in_file, in_override, locate};
-use super::{Config, Override};
+use super::{Config, Device, Override};
 use crate::exit::{Code, Failure};
 
 /// A config, and what the user gave for it.
@@ -30,6 +30,16 @@ pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     })?;
     let default_name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
     Ok(parse(&path.display().to_string(), &text, &default_name.unwrap_or_default(), overrides)?)
+}
+
+/// What `overrides` say about the device, where there need not be a file.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn device(overrides: &[Override]) -> Result<Device> {
+    let of_device = |set: &&Override| set.key == "device" || set.key.starts_with("device.");
+    let overrides = overrides.iter().filter(of_device).cloned().collect();
+    Ok(parse("", "", "device", overrides)?.config.device)
 }
 
 fn parse(
@@ -230,6 +240,21 @@ mod tests {
         insta::assert_snapshot!(error("", &["optimizer.lr=fast"]), @r#"error: --set optimizer.lr=fast: expected a number, found the string "fast""#);
         insta::assert_snapshot!(error("", &["train.batch_size=0"]), @"error: --set train.batch_size=0: train.batch_size must be at least 1, not 0");
         insta::assert_snapshot!(error("", &["name.x=1"]), @"error: --set name.x=1: expected a string, found a table");
+    }
+
+    #[test]
+    fn a_device_needs_no_file() {
+        let of = |sets: &[&str]| {
+            device(&sets.iter().map(|set| Override::parse(set).unwrap()).collect::<Vec<_>>())
+        };
+        assert_eq!(of(&["train.epochs=2", "device.threads=3"]).unwrap().threads, 3);
+        let error = |set| crate::exit::render(&of(&[set]).unwrap_err(), false);
+        insta::assert_snapshot!(error("device.kind=gpu"), @r#"
+        error: --set device.kind=gpu: unknown value "gpu"
+        help: did you mean `cpu`?
+        "#);
+        insta::assert_snapshot!(error("device.threads=9999"), @"error: --set device.threads=9999: device.threads must be at most 1024, not 9999");
+        insta::assert_snapshot!(error("device=cpu"), @r#"error: --set device=cpu: expected a table, found the string "cpu""#);
     }
 
     #[test]

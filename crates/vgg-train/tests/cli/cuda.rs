@@ -56,7 +56,7 @@ fn training_is_as_on_the_cpu() {
     // Checkpoints are the same files.
     let accuracy = |run: &str, device: &str| {
         let json = ok(&place, &format!("eval {run}/tiny-1 --json --device {device}")).stdout;
-        serde_json::from_str::<serde_json::Value>(&json).unwrap()["accuracy"].clone()
+        serde_json::from_str::<serde_json::Value>(&json).unwrap()["top1"].as_f64().unwrap()
     };
     assert_eq!(accuracy("cuda", "cpu"), accuracy("cuda", "cuda"));
     assert_eq!(accuracy("cpu", "cpu"), accuracy("cpu", "cuda"));
@@ -89,6 +89,11 @@ fn auto_takes_the_gpu_if_all_is_there() {
         (&["libcuda"][..], &[][..], "no GPU: the NVIDIA driver (libcuda.so.1) is not available"),
         (&["libcudnn"], &[], "no GPU: cuDNN (libcudnn.so.9) is not available"),
         (&[], &[("DEVICES", "0")], "no GPU: an NVIDIA GPU is not available"),
+        (
+            &[],
+            &[("STARTS", "0")],
+            "no GPU: CUDA (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) is not available",
+        ),
     ] {
         let said = device(missing, gpu);
         assert!(said.starts_with("Device cpu") && said.ends_with(reason), "{said}");
@@ -132,6 +137,10 @@ fn what_is_missing_is_named() {
     insta::assert_snapshot!(failure(&[], &[("DEVICES", "0")], TRAIN), @r#"
     4
     error: an NVIDIA GPU is not available: the driver finds none; `nvidia-smi` lists them, and CUDA_VISIBLE_DEVICES hides some
+    "#);
+    insta::assert_snapshot!(failure(&[], &[("STARTS", "0")], TRAIN), @r#"
+    4
+    error: CUDA (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) is not available: the driver does not start; find out whether `nvidia-smi` works here
     "#);
     insta::assert_snapshot!(failure(&[], &[], "tiny.toml --device cuda:1"), @r#"
     4
@@ -184,4 +193,26 @@ fn doctor_tells_what_there_is() {
     GPU        cuda:0: Simulated GPU, compute capability 9.0, 8.0 GiB; f32, tf32, bf16, f16
     device     --device auto is cpu (no GPU: cuBLAS (libcublas.so.12) is not available)
     "#);
+}
+
+#[test]
+fn another_library_under_a_name_is_not_taken_for_it() {
+    let place = Workplace::new();
+    // Any library will do, such as one that this test itself uses.
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+    let used = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
+    let other = used.into_iter().find(|path| path.contains("libc.so")).expect("libc is used");
+    for name in ["libcuda.so", "libcudnn.so", "libcublas.so"] {
+        std::os::unix::fs::symlink(other, place.path(name)).unwrap();
+    }
+    let run = |arguments: &str| {
+        let mut command = place.command(arguments);
+        Done::of(command.env("LD_LIBRARY_PATH", place.folder.path()).output().unwrap())
+    };
+    let doctor = run("doctor");
+    assert_eq!(doctor.code, Some(0), "{}", doctor.stderr);
+    assert_eq!(doctor.stdout.matches("): missing").count(), 3, "{}", doctor.stdout);
+    let train = run("tiny.toml --device cuda");
+    assert_eq!(train.code, Some(4), "{}", train.stderr);
+    assert!(train.stderr.contains("the NVIDIA driver (libcuda.so.1) is not"), "{}", train.stderr);
 }

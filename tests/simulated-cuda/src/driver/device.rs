@@ -30,6 +30,9 @@ functions! {
         if flags != 0 {
             return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
         }
+        if state.settings.starts == 0 {
+            return Err(CUresult::CUDA_ERROR_SYSTEM_DRIVER_MISMATCH);
+        }
         if state.settings.devices == 0 {
             return Err(CUresult::CUDA_ERROR_NO_DEVICE);
         }
