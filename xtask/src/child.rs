@@ -102,10 +102,9 @@ mod tests {
     }
 
     #[test]
-    fn what_takes_too_long_is_killed_and_what_it_said_is_kept() {
-        let ended = sh("echo begun; exec sleep 600", Duration::from_millis(500));
-        assert!(!ended.is_success() && ended.time < Duration::from_secs(500));
-        assert_eq!(ended.stdout, "begun\n");
+    fn what_takes_too_long_is_killed() {
+        let ended = sh("exec sleep 6000", Duration::ZERO);
+        assert!(!ended.is_success());
         assert!(ended.how().starts_with("killed after"), "{}", ended.how());
     }
 

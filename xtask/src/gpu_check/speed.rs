@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use vgg_cuda::Precision;
 
 use super::report::Report;
 use super::{Check, programs};
@@ -14,7 +15,7 @@ use crate::{child, status};
 const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 
 const CASES: [&str; 4] = ["train-small-128", "train-full-128", "infer-small-128", "infer-small-1"];
-const TINY: [&str; 2] = ["train-tiny-8", "infer-tiny-1"];
+const TINY: [&str; 2] = ["train-tiny-2", "infer-tiny-1"];
 
 /// Ends when PyTorch has done something on the GPU.
 const PROBE: &str = "import torch; print(torch.ones(1, device='cuda').item())";
@@ -26,27 +27,29 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let fastest = folder.path().join("fastest");
     let peer = check.peer.as_deref().filter(|peer| has_cuda(peer, report));
-    for precision in check.precisions.iter().map(|precision| precision.name()) {
-        let bench = |parts: &[&str]| {
-            let mut command = Command::new(&program);
-            command.arg("bench").args(parts).args(["--device=cuda", "--precision", precision]);
-            command.arg("--autotune").arg(&fastest);
-            let cases = if check.tiny {
-                command.args(["--net=tiny", "--batch=4"]);
-                &TINY[..]
-            } else {
-                &CASES
-            };
-            command.args(cases.iter().map(|case| format!("--case={case}")));
-            command.current_dir(programs::root());
-            command
-        };
-        let alone = bench(&["layers", "operations", "steps"]);
-        run(report, &format!("the bench in {precision}"), alone)?;
-        if let Some(peer) = peer {
-            let mut beside = bench(&["steps", "--rounds=3"]);
-            beside.arg("--peer").arg(peer);
-            run(report, &format!("beside PyTorch in {precision}"), beside)?;
+    let bench = |precision: Precision, args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.arg("bench").args(args).args(["--device=cuda", "--precision", precision.name()]);
+        command.arg("--autotune").arg(&fastest).current_dir(programs::root());
+        command
+    };
+    let (single, cases): (&[&str], &[&str]) = if check.tiny {
+        (&["layers", "operations", "--net=tiny", "--batch=4"], &TINY)
+    } else {
+        (&["layers", "operations"], &CASES)
+    };
+    for precision in &check.precisions {
+        let name = precision.name();
+        run(report, &format!("layers and operations in {name}"), bench(*precision, single))?;
+        // Each by itself: the largest may need more memory than there is.
+        for case in cases {
+            let step = ["steps", "--case", case];
+            run(report, &format!("{case} in {name}"), bench(*precision, &step))?;
+            if let Some(peer) = peer {
+                let mut beside = bench(*precision, &step);
+                beside.arg("--rounds=3").arg("--peer").arg(peer);
+                run(report, &format!("{case} in {name} beside PyTorch"), beside)?;
+            }
         }
     }
     Ok(())
