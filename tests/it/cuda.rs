@@ -1,7 +1,7 @@
 //! Training on CUDA: beside the CPU, replayed, interrupted, and in half precision.
 
 use vgg_cpu::Cpu;
-use vgg_cuda::{Config, Cuda, Precision};
+use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
     BiasInit, Init, Input, Metrics, Params, SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
 };
@@ -248,5 +248,17 @@ on_cuda! {
         assert!((1.0..=65536.0).contains(&scale), "{scale}");
         let mean = |metrics: &[Metrics]| losses(metrics).iter().sum::<f32>();
         assert!(mean(&metrics[24..]) < 0.8 * mean(&metrics[..6]), "{metrics:?}");
+    }
+}
+
+on_cuda! {
+    fn the_roofs_are_measured() {
+        for precision in [Precision::F32, Precision::Tf32, Precision::Bf16, Precision::F16] {
+            let mut cuda = make(config(precision));
+            let copy = roofline::copy_bandwidth(&mut cuda, 1 << 12)?;
+            let product = roofline::product_rate(&mut cuda, 16)?;
+            assert!(copy > 0.0 && copy.is_finite(), "{copy}");
+            assert!(product > 0.0 && product.is_finite(), "{product}");
+        }
     }
 }

@@ -2,7 +2,9 @@
 
 mod bench;
 mod build_kernels;
+mod child;
 mod fetch_data;
+mod gpu_check;
 mod make_sample;
 
 use std::process::ExitCode;
@@ -17,6 +19,7 @@ enum Command {
     BenchStep(bench::StepArgs),
     BuildKernels(build_kernels::Args),
     FetchData(fetch_data::Args),
+    GpuCheck(gpu_check::Args),
     MakeSample(make_sample::Args),
 }
 
@@ -27,6 +30,7 @@ fn main() -> ExitCode {
         Command::Bench(args) => (bench::run(args), 1),
         Command::BenchStep(args) => (bench::run_step(args), 1),
         Command::BuildKernels(args) => (build_kernels::run(args), 1),
+        Command::GpuCheck(args) => (gpu_check::run(args), 1),
         Command::MakeSample(args) => (make_sample::run(args), 1),
     };
     match result {

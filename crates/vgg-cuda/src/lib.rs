@@ -26,6 +26,7 @@ mod pinned;
 mod precision;
 mod prepare_images;
 mod replay;
+pub mod roofline;
 mod sgd;
 mod softmax_cross_entropy;
 

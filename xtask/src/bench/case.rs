@@ -6,25 +6,32 @@ use std::str::FromStr;
 use anyhow::{Context, bail};
 use vgg_model::{Arch, Vgg, VggConfig};
 
-/// VGG-11 on gray images of 224×224, ten classes.
+/// VGG-11 on gray images of 224×224 (but for the tiny one), ten classes.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(super) enum Net {
     /// A quarter of the channels, as Dive into Deep Learning has it.
     Small,
     /// All channels.
     Full,
+    /// An eighth of them on 32×32: to try the bench itself, also where everything is slow.
+    Tiny,
 }
 
 impl Net {
+    const ALL: [Net; 3] = [Net::Small, Net::Full, Net::Tiny];
+
     pub(super) fn vgg(self) -> vgg_model::Result<Vgg> {
+        let (width, side, fc_width) = match self {
+            Net::Small => (0.25, 224, 4096),
+            Net::Full => (1.0, 224, 4096),
+            Net::Tiny => (0.125, 32, 64),
+        };
         Vgg::new(&VggConfig {
             arch: Arch::Vgg11,
-            width: match self {
-                Net::Small => 0.25,
-                Net::Full => 1.0,
-            },
-            input: [1, 224, 224],
+            width,
+            input: [1, side, side],
             classes: 10,
+            fc_width,
             ..VggConfig::default()
         })
     }
@@ -35,6 +42,7 @@ impl fmt::Display for Net {
         f.write_str(match self {
             Net::Small => "small",
             Net::Full => "full",
+            Net::Tiny => "tiny",
         })
     }
 }
@@ -99,12 +107,12 @@ impl FromStr for Case {
             let (head, batch) = text.rsplit_once('-')?;
             let (pass, net) = head.rsplit_once('-')?;
             let pass = Pass::ALL.into_iter().find(|known| known.to_string() == pass)?;
-            let net = [Net::Small, Net::Full].into_iter().find(|known| known.to_string() == net)?;
+            let net = Net::ALL.into_iter().find(|known| known.to_string() == net)?;
             Some(Case { pass, net, batch: batch.parse().ok()? })
         };
         let case = parts().with_context(|| {
             let passes = Pass::ALL.map(|pass| pass.to_string()).join("|");
-            format!("it must be {passes}, then small|full, then a batch size: train-small-128")
+            format!("it must be {passes}, then small|full|tiny, then a batch size: train-small-128")
         })?;
         if case.batch == 0 {
             bail!("a batch has at least 1 image");

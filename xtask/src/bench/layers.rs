@@ -5,16 +5,17 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use vgg_cpu::{Buffer, Cpu};
 use vgg_model::{Input, Mode, Plan, Vgg};
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, Sgd};
-use vgg_tensor::{Backend, Content, Shape, WeightGradient};
+use vgg_tensor::{Content, Shape, WeightGradient};
 
 use super::buffers::{filled, maps};
 use super::case::Net;
-use super::report::{Roofs, percent};
-use super::statistics::{Repeat, time};
+use super::clock::Clock;
+use super::device::{Measurable, Roofs};
+use super::report::percent;
+use super::statistics::Repeat;
 use super::table::Table;
 use crate::status;
 
@@ -34,7 +35,7 @@ struct Layer {
     backward: Pass,
     /// `dw` and `db` alone.
     wgrad: Pass,
-    /// What `dx` adds to that; `None` for the first layer.
+    /// What `dx` adds to that; `None` for the first layer, and where it is lost in the noise.
     dgrad: Option<Pass>,
 }
 
@@ -44,48 +45,54 @@ struct Pass {
     ms: f64,
     /// As if it were computed directly, whatever the algorithm: twice the multiply-adds.
     gflop_per_s: f64,
-    of_fma_peak: f64,
+    of_peak: f64,
 }
 
 /// Times every layer of `net`.
-pub(super) fn measure(cpu: &mut Cpu, roofs: &Roofs, net: Net, batch: usize) -> Result<Layers> {
+pub(super) fn measure<B: Measurable>(
+    backend: &mut B,
+    roofs: &Roofs,
+    net: Net,
+    batch: usize,
+) -> Result<Layers> {
     let ops = ops(&net.vgg()?, batch)?;
     let mut layers = Vec::new();
     for (i, op) in ops.iter().enumerate() {
         status("Measuring", format_args!("{}, {} of {} layers", op.name(), i + 1, ops.len()));
-        layers.push(layer(cpu, roofs, op, i == 0)?);
+        layers.push(layer(backend, roofs, op, i == 0)?);
     }
     Ok(Layers { net: net.to_string(), batch, layers })
 }
 
-fn layer(cpu: &mut Cpu, roofs: &Roofs, op: &Op, first: bool) -> Result<Layer> {
-    let mut buffers = Buffers::new(cpu, op)?;
-    let mut measure = |work: &dyn Fn(&mut Cpu, &mut Buffers) -> vgg_tensor::Result<()>| {
+fn layer<B: Measurable>(backend: &mut B, roofs: &Roofs, op: &Op, first: bool) -> Result<Layer> {
+    let mut buffers = Buffers::new(backend, op)?;
+    let clock = Clock::new(backend)?;
+    let mut measure = |work: &dyn Fn(&mut B, &mut Buffers<B>) -> vgg_tensor::Result<()>| {
         Repeat::OPERATION.median(|| {
             // A weight has just been updated when a step needs it, and what was derived from it
             // must be derived again. The update itself is not this layer's.
             let Buffers { weight, dw, .. } = &mut buffers;
-            cpu.sgd(&Sgd::plain(0.0), op.weight(), weight, dw, None)?;
-            time(|| work(cpu, &mut buffers))
+            backend.sgd(&Sgd::plain(0.0), op.weight(), weight, dw, None)?;
+            Ok(clock.time(backend, |backend| work(backend, &mut buffers))?)
         })
     };
-    let forward = measure(&|cpu, buffers| op.forward(cpu, buffers))?;
-    let wgrad = measure(&|cpu, buffers| op.backward(cpu, buffers, false))?;
+    let forward = measure(&|backend, buffers| op.forward(backend, buffers))?;
+    let wgrad = measure(&|backend, buffers| op.backward(backend, buffers, false))?;
     let backward = match first {
         true => wgrad,
-        false => measure(&|cpu, buffers| op.backward(cpu, buffers, true))?,
+        false => measure(&|backend, buffers| op.backward(backend, buffers, true))?,
     };
     let pass = |products: u64, duration: Duration| {
         let gflop_per_s = (2 * products * op.macs()) as f64 / duration.as_secs_f64() / 1e9;
-        let of_fma_peak = gflop_per_s / roofs.fma_gflop_per_s;
-        Pass { ms: 1e3 * duration.as_secs_f64(), gflop_per_s, of_fma_peak }
+        let of_peak = gflop_per_s / roofs.gflop_per_s;
+        Pass { ms: 1e3 * duration.as_secs_f64(), gflop_per_s, of_peak }
     };
     Ok(Layer {
         name: op.name(),
         forward: pass(1, forward),
         backward: pass(if first { 1 } else { 2 }, backward),
         wgrad: pass(1, wgrad),
-        dgrad: (!first).then(|| pass(1, backward.saturating_sub(wgrad))),
+        dgrad: (backward > wgrad).then(|| pass(1, backward - wgrad)),
     })
 }
 
@@ -161,59 +168,68 @@ impl Op {
         }
     }
 
-    fn forward(&self, cpu: &mut Cpu, buffers: &mut Buffers) -> vgg_tensor::Result<()> {
+    fn forward<B: Measurable>(
+        &self,
+        backend: &mut B,
+        buffers: &mut Buffers<B>,
+    ) -> vgg_tensor::Result<()> {
         let Buffers { x, weight, bias, y, aux, .. } = buffers;
         match self {
-            Op::Conv2d(op) => cpu.conv2d(op, x, weight, bias, y, Some(aux)),
-            Op::Linear(op) => cpu.linear(op, x, weight, bias, y, Some(aux)),
+            Op::Conv2d(op) => backend.conv2d(op, x, weight, bias, y, Some(aux)),
+            Op::Linear(op) => backend.linear(op, x, weight, bias, y, Some(aux)),
         }
     }
 
-    fn backward(&self, cpu: &mut Cpu, buffers: &mut Buffers, dx: bool) -> vgg_tensor::Result<()> {
+    fn backward<B: Measurable>(
+        &self,
+        backend: &mut B,
+        buffers: &mut Buffers<B>,
+        dx: bool,
+    ) -> vgg_tensor::Result<()> {
         let with_dx = dx;
         let Buffers { x, weight, dy, aux, dw, db, dx, .. } = buffers;
         let dx = with_dx.then_some(dx);
         match self {
-            Op::Conv2d(op) => cpu.conv2d_backward(op, x, weight, dy, aux, dw, db, dx),
+            Op::Conv2d(op) => backend.conv2d_backward(op, x, weight, dy, aux, dw, db, dx),
             Op::Linear(op) => {
                 let stored = WeightGradient::Stored { weight, dweight: dw };
-                cpu.linear_backward(op, x, stored, dy, aux, db, dx)
+                backend.linear_backward(op, x, stored, dy, aux, db, dx)
             }
         }
     }
 }
 
 /// All that a layer reads and writes.
-struct Buffers {
-    x: Buffer,
-    weight: Buffer,
-    bias: Buffer,
-    y: Buffer,
-    aux: Buffer,
-    dy: Buffer,
-    dx: Buffer,
-    dw: Buffer,
-    db: Buffer,
+struct Buffers<B: Measurable> {
+    x: B::Buffer,
+    weight: B::Buffer,
+    bias: B::Buffer,
+    y: B::Buffer,
+    aux: B::Buffer,
+    dy: B::Buffer,
+    dx: B::Buffer,
+    dw: B::Buffer,
+    db: B::Buffer,
 }
 
-impl Buffers {
-    fn new(cpu: &mut Cpu, op: &Op) -> Result<Self> {
+impl<B: Measurable> Buffers<B> {
+    fn new(backend: &mut B, op: &Op) -> Result<Self> {
         Ok(Self {
-            x: maps(cpu, op.x())?,
-            weight: filled(cpu, op.weight(), 0.1)?,
-            bias: filled(cpu, op.bias(), 0.1)?,
-            y: cpu.alloc(Content::Maps(op.y()))?,
-            aux: cpu.alloc(op.aux())?,
-            dy: maps(cpu, op.y())?,
-            dx: cpu.alloc(Content::Maps(op.x()))?,
-            dw: cpu.alloc(op.weight())?,
-            db: cpu.alloc(op.bias())?,
+            x: maps(backend, op.x())?,
+            weight: filled(backend, op.weight(), 0.1)?,
+            bias: filled(backend, op.bias(), 0.1)?,
+            y: backend.alloc(Content::Maps(op.y()))?,
+            aux: backend.alloc(op.aux())?,
+            dy: maps(backend, op.y())?,
+            dx: backend.alloc(Content::Maps(op.x()))?,
+            dw: backend.alloc(op.weight())?,
+            db: backend.alloc(op.bias())?,
         })
     }
 }
 
 const LEGEND: &str = "\
-GFLOP/s: counted as direct convolution; peak: share of the measured multiply-adds
+GFLOP/s: counted as direct convolution; peak: share of the limit measured above
 backward: dx, dw and db in one call, which shares work; wgrad: dw and db alone;
 dgrad: the difference of the two, not a call of its own
 ";
@@ -229,8 +245,8 @@ impl fmt::Display for Layers {
             let passes =
                 [Some(layer.forward), Some(layer.backward), Some(layer.wgrad), layer.dgrad];
             let cells = passes.into_iter().flatten().flat_map(|pass| {
-                let Pass { ms, gflop_per_s, of_fma_peak } = pass;
-                [format!("{ms:.2} ms"), format!("{gflop_per_s:.0}"), percent(of_fma_peak)]
+                let Pass { ms, gflop_per_s, of_peak } = pass;
+                [format!("{ms:.3} ms"), format!("{gflop_per_s:.0}"), percent(of_peak)]
             });
             table.row([layer.name.clone()].into_iter().chain(cells).collect());
         }

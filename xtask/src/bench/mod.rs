@@ -2,6 +2,8 @@
 
 mod buffers;
 mod case;
+mod clock;
+mod device;
 mod layers;
 mod machine;
 mod operations;
@@ -13,15 +15,15 @@ mod table;
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use vgg_cpu::{Config, Cpu, Isa, roofline};
-use vgg_tensor::Backend;
-
 use crate::status;
+use anyhow::{Result, bail};
 use case::{Case, Net};
+use device::{Device, Job, Measurable, Roofs};
+use layers::Layers;
 use machine::Machine;
+use operations::Operations;
 use peers::Python;
-use report::{Report, Roofs};
+use report::Report;
 
 /// Measure speed and peak memory, and compare them with the machine's limits or with other programs
 #[derive(clap::Args)]
@@ -30,8 +32,7 @@ pub(crate) struct Args {
     #[arg(value_enum)]
     parts: Vec<Part>,
 
-    /// The network of layers and operations: VGG-11 on 1×224×224 with a quarter of the channels, or
-    /// with all of them
+    /// The network of layers and operations
     #[arg(long, value_enum, default_value_t = Net::Small)]
     net: Net,
 
@@ -40,7 +41,7 @@ pub(crate) struct Args {
     batch: usize,
 
     /// A whole step, as PASS-NET-BATCH; may be repeated.
-    /// PASS is train, infer or infer-f16, NET small or full [default: train-small-128,
+    /// PASS is train, infer or infer-f16, NET small, full or tiny [default: train-small-128,
     /// train-full-32, infer-small-32, infer-small-1, infer-f16-small-1]
     #[arg(long = "case", value_name = "CASE")]
     cases: Vec<Case>,
@@ -59,18 +60,6 @@ pub(crate) struct Args {
 
     #[command(flatten)]
     device: Device,
-}
-
-/// What all measurements run on.
-#[derive(Clone, Copy, clap::Args)]
-struct Device {
-    /// Threads [default: as many as the process may use at once]
-    #[arg(long, value_name = "N", env = "VGG_THREADS", value_parser = at_least_1)]
-    threads: Option<usize>,
-
-    /// Instruction set, by the beginning of its name, as avx2 [default: the CPU's best]
-    #[arg(long, value_parser = parse_isa)]
-    isa: Option<Isa>,
 }
 
 #[derive(Clone, Copy, PartialEq, clap::ValueEnum)]
@@ -93,30 +82,22 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if !has(Part::Steps) && (args.peer.is_some() || !args.cases.is_empty()) {
         bail!("--peer and --case are about whole steps: add `steps` to what is to be measured");
     }
+    args.device.check()?;
     let peer = args.peer.as_deref().map(Python::find).transpose()?;
 
-    let mut cpu = args.device.cpu()?;
-    status("Device", cpu.describe());
-    status("Measuring", "the machine's roofs");
-    let roofs = Roofs {
-        fma_gflop_per_s: roofline::fma_peak(&cpu),
-        copy_gb_per_s: roofline::copy_bandwidth(&cpu)?,
+    let single = Single {
+        layers: has(Part::Layers),
+        operations: has(Part::Operations),
+        net: args.net,
+        batch: args.batch,
     };
-    let layers = match has(Part::Layers) {
-        true => Some(layers::measure(&mut cpu, &roofs, args.net, args.batch)?),
-        false => None,
-    };
-    let operations = match has(Part::Operations) {
-        true => Some(operations::measure(&mut cpu, &roofs, args.net, args.batch)?),
-        false => None,
-    };
-    let device = cpu.describe();
-    drop(cpu); // its threads and workspaces are not the children's
+    // The backend ends with it: its threads and its memory are not the children's.
+    let Found { device, roofs, layers, operations } = args.device.run(single)?;
     let steps = match has(Part::Steps) {
         true => {
             let cases = if args.cases.is_empty() { Case::defaults() } else { args.cases };
             let rounds = args.rounds.unwrap_or(if peer.is_some() { 5 } else { 1 });
-            Some(steps::measure(args.device, &cases, rounds, peer.as_ref())?)
+            Some(steps::measure(&args.device, &cases, rounds, peer.as_ref())?)
         }
         false => None,
     };
@@ -135,27 +116,44 @@ pub(crate) struct StepArgs {
 }
 
 pub(crate) fn run_step(args: StepArgs) -> Result<()> {
-    let measured = steps::measure_here(args.device.cpu()?, args.case)?;
+    let measured = args.device.run(steps::Whole(args.case))?;
     print(&serde_json::to_string(&measured)?);
     Ok(())
 }
 
-impl Device {
-    fn cpu(self) -> Result<Cpu> {
-        Ok(Cpu::new(Config { threads: self.threads, isa: self.isa })?)
-    }
+/// Single layers and operations, and what limits them.
+struct Single {
+    layers: bool,
+    operations: bool,
+    net: Net,
+    batch: usize,
+}
 
-    /// The options that make a process of ours run on the same.
-    fn args(self) -> Vec<String> {
-        let threads = self.threads.map(|threads| format!("--threads={threads}"));
-        let isa = self.isa.map(|isa| format!("--isa={isa}"));
-        threads.into_iter().chain(isa).collect()
-    }
+struct Found {
+    device: String,
+    roofs: Roofs,
+    layers: Option<Layers>,
+    operations: Option<Operations>,
+}
 
-    /// Threads to give to another program.
-    fn threads(self) -> usize {
-        let available = || std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.unwrap_or_else(available)
+impl Job for Single {
+    type Output = Found;
+
+    fn run<B: Measurable>(self, mut backend: B) -> Result<Found> {
+        let Self { layers, operations, net, batch } = self;
+        let device = backend.describe();
+        status("Device", &device);
+        status("Measuring", "the machine's roofs");
+        let roofs = backend.roofs(net == Net::Tiny)?;
+        let layers = match layers {
+            true => Some(layers::measure(&mut backend, &roofs, net, batch)?),
+            false => None,
+        };
+        let operations = match operations {
+            true => Some(operations::measure(&mut backend, &roofs, net, batch)?),
+            false => None,
+        };
+        Ok(Found { device, roofs, layers, operations })
     }
 }
 
@@ -164,15 +162,6 @@ fn at_least_1(text: &str) -> Result<usize, String> {
         Ok(0) | Err(_) => Err("it must be a whole number and at least 1".into()),
         Ok(number) => Ok(number),
     }
-}
-
-fn parse_isa(text: &str) -> Result<Isa, String> {
-    let available = Isa::available();
-    let named = |isa: &&Isa| isa.to_string().to_lowercase().starts_with(&text.to_lowercase());
-    available.iter().find(named).copied().ok_or_else(|| {
-        let names: Vec<String> = available.iter().map(Isa::to_string).collect();
-        format!("this CPU has {}", names.join(", "))
-    })
 }
 
 #[expect(clippy::print_stdout, reason = "a report is what a bench is for")]

@@ -1,25 +1,30 @@
 //! Other programs on the same work: PyTorch and ONNX Runtime, through a Python that has them.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use vgg_cpu::Cpu;
+use vgg_cuda::Cuda;
 use vgg_model::{Layer, Vgg};
 
 use super::case::{Case, Pass};
+use super::device::{Device, Measurable, Place};
 use super::statistics::Repeat;
 use super::steps::Measured;
-use crate::status;
+use crate::{child, status};
 
 /// A program that does the same work.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Peer {
-    /// In `channels_last`, its fastest layout for convolutions on a CPU.
+    /// In `channels_last`, its fastest layout for convolutions.
     PyTorch,
-    /// Inference only.
+    /// The same after `torch.compile`.
+    CompiledPyTorch,
+    /// Inference only, on a CPU.
     OnnxRuntime,
 }
 
@@ -58,13 +63,18 @@ impl Python {
     }
 
     /// The programs that can do `pass`; inference always with weights of 32 bits.
-    pub(super) fn peers(&self, pass: Pass) -> Vec<Peer> {
-        let onnx_runtime = pass != Pass::Train && self.has_onnx_runtime;
-        [Peer::PyTorch].into_iter().chain(onnx_runtime.then_some(Peer::OnnxRuntime)).collect()
+    pub(super) fn peers(&self, pass: Pass, place: Place) -> Vec<Peer> {
+        match place {
+            Place::Cpu if pass != Pass::Train && self.has_onnx_runtime => {
+                vec![Peer::PyTorch, Peer::OnnxRuntime]
+            }
+            Place::Cpu => vec![Peer::PyTorch],
+            Place::Cuda(_) => vec![Peer::PyTorch, Peer::CompiledPyTorch],
+        }
     }
 
     /// Measures one case in a new process.
-    pub(super) fn measure(&self, peer: Peer, case: Case, threads: usize) -> Result<Measured> {
+    pub(super) fn measure(&self, peer: Peer, case: Case, device: &Device) -> Result<Measured> {
         let vgg = case.net.vgg()?;
         let model = self.models.path().join(format!("{}-{}.onnx", case.net, case.batch));
         let request = json!({
@@ -74,11 +84,18 @@ impl Python {
             "classes": vgg.config().classes,
             "layers": layers(&vgg),
             "model": model,
-            "threads": threads,
+            "device": device.place().to_string(),
+            "precision": device.precision().name(),
+            "compile": peer == Peer::CompiledPyTorch,
+            "ahead": match device.place() {
+                Place::Cpu => Cpu::AHEAD,
+                Place::Cuda(_) => Cuda::AHEAD,
+            },
+            "threads": device.threads(),
             "repeat": Repeat::STEP,
         });
         let script = match peer {
-            Peer::PyTorch => include_str!("peers/torch.py"),
+            Peer::PyTorch | Peer::CompiledPyTorch => include_str!("peers/torch.py"),
             Peer::OnnxRuntime => {
                 // A process of its own, so that it does not count as the runtime's memory.
                 if !model.exists() {
@@ -94,21 +111,16 @@ impl Python {
     /// What a script prints when it is given `request`, in JSON, as its argument.
     fn run(&self, script: &str, request: &Value) -> Result<String> {
         let path = self.path.display();
-        let mut child = Command::new(&self.path)
-            .args(["-", &request.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
+        let mut command = Command::new(&self.path);
+        command.args(["-", &request.to_string()]);
+        let ended = child::run(&mut command, script, LIMIT)
             .with_context(|| format!("cannot run {path} as a Python interpreter"))?;
-        let written = child.stdin.take().context("stdin is piped")?.write_all(script.as_bytes());
-        let output = child.wait_with_output().with_context(|| format!("{path} was lost"))?;
-        let stderr = String::from_utf8_lossy(&output.stderr);
-        ensure!(output.status.success(), "{path}: {}\n{}", output.status, stderr.trim());
-        written.with_context(|| format!("{path} did not read its script"))?;
-        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+        ended.checked(&path.to_string())
     }
 }
+
+/// What no script takes, compiling the network included: something hangs.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
 
 /// The layers as the scripts expect them, so that every program runs the same network.
 fn layers(vgg: &Vgg) -> Vec<Value> {

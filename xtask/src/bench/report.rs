@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::device::Roofs;
 use super::layers::Layers;
 use super::machine::Machine;
 use super::operations::Operations;
@@ -21,22 +22,13 @@ pub(super) struct Report {
     pub(super) steps: Option<Steps>,
 }
 
-/// The machine's limits, measured in the same run.
-#[derive(Serialize)]
-pub(super) struct Roofs {
-    /// Of fused multiply-adds in registers.
-    pub(super) fma_gflop_per_s: f64,
-    /// Of a copy, bytes read plus bytes written.
-    pub(super) copy_gb_per_s: f64,
-}
-
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Roofs { fma_gflop_per_s, copy_gb_per_s } = self.roofs;
+        let Roofs { gflop_per_s, what, copy_gb_per_s } = &self.roofs;
         writeln!(f, "{}", self.machine.describe())?;
         writeln!(
             f,
-            "{}; {fma_gflop_per_s:.1} GFLOP/s of multiply-adds, a copy at {copy_gb_per_s:.1} GB/s",
+            "{}; {gflop_per_s:.1} GFLOP/s of {what}, a copy at {copy_gb_per_s:.1} GB/s",
             self.device
         )?;
         if let Some(layers) = &self.layers {

@@ -3,20 +3,19 @@
 
 use std::fmt;
 use std::process::Command;
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use vgg_cpu::Cpu;
 use vgg_model::{Init, Input, Params, Session, SgdConfig, Trainer, WeightType};
 
-use super::Device;
 use super::case::{Case, Pass};
-use super::machine::peak_memory_bytes;
+use super::device::{Device, Job, Measurable};
 use super::peers::Python;
 use super::report::gib;
 use super::statistics::{Ratio, Repeat, median, time};
 use super::table::Table;
-use crate::status;
+use crate::{child, status};
 
 /// What one process measured; what it prints as a line of JSON.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,13 +82,13 @@ impl Rounds {
 
 /// Measures each case in `rounds` rounds; in each it is our turn, then each peer's.
 pub(super) fn measure(
-    device: Device,
+    device: &Device,
     cases: &[Case],
     rounds: usize,
     python: Option<&Python>,
 ) -> Result<Steps> {
     let step = |case: &Case| {
-        let peers = python.map_or(Vec::new(), |python| python.peers(case.pass));
+        let peers = python.map_or(Vec::new(), |python| python.peers(case.pass, device.place()));
         let mut ours = Vec::new();
         let mut theirs = vec![Vec::new(); peers.len()];
         for round in 1..=rounds {
@@ -97,7 +96,7 @@ pub(super) fn measure(
             ours.push(in_child(device, *case)?);
             for (peer, measured) in peers.iter().zip(&mut theirs) {
                 let python = python.expect("peers come from it");
-                measured.push(python.measure(*peer, *case, device.threads())?);
+                measured.push(python.measure(*peer, *case, device)?);
             }
         }
         let ours = Rounds::of(ours);
@@ -112,45 +111,60 @@ pub(super) fn measure(
     Ok(Steps(cases.iter().map(step).collect::<Result<_>>()?))
 }
 
+/// What no step takes, however large: something hangs.
+const LIMIT: Duration = Duration::from_secs(20 * 60);
+
 /// Starts this program again to measure one case.
-fn in_child(device: Device, case: Case) -> Result<Measured> {
+fn in_child(device: &Device, case: Case) -> Result<Measured> {
     let program = std::env::current_exe().context("the path of this program")?;
-    let mut child = Command::new(program);
-    child.arg("bench-step").arg(case.to_string()).args(device.args());
-    let output = child.output().context("cannot start this program again")?;
-    let stderr = String::from_utf8_lossy(&output.stderr);
-    ensure!(output.status.success(), "{case}: {}: {}", output.status, stderr.trim());
-    Measured::parse(&String::from_utf8_lossy(&output.stdout))
+    let mut command = Command::new(program);
+    command.arg("bench-step").arg(case.to_string()).args(device.args());
+    Measured::parse(&child::run(&mut command, "", LIMIT)?.checked(&case.to_string())?)
 }
 
-/// Measures one case in this process. A step begins with images of 28×28 bytes, which it resizes.
-pub(super) fn measure_here(cpu: Cpu, case: Case) -> Result<Measured> {
-    let vgg = case.net.vgg()?;
-    let input = Input::unnormalized(1, 28, 28);
-    let params = Params::init(&vgg, &Init::default(), 0);
-    let pixels: Vec<u8> =
-        (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
-    let infer = |cpu, weights: WeightType, params: Params| {
-        let mut session =
-            Session::with_linear_weights(weights, cpu, &vgg, &input, params, case.batch)?;
-        Repeat::STEP.median(|| time(|| session.logits(&pixels).map(drop)))
-    };
-    let median = match case.pass {
-        Pass::Train => {
-            let labels: Vec<u32> = (0..case.batch as u32).map(|i| i % 10).collect();
-            let sgd = SgdConfig::plain(0.05);
-            let mut trainer = Trainer::new(cpu, &vgg, &input, &params, case.batch, sgd, 0)?;
-            drop(params); // the trainer has its own
-            Repeat::STEP.median(|| time(|| trainer.step(&pixels, &labels, sgd.lr).map(drop)))?
-        }
-        Pass::Infer => infer(cpu, WeightType::F32, params)?,
-        Pass::InferF16 => infer(cpu, WeightType::F16, params)?,
-    };
-    Ok(Measured {
-        program: format!("vgg-train {}", env!("CARGO_PKG_VERSION")),
-        img_per_s: case.batch as f64 / median.as_secs_f64(),
-        peak_bytes: peak_memory_bytes(),
-    })
+/// A case, to be measured in this process. A step begins with images of 28×28 bytes, which it
+/// resizes.
+pub(super) struct Whole(pub(super) Case);
+
+impl Job for Whole {
+    type Output = Measured;
+
+    fn run<B: Measurable>(self, backend: B) -> Result<Measured> {
+        let Self(case) = self;
+        let vgg = case.net.vgg()?;
+        let input = Input::unnormalized(1, 28, 28);
+        let params = Params::init(&vgg, &Init::default(), 0);
+        let pixels: Vec<u8> =
+            (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
+        let infer = |backend: B, weights: WeightType, params: Params| {
+            let mut session =
+                Session::with_linear_weights(weights, backend, &vgg, &input, params, case.batch)?;
+            Repeat::STEP.median(|| time(|| session.logits(&pixels).map(drop)))
+        };
+        let median = match case.pass {
+            Pass::Train => {
+                let labels: Vec<u32> = (0..case.batch as u32).map(|i| i % 10).collect();
+                let sgd = SgdConfig::plain(0.05);
+                let mut trainer = Trainer::new(backend, &vgg, &input, &params, case.batch, sgd, 0)?;
+                drop(params); // the trainer has its own
+                let mut steps = || -> vgg_tensor::Result<()> {
+                    for _ in 0..B::AHEAD {
+                        trainer.submit(&pixels, &labels, sgd.lr)?;
+                    }
+                    while trainer.next_metrics(true)?.is_some() {}
+                    Ok(())
+                };
+                Repeat::STEP.median(|| Ok(time(&mut steps)? / B::AHEAD))?
+            }
+            Pass::Infer => infer(backend, WeightType::F32, params)?,
+            Pass::InferF16 => infer(backend, WeightType::F16, params)?,
+        };
+        Ok(Measured {
+            program: format!("vgg-train {}", env!("CARGO_PKG_VERSION")),
+            img_per_s: case.batch as f64 / median.as_secs_f64(),
+            peak_bytes: B::peak_bytes(),
+        })
+    }
 }
 
 const LEGEND: &str = "\

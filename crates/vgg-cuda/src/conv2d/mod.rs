@@ -5,6 +5,8 @@ mod cudnn;
 mod descriptor;
 mod direction;
 mod tuning;
+#[cfg(test)]
+mod tests;
 
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};

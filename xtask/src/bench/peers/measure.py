@@ -1,6 +1,6 @@
 """What every peer does alike; goes in front of its script.
 
-The argument is a JSON object: what to run, on how many threads, and how often.
+The argument is a JSON object: what to run, on which device and how many threads, and how often.
 """
 
 import json
@@ -24,8 +24,8 @@ def peak_bytes():
         return None
 
 
-def report(program, run):
-    """Times `run` after a warm-up and prints the median as images a second."""
+def report(program, run, steps=1, peak_bytes=peak_bytes):
+    """Times `run`, which does so many steps, after a warm-up; prints the median as images a second."""
     repeat = request["repeat"]
     run()
     seconds = []
@@ -34,5 +34,5 @@ def report(program, run):
         start = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - start)
-    rate = request["batch"] / statistics.median(seconds)
+    rate = steps * request["batch"] / statistics.median(seconds)
     print(json.dumps({"program": program, "img_per_s": rate, "peak_bytes": peak_bytes()}))

@@ -1,4 +1,6 @@
-"""PyTorch in channels_last: a training step, or inference."""
+"""PyTorch in channels_last: training steps, or inference."""
+
+import sys
 
 import torch
 from torch import nn
@@ -33,26 +35,52 @@ def network():
 
 torch.set_num_threads(request["threads"])
 torch.manual_seed(0)
-net = network().to(memory_format=torch.channels_last)
+device = torch.device(request["device"])
+on_gpu = device.type == "cuda"
+if on_gpu and not torch.cuda.is_available():
+    sys.exit(f"PyTorch {torch.__version__} finds no GPU")
+precision = request["precision"] if on_gpu else "f32"
+half = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
+torch.backends.cudnn.benchmark = True
+torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+
+net = network().to(device, memory_format=torch.channels_last)
 images = torch.rand(request["batch"], *request["input"])
-images = images.to(memory_format=torch.channels_last)
-labels = torch.randint(0, request["classes"], (request["batch"],))
+images = images.to(device, memory_format=torch.channels_last)
+labels = torch.randint(0, request["classes"], (request["batch"],), device=device)
 loss_of = nn.CrossEntropyLoss()
 sgd = torch.optim.SGD(net.parameters(), lr=0.05)
+scaler = torch.amp.GradScaler(device.type, enabled=precision == "f16")
+net.train(request["train"])
+# Whole graphs are replayed, as ours are.
+run = torch.compile(net, mode="reduce-overhead") if request["compile"] else net
+
+
+def forward():
+    with torch.autocast(device.type, dtype=half, enabled=half is not None):
+        return run(images)
 
 
 def train():
-    sgd.zero_grad()
-    loss = loss_of(net(images), labels)
-    loss.backward()
-    sgd.step()
-    return loss.item()
+    losses = []
+    for _ in range(request["ahead"]):
+        sgd.zero_grad()
+        loss = loss_of(forward().float(), labels)
+        scaler.scale(loss).backward()
+        scaler.step(sgd)
+        scaler.update()
+        losses.append(loss.detach())
+    return [loss.item() for loss in losses]
 
 
 def infer():
     with torch.inference_mode():
-        return net(images)
+        return forward().cpu()
 
 
-net.train(request["train"])
-report(f"PyTorch {torch.__version__}", train if request["train"] else infer)
+name = f"PyTorch {torch.__version__}" + (", compiled" if request["compile"] else "")
+memory = torch.cuda.max_memory_reserved if on_gpu else peak_bytes
+if request["train"]:
+    report(name, train, request["ahead"], memory)
+else:
+    report(name, infer, peak_bytes=memory)

@@ -1,0 +1,81 @@
+//! Speed: the bench on the GPU, at each precision, and beside PyTorch.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use vgg_cuda::Precision;
+
+use super::report::Report;
+use super::{Check, programs};
+use crate::{child, status};
+
+/// More than the bench's own limits on what it starts leave it.
+const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
+
+const CASES: [&str; 4] = ["train-small-128", "train-full-128", "infer-small-128", "infer-small-1"];
+const TINY: [&str; 2] = ["train-tiny-2", "infer-tiny-1"];
+
+/// Ends when PyTorch has done something on the GPU.
+const PROBE: &str = "import torch; print(torch.ones(1, device='cuda').item())";
+
+pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
+    report.section("Speed");
+    let program = std::env::current_exe().context("the path of this program")?;
+    // PyTorch measures its algorithms, too.
+    let folder = tempfile::tempdir().context("no temporary folder")?;
+    let fastest = folder.path().join("fastest");
+    let peer = check.peer.as_deref().filter(|peer| has_cuda(peer, report));
+    let bench = |precision: Precision, args: &[&str]| {
+        let mut command = Command::new(&program);
+        command.arg("bench").args(args).args(["--device=cuda", "--precision", precision.name()]);
+        command.arg("--autotune").arg(&fastest).current_dir(programs::root());
+        command
+    };
+    let (single, cases): (&[&str], &[&str]) = if check.tiny {
+        (&["layers", "operations", "--net=tiny", "--batch=4"], &TINY)
+    } else {
+        (&["layers", "operations"], &CASES)
+    };
+    for precision in &check.precisions {
+        let name = precision.name();
+        run(report, &format!("layers and operations in {name}"), bench(*precision, single))?;
+        // Each by itself: the largest may need more memory than there is.
+        for case in cases {
+            let step = ["steps", "--case", case];
+            run(report, &format!("{case} in {name}"), bench(*precision, &step))?;
+            if let Some(peer) = peer {
+                let mut beside = bench(*precision, &step);
+                beside.arg("--rounds=3").arg("--peer").arg(peer);
+                run(report, &format!("{case} in {name} beside PyTorch"), beside)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn run(report: &mut Report, name: &str, mut command: Command) -> Result<()> {
+    status("Measuring", name);
+    let ended = child::run(&mut command, "", LIMIT)?;
+    let minutes = ended.time.as_secs_f64() / 60.0;
+    match ended.checked("cargo xtask bench") {
+        Ok(tables) => {
+            report.passed(name, format!("{minutes:.1} minutes"));
+            report.output(name, &tables);
+        }
+        Err(error) => report.failed(name, format!("{error:#}")),
+    }
+    Ok(())
+}
+
+/// Whether a Python's PyTorch can use the GPU. It is a failed check if not: it was asked for.
+fn has_cuda(peer: &Path, report: &mut Report) -> bool {
+    let mut command = Command::new(peer);
+    let ended = child::run(command.args(["-c", PROBE]), "", 5 * programs::SHORT);
+    let result = ended.and_then(|ended| ended.checked(&peer.display().to_string()));
+    if let Err(error) = &result {
+        report.failed("PyTorch on the GPU", format!("{error:#}"));
+    }
+    result.is_ok()
+}
