@@ -67,6 +67,8 @@ fn floats(widen: impl Fn(u16) -> f32) -> Vec<f32> {
             [x, middle, f32::from_bits(bits.wrapping_sub(1)), f32::from_bits(bits.wrapping_add(1))]
         })
         .chain([0.0, -0.0, 1e-45, -1e-40, 65519.99, 65520.0, f32::MAX, f32::MIN, f32::NAN])
+        // Rounded like numbers, these would become zero and infinite.
+        .chain([0x7FFF_FFFF, 0xFFFF_FFFF, 0x7F80_0001].map(f32::from_bits))
         .collect()
 }
 
@@ -116,6 +118,46 @@ fn halves_are_rounded_as_on_the_host() {
             assert!(same, "{half} {bits:#x}: {wide:e} instead of {expected:e}");
         }
     }
+}
+
+#[test]
+fn nan_is_not_above_zero() {
+    let mut memory = DeviceMemory::new();
+    let x = upload(&mut memory, &[f32::NAN, 1.0, -1.0]);
+    let bias = upload(&mut memory, &[0.0f32; 3]);
+    let (y, aux) = (memory.alloc(12), memory.alloc(1));
+    let params: [&dyn Param; 6] = [&x, &bias, &y, &aux, &1u64, &3u32];
+    launch(vgg_kernels::BIAS_RELU, "bias_relu_forward_f32", 1, &params, &mut memory).unwrap();
+    assert_eq!(download::<f32>(&memory, y, 3), [0.0, 1.0, 0.0]);
+    assert_eq!(download::<u8>(&memory, aux, 1), [0b010]);
+}
+
+/// With the bias, both numbers are rounded to 512.
+#[test]
+fn the_first_of_sums_that_rounding_makes_equal_wins() {
+    let mut memory = DeviceMemory::new();
+    let window = [1.0, 1.0078125, 0.0, 0.0].map(bf16::from_f32);
+    let (x, bias) = (upload(&mut memory, &window), upload(&mut memory, &[512.0f32]));
+    let (y, aux) = (memory.alloc(2), memory.alloc(4));
+    let params: [&dyn Param; 8] = [&x, &bias, &y, &aux, &1u64, &2u32, &2u32, &1u32];
+    let kernel = "bias_relu_max_pool_forward_bf16";
+    launch(vgg_kernels::BIAS_RELU_MAX_POOL, kernel, 1, &params, &mut memory).unwrap();
+    assert_eq!(download::<bf16>(&memory, y, 1)[0].to_f32(), 512.0);
+    assert_eq!(download::<u32>(&memory, aux, 1), [0b100], "alive, and the first");
+}
+
+#[test]
+fn a_label_that_is_no_class_shows_in_the_loss() {
+    let mut memory = DeviceMemory::new();
+    let logits = upload(&mut memory, &[0.0f32; 6]);
+    let labels = upload(&mut memory, &[1u32, 3]);
+    let (images, dlogits) = (memory.alloc(16), memory.alloc(24));
+    let params: [&dyn Param; 7] = [&logits, &labels, &images, &dlogits, &2u64, &3u32, &0u64];
+    let kernel = "softmax_cross_entropy_f32";
+    launch(vgg_kernels::SOFTMAX_CROSS_ENTROPY, kernel, 1, &params, &mut memory).unwrap();
+    let images = download::<f32>(&memory, images, 4);
+    assert!((images[0] - 3.0f32.ln()).abs() < 1e-6, "{images:?}");
+    assert!(images[2].is_nan(), "{images:?}");
 }
 
 #[test]
