@@ -4,9 +4,9 @@ mod algorithm;
 mod cudnn;
 mod descriptor;
 mod direction;
-mod tuning;
 #[cfg(test)]
 mod tests;
+mod tuning;
 
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
