@@ -25,7 +25,7 @@ use crate::state::{Handle, Result};
 #[derive(Clone, Copy)]
 pub(super) struct Traits {
     pub(super) supported: bool,
-    deterministic: bool,
+    pub(super) deterministic: bool,
     needs_workspace: bool,
 }
 

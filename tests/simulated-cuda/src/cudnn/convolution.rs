@@ -109,6 +109,7 @@ struct Call {
     alpha: f32,
     beta: f32,
     workspace: Place,
+    deterministic: bool,
     compute: fn(&Sizes, &[f64], &[f64]) -> Vec<f64>,
     name: &'static str,
 }
@@ -162,13 +163,22 @@ impl Call {
             _ => read(memory, &self.to)?,
         };
         let alpha = f64::from(self.alpha);
-        let numbers: Vec<f32> = sums
-            .iter()
-            .zip(before)
-            .map(|(sum, before)| (alpha * sum) as f32 + self.beta * before)
-            .collect();
+        let numbers: Vec<f32> =
+            sums.iter()
+                .zip(before)
+                .map(|(sum, before)| (alpha * sum) as f32 + self.beta * before)
+                .enumerate()
+                .map(|(i, number)| {
+                    if self.deterministic { number } else { reordered(number, random >> (i % 64)) }
+                })
+                .collect();
         memory.device.write(self.to.at, &self.to.kind.encode(&numbers))
     }
+}
+
+/// A sum as it may be if its terms are added in a random order: the last bit differs.
+fn reordered(sum: f32, random: u64) -> f32 {
+    f32::from_bits(sum.to_bits() ^ (random & 1) as u32)
 }
 
 /// What products are multiplied by, or what is kept of the output.
@@ -217,6 +227,7 @@ functions! {
             alpha: scalar(state, alpha)?,
             beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            deterministic: algorithm.traits().deterministic,
             compute: compute::forward,
             name: "cudnnConvolutionForward",
         };
@@ -251,6 +262,7 @@ functions! {
             alpha: scalar(state, alpha)?,
             beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            deterministic: algorithm.traits().deterministic,
             compute: compute::backward_data,
             name: "cudnnConvolutionBackwardData",
         };
@@ -285,6 +297,7 @@ functions! {
             alpha: scalar(state, alpha)?,
             beta: scalar(state, beta)?,
             workspace: workspace(workspace_at, workspace_bytes, needs)?,
+            deterministic: algorithm.traits().deterministic,
             compute: compute::backward_filter,
             name: "cudnnConvolutionBackwardFilter",
         };
