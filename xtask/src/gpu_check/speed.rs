@@ -27,20 +27,19 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let fastest = folder.path().join("fastest");
     let peer = check.peer.as_deref().filter(|peer| has_cuda(peer, report));
+    let (net, cases): (&[&str], &[&str]) =
+        if check.tiny { (&["--net=tiny", "--batch=4"], &TINY) } else { (&[], &CASES) };
     let bench = |precision: Precision, args: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("bench").args(args).args(["--device=cuda", "--precision", precision.name()]);
-        command.arg("--autotune").arg(&fastest).current_dir(programs::root());
+        // Also where only steps are measured: of the tiny network, limits are hardly measured.
+        command.args(net).arg("--autotune").arg(&fastest).current_dir(programs::root());
         command
-    };
-    let (single, cases): (&[&str], &[&str]) = if check.tiny {
-        (&["layers", "operations", "--net=tiny", "--batch=4"], &TINY)
-    } else {
-        (&["layers", "operations"], &CASES)
     };
     for precision in &check.precisions {
         let name = precision.name();
-        run(report, &format!("layers and operations in {name}"), bench(*precision, single))?;
+        let single = bench(*precision, &["layers", "operations"]);
+        run(report, &format!("layers and operations in {name}"), single)?;
         // Each by itself: the largest may need more memory than there is.
         for case in cases {
             let step = ["steps", "--case", case];
