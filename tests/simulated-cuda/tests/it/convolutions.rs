@@ -143,6 +143,34 @@ impl Cudnn {
             )
         })
     }
+
+    fn backward_filter(
+        &self,
+        algorithm: FilterAlgorithm,
+        x: u64,
+        dy: u64,
+        dweight: u64,
+        workspace: Workspace,
+    ) -> Result<(), Status> {
+        // SAFETY: as above.
+        status(unsafe {
+            result::convolution_backward_filter(
+                self.handle,
+                pointer(&1.0),
+                self.x,
+                x as *const _,
+                self.y,
+                dy as *const _,
+                self.convolution,
+                algorithm,
+                workspace.0 as *mut _,
+                workspace.1,
+                pointer(&0.0),
+                self.weight,
+                dweight as *mut _,
+            )
+        })
+    }
 }
 
 fn pointer(scalar: &f32) -> *const c_void {
@@ -193,25 +221,28 @@ fn both_gradients() {
                 dx as *mut _,
             )
             .unwrap();
-            result::convolution_backward_filter(
-                cudnn.handle,
-                pointer(&1.0),
-                cudnn.x,
-                x as *const _,
-                cudnn.y,
-                dy as *const _,
-                cudnn.convolution,
-                FILTER,
-                at,
-                bytes,
-                pointer(&0.0),
-                cudnn.weight,
-                dweight as *mut _,
-            )
-            .unwrap();
         }
+        cudnn.backward_filter(FILTER, x, dy, dweight, workspace).unwrap();
         assert_eq!(gpu.download::<f32>(dx, 6).unwrap(), [20.0, 2.0, 50.0, 5.0, 40.0, 4.0]);
         assert_eq!(gpu.download::<f32>(dweight, 6).unwrap(), [4.0, 2.0, 7.0, 0.0, 2.0, 1.0]);
+    });
+}
+
+#[test]
+fn sums_differ_from_run_to_run_where_it_is_said() {
+    on_gpu(|gpu| {
+        let cudnn = Cudnn::new(&gpu, DataType::CUDNN_DATA_FLOAT);
+        let (x, dy) = (gpu.upload(&X), gpu.upload(&DY));
+        let (dweight, workspace) = (gpu.alloc(24).unwrap(), cudnn.workspace(&gpu));
+        let always_the_same = |algorithm| {
+            let runs = [(); 20].map(|()| {
+                cudnn.backward_filter(algorithm, x, dy, dweight, workspace).unwrap();
+                gpu.download::<u32>(dweight, 6).unwrap()
+            });
+            runs.iter().all(|run| *run == runs[0])
+        };
+        assert!(always_the_same(FILTER));
+        assert!(!always_the_same(FilterAlgorithm::CUDNN_CONVOLUTION_BWD_FILTER_ALGO_0));
     });
 }
 
