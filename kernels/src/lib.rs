@@ -45,6 +45,7 @@ pub const MODULES: &[Module] = &[
     BIAS_RELU_MAX_POOL,
     CONVERT,
     DROPOUT,
+    FIRST_STAGE,
     LOSS_SCALE,
     LRN,
     MAX_POOL2D,
@@ -143,6 +144,26 @@ pub const DROPOUT: Module = Module {
     name: "dropout",
     kernels: of_every_type!["dropout"],
     ptx: include_str!("../ptx/dropout.ptx"),
+};
+
+/// The first stage of a network whose images have one channel: a 3×3 convolution of `x: [n, h, w]`
+/// with one zero on each side, bias, ReLU and a 2×2 max-pool, into `y: [n, h / 2, w / 2, c]`; an odd
+/// last row or column is dropped.
+///
+/// - `first_stage_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n, u32 h,
+///   u32 w, u32 c)`: `aux` may be null. Work: `n · (h / 2) · (w / 2)` threads.
+/// - `first_stage_backward_T(const T* x, const T* dy, const u32* aux, f32* dweight, f32* db, u64 n,
+///   u32 h, u32 w, u32 c, u64 pixels_per_block)`. Grid: `(groups, rows)` blocks, where
+///   `rows = ceil(n · (h / 2) · (w / 2) / pixels_per_block)`, at most 65,535. Row `r` of
+///   `dweight: [rows, c, 3, 3]` and `db: [rows, c]` are the sums over `pixels_per_block` pixels of
+///   `dy`; `bias_gradient_f32` ([`BIAS_GRADIENT`]) adds up the rows. Every run has the same sums.
+///
+/// `weight: [c, 3, 3]`, `bias: [c]`, `aux` as of [`BIAS_RELU_MAX_POOL`]. Sums are of `f32`, and rounded
+/// to `T` with their bias.
+pub const FIRST_STAGE: Module = Module {
+    name: "first_stage",
+    kernels: of_every_type!["first_stage_backward", "first_stage_forward"],
+    ptx: include_str!("../ptx/first_stage.ptx"),
 };
 
 /// The loss scale of the next step.

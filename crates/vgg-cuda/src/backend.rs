@@ -2,8 +2,7 @@
 
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
-    SoftmaxCrossEntropy,
+    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -52,17 +51,7 @@ impl Backend for Cuda {
     }
 
     fn workspace(&self, operation: &Operation) -> u64 {
-        match operation {
-            // The sums before the pool, in training also their gradient. cuDNN's workspace is not
-            // known before it is asked.
-            Operation::Conv2d(op) if op.epilogue() == ConvEpilogue::BiasReluMaxPool => {
-                (self.storage.bytes() * op.conv_y().len()) as u64
-            }
-            Operation::Conv2dBackward { op, .. } => {
-                (self.storage.bytes() * op.conv_y().len()) as u64
-            }
-            _ => 0,
-        }
+        conv2d::workspace(self.storage, operation)
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {

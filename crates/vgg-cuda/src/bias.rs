@@ -36,7 +36,7 @@ pub(crate) struct BiasGradient {
 impl BiasGradient {
     /// Cut into enough blocks for the device.
     pub(crate) fn new(gpu: &Gpu, pixels: usize, c: usize) -> Self {
-        let lanes = (groups(c) as usize).min(32).next_power_of_two();
+        let lanes = lanes(c);
         let columns = groups(c).div_ceil(lanes as u64);
         let rows = (gpu.blocks().div_ceil(columns) as usize).min(ROWS);
         let least = PIXELS * (BLOCK as usize / lanes);
@@ -92,10 +92,33 @@ impl BiasGradient {
                 }
             }
             if rows > 1 {
-                let arguments = list![partial, dbias, rows, channels, rows, lane_count, loss_scale];
-                gpu.launch_grid("bias_gradient_f32", [columns, 1], arguments)?;
+                sum_rows(gpu, partial, rows, c, dbias, loss_scale)?;
             }
         }
         Ok(())
     }
+}
+
+/// Groups of channels that a row of threads works on.
+fn lanes(c: usize) -> usize {
+    (groups(c) as usize).min(32).next_power_of_two()
+}
+
+/// Orders the sums over the rows of `partial: [rows, c]` into `to: [c]`, divided by the loss scale.
+///
+/// # Safety
+/// The addresses are of memory of these sizes.
+pub(crate) unsafe fn sum_rows(
+    gpu: &Gpu,
+    partial: Address,
+    rows: usize,
+    c: usize,
+    to: Address,
+    loss_scale: Address,
+) -> Result<()> {
+    let lanes = lanes(c);
+    let columns = groups(c).div_ceil(lanes as u64) as u32;
+    let arguments = list![partial, to, rows, c as u32, rows, lanes as u32, loss_scale];
+    // SAFETY: as the caller promises; the grid is what the kernel asks for.
+    unsafe { gpu.launch_grid("bias_gradient_f32", [columns, 1], arguments) }
 }

@@ -1,14 +1,17 @@
-//! Convolutions: the sums by cuDNN, what follows them by our kernels.
+//! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage of one channel is
+//! ours alone (`first_stage.rs`).
 
 mod algorithm;
 mod cudnn;
 mod descriptor;
 mod direction;
+mod first_stage;
 #[cfg(test)]
 mod tests;
 mod tuning;
 
 use vgg_tensor::Result;
+use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 pub(crate) use algorithm::Rules;
@@ -22,6 +25,23 @@ use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
 
+/// Bytes of the map before a pool, in training also of its gradient, which an operation keeps besides
+/// its buffers. cuDNN's workspace is not known before it is asked.
+pub(crate) fn workspace(storage: Storage, operation: &Operation) -> u64 {
+    let sums = |op: &Conv2d| (storage.bytes() * op.conv_y().len()) as u64;
+    match operation {
+        Operation::Conv2d(op) if op.epilogue() == ConvEpilogue::BiasReluMaxPool => {
+            if first_stage::takes(op) {
+                0
+            } else {
+                sums(op)
+            }
+        }
+        Operation::Conv2dBackward { op, dx } if *dx || !first_stage::takes(op) => sums(op),
+        _ => 0,
+    }
+}
+
 /// See [`vgg_tensor::Backend::conv2d`].
 pub(crate) fn forward(
     cuda: &mut Cuda,
@@ -32,6 +52,9 @@ pub(crate) fn forward(
     y: &mut Buffer,
     aux: Option<&mut Buffer>,
 ) -> Result<()> {
+    if first_stage::takes(op) {
+        return first_stage::forward(cuda, op, x, weight, bias, y, aux);
+    }
     let storage = cuda.storage;
     let (sums, out) = (op.conv_y(), op.y());
     let y = y.numbers(storage, out.len());
@@ -84,6 +107,9 @@ pub(crate) fn backward(
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
+    if first_stage::takes(op) && dx.is_none() {
+        return first_stage::backward(cuda, op, x, dy, aux, dweight, dbias);
+    }
     let storage = cuda.storage;
     let (sums, out) = (op.conv_y(), op.y());
     let dy = dy.numbers(storage, out.len());

@@ -8,7 +8,7 @@ const EPILOGUES: [ConvEpilogue; 3] =
     [ConvEpilogue::Bias, ConvEpilogue::BiasRelu, ConvEpilogue::BiasReluMaxPool];
 
 /// n, c_in, h, w, c_out, kernel, padding.
-const TABLE: [[usize; 7]; 30] = [
+const TABLE: [[usize; 7]; 32] = [
     // one of everything
     [1, 1, 1, 1, 1, 1, 0],
     [1, 1, 1, 1, 1, 3, 1],
@@ -37,6 +37,9 @@ const TABLE: [[usize; 7]; 30] = [
     [2, 2, 10, 34, 24, 3, 1],
     [2, 3, 19, 35, 17, 3, 0],
     [1, 3, 16, 64, 8, 3, 1],
+    // one channel to many, and more pixels than a block of threads adds up
+    [1, 1, 6, 7, 70, 3, 1],
+    [2, 1, 93, 95, 9, 3, 1],
     // VGG's stages, small: grey and colour images, channels that double, the last maps
     [2, 1, 32, 32, 16, 3, 1],
     [1, 3, 28, 28, 64, 3, 1],

@@ -1,0 +1,87 @@
+//! The first stage of a network whose images have one channel, by kernels of our own: one channel
+//! leaves tensor cores idle, and the maps before the pool, the largest of all, stay in registers.
+
+use vgg_kernels::BLOCK;
+use vgg_tensor::Result;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+
+use crate::bias::sum_rows;
+use crate::gpu::{Gpu, groups, list};
+use crate::memory::Address;
+use crate::{Buffer, Cuda};
+
+/// A thread adds up at least so many pixels, so that there is more to add than to reduce.
+const PIXELS: usize = 16;
+
+/// The most rows that a grid has.
+const ROWS: usize = 65_535;
+
+/// Whether an operation is such a stage.
+pub(super) fn takes(op: &Conv2d) -> bool {
+    op.x().c == 1
+        && (op.kernel(), op.padding()) == (3, 1)
+        && op.epilogue() == ConvEpilogue::BiasReluMaxPool
+}
+
+/// See [`vgg_tensor::Backend::conv2d`].
+pub(super) fn forward(
+    cuda: &mut Cuda,
+    op: &Conv2d,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    y: &mut Buffer,
+    aux: Option<&mut Buffer>,
+) -> Result<()> {
+    let (storage, from, to) = (cuda.storage, op.x(), op.y());
+    let x = x.numbers(storage, from.len());
+    let weight = weight.weight(storage, op.weight().len()).factors;
+    let bias = bias.f32(to.c);
+    let y = y.numbers(storage, to.len());
+    let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
+    let (h, w) = (from.h as u32, from.w as u32);
+    let arguments = list![x, weight, bias, y, aux, from.n, h, w, to.c as u32];
+    // SAFETY: the buffers have room for what the spec says, and no two are the same.
+    unsafe { cuda.gpu.launch("first_stage_forward", (to.n * to.h * to.w) as u64, arguments) }
+}
+
+/// See [`vgg_tensor::Backend::conv2d_backward`]; there is no `dx`.
+pub(super) fn backward(
+    cuda: &mut Cuda,
+    op: &Conv2d,
+    x: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dweight: &mut Buffer,
+    dbias: &mut Buffer,
+) -> Result<()> {
+    let (storage, from, to) = (cuda.storage, op.x(), op.y());
+    let len = op.weight().len();
+    let x = x.numbers(storage, from.len());
+    let dy = dy.numbers(storage, to.len());
+    let aux = aux.room(op.aux_bytes());
+    let dweight = dweight.f32(len);
+    let dbias = dbias.f32(to.c);
+    let pixels_per_block = pixels_per_block(&cuda.gpu, op);
+    let rows = (to.n * to.h * to.w).div_ceil(pixels_per_block);
+    let partial = [4 * rows * len, 4 * rows * to.c];
+    let [dweight_rows, dbias_rows] = cuda.scratch.split(&cuda.gpu.stream, partial)?;
+    let loss_scale = cuda.loss_scale_address();
+    let (h, w, c) = (from.h as u32, from.w as u32, to.c as u32);
+    let sums = list![x, dy, aux, dweight_rows, dbias_rows, from.n, h, w, c, pixels_per_block];
+    // SAFETY: the buffers have room for what the spec says, the scratch memory for the rows, and no
+    // two are the same; the grid is what the kernel asks for.
+    unsafe {
+        let grid = [groups(to.c) as u32, rows as u32];
+        cuda.gpu.launch_grid("first_stage_backward", grid, sums)?;
+        sum_rows(&cuda.gpu, dweight_rows, rows, len, dweight, loss_scale)?;
+        sum_rows(&cuda.gpu, dbias_rows, rows, to.c, dbias, loss_scale)
+    }
+}
+
+/// Pooled pixels that a block adds up: few enough for all of the device to have work.
+fn pixels_per_block(gpu: &Gpu, op: &Conv2d) -> usize {
+    let to = op.y();
+    let rows = (gpu.blocks().div_ceil(groups(to.c)) as usize).min(ROWS);
+    (to.n * to.h * to.w).div_ceil(rows).max(PIXELS * BLOCK as usize)
+}
