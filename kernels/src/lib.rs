@@ -52,6 +52,7 @@ pub const MODULES: &[Module] = &[
     PREPARE_IMAGES,
     SGD,
     SOFTMAX_CROSS_ENTROPY,
+    UPDATE,
 ];
 
 /// The names of kernels that exist for every type.
@@ -253,4 +254,20 @@ pub const SOFTMAX_CROSS_ENTROPY: Module = Module {
         "softmax_cross_entropy_metrics",
     ],
     ptx: include_str!("../ptx/softmax_cross_entropy.ptx"),
+};
+
+/// What gradients and weights go through besides the optimiser.
+///
+/// - `blend_T(const f32* x, f32* y, T* copy, u64 len, f32 alpha, f32 beta)`:
+///   `y = alpha · x + beta · y`; with `beta = 0`, `y` is not read. `copy`, if it is not null, receives
+///   `y` as `T`. Work: `ceil(len / 4)` threads.
+/// - `sum_squares(const f32* x, f64* sums, u64 len)`: a sum of squares from each block, of any number.
+/// - `clip_factor(const f64* sums, u64 count, f32 max_norm, f32* factor)`: what gradients with these
+///   sums of squares are multiplied by to limit their norm (`vgg_tensor::clip_factor`). Grid: one
+///   block.
+/// - `clip(f32* x, u64 len, const f32* factor)`: multiplies. Work: `ceil(len / 4)` threads.
+pub const UPDATE: Module = Module {
+    name: "update",
+    kernels: &["blend_f32", "blend_bf16", "blend_f16", "sum_squares", "clip_factor", "clip"],
+    ptx: include_str!("../ptx/update.ptx"),
 };

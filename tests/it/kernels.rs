@@ -205,3 +205,19 @@ fn the_loss_scale_halves_at_overflows_and_doubles_without() {
     }
     assert_eq!(step(&mut memory), (4.0, 0));
 }
+
+/// A norm that is no number says nothing about the numbers there are.
+#[test]
+fn gradients_that_overflowed_are_not_clipped() {
+    for (number, factor) in [(f32::NAN, 1.0), (f32::INFINITY, 1.0), (3.0, 0.2)] {
+        let mut memory = DeviceMemory::new();
+        let x = upload(&mut memory, &[4.0, number]);
+        let (sums, by) = (memory.alloc(16), memory.alloc(4));
+        let module = vgg_kernels::UPDATE;
+        launch(module, "sum_squares", 2, &[&x, &sums, &2u64], &mut memory).unwrap();
+        launch(module, "clip_factor", 1, &[&sums, &2u64, &1.0f32, &by], &mut memory).unwrap();
+        let by = download::<f32>(&memory, by, 1)[0];
+        assert!((by - factor).abs() < 1e-6, "{number}: {by}");
+        assert_eq!(vgg_tensor::clip_factor(1.0, f64::from(number).powi(2) + 16.0), by);
+    }
+}

@@ -23,6 +23,7 @@ mod shared;
 mod simd;
 mod softmax_cross_entropy;
 mod threads;
+mod update;
 
 use std::collections::HashSet;
 use std::sync::Mutex;
@@ -277,6 +278,29 @@ impl Backend for Cpu {
     ) -> Result<()> {
         content.check_trainable()?;
         sgd::step(self, settings, self.len(content), weight, dweight, velocity);
+        Ok(())
+    }
+
+    fn blend(
+        &mut self,
+        content: Content,
+        alpha: f32,
+        x: &Buffer,
+        beta: f32,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        content.check_trainable()?;
+        update::blend(self, self.len(content), alpha, x, beta, y);
+        Ok(())
+    }
+
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut Buffer)],
+    ) -> Result<()> {
+        gradients.iter().try_for_each(|(content, _)| content.check_trainable())?;
+        update::clip(self, max_norm, gradients);
         Ok(())
     }
 }

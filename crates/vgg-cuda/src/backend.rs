@@ -14,7 +14,7 @@ use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
     Buffer, Cuda, conv2d, dropout, layout, linear, lrn, max_pool2d, prepare_images, sgd,
-    softmax_cross_entropy,
+    softmax_cross_entropy, update,
 };
 
 /// A buffer as part of an operation's fingerprint.
@@ -284,5 +284,32 @@ impl Backend for Cuda {
             return Ok(());
         }
         sgd::step(self, settings, content, weight, dweight, velocity)
+    }
+
+    fn blend(
+        &mut self,
+        content: Content,
+        alpha: f32,
+        x: &Buffer,
+        beta: f32,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        if self.replay.skips(("blend", content, alpha.to_bits(), at(x), beta.to_bits(), at(y))) {
+            return Ok(());
+        }
+        update::blend(self, content, alpha, x, beta, y)
+    }
+
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut Buffer)],
+    ) -> Result<()> {
+        let parts: Vec<_> =
+            gradients.iter().map(|(content, buffer)| (*content, at(buffer))).collect();
+        if self.replay.skips(("clip_gradients", max_norm.to_bits(), parts)) {
+            return Ok(());
+        }
+        update::clip(self, max_norm, gradients)
     }
 }

@@ -91,6 +91,14 @@ pub(crate) const fn bytes(storage: Storage, content: Content) -> usize {
     }
 }
 
+/// Of what type a parameter's copy is: biases have none.
+pub(crate) const fn storage_of_copy(storage: Storage, content: Content) -> Storage {
+    match content {
+        Content::Vector(_) => Storage::F32,
+        _ => storage,
+    }
+}
+
 /// How `content` is stored, and as what maps it is laid out.
 ///
 /// # Panics

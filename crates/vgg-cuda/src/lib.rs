@@ -29,6 +29,7 @@ mod replay;
 pub mod roofline;
 mod sgd;
 mod softmax_cross_entropy;
+mod update;
 
 use std::path::PathBuf;
 

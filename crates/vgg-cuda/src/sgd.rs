@@ -5,7 +5,7 @@ use std::ops::Range;
 use vgg_tensor::spec::Sgd;
 use vgg_tensor::{Content, Result};
 
-use crate::buffer::Weight;
+use crate::buffer::{self, Weight};
 use crate::gpu::list;
 use crate::memory::Address;
 use crate::precision::Storage;
@@ -23,11 +23,7 @@ pub(crate) fn step(
     content.check_trainable()?;
     assert_eq!(velocity.is_some(), settings.momentum != 0.0, "a velocity goes with momentum");
     let len = content.len();
-    // Biases have no copy.
-    let storage = match content {
-        Content::Vector(_) => Storage::F32,
-        _ => cuda.storage,
-    };
+    let storage = buffer::storage_of_copy(cuda.storage, content);
     let Weight { numbers, copy, .. } = weight.weight(storage, len);
     let velocity = velocity.map_or(Address::NULL, |velocity| velocity.f32(len));
     let part = Part { weight: numbers, copy, velocity, len };

@@ -361,4 +361,37 @@ pub trait Backend {
         dweight: &Self::Buffer,
         velocity: Option<&mut Self::Buffer>,
     ) -> Result<()>;
+
+    /// `y = alpha · x + beta · y`, number by number, of two parameters or gradients of the same
+    /// content: gradients that add up over several batches, averages of weights over steps. Where
+    /// `beta` is zero, `y` need not hold numbers.
+    ///
+    /// # Errors
+    /// As [`Content::check_trainable`].
+    fn blend(
+        &mut self,
+        content: Content,
+        alpha: f32,
+        x: &Self::Buffer,
+        beta: f32,
+        y: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Limits the norm of gradients, all taken together: where `norm = sqrt(Σ g²)` is above
+    /// `max_norm`, all are multiplied by `max_norm / (norm + 10⁻⁶)`, as by
+    /// `torch.nn.utils.clip_grad_norm_`. Where it is not finite, they are left as they are.
+    ///
+    /// # Errors
+    /// As [`Content::check_trainable`].
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut Self::Buffer)],
+    ) -> Result<()>;
+}
+
+/// What [`Backend::clip_gradients`] multiplies by, for a sum of squares.
+pub fn clip_factor(max_norm: f32, squares: f64) -> f32 {
+    let (norm, max_norm) = (squares.sqrt(), f64::from(max_norm));
+    if norm.is_finite() && norm > max_norm { (max_norm / (norm + 1e-6)) as f32 } else { 1.0 }
 }

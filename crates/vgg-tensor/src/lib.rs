@@ -13,7 +13,7 @@ mod shape;
 pub mod spec;
 mod tensor;
 
-pub use backend::{Backend, Content, Download, WeightGradient};
+pub use backend::{Backend, Content, Download, WeightGradient, clip_factor};
 pub use error::{Error, Result};
 pub use philox::{Draw, philox4x32_10};
 pub use shape::Shape;

@@ -261,4 +261,26 @@ impl<B: Backend> Backend for Profiled<B> {
             backend.sgd(settings, content, weight, dweight, velocity)
         })
     }
+
+    fn blend(
+        &mut self,
+        content: Content,
+        alpha: f32,
+        x: &B::Buffer,
+        beta: f32,
+        y: &mut B::Buffer,
+    ) -> Result<()> {
+        self.time(Operation::Blend(content), |backend| backend.blend(content, alpha, x, beta, y))
+    }
+
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut B::Buffer)],
+    ) -> Result<()> {
+        let len = gradients.iter().map(|(content, _)| content.len()).sum();
+        self.time(Operation::ClipGradients { len }, |backend| {
+            backend.clip_gradients(max_norm, gradients)
+        })
+    }
 }

@@ -41,6 +41,8 @@ pub enum Operation {
     Dropout { shape: Shape, p: f32 },
     SoftmaxCrossEntropy(SoftmaxCrossEntropy),
     Sgd(Content),
+    Blend(Content),
+    ClipGradients { len: usize },
 }
 
 impl Operation {
@@ -89,15 +91,9 @@ impl fmt::Display for Operation {
             Self::SoftmaxCrossEntropy(op) => {
                 write!(f, "softmax cross-entropy {}", op.logits().features())
             }
-            Self::Sgd(content) => match *content {
-                Content::ConvWeight { c_out, c_in, kernel } => {
-                    write!(f, "sgd {c_out}×{c_in}×{kernel}×{kernel}")
-                }
-                Content::LinearWeight { out_features, c, h, w, .. } => {
-                    write!(f, "sgd {out_features}×{}", c * h * w)
-                }
-                _ => write!(f, "sgd {}", content.len()),
-            },
+            Self::Sgd(content) => parameter(f, "sgd", content),
+            Self::Blend(content) => parameter(f, "blend", content),
+            Self::ClipGradients { len } => write!(f, "clip gradients {len}"),
         }
     }
 }
@@ -137,6 +133,18 @@ fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
 fn max_pool2d(f: &mut fmt::Formatter<'_>, name: &str, op: &MaxPool2d) -> fmt::Result {
     let (k, s) = (op.kernel(), op.stride());
     write!(f, "{name} {k}×{k}/{s} {}", Maps(op.x()))
+}
+
+fn parameter(f: &mut fmt::Formatter<'_>, name: &str, content: &Content) -> fmt::Result {
+    match *content {
+        Content::ConvWeight { c_out, c_in, kernel } => {
+            write!(f, "{name} {c_out}×{c_in}×{kernel}×{kernel}")
+        }
+        Content::LinearWeight { out_features, c, h, w, .. } => {
+            write!(f, "{name} {out_features}×{}", c * h * w)
+        }
+        _ => write!(f, "{name} {}", content.len()),
+    }
 }
 
 fn without(f: &mut fmt::Formatter<'_>, dx: bool) -> fmt::Result {
@@ -182,6 +190,8 @@ mod tests {
             (Operation::Sgd(conv.weight()), "sgd 5×3×3×3"),
             (Operation::Sgd(linear.weight()), "sgd 7×240"),
             (Operation::Sgd(Content::Vector(7)), "sgd 7"),
+            (Operation::Blend(conv.weight()), "blend 5×3×3×3"),
+            (Operation::ClipGradients { len: 12 }, "clip gradients 12"),
         ];
         for (operation, expected) in words {
             assert_eq!(operation.to_string(), expected);

@@ -13,6 +13,7 @@ mod prepare_images;
 mod sgd;
 mod softmax_cross_entropy;
 mod transfer;
+mod update;
 
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
@@ -23,6 +24,7 @@ pub use prepare_images::PrepareImagesTrial;
 pub use sgd::SgdTrial;
 pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
 pub use transfer::check_transfer;
+pub use update::{BlendTrial, ClipGradientsTrial};
 
 use std::fmt;
 
@@ -139,6 +141,8 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, DropoutTrial>(a, b);
     compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
     compare::<A, B, SgdTrial>(a, b);
+    compare::<A, B, BlendTrial>(a, b);
+    compare::<A, B, ClipGradientsTrial>(a, b);
 }
 
 fn run<B: Backend, T: Trial>(backend: &mut B, trial: &T, spare: usize) -> Outputs {
@@ -222,7 +226,9 @@ macro_rules! conformance {
             linear: LinearTrial,
             dropout: DropoutTrial,
             softmax_cross_entropy: SoftmaxCrossEntropyTrial,
-            sgd: SgdTrial
+            sgd: SgdTrial,
+            blend: BlendTrial,
+            clip_gradients: ClipGradientsTrial
         );
     };
     (@tests $name:ident, $make:expr, $arithmetic:expr, $($op:ident: $trial:ident),*) => {

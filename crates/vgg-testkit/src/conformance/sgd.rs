@@ -10,7 +10,7 @@ use crate::{Arithmetic, cases, inputs};
 
 const STEPS: usize = 4;
 
-const CONTENTS: [Content; 6] = [
+pub(super) const CONTENTS: [Content; 6] = [
     Content::Vector(1),
     Content::Vector(33),
     Content::ConvWeight { c_out: 17, c_in: 5, kernel: 3 },

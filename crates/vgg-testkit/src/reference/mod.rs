@@ -11,6 +11,7 @@ mod max_pool2d;
 mod prepare_images;
 mod sgd;
 mod softmax_cross_entropy;
+mod update;
 
 use std::marker::PhantomData;
 
@@ -269,6 +270,31 @@ impl<T: Real> Backend for Reference<T> {
         let len = content.len();
         let velocity = velocity.map(|velocity| velocity.numbers_mut(len));
         sgd::step(settings, weight.numbers_mut(len), dweight.numbers(len), velocity);
+        Ok(())
+    }
+
+    fn blend(
+        &mut self,
+        content: Content,
+        alpha: f32,
+        x: &Buffer<T>,
+        beta: f32,
+        y: &mut Buffer<T>,
+    ) -> Result<()> {
+        content.check_trainable()?;
+        let len = content.len();
+        update::blend(alpha, x.numbers(len), beta, y.numbers_mut(len));
+        Ok(())
+    }
+
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut Buffer<T>)],
+    ) -> Result<()> {
+        gradients.iter().try_for_each(|(content, _)| content.check_trainable())?;
+        let numbers = gradients.iter_mut().map(|(c, buffer)| buffer.numbers_mut(c.len()));
+        update::clip(max_norm, &mut numbers.collect::<Vec<_>>());
         Ok(())
     }
 }
