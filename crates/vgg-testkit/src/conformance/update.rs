@@ -1,6 +1,7 @@
 //! What gradients and weights go through besides the optimiser.
 
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::spec::{Linear, LinearEpilogue};
+use vgg_tensor::{Backend, Content, Result, Shape};
 
 use super::sgd::CONTENTS;
 use super::{Outputs, Trial, downloaded, poisoned, uploaded};
@@ -36,14 +37,27 @@ impl Trial for BlendTrial {
         let mut average = uploaded(backend, content, content, &self.y)?;
         backend.blend(content, 0.1, &x, 0.9, &mut average)?;
         backend.blend(content, 1.0, &x, 1.0, &mut average)?;
+        let numbers = downloaded(backend, content, &average)?;
+        let again = uploaded(backend, content, content, &numbers)?;
+        let products = [&average, &again].map(|weight| product(backend, content, weight));
+        let [average, again] = products;
+        let same = average?.iter().zip(again?).map(|(a, b)| a - b).collect();
         Ok(vec![
             ("set", downloaded(backend, content, &set)?),
-            ("average", downloaded(backend, content, &average)?),
+            ("average", numbers),
+            ("products with the same numbers, uploaded", same),
         ])
     }
 
+    /// The reference's numbers are rounded as they come down.
+    fn expected(&self, mut exact: Outputs) -> Outputs {
+        exact[2].1.fill(0.0);
+        exact
+    }
+
     fn tolerances(&self) -> Vec<Tolerance> {
-        vec![Tolerance::default(), Tolerance::absolute(tolerance(1.0, 4, 2.0))]
+        let average = Tolerance::absolute(tolerance(1.0, 4, 2.0));
+        vec![Tolerance::default(), average, Tolerance::default()]
     }
 
     fn table(_arithmetic: Arithmetic) -> Vec<Self> {
@@ -53,6 +67,22 @@ impl Trial for BlendTrial {
     fn random(_arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
         cases::for_random(1..6000usize, |len| check(Self::new(Content::Vector(len))));
     }
+}
+
+/// What a weight gives, if it is a fully connected layer's.
+fn product<B: Backend>(backend: &mut B, content: Content, weight: &B::Buffer) -> Result<Vec<f32>> {
+    let Content::LinearWeight { out_features, c, h, w, .. } = content else {
+        return Ok(Vec::new());
+    };
+    let op = Linear::new(Shape::new(1, c, h, w), out_features, LinearEpilogue::Bias)?;
+    let [x, bias, y] =
+        [Content::Maps(op.x()), Content::Vector(out_features), Content::Maps(op.y())];
+    let (x_numbers, bias_numbers) = (inputs::uniform(3, x.len(), 1.0), vec![0.0; out_features]);
+    let x = uploaded(backend, x, x, &x_numbers)?;
+    let bias = uploaded(backend, bias, bias, &bias_numbers)?;
+    let mut to = poisoned(backend, y)?;
+    backend.linear(&op, &x, weight, &bias, &mut to, None)?;
+    downloaded(backend, y, &to)
 }
 
 /// Gradients whose norm is limited together.
