@@ -240,9 +240,11 @@ pub const SGD: Module =
 /// Loss, hits and the gradient of `logits: [n, classes]`.
 ///
 /// - `softmax_cross_entropy_T(const T* logits, const u32* labels, float2* images, T* dlogits, u64 n,
-///   u32 classes, const f32* loss_scale)`: `dlogits: [n, classes]` may be null, or the logits. `images: [n]`, aligned
-///   to 8 bytes, receives each image's loss and how many classes are ahead of the true one, at most
-///   5. Work: a warp an image, so `32 · n` threads. A label that is no class makes a loss of NaN.
+///   u32 classes, u32 mixed, f32 smoothing, const f32* loss_scale)`: `dlogits: [n, classes]` may be
+///   null, or the logits. `labels: [n]`, or if `mixed` is not zero `[3, n]` with other classes and
+///   their shares, of `f32`, as `vgg_tensor::spec::SoftmaxCrossEntropy` says; a label that is no class
+///   makes a loss of NaN. `images: [n]`, aligned to 8 bytes, receives each image's loss and how many
+///   classes are ahead of the true one, at most 5. Work: a warp an image, so `32 · n` threads.
 /// - `softmax_cross_entropy_metrics(const float2* images, f32* metrics, u64 n)`: adds them up to
 ///   `vgg_tensor::spec::Metrics`, three numbers. Grid: exactly one block.
 pub const SOFTMAX_CROSS_ENTROPY: Module = Module {

@@ -1,7 +1,10 @@
-// The loss: softmax, cross-entropy with the true class, its gradient, and hits.
+// The loss: softmax, cross-entropy with the target, its gradient, and hits.
 //
-// logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3].
-// dlogits = (softmax(logits) - one-hot(label)) / n, times the loss scale, if there is one. A rank is
+// logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3]. A target
+// is the true class, or, if `mixed` is not zero, in part another class: labels is [3, n] then, with
+// the other classes and their shares (of float). Of that it is 1 - smoothing, and of every class
+// smoothing / classes.
+// dlogits = (softmax(logits) - target) / n, times the loss scale, if there is one. A rank is
 // how many classes are ahead of the true one, at most 5; of equal logits the lower class is ahead,
 // and NaN is ahead of everything, so that a network that has blown up does not look accurate.
 //
@@ -27,18 +30,22 @@ __device__ inline float warp_max(float x) {
     return x;
 }
 
+// A class that does not exist shows as a loss of NaN.
+template <class T> __device__ inline float logit(const T* logits, u32 class_, u32 classes) {
+    return class_ < classes ? to_float(logits[class_]) : __int_as_float(0x7fc00000);
+}
+
 template <class T>
 __device__ inline void forward_backward(const T* all_logits, const u32* labels, float2* images,
-                                        T* all_dlogits, u64 n, u32 classes,
-                                        const float* loss_scale) {
+                                        T* all_dlogits, u64 n, u32 classes, u32 mixed,
+                                        float smoothing, const float* loss_scale) {
     const double scale = loss_scale ? *loss_scale : 1.0;
     const u32 lane = threadIdx.x % WARP;
     for (u64 i = first_index() / WARP; i < n; i += (u64)gridDim.x * WARPS) {
         const T* logits = all_logits + i * classes;
-        const u32 label = labels[i];
-        // A label that does not exist shows as a loss of NaN.
-        const bool exists = label < classes;
-        const float true_logit = exists ? to_float(logits[label]) : __int_as_float(0x7fc00000);
+        const u32 label = labels[i], other = mixed ? labels[n + i] : label;
+        const double share = mixed ? __uint_as_float(labels[2 * n + i]) : 0.0f;
+        const float true_logit = logit(logits, label, classes);
 
         // Subtracting the maximum keeps the exponentials finite and changes nothing else.
         float max = __int_as_float(0xff800000);
@@ -52,20 +59,33 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
         max = warp_max(max);
         const u32 rank = warp_sum(ahead);
 
-        double sum = 0.0;
+        double sum = 0.0, below_max = 0.0;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
-            sum += exp((double)(to_float(logits[class_]) - max));
+            const double x = to_float(logits[class_]) - max;
+            sum += exp(x);
+            below_max += x;
         }
         sum = warp_sum(sum);
+        below_max = warp_sum(below_max);
 
         if (lane == 0) {
-            const double loss = log(sum) - (double)(true_logit - max);
-            images[i] = make_float2((float)loss, (float)min_u32(rank, 5));
+            double expected = true_logit - max;
+            if (share != 0.0) {
+                const double other_logit = logit(logits, other, classes) - max;
+                expected = (1.0 - share) * expected + share * other_logit;
+            }
+            if (smoothing != 0.0f) {
+                const double mean = below_max / (double)classes;
+                expected = (1.0 - smoothing) * expected + smoothing * mean;
+            }
+            images[i] = make_float2((float)(log(sum) - expected), (float)min_u32(rank, 5));
         }
         if (!all_dlogits) continue;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
             const double softmax = exp((double)(to_float(logits[class_]) - max)) / sum;
-            const double target = class_ == label ? 1.0 : 0.0;
+            double target = class_ == label ? 1.0 - share : 0.0;
+            target += class_ == other ? share : 0.0;
+            target = (1.0 - smoothing) * target + smoothing / (double)classes;
             const float gradient = (float)((softmax - target) / (double)n * scale);
             all_dlogits[i * classes + class_] = from_float<T>(gradient);
         }
@@ -74,8 +94,10 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
 
 #define ENTRY(T, NAME)                                                                            \
     KERNEL softmax_cross_entropy_##NAME(const T* logits, const u32* labels, float2* images,        \
-                                        T* dlogits, u64 n, u32 classes, const float* loss_scale) { \
-        forward_backward(logits, labels, images, dlogits, n, classes, loss_scale);                 \
+                                        T* dlogits, u64 n, u32 classes, u32 mixed,                 \
+                                        float smoothing, const float* loss_scale) {                \
+        forward_backward(logits, labels, images, dlogits, n, classes, mixed, smoothing,            \
+                         loss_scale);                                                              \
     }
 FOR_EACH_TYPE(ENTRY)
 

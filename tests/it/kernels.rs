@@ -152,7 +152,8 @@ fn a_label_that_is_no_class_shows_in_the_loss() {
     let logits = upload(&mut memory, &[0.0f32; 6]);
     let labels = upload(&mut memory, &[1u32, 3]);
     let (images, dlogits) = (memory.alloc(16), memory.alloc(24));
-    let params: [&dyn Param; 7] = [&logits, &labels, &images, &dlogits, &2u64, &3u32, &0u64];
+    let params: [&dyn Param; 9] =
+        [&logits, &labels, &images, &dlogits, &2u64, &3u32, &0u32, &0.0f32, &0u64];
     let kernel = "softmax_cross_entropy_f32";
     launch(vgg_kernels::SOFTMAX_CROSS_ENTROPY, kernel, 1, &params, &mut memory).unwrap();
     let images = download::<f32>(&memory, images, 4);

@@ -17,17 +17,32 @@ pub(crate) fn forward_backward(
 ) {
     let (n, classes) = (op.logits().n, op.logits().c);
     let logits = logits.f32(n * classes);
-    let labels: &[u32] = bytemuck::cast_slice(labels.bytes(4 * n));
+    let words: &[u32] = bytemuck::cast_slice(labels.bytes(op.label_bytes()));
+    let (labels, mixed) = words.split_at(n);
+    let smoothing = f64::from(op.smoothing());
     let mut dlogits = dlogits.map(|dlogits| dlogits.f32_mut(n * classes));
     let (mut loss_sum, mut top1, mut top5) = (0.0, 0, 0);
     for (i, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         let label = *label as usize;
+        let (other, share) = match op.is_mixed() {
+            true => (mixed[i] as usize, f64::from(f32::from_bits(mixed[n + i]))),
+            false => (label, 0.0),
+        };
         let true_logit = logits[label];
         // Subtracting the maximum keeps the exponentials finite and changes nothing else.
         let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let exp = |x: &f32| f64::from(x - max).exp();
         let sum: f64 = logits.iter().map(exp).sum();
-        loss_sum += sum.ln() - f64::from(true_logit - max);
+        let below_max = |x: f32| f64::from(x - max);
+        let mut expected = below_max(true_logit);
+        if share != 0.0 {
+            expected = (1.0 - share) * expected + share * below_max(logits[other]);
+        }
+        if smoothing != 0.0 {
+            let mean = logits.iter().map(|x| below_max(*x)).sum::<f64>() / classes as f64;
+            expected = (1.0 - smoothing) * expected + smoothing * mean;
+        }
+        loss_sum += sum.ln() - expected;
         // NaN counts as ahead, so that a network that has blown up does not look accurate.
         let ahead = |(class, x): &(usize, &f32)| match x.partial_cmp(&&true_logit) {
             Some(Ordering::Less) => false,
@@ -39,7 +54,9 @@ pub(crate) fn forward_backward(
         top5 += usize::from(rank < 5);
         if let Some(dlogits) = &mut dlogits {
             for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {
-                let target = if class == label { 1.0 } else { 0.0 };
+                let mut target = if class == label { 1.0 - share } else { 0.0 };
+                target += if class == other { share } else { 0.0 };
+                target = (1.0 - smoothing) * target + smoothing / classes as f64;
                 *d = ((exp(x) / sum - target) / n as f64) as f32;
             }
         }

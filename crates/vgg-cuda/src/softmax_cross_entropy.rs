@@ -22,7 +22,7 @@ pub(crate) fn forward_backward(
 ) -> Result<()> {
     let (shape, n) = (op.logits(), op.logits().n);
     let logits = logits.numbers(cuda.storage, shape.len());
-    let labels = labels.room(4 * n);
+    let labels = labels.room(op.label_bytes());
     let metrics = metrics.f32(Metrics::LEN);
     if let (Some(_), Some(loss_scale)) = (&dlogits, &cuda.loss_scale) {
         loss_scale.update(&cuda.gpu)?;
@@ -30,7 +30,10 @@ pub(crate) fn forward_backward(
     let dlogits = dlogits.map_or(Address::NULL, |to| to.numbers(cuda.storage, shape.len()));
     let [images] = cuda.scratch.split(&cuda.gpu.stream, [8 * n])?;
     let loss_scale = cuda.loss_scale_address();
-    let arguments = list![logits, labels, images, dlogits, n, shape.c as u32, loss_scale];
+    let (classes, mixed) = (shape.c as u32, u32::from(op.is_mixed()));
+    let smoothing = op.smoothing();
+    let arguments =
+        list![logits, labels, images, dlogits, n, classes, mixed, smoothing, loss_scale];
     let work = n.div_ceil(BLOCK as usize / WARP) * BLOCK as usize;
     // SAFETY: the buffers have room for what the spec says, the scratch memory for two numbers an
     // image, and no two are the same.

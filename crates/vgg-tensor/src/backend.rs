@@ -336,9 +336,10 @@ pub trait Backend {
 
     /// The loss, how often the true class is first or among the first five, and the gradient.
     ///
-    /// `labels` holds a `u32` an image, each below the number of classes. `metrics` receives
-    /// [`crate::spec::Metrics`]; where logits are equal, the lower class ranks first. `dlogits`, if
-    /// given, receives the gradient of the *mean* loss: `(softmax(logits) − one-hot(label)) / n`.
+    /// `labels` holds what [`SoftmaxCrossEntropy`] says, each class below the number of classes.
+    /// `metrics` receives [`crate::spec::Metrics`]; where logits are equal, the lower class ranks
+    /// first. `dlogits`, if given, receives the gradient of the *mean* loss:
+    /// `(softmax(logits) − target) / n`.
     fn softmax_cross_entropy(
         &mut self,
         op: &SoftmaxCrossEntropy,

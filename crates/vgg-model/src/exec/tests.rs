@@ -190,6 +190,21 @@ impl Backend for Recorder {
         self.calls.push(format!("sgd {} {weight} {dweight} {velocity}", settings.lr));
         Ok(())
     }
+
+    fn blend(&mut self, _: Content, alpha: f32, x: &Name, beta: f32, y: &mut Name) -> Result<()> {
+        self.calls.push(format!("blend {alpha} {x} + {beta} {y}"));
+        Ok(())
+    }
+
+    fn clip_gradients(
+        &mut self,
+        max_norm: f32,
+        gradients: &mut [(Content, &mut Name)],
+    ) -> Result<()> {
+        let names: Vec<String> = gradients.iter().map(|(_, name)| name.to_string()).collect();
+        self.calls.push(format!("clip {max_norm} {}", names.join(" ")));
+        Ok(())
+    }
 }
 
 /// Convolution, convolution and pool, pool, linear with ReLU, dropout, linear.

@@ -2,14 +2,22 @@
 
 use crate::{Result, Shape};
 
-/// Softmax followed by the cross-entropy with the true class, averaged over the batch
+/// Softmax followed by the cross-entropy with the target, averaged over the batch
 /// (`torch.nn.CrossEntropyLoss()`).
 ///
+/// An image's target is its true class, or with [`Self::mixed`] `1 − share` of it and `share` of
+/// another class (mixup: Zhang et al. 2018); of that, with [`Self::with_smoothing`], `1 − smoothing`,
+/// and `smoothing / classes` of every class (Szegedy et al. 2016; PyTorch's `label_smoothing`).
+///
 /// # Shapes
-/// `logits: [n, classes]`, `labels: [n]`.
+/// `logits: [n, classes]`; `labels: [n]` of `u32`, and if they are mixed the other classes, `[n]` of
+/// `u32`, and their shares, `[n]` of `f32`, behind them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct SoftmaxCrossEntropy {
     logits: Shape,
+    mixed: bool,
+    /// The bits of an `f32`.
+    smoothing: u32,
 }
 
 impl SoftmaxCrossEntropy {
@@ -20,19 +28,45 @@ impl SoftmaxCrossEntropy {
     pub fn new(n: usize, classes: usize) -> Result<Self> {
         let logits = Shape::flat(n, classes);
         logits.check("logits")?;
-        Ok(Self { logits })
+        Ok(Self { logits, mixed: false, smoothing: 0 })
+    }
+
+    /// The same loss with labels that have another class each.
+    pub const fn mixed(self) -> Self {
+        Self { mixed: true, ..self }
+    }
+
+    /// The same loss with smooth targets; `smoothing` is from 0 to 1.
+    pub const fn with_smoothing(self, smoothing: f32) -> Self {
+        Self { smoothing: smoothing.to_bits(), ..self }
     }
 
     /// The logits' shape.
     pub const fn logits(&self) -> Shape {
         self.logits
     }
+
+    /// Whether labels have another class each.
+    pub const fn is_mixed(&self) -> bool {
+        self.mixed
+    }
+
+    /// What all classes share of a target.
+    pub const fn smoothing(&self) -> f32 {
+        f32::from_bits(self.smoothing)
+    }
+
+    /// Bytes of labels.
+    pub const fn label_bytes(&self) -> usize {
+        4 * self.logits.n * if self.mixed { 3 } else { 1 }
+    }
 }
 
 /// What the loss operation reports of a batch, as the three numbers of its metrics buffer.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Metrics {
-    /// Sum over the images of `−ln softmax(logits)[label]`.
+    /// Sum over the images of `−Σ target · ln softmax(logits)`: without mixing and smoothing,
+    /// `−ln softmax(logits)[label]`.
     pub loss_sum: f32,
     /// Images whose true class has the highest logit.
     pub top1: f32,

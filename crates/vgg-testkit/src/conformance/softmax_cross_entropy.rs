@@ -11,6 +11,7 @@ use crate::{Arithmetic, cases, inputs};
 pub struct SoftmaxCrossEntropyTrial {
     op: SoftmaxCrossEntropy,
     logits: Vec<f32>,
+    /// As [`SoftmaxCrossEntropy`] has them.
     labels: Vec<u32>,
     arithmetic: Arithmetic,
 }
@@ -28,7 +29,13 @@ impl SoftmaxCrossEntropyTrial {
     }
 
     fn on(op: SoftmaxCrossEntropy, logits: Vec<f32>, arithmetic: Arithmetic) -> Self {
-        let labels = inputs::labels(2, op.logits().n, op.logits().c);
+        let (n, classes) = (op.logits().n, op.logits().c);
+        let mut labels = inputs::labels(2, n, classes);
+        if op.is_mixed() {
+            labels.extend(inputs::labels(3, n, classes));
+            let shares = inputs::uniform(4, n, 0.5);
+            labels.extend(shares.iter().map(|share| share.abs().to_bits()));
+        }
         Self { op, logits, labels, arithmetic }
     }
 }
@@ -43,7 +50,7 @@ impl Trial for SoftmaxCrossEntropyTrial {
         let room = Content::Maps(with_spare(self.op.logits(), spare));
         let three = Content::Vector(Metrics::LEN);
         let logits = uploaded(backend, room, shape, &self.logits)?;
-        let mut labels = poisoned(backend, Content::Bytes(4 * (self.labels.len() + spare)))?;
+        let mut labels = poisoned(backend, Content::Bytes(self.op.label_bytes() + 12 * spare))?;
         let bytes: Vec<u8> = self.labels.iter().flat_map(|label| label.to_ne_bytes()).collect();
         backend.upload_bytes(&bytes, &mut labels)?;
 
@@ -68,7 +75,9 @@ impl Trial for SoftmaxCrossEntropyTrial {
         let (n, classes) = (self.op.logits().n, self.op.logits().c as f64);
         // Differences of logits are rounded, and the exponential makes that a relative error.
         let range = 2.0 * max_norm(&self.logits) + classes.ln() + 1.0;
-        let loss = tolerance(4.0, n, n as f64 * range);
+        // A smooth target has a part of every class.
+        let terms = if self.op.smoothing() == 0.0 { 1 } else { self.op.logits().c };
+        let loss = tolerance(4.0, n * terms, n as f64 * range);
         let dlogits = tolerance(4.0, 1, range / n as f64);
         let (loss, exact) = (Tolerance::absolute(loss), Tolerance::default());
         vec![loss, exact, loss, exact, stored(dlogits, self.arithmetic)]
@@ -76,15 +85,19 @@ impl Trial for SoftmaxCrossEntropyTrial {
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {
         // Logits of ±10⁴ overflow unless the maximum is subtracted.
+        let targets = |op: SoftmaxCrossEntropy| {
+            [op, op.mixed(), op.with_smoothing(0.1), op.mixed().with_smoothing(1.0)]
+        };
         let trials = |op| {
             let smooth = |range| Self::smooth(op, range, arithmetic);
             [smooth(4.0), smooth(1e4), Self::ties(op, arithmetic)]
         };
-        cases::softmax_cross_entropy::table().into_iter().flat_map(trials).collect()
+        let table = cases::softmax_cross_entropy::table();
+        table.into_iter().flat_map(targets).flat_map(trials).collect()
     }
 
     fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
-        let check = |op| check(Self::ties(op, arithmetic));
+        let check = |op: SoftmaxCrossEntropy| check(Self::ties(op.mixed(), arithmetic));
         cases::for_random(cases::softmax_cross_entropy::random(), check);
     }
 }

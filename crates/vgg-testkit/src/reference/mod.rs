@@ -250,7 +250,7 @@ impl<T: Real> Backend for Reference<T> {
         softmax_cross_entropy::forward_backward(
             op,
             logits.numbers(len),
-            labels.bytes(4 * op.logits().n),
+            labels.bytes(op.label_bytes()),
             metrics.numbers_mut(Metrics::LEN),
             dlogits.map(|dlogits| dlogits.numbers_mut(len)),
         );

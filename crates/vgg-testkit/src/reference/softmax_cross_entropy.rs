@@ -16,7 +16,18 @@ pub(super) fn forward_backward<T: Real>(
     metrics.fill(zero);
     for n in 0..images {
         let logits = &logits[n * classes..][..classes];
-        let label = u32::from_ne_bytes([0, 1, 2, 3].map(|i| labels[4 * n + i])) as usize;
+        let word = |index: usize| u32::from_ne_bytes([0, 1, 2, 3].map(|i| labels[4 * index + i]));
+        let label = word(n) as usize;
+        let (other, share) = match op.is_mixed() {
+            true => (word(images + n) as usize, T::from(f32::from_bits(word(2 * images + n)))),
+            false => (label, zero),
+        };
+        let smoothing = T::from(op.smoothing());
+        let target = |class: usize| {
+            let mut target = if class == label { one - share } else { zero };
+            target += if class == other { share } else { zero };
+            target * (one - smoothing) + smoothing / T::from_f64(classes as f64)
+        };
         // Softmax does not change when a constant is subtracted; with the maximum, nothing overflows.
         let max = logits.iter().fold(logits[0], |a, b| if *b > a { *b } else { a });
         let mut sum = zero;
@@ -27,14 +38,16 @@ pub(super) fn forward_backward<T: Real>(
             logits[class] > logits[label] || logits[class] == logits[label] && class < label
         };
         let rank = (0..classes).filter(|class| ahead(*class)).count();
-        metrics[0] += sum.ln() - (logits[label] - max);
+        for class in 0..classes {
+            metrics[0] += target(class) * (sum.ln() - (logits[class] - max));
+        }
         metrics[1] += if rank < 1 { one } else { zero };
         metrics[2] += if rank < 5 { one } else { zero };
         if let Some(dlogits) = dlogits.as_deref_mut() {
             for class in 0..classes {
                 let softmax = (logits[class] - max).exp() / sum;
-                let target = if class == label { one } else { zero };
-                dlogits[n * classes + class] = (softmax - target) / T::from_f64(images as f64);
+                let images = T::from_f64(images as f64);
+                dlogits[n * classes + class] = (softmax - target(class)) / images;
             }
         }
     }
