@@ -1,6 +1,6 @@
 //! Numbers that are known beforehand.
 
-use vgg_model::{Input, Mode, Plan, Vgg, VggConfig, WeightType};
+use vgg_model::{Input, Mode, Plan, Training, Vgg, VggConfig, WeightType};
 use vgg_tensor::Result;
 
 /// The VGG-11 of Dive into Deep Learning's small (`width` 0.25) or full size, on grey images.
@@ -55,8 +55,11 @@ fn plan_sizes() -> Result<()> {
 
     // Each parameter and its gradient, except where the gradient is applied as it is computed.
     let training = params + (params - linear) + small_ones + maps + aux;
-    assert_eq!(bytes(Mode::Train { momentum: false })?, training + pair);
-    assert_eq!(bytes(Mode::Train { momentum: true })?, training + pair + params);
+    assert_eq!(bytes(Mode::Train(Training::default()))?, training + pair);
+    assert_eq!(
+        bytes(Mode::Train(Training { momentum: true, ..Training::default() }))?,
+        training + pair + params
+    );
     // Without training, activations alternate too.
     let infer = |linear_weights| bytes(Mode::Infer { linear_weights });
     assert_eq!(infer(WeightType::F32)?, params + small_ones + pair);

@@ -15,8 +15,9 @@ use crate::{Input, Params, Vgg, VggConfig, invalid};
 /// Everything a run needs to go on, or a network to classify.
 ///
 /// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
-/// file's metadata. A velocity is a second file beside it, which the first one names by its
-/// SHA-256. Both carry a checksum of all their bytes.
+/// file's metadata. What only training needs, velocities and the weights that an average is of, are
+/// files beside it, which the first one names by their SHA-256. All carry a checksum of all their
+/// bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The network.
@@ -29,6 +30,8 @@ pub struct Checkpoint {
     pub params: Params,
     /// The optimiser's velocities, if it has any.
     pub velocity: Option<Params>,
+    /// The weights that training goes on from, if `params` are their average.
+    pub unaveraged: Option<Params>,
     /// How far the run is.
     pub progress: Progress,
     /// What the program that trains wants to find again.
@@ -65,14 +68,16 @@ struct Header {
     input: Input,
     classes: Vec<String>,
     progress: Progress,
-    velocity: Option<VelocityFile>,
+    velocity: Option<FileBeside>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unaveraged: Option<FileBeside>,
     run: serde_json::Value,
 }
 
-/// The file of velocities that belongs to a file of weights.
+/// A file that belongs to a file of weights.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct VelocityFile {
+struct FileBeside {
     /// Its name, in the same folder.
     file: String,
     sha256: String,
@@ -100,6 +105,7 @@ impl Checkpoint {
     ///     input: Input::unnormalized(1, 28, 28),
     ///     classes: vec![],
     ///     velocity: None,
+    ///     unaveraged: None,
     ///     progress: Progress::default(),
     ///     run: "anything".into(),
     /// };
@@ -112,28 +118,33 @@ impl Checkpoint {
         let stem = path.file_stem().ok_or_else(|| {
             io_error(path)(io::Error::new(io::ErrorKind::InvalidInput, "no file name"))
         })?;
-        let velocity = match &self.velocity {
-            Some(velocity) => Some(save_velocity(path, stem, velocity)?),
-            None => None,
+        let beside = |kind, params: &Option<Params>| match params {
+            Some(params) => {
+                save_beside(path, stem, kind, params).map(|(file, new)| (Some(file), new))
+            }
+            None => Ok((None, None)),
         };
-        let (velocity, guard) = velocity.unzip();
+        let (velocity, new_velocity) = beside(VELOCITY, &self.velocity)?;
+        let (unaveraged, new_unaveraged) = beside(UNAVERAGED, &self.unaveraged)?;
         let header = Header {
             vgg: self.vgg.clone(),
             input: self.input.clone(),
             classes: self.classes.clone(),
             progress: self.progress,
             velocity,
+            unaveraged,
             run: self.run.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
         let (weights, _) = tensor_file::write(path, &json, &self.params)?;
         commit(weights, path)?;
-        // From here on the new checkpoint counts, and its velocity must stay.
-        if let Some(new_file) = guard.flatten() {
+        // From here on the new checkpoint counts, and what is beside it must stay.
+        for new_file in [new_velocity, new_unaveraged].into_iter().flatten() {
             new_file.keep().map_err(|e| io_error(path)(e.error))?;
         }
         sync_folder(path)?;
-        remove_stale_velocities(path, stem, header.velocity.map(|velocity| velocity.file));
+        remove_stale(path, stem, VELOCITY, header.velocity);
+        remove_stale(path, stem, UNAVERAGED, header.unaveraged);
         Ok(())
     }
 
@@ -141,44 +152,48 @@ impl Checkpoint {
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Io`] if a file cannot be read; [`vgg_tensor::Error::Format`] if one is
-    /// damaged or no checkpoint, or the velocity's is missing.
+    /// damaged or no checkpoint, or one beside it is missing.
     pub fn load(path: &Path) -> Result<Self> {
-        let (mut checkpoint, velocity) = Self::load_own(path)?;
-        if let Some(velocity) = velocity {
-            let vgg = Vgg::new(&checkpoint.vgg)?;
-            checkpoint.velocity = Some(load_velocity(path, &vgg, &velocity)?);
-        }
+        let (mut checkpoint, [velocity, unaveraged]) = Self::load_own(path)?;
+        let vgg = Vgg::new(&checkpoint.vgg)?;
+        let beside = |kind, file: Option<FileBeside>| {
+            file.map(|file| load_beside(path, &vgg, kind, &file)).transpose()
+        };
+        checkpoint.velocity = beside(VELOCITY, velocity)?;
+        checkpoint.unaveraged = beside(UNAVERAGED, unaveraged)?;
         Ok(checkpoint)
     }
 
-    /// Reads and checks a checkpoint without its velocity, which only training needs: the one file
-    /// at `path` is enough.
+    /// Reads and checks a checkpoint without what only training needs: the one file at `path` is
+    /// enough.
     ///
     /// # Errors
-    /// As [`Checkpoint::load`], but for the velocity.
+    /// As [`Checkpoint::load`], but for files beside it.
     pub fn load_weights(path: &Path) -> Result<Self> {
         Ok(Self::load_own(path)?.0)
     }
 
-    /// What the file at `path` has, and where the velocity is.
-    fn load_own(path: &Path) -> Result<(Self, Option<VelocityFile>)> {
+    /// What the file at `path` has, and where velocities and unaveraged weights are.
+    fn load_own(path: &Path) -> Result<(Self, [Option<FileBeside>; 2])> {
         let (own, tensors) = tensor_file::read_own(path)?;
         let header: Header = serde_json::from_str(&own.header)
             .map_err(|e| format_error(path, format!("its header does not read: {e}")))?;
-        let Header { vgg, input, classes, progress, velocity, run } = header;
+        let Header { vgg, input, classes, progress, velocity, unaveraged, run } = header;
         let network = Vgg::new(&vgg).map_err(|e| error_in_file(path, e))?;
         let params = Params::of_file(path, &network, tensors)?;
-        let checkpoint = Self { vgg, input, classes, params, velocity: None, progress, run };
+        let beside = [velocity, unaveraged];
+        let (velocity, unaveraged) = (None, None);
+        let checkpoint = Self { vgg, input, classes, params, velocity, unaveraged, progress, run };
         checkpoint.check().map_err(|e| error_in_file(path, e))?;
-        Ok((checkpoint, velocity))
+        Ok((checkpoint, beside))
     }
 
     /// Whether the parts fit together and all numbers of the header can be written as JSON.
     fn check(&self) -> Result<()> {
         let vgg = Vgg::new(&self.vgg)?;
         self.params.check(&vgg)?;
-        if let Some(velocity) = &self.velocity {
-            velocity.check(&vgg)?;
+        for params in [&self.velocity, &self.unaveraged].into_iter().flatten() {
+            params.check(&vgg)?;
         }
         self.input.normalize(self.vgg.input[0])?;
         if !self.classes.is_empty() && self.classes.len() != self.vgg.classes {
@@ -192,18 +207,24 @@ impl Checkpoint {
     }
 }
 
-/// Writes the velocities beside `path`. The guard, if the file is a new one, removes it again
-/// unless it is told to keep it.
+/// What files beside a checkpoint's are called.
+const VELOCITY: &str = "velocity";
+const UNAVERAGED: &str = "unaveraged";
+const EXTENSION: &str = ".safetensors";
+
+/// Writes tensors beside `path`. The guard, if the file is a new one, removes it again unless it is
+/// told to keep it.
 ///
 /// The name holds the digest, so that the file that the old checkpoint needs is never overwritten
 /// with other contents.
-fn save_velocity(
+fn save_beside(
     path: &Path,
     stem: &OsStr,
-    velocity: &Params,
-) -> Result<(VelocityFile, Option<TempPath>)> {
-    let (temp, sha256) = tensor_file::write(&velocity_path(path, stem, "new"), "", velocity)?;
-    let target = velocity_path(path, stem, &sha256[..16]);
+    kind: &str,
+    params: &Params,
+) -> Result<(FileBeside, Option<TempPath>)> {
+    let (temp, sha256) = tensor_file::write(&path_beside(path, stem, kind, "new"), "", params)?;
+    let target = path_beside(path, stem, kind, &sha256[..16]);
     let is_new = !target.exists();
     commit(temp, &target)?;
     let guard = is_new.then(|| TempPath::try_from_path(&target)).transpose();
@@ -211,20 +232,17 @@ fn save_velocity(
     // The name must be on the disk before a checkpoint mentions it.
     sync_folder(path)?;
     let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((VelocityFile { file, sha256 }, guard))
+    Ok((FileBeside { file, sha256 }, guard))
 }
 
-const VELOCITY: &str = ".velocity-";
-const EXTENSION: &str = ".safetensors";
-
-fn velocity_path(path: &Path, stem: &OsStr, tag: &str) -> PathBuf {
-    path.with_file_name(format!("{}{VELOCITY}{tag}{EXTENSION}", stem.to_string_lossy()))
+fn path_beside(path: &Path, stem: &OsStr, kind: &str, tag: &str) -> PathBuf {
+    path.with_file_name(format!("{}.{kind}-{tag}{EXTENSION}", stem.to_string_lossy()))
 }
 
-fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Params> {
-    let name = Path::new(&velocity.file);
+fn load_beside(path: &Path, vgg: &Vgg, kind: &str, file: &FileBeside) -> Result<Params> {
+    let name = Path::new(&file.file);
     if name.file_name() != Some(name.as_os_str()) {
-        let reason = format!("its velocity's file {:?} is not a plain name", velocity.file);
+        let reason = format!("its {kind} file {:?} is not a plain name", file.file);
         return Err(format_error(path, reason));
     }
     let beside = path.with_file_name(name);
@@ -233,24 +251,25 @@ fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Para
         return Err(format_error(&beside, needs));
     }
     let (own, tensors) = tensor_file::read_own(&beside)?;
-    if own.sha256 != velocity.sha256 {
+    if own.sha256 != file.sha256 {
         let reason = format!("the checksum does not match the one in {}", path.display());
         return Err(format_error(&beside, reason));
     }
     Params::of_file(&beside, vgg, tensors)
 }
 
-/// Removes the velocities of older checkpoints of this name. One that stays does no harm, and the
-/// next save tries again, so errors are no errors.
-fn remove_stale_velocities(path: &Path, stem: &OsStr, keep: Option<String>) {
+/// Removes the files of a kind of older checkpoints of this name. One that stays does no harm, and
+/// the next save tries again, so errors are no errors.
+fn remove_stale(path: &Path, stem: &OsStr, kind: &str, keep: Option<FileBeside>) {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let start = format!("{}{VELOCITY}", stem.to_string_lossy());
+    let start = format!("{}.{kind}-", stem.to_string_lossy());
+    let keep = keep.map(|file| file.file);
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         let tag = name.strip_prefix(&start).and_then(|rest| rest.strip_suffix(EXTENSION));
-        let is_velocity =
+        let is_ours =
             tag.is_some_and(|t| t.len() == 16 && t.bytes().all(|b| b.is_ascii_hexdigit()));
-        if is_velocity && keep.as_ref() != Some(&name) {
+        if is_ours && keep.as_ref() != Some(&name) {
             let _ = fs::remove_file(entry.path());
         }
     }

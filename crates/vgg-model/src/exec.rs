@@ -2,10 +2,11 @@
 
 use std::mem::swap;
 
-use vgg_tensor::spec::Sgd;
+use vgg_tensor::spec::{Sgd, SoftmaxCrossEntropy};
 use vgg_tensor::{Backend, Content, Draw, Result, WeightGradient};
 
 use crate::plan::{Op, Plan};
+use crate::streams;
 
 /// All of a network's buffers, as its plan lists them.
 pub(crate) struct Memory<B: Backend> {
@@ -20,6 +21,10 @@ pub(crate) struct Memory<B: Backend> {
     pub(crate) gradients: Vec<Option<B::Buffer>>,
     /// The parameters' velocities; none without momentum.
     pub(crate) velocity: Vec<B::Buffer>,
+    /// Sums of gradients over the parts of a batch; none if it has one part.
+    pub(crate) sums: Vec<B::Buffer>,
+    /// Averages of the parameters, if training keeps them.
+    pub(crate) average: Vec<B::Buffer>,
 }
 
 impl<B: Backend> Memory<B> {
@@ -28,7 +33,13 @@ impl<B: Backend> Memory<B> {
             contents.iter().map(|content| backend.alloc(*content)).collect()
         };
         let (maps, aux, params) = (all(&plan.maps)?, all(&plan.aux)?, all(&plan.params)?);
-        let velocity = if plan.has_velocity() { all(&plan.params)? } else { Vec::new() };
+        let training = plan.training().unwrap_or_default();
+        let mut of_params = |kept: bool| match kept {
+            true => all(&plan.params),
+            false => Ok(Vec::new()),
+        };
+        let velocity = of_params(training.momentum)?;
+        let (sums, average) = (of_params(training.accumulates)?, of_params(training.averages)?);
         let mut gradient = |content: &Content| {
             let stored = plan.stores_gradient(content);
             stored.then(|| backend.alloc(*content)).transpose()
@@ -46,6 +57,8 @@ impl<B: Backend> Memory<B> {
             params,
             gradients,
             velocity,
+            sums,
+            average,
         })
     }
 
@@ -65,11 +78,13 @@ impl<B: Backend> Memory<B> {
 pub(crate) struct Noise {
     pub(crate) seed: u64,
     pub(crate) step: u64,
+    /// The part of the batch, from 0.
+    pub(crate) part: u32,
 }
 
 impl Noise {
     fn draw(self, stream: u32) -> Draw {
-        Draw { seed: self.seed, stream, step: self.step }
+        Draw { seed: self.seed, stream: streams::of_part(stream, self.part), step: self.step }
     }
 }
 
@@ -111,24 +126,27 @@ pub(crate) fn forward<B: Backend>(
     Ok(())
 }
 
-/// The loss of the logits and, in training, their gradient.
-pub(crate) fn loss<B: Backend>(
+/// The loss of the logits with the true classes.
+pub(crate) fn loss<B: Backend>(backend: &mut B, plan: &Plan, memory: &mut Memory<B>) -> Result<()> {
+    let Memory { labels, metrics, maps, .. } = memory;
+    backend.softmax_cross_entropy(&plan.loss, &maps[plan.logits], labels, metrics, None)
+}
+
+/// A loss of the logits, and their gradient.
+pub(crate) fn loss_backward<B: Backend>(
     backend: &mut B,
     plan: &Plan,
     memory: &mut Memory<B>,
-    train: bool,
+    loss: &SoftmaxCrossEntropy,
 ) -> Result<()> {
     let Memory { labels, metrics, maps, .. } = memory;
-    if train {
-        let [dlogits, _] = plan.gradients.expect(TRAINING);
-        let [logits, dlogits] = distinct(maps, [plan.logits, dlogits]);
-        backend.softmax_cross_entropy(&plan.loss, logits, labels, metrics, Some(dlogits))
-    } else {
-        backend.softmax_cross_entropy(&plan.loss, &maps[plan.logits], labels, metrics, None)
-    }
+    let [dlogits, _] = plan.gradients.expect(TRAINING);
+    let [logits, dlogits] = distinct(maps, [plan.logits, dlogits]);
+    backend.softmax_cross_entropy(loss, logits, labels, metrics, Some(dlogits))
 }
 
-/// From the logits' gradient to the parameters' gradients. `noise` is the forward pass's.
+/// From the logits' gradient to the parameters' gradients, down to the first layer that has one that
+/// is trained. `noise` is the forward pass's.
 ///
 /// With `settings` it is part of a training step: gradients that the plan does not store are
 /// applied at once, and [`update`] does the rest. Without, all are stored.
@@ -138,13 +156,15 @@ pub(crate) fn backward<B: Backend>(
     memory: &mut Memory<B>,
     noise: Noise,
     settings: Option<&Sgd>,
+    trained: &[bool],
 ) -> Result<()> {
     let Memory { maps, aux, params, gradients, velocity, .. } = memory;
     let [mut dy_maps, mut dx_maps] = plan.gradients.expect(TRAINING);
-    for (i, step) in plan.steps.iter().enumerate().rev() {
+    let first = plan.first_trained(trained);
+    for (i, step) in plan.steps.iter().enumerate().skip(first).rev() {
         let [x, dy, dx] = distinct(maps, [step.x, dy_maps, dx_maps]);
-        // Nobody asks for the gradient of the images.
-        let dx = (i > 0).then_some(dx);
+        // Nobody asks for the gradient of the images, or of what frozen layers make of them.
+        let dx = (i > first).then_some(dx);
         let aux = step.aux.map(|i| &aux[i]);
         match step.op {
             Op::Conv2d { spec, weight } => {
@@ -160,7 +180,7 @@ pub(crate) fn backward<B: Backend>(
             Op::Linear { spec, weight } => {
                 let [dweight, db] = distinct(gradients, [weight, weight + 1]);
                 let (velocity, weight) = (velocity.get_mut(weight), &mut params[weight]);
-                let gradient = match settings {
+                let gradient = match settings.filter(|_| !plan.stores_gradient(&spec.weight())) {
                     Some(settings) => WeightGradient::Applied { settings, weight, velocity },
                     None => WeightGradient::Stored { weight, dweight: stored(dweight) },
                 };
@@ -177,17 +197,74 @@ pub(crate) fn backward<B: Backend>(
     Ok(())
 }
 
-/// One optimiser step on every parameter whose gradient [`backward`] did not apply.
+/// Adds the gradients of a part of a batch, `share` of it, to those of the parts before.
+pub(crate) fn accumulate<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    trained: &[bool],
+    share: f32,
+    first: bool,
+) -> Result<()> {
+    let Memory { gradients, sums, .. } = memory;
+    let kept = if first { 0.0 } else { 1.0 };
+    for (i, content) in plan.params.iter().enumerate().filter(|(i, _)| trained[*i]) {
+        backend.blend(*content, share, stored(&mut gradients[i]), kept, &mut sums[i])?;
+    }
+    Ok(())
+}
+
+/// Limits the norm of the gradients.
+pub(crate) fn clip<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    trained: &[bool],
+    max_norm: f32,
+) -> Result<()> {
+    let Memory { gradients, sums, .. } = memory;
+    let all: Vec<&mut B::Buffer> = match sums.is_empty() {
+        true => gradients.iter_mut().map(stored).collect(),
+        false => sums.iter_mut().collect(),
+    };
+    let all = plan.params.iter().copied().zip(all).zip(trained);
+    let mut trained: Vec<_> = all.filter(|(_, trained)| **trained).map(|(part, _)| part).collect();
+    backend.clip_gradients(max_norm, &mut trained)
+}
+
+/// One optimiser step on every parameter that is trained and whose gradient [`backward`] did not
+/// apply.
 pub(crate) fn update<B: Backend>(
     backend: &mut B,
     plan: &Plan,
     memory: &mut Memory<B>,
     settings: &Sgd,
+    trained: &[bool],
 ) -> Result<()> {
-    let Memory { params, gradients, velocity, .. } = memory;
-    for (i, content) in plan.params.iter().enumerate().filter(|(_, c)| plan.stores_gradient(c)) {
-        let dweight = stored(&mut gradients[i]);
-        backend.sgd(settings, *content, &mut params[i], dweight, velocity.get_mut(i))?;
+    let Memory { params, gradients, sums, velocity, .. } = memory;
+    for (i, content) in plan.params.iter().enumerate() {
+        if trained[i] && plan.stores_gradient(content) {
+            let dweight = match sums.get(i) {
+                Some(sum) => sum,
+                None => stored(&mut gradients[i]),
+            };
+            backend.sgd(settings, *content, &mut params[i], dweight, velocity.get_mut(i))?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes a step's weights into their averages.
+pub(crate) fn average<B: Backend>(
+    backend: &mut B,
+    plan: &Plan,
+    memory: &mut Memory<B>,
+    trained: &[bool],
+    decay: f32,
+) -> Result<()> {
+    let Memory { params, average, .. } = memory;
+    for (i, content) in plan.params.iter().enumerate().filter(|(i, _)| trained[*i]) {
+        backend.blend(*content, 1.0 - decay, &params[i], decay, &mut average[i])?;
     }
     Ok(())
 }

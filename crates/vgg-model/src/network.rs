@@ -2,6 +2,7 @@
 
 use std::borrow::Borrow;
 use std::collections::BTreeMap;
+use std::mem::swap;
 
 use vgg_tensor::spec::Metrics;
 use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor};
@@ -101,6 +102,16 @@ impl<B: Backend> Network<B> {
     /// # Errors
     /// If the images are not whole, none or more than a batch, or a label does not fit.
     pub(crate) fn load(&mut self, pixels: &[u8], labels: Option<&[u32]>) -> Result<usize> {
+        self.load_mixed(pixels, labels, &[])
+    }
+
+    /// As [`Network::load`], with another class and its share for each label, if there are any.
+    pub(crate) fn load_mixed(
+        &mut self,
+        pixels: &[u8],
+        labels: Option<&[u32]>,
+        mix: &[(u32, f32)],
+    ) -> Result<usize> {
         let n = self.count(pixels)?;
         if n == 0 || n > self.batch {
             return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
@@ -110,7 +121,10 @@ impl<B: Backend> Network<B> {
         if let Some(labels) = labels {
             self.check_labels(n, labels)?;
             self.label_bytes.clear();
-            self.label_bytes.extend(labels.iter().flat_map(|label| label.to_ne_bytes()));
+            let others = mix.iter().map(|(other, _)| *other);
+            let shares = mix.iter().map(|(_, share)| share.to_bits());
+            let words = labels.iter().copied().chain(others).chain(shares);
+            self.label_bytes.extend(words.flat_map(u32::to_ne_bytes));
             self.backend.upload_bytes(&self.label_bytes, &mut self.memory.labels)?;
         }
         Ok(n)
@@ -140,7 +154,7 @@ impl<B: Backend> Network<B> {
             let n = self.load(chunk, Some(labels))?;
             let (backend, plan, memory) = self.parts(n);
             exec::forward(backend, plan, memory, None)?;
-            exec::loss(backend, plan, memory, false)?;
+            exec::loss(backend, plan, memory)?;
             for (sum, value) in sum.iter_mut().zip(self.metrics()?.to_array()) {
                 *sum += f64::from(value);
             }
@@ -177,7 +191,31 @@ impl<B: Backend> Network<B> {
         download(&mut self.backend, &self.vgg, &self.memory.velocity).map(Some)
     }
 
-    /// Replaces parameters and velocities; without any, velocities become zeros.
+    /// `None` if training keeps none.
+    pub(crate) fn average(&mut self) -> Result<Option<Params>> {
+        if self.memory.average.is_empty() {
+            return Ok(None);
+        }
+        download(&mut self.backend, &self.vgg, &self.memory.average).map(Some)
+    }
+
+    /// Lets averages and parameters change places.
+    pub(crate) fn swap_average(&mut self) {
+        swap(&mut self.memory.params, &mut self.memory.average);
+    }
+
+    /// Replaces averages.
+    pub(crate) fn restore_average(&mut self, average: &Params) -> Result<()> {
+        average.check(&self.vgg)?;
+        if self.memory.average.is_empty() {
+            return Err(invalid("average_decay", "none", "given to go on from an average"));
+        }
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, plan, average.tensors(), &mut self.memory.average)
+    }
+
+    /// Replaces parameters, of which averages start, and velocities; without any, velocities become
+    /// zeros.
     pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
         params.check(&self.vgg)?;
         if let Some(velocity) = velocity {
@@ -187,6 +225,9 @@ impl<B: Backend> Network<B> {
             }
         }
         self.upload_params(params.tensors())?;
+        if !self.memory.average.is_empty() {
+            self.restore_average(params)?;
+        }
         let zeros;
         let velocity = match velocity {
             Some(velocity) => velocity,
@@ -201,7 +242,7 @@ impl<B: Backend> Network<B> {
     }
 
     /// Whole images in `pixels`.
-    fn count(&self, pixels: &[u8]) -> Result<usize> {
+    pub(crate) fn count(&self, pixels: &[u8]) -> Result<usize> {
         let Input { channels, height, width, .. } = self.input;
         let image_bytes = self.input.image_bytes();
         if pixels.len().is_multiple_of(image_bytes) {
@@ -213,7 +254,7 @@ impl<B: Backend> Network<B> {
         )))
     }
 
-    fn check_labels(&self, n: usize, labels: &[u32]) -> Result<()> {
+    pub(crate) fn check_labels(&self, n: usize, labels: &[u32]) -> Result<()> {
         if labels.len() != n {
             return Err(Error::Shape(format!("{} labels for {n} images", labels.len())));
         }

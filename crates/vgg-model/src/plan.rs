@@ -19,10 +19,23 @@ pub enum Mode {
     },
     /// Forward, backward and the optimiser: all activations are kept, and gradients alternate
     /// between two buffers.
-    Train {
-        /// Whether the optimiser keeps a velocity for each parameter.
-        momentum: bool,
-    },
+    Train(Training),
+}
+
+/// What training keeps; [`crate::Recipe::mode`] says it of a recipe.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Training {
+    /// A velocity for each parameter.
+    pub momentum: bool,
+    /// The gradients of all parameters until all are known. Without, those of fully connected
+    /// weights are applied as they are computed.
+    pub all_gradients: bool,
+    /// Sums of the gradients of a batch's parts.
+    pub accumulates: bool,
+    /// An average of each parameter.
+    pub averages: bool,
+    /// Another class for each label.
+    pub mixes: bool,
 }
 
 impl Mode {
@@ -30,7 +43,7 @@ impl Mode {
     fn linear_weights(self) -> WeightType {
         match self {
             Mode::Infer { linear_weights } => linear_weights,
-            Mode::Train { .. } => WeightType::F32,
+            Mode::Train(_) => WeightType::F32,
         }
     }
 
@@ -53,13 +66,13 @@ impl Mode {
 /// batch, so a short last batch runs in the memory of the full one.
 ///
 /// ```
-/// use vgg_model::{Input, Mode, Plan, Vgg, VggConfig, WeightType};
+/// use vgg_model::{Input, Mode, Plan, Training, Vgg, VggConfig, WeightType};
 /// let vgg = Vgg::new(&VggConfig::default())?;
 /// let input = Input::unnormalized(3, 256, 256);
 /// let bytes = |mode| Plan::new(&vgg, &input, 1, mode).map(|plan| plan.bytes());
 /// let halves = bytes(Mode::Infer { linear_weights: WeightType::F16 })?;
 /// let infer = bytes(Mode::Infer { linear_weights: WeightType::F32 })?;
-/// assert!(halves < infer && infer < bytes(Mode::Train { momentum: true })?);
+/// assert!(halves < infer && infer < bytes(Mode::Train(Training::default()))?);
 /// # Ok::<(), vgg_model::Error>(())
 /// ```
 #[derive(Clone, Debug, PartialEq)]
@@ -206,7 +219,7 @@ pub struct Row {
     pub params: usize,
     /// Multiply-adds of one image's forward pass.
     pub macs: u64,
-    /// Memory of its own: parameters with their gradients and velocities, activations, `aux`.
+    /// Memory of its own: parameters with what training keeps of them, activations, `aux`.
     pub bytes: u64,
 }
 
@@ -278,9 +291,9 @@ impl Plan {
     /// training step if it is a plan for training.
     ///
     /// ```
-    /// use vgg_model::{Input, Mode, Plan, Vgg, VggConfig};
+    /// use vgg_model::{Input, Mode, Plan, Training, Vgg, VggConfig};
     /// let vgg = Vgg::new(&VggConfig::default())?;
-    /// let mode = Mode::Train { momentum: false };
+    /// let mode = Mode::Train(Training::default());
     /// let plan = Plan::new(&vgg, &Input::unnormalized(3, 256, 256), 32, mode)?;
     /// let macs: u64 = plan.operations().map(|operation| operation.macs()).sum();
     /// assert_eq!(macs, 32 * vgg.macs());
@@ -313,33 +326,57 @@ impl Plan {
 
     /// The batch's labels.
     pub(crate) fn labels(&self) -> Content {
-        Content::Bytes(size_of::<u32>() * self.batch)
+        Content::Bytes(match self.training() {
+            Some(Training { mixes: true, .. }) => self.loss.mixed().label_bytes(),
+            _ => self.loss.label_bytes(),
+        })
     }
 
-    /// Buffers of a parameter: its own, its gradient's and its velocity's.
+    /// Buffers of a parameter: its own, and what training keeps.
     fn copies(&self, param: &Content) -> u64 {
-        let gradient = self.trains() && self.stores_gradient(param);
-        1 + u64::from(gradient) + u64::from(self.has_velocity())
+        let Some(training) = self.training() else { return 1 };
+        let kept = [
+            self.stores_gradient(param),
+            training.momentum,
+            training.accumulates,
+            training.averages,
+        ];
+        1 + kept.map(u64::from).iter().sum::<u64>()
     }
 
-    /// Bytes of parameters with their gradients and velocities.
+    /// Bytes of parameters with what training keeps of them.
     fn param_bytes(&self, params: &[Content]) -> u64 {
         params.iter().map(|param| self.copies(param) * param.bytes() as u64).sum()
     }
 
     /// Whether a parameter's gradient has a buffer in training. The weights of fully connected
-    /// layers, by far the largest, are updated while their gradients are computed.
+    /// layers, by far the largest, are updated while their gradients are computed, if they may.
     pub(crate) fn stores_gradient(&self, param: &Content) -> bool {
-        !matches!(param, Content::LinearWeight { .. })
+        let all = self.training().is_some_and(|training| training.all_gradients);
+        all || !matches!(param, Content::LinearWeight { .. })
     }
 
-    /// Whether each parameter has a velocity.
-    pub(crate) fn has_velocity(&self) -> bool {
-        matches!(self.mode, Mode::Train { momentum: true })
+    /// What it keeps, if it is for training.
+    pub(crate) fn training(&self) -> Option<Training> {
+        match self.mode {
+            Mode::Infer { .. } => None,
+            Mode::Train(training) => Some(training),
+        }
+    }
+
+    /// The first step that has a parameter of those that are trained.
+    pub(crate) fn first_trained(&self, trained: &[bool]) -> usize {
+        let has = |step: &Step| match step.op {
+            Op::Conv2d { weight, .. } | Op::Linear { weight, .. } => {
+                trained[weight..weight + step.op.params()].contains(&true)
+            }
+            Op::MaxPool2d { .. } | Op::Dropout { .. } => false,
+        };
+        self.steps.iter().position(has).unwrap_or(self.steps.len())
     }
 
     pub(crate) fn trains(&self) -> bool {
-        matches!(self.mode, Mode::Train { .. })
+        self.training().is_some()
     }
 
     fn add_images(&mut self) {
@@ -412,7 +449,7 @@ impl Plan {
                 enlarge(&mut self.maps[1 - x], shape);
                 1 - x
             }
-            Mode::Infer { .. } | Mode::Train { .. } => {
+            Mode::Infer { .. } | Mode::Train(_) => {
                 self.maps.push(Content::Maps(shape));
                 self.maps.len() - 1
             }
@@ -428,7 +465,7 @@ impl Plan {
     fn add_shared(&mut self) {
         let (name, shared) = match self.mode {
             Mode::Infer { .. } => ("activations", bytes(self.maps.iter().copied())),
-            Mode::Train { .. } => {
+            Mode::Train(_) => {
                 let logits = Content::Maps(self.loss.logits());
                 let mut pair = [logits, logits];
                 let mut dy = 0;

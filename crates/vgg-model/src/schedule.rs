@@ -36,6 +36,13 @@ pub enum Decay {
         /// What each drop multiplies by.
         factor: f32,
     },
+    /// `base · factor^drops`, where a [`Plateau`] counts the drops: the paper's rule (section 3.1).
+    Plateau {
+        /// Epochs without a better accuracy before a drop.
+        patience: u64,
+        /// What each drop multiplies by.
+        factor: f32,
+    },
     /// `min_lr + (base − min_lr) / 2 · (1 + cos(π · (t − W) / (T − W)))`, and `min_lr` from `T` on
     /// (SGDR without restarts: Loshchilov & Hutter 2017, equation 5).
     Cosine {
@@ -53,7 +60,10 @@ impl Schedule {
     pub fn check(&self) -> Result<()> {
         match self.decay {
             Decay::Step { every_epochs: 0, .. } => Err(invalid("every_epochs", 0, "at least 1")),
-            Decay::Step { factor, .. } if !(factor > 0.0 && factor <= 1.0) => {
+            Decay::Plateau { patience: 0, .. } => Err(invalid("patience", 0, "at least 1")),
+            Decay::Step { factor, .. } | Decay::Plateau { factor, .. }
+                if !(factor > 0.0 && factor <= 1.0) =>
+            {
                 Err(invalid("factor", factor, "above 0 and at most 1"))
             }
             Decay::Cosine { min_lr } if !(min_lr.is_finite() && min_lr >= 0.0) => {
@@ -64,7 +74,7 @@ impl Schedule {
     }
 
     /// The learning rate of step `step` (from 0) of `total_steps`, with `steps_per_epoch` in each
-    /// epoch.
+    /// epoch. Drops at plateaus are not part of it: [`Plateau::factor`] has them.
     ///
     /// ```
     /// use vgg_model::{Decay, Schedule};
@@ -80,7 +90,7 @@ impl Schedule {
             base * (step + 1) as f64 / warmup as f64
         } else {
             match self.decay {
-                Decay::Constant => base,
+                Decay::Constant | Decay::Plateau { .. } => base,
                 Decay::Step { every_epochs, factor } => {
                     let drops = step / steps_per_epoch.max(1) / every_epochs.max(1);
                     base * f64::from(factor).powf(drops as f64)
@@ -94,6 +104,50 @@ impl Schedule {
             }
         };
         lr as f32
+    }
+}
+
+/// What a run has come to with [`Decay::Plateau`], part of its state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Plateau {
+    /// The best accuracy so far.
+    best: f64,
+    /// Epochs since it, or since the last drop.
+    epochs: u64,
+    drops: u64,
+}
+
+impl Plateau {
+    /// Takes an epoch's accuracy on images that are not trained on.
+    ///
+    /// ```
+    /// use vgg_model::{Decay, Plateau};
+    /// let decay = Decay::Plateau { patience: 2, factor: 0.5 };
+    /// let mut plateau = Plateau::default();
+    /// let factors = [0.6, 0.7, 0.7, 0.65, 0.8, 0.8, 0.7].map(|accuracy| {
+    ///     plateau.epoch(decay, accuracy);
+    ///     plateau.factor(decay)
+    /// });
+    /// assert_eq!(factors, [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]);
+    /// ```
+    pub fn epoch(&mut self, decay: Decay, accuracy: f64) {
+        let Decay::Plateau { patience, .. } = decay else { return };
+        self.epochs += 1;
+        if accuracy > self.best {
+            (self.best, self.epochs) = (accuracy, 0);
+        } else if self.epochs >= patience {
+            self.drops += 1;
+            self.epochs = 0;
+        }
+    }
+
+    /// What the learning rate is multiplied by.
+    pub fn factor(&self, decay: Decay) -> f32 {
+        match decay {
+            Decay::Plateau { factor, .. } => f64::from(factor).powf(self.drops as f64) as f32,
+            _ => 1.0,
+        }
     }
 }
 

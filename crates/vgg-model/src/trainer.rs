@@ -7,14 +7,14 @@ use vgg_tensor::{Backend, Download, Result};
 use crate::exec::{self, Noise};
 use crate::network::Network;
 use crate::optimizer::check_lr;
-use crate::{Input, Metrics, Mode, Params, Plan, SgdConfig, Vgg};
+use crate::{Input, Metrics, Params, Plan, Recipe, Vgg, invalid};
 
 /// A network in training on a backend.
 ///
 /// A step is a function of the parameters, the velocities, the batch, the learning rate, the seed
 /// and the number of the step. So a run that is interrupted continues to the bit with
 /// [`Trainer::restore`] of what [`Trainer::params`], [`Trainer::velocity`] and [`Trainer::steps`]
-/// gave, on the same batches.
+/// gave, and [`Trainer::restore_average`] if there is one, on the same batches.
 ///
 /// After an error from the backend the parameters may be those of half a step: restore them, or
 /// start over.
@@ -38,17 +38,24 @@ use crate::{Input, Metrics, Mode, Params, Plan, SgdConfig, Vgg};
 /// ```
 pub struct Trainer<B: Backend> {
     network: Network<B>,
-    sgd: SgdConfig,
+    recipe: Recipe,
+    /// Of each parameter, whether it is trained.
+    trained: Vec<bool>,
+    /// Images in a batch, all its parts together.
+    batch: usize,
     seed: u64,
     steps: u64,
-    /// Metrics of steps that were ordered and not asked for, oldest first.
-    in_flight: VecDeque<B::Download>,
+    /// Metrics of steps that were ordered and not asked for, of each of their parts, oldest first.
+    in_flight: VecDeque<Vec<B::Download>>,
+    /// Whether parameters and averages have changed places.
+    averaged: bool,
 }
 
 impl<B: Backend> Trainer<B> {
     /// A trainer for batches of up to `batch` images that starts from `params` at step 0.
     ///
-    /// `seed` is dropout's. The learning rate in `sgd` is only checked: each step is given its own.
+    /// `seed` is dropout's. The learning rate in the recipe is only checked: each step is given its
+    /// own.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if the parts do not fit together or a setting is out of range;
@@ -59,14 +66,20 @@ impl<B: Backend> Trainer<B> {
         input: &Input,
         params: &Params,
         batch: usize,
-        sgd: SgdConfig,
+        recipe: impl Into<Recipe>,
         seed: u64,
     ) -> Result<Self> {
-        sgd.check()?;
-        let mode = Mode::Train { momentum: sgd.has_velocity() };
-        let mut network = Network::alloc(backend, vgg, input, params, batch, mode)?;
+        let recipe = recipe.into();
+        recipe.check(vgg)?;
+        let (part, mode) = (recipe.part_of(batch), recipe.mode(vgg));
+        let mut network = Network::alloc(backend, vgg, input, params, part, mode)?;
         network.upload_params(params.tensors())?;
-        Ok(Self { network, sgd, seed, steps: 0, in_flight: VecDeque::new() })
+        if recipe.average_decay.is_some() {
+            network.restore_average(params)?;
+        }
+        let trained = recipe.trained(vgg);
+        let in_flight = VecDeque::new();
+        Ok(Self { network, recipe, trained, batch, seed, steps: 0, in_flight, averaged: false })
     }
 
     /// One training step on a batch: forward, backward, update.
@@ -80,8 +93,7 @@ impl<B: Backend> Trainer<B> {
     /// or `lr` is negative or not finite.
     pub fn step(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<Metrics> {
         self.submit(pixels, labels, lr)?;
-        let last = self.in_flight.pop_back();
-        last.map_or(Ok(Metrics::default()), metrics)
+        self.in_flight.pop_back().map_or(Ok(Metrics::default()), metrics)
     }
 
     /// Orders a training step, as [`Trainer::step`], without waiting for it:
@@ -90,20 +102,87 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn submit(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<()> {
+        self.submit_mixed(pixels, labels, &[], lr)
+    }
+
+    /// As [`Trainer::submit`] on images that are mixed: each has another class, too, and its share,
+    /// from 0 to 1. Without any it is [`Trainer::submit`].
+    ///
+    /// # Errors
+    /// As [`Trainer::step`], and if the recipe does not mix.
+    pub fn submit_mixed(
+        &mut self,
+        pixels: &[u8],
+        labels: &[u32],
+        mix: &[(u32, f32)],
+        lr: f32,
+    ) -> Result<()> {
         check_lr(lr)?;
-        let settings = self.sgd.at(lr);
-        let n = self.network.load(pixels, Some(labels))?;
-        let noise = Noise { seed: self.seed, step: self.steps };
-        let (backend, plan, memory) = self.network.parts(n);
-        backend.repeat(&mut |backend| {
-            exec::forward(backend, plan, memory, Some(noise))?;
-            exec::loss(backend, plan, memory, true)?;
-            exec::backward(backend, plan, memory, noise, Some(&settings))?;
-            exec::update(backend, plan, memory, &settings)
-        })?;
-        self.in_flight.push_back(backend.start_download(Plan::METRICS, &memory.metrics)?);
+        self.check_batch(pixels, labels, mix)?;
+        self.set_averaged(false);
+        let Recipe { sgd, clip_norm, average_decay, label_smoothing, .. } = self.recipe;
+        let (settings, trained, n) = (sgd.at(lr), &self.trained[..], labels.len());
+        let part = self.recipe.part_of(self.batch);
+        let parts = n.div_ceil(part);
+        let part_bytes = pixels.len() / n * part;
+        let mut downloads = Vec::with_capacity(parts);
+        for (i, (pixels, labels)) in pixels.chunks(part_bytes).zip(labels.chunks(part)).enumerate()
+        {
+            let mix = mix.chunks(part).nth(i).unwrap_or_default();
+            let of_part = self.network.load_mixed(pixels, Some(labels), mix)?;
+            let noise = Noise { seed: self.seed, step: self.steps, part: i as u32 };
+            let (backend, plan, memory) = self.network.parts(of_part);
+            let loss = plan.loss.with_smoothing(label_smoothing);
+            let loss = if mix.is_empty() { loss } else { loss.mixed() };
+            let accumulates = plan.training().is_some_and(|training| training.accumulates);
+            backend.repeat(&mut |backend| {
+                exec::forward(backend, plan, memory, Some(noise))?;
+                exec::loss_backward(backend, plan, memory, &loss)?;
+                exec::backward(backend, plan, memory, noise, Some(&settings), trained)?;
+                if accumulates {
+                    let share = of_part as f32 / n as f32;
+                    exec::accumulate(backend, plan, memory, trained, share, i == 0)?;
+                }
+                if i + 1 < parts {
+                    return Ok(());
+                }
+                if let Some(norm) = clip_norm {
+                    exec::clip(backend, plan, memory, trained, norm)?;
+                }
+                exec::update(backend, plan, memory, &settings, trained)?;
+                match average_decay {
+                    Some(decay) => exec::average(backend, plan, memory, trained, decay),
+                    None => Ok(()),
+                }
+            })?;
+            downloads.push(backend.start_download(Plan::METRICS, &memory.metrics)?);
+        }
+        self.in_flight.push_back(downloads);
         self.steps += 1;
         Ok(())
+    }
+
+    fn check_batch(&self, pixels: &[u8], labels: &[u32], mix: &[(u32, f32)]) -> Result<()> {
+        let (n, classes) = (self.network.count(pixels)?, self.vgg().config().classes);
+        if n == 0 || n > self.batch {
+            return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
+        }
+        self.network.check_labels(n, labels)?;
+        if !mix.is_empty() && (mix.len() != n || !self.recipe.mixes) {
+            let allowed =
+                if self.recipe.mixes { "one an image" } else { "none: the recipe mixes none" };
+            return Err(invalid("other classes", mix.len(), allowed));
+        }
+        let fits = |(other, share): &(u32, f32)| {
+            (*other as usize) < classes && (0.0..=1.0).contains(share)
+        };
+        match mix.iter().position(|other| !fits(other)) {
+            Some(i) => {
+                let allowed = format!("below {classes} classes with a share from 0 to 1");
+                Err(invalid(&format!("other class {i}"), format!("{:?}", mix[i]), &allowed))
+            }
+            None => Ok(()),
+        }
     }
 
     /// Submitted steps whose metrics were not asked for.
@@ -117,14 +196,15 @@ impl<B: Backend> Trainer<B> {
     /// What the backend returns.
     pub fn next_metrics(&mut self, wait: bool) -> Result<Option<Metrics>> {
         match self.in_flight.front() {
-            Some(first) if wait || first.is_done() => {
+            Some(parts) if wait || parts.iter().all(Download::is_done) => {
                 self.in_flight.pop_front().map(metrics).transpose()
             }
             _ => Ok(None),
         }
     }
 
-    /// What [`Trainer::step`] would compute: the metrics and the gradients, without an update.
+    /// What [`Trainer::step`] would compute: the metrics and the gradients, without an update. The
+    /// batch passes at once, and gradients are those of all parameters, frozen ones too, not clipped.
     ///
     /// A step applies the fully connected weights' gradients without storing them; here they are
     /// stored, in memory that the first call allocates and the trainer keeps.
@@ -134,11 +214,13 @@ impl<B: Backend> Trainer<B> {
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
         self.network.alloc_gradients()?;
         let n = self.network.load(pixels, Some(labels))?;
-        let noise = Noise { seed: self.seed, step: self.steps };
+        let noise = Noise { seed: self.seed, step: self.steps, part: 0 };
+        let all = vec![true; self.trained.len()];
         let (backend, plan, memory) = self.network.parts(n);
+        let loss = plan.loss.with_smoothing(self.recipe.label_smoothing);
         exec::forward(backend, plan, memory, Some(noise))?;
-        exec::loss(backend, plan, memory, true)?;
-        exec::backward(backend, plan, memory, noise, None)?;
+        exec::loss_backward(backend, plan, memory, &loss)?;
+        exec::backward(backend, plan, memory, noise, None, &all)?;
         let metrics = self.network.metrics()?;
         Ok((metrics, self.network.gradients()?))
     }
@@ -190,7 +272,26 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn params(&mut self) -> Result<Params> {
+        self.set_averaged(false);
         self.network.params()
+    }
+
+    /// The parameters' averages as they are now; `None` if the recipe keeps none.
+    ///
+    /// # Errors
+    /// What the backend returns.
+    pub fn average(&mut self) -> Result<Option<Params>> {
+        self.set_averaged(false);
+        self.network.average()
+    }
+
+    /// Whether [`Trainer::evaluate`] and [`Trainer::logits`] take averages instead of the parameters
+    /// from now on, until the next step. Without averages it does nothing.
+    pub fn set_averaged(&mut self, averaged: bool) {
+        if averaged != self.averaged && self.recipe.average_decay.is_some() {
+            self.network.swap_average();
+            self.averaged = averaged;
+        }
     }
 
     /// The velocities as they are now; `None` without momentum.
@@ -212,9 +313,20 @@ impl<B: Backend> Trainer<B> {
         velocity: Option<&Params>,
         steps: u64,
     ) -> Result<()> {
+        self.set_averaged(false);
         self.network.restore(params, velocity)?;
         self.steps = steps;
         Ok(())
+    }
+
+    /// Goes on from these averages: [`Trainer::restore`] starts them as the parameters.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or the recipe keeps no
+    /// averages.
+    pub fn restore_average(&mut self, average: &Params) -> Result<()> {
+        self.set_averaged(false);
+        self.network.restore_average(average)
     }
 
     /// The network it trains.
@@ -222,7 +334,7 @@ impl<B: Backend> Trainer<B> {
         self.network.vgg()
     }
 
-    /// The operations and memory of a full batch.
+    /// The operations and memory of a full batch, or of a part of one if it passes in parts.
     pub fn plan(&self) -> &Plan {
         self.network.plan()
     }
@@ -238,11 +350,15 @@ impl<B: Backend> Trainer<B> {
     }
 }
 
-/// A step's metrics, as they come from the device.
-fn metrics(download: impl Download) -> Result<Metrics> {
-    let numbers = download.wait()?;
-    let numbers = numbers.try_into().expect("the loss has as many metrics as it has");
-    Ok(Metrics::from_array(numbers))
+/// A step's metrics, as they come from the device: sums over its parts.
+fn metrics(parts: Vec<impl Download>) -> Result<Metrics> {
+    let mut sums = [0.0; Metrics::LEN];
+    for part in parts {
+        for (sum, number) in sums.iter_mut().zip(part.wait()?) {
+            *sum += number;
+        }
+    }
+    Ok(Metrics::from_array(sums))
 }
 
 #[cfg(test)]

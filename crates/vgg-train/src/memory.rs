@@ -3,7 +3,7 @@
 pub(crate) mod free;
 
 use anyhow::Result;
-use vgg_model::{Input, Mode, Plan, Vgg};
+use vgg_model::{Input, Mode, Plan, Training, Vgg};
 use vgg_tensor::Backend;
 
 use crate::exit::{Code, Failure};
@@ -53,8 +53,10 @@ pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
 
 fn copies(vgg: &Vgg, plan: &Plan) -> u64 {
     let copies = match plan.mode() {
-        Mode::Train { momentum: true } => 2,
-        Mode::Train { momentum: false } | Mode::Infer { .. } => 1,
+        Mode::Infer { .. } => 1,
+        Mode::Train(Training { momentum, averages, .. }) => {
+            1 + u64::from(momentum) + u64::from(averages)
+        }
     };
     copies * (size_of::<f32>() * vgg.param_count()) as u64
 }
@@ -97,7 +99,8 @@ mod tests {
             VggConfig { width: 0.25, input: [1, 224, 224], classes: 10, ..Default::default() };
         let vgg = Vgg::new(&config).unwrap();
         let input = Input::unnormalized(1, 28, 28);
-        let plan = |batch| Plan::new(&vgg, &input, batch, Mode::Train { momentum: false }).unwrap();
+        let plan =
+            |batch| Plan::new(&vgg, &input, batch, Mode::Train(Training::default())).unwrap();
         let cpu = Cpu::new(Config::default()).unwrap();
         let needs = |plan: &Plan| needed(&vgg, plan, &cpu);
         let help = |free| {
@@ -115,7 +118,13 @@ mod tests {
         let vgg = Vgg::new(&VggConfig::default()).unwrap();
         let count = |momentum| {
             let input = Input::unnormalized(3, 224, 224);
-            let plan = Plan::new(&vgg, &input, 1, Mode::Train { momentum }).unwrap();
+            let plan = Plan::new(
+                &vgg,
+                &input,
+                1,
+                Mode::Train(Training { momentum, ..Training::default() }),
+            )
+            .unwrap();
             copies(&vgg, &plan) / (4 * vgg.param_count() as u64)
         };
         assert_eq!((count(false), count(true)), (1, 2));

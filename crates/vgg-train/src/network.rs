@@ -1,7 +1,7 @@
 //! From the words of a config to those of `vgg-model`.
 
 use vgg_data::fashion_mnist;
-use vgg_model::{BiasInit, Decay, Init, Input, SgdConfig, VggConfig, WeightInit};
+use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
 
 use crate::config::{Biases, Config, DatasetName, ScheduleKind, Weights};
 
@@ -62,13 +62,22 @@ impl Config {
         }
     }
 
-    /// The optimiser.
-    pub(crate) fn sgd(&self) -> SgdConfig {
-        SgdConfig {
-            lr: self.optimizer.lr as f32,
-            momentum: self.optimizer.momentum as f32,
-            weight_decay: self.optimizer.weight_decay as f32,
-            nesterov: self.optimizer.nesterov,
+    /// From gradients to weights.
+    pub(crate) fn recipe(&self) -> Recipe {
+        let (train, optimizer) = (&self.train, &self.optimizer);
+        Recipe {
+            sgd: SgdConfig {
+                lr: optimizer.lr as f32,
+                momentum: optimizer.momentum as f32,
+                weight_decay: optimizer.weight_decay as f32,
+                nesterov: optimizer.nesterov,
+            },
+            parts: train.accumulate,
+            clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
+            average_decay: optimizer.average_decay.map(|decay| decay as f32),
+            label_smoothing: train.label_smoothing as f32,
+            mixes: false,
+            freeze: optimizer.freeze.clone(),
         }
     }
 
@@ -83,6 +92,9 @@ impl Config {
                     factor: schedule.factor as f32,
                 },
                 ScheduleKind::Cosine => Decay::Cosine { min_lr: schedule.min_lr as f32 },
+                ScheduleKind::Plateau => {
+                    Decay::Plateau { patience: schedule.patience, factor: schedule.factor as f32 }
+                }
             },
             warmup_steps: schedule.warmup_steps,
         }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Vgg};
+use vgg_model::{Checkpoint, Params, Progress, Trainer, Vgg};
 use vgg_tensor::Backend;
 
 use crate::config::Config;
@@ -53,14 +53,15 @@ impl Ready {
             ui.detail(&format!("measures cuDNN's algorithms, kept in {}", file.display()));
         }
         // What the library would refuse is refused before anything is fetched or made.
-        config.sgd().check()?;
         config.schedule().check()?;
         config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(&config.data, ui)?;
         let batch = config.train.batch_size.min(data.train.len());
-        let mode = Mode::Train { momentum: config.sgd().has_velocity() };
-        let plan = memory::plan(&vgg, &config.input(), batch, mode, backend)?;
+        let recipe = config.recipe();
+        recipe.check(&vgg)?;
+        let (part, mode) = (recipe.part_of(batch), recipe.mode(&vgg));
+        let plan = memory::plan(&vgg, &config.input(), part, mode, backend)?;
         ui.status("Model", &describe(config, &vgg, memory::needed(&vgg, &plan, backend), batch));
         Ok(Self { vgg, data, batch })
     }
@@ -86,30 +87,38 @@ impl Job for Train<'_> {
             .with_context(|| format!("cannot write {}", path.display()))?;
 
         let seed = config.train.seed;
-        let (params, velocity, position, state) = match checkpoint {
+        let (params, average, velocity, position, state) = match checkpoint {
             None => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
-                (Params::init(&vgg, &config.init(), seed), None, position, State::default())
+                (Params::init(&vgg, &config.init(), seed), None, None, position, State::default())
             }
             Some(checkpoint) => {
-                let Checkpoint { params, velocity, progress, run: state, .. } = *checkpoint;
+                let Checkpoint { params, unaveraged, velocity, progress, run: state, .. } =
+                    *checkpoint;
                 let state: State = serde_json::from_value(state).context(Failure::new(
                     Code::Checkpoint,
                     "the checkpoint is of another version of this program",
                 ))?;
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
                 ui.status("Resuming", &format!("{} at {at}", run.path().display()));
-                (params, velocity, progress, state)
+                match unaveraged {
+                    Some(unaveraged) => (unaveraged, Some(params), velocity, progress, state),
+                    None => (params, None, velocity, progress, state),
+                }
             }
         };
-        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, config.sgd(), seed)?;
+        let mut trainer =
+            Trainer::new(backend, &vgg, &input, &params, batch, config.recipe(), seed)?;
         match &velocity {
             Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
             None => trainer.set_steps(position.step),
         }
+        if let Some(average) = &average {
+            trainer.restore_average(average)?;
+        }
         // The trainer has its own copy; these would double the memory of the weights.
-        drop((params, velocity));
+        drop((params, average, velocity));
         trainer.restore_backend(&state.backend)?;
 
         let training = Training::new(config, ui, &data, run, trainer, position, state)?;

@@ -1,7 +1,7 @@
 //! `summary CONFIG`: the network as a table.
 
 use anyhow::Result;
-use vgg_model::{Mode, Plan, Vgg};
+use vgg_model::{Plan, Vgg};
 
 use crate::config::Config;
 use crate::print;
@@ -15,8 +15,10 @@ pub(crate) fn command(config: &Config) -> Result<()> {
 
 fn table(config: &Config) -> Result<Vec<String>> {
     let vgg = Vgg::new(&config.vgg())?;
-    let momentum = config.sgd().has_velocity();
-    let plan = Plan::new(&vgg, &config.input(), config.train.batch_size, Mode::Train { momentum })?;
+    let recipe = config.recipe();
+    recipe.check(&vgg)?;
+    let part = recipe.part_of(config.train.batch_size);
+    let plan = Plan::new(&vgg, &config.input(), part, recipe.mode(&vgg))?;
     let number = |n: u64| if n == 0 { String::new() } else { grouped(n) };
     let header = ["layer", "kind", "output", "parameters", "MACs/image", "memory"];
     let mut table = Table::new(3, header);

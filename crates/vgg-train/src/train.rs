@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 use vgg_data::Loader;
-use vgg_model::{Checkpoint, Progress, Trainer};
+use vgg_model::{Checkpoint, Plateau, Progress, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
@@ -43,6 +43,7 @@ const AHEAD: usize = 2;
 pub(crate) struct State {
     best: Option<Best>,
     flat_loss: guard::FlatLoss,
+    plateau: Plateau,
     /// The backend's own ([`Backend::state`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) backend: Vec<u32>,
@@ -183,8 +184,9 @@ impl<'a, B: Backend> Training<'a, B> {
     /// The learning rate of step `step` of the run, from 0 on.
     fn lr(&self, step: u64) -> f32 {
         let Work { epochs, steps_per_epoch, .. } = self.work;
-        let base = self.config.sgd().lr;
-        self.config.schedule().lr(base, step, steps_per_epoch, epochs * steps_per_epoch)
+        let (base, schedule) = (self.config.optimizer.lr as f32, self.config.schedule());
+        let lr = schedule.lr(base, step, steps_per_epoch, epochs * steps_per_epoch);
+        lr * self.state.plateau.factor(schedule.decay)
     }
 
     /// Counts a step, judges it and tells of it.
@@ -259,6 +261,7 @@ impl<'a, B: Backend> Training<'a, B> {
         let test = &self.data.test;
         let mut evaluation = Evaluation::new(test.classes().len());
         let start = Instant::now();
+        self.trainer.set_averaged(true);
         for (pixels, labels) in test.batches(self.trainer.plan().batch()) {
             if let Some(code) = self.stop.requested() {
                 return Ok(ControlFlow::Break(code));
@@ -298,6 +301,7 @@ impl<'a, B: Backend> Training<'a, B> {
         if best {
             self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
         }
+        self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
         self.ui.end_bar();
         self.ui.progress_line(&epoch_line(&record, &self.work, best));
         self.metrics.epoch(&self.run, record)?;
@@ -324,9 +328,14 @@ impl<'a, B: Backend> Training<'a, B> {
         if params.iter().any(|(_, tensor)| tensor.data().iter().any(|x| !x.is_finite())) {
             return Err(self.diverged("the weights are not numbers any more").into());
         }
-        let velocity = match which {
-            Which::Best => None,
-            Which::Last => self.trainer.velocity()?,
+        // A network is classified with by its average, if it has one, and trained on from itself.
+        let (params, unaveraged) = match self.trainer.average()? {
+            Some(average) => (average, Some(params)),
+            None => (params, None),
+        };
+        let (velocity, unaveraged) = match which {
+            Which::Best => (None, None),
+            Which::Last => (self.trainer.velocity()?, unaveraged),
         };
         let path = self.run.checkpoint(which);
         let checkpoint = Checkpoint {
@@ -335,6 +344,7 @@ impl<'a, B: Backend> Training<'a, B> {
             classes: self.data.train.classes().to_vec(),
             params,
             velocity,
+            unaveraged,
             progress: self.position,
             run: serde_json::to_value(&self.state)?,
         };

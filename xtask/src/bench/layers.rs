@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use vgg_model::{Input, Mode, Plan, Vgg};
+use vgg_model::{Input, Mode, Plan, Training, Vgg};
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, Sgd};
 use vgg_tensor::{Content, Shape, WeightGradient};
@@ -105,7 +105,7 @@ enum Op {
 /// The layers that have parameters, each with the ReLU and the max-pool that follow it.
 fn ops(vgg: &Vgg, batch: usize) -> Result<Vec<Op>> {
     let [c, h, w] = vgg.config().input;
-    let mode = Mode::Train { momentum: false };
+    let mode = Mode::Train(Training::default());
     let plan = Plan::new(vgg, &Input::unnormalized(c, h, w), batch, mode)?;
     let op = |operation| match operation {
         Operation::Conv2d(op) => Some(Op::Conv2d(op)),

@@ -27,6 +27,7 @@ fn checkpoint(seed: u64) -> Checkpoint {
         },
         classes: ["T-shirt/top", "\"quoted\"", "Mantel für Ölzeug"].map(String::from).to_vec(),
         velocity: Some(Params::init(&vgg, &Init::default(), seed + 1000)),
+        unaveraged: None,
         progress: Progress {
             epoch: 3,
             batch: 17,

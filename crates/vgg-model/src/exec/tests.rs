@@ -6,7 +6,7 @@ use vgg_tensor::spec::{
 };
 
 use super::*;
-use crate::{Input, Layer, Mode, Vgg, VggConfig, WeightType};
+use crate::{Input, Layer, Mode, Training, Vgg, VggConfig, WeightType};
 
 /// Notes each call with the names of its buffers.
 #[derive(Default)]
@@ -251,12 +251,14 @@ fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
 
 #[test]
 fn a_training_step() {
-    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: true });
-    let noise = Noise { seed: 7, step: 9 };
+    let (mut recorder, plan, mut memory) =
+        setup(Mode::Train(Training { momentum: true, ..Training::default() }));
+    let noise = Noise { seed: 7, step: 9, part: 0 };
     let settings = Sgd { momentum: 0.9, ..Sgd::plain(0.25) };
     forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
-    loss(&mut recorder, &plan, &mut memory, true).unwrap();
-    backward(&mut recorder, &plan, &mut memory, noise, Some(&settings)).unwrap();
+    loss_backward(&mut recorder, &plan, &mut memory, &plan.loss).unwrap();
+    let trained = vec![true; plan.params.len()];
+    backward(&mut recorder, &plan, &mut memory, noise, Some(&settings), &trained).unwrap();
     assert_eq!(
         recorder.calls,
         [
@@ -277,7 +279,7 @@ fn a_training_step() {
         ]
     );
     recorder.calls.clear();
-    update(&mut recorder, &plan, &mut memory, &settings).unwrap();
+    update(&mut recorder, &plan, &mut memory, &settings, &trained).unwrap();
     let rest = [0, 1, 2, 3, 5, 7];
     let expected: Vec<String> = rest.map(|i| format!("sgd 0.25 p{i} g{i} v{i}")).to_vec();
     assert_eq!(recorder.calls, expected);
@@ -285,7 +287,7 @@ fn a_training_step() {
 
 #[test]
 fn gradients_without_an_update_are_all_stored() {
-    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: false });
+    let (mut recorder, plan, mut memory) = setup(Mode::Train(Training::default()));
     assert!(memory.gradients[4].is_none() && memory.gradients[6].is_none());
     memory.alloc_gradients(&mut recorder, &plan).unwrap();
     assert_eq!(recorder.calls, ["alloc", "alloc"]);
@@ -293,15 +295,16 @@ fn gradients_without_an_update_are_all_stored() {
     assert_eq!(recorder.calls.len(), 2, "once is enough");
     memory.gradients[4] = Some("g4".into());
     recorder.calls.clear();
-    backward(&mut recorder, &plan, &mut memory, Noise { seed: 7, step: 9 }, None).unwrap();
+    let (noise, trained) = (Noise { seed: 7, step: 9, part: 0 }, vec![true; plan.params.len()]);
+    backward(&mut recorder, &plan, &mut memory, noise, None, &trained).unwrap();
     assert_eq!(recorder.calls[2], "linear' m3 m7 a3 p4 -> g4 g5 m6");
 }
 
 #[test]
 fn evaluation_in_a_trainers_memory_leaves_no_traces() {
-    let (mut recorder, plan, mut memory) = setup(Mode::Train { momentum: false });
+    let (mut recorder, plan, mut memory) = setup(Mode::Train(Training::default()));
     forward(&mut recorder, &plan, &mut memory, None).unwrap();
-    loss(&mut recorder, &plan, &mut memory, false).unwrap();
+    loss(&mut recorder, &plan, &mut memory).unwrap();
     assert_eq!(
         recorder.calls,
         [

@@ -6,7 +6,13 @@ use vgg_testkit::Reference;
 use super::*;
 use crate::{Init, Params, Session, SgdConfig, Trainer, VggConfig};
 
-const TRAIN: Mode = Mode::Train { momentum: false };
+const TRAIN: Mode = Mode::Train(Training {
+    momentum: false,
+    all_gradients: false,
+    accumulates: false,
+    averages: false,
+    mixes: false,
+});
 const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
 const HALVES: Mode = Mode::Infer { linear_weights: WeightType::F16 };
 
@@ -167,8 +173,11 @@ fn bytes_add_up() {
     // Those of the fully connected weights, whose gradients are not stored.
     let linear = 4096 * (128 * 7 * 7 + 4096 + 10);
     let train = 2 * numbers - linear;
-    let modes =
-        [(INFER, numbers), (TRAIN, train), (Mode::Train { momentum: true }, train + numbers)];
+    let modes = [
+        (INFER, numbers),
+        (TRAIN, train),
+        (Mode::Train(Training { momentum: true, ..Training::default() }), train + numbers),
+    ];
     for (mode, params) in modes {
         let plan = plan(128, mode);
         let sum: u64 = plan.rows().iter().map(|row| row.bytes).sum();

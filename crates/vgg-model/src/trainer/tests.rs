@@ -3,7 +3,9 @@
 use vgg_testkit::Reference;
 
 use super::*;
-use crate::{BiasInit, Init, Session, VggConfig, WeightInit};
+use crate::{BiasInit, Init, Session, SgdConfig, VggConfig, WeightInit};
+
+mod recipe;
 
 const BATCH: usize = 4;
 
@@ -22,9 +24,9 @@ fn network(dropout: f32) -> (Vgg, Input, Params) {
     (vgg, input, params)
 }
 
-fn trainer(dropout: f32, sgd: SgdConfig) -> Trainer<Reference<f32>> {
+fn trainer(dropout: f32, recipe: impl Into<Recipe>) -> Trainer<Reference<f32>> {
     let (vgg, input, params) = network(dropout);
-    Trainer::new(Reference::new(), &vgg, &input, &params, BATCH, sgd, 42).unwrap()
+    Trainer::new(Reference::new(), &vgg, &input, &params, BATCH, recipe, 42).unwrap()
 }
 
 /// `n` images of stripes whose width tells the class.

@@ -141,7 +141,7 @@ mod tests {
           |
         2 | zzz = 1
           | ^^^
-        help: it can be lr, momentum, weight_decay, nesterov
+        help: it can be lr, momentum, weight_decay, nesterov, clip_norm, average_decay, freeze
         "#);
     }
 
@@ -331,6 +331,8 @@ mod tests {
         [train]
         epochs = 10                      # default
         batch_size = 128                 # default
+        accumulate = 1                   # default
+        label_smoothing = 0.0            # default
         seed = 0                         # default
 
         [optimizer]
@@ -343,6 +345,7 @@ mod tests {
         kind = "constant"                # default
         warmup_steps = 0                 # default
         every_epochs = 30                # default
+        patience = 3                     # default
         factor = 0.1                     # default
         min_lr = 0.0                     # default
 

@@ -143,13 +143,17 @@ pub(crate) enum DatasetName {
 pub(crate) struct Train {
     pub epochs: u64,
     pub batch_size: usize,
+    /// Parts of a batch that pass through the network one after another, in memory for one.
+    pub accumulate: usize,
+    /// What all classes together have of an image's target.
+    pub label_smoothing: f64,
     /// Decides the initial weights, the order of the images and the dropout.
     pub seed: u64,
 }
 
 impl Default for Train {
     fn default() -> Self {
-        Self { epochs: 10, batch_size: 128, seed: 0 }
+        Self { epochs: 10, batch_size: 128, accumulate: 1, label_smoothing: 0.0, seed: 0 }
     }
 }
 
@@ -161,11 +165,28 @@ pub(crate) struct Optimizer {
     pub momentum: f64,
     pub weight_decay: f64,
     pub nesterov: bool,
+    /// Limits the norm of all gradients together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip_norm: Option<f64>,
+    /// What a step leaves of the weights' average, which is evaluated instead of the weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub average_decay: Option<f64>,
+    /// How the names of parameters begin that stay as they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub freeze: Vec<String>,
 }
 
 impl Default for Optimizer {
     fn default() -> Self {
-        Self { lr: 0.05, momentum: 0.0, weight_decay: 0.0, nesterov: false }
+        Self {
+            lr: 0.05,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            nesterov: false,
+            clip_norm: None,
+            average_decay: None,
+            freeze: Vec::new(),
+        }
     }
 }
 
@@ -178,6 +199,8 @@ pub(crate) struct Schedule {
     pub warmup_steps: u64,
     /// For `kind = "step"`: the rate changes after each so many epochs …
     pub every_epochs: u64,
+    /// For `kind = "plateau"`: after so many epochs without an accuracy above the best before …
+    pub patience: u64,
     /// … by this factor.
     pub factor: f64,
     /// For `kind = "cosine"`: the rate at the end.
@@ -190,6 +213,7 @@ impl Default for Schedule {
             kind: ScheduleKind::Constant,
             warmup_steps: 0,
             every_epochs: 30,
+            patience: 3,
             factor: 0.1,
             min_lr: 0.0,
         }
@@ -202,6 +226,7 @@ pub(crate) enum ScheduleKind {
     Constant,
     Step,
     Cosine,
+    Plateau,
 }
 
 /// When the state of the run is saved, besides at the end of each epoch.

@@ -49,9 +49,10 @@ impl Job for Measure<'_> {
 
         let (seed, device) = (config.train.seed, backend.describe());
         let params = Params::init(&vgg, &config.init(), seed);
-        let (input, sgd) = (config.input(), config.sgd());
+        let (input, recipe) = (config.input(), config.recipe());
+        let lr = recipe.sgd.lr;
         let backend = Profiled::new(backend)?;
-        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, sgd, seed)?;
+        let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, recipe, seed)?;
         drop(params); // the trainer has its own copy
 
         // One batch for all steps: an epoch may have fewer, and its last is short.
@@ -60,7 +61,7 @@ impl Job for Measure<'_> {
         let names = Names::of(&trainer);
         let mut step = || -> Result<Step> {
             let (before, start) = (trainer.backend().events().len(), trainer.backend().now());
-            trainer.step(&images.pixels, &images.labels, sgd.lr)?;
+            trainer.step(&images.pixels, &images.labels, lr)?;
             let end = trainer.backend().now();
             let calls = names.give(&trainer.backend().events()[before..]);
             Ok(Step { start, duration: end - start, calls })

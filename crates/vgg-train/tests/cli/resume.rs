@@ -71,6 +71,36 @@ fn a_run_killed_at_any_moment() {
     finish_and_compare(&place, "");
 }
 
+/// Velocities, averages, and how often the learning rate has dropped.
+#[test]
+fn a_run_with_more_to_remember() {
+    let place = Workplace::new();
+    let recipe = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
+                  --set optimizer.clip_norm=1 --set train.accumulate=2 \
+                  --set train.label_smoothing=0.1 --set schedule.kind=plateau \
+                  --set schedule.patience=1 --set schedule.factor=0.5";
+    let often = "--set checkpoint.every_minutes=1e-9";
+    let mut child = place.spawn(&format!("tiny.toml -q {recipe} {often} {ENDLESS}"));
+    for step in [3, 30] {
+        wait_for_step(&place, &mut child, step);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = place.spawn("resume runs/tiny-1 -q");
+    }
+    wait_for_step(&place, &mut child, 31);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish_and_compare(&place, recipe);
+    let table = place.read("runs/tiny-1/metrics.csv");
+    let at = table.lines().next().unwrap().split(',').position(|name| name == "lr").unwrap();
+    let rates: Vec<f64> = table
+        .lines()
+        .skip(1)
+        .map(|row| row.split(',').nth(at).unwrap().parse().unwrap())
+        .collect();
+    assert!(rates.last() < rates.first(), "{rates:?}");
+}
+
 #[test]
 fn a_run_killed_before_its_first_checkpoint() {
     let place = Workplace::new();

@@ -1,0 +1,121 @@
+//! How a trainer goes from gradients to new weights.
+
+use vgg_tensor::{Content, Result};
+
+use crate::{Mode, SgdConfig, Training, Vgg, invalid};
+
+/// How a [`crate::Trainer`] trains, besides what each step is given.
+///
+/// A [`SgdConfig`] becomes a recipe with nothing else to it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recipe {
+    /// The optimiser.
+    pub sgd: SgdConfig,
+    /// Parts of a batch that pass through the network one after another. Their gradients add up to
+    /// those of the batch, in memory for a part. At least one.
+    pub parts: usize,
+    /// Limits the norm of all gradients together (`torch.nn.utils.clip_grad_norm_`).
+    pub clip_norm: Option<f32>,
+    /// What each step leaves of an average of the weights, as 0.999, to be evaluated instead of the
+    /// weights: after each step `average = decay · average + (1 − decay) · weight`.
+    pub average_decay: Option<f32>,
+    /// The share of a target that all classes have ([`vgg_tensor::spec::SoftmaxCrossEntropy`]).
+    pub label_smoothing: f32,
+    /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
+    pub mixes: bool,
+    /// Parameters that stay as they are: those whose names begin with one of these, as `features`
+    /// or `classifier.0`.
+    pub freeze: Vec<String>,
+}
+
+impl From<SgdConfig> for Recipe {
+    fn from(sgd: SgdConfig) -> Self {
+        Self {
+            sgd,
+            parts: 1,
+            clip_norm: None,
+            average_decay: None,
+            label_smoothing: 0.0,
+            mixes: false,
+            freeze: Vec::new(),
+        }
+    }
+}
+
+impl Recipe {
+    /// Checks the ranges, and that what is frozen is there.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] with the key, its value and what is allowed.
+    ///
+    /// ```
+    /// use vgg_model::{Recipe, SgdConfig, Vgg, VggConfig};
+    /// let vgg = Vgg::new(&VggConfig::default())?;
+    /// let recipe = Recipe::from(SgdConfig::plain(0.05));
+    /// assert!(recipe.check(&vgg).is_ok());
+    /// let error = Recipe { freeze: vec!["feature.0".into()], ..recipe }.check(&vgg).unwrap_err();
+    /// assert!(error.to_string().starts_with("freeze = feature.0, but it must be"));
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn check(&self, vgg: &Vgg) -> Result<()> {
+        self.sgd.check()?;
+        if self.parts == 0 {
+            return Err(invalid("parts", 0, "at least 1"));
+        }
+        if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
+            return Err(invalid("clip_norm", norm, "finite and above 0"));
+        }
+        if let Some(decay) = self.average_decay.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(invalid("average_decay", decay, "at least 0 and below 1"));
+        }
+        if !(0.0..1.0).contains(&self.label_smoothing) {
+            return Err(invalid("label_smoothing", self.label_smoothing, "at least 0 and below 1"));
+        }
+        let params = vgg.params();
+        let is_of = |name: &str, prefix: &str| is_within(name, prefix);
+        let missing = |prefix: &&String| !params.iter().any(|param| is_of(&param.name, prefix));
+        if let Some(prefix) = self.freeze.iter().find(missing) {
+            let first = params.first().map_or("", |param| param.name.as_str());
+            let allowed = format!("how parameters' names begin, as in features or {first}");
+            return Err(invalid("freeze", prefix, &allowed));
+        }
+        if self.trained(vgg).iter().all(|trained| !trained) {
+            return Err(invalid("freeze", self.freeze.join(", "), "less than all parameters"));
+        }
+        Ok(())
+    }
+
+    /// Of each parameter, whether it is trained.
+    pub(crate) fn trained(&self, vgg: &Vgg) -> Vec<bool> {
+        let frozen = |name: &str| self.freeze.iter().any(|prefix| is_within(name, prefix));
+        vgg.params().iter().map(|param| !frozen(&param.name)).collect()
+    }
+
+    /// What a plan for it keeps.
+    pub fn mode(&self, vgg: &Vgg) -> Mode {
+        // What is not applied at once has to be kept.
+        let trained = self.trained(vgg);
+        let mut params = vgg.params().iter().zip(&trained).skip_while(|(_, trained)| !**trained);
+        let frozen_linear = params.any(|(param, trained)| {
+            !trained && matches!(param.content, Content::LinearWeight { .. })
+        });
+        let accumulates = self.parts > 1;
+        Mode::Train(Training {
+            momentum: self.sgd.has_velocity(),
+            all_gradients: accumulates || self.clip_norm.is_some() || frozen_linear,
+            accumulates,
+            averages: self.average_decay.is_some(),
+            mixes: self.mixes,
+        })
+    }
+
+    /// Images of a part of a batch.
+    pub fn part_of(&self, batch: usize) -> usize {
+        batch.div_ceil(self.parts.max(1))
+    }
+}
+
+/// Whether a parameter's name begins with whole words of `prefix`.
+fn is_within(name: &str, prefix: &str) -> bool {
+    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}

@@ -1,0 +1,203 @@
+//! What a recipe has besides the optimiser.
+
+use super::*;
+
+fn recipe() -> Recipe {
+    Recipe::from(momentum())
+}
+
+fn assert_near(what: &str, a: &Params, b: &Params, allowed: f32) {
+    for ((name, a), (_, b)) in a.iter().zip(b.iter()) {
+        let far = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        assert!(far <= allowed, "{what}: {name} is off by {far}");
+    }
+}
+
+/// How far two states of the parameters are apart.
+fn distance(a: &Params, b: &Params) -> f64 {
+    let numbers = |params: &Params| -> Vec<f32> {
+        params.iter().flat_map(|(_, tensor)| tensor.data().to_vec()).collect()
+    };
+    let squares = numbers(a).into_iter().zip(numbers(b)).map(|(a, b)| f64::from(a - b).powi(2));
+    squares.sum::<f64>().sqrt()
+}
+
+#[test]
+fn a_batch_in_parts_is_the_batch() {
+    for n in [4, 3] {
+        let (pixels, labels) = images(n);
+        let mut whole = trainer(0.0, recipe());
+        // The last part of three images is a short one.
+        let mut parts = trainer(0.0, Recipe { parts: 2, ..recipe() });
+        assert_eq!(parts.plan().batch(), 2);
+        for step in 0..3 {
+            let expected = whole.step(&pixels, &labels, 0.05).unwrap();
+            let metrics = parts.step(&pixels, &labels, 0.05).unwrap();
+            assert!((metrics.loss_sum - expected.loss_sum).abs() < 1e-4, "{metrics:?}");
+            assert_eq!(metrics.top1, expected.top1);
+            assert_eq!(parts.steps(), step + 1);
+        }
+        let (whole, parts) = (whole.params().unwrap(), parts.params().unwrap());
+        assert_near("in parts", &parts, &whole, 1e-5);
+    }
+    let error = Recipe { parts: 0, ..recipe() }.check(&network(0.0).0).unwrap_err();
+    assert_eq!(error.to_string(), "parts = 0, but it must be at least 1");
+}
+
+/// Otherwise all parts would lose the same.
+#[test]
+fn parts_drop_out_differently() {
+    let (pixels, labels) = images(1);
+    let twice = (pixels.repeat(2), labels.repeat(2));
+    let mut one = trainer(0.5, Recipe { parts: 4, ..recipe() });
+    let mut two = trainer(0.5, Recipe { parts: 4, ..recipe() });
+    let one = one.step(&pixels, &labels, 0.05).unwrap();
+    let two = two.step(&twice.0, &twice.1, 0.05).unwrap();
+    assert!((two.loss_sum - 2.0 * one.loss_sum).abs() > 1e-4, "{one:?} {two:?}");
+}
+
+#[test]
+fn clipped_gradients_go_as_far_as_they_may() {
+    let (pixels, labels) = images(4);
+    let sgd = SgdConfig::plain(0.1);
+    let moved = |recipe: Recipe| {
+        let mut trainer = trainer(0.0, recipe);
+        let before = trainer.params().unwrap();
+        trainer.step(&pixels, &labels, 0.1).unwrap();
+        distance(&before, &trainer.params().unwrap())
+    };
+    let free = moved(sgd.into());
+    for parts in [1, 2] {
+        let clipped = moved(Recipe { clip_norm: Some(0.01), parts, ..sgd.into() });
+        assert!((clipped - 0.1 * 0.01).abs() < 1e-6, "{clipped} of {free}");
+        let wide = moved(Recipe { clip_norm: Some(100.0), parts, ..sgd.into() });
+        assert!((wide - free).abs() < 1e-5, "{wide} instead of {free}");
+    }
+    assert!(free > 0.01);
+}
+
+#[test]
+fn averages_follow_the_weights() {
+    let (pixels, labels) = images(4);
+    let decay = 0.75f32;
+    let mut trainer = trainer(0.0, Recipe { average_decay: Some(decay), ..recipe() });
+    let mut expected = trainer.params().unwrap();
+    for _ in 0..3 {
+        trainer.step(&pixels, &labels, 0.05).unwrap();
+        let params = trainer.params().unwrap();
+        for (average, (_, weight)) in expected.tensors_mut().zip(params.iter()) {
+            for (average, weight) in average.data_mut().iter_mut().zip(weight.data()) {
+                *average = decay * *average + (1.0 - decay) * weight;
+            }
+        }
+    }
+    let average = trainer.average().unwrap().unwrap();
+    assert_near("average", &average, &expected, 1e-6);
+
+    // It is what is evaluated, if asked for, and no step takes it for the weights.
+    let weights = trainer.params().unwrap();
+    let of_weights = trainer.logits(&pixels).unwrap();
+    trainer.set_averaged(true);
+    let of_average = trainer.logits(&pixels).unwrap();
+    assert_ne!(of_weights, of_average);
+    let (vgg, input, _) = network(0.0);
+    let mut session =
+        Session::new(Reference::<f32>::new(), &vgg, &input, average.clone(), 4).unwrap();
+    assert_eq!(session.logits(&pixels).unwrap(), of_average);
+    assert_eq!(trainer.params().unwrap(), weights);
+    assert_eq!(trainer.logits(&pixels).unwrap(), of_weights);
+
+    // An interrupted run goes on to the bit.
+    let mut again = super::trainer(0.0, Recipe { average_decay: Some(decay), ..recipe() });
+    let velocity = trainer.velocity().unwrap();
+    again.restore(&weights, velocity.as_ref(), trainer.steps()).unwrap();
+    again.restore_average(&average).unwrap();
+    for trainer in [&mut trainer, &mut again] {
+        trainer.step(&pixels, &labels, 0.05).unwrap();
+    }
+    assert_eq!(again.average().unwrap(), trainer.average().unwrap());
+    assert_eq!(again.params().unwrap(), trainer.params().unwrap());
+    let mut plain = super::trainer(0.0, recipe());
+    assert_eq!(plain.average().unwrap(), None);
+    assert!(plain.restore_average(&average).is_err());
+}
+
+#[test]
+fn what_is_frozen_stays() {
+    let (pixels, labels) = images(4);
+    let frozen = |prefixes: &[&str]| {
+        let freeze = prefixes.iter().map(|prefix| prefix.to_string()).collect();
+        let mut trainer = trainer(0.5, Recipe { freeze, clip_norm: None, ..recipe() });
+        let before = trainer.params().unwrap();
+        trainer.step(&pixels, &labels, 0.05).unwrap();
+        (before, trainer.params().unwrap())
+    };
+    let (_, free) = frozen(&[]);
+    let cases: [&[&str]; 4] =
+        [&["features"], &["features", "classifier.0"], &["classifier.3"], &["features.0.bias"]];
+    for prefixes in cases {
+        let (before, after) = frozen(prefixes);
+        for (((name, before), (_, after)), (_, free)) in
+            before.iter().zip(after.iter()).zip(free.iter())
+        {
+            let stays = prefixes.iter().any(|prefix| name.starts_with(prefix));
+            assert_eq!(after, if stays { before } else { free }, "{name} of {prefixes:?}");
+        }
+    }
+}
+
+#[test]
+fn mixed_images_have_a_share_of_both_losses() {
+    let (pixels, labels) = images(3);
+    let others = [labels[1], labels[2], labels[0]];
+    let mixes = Recipe { mixes: true, ..recipe() };
+    let loss = |labels: &[u32], mix: &[(u32, f32)]| {
+        let mut trainer = trainer(0.0, mixes.clone());
+        trainer.submit_mixed(&pixels, labels, mix, 0.05).unwrap();
+        trainer.next_metrics(true).unwrap().unwrap().loss_sum
+    };
+    let (own, other) = (loss(&labels, &[]), loss(&others, &[]));
+    let mix = others.map(|other| (other, 0.25));
+    let mixed = loss(&labels, &mix);
+    assert!((mixed - (0.75 * own + 0.25 * other)).abs() < 1e-5, "{mixed} of {own} and {other}");
+
+    let mut trainer = trainer(0.0, recipe());
+    let error = trainer.submit_mixed(&pixels, &labels, &mix, 0.05).unwrap_err();
+    assert_eq!(error.to_string(), "other classes = 3, but it must be none: the recipe mixes none");
+    let mut trainer = super::trainer(0.0, mixes);
+    for bad in [vec![(3, 0.5); 3], vec![(0, 1.5); 3], vec![(0, f32::NAN); 3], vec![(0, 0.5)]] {
+        assert!(trainer.submit_mixed(&pixels, &labels, &bad, 0.05).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn smooth_targets_are_for_training() {
+    let (pixels, labels) = images(3);
+    let mut plain = trainer(0.0, recipe());
+    let mut smooth = trainer(0.0, Recipe { label_smoothing: 0.3, ..recipe() });
+    let before = smooth.evaluate(&pixels, &labels).unwrap();
+    assert_eq!(plain.evaluate(&pixels, &labels).unwrap(), before);
+    // The loss of each class in turn has a third of what is smoothed away.
+    let of_all: f32 =
+        (0..3).map(|class| smooth.evaluate(&pixels, &[class; 3]).unwrap().loss_sum / 3.0).sum();
+    let expected = 0.7 * before.loss_sum + 0.3 * of_all;
+    let metrics = smooth.step(&pixels, &labels, 0.05).unwrap();
+    assert!((metrics.loss_sum - expected).abs() < 1e-5, "{metrics:?}, {expected}");
+}
+
+#[test]
+fn ranges() {
+    let (vgg, ..) = network(0.0);
+    let refused = |recipe: Recipe| recipe.check(&vgg).unwrap_err().to_string();
+    let message = refused(Recipe { clip_norm: Some(0.0), ..recipe() });
+    assert_eq!(message, "clip_norm = 0, but it must be finite and above 0");
+    let message = refused(Recipe { average_decay: Some(1.0), ..recipe() });
+    assert_eq!(message, "average_decay = 1, but it must be at least 0 and below 1");
+    let message = refused(Recipe { label_smoothing: f32::NAN, ..recipe() });
+    assert_eq!(message, "label_smoothing = NaN, but it must be at least 0 and below 1");
+    let message = refused(Recipe { freeze: vec!["features.1".into()], ..recipe() });
+    assert!(message.starts_with("freeze = features.1, but it must be how parameters' names begin"));
+    let everything = vec!["features".into(), "classifier".into()];
+    let message = refused(Recipe { freeze: everything, ..recipe() });
+    assert_eq!(message, "freeze = features, classifier, but it must be less than all parameters");
+}
