@@ -3,7 +3,7 @@
 use vgg_cpu::Cpu;
 use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
-    BiasInit, Init, Input, Metrics, Params, SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
+    BiasInit, Init, Input, Metrics, Params, Recipe, SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
 };
 use vgg_tensor::profile::Profiled;
 use vgg_tensor::{Backend, Result};
@@ -178,6 +178,47 @@ on_cuda! {
             train(&mut replayed, 9..11)?;
             train(&mut ordered, 9..11)?;
             assert!(bits(&replayed.params()?) == bits(&ordered.params()?));
+        }
+    }
+}
+
+on_cuda! {
+    /// Batches in parts, clipped gradients, averages, smooth and mixed targets.
+    fn a_recipe_is_that_of_the_cpu_and_replayed() {
+        fn run<B: Backend>(backend: B) -> Result<(Vec<Metrics>, Params, Params)> {
+            let (vgg, input, params) = network(0.5);
+            let recipe = Recipe {
+                parts: 2,
+                clip_norm: Some(0.5),
+                average_decay: Some(0.8),
+                label_smoothing: 0.1,
+                mixes: true,
+                ..SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.01) }.into()
+            };
+            let mut trainer = Trainer::new(backend, &vgg, &input, &params, BATCH, recipe, 42)?;
+            let mut metrics = Vec::new();
+            for step in 0..5 {
+                let (pixels, labels) = batch(step);
+                let mix: Vec<_> = labels.iter().map(|label| ((label + 1) % 3, 0.25)).collect();
+                trainer.submit_mixed(&pixels, &labels, &mix, lr(step))?;
+                metrics.extend(trainer.next_metrics(true)?);
+            }
+            let average = trainer.average()?.expect("the recipe keeps one");
+            Ok((metrics, trainer.params()?, average))
+        }
+        let (expected, _, average) = run(Cpu::new(vgg_cpu::Config::default())?)?;
+        for precision in [Precision::F32, Precision::Bf16] {
+            let (metrics, params, averages) = run(make(config(precision)))?;
+            let ordered = run(Profiled::new(make(config(precision)))?)?;
+            assert_eq!(metrics, ordered.0, "{}", precision.name());
+            assert!(bits(&params) == bits(&ordered.1) && bits(&averages) == bits(&ordered.2));
+            if precision == Precision::F32 {
+                let (losses, expected) = (losses(&metrics), losses(&expected));
+                assert_close("losses", &losses, &expected, 1e-5 * max_norm(&expected));
+                for ((name, ours), (_, cpus)) in averages.iter().zip(average.iter()) {
+                    assert_close(name, ours.data(), cpus.data(), 1e-4 * max_norm(cpus.data()));
+                }
+            }
         }
     }
 }

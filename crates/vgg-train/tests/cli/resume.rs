@@ -93,11 +93,8 @@ fn a_run_with_more_to_remember() {
     finish_and_compare(&place, recipe);
     let table = place.read("runs/tiny-1/metrics.csv");
     let at = table.lines().next().unwrap().split(',').position(|name| name == "lr").unwrap();
-    let rates: Vec<f64> = table
-        .lines()
-        .skip(1)
-        .map(|row| row.split(',').nth(at).unwrap().parse().unwrap())
-        .collect();
+    let rates: Vec<f64> =
+        table.lines().skip(1).map(|row| row.split(',').nth(at).unwrap().parse().unwrap()).collect();
     assert!(rates.last() < rates.first(), "{rates:?}");
 }
 
