@@ -1,11 +1,11 @@
 //! The GPUs of this machine.
 
-use cudarc::driver::DriverError;
-use cudarc::driver::result;
 use cudarc::driver::sys::CUdevice_attribute::{
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
+    CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
 };
 use cudarc::driver::sys::CUresult;
+use cudarc::driver::{CudaContext, DriverError, result};
 use vgg_tensor::{Error, Result};
 
 use crate::error::During;
@@ -25,11 +25,24 @@ pub struct Device {
     pub name: String,
     /// Its compute capability.
     pub capability: (i32, i32),
+    /// Its multiprocessors.
+    pub processors: usize,
     /// Bytes of its memory.
     pub memory: u64,
 }
 
 impl Device {
+    /// Bytes of its memory that are free now. It is opened for this.
+    ///
+    /// # Errors
+    /// [`Error::Device`] if that fails, [`Error::OutOfMemory`] if there is not even room for it.
+    pub fn free_memory(&self) -> Result<u64> {
+        const OP: &str = "asking for free memory";
+        let context = CudaContext::new(self.ordinal).during(OP)?;
+        let (free, _) = context.mem_get_info().during(OP)?;
+        Ok(free as u64)
+    }
+
     /// Passes if it can compute at this precision.
     ///
     /// # Errors
@@ -87,6 +100,7 @@ pub fn devices() -> Result<Vec<Device>> {
                 attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
             ),
+            processors: attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)? as usize,
             // SAFETY: as above.
             memory: unsafe { result::device::total_mem(device) }.during(OP)? as u64,
         })
@@ -138,6 +152,7 @@ mod tests {
             ordinal,
             name: "a GPU".into(),
             capability,
+            processors: 1,
             memory: 1 << 30,
         };
         let devices = [(7, 0), (7, 5), (8, 0)].into_iter().enumerate().map(device);

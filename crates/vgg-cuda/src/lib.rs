@@ -68,8 +68,9 @@ pub struct Config {
     /// file where the fastest are remembered, by GPU, cuDNN's version and shape. Without, cuDNN's
     /// heuristics choose.
     pub autotune: Option<PathBuf>,
-    /// Whether the loss scale of [`Precision::F16`] stays at 1, so that gradients are what they are:
-    /// for comparisons of single operations.
+    /// Whether the loss scale of [`Precision::F16`] stays at 1, so that gradients are what they are.
+    /// Nobody who trains wants that: it is for tests, which compare single operations.
+    #[doc(hidden)]
     pub unscaled: bool,
 }
 

@@ -22,11 +22,11 @@ pub struct Library {
     pub version: Option<String>,
     /// The file that was opened, where the system tells.
     pub path: Option<PathBuf>,
-    /// The oldest version that can be used, as it follows the name.
-    least: &'static str,
-    /// What to do where it is missing or too old.
+    /// What is wanted of it, as it follows the name.
+    wanted: &'static str,
+    /// What to do where it is missing or of another version.
     pub install: &'static str,
-    /// Whether it is there and not too old.
+    /// Whether it is there, and of a version that can be used.
     pub usable: bool,
 }
 
@@ -39,13 +39,13 @@ impl Library {
         if self.usable {
             return Ok(());
         }
-        let Self { name, file, least, install, .. } = self;
+        let Self { name, file, wanted, install, .. } = self;
         Err(match &self.version {
             None => {
                 Error::Unavailable { what: format!("{name} ({file})"), hint: (*install).into() }
             }
             Some(version) => Error::Unavailable {
-                what: format!("{name} {least} or later"),
+                what: format!("{name} {wanted}"),
                 hint: format!("{version} is here; {install}"),
             },
         })
@@ -72,7 +72,7 @@ pub fn libraries() -> [Library; 3] {
 /// Passes if all are there.
 ///
 /// # Errors
-/// [`Error::Unavailable`] for the first that is missing or too old.
+/// [`Error::Unavailable`] for the first that is missing or of another version.
 pub(crate) fn check() -> Result<()> {
     libraries().iter().try_for_each(Library::check)
 }
@@ -94,7 +94,7 @@ pub(crate) fn driver() -> Library {
         usable: version.is_some_and(|version| version >= DRIVER),
         version: version.map(|[major, minor]| format!("CUDA {major}.{minor}")),
         path: mapped("libcuda.so"),
-        least: "for CUDA 12.0",
+        wanted: "for CUDA 12.0 or later",
         install: "install NVIDIA's driver, version 525 or later",
     }
 }
@@ -110,10 +110,10 @@ fn cudnn() -> Library {
     Library {
         name: "cuDNN",
         file: "libcudnn.so.9",
-        usable: version.is_some_and(|[major, ..]| major >= 9),
+        usable: version.is_some_and(|[major, ..]| major == 9),
         version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
         path: mapped("libcudnn.so"),
-        least: "9",
+        wanted: "9",
         install: "install cuDNN 9 for CUDA 12: the package cudnn9-cuda-12 of NVIDIA's repositories, \
                   or `pip install nvidia-cudnn-cu12` with its folder nvidia/cudnn/lib in \
                   LD_LIBRARY_PATH",
@@ -134,10 +134,10 @@ fn cublas() -> Library {
     Library {
         name: "cuBLAS",
         file: "libcublas.so.12",
-        usable: version.is_some_and(|[major, ..]| major >= 12),
+        usable: version.is_some_and(|[major, ..]| major == 12),
         version: version.map(|[major, minor, patch]| format!("{major}.{minor}.{patch}")),
         path: mapped("libcublas.so"),
-        least: "12",
+        wanted: "12",
         install: "install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or \
                   `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in \
                   LD_LIBRARY_PATH",

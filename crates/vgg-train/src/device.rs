@@ -9,6 +9,7 @@ use vgg_tensor::{Backend, Error};
 
 use crate::config::{Device, DeviceKind};
 use crate::exit::{Code, Failure};
+use crate::ui::Ui;
 
 /// Work that any backend can do.
 pub(crate) trait Job {
@@ -55,10 +56,7 @@ pub(crate) fn cpu(device: &Device) -> vgg_cpu::Config {
 /// # Errors
 /// As [`choose`]; those of the backend and of the job.
 pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
-    let (choice, reason) = choose(device)?;
-    if let Some(reason) = reason {
-        tracing::debug!("no GPU: {reason}");
-    }
+    let (choice, _) = choose(device)?;
     match choice {
         Choice::Cpu => job.run(Cpu::new(cpu(device))?),
         Choice::Cuda(ordinal) => {
@@ -69,19 +67,22 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
                 autotune: device.autotune.then(tuning_file),
                 unscaled: false,
             };
-            let done = Cuda::new(config).map_err(Into::into).and_then(|cuda| job.run(cuda));
-            done.map_err(explain_memory)
+            let cuda = Cuda::new(config).map_err(|error| {
+                let help = "another program takes its memory: `nvidia-smi` says which";
+                explain_memory(error.into(), help)
+            })?;
+            let help = "a smaller batch needs less, as do other programs on the device";
+            job.run(cuda).map_err(|error| explain_memory(error, help))
         }
     }
 }
 
-/// A workspace, unlike buffers, is only known when it is asked for.
-fn explain_memory(error: anyhow::Error) -> anyhow::Error {
+/// Says what to do where memory ran out: workspaces, unlike buffers, are only known when they are
+/// asked for.
+fn explain_memory(error: anyhow::Error, help: &str) -> anyhow::Error {
     match error.downcast_ref::<Error>() {
-        Some(Error::OutOfMemory { .. }) => error.context(
-            Failure::new(Code::Memory, "the device's memory does not suffice")
-                .help("a smaller train.batch_size needs less, as do other programs on the device"),
-        ),
+        Some(Error::OutOfMemory { .. }) => error
+            .context(Failure::new(Code::Memory, "the device's memory does not suffice").help(help)),
         _ => error,
     }
 }
@@ -97,9 +98,20 @@ pub(crate) fn tuning_file() -> PathBuf {
 /// Why the device is not a GPU, where the config leaves the choice.
 pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
     let (_, reason) = choose(device).ok()?;
+    let [driver, ..] = vgg_cuda::libraries();
     match reason? {
-        // The rest of it says where to get what is missing.
-        Error::Unavailable { what, .. } => Some(format!("no GPU: {what} is not available")),
+        // Who has no driver has no GPU, and need not be told where to get one.
+        Error::Unavailable { what, .. } if driver.version.is_none() => {
+            Some(format!("no GPU: {what} is not available"))
+        }
         other => Some(format!("no GPU: {other}")),
+    }
+}
+
+/// Says which device it is and, where the config leaves the choice, why it is no GPU.
+pub(crate) fn tell(device: &Device, backend: &impl Backend, ui: &Ui) {
+    ui.status("Device", &backend.describe());
+    if let Some(reason) = why_no_gpu(device) {
+        ui.detail(&reason);
     }
 }

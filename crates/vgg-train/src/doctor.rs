@@ -35,6 +35,8 @@ struct Report {
 #[derive(Serialize)]
 struct Processor {
     model: Option<String>,
+    /// Of the features that matter here, those it has.
+    features: Vec<&'static str>,
     /// What the backend makes of it.
     backend: String,
 }
@@ -54,7 +56,9 @@ struct Gpu {
     device: String,
     name: String,
     capability: String,
+    processors: usize,
     memory: u64,
+    free_memory: Option<u64>,
     /// Precisions that it can compute at.
     precisions: Vec<&'static str>,
 }
@@ -100,7 +104,7 @@ impl Report {
         };
         Ok(Self {
             version: env!("CARGO_PKG_VERSION"),
-            cpu: Processor { model: model_name(), backend },
+            cpu: Processor { model: model_name(), features: features(), backend },
             memory: free::bytes(),
             libraries: libraries.into(),
             gpus,
@@ -116,6 +120,9 @@ impl Report {
         let mut say = |what: &str, text: String| lines.push(format!("{what:<10} {text}"));
         say("processor", self.cpu.model.clone().unwrap_or_else(|| "unknown".into()));
         say("", self.cpu.backend.clone());
+        if !self.cpu.features.is_empty() {
+            say("", self.cpu.features.join(", "));
+        }
         say("memory", self.memory.map_or("unknown".into(), |free| bytes(free) + " free"));
         for (i, library) in self.libraries.iter().enumerate() {
             let version = match &library.version {
@@ -140,14 +147,14 @@ impl Report {
                 none if none.is_empty() => "too old".into(),
                 some => some,
             };
-            let Gpu { device, name, capability, memory, .. } = gpu;
+            let Gpu { device, name, capability, processors, memory, free_memory, .. } = gpu;
+            say("GPU", format!("{device}: {name}, compute capability {capability}; {precisions}"));
+            let free = match free_memory {
+                Some(free) => format!("{} of", bytes(*free)),
+                None => "it does not tell how much of".into(),
+            };
             let memory = bytes(*memory);
-            say(
-                "GPU",
-                format!(
-                    "{device}: {name}, compute capability {capability}, {memory}; {precisions}"
-                ),
-            );
+            say("", format!("{processors} multiprocessors, {free} {memory} free"));
         }
         if let Some(reason) = &self.no_gpu {
             say("GPU", format!("none: {reason}"));
@@ -173,7 +180,9 @@ impl Gpu {
             device: format!("cuda:{}", device.ordinal),
             name: device.name.clone(),
             capability: format!("{major}.{minor}"),
+            processors: device.processors,
             memory: device.memory,
+            free_memory: device.free_memory().ok(),
             precisions: usable.map(Precision::name).collect(),
         }
     }
@@ -195,6 +204,20 @@ fn model_name() -> Option<String> {
     let text = fs::read_to_string("/proc/cpuinfo").ok()?;
     let line = text.lines().find(|line| line.starts_with("model name"))?;
     line.split_once(": ").map(|(_, name)| name.to_owned())
+}
+
+/// What the kernels look for in a processor.
+fn features() -> Vec<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    let has = [
+        ("avx2", is_x86_feature_detected!("avx2")),
+        ("fma", is_x86_feature_detected!("fma")),
+        ("f16c", is_x86_feature_detected!("f16c")),
+        ("avx512f", is_x86_feature_detected!("avx512f")),
+    ];
+    #[cfg(not(target_arch = "x86_64"))]
+    let has: [(&str, bool); 0] = [];
+    has.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
 
 /// Fashion-MNIST.

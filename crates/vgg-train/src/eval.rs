@@ -108,9 +108,10 @@ pub(crate) fn command(
     };
     ui.status("Evaluating", &format!("{}{stored} on {} images", path.display(), test.len()));
     let batch = config.train.batch_size.min(test.len()).max(1);
+    let linear_weights = network.linear_weights;
     let evaluation = device::run(
         &config.device,
-        Evaluate { checkpoint, linear_weights: network.linear_weights, batch, test: &test, ui },
+        Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
     if json {
         return print::json(&report(&evaluation, &path, network.linear_weights, test.classes()));
@@ -119,6 +120,7 @@ pub(crate) fn command(
 }
 
 struct Evaluate<'a> {
+    device: &'a config::Device,
     checkpoint: Checkpoint,
     linear_weights: LinearWeights,
     batch: usize,
@@ -130,8 +132,8 @@ impl Job for Evaluate<'_> {
     type Output = Evaluation;
 
     fn run<B: Backend>(self, backend: B) -> Result<Evaluation> {
-        let Self { checkpoint, linear_weights, batch, test, ui } = self;
-        ui.status("Device", &backend.describe());
+        let Self { device, checkpoint, linear_weights, batch, test, ui } = self;
+        device::tell(device, &backend, ui);
         let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
         for (pixels, labels) in test.batches(batch) {

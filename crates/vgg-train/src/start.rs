@@ -44,10 +44,7 @@ pub(crate) struct Ready {
 impl Ready {
     /// Makes it, and tells of it.
     pub(crate) fn make(config: &Config, ui: &Ui, backend: &impl Backend) -> Result<Self> {
-        ui.status("Device", &backend.describe());
-        if let Some(reason) = device::why_no_gpu(&config.device) {
-            ui.detail(&reason);
-        }
+        device::tell(&config.device, backend, ui);
         if backend.free_memory().is_some() && config.device.autotune {
             let file = device::tuning_file();
             ui.detail(&format!("measures cuDNN's algorithms, kept in {}", file.display()));
