@@ -149,6 +149,9 @@ impl Download for Vec<f32> {
 /// operation once its spec has been seen. A call may return before its work is done; only
 /// [`Backend::download`] and [`Download::wait`] wait for all that was ordered before.
 ///
+/// What ReLU, pooling and ranks make of NaN is left open: a run that has come to it has failed, which
+/// shows in its loss or its weights.
+///
 /// How activations and weights lie in a [`Backend::Buffer`] is the backend's own business;
 /// [`Backend::upload`] and [`Backend::download`] translate. Results do not depend on how many
 /// threads a backend has, and are the same in every run on the same machine.
