@@ -26,6 +26,7 @@ mod session;
 pub mod streams;
 mod tensor_file;
 mod trainer;
+mod transfer;
 mod vgg;
 
 pub use checkpoint::{Checkpoint, Progress};
@@ -38,6 +39,7 @@ pub use recipe::Recipe;
 pub use schedule::{Decay, Plateau, Schedule};
 pub use session::Session;
 pub use trainer::Trainer;
+pub use transfer::{Copying, Transferred};
 pub use vgg::{Arch, Layer, ParamSpec, Role, Vgg, VggConfig};
 pub use vgg_tensor::spec::{Metrics, WeightType};
 pub use vgg_tensor::{Backend, Error, Result, Tensor};

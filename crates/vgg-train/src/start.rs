@@ -3,9 +3,10 @@
 use std::fs::OpenOptions;
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Params, Progress, Trainer, Vgg};
+use vgg_model::{Checkpoint, Params, Progress, Trainer, Transferred, Vgg};
 use vgg_tensor::Backend;
 
+use crate::cli::Which;
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::device::{self, Job};
@@ -13,6 +14,7 @@ use crate::exit::{Code, Failure};
 use crate::log::Log;
 use crate::memory;
 use crate::run_dir::{LOG, RunDir};
+use crate::stored;
 use crate::train::{State, Training};
 use crate::ui::{Ui, bytes, millions};
 
@@ -71,9 +73,14 @@ impl Job for Train<'_> {
         let Self { config, ui, log, start } = self;
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
         let input = config.input();
-        let (run, checkpoint) = match start {
-            Start::New(create) => (create()?, None),
-            Start::Resume(run, checkpoint) => (run, checkpoint),
+        let initial = || initial(config, &vgg, ui);
+        let (run, weights) = match start {
+            Start::New(create) => {
+                let params = initial()?;
+                (create()?, Weights::Initial(params))
+            }
+            Start::Resume(run, None) => (run, Weights::Initial(initial()?)),
+            Start::Resume(run, Some(checkpoint)) => (run, Weights::Trained(checkpoint)),
         };
         let path = run.file(LOG);
         OpenOptions::new()
@@ -84,13 +91,13 @@ impl Job for Train<'_> {
             .with_context(|| format!("cannot write {}", path.display()))?;
 
         let seed = config.train.seed;
-        let (params, average, velocity, position, state) = match checkpoint {
-            None => {
+        let (params, average, velocity, position, state) = match weights {
+            Weights::Initial(params) => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
-                (Params::init(&vgg, &config.init(), seed), None, None, position, State::default())
+                (params, None, None, position, State::default())
             }
-            Some(checkpoint) => {
+            Weights::Trained(checkpoint) => {
                 let Checkpoint { params, unaveraged, velocity, progress, run: state, .. } =
                     *checkpoint;
                 let state: State = serde_json::from_value(state).context(Failure::new(
@@ -123,6 +130,35 @@ impl Job for Train<'_> {
         ui.end_bar();
         code
     }
+}
+
+/// What a run goes on from.
+enum Weights {
+    Initial(Params),
+    Trained(Box<Checkpoint>),
+}
+
+/// The weights before the first step.
+fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
+    let mut params = Params::init(vgg, &config.init(), config.train.seed);
+    let Some(from) = &config.init.from else { return Ok(params) };
+    let path = stored::find(from, Which::Best)?;
+    let checkpoint = stored::load(&path)?;
+    ui.status("Starting", &format!("from {}", path.display()));
+    let other = Vgg::new(&checkpoint.vgg)?;
+    let layers = params.copy_from(vgg, &checkpoint.params, &other, config.init.copying);
+    for Transferred { layer, from } in &layers {
+        match from {
+            Ok(from) => ui.detail(&format!("{layer}: a copy of {from}")),
+            Err(reason) => ui.detail(&format!("{layer}: initialised, {reason}")),
+        }
+    }
+    if layers.iter().all(|layer| layer.from.is_err()) {
+        let message = format!("nothing of {} fits this network", path.display());
+        let help = "another arch, width, fc_width or image size has other shapes".to_owned();
+        return Err(Failure::new(Code::Checkpoint, message).help(help).into());
+    }
+    Ok(params)
 }
 
 fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {

@@ -320,6 +320,7 @@ mod tests {
         weights = "xavier_uniform"       # default
         std = 0.01                       # default
         biases = "torch"                 # default
+        copying = "all"                  # default
 
         [data]
         dataset = "fashion-mnist"        # default

@@ -13,7 +13,7 @@ mod overrides;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use vgg_model::Arch;
+use vgg_model::{Arch, Copying};
 
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use load::{device, load};
@@ -68,11 +68,22 @@ pub(crate) struct Init {
     /// Standard deviation, for `weights = "normal"`.
     pub std: f64,
     pub biases: Biases,
+    /// A run or a checkpoint whose network's weights replace them where they fit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<PathBuf>,
+    /// Which layers they replace.
+    pub copying: Copying,
 }
 
 impl Default for Init {
     fn default() -> Self {
-        Self { weights: Weights::XavierUniform, std: 0.01, biases: Biases::Torch }
+        Self {
+            weights: Weights::XavierUniform,
+            std: 0.01,
+            biases: Biases::Torch,
+            from: None,
+            copying: Copying::All,
+        }
     }
 }
 

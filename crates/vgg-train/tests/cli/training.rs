@@ -146,3 +146,31 @@ fn a_reader_that_leaves_is_no_error() {
     assert!(output.status.success());
     assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
 }
+
+#[test]
+fn a_run_starts_from_another_ones_weights() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    let start = "tiny.toml --set train.epochs=1 --set init.from=runs/tiny-1";
+    // A frozen layer is the other run's to the bit.
+    let done = place.ok(&format!("{start} --set optimizer.freeze=['features']"));
+    assert!(done.stderr.contains("Starting from runs/tiny-1/checkpoints/best.safetensors"));
+    assert!(done.stderr.contains("features.0: a copy of features.0"), "{}", done.stderr);
+    let params = |run: &str| {
+        let path = place.path(&format!("runs/{run}/checkpoints/best.safetensors"));
+        vgg_model::Checkpoint::load_weights(&path).unwrap().params
+    };
+    let (first, second) = (params("tiny-1"), params("tiny-2"));
+    assert_eq!(first.get("features.0.weight"), second.get("features.0.weight"));
+    assert_ne!(first.get("classifier.6.weight"), second.get("classifier.6.weight"));
+
+    let other = place.ok(&format!("{start} --set model.fc_width=9"));
+    let said = "classifier.0: initialised, classifier.0.weight is";
+    assert!(other.stderr.contains(said), "{}", other.stderr);
+    let refused = place.run(&format!("{start} --set model.fc_width=9 --set model.width=1"));
+    assert_eq!(refused.code, Some(7), "{}", refused.stderr);
+    assert!(refused.stderr.contains("error: nothing of runs/tiny-1"), "{}", refused.stderr);
+    let missing = place.run("tiny.toml --set init.from=runs/no");
+    assert!(missing.stderr.starts_with("error: "), "{}", missing.stderr);
+    assert!(!place.path("runs/tiny-4").exists(), "a run that cannot start leaves no folder");
+}

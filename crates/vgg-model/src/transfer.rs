@@ -1,0 +1,179 @@
+//! Starting a network from another one's weights.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Layer, ParamSpec, Params, Vgg};
+
+/// Which layers are copied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Copying {
+    /// All that have a counterpart.
+    #[default]
+    All,
+    /// The first four convolutions of the other network and the last three fully connected layers,
+    /// as Simonyan & Zisserman 2014 (section 3.1) start deeper networks from configuration A.
+    Paper,
+}
+
+/// What became of a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transferred {
+    /// Its name.
+    pub layer: String,
+    /// The layer whose weights it has now, or why it keeps its own.
+    pub from: Result<String, String>,
+}
+
+/// Convolutions that [`Copying::Paper`] copies.
+const PAPER_CONVS: usize = 4;
+/// Fully connected layers that it copies.
+const PAPER_LINEARS: usize = 3;
+
+/// Where a layer with parameters is in a network. Layers of two networks at the same place are
+/// counterparts, although networks of other depths count and name them differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Place {
+    /// In a block of convolutions, which a pool ends: the block, the convolution, and how many
+    /// layers with parameters are behind it.
+    Block(usize, usize, usize),
+    /// Fully connected layers, from the last one on.
+    Linear(usize),
+}
+
+impl Params {
+    /// Copies from another network, layer by layer, what has the same shapes, and says of each layer
+    /// what became of it.
+    ///
+    /// A convolution's counterpart is the one with its number in the block of its number; fully
+    /// connected layers are counted from the last one.
+    ///
+    /// ```
+    /// use vgg_model::{Copying, Init, Params, Vgg, VggConfig};
+    /// let config = VggConfig { input: [1, 32, 32], fc_width: 8, width: 0.1, ..Default::default() };
+    /// let ten = Vgg::new(&VggConfig { classes: 10, ..config.clone() })?;
+    /// let two = Vgg::new(&VggConfig { classes: 2, ..config })?;
+    /// let trained = Params::init(&ten, &Init::default(), 1);
+    /// let mut params = Params::init(&two, &Init::default(), 2);
+    /// let layers = params.copy_from(&two, &trained, &ten, Copying::All);
+    /// assert_eq!(params.get("features.0.weight"), trained.get("features.0.weight"));
+    /// let head = layers.last().unwrap();
+    /// assert_eq!(head.layer, "classifier.6");
+    /// assert_eq!(head.from, Err("classifier.6.weight is [10, 8] there, but [2, 8] here".into()));
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn copy_from(
+        &mut self,
+        vgg: &Vgg,
+        other: &Params,
+        other_vgg: &Vgg,
+        copying: Copying,
+    ) -> Vec<Transferred> {
+        let counterparts: BTreeMap<Place, String> =
+            places(other_vgg).into_iter().map(|(layer, place)| (place, layer)).collect();
+        let allowed = allowed(copying, counterparts.keys().copied());
+        let mut transferred = Vec::new();
+        for (layer, place) in places(vgg) {
+            let from = match counterparts.get(&place) {
+                None => Err("the other network has no such layer".into()),
+                Some(_) if !allowed.contains(&place) => Err("the paper's rule leaves it".into()),
+                Some(from) => self.copy_layer(vgg, &layer, other, other_vgg, from),
+            };
+            transferred.push(Transferred { layer, from });
+        }
+        transferred
+    }
+
+    /// Copies all parameters of a layer, or none if one differs.
+    fn copy_layer(
+        &mut self,
+        vgg: &Vgg,
+        layer: &str,
+        other: &Params,
+        other_vgg: &Vgg,
+        from: &str,
+    ) -> Result<String, String> {
+        let of = |vgg: &Vgg, layer: &str| -> Vec<(usize, ParamSpec)> {
+            let specs = vgg.params().iter().cloned().enumerate();
+            specs.filter(|(_, spec)| layer_of(&spec.name) == layer).collect()
+        };
+        let (ours, theirs) = (of(vgg, layer), of(other_vgg, from));
+        if ours.len() != theirs.len() {
+            return Err(format!("{from} has {} parameters, not {}", theirs.len(), ours.len()));
+        }
+        for ((_, here), (_, there)) in ours.iter().zip(&theirs) {
+            if here.dims != there.dims {
+                let (name, there, here) = (&there.name, &there.dims, &here.dims);
+                return Err(format!("{name} is {there:?} there, but {here:?} here"));
+            }
+        }
+        let mut tensors: Vec<_> = self.tensors_mut().collect();
+        for ((to, _), (_, there)) in ours.iter().zip(&theirs) {
+            if let Some(tensor) = other.get(&there.name) {
+                tensors[*to].data_mut().copy_from_slice(tensor.data());
+            }
+        }
+        Ok(from.into())
+    }
+}
+
+/// Places of the other network from which `copying` copies.
+fn allowed(copying: Copying, places: impl Iterator<Item = Place>) -> Vec<Place> {
+    let places: Vec<Place> = places.collect(); // in order: blocks first
+    match copying {
+        Copying::All => places,
+        Copying::Paper => {
+            let conv = |place: &Place| match *place {
+                Place::Block(block, conv, _) => Some((block, conv)),
+                Place::Linear(_) => None,
+            };
+            let mut convs: Vec<_> = places.iter().filter_map(conv).collect();
+            convs.dedup();
+            convs.truncate(PAPER_CONVS);
+            let fits = |place: &Place| match conv(place) {
+                Some(place) => convs.contains(&place),
+                None => matches!(place, Place::Linear(from_last) if *from_last < PAPER_LINEARS),
+            };
+            places.into_iter().filter(fits).collect()
+        }
+    }
+}
+
+/// The layers that have parameters, first to last, and their places.
+fn places(vgg: &Vgg) -> Vec<(String, Place)> {
+    let linears = vgg.layers().iter().filter(|layer| matches!(layer, Layer::Linear { .. })).count();
+    let (mut block, mut conv, mut behind, mut linear) = (0, 0, 0, 0);
+    let mut places = Vec::new();
+    for layer in vgg.layers() {
+        let has_params = vgg.params().iter().any(|spec| layer_of(&spec.name) == layer.name());
+        let place = match layer {
+            Layer::MaxPool2d { .. } => {
+                (block, conv) = (block + 1, 0);
+                continue;
+            }
+            Layer::Conv2d { .. } => {
+                (conv, behind) = (conv + 1, 0);
+                Place::Block(block, conv, behind)
+            }
+            Layer::Linear { .. } => {
+                linear += 1;
+                Place::Linear(linears - linear)
+            }
+            _ => {
+                behind += 1;
+                Place::Block(block, conv, behind)
+            }
+        };
+        if has_params {
+            places.push((layer.name().to_owned(), place));
+        }
+    }
+    places
+}
+
+/// The layer that a parameter's name begins with.
+fn layer_of(param: &str) -> &str {
+    param.rsplit_once('.').map_or(param, |(layer, _)| layer)
+}
