@@ -16,8 +16,8 @@ pub(crate) struct Network<B: Backend> {
     vgg: Vgg,
     input: Input,
     batch: usize,
-    /// Images in the largest batch that the buffers have room for.
-    room: usize,
+    /// What the maps' buffers, and after them the labels', were allocated for.
+    rooms: Vec<Content>,
     mode: Mode,
     /// By batch size: the full batch, and short ones as they come.
     plans: BTreeMap<usize, Plan>,
@@ -44,7 +44,7 @@ impl<B: Backend> Network<B> {
             vgg: vgg.clone(),
             input: input.clone(),
             batch,
-            room: batch,
+            rooms: plan.maps.iter().copied().chain([plan.labels()]).collect(),
             mode,
             plans: BTreeMap::from([(batch, plan)]),
             label_bytes: Vec::new(),
@@ -61,14 +61,25 @@ impl<B: Backend> Network<B> {
         upload(&mut self.backend, plan, tensors, &mut self.memory.params)
     }
 
-    /// From now on takes images as `input` describes them, up to `batch` at once.
-    pub(crate) fn set_input(&mut self, input: &Input, batch: usize) -> Result<()> {
-        if batch > self.room {
-            let allowed = format!("at most {}, for which memory was allocated", self.room);
-            return Err(invalid("batch size", batch, &allowed));
+    /// From now on runs `vgg`, which has the same parameters, on images as `input` describes them, up
+    /// to `batch` at once. Buffers that are too small for that are replaced.
+    pub(crate) fn set_network(&mut self, vgg: &Vgg, input: &Input, batch: usize) -> Result<()> {
+        let plan = Plan::new(vgg, input, batch, self.mode)?;
+        if plan.params != self.plan().params {
+            let message = "the network has other parameters than the one that was loaded";
+            return Err(Error::Shape(message.into()));
         }
-        let plan = Plan::new(&self.vgg, input, batch, self.mode)?;
+        let mut buffers: Vec<_> = self.memory.maps.iter_mut().collect();
+        buffers.push(&mut self.memory.labels);
+        let contents = plan.maps.iter().copied().chain([plan.labels()]);
+        for ((buffer, room), content) in buffers.into_iter().zip(&mut self.rooms).zip(contents) {
+            if content.len() > room.len() {
+                *buffer = self.backend.alloc(content)?;
+                *room = content;
+            }
+        }
         self.memory.pixels = self.backend.alloc(plan.pixels())?;
+        self.vgg = vgg.clone();
         self.input = input.clone();
         self.batch = batch;
         self.plans = BTreeMap::from([(batch, plan)]);

@@ -83,14 +83,23 @@ impl<B: Backend> Session<B> {
         Ok(Self { network })
     }
 
-    /// Takes other images from now on: as `input` describes them, up to `max_batch` at once, which
-    /// is no more than the session was made for.
+    /// Takes other images from now on: as `input` describes them, up to `max_batch` at once.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if they do not fit the network, or `max_batch` is zero or too
-    /// large; what the backend returns, as when memory does not suffice.
+    /// [`vgg_tensor::Error::Shape`] if they do not fit the network, or `max_batch` is zero; what the
+    /// backend returns, as when memory does not suffice.
     pub fn set_input(&mut self, input: &Input, max_batch: usize) -> Result<()> {
-        self.network.set_input(input, max_batch)
+        let vgg = self.network.vgg().clone();
+        self.network.set_network(&vgg, input, max_batch)
+    }
+
+    /// Runs another network from now on, which has the same parameters, as for images of another
+    /// size ([`Vgg::dense`]).
+    ///
+    /// # Errors
+    /// As [`Session::set_input`], and if it has other parameters.
+    pub fn set_network(&mut self, vgg: &Vgg, input: &Input, max_batch: usize) -> Result<()> {
+        self.network.set_network(vgg, input, max_batch)
     }
 
     /// The logits of any number of images, `[n, classes]`.

@@ -86,7 +86,7 @@ fn images_of_other_sizes_share_a_session() {
     let backend = Reference::<f32>::new();
     let mut shared = Session::new(backend, &vgg, &input, params.clone(), 3).unwrap();
     let pixels: Vec<u8> = (0..3 * 40 * 24).map(|i| (i * 53 % 241) as u8).collect();
-    for (height, width, max_batch) in [(40, 24, 3), (20, 12, 1), (32, 32, 2), (16, 16, 3)] {
+    for (height, width, max_batch) in [(40, 24, 3), (20, 12, 1), (32, 32, 2), (16, 16, 7)] {
         let input = Input { height, width, ..input.clone() };
         shared.set_input(&input, max_batch).unwrap();
         let mut own = Session::new(backend, &vgg, &input, params.clone(), max_batch).unwrap();
@@ -94,9 +94,30 @@ fn images_of_other_sizes_share_a_session() {
         let pixels = &pixels[..2 * height * width];
         assert_eq!(shared.logits(pixels).unwrap(), own.logits(pixels).unwrap());
     }
-    let message = shared.set_input(&input, 4).unwrap_err().to_string();
-    assert_eq!(message, "batch size = 4, but it must be at most 3, for which memory was allocated");
     let colour = Input::unnormalized(3, 16, 16);
     assert!(shared.set_input(&colour, 1).is_err());
     assert!(shared.logits(&pixels[..256]).is_ok(), "a refusal changes nothing");
+}
+
+#[test]
+fn networks_with_the_same_parameters_share_a_session() {
+    let (vgg, input, params) = network();
+    let backend = Reference::<f32>::new();
+    let mut shared = Session::new(backend, &vgg, &input, params.clone(), 1).unwrap();
+    let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 53 % 241) as u8).collect();
+    for (classes, sides, max_batch) in [(1000, [63, 40], 2), (1000, [32, 32], 3), (10, [32, 32], 1)]
+    {
+        let [h, w] = sides;
+        let other = VggConfig { input: [1, h, w], classes, ..vgg.config().clone() };
+        let other = Vgg::new(&other).unwrap();
+        if classes == 10 {
+            let message = shared.set_network(&other, &input, 1).unwrap_err().to_string();
+            let expected = "the network has other parameters than the one that was loaded";
+            assert_eq!(message, expected);
+            continue;
+        }
+        shared.set_network(&other, &input, max_batch).unwrap();
+        let mut own = Session::new(backend, &other, &input, params.clone(), max_batch).unwrap();
+        assert_eq!(shared.logits(&pixels).unwrap(), own.logits(&pixels).unwrap(), "{sides:?}");
+    }
 }
