@@ -19,6 +19,7 @@ import PIL
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from safetensors import safe_open
 from safetensors.numpy import save_file
 from torchvision.models import vgg
 
@@ -233,6 +234,74 @@ def vgg11():
     )
     for run in SGD:
         print(f"  {run}:", " ".join(f"{loss:.4f}" for loss in exact[f"losses.{run}"]))
+    print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
+# What a step has besides the optimiser, of which each run has a part.
+CLIP_NORM, AVERAGE_DECAY, SMOOTHING, FROZEN = 0.5, 0.75, 0.125, ("features.0", "classifier.3")
+
+
+def recipe_run(run, dtype, initial, pixels, labels, others, shares):
+    """Losses of training steps, and some weights after them."""
+    x = ((pixels.float() / 255.0 - MEAN) / STD).to(dtype)
+    model = small_vgg11().to(dtype)
+    model.load_state_dict({name: value.to(dtype) for name, value in initial.items()})
+    if run == "frozen":
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad = not name.startswith(FROZEN)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(parameters, LR, momentum=MOMENTUM)
+    decay = torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE_DECAY)
+    average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
+    average.update_parameters(model)  # its first call copies
+    losses = []
+    for step in range(STEPS):
+        batch = slice(0, BATCH) if step % 2 == 0 else slice(BATCH, IMAGES)
+        target, smoothing = labels[batch], SMOOTHING if run in ("smooth", "mixed") else 0.0
+        if run == "mixed":
+            own, other = F.one_hot(target, CLASSES), F.one_hot(others[batch], CLASSES)
+            share = shares[batch].to(dtype)[:, None]
+            target = (1 - share) * own + share * other
+        optimizer.zero_grad()
+        total = 0.0
+        # Parts of four images: the short batch is one part alone.
+        size = 4 if run == "parts" else BATCH
+        inputs = x[batch]
+        for part, of_part in zip(inputs.split(size), target.split(size)):
+            loss = F.cross_entropy(model(part), of_part, label_smoothing=smoothing)
+            share_of_batch = len(part) / len(inputs)
+            (loss * share_of_batch).backward()
+            total += loss.detach() * share_of_batch
+        if run == "clipped":
+            torch.nn.utils.clip_grad_norm_(parameters, CLIP_NORM)
+        optimizer.step()
+        average.update_parameters(model)
+        losses.append(total)
+    results = {f"losses.{run}": torch.stack(losses)}
+    trained = average.module if run == "averaged" else model
+    for name, parameter in trained.named_parameters():
+        if name.endswith("bias"):
+            results[f"final.{run}.{name}"] = parameter.detach()
+    return results
+
+
+def recipes():
+    with safe_open(HERE / "vgg11.safetensors", "pt") as golden:
+        tensor = golden.get_tensor
+        initial = {name: tensor(f"initial.{name}") for name in small_vgg11().state_dict()}
+        pixels, labels = tensor("pixels"), tensor("labels").long()
+    torch.manual_seed(SEED)
+    others, shares = torch.randint(0, CLASSES, (IMAGES,)), torch.rand(IMAGES) / 2
+    kept, strays = {}, {}
+    for run in ["parts", "clipped", "averaged", "smooth", "mixed", "frozen"]:
+        settings = (initial, pixels, labels, others, shares)
+        exact = recipe_run(run, torch.float64, *settings)
+        rounded = recipe_run(run, torch.float32, *settings)
+        stray = lambda name: (rounded[name] - exact[name]).abs().max() / exact[name].abs().max()
+        strays[run] = max(stray(name).item() for name in exact)
+        kept |= exact
+        print(f"  {run}:", " ".join(f"{loss:.4f}" for loss in exact[f"losses.{run}"]))
+    save("recipes", kept | {"others": others.to(torch.uint8), "shares": shares}, float32_strays=strays)
     print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
 
 
@@ -453,6 +522,7 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     operations()
     vgg11()
+    recipes()
     whole_steps()
     schedules()
     resizes()

@@ -4,6 +4,7 @@
 //! runs in `f32` stray from them by up to 1e-6 of the largest number, and so may ours.
 
 mod operations;
+mod recipes;
 mod resize;
 mod schedules;
 mod vgg11;
@@ -73,3 +74,4 @@ on_each_backend!(single_operations, operations::check_all);
 on_each_backend!(resized_bytes, resize::check_all);
 on_each_backend!(logits_and_gradients, vgg11::logits_and_gradients);
 on_each_backend!(training, vgg11::training);
+on_each_backend!(recipes_of_training, recipes::training);

@@ -1,26 +1,26 @@
 //! A small VGG-11: its logits, its gradients, and ten steps of training.
 
-use vgg_model::{Input, Metrics, Params, Session, SgdConfig, Trainer, Vgg, VggConfig};
+use vgg_model::{Input, Metrics, Params, Recipe, Session, SgdConfig, Trainer, Vgg, VggConfig};
 use vgg_tensor::{Backend, Result, Tensor};
 use vgg_testkit::Golden;
 
 use super::{check, golden};
 
 /// The small VGG-11, its twelve images and its labels.
-struct SmallVgg {
+pub(super) struct SmallVgg {
     golden: Golden,
     vgg: Vgg,
     input: Input,
     initial: Params,
-    labels: Vec<u32>,
+    pub(super) labels: Vec<u32>,
 }
 
-const BATCH: usize = 8;
-const LR: f32 = 1.0 / 16.0;
-const IMAGE: usize = 32 * 32;
+pub(super) const BATCH: usize = 8;
+pub(super) const LR: f32 = 1.0 / 16.0;
+pub(super) const IMAGE: usize = 32 * 32;
 
 impl SmallVgg {
-    fn new() -> Result<Self> {
+    pub(super) fn new() -> Result<Self> {
         let golden = golden("vgg11");
         let vgg = Vgg::new(&VggConfig {
             width: 0.05,
@@ -49,12 +49,16 @@ impl SmallVgg {
         })
     }
 
-    fn pixels(&self) -> &[u8] {
+    pub(super) fn pixels(&self) -> &[u8] {
         self.golden.bytes("pixels")
     }
 
-    fn trainer<B: Backend>(&self, backend: B, sgd: SgdConfig) -> Result<Trainer<B>> {
-        Trainer::new(backend, &self.vgg, &self.input, &self.initial, BATCH, sgd, 0)
+    pub(super) fn trainer<B: Backend>(
+        &self,
+        backend: B,
+        recipe: impl Into<Recipe>,
+    ) -> Result<Trainer<B>> {
+        Trainer::new(backend, &self.vgg, &self.input, &self.initial, BATCH, recipe, 0)
     }
 }
 

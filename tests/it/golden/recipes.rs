@@ -1,0 +1,45 @@
+//! What a step has besides the optimiser: ten steps of the small VGG-11 with each part of a recipe.
+
+use vgg_model::{Recipe, SgdConfig};
+use vgg_tensor::{Backend, Result};
+
+use super::vgg11::{BATCH, IMAGE, LR, SmallVgg};
+use super::{check, golden};
+
+pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
+    let (small, golden) = (SmallVgg::new()?, golden("recipes"));
+    let others = golden.bytes("others").iter().map(|class| u32::from(*class));
+    let mix: Vec<(u32, f32)> = others.zip(golden.numbers("shares").iter().copied()).collect();
+    let plain = Recipe::from(SgdConfig { momentum: 0.875, ..SgdConfig::plain(LR) });
+    let runs = [
+        ("parts", Recipe { parts: 2, ..plain.clone() }),
+        ("clipped", Recipe { clip_norm: Some(0.5), ..plain.clone() }),
+        ("averaged", Recipe { average_decay: Some(0.75), ..plain.clone() }),
+        ("smooth", Recipe { label_smoothing: 0.125, ..plain.clone() }),
+        ("mixed", Recipe { label_smoothing: 0.125, mixes: true, ..plain.clone() }),
+        ("frozen", Recipe { freeze: vec!["features.0".into(), "classifier.3".into()], ..plain }),
+    ];
+    for (run, recipe) in runs {
+        let mixes = recipe.mixes;
+        let mut trainer = small.trainer(make(), recipe)?;
+        let mut losses = Vec::new();
+        for step in 0..10 {
+            let images = if step % 2 == 0 { 0..BATCH } else { BATCH..small.labels.len() };
+            let labels = &small.labels[images.clone()];
+            let mix = if mixes { &mix[images.clone()] } else { &[] };
+            let pixels = &small.pixels()[images.start * IMAGE..images.end * IMAGE];
+            trainer.submit_mixed(pixels, labels, mix, LR)?;
+            let metrics = trainer.next_metrics(true)?.expect("a step was submitted");
+            losses.push(metrics.loss_sum / labels.len() as f32);
+        }
+        check(&golden, &format!("losses.{run}"), &losses, error);
+        let params = match trainer.average()? {
+            Some(average) => average,
+            None => trainer.params()?,
+        };
+        for (name, bias) in params.iter().filter(|(name, _)| name.ends_with("bias")) {
+            check(&golden, &format!("final.{run}.{name}"), bias.data(), error);
+        }
+    }
+    Ok(())
+}
