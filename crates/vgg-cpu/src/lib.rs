@@ -8,6 +8,7 @@
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 
+mod avg_pool2d;
 mod buffer;
 mod conv2d;
 mod dropout;
@@ -20,6 +21,7 @@ mod prepare_images;
 pub mod roofline;
 mod sgd;
 mod shared;
+mod sigmoid;
 mod simd;
 mod softmax_cross_entropy;
 mod threads;
@@ -29,7 +31,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    AvgPool2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -216,6 +218,16 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        avg_pool2d::forward(self, op, x, y);
+        Ok(())
+    }
+
+    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        avg_pool2d::backward(self, op, dy, dx);
+        Ok(())
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
         lrn::forward(self, op, x, y);
         Ok(())
@@ -223,6 +235,16 @@ impl Backend for Cpu {
 
     fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         lrn::backward(self, op, x, dy, dx);
+        Ok(())
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
+        sigmoid::in_place(self, shape.len(), x);
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
+        sigmoid::backward(self, shape.len(), y, dy);
         Ok(())
     }
 

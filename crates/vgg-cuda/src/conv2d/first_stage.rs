@@ -19,7 +19,7 @@ const ROWS: usize = 65_535;
 /// Whether an operation is such a stage.
 pub(super) fn takes(op: &Conv2d) -> bool {
     op.x().c == 1
-        && (op.kernel(), op.padding()) == (3, 1)
+        && (op.kernel(), op.padding(), op.stride()) == (3, 1, 1)
         && op.epilogue() == ConvEpilogue::BiasReluMaxPool
 }
 

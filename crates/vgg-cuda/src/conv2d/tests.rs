@@ -141,7 +141,7 @@ fn layers_of_vgg() -> Vec<Conv2d> {
 fn agrees(storage: Storage, op: &Conv2d) -> Result<(), CudnnError> {
     let (x, y) = (Tensor::new(storage, op.x())?, Tensor::new(storage, op.conv_y())?);
     let weight = Filter::new(storage, op.c_out(), op.x().c, op.kernel())?;
-    let convolution = Convolution::new(op.padding())?;
+    let convolution = Convolution::new(op)?;
 
     let Shape { n, c, h, w } = op.conv_y();
     assert_eq!(output(&convolution, &x, &weight)?, [n, c, h, w].map(|side| side as c_int));
@@ -283,7 +283,8 @@ fn filter(of: Type, [k, c, h, w]: [c_int; 4]) -> Status {
 
 /// The status of describing a convolution.
 fn convolution([rows, columns]: [c_int; 2]) -> Status {
-    let some = Convolution::new(0).expect("a descriptor");
+    let one = Conv2d::new(Shape::new(1, 1, 1, 1), 1, 1, 0, ConvEpilogue::Bias).expect("a spec");
+    let some = Convolution::new(&one).expect("a descriptor");
     let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
     // SAFETY: the descriptor is valid.
     unsafe {

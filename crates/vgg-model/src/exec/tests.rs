@@ -2,7 +2,7 @@
 
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, SoftmaxCrossEntropy,
+    AvgPool2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, SoftmaxCrossEntropy,
 };
 
 use super::*;
@@ -114,12 +114,34 @@ impl Backend for Recorder {
         Ok(())
     }
 
-    fn lrn(&mut self, _: &Lrn, _: &Name, _: &mut Name) -> Result<()> {
-        unreachable!("no layer is a normalisation")
+    fn avg_pool2d(&mut self, _: &AvgPool2d, x: &Name, y: &mut Name) -> Result<()> {
+        self.calls.push(format!("average {x} -> {y}"));
+        Ok(())
     }
 
-    fn lrn_backward(&mut self, _: &Lrn, _: &Name, _: &Name, _: &mut Name) -> Result<()> {
-        unreachable!("no layer is a normalisation")
+    fn avg_pool2d_backward(&mut self, _: &AvgPool2d, dy: &Name, dx: &mut Name) -> Result<()> {
+        self.calls.push(format!("average' {dy} -> {dx}"));
+        Ok(())
+    }
+
+    fn lrn(&mut self, _: &Lrn, x: &Name, y: &mut Name) -> Result<()> {
+        self.calls.push(format!("lrn {x} -> {y}"));
+        Ok(())
+    }
+
+    fn lrn_backward(&mut self, _: &Lrn, x: &Name, dy: &Name, dx: &mut Name) -> Result<()> {
+        self.calls.push(format!("lrn' {x} {dy} -> {dx}"));
+        Ok(())
+    }
+
+    fn sigmoid(&mut self, _: Shape, x: &mut Name) -> Result<()> {
+        self.calls.push(format!("sigmoid {x}"));
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, _: Shape, y: &Name, dy: &mut Name) -> Result<()> {
+        self.calls.push(format!("sigmoid' {y} {dy}"));
+        Ok(())
     }
 
     fn linear(
