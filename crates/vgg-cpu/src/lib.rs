@@ -8,9 +8,11 @@
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 
+mod batch_norm2d;
 mod buffer;
 mod conv2d;
 mod dropout;
+mod epilogue;
 mod gemm;
 mod isa;
 mod linear;
@@ -28,7 +30,7 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -223,6 +225,51 @@ impl Backend for Cpu {
     fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         lrn::backward(self, op, x, dy, dx);
         Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &mut Buffer,
+        running_var: &mut Buffer,
+        saved: &mut Buffer,
+        y: &mut Buffer,
+        aux: &mut Buffer,
+    ) -> Result<()> {
+        let running = [running_mean, running_var];
+        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &Buffer,
+        running_var: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::inference(self, op, x, weight, bias, running_mean, running_var, y);
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        saved: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
     }
 
     fn linear(

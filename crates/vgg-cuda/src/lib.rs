@@ -7,8 +7,10 @@
 //! libraries and the launches of kernels, each of which says why the memory it is given suffices.
 
 mod backend;
+mod batch_norm2d;
 mod bias;
 mod buffer;
+mod columns;
 mod conv2d;
 mod cublas;
 mod devices;

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::spec::{
-    Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, PrepareImages,
-    SoftmaxCrossEntropy, WeightType,
+    BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d,
+    PrepareImages, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Content, Shape};
 
@@ -36,6 +36,9 @@ pub enum Operation {
     MaxPool2dBackward(MaxPool2d),
     Lrn(Lrn),
     LrnBackward(Lrn),
+    BatchNorm2d(BatchNorm2d),
+    BatchNorm2dInference(BatchNorm2d),
+    BatchNorm2dBackward(BatchNorm2d),
     Linear(Linear),
     LinearBackward { op: Linear, applied: bool, dx: bool },
     Dropout { shape: Shape, p: f32 },
@@ -79,6 +82,9 @@ impl fmt::Display for Operation {
             Self::MaxPool2dBackward(op) => max_pool2d(f, "max-pool backward", op),
             Self::Lrn(op) => write!(f, "lrn {}", Maps(op.x())),
             Self::LrnBackward(op) => write!(f, "lrn backward {}", Maps(op.x())),
+            Self::BatchNorm2d(op) => batch_norm2d(f, "batch-norm", op),
+            Self::BatchNorm2dInference(op) => batch_norm2d(f, "batch-norm inference", op),
+            Self::BatchNorm2dBackward(op) => batch_norm2d(f, "batch-norm backward", op),
             Self::Linear(op) => linear(f, "linear", op),
             Self::LinearBackward { op, applied, dx } => {
                 linear(f, "linear backward", op)?;
@@ -120,6 +126,14 @@ fn conv2d(f: &mut fmt::Formatter<'_>, name: &str, op: &Conv2d) -> fmt::Result {
     };
     let (c_in, k, y) = (op.x().c, op.kernel(), Maps(op.conv_y()));
     write!(f, "{name} {k}×{k} {c_in}→{y}{tail}")
+}
+
+fn batch_norm2d(f: &mut fmt::Formatter<'_>, name: &str, op: &BatchNorm2d) -> fmt::Result {
+    let tail = match op.epilogue() {
+        BatchNormEpilogue::Relu => " + relu",
+        BatchNormEpilogue::ReluMaxPool => " + relu + max-pool",
+    };
+    write!(f, "{name} {}{tail}", Maps(op.x()))
 }
 
 fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
@@ -165,6 +179,13 @@ mod tests {
             ),
             (Operation::MaxPool2dBackward(pool), "max-pool backward 3×3/2 3@8×10"),
             (Operation::Lrn(Lrn::new(x)?), "lrn 3@8×10"),
+            (
+                Operation::BatchNorm2dBackward(BatchNorm2d::new(
+                    x,
+                    BatchNormEpilogue::ReluMaxPool,
+                )?),
+                "batch-norm backward 3@8×10 + relu + max-pool",
+            ),
             (Operation::Linear(linear), "linear 240→7 + relu"),
             (
                 Operation::Linear(linear.with_weight_type(WeightType::F16)),

@@ -4,6 +4,7 @@
 //! [`check`] compares with those of `Reference<f64>`. What a trial computes into holds NaN before,
 //! so that what is not overwritten, or is read where it should not be, shows.
 
+mod batch_norm2d;
 mod conv2d;
 mod dropout;
 mod linear;
@@ -14,6 +15,7 @@ mod sgd;
 mod softmax_cross_entropy;
 mod transfer;
 
+pub use batch_norm2d::BatchNorm2dTrial;
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
 pub use linear::LinearTrial;
@@ -135,6 +137,7 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, Conv2dTrial>(a, b);
     compare::<A, B, MaxPool2dTrial>(a, b);
     compare::<A, B, LrnTrial>(a, b);
+    compare::<A, B, BatchNorm2dTrial>(a, b);
     compare::<A, B, LinearTrial>(a, b);
     compare::<A, B, DropoutTrial>(a, b);
     compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
@@ -219,6 +222,7 @@ macro_rules! conformance {
             conv2d: Conv2dTrial,
             max_pool2d: MaxPool2dTrial,
             lrn: LrnTrial,
+            batch_norm2d: BatchNorm2dTrial,
             linear: LinearTrial,
             dropout: DropoutTrial,
             softmax_cross_entropy: SoftmaxCrossEntropyTrial,
