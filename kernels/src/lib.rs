@@ -40,6 +40,7 @@ pub struct Module {
 
 /// All modules, by name.
 pub const MODULES: &[Module] = &[
+    AVG_POOL2D,
     BATCH_NORM2D,
     BIAS_GRADIENT,
     BIAS_RELU,
@@ -51,6 +52,7 @@ pub const MODULES: &[Module] = &[
     MAX_POOL2D,
     PREPARE_IMAGES,
     SGD,
+    SIGMOID,
     SOFTMAX_CROSS_ENTROPY,
 ];
 
@@ -60,6 +62,22 @@ macro_rules! of_every_type {
         &[$(concat!($name, "_f32"), concat!($name, "_bf16"), concat!($name, "_f16")),*]
     };
 }
+
+/// Average pooling of `x: [n, h, w, c]` into `y: [n, y_h, y_w, c]`.
+///
+/// - `avg_pool2d_forward_T(const T* x, T* y, u64 n, u32 h, u32 w, u32 c, u32 y_h, u32 y_w)`
+/// - `avg_pool2d_backward_T(const T* dy, T* dx, u64 n, u32 h, u32 w, u32 c, u32 y_h, u32 y_w)`: all
+///   of `dx: [n, h, w, c]` is written.
+///
+/// Sides are in 1..=65535. `vgg_tensor::spec::AvgPool2d` says which inputs each output is the mean
+/// of.
+///
+/// Work: `n · y_h · y_w · groups` threads forward, `n · h · w · groups` backward.
+pub const AVG_POOL2D: Module = Module {
+    name: "avg_pool2d",
+    kernels: of_every_type!["avg_pool2d_backward", "avg_pool2d_forward"],
+    ptx: include_str!("../ptx/avg_pool2d.ptx"),
+};
 
 /// Batch normalisation of `x: [pixels, c]`, or `[n, h, w, c]` with a pool, and its gradients.
 ///
@@ -274,6 +292,19 @@ pub const PREPARE_IMAGES: Module = Module {
 /// Work: `ceil(len / 4)` threads.
 pub const SGD: Module =
     Module { name: "sgd", kernels: of_every_type!["sgd"], ptx: include_str!("../ptx/sgd.ptx") };
+
+/// The logistic sigmoid of `x: [len]`, in place.
+///
+/// - `sigmoid_forward_T(T* x, u64 len)`
+/// - `sigmoid_backward_T(const T* y, T* dy, u64 len)`: `dy: [len]` in place, from the sigmoid's
+///   output `y: [len]`.
+///
+/// Work: `ceil(len / 4)` threads.
+pub const SIGMOID: Module = Module {
+    name: "sigmoid",
+    kernels: of_every_type!["sigmoid_backward", "sigmoid_forward"],
+    ptx: include_str!("../ptx/sigmoid.ptx"),
+};
 
 /// Loss, hits and the gradient of `logits: [n, classes]`.
 ///

@@ -8,6 +8,7 @@
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 
+mod avg_pool2d;
 mod batch_norm2d;
 mod buffer;
 mod conv2d;
@@ -22,6 +23,7 @@ mod prepare_images;
 pub mod roofline;
 mod sgd;
 mod shared;
+mod sigmoid;
 mod simd;
 mod softmax_cross_entropy;
 mod threads;
@@ -30,7 +32,8 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
-    BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -217,6 +220,16 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        avg_pool2d::forward(self, op, x, y);
+        Ok(())
+    }
+
+    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        avg_pool2d::backward(self, op, dy, dx);
+        Ok(())
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
         lrn::forward(self, op, x, y);
         Ok(())
@@ -270,6 +283,16 @@ impl Backend for Cpu {
         dx: &mut Buffer,
     ) -> Result<()> {
         batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
+        sigmoid::in_place(self, shape.len(), x);
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
+        sigmoid::backward(self, shape.len(), y, dy);
+        Ok(())
     }
 
     fn linear(

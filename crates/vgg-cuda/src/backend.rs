@@ -2,8 +2,8 @@
 
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    BatchNorm2d, Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
-    SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
+    Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -14,8 +14,8 @@ use crate::memory::Memory;
 use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
-    Buffer, Cuda, batch_norm2d, conv2d, dropout, layout, linear, lrn, max_pool2d, prepare_images,
-    sgd, softmax_cross_entropy,
+    Buffer, Cuda, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn, max_pool2d,
+    prepare_images, sgd, sigmoid, softmax_cross_entropy,
 };
 
 /// A buffer as part of an operation's fingerprint.
@@ -203,6 +203,20 @@ impl Backend for Cuda {
         max_pool2d::backward(self, op, dy, aux, dx)
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("avg_pool2d", op, at(x), at(y))) {
+            return Ok(());
+        }
+        avg_pool2d::forward(self, op, x, y)
+    }
+
+    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("avg_pool2d_backward", op, at(dy), at(dx))) {
+            return Ok(());
+        }
+        avg_pool2d::backward(self, op, dy, dx)
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
         if self.replay.skips(("lrn", op, at(x), at(y))) {
             return Ok(());
@@ -273,6 +287,20 @@ impl Backend for Cuda {
             return Ok(());
         }
         batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("sigmoid", shape, at(x))) {
+            return Ok(());
+        }
+        sigmoid::in_place(self, shape, x)
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("sigmoid_backward", shape, at(y), at(dy))) {
+            return Ok(());
+        }
+        sigmoid::backward(self, shape, y, dy)
     }
 
     fn linear(

@@ -5,7 +5,8 @@ use std::mem::swap;
 use vgg_tensor::spec::Sgd;
 use vgg_tensor::{Backend, Content, Draw, Result, WeightGradient};
 
-use crate::plan::{Op, Plan};
+use crate::op::Op;
+use crate::plan::Plan;
 
 /// All of a network's buffers, as its plan lists them.
 pub(crate) struct Memory<B: Backend> {
@@ -93,10 +94,19 @@ pub(crate) fn forward<B: Backend>(
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.conv2d(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
             }
+            Op::Lrn { spec } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                backend.lrn(&spec, x, y)?;
+            }
             Op::MaxPool2d { spec } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.max_pool2d(&spec, x, y, aux)?;
             }
+            Op::AvgPool2d { spec } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                backend.avg_pool2d(&spec, x, y)?;
+            }
+            Op::Sigmoid { shape } => backend.sigmoid(shape, &mut maps[step.y])?,
             Op::Linear { spec, weight } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.linear(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
@@ -152,10 +162,25 @@ pub(crate) fn backward<B: Backend>(
                 let aux = aux.expect(TRAINING);
                 backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
             }
+            Op::Lrn { spec } => {
+                if let Some(dx) = dx {
+                    backend.lrn_backward(&spec, x, dy, dx)?;
+                }
+            }
             Op::MaxPool2d { spec } => {
                 if let Some(dx) = dx {
                     backend.max_pool2d_backward(&spec, dy, aux.expect(TRAINING), dx)?;
                 }
+            }
+            Op::AvgPool2d { spec } => {
+                if let Some(dx) = dx {
+                    backend.avg_pool2d_backward(&spec, dy, dx)?;
+                }
+            }
+            // In place: `x` is the output, and the gradient stays where it is.
+            Op::Sigmoid { shape } => {
+                backend.sigmoid_backward(shape, x, dy)?;
+                continue;
             }
             Op::Linear { spec, weight } => {
                 let [dweight, db] = distinct(gradients, [weight, weight + 1]);
@@ -169,7 +194,7 @@ pub(crate) fn backward<B: Backend>(
             }
             Op::Dropout { shape, p, stream } => {
                 backend.dropout(shape, p, noise.draw(stream), dy)?;
-                continue; // in place: the gradient stays where it is
+                continue; // in place, too
             }
         }
         swap(&mut dy_maps, &mut dx_maps);

@@ -2,7 +2,7 @@
 
 use crate::profile::Operation;
 use crate::spec::{
-    BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
     SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Draw, Error, Result, Shape};
@@ -237,8 +237,8 @@ pub trait Backend {
 
     /// Convolution (cross-correlation, as everywhere in deep learning) with its epilogue.
     ///
-    /// `y[n, o, i, j] = bias[o] + Σ x[n, c, i + r − padding, j + s − padding] · weight[o, c, r, s]`
-    /// with zeros outside of `x`; then ReLU and 2×2 max-pool where the epilogue has them.
+    /// `y[n, o, i, j] = bias[o] + Σ x[n, c, i · stride + r − padding, j · stride + s − padding]
+    /// · weight[o, c, r, s]` with zeros outside of `x`; then ReLU and 2×2 max-pool where the epilogue has them.
     /// `aux`, of [`Conv2d::aux_bytes`], is written for the backward pass; without one the network
     /// is not trained.
     fn conv2d(
@@ -285,6 +285,18 @@ pub trait Backend {
         op: &MaxPool2d,
         dy: &Self::Buffer,
         aux: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// The mean of each window; [`AvgPool2d`] says which inputs those are.
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<()>;
+
+    /// Gradient of [`Backend::avg_pool2d`]: each window's gradient is shared equally by its inputs;
+    /// overlapping windows add up.
+    fn avg_pool2d_backward(
+        &mut self,
+        op: &AvgPool2d,
+        dy: &Self::Buffer,
         dx: &mut Self::Buffer,
     ) -> Result<()>;
 
@@ -347,6 +359,17 @@ pub trait Backend {
         dweight: &mut Self::Buffer,
         dbias: &mut Self::Buffer,
         dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// The logistic sigmoid of maps of `shape`, in place: `1 / (1 + exp(−x))`.
+    fn sigmoid(&mut self, shape: Shape, x: &mut Self::Buffer) -> Result<()>;
+
+    /// Gradient of [`Backend::sigmoid`], in place, from the sigmoid's output: `dy · y · (1 − y)`.
+    fn sigmoid_backward(
+        &mut self,
+        shape: Shape,
+        y: &Self::Buffer,
+        dy: &mut Self::Buffer,
     ) -> Result<()>;
 
     /// A fully connected layer with its epilogue: `y = x · weightᵀ + bias`, then ReLU if asked.

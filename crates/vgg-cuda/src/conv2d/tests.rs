@@ -141,7 +141,7 @@ fn layers_of_vgg() -> Vec<Conv2d> {
 fn agrees(storage: Storage, op: &Conv2d) -> Result<(), CudnnError> {
     let (x, y) = (Tensor::new(storage, op.x())?, Tensor::new(storage, op.conv_y())?);
     let weight = Filter::new(storage, op.c_out(), op.x().c, op.kernel())?;
-    let convolution = Convolution::new(op.padding())?;
+    let convolution = Convolution::new(op)?;
 
     let Shape { n, c, h, w } = op.conv_y();
     assert_eq!(output(&convolution, &x, &weight)?, [n, c, h, w].map(|side| side as c_int));

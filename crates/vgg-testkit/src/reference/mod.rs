@@ -1,6 +1,7 @@
 //! Every operation as naive loops over PyTorch's layout: the executable form of the trait's
 //! documentation. Slow, obvious, and the yardstick for all other backends.
 
+mod avg_pool2d;
 pub(crate) mod batch_norm2d;
 mod buffer;
 mod conv2d;
@@ -11,13 +12,14 @@ mod lrn;
 mod max_pool2d;
 mod prepare_images;
 mod sgd;
+mod sigmoid;
 mod softmax_cross_entropy;
 
 use std::marker::PhantomData;
 
 use half::f16;
 use vgg_tensor::spec::{
-    BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd,
     SoftmaxCrossEntropy, WeightType,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
@@ -161,6 +163,21 @@ impl<T: Real> Backend for Reference<T> {
         Ok(())
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer<T>, y: &mut Buffer<T>) -> Result<()> {
+        avg_pool2d::forward(op, x.numbers(op.x().len()), y.numbers_mut(op.y().len()));
+        Ok(())
+    }
+
+    fn avg_pool2d_backward(
+        &mut self,
+        op: &AvgPool2d,
+        dy: &Buffer<T>,
+        dx: &mut Buffer<T>,
+    ) -> Result<()> {
+        avg_pool2d::backward(op, dy.numbers(op.y().len()), dx.numbers_mut(op.x().len()));
+        Ok(())
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer<T>, y: &mut Buffer<T>) -> Result<()> {
         let len = op.x().len();
         lrn::forward(op, x.numbers(len), y.numbers_mut(len));
@@ -244,6 +261,16 @@ impl<T: Real> Backend for Reference<T> {
             dbias.numbers_mut(c),
             dx.numbers_mut(x_len),
         );
+        Ok(())
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer<T>) -> Result<()> {
+        sigmoid::in_place(x.numbers_mut(shape.len()));
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer<T>, dy: &mut Buffer<T>) -> Result<()> {
+        sigmoid::backward(y.numbers(shape.len()), dy.numbers_mut(shape.len()));
         Ok(())
     }
 

@@ -48,6 +48,9 @@ pub(crate) struct Model {
     pub width: f64,
     /// Side of the square that images are resized to.
     pub image_size: usize,
+    /// Side of the maps that the last ones are averaged to; they stay as they are if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg_pool: Option<usize>,
     /// Width of the two hidden fully connected layers.
     pub fc_width: usize,
     /// Share of the hidden fully connected outputs dropped in training.
@@ -56,7 +59,14 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { arch: Arch::Vgg11, width: 1.0, image_size: 224, fc_width: 4096, dropout: 0.5 }
+        Self {
+            arch: Arch::Vgg11,
+            width: 1.0,
+            image_size: 224,
+            avg_pool: None,
+            fc_width: 4096,
+            dropout: 0.5,
+        }
     }
 }
 
