@@ -9,9 +9,11 @@
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 
 mod avg_pool2d;
+mod batch_norm2d;
 mod buffer;
 mod conv2d;
 mod dropout;
+mod epilogue;
 mod gemm;
 mod isa;
 mod linear;
@@ -31,7 +33,8 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
-    AvgPool2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -236,6 +239,51 @@ impl Backend for Cpu {
     fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         lrn::backward(self, op, x, dy, dx);
         Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &mut Buffer,
+        running_var: &mut Buffer,
+        saved: &mut Buffer,
+        y: &mut Buffer,
+        aux: &mut Buffer,
+    ) -> Result<()> {
+        let running = [running_mean, running_var];
+        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &Buffer,
+        running_var: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::inference(self, op, x, weight, bias, running_mean, running_var, y);
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        saved: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
     }
 
     fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {

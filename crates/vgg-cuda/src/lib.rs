@@ -8,8 +8,10 @@
 
 mod avg_pool2d;
 mod backend;
+mod batch_norm2d;
 mod bias;
 mod buffer;
+mod columns;
 mod conv2d;
 mod cublas;
 mod devices;

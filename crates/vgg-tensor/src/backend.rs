@@ -2,8 +2,8 @@
 
 use crate::profile::Operation;
 use crate::spec::{
-    AvgPool2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
-    WeightType,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Draw, Error, Result, Shape};
 
@@ -312,6 +312,55 @@ pub trait Backend {
         op: &Lrn,
         x: &Self::Buffer,
         dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Batch normalisation with its epilogue, in training: by the batch's statistics, which also
+    /// change the running ones; [`BatchNorm2d`] has the formulas.
+    ///
+    /// `saved`, of [`BatchNorm2d::saved`], and `aux`, of [`BatchNorm2d::aux_bytes`], are written for
+    /// the backward pass. A mean that is large beside the deviation does not spoil the variance:
+    /// squares are summed of differences from a mean.
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        running_mean: &mut Self::Buffer,
+        running_var: &mut Self::Buffer,
+        saved: &mut Self::Buffer,
+        y: &mut Self::Buffer,
+        aux: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Batch normalisation with its epilogue, in evaluation: by the running statistics. (What only
+    /// classifies has none: [`BatchNorm2d`] is linear then, and part of the convolution before it.)
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        running_mean: &Self::Buffer,
+        running_var: &Self::Buffer,
+        y: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Gradients of [`Backend::batch_norm2d`], epilogue included, through the batch's statistics.
+    ///
+    /// `dy` is the gradient of the output, `saved` and `aux` are what the forward pass wrote.
+    /// Decisions at zero and between equals are as in [`Backend::conv2d_backward`].
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        saved: &Self::Buffer,
+        dy: &Self::Buffer,
+        aux: &Self::Buffer,
+        dweight: &mut Self::Buffer,
+        dbias: &mut Self::Buffer,
         dx: &mut Self::Buffer,
     ) -> Result<()>;
 

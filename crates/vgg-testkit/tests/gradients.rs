@@ -1,8 +1,8 @@
 //! Every gradient of the reference backend against finite differences.
 
 use vgg_tensor::spec::{
-    AvgPool2d, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics,
-    SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d, Metrics, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Draw, Result, Shape, WeightGradient};
 use vgg_testkit::{Buffer, Reference, check_gradient, inputs};
@@ -131,6 +131,51 @@ fn lrn() -> Result<()> {
         check_gradient(&format!("{op:?}"), &x, dx.numbers(len), |x| {
             backend.lrn(&op, &buffer(x), &mut y).expect("reference");
             dot(y.numbers(len), &dy)
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn batch_norm2d() -> Result<()> {
+    for epilogue in [BatchNormEpilogue::Relu, BatchNormEpilogue::ReluMaxPool] {
+        let mut backend = Reference::<f64>::new();
+        let op = BatchNorm2d::new(Shape::new(2, 3, 5, 4), epilogue)?;
+        let (c, y_len) = (op.x().c, op.y().len());
+        let [x, weight, bias, dy] =
+            [(1, op.x().len()), (2, c), (3, c), (4, y_len)].map(|(seed, len)| uniform(seed, len));
+        let (mut mean, mut var, mut saved) = (zeros(c), zeros(c), zeros(2 * c));
+        let (mut y, mut aux) = (zeros(y_len), Buffer::Bytes(vec![0; op.aux_bytes()]));
+        let mut forward = |x: &[f64], weight: &[f64], bias: &[f64]| {
+            let [x, weight, bias] = [x, weight, bias].map(buffer);
+            let (mean, var, saved) = (&mut mean, &mut var, &mut saved);
+            backend
+                .batch_norm2d(&op, &x, &weight, &bias, mean, var, saved, &mut y, &mut aux)
+                .expect("reference");
+            (dot(y.numbers(y_len), &dy), saved.clone(), aux.clone())
+        };
+
+        let (_, saved, aux) = forward(&x, &weight, &bias);
+        let (mut dweight, mut dbias, mut dx) = (zeros(c), zeros(c), zeros(x.len()));
+        let [bx, bw, bdy] = [&x, &weight, &dy].map(|numbers| buffer(numbers));
+        Reference::<f64>::new().batch_norm2d_backward(
+            &op,
+            &bx,
+            &bw,
+            &saved,
+            &bdy,
+            &aux,
+            &mut dweight,
+            &mut dbias,
+            &mut dx,
+        )?;
+        let name = |of| format!("{op:?}, {of}");
+        check_gradient(&name("dx"), &x, dx.numbers(x.len()), |x| forward(x, &weight, &bias).0);
+        check_gradient(&name("dweight"), &weight, dweight.numbers(c), |weight| {
+            forward(&x, weight, &bias).0
+        });
+        check_gradient(&name("dbias"), &bias, dbias.numbers(c), |bias| {
+            forward(&x, &weight, bias).0
         });
     }
     Ok(())

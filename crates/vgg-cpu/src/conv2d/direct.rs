@@ -16,12 +16,12 @@ use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::Gradients;
-use super::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use super::pieces::Pieces;
 use super::strips::{Slab, Strips};
 use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
+use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::gemm::{Gemm, panel_width};
 use crate::simd::{Kernel, Simd};
 

@@ -4,7 +4,6 @@
 //! channels; weights lie in PyTorch's order and are transformed or packed when they have changed.
 
 mod direct;
-mod epilogue;
 mod few_channels;
 mod pieces;
 mod strips;

@@ -5,7 +5,7 @@ use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use crate::bias::sum_rows;
+use crate::columns::sum_rows;
 use crate::gpu::{Gpu, groups, list};
 use crate::memory::Address;
 use crate::{Buffer, Cuda};

@@ -2,7 +2,8 @@
 
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{
-    AvgPool2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
+    SoftmaxCrossEntropy,
 };
 
 use super::*;
@@ -131,6 +132,54 @@ impl Backend for Recorder {
 
     fn lrn_backward(&mut self, _: &Lrn, x: &Name, dy: &Name, dx: &mut Name) -> Result<()> {
         self.calls.push(format!("lrn' {x} {dy} -> {dx}"));
+        Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        running_mean: &mut Name,
+        running_var: &mut Name,
+        saved: &mut Name,
+        y: &mut Name,
+        aux: &mut Name,
+    ) -> Result<()> {
+        let running = format!("{running_mean} {running_var}");
+        self.calls.push(format!("norm {x} {weight} {bias} -> {running} {saved} {y} {aux}"));
+        Ok(())
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        running_mean: &Name,
+        running_var: &Name,
+        y: &mut Name,
+    ) -> Result<()> {
+        self.calls.push(format!("norm {x} {weight} {bias} {running_mean} {running_var} -> {y}"));
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        saved: &Name,
+        dy: &Name,
+        aux: &Name,
+        dweight: &mut Name,
+        dbias: &mut Name,
+        dx: &mut Name,
+    ) -> Result<()> {
+        let inputs = format!("{x} {weight} {saved} {dy} {aux}");
+        self.calls.push(format!("norm' {inputs} -> {dweight} {dbias} {dx}"));
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::spec::{
-    AvgPool2d, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, PrepareImages,
-    SoftmaxCrossEntropy, WeightType,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d, PrepareImages, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Content, Shape};
 
@@ -38,6 +38,9 @@ pub enum Operation {
     AvgPool2dBackward(AvgPool2d),
     Lrn(Lrn),
     LrnBackward(Lrn),
+    BatchNorm2d(BatchNorm2d),
+    BatchNorm2dInference(BatchNorm2d),
+    BatchNorm2dBackward(BatchNorm2d),
     Sigmoid(Shape),
     SigmoidBackward(Shape),
     Linear(Linear),
@@ -87,6 +90,9 @@ impl fmt::Display for Operation {
             Self::AvgPool2dBackward(op) => avg_pool2d(f, "average pool backward", op),
             Self::Lrn(op) => write!(f, "lrn {}", Maps(op.x())),
             Self::LrnBackward(op) => write!(f, "lrn backward {}", Maps(op.x())),
+            Self::BatchNorm2d(op) => batch_norm2d(f, "batch-norm", op),
+            Self::BatchNorm2dInference(op) => batch_norm2d(f, "batch-norm inference", op),
+            Self::BatchNorm2dBackward(op) => batch_norm2d(f, "batch-norm backward", op),
             Self::Sigmoid(shape) => write!(f, "sigmoid {}", Maps(*shape)),
             Self::SigmoidBackward(shape) => write!(f, "sigmoid backward {}", Maps(*shape)),
             Self::Linear(op) => linear(f, "linear", op),
@@ -127,6 +133,14 @@ fn conv2d(f: &mut fmt::Formatter<'_>, name: &str, op: &Conv2d) -> fmt::Result {
         1 => write!(f, "{name} {k}×{k} {c_in}→{y}{tail}"),
         stride => write!(f, "{name} {k}×{k}/{stride} {c_in}→{y}{tail}"),
     }
+}
+
+fn batch_norm2d(f: &mut fmt::Formatter<'_>, name: &str, op: &BatchNorm2d) -> fmt::Result {
+    let tail = match op.epilogue() {
+        BatchNormEpilogue::Relu => " + relu",
+        BatchNormEpilogue::ReluMaxPool => " + relu + max-pool",
+    };
+    write!(f, "{name} {}{tail}", Maps(op.x()))
 }
 
 fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
@@ -191,6 +205,13 @@ mod tests {
             (Operation::Conv2d(conv.with_stride(2)?), "conv2d 3×3/2 3→5@3×4 + relu"),
             (Operation::AvgPool2d(AvgPool2d::new(x, 7, 5)?), "average pool 3@8×10→7×5"),
             (Operation::Lrn(Lrn::new(x)?), "lrn 3@8×10"),
+            (
+                Operation::BatchNorm2dBackward(BatchNorm2d::new(
+                    x,
+                    BatchNormEpilogue::ReluMaxPool,
+                )?),
+                "batch-norm backward 3@8×10 + relu + max-pool",
+            ),
             (Operation::SigmoidBackward(x), "sigmoid backward 3@8×10"),
             (Operation::Linear(linear), "linear 240→7 + relu"),
             (

@@ -4,6 +4,7 @@
 //! `Copy + Eq + Hash`: backends key their private caches on it.
 
 mod avg_pool2d;
+mod batch_norm2d;
 mod conv2d;
 mod linear;
 mod lrn;
@@ -14,6 +15,7 @@ mod sgd;
 mod softmax_cross_entropy;
 
 pub use avg_pool2d::AvgPool2d;
+pub use batch_norm2d::{BatchNorm2d, BatchNormEpilogue};
 pub use conv2d::{Conv2d, ConvEpilogue};
 pub use linear::{Linear, LinearEpilogue, WeightType};
 pub use lrn::Lrn;

@@ -4,6 +4,7 @@
 //! pools of 2.
 
 pub mod avg_pool2d;
+pub mod batch_norm2d;
 pub mod conv2d;
 pub mod linear;
 pub mod lrn;

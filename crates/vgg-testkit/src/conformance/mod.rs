@@ -5,6 +5,7 @@
 //! so that what is not overwritten, or is read where it should not be, shows.
 
 mod avg_pool2d;
+mod batch_norm2d;
 mod conv2d;
 mod dropout;
 mod linear;
@@ -18,6 +19,7 @@ mod transfer;
 mod update;
 
 pub use avg_pool2d::AvgPool2dTrial;
+pub use batch_norm2d::BatchNorm2dTrial;
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
 pub use linear::LinearTrial;
@@ -142,6 +144,7 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, MaxPool2dTrial>(a, b);
     compare::<A, B, AvgPool2dTrial>(a, b);
     compare::<A, B, LrnTrial>(a, b);
+    compare::<A, B, BatchNorm2dTrial>(a, b);
     compare::<A, B, SigmoidTrial>(a, b);
     compare::<A, B, LinearTrial>(a, b);
     compare::<A, B, DropoutTrial>(a, b);
@@ -230,6 +233,7 @@ macro_rules! conformance {
             max_pool2d: MaxPool2dTrial,
             avg_pool2d: AvgPool2dTrial,
             lrn: LrnTrial,
+            batch_norm2d: BatchNorm2dTrial,
             sigmoid: SigmoidTrial,
             linear: LinearTrial,
             dropout: DropoutTrial,
