@@ -39,15 +39,20 @@ impl Library {
         if self.usable {
             return Ok(());
         }
-        let Self { name, file, wanted, install, .. } = self;
+        let Self { name, file, path, wanted, install, .. } = self;
         Err(match &self.version {
             None => {
                 Error::Unavailable { what: format!("{name} ({file})"), hint: (*install).into() }
             }
-            Some(version) => Error::Unavailable {
-                what: format!("{name} {wanted}"),
-                hint: format!("{version} is here; {install}"),
-            },
+            Some(version) => {
+                // The right one may be there, too, but hidden: a name without a version is tried first.
+                let place = path.as_ref().map(|path| format!(", {}", path.display()));
+                let place = place.unwrap_or_default();
+                Error::Unavailable {
+                    what: format!("{name} {wanted}"),
+                    hint: format!("{version} is here{place}; {install}"),
+                }
+            }
         })
     }
 }
@@ -151,4 +156,25 @@ fn mapped(name: &str) -> Option<PathBuf> {
     paths
         .map(PathBuf::from)
         .find(|path| path.file_name().is_some_and(|file| file.to_string_lossy().starts_with(name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_library_of_another_version_is_named_with_its_file() {
+        let file = "/opt/cuda/lib64/libcublas.so.13.0.0";
+        let newer = Library {
+            version: Some("13.0.0".into()),
+            path: Some(file.into()),
+            usable: false,
+            ..cublas()
+        };
+        let error = newer.check().unwrap_err().to_string();
+        let start =
+            format!("cuBLAS 12 is not available: 13.0.0 is here, {file}; install cuBLAS 12:");
+        assert!(error.starts_with(&start), "{error}");
+        assert!(error.contains("nvidia-cublas-cu12"), "{error}");
+    }
 }

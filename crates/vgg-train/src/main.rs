@@ -89,7 +89,7 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         Command::Predict { run, files, network, json, top } => {
             let request =
                 predict::Request { run, files, network: *network, top: *top, json: *json };
-            predict::command(&request, &overrides)?;
+            predict::command(&request, &overrides, ui)?;
         }
         Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
         Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,

@@ -15,6 +15,7 @@ use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::print;
 use crate::stored;
+use crate::ui::Ui;
 
 /// Images of one size are classified together, but not more than these at once.
 const MAX_BATCH: usize = 32;
@@ -29,7 +30,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// `predict RUN FILES…`.
-pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<()> {
+pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     // A run's config need not be there: a checkpoint alone will do.
     let device = config::device(overrides)?;
     let Network { checkpoint, linear_weights } = request.network;
@@ -43,7 +44,7 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override]) -> Result<(
         .map(|file| decode_image(file, channels))
         .collect::<Result<Vec<_>, _>>()
         .context(Failure::new(Code::Data, "cannot read an image"))?;
-    let job = Classify { checkpoint, linear_weights, images: &images };
+    let job = Classify { device: &device, checkpoint, linear_weights, images: &images, ui };
     let probabilities = device::run(&device, job)?;
     for (file, probabilities) in request.files.iter().zip(&probabilities) {
         let ranked = rank(probabilities, request.top);
@@ -66,16 +67,19 @@ fn names_of_classes(checkpoint: &Checkpoint) -> Vec<String> {
 
 /// The probabilities of each image's classes.
 struct Classify<'a> {
+    device: &'a config::Device,
     checkpoint: Checkpoint,
     linear_weights: LinearWeights,
     images: &'a [DecodedImage],
+    ui: &'a Ui,
 }
 
 impl Job for Classify<'_> {
     type Output = Vec<Vec<f32>>;
 
     fn run<B: Backend>(self, backend: B) -> Result<Vec<Vec<f32>>> {
-        let Self { checkpoint, linear_weights, images } = self;
+        let Self { device, checkpoint, linear_weights, images, ui } = self;
+        device::tell(device, &backend, ui);
         let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
         for (i, DecodedImage { h, w, .. }) in images.iter().enumerate() {
             sizes.entry((*h, *w)).or_default().push(i);

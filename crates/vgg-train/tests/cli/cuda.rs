@@ -98,12 +98,26 @@ fn auto_takes_the_gpu_if_all_is_there() {
         ),
         (
             &[],
+            &[("DRIVER", "11080")],
+            "no GPU: the NVIDIA driver for CUDA 12.0 or later is not available: CUDA 11.8 is here",
+        ),
+        (
+            &[],
             &[("STARTS", "0")],
             "no GPU: CUDA (CUDA_ERROR_SYSTEM_DRIVER_MISMATCH) is not available",
         ),
     ] {
         let said = device(missing, gpu);
         assert!(said.starts_with("Device cpu") && said.contains(reason), "{said}");
+    }
+
+    // Who uses what was trained is told, too.
+    image::GrayImage::new(28, 28).save(place.path("black.png")).unwrap();
+    for command in ["eval runs/tiny-1", "predict runs/tiny-1 black.png"] {
+        let done = run(&place, &["libcudnn"], &[], &format!("{command} --device auto"));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+        let reason = "no GPU: cuDNN (libcudnn.so.9) is not available";
+        assert!(done.stderr.contains(reason), "{command}: {}", done.stderr);
     }
 }
 

@@ -29,7 +29,8 @@ fn json(stdout: &str) -> Vec<Value> {
 fn image_files_of_any_size_are_classified() {
     let place = trained();
     let done = place.ok("predict runs/tiny-1 0.png photo.jpg 1.png --top 10 --json");
-    assert_eq!(done.stderr, "");
+    assert!(done.stderr.trim_start().starts_with("Device "), "{}", done.stderr);
+    assert_eq!(place.ok("predict runs/tiny-1 0.png -q").stderr, "");
     let predictions = json(&done.stdout);
     let files: Vec<_> = predictions.iter().map(|p| p["file"].as_str().unwrap()).collect();
     assert_eq!(files, ["0.png", "photo.jpg", "1.png"]);
@@ -123,7 +124,7 @@ fn weights_that_no_half_can_hold() {
         let params = Params::new(&Vgg::new(&checkpoint.vgg).unwrap(), tensors).unwrap();
         Checkpoint { params, ..checkpoint }
     });
-    for command in ["eval runs/tiny-1 -q", "predict runs/tiny-1 0.png"] {
+    for command in ["eval runs/tiny-1 -q", "predict runs/tiny-1 0.png -q"] {
         place.ok(command);
         let done = place.run(&format!("{command} --linear-weights f16"));
         assert_eq!((done.code, &*done.stdout), (Some(2), ""));
