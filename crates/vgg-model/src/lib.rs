@@ -15,6 +15,7 @@
 mod arch;
 mod checkpoint;
 mod config;
+mod dense;
 mod exec;
 mod init;
 mod input;

@@ -143,7 +143,7 @@ impl<B: Backend> Network<B> {
 
     /// Logits of any number of images, without dropout.
     pub(crate) fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
-        let classes = self.vgg.config().classes;
+        let classes = self.vgg.outputs();
         let mut logits = vec![0.0; self.count(pixels)? * classes];
         let chunks = pixels.chunks(self.batch * self.input.image_bytes());
         for (chunk, logits) in chunks.zip(logits.chunks_mut(self.batch * classes)) {
@@ -269,7 +269,7 @@ impl<B: Backend> Network<B> {
         if labels.len() != n {
             return Err(Error::Shape(format!("{} labels for {n} images", labels.len())));
         }
-        let classes = self.vgg.config().classes;
+        let classes = self.vgg.outputs();
         match labels.iter().position(|label| *label as usize >= classes) {
             Some(i) => {
                 Err(invalid(&format!("label {i}"), labels[i], &format!("below {classes} classes")))

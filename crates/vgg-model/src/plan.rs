@@ -141,7 +141,7 @@ impl Plan {
             mode,
             prepare,
             normalize,
-            loss: SoftmaxCrossEntropy::new(batch, vgg.config().classes)?,
+            loss: SoftmaxCrossEntropy::new(batch, vgg.outputs())?,
             steps: Vec::new(),
             maps: Vec::new(),
             aux: Vec::new(),

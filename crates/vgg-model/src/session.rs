@@ -119,7 +119,7 @@ impl<B: Backend> Session<B> {
     /// As [`Session::logits`].
     pub fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
         let mut logits = self.logits(pixels)?;
-        logits.chunks_mut(self.network.vgg().config().classes).for_each(softmax);
+        logits.chunks_mut(self.network.vgg().outputs()).for_each(softmax);
         Ok(logits)
     }
 

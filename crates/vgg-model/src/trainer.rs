@@ -163,7 +163,7 @@ impl<B: Backend> Trainer<B> {
     }
 
     fn check_batch(&self, pixels: &[u8], labels: &[u32], mix: &[(u32, f32)]) -> Result<()> {
-        let (n, classes) = (self.network.count(pixels)?, self.vgg().config().classes);
+        let (n, classes) = (self.network.count(pixels)?, self.vgg().outputs());
         if n == 0 || n > self.batch {
             return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
         }

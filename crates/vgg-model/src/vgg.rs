@@ -69,6 +69,9 @@ impl ParamSpec {
 pub struct Vgg {
     config: VggConfig,
     layers: Vec<Layer>,
+    /// What each layer takes for one image.
+    inputs: Vec<Shape>,
+    outputs: usize,
     macs: Vec<u64>,
     params: Vec<ParamSpec>,
 }
@@ -99,8 +102,9 @@ impl Vgg {
     pub(crate) fn from_layers(config: VggConfig, layers: Vec<Layer>) -> Result<Self> {
         let [c, h, w] = config.input;
         let mut x = Shape::new(1, c, h, w);
-        let (mut macs, mut params) = (Vec::new(), Vec::new());
+        let (mut inputs, mut macs, mut params) = (Vec::new(), Vec::new(), Vec::new());
         for layer in &layers {
+            inputs.push(x);
             let in_layer = |e: Error| e.in_layer(layer.name());
             macs.push(match *layer {
                 Layer::Conv2d { c_out, kernel, stride, padding, .. } => {
@@ -133,7 +137,7 @@ impl Vgg {
                 Layer::Sigmoid { .. } | Layer::Dropout { .. } => 0,
             });
         }
-        let vgg = Self { config, layers, macs, params };
+        let vgg = Self { config, layers, inputs, outputs: x.features(), macs, params };
         let count = vgg.param_count();
         if count > Self::MAX_PARAMS {
             let most = Self::MAX_PARAMS;
@@ -152,6 +156,16 @@ impl Vgg {
     /// The layers, first to last.
     pub fn layers(&self) -> &[Layer] {
         &self.layers
+    }
+
+    /// What each layer takes for one image.
+    pub(crate) fn layer_inputs(&self) -> &[Shape] {
+        &self.inputs
+    }
+
+    /// Numbers that come out for an image: its class scores, or a descriptor's.
+    pub fn outputs(&self) -> usize {
+        self.outputs
     }
 
     /// The parameters in PyTorch's order: each layer's weight, then its bias.
