@@ -355,16 +355,16 @@ def nearest_decisions(z, pooled):
     return torch.minimum(gaps, first.abs()).amin(1)
 
 
-def layers(width):
+def layers(column, width, channels, classes):
     """Of each layer with parameters: its name, its weight's dimensions, whether a pool follows."""
-    table, found, index, c_in = vgg.cfgs["A"], [], 0, 1
+    table, found, index, c_in = vgg.cfgs[column], [], 0, channels
     for channels, following in zip(table, table[1:] + [None]):
         if channels != "M":
             c_out = round(channels * width)
             found.append((f"features.{index}", (c_out, c_in, 3, 3), following == "M"))
             c_in = c_out
         index += 1 if channels == "M" else 2
-    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (CLASSES, 4096))]:
+    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (classes, 4096))]:
         found.append((f"classifier.{index}", dims, False))
     return found
 
@@ -381,10 +381,10 @@ def activations(z, name, pooled):
     return F.max_pool2d(F.relu(z), 2) if pooled else F.relu(z)
 
 
-def far_from_decisions(width, x):
+def far_from_decisions(table, x):
     """Parameters and salts of a network none of whose decisions on `x` is a near one."""
     parameters, salts = {}, {}
-    for i, (name, dims, pooled) in enumerate(layers(width)):
+    for i, (name, dims, pooled) in enumerate(table):
         rows = np.arange(dims[0])
         salt = salts[f"salts.{name}"] = np.zeros(len(rows), np.uint8)
         weight, bias = torch.empty(dims).double(), torch.empty(dims[0]).double()
@@ -403,10 +403,10 @@ def far_from_decisions(width, x):
     return parameters, salts
 
 
-def step_gradients(width, parameters, x, labels):
+def step_gradients(table, parameters, x, labels):
     """The loss of a batch, and the parameters' gradients."""
     parameters = {name: value.requires_grad_() for name, value in parameters.items()}
-    for name, _, pooled in layers(width):
+    for name, _, pooled in table:
         z = sums(x, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
         x = activations(z, name, pooled)
     loss = F.cross_entropy(x, labels)
@@ -429,16 +429,17 @@ def whole_steps():
     labels = torch.tensor([3, 7])
     tensors, strays, replaced = {"labels": labels.to(torch.uint8)}, {}, {}
     for net, width in [("small", 0.25), ("full", 1.0)]:
+        table = layers("A", width, 1, CLASSES)
         with torch.no_grad():
-            parameters, salts = far_from_decisions(width, x.double())
-        loss, gradients = step_gradients(width, parameters, x.double(), labels)
+            parameters, salts = far_from_decisions(table, x.double())
+        loss, gradients = step_gradients(table, parameters, x.double(), labels)
         tensors[f"{net}.loss"] = loss.reshape(1)
         tensors |= {f"{net}.{name}": value for name, value in salts.items()}
         tensors |= {f"{net}.norm.{name}": g.norm().reshape(1) for name, g in gradients.items()}
         tensors |= {f"{net}.sample.{name}": sample(g) for name, g in gradients.items()}
 
         rounded = {name: value.detach().float() for name, value in parameters.items()}
-        _, rounded = step_gradients(width, rounded, x, labels)
+        _, rounded = step_gradients(table, rounded, x, labels)
         stray = lambda name, g: ((rounded[name].double() - g).norm() / g.norm()).item()
         strays[net] = max(stray(name, g) for name, g in gradients.items())
         replaced[net] = sum(np.count_nonzero(salt) for salt in salts.values())
@@ -571,6 +572,14 @@ def every_net(file, table, folder=HERE):
         x = (torch.from_numpy(pixels.reshape(n, *shape)).float() / 255.0 - 0.5) / std
         labels = torch.arange(3, 3 + n) % classes
         model = net(name, column, width, shape, side, fc_width, classes)
+        if table is WIDE_NETS:
+            # Of so many decisions, some would be near.
+            with torch.no_grad():
+                parameters, salts = far_from_decisions(
+                    layers(column, width, shape[0], classes), x.double()
+                )
+            model.load_state_dict(parameters)
+            tensors |= {f"{name}.{key}": value for key, value in salts.items()}
         logits, gradients = net_step(model, x.double(), labels)
         tensors[f"{name}.logits"] = logits
         for key, gradient in gradients.items():

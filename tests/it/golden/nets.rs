@@ -1,7 +1,8 @@
 //! Every network: its logits and its gradients.
 //!
-//! Parameters and pixels follow from a hash, here as in the generator. They are such that rounding
-//! swaps no outcome of a ReLU or a max-pool that matters, as PyTorch's `f32` shows.
+//! Parameters and pixels follow from a hash, here as in the generator. Narrow networks have so few
+//! decisions of ReLU and max-pool that rounding swaps none that matters, as PyTorch's `f32` shows; for
+//! those at full size the generator replaces filters, as for `whole_step.rs`.
 
 use std::env;
 use std::path::Path;
@@ -81,9 +82,14 @@ impl Net {
             std: vec![self.std; channels],
             ..Input::unnormalized(channels, h, w)
         };
+        let salts_of = format!("{}.salts.", self.name);
         let parameter = |(i, spec): (usize, &ParamSpec)| {
-            let salts = vec![0; spec.dims[0]];
-            let tensor = Tensor::new(&*spec.dims, numbers(i as u32, spec, &salts))?;
+            let layer = spec.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            let salts = match golden.names(&salts_of).any(|replaced| replaced == layer) {
+                true => golden.bytes(&format!("{salts_of}{layer}")),
+                false => &vec![0; spec.dims[0]],
+            };
+            let tensor = Tensor::new(&*spec.dims, numbers(i as u32, spec, salts))?;
             Ok((spec.name.clone(), tensor))
         };
         let tensors = vgg.params().iter().enumerate().map(parameter);
