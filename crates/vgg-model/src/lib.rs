@@ -16,6 +16,7 @@ mod arch;
 mod checkpoint;
 mod config;
 mod exec;
+mod fold;
 mod init;
 mod input;
 mod layer;
