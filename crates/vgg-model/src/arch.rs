@@ -124,8 +124,8 @@ fn vgg(config: &VggConfig, column: Column) -> Vec<Layer> {
     for block in column {
         for entry in block {
             match *entry {
-                Conv3(channels) => features.conv_relu(config.channels(channels), 3, 1, 1),
-                Conv1(channels) => features.conv_relu(config.channels(channels), 1, 1, 0),
+                Conv3(channels) => features.normed_conv(config, channels, 3, 1),
+                Conv1(channels) => features.normed_conv(config, channels, 1, 0),
                 Lrn => features.push(|name| Layer::Lrn { name }),
             }
         }
@@ -219,6 +219,15 @@ impl Sequential {
         self.skip();
     }
 
+    /// A convolution of VGG with ReLU, and with a batch normalisation between if the config has them.
+    fn normed_conv(&mut self, config: &VggConfig, channels: usize, kernel: usize, padding: usize) {
+        self.conv(config.channels(channels), kernel, 1, padding, !config.batch_norm);
+        if config.batch_norm {
+            self.push(|name| Layer::BatchNorm2d { name });
+        }
+        self.skip();
+    }
+
     fn max_pool(&mut self, kernel: usize, stride: usize) {
         self.push(|name| Layer::MaxPool2d { name, kernel, stride });
     }
@@ -263,6 +272,33 @@ mod tests {
         for (arch, places) in features {
             let features: Vec<_> = places.split(' ').map(|i| format!("features.{i}")).collect();
             assert_eq!(names(arch), features.join(" ") + head, "{arch}");
+        }
+    }
+
+    /// torchvision's `vgg11_bn`, `vgg13_bn`, `vgg16_bn` and `vgg19_bn`.
+    #[test]
+    fn normalisations_have_torchvisions_places() {
+        let convs = [
+            (Arch::Vgg11, "0 4 8 11 15 18 22 25"),
+            (Arch::Vgg13, "0 3 7 10 14 17 21 24 28 31"),
+            (Arch::Vgg16, "0 3 7 10 14 17 20 24 27 30 34 37 40"),
+            (Arch::Vgg19, "0 3 7 10 14 17 20 23 27 30 33 36 40 43 46 49"),
+        ];
+        for (arch, places) in convs {
+            let config = VggConfig { arch, batch_norm: true, width: 0.05, ..VggConfig::default() };
+            let vgg = Vgg::new(&config).unwrap();
+            let name = |layer: &Layer| layer.name().to_string();
+            let named = |place: usize| format!("features.{place}");
+            let places = places.split(' ').map(|place| place.parse::<usize>().unwrap());
+            let of = |wanted: fn(&Layer) -> bool| -> Vec<_> {
+                vgg.layers().iter().filter(|layer| wanted(layer)).map(name).collect()
+            };
+            let convs: Vec<_> = places.clone().map(named).collect();
+            let norms: Vec<_> = places.map(|place| named(place + 1)).collect();
+            assert_eq!(of(|layer| matches!(layer, Layer::Conv2d { .. })), convs, "{arch}");
+            assert_eq!(of(|layer| matches!(layer, Layer::BatchNorm2d { .. })), norms, "{arch}");
+            let state: Vec<_> = vgg.state().iter().map(|spec| spec.name.as_str()).collect();
+            assert_eq!(state[..2], ["features.1.running_mean", "features.1.running_var"]);
         }
     }
 

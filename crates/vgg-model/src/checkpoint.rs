@@ -15,9 +15,10 @@ use crate::{Input, Params, Vgg, VggConfig, invalid};
 /// Everything a run needs to go on, or a network to classify.
 ///
 /// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
-/// file's metadata. What only training needs, velocities and the weights that an average is of, are
-/// files beside it, which the first one names by their SHA-256. All carry a checksum of all their
-/// bytes.
+/// file's metadata. (torchvision's models with batch normalisations also have counters,
+/// `num_batches_tracked`, which PyTorch sets to zero where they are missing.) What only training
+/// needs, velocities and the weights that an average is of, are files beside it, which the first one
+/// names by their SHA-256. All carry a checksum of all their bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
     /// The network.
@@ -26,7 +27,7 @@ pub struct Checkpoint {
     pub input: Input,
     /// The names of the classes in the order of the logits; empty if they have none.
     pub classes: Vec<String>,
-    /// The weights.
+    /// The weights, and the running statistics with them.
     pub params: Params,
     /// The optimiser's velocities, if it has any.
     pub velocity: Option<Params>,
@@ -192,8 +193,11 @@ impl Checkpoint {
     fn check(&self) -> Result<()> {
         let vgg = Vgg::new(&self.vgg)?;
         self.params.check(&vgg)?;
-        for params in [&self.velocity, &self.unaveraged].into_iter().flatten() {
-            params.check(&vgg)?;
+        if let Some(unaveraged) = &self.unaveraged {
+            unaveraged.check(&vgg)?;
+        }
+        if let Some(velocity) = &self.velocity {
+            velocity.check_without_state(&vgg)?;
         }
         self.input.normalize(self.vgg.input[0])?;
         if !self.classes.is_empty() && self.classes.len() != self.vgg.classes {
@@ -255,7 +259,10 @@ fn load_beside(path: &Path, vgg: &Vgg, kind: &str, file: &FileBeside) -> Result<
         let reason = format!("the checksum does not match the one in {}", path.display());
         return Err(format_error(&beside, reason));
     }
-    Params::of_file(&beside, vgg, tensors)
+    match kind {
+        VELOCITY => Params::velocity_of_file(&beside, vgg, tensors),
+        _ => Params::of_file(&beside, vgg, tensors),
+    }
 }
 
 /// Removes the files of a kind of older checkpoints of this name. One that stays does no harm, and

@@ -17,6 +17,10 @@ pub struct VggConfig {
     /// Input maps, `[channels, rows, columns]`. Each side is at least [`Arch::min_side`], and a
     /// multiple of [`Arch::side_multiple`].
     pub input: [usize; 3],
+    /// Whether a batch normalisation follows each convolution of a VGG, before its ReLU. The paper,
+    /// which is older, has none; torchvision's `vgg11_bn` and so on are these.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batch_norm: bool,
     /// Side of the maps that an average pool makes of the last ones, whatever the input's size, for
     /// the fully connected layers. torchvision's VGGs have 7. Left out, there is no such pool: the
     /// fully connected layers take whatever maps there are, as in the paper, where those have a side
@@ -39,6 +43,7 @@ impl Default for VggConfig {
             arch: Arch::Vgg11,
             width: 1.0,
             input: [3, 224, 224],
+            batch_norm: false,
             avg_pool: None,
             classes: 1000,
             fc_width: 4096,
@@ -57,6 +62,10 @@ impl VggConfig {
             return Err(invalid("width", self.width, "finite and above 0"));
         }
         self.check_input()?;
+        if self.batch_norm && matches!(arch, Arch::AlexNet | Arch::LeNet) {
+            let allowed = format!("false for {arch}: only VGG has batch normalisations");
+            return Err(invalid("batch_norm", true, &allowed));
+        }
         if self.avg_pool == Some(0) {
             return Err(invalid("avg_pool", 0, "at least 1, or left out for no such pool"));
         }
@@ -138,6 +147,11 @@ mod tests {
         );
         let message = refused(VggConfig { avg_pool: Some(0), ..small() });
         assert!(message.starts_with("avg_pool = 0, but it must be at least 1"));
+        let alexnet = VggConfig { arch: Arch::AlexNet, batch_norm: true, ..small() };
+        assert_eq!(
+            refused(alexnet),
+            "batch_norm = true, but it must be false for alexnet: only VGG has batch normalisations"
+        );
         let message = refused(VggConfig { classes: 1, ..small() });
         assert_eq!(message, "classes = 1, but it must be at least 2");
         let message = refused(VggConfig { fc_width: 0, ..small() });

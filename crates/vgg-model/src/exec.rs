@@ -17,6 +17,8 @@ pub(crate) struct Memory<B: Backend> {
     pub(crate) maps: Vec<B::Buffer>,
     pub(crate) aux: Vec<B::Buffer>,
     pub(crate) params: Vec<B::Buffer>,
+    /// Running statistics.
+    pub(crate) state: Vec<B::Buffer>,
     /// The parameters' gradients; none in inference. Those that a training step applies at once
     /// have no buffer unless [`Memory::alloc_gradients`] was called.
     pub(crate) gradients: Vec<Option<B::Buffer>>,
@@ -26,6 +28,8 @@ pub(crate) struct Memory<B: Backend> {
     pub(crate) sums: Vec<B::Buffer>,
     /// Averages of the parameters, if training keeps them.
     pub(crate) average: Vec<B::Buffer>,
+    /// Averages of the running statistics, likewise.
+    pub(crate) average_state: Vec<B::Buffer>,
 }
 
 impl<B: Backend> Memory<B> {
@@ -34,13 +38,16 @@ impl<B: Backend> Memory<B> {
             contents.iter().map(|content| backend.alloc(*content)).collect()
         };
         let (maps, aux, params) = (all(&plan.maps)?, all(&plan.aux)?, all(&plan.params)?);
+        let state = all(&plan.state)?;
         let training = plan.training().unwrap_or_default();
-        let mut of_params = |kept: bool| match kept {
-            true => all(&plan.params),
+        let mut if_kept = |kept: bool, contents: &[Content]| match kept {
+            true => all(contents),
             false => Ok(Vec::new()),
         };
-        let velocity = of_params(training.momentum)?;
-        let (sums, average) = (of_params(training.accumulates)?, of_params(training.averages)?);
+        let velocity = if_kept(training.momentum, &plan.params)?;
+        let sums = if_kept(training.accumulates, &plan.params)?;
+        let average = if_kept(training.averages, &plan.params)?;
+        let average_state = if_kept(training.averages, &plan.state)?;
         let mut gradient = |content: &Content| {
             let stored = plan.stores_gradient(content);
             stored.then(|| backend.alloc(*content)).transpose()
@@ -56,10 +63,12 @@ impl<B: Backend> Memory<B> {
             maps,
             aux,
             params,
+            state,
             gradients,
             velocity,
             sums,
             average,
+            average_state,
         })
     }
 
@@ -92,22 +101,37 @@ impl Noise {
 /// Only a plan for training is run backward.
 const TRAINING: &str = "the plan is one for training";
 
-/// From the uploaded pixels to the logits. With `noise` it is a training step: dropout drops, and
-/// what the backward pass needs is left in `aux`.
+/// From the uploaded pixels to the logits. With `noise` it is a training step: dropout drops,
+/// batches are normalised by their own statistics, which change the running ones, and what the
+/// backward pass needs is left in `aux`.
 pub(crate) fn forward<B: Backend>(
     backend: &mut B,
     plan: &Plan,
     memory: &mut Memory<B>,
     noise: Option<Noise>,
 ) -> Result<()> {
-    let Memory { pixels, maps, params, .. } = memory;
+    let Memory { pixels, maps, aux, params, state, .. } = memory;
     backend.prepare_images(&plan.prepare, &plan.normalize, pixels, &mut maps[0])?;
     for step in &plan.steps {
-        let aux = step.aux.filter(|_| noise.is_some()).map(|i| &mut memory.aux[i]);
+        // What the step leaves for the backward pass begins here.
+        let mut left = step.aux.filter(|_| noise.is_some()).map(|i| &mut aux[i..]);
+        let aux = left.as_mut().map(|left| &mut left[0]);
         match step.op {
             Op::Conv2d { spec, weight } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.conv2d(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
+            }
+            Op::BatchNorm2d { spec, weight, mean } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                let [mean, var] = distinct(state, [mean, mean + 1]);
+                let (weight, bias) = (&params[weight], &params[weight + 1]);
+                match left {
+                    Some(left) => {
+                        let [aux, saved] = distinct(left, [0, 1]);
+                        backend.batch_norm2d(&spec, x, weight, bias, mean, var, saved, y, aux)?;
+                    }
+                    None => backend.batch_norm2d_inference(&spec, x, weight, bias, mean, var, y)?,
+                }
             }
             Op::Lrn { spec } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
@@ -175,12 +199,20 @@ pub(crate) fn backward<B: Backend>(
         let [x, dy, dx] = distinct(maps, [step.x, dy_maps, dx_maps]);
         // Nobody asks for the gradient of the images, or of what frozen layers make of them.
         let dx = (i > first).then_some(dx);
-        let aux = step.aux.map(|i| &aux[i]);
+        let left = step.aux.map(|i| &aux[i..]);
+        let aux = left.map(|left| &left[0]);
         match step.op {
             Op::Conv2d { spec, weight } => {
                 let [dw, db] = distinct(gradients, [weight, weight + 1]).map(stored);
                 let aux = aux.expect(TRAINING);
                 backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
+            }
+            Op::BatchNorm2d { spec, weight, .. } => {
+                let [dw, db] = distinct(gradients, [weight, weight + 1]).map(stored);
+                let (left, weight) = (left.expect(TRAINING), &params[weight]);
+                let dx = dx.expect("a convolution comes before");
+                let [aux, saved] = [&left[0], &left[1]];
+                backend.batch_norm2d_backward(&spec, x, weight, saved, dy, aux, dw, db, dx)?;
             }
             Op::Lrn { spec } => {
                 if let Some(dx) = dx {
@@ -279,7 +311,7 @@ pub(crate) fn update<B: Backend>(
     Ok(())
 }
 
-/// Takes a step's weights into their averages.
+/// Takes a step's weights and running statistics into their averages.
 pub(crate) fn average<B: Backend>(
     backend: &mut B,
     plan: &Plan,
@@ -287,9 +319,12 @@ pub(crate) fn average<B: Backend>(
     trained: &[bool],
     decay: f32,
 ) -> Result<()> {
-    let Memory { params, average, .. } = memory;
+    let Memory { params, state, average, average_state, .. } = memory;
     for (i, content) in plan.params.iter().enumerate().filter(|(i, _)| trained[*i]) {
         backend.blend(*content, 1.0 - decay, &params[i], decay, &mut average[i])?;
+    }
+    for ((content, now), average) in plan.state.iter().zip(state).zip(average_state) {
+        backend.blend(*content, 1.0 - decay, now, decay, average)?;
     }
     Ok(())
 }

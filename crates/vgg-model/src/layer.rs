@@ -20,6 +20,11 @@ pub enum Layer {
         /// Whether ReLU follows.
         relu: bool,
     },
+    /// A batch normalisation of a convolution's sums, then ReLU: [`vgg_tensor::spec::BatchNorm2d`].
+    BatchNorm2d {
+        /// See [`Layer::name`].
+        name: String,
+    },
     /// A local response normalisation: [`vgg_tensor::spec::Lrn`].
     Lrn {
         /// See [`Layer::name`].
@@ -72,6 +77,7 @@ impl Layer {
     pub fn name(&self) -> &str {
         match self {
             Layer::Conv2d { name, .. }
+            | Layer::BatchNorm2d { name }
             | Layer::Lrn { name }
             | Layer::MaxPool2d { name, .. }
             | Layer::AvgPool2d { name, .. }

@@ -17,6 +17,7 @@ mod checkpoint;
 mod config;
 mod dense;
 mod exec;
+mod fold;
 mod init;
 mod input;
 mod layer;

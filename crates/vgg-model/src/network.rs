@@ -8,7 +8,7 @@ use vgg_tensor::spec::Metrics;
 use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor};
 
 use crate::exec::{self, Memory};
-use crate::{Input, Mode, Params, Plan, Vgg, invalid};
+use crate::{Input, Mode, ParamSpec, Params, Plan, Vgg, invalid};
 
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
@@ -58,7 +58,9 @@ impl<B: Backend> Network<B> {
         tensors: impl IntoIterator<Item: Borrow<Tensor>>,
     ) -> Result<()> {
         let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, tensors, &mut self.memory.params)
+        let contents = plan.params.iter().chain(&plan.state);
+        let buffers = self.memory.params.iter_mut().chain(&mut self.memory.state);
+        upload(&mut self.backend, contents, tensors, buffers)
     }
 
     /// From now on runs `vgg`, which has the same parameters, on images as `input` describes them, up
@@ -181,7 +183,19 @@ impl<B: Backend> Network<B> {
     }
 
     pub(crate) fn params(&mut self) -> Result<Params> {
-        download(&mut self.backend, &self.vgg, &self.memory.params)
+        let buffers = self.memory.params.iter().chain(&self.memory.state);
+        download(&mut self.backend, self.vgg.tensors(), buffers)
+    }
+
+    /// The running statistics.
+    pub(crate) fn state(&mut self) -> Result<Params> {
+        download(&mut self.backend, self.vgg.state(), &self.memory.state)
+    }
+
+    /// Goes back to what [`Network::state`] gave.
+    pub(crate) fn restore_state(&mut self, state: &Params) -> Result<()> {
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, &plan.state, state.tensors(), &mut self.memory.state)
     }
 
     /// Makes room for all gradients.
@@ -191,7 +205,7 @@ impl<B: Backend> Network<B> {
 
     /// The gradients, all of which have room.
     pub(crate) fn gradients(&mut self) -> Result<Params> {
-        download(&mut self.backend, &self.vgg, self.memory.gradients.iter().flatten())
+        download(&mut self.backend, self.vgg.params(), self.memory.gradients.iter().flatten())
     }
 
     /// `None` without momentum.
@@ -199,7 +213,7 @@ impl<B: Backend> Network<B> {
         if self.memory.velocity.is_empty() {
             return Ok(None);
         }
-        download(&mut self.backend, &self.vgg, &self.memory.velocity).map(Some)
+        download(&mut self.backend, self.vgg.params(), &self.memory.velocity).map(Some)
     }
 
     /// `None` if training keeps none.
@@ -207,12 +221,14 @@ impl<B: Backend> Network<B> {
         if self.memory.average.is_empty() {
             return Ok(None);
         }
-        download(&mut self.backend, &self.vgg, &self.memory.average).map(Some)
+        let buffers = self.memory.average.iter().chain(&self.memory.average_state);
+        download(&mut self.backend, self.vgg.tensors(), buffers).map(Some)
     }
 
     /// Lets averages and parameters change places.
     pub(crate) fn swap_average(&mut self) {
         swap(&mut self.memory.params, &mut self.memory.average);
+        swap(&mut self.memory.state, &mut self.memory.average_state);
     }
 
     /// Replaces averages.
@@ -222,7 +238,9 @@ impl<B: Backend> Network<B> {
             return Err(invalid("average_decay", "none", "given to go on from an average"));
         }
         let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, average.tensors(), &mut self.memory.average)
+        let contents = plan.params.iter().chain(&plan.state);
+        let buffers = self.memory.average.iter_mut().chain(&mut self.memory.average_state);
+        upload(&mut self.backend, contents, average.tensors(), buffers)
     }
 
     /// Replaces parameters, of which averages start, and velocities; without any, velocities become
@@ -230,7 +248,7 @@ impl<B: Backend> Network<B> {
     pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
         params.check(&self.vgg)?;
         if let Some(velocity) = velocity {
-            velocity.check(&self.vgg)?;
+            velocity.check_without_state(&self.vgg)?;
             if self.memory.velocity.is_empty() {
                 return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
             }
@@ -249,7 +267,7 @@ impl<B: Backend> Network<B> {
             }
         };
         let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, velocity.tensors(), &mut self.memory.velocity)
+        upload(&mut self.backend, &plan.params, velocity.tensors(), &mut self.memory.velocity)
     }
 
     /// Whole images in `pixels`.
@@ -292,14 +310,14 @@ fn check_range(plan: &Plan, params: &Params) -> Result<()> {
     Ok(())
 }
 
-/// Copies parameters, which have been checked, into their buffers.
-fn upload<B: Backend>(
+/// Copies tensors, which have been checked, into their buffers.
+fn upload<'a, B: Backend<Buffer: 'a>>(
     backend: &mut B,
-    plan: &Plan,
+    contents: impl IntoIterator<Item = &'a Content>,
     tensors: impl IntoIterator<Item: Borrow<Tensor>>,
-    buffers: &mut [B::Buffer],
+    buffers: impl IntoIterator<Item = &'a mut B::Buffer>,
 ) -> Result<()> {
-    for ((content, buffer), tensor) in plan.params.iter().zip(buffers).zip(tensors) {
+    for ((content, buffer), tensor) in contents.into_iter().zip(buffers).zip(tensors) {
         backend.upload(*content, tensor.borrow().data(), buffer)?;
     }
     Ok(())
@@ -308,11 +326,11 @@ fn upload<B: Backend>(
 /// Copies parameters, or what has their shapes, out of their buffers.
 fn download<'a, B: Backend<Buffer: 'a>>(
     backend: &mut B,
-    vgg: &Vgg,
+    specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
     buffers: impl IntoIterator<Item = &'a B::Buffer>,
 ) -> Result<Params> {
-    let mut params = Params::zeros(vgg);
-    for ((spec, buffer), tensor) in vgg.params().iter().zip(buffers).zip(params.tensors_mut()) {
+    let mut params = Params::zeros_of(specs.clone());
+    for ((spec, buffer), tensor) in specs.into_iter().zip(buffers).zip(params.tensors_mut()) {
         backend.download(spec.content, buffer, tensor.data_mut())?;
     }
     Ok(params)

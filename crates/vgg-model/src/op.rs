@@ -2,16 +2,19 @@
 
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    AvgPool2d, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, WeightType,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d, WeightType,
 };
 use vgg_tensor::{Content, Result, Shape};
 
 use crate::Layer;
 
 /// An operation. `weight` is an index into [`crate::plan::Plan::params`]; the bias is the next one.
+/// `mean` is one into [`crate::plan::Plan::state`]; the variance is the next one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Op {
     Conv2d { spec: Conv2d, weight: usize },
+    BatchNorm2d { spec: BatchNorm2d, weight: usize, mean: usize },
     Lrn { spec: Lrn },
     MaxPool2d { spec: MaxPool2d },
     AvgPool2d { spec: AvgPool2d },
@@ -26,7 +29,7 @@ impl Op {
         layer: &Layer,
         pooled: bool,
         x: Shape,
-        weight: usize,
+        [weight, mean]: [usize; 2],
         weight_type: WeightType,
         stream: u32,
     ) -> Result<Self> {
@@ -40,6 +43,14 @@ impl Op {
                 Conv2d::new(x, c_out, kernel, padding, epilogue)
                     .and_then(|spec| spec.with_stride(stride))
                     .map(|spec| Op::Conv2d { spec, weight })
+            }
+            Layer::BatchNorm2d { .. } => {
+                let epilogue = match pooled {
+                    true => BatchNormEpilogue::ReluMaxPool,
+                    false => BatchNormEpilogue::Relu,
+                };
+                let spec = BatchNorm2d::new(x, epilogue);
+                spec.map(|spec| Op::BatchNorm2d { spec, weight, mean })
             }
             Layer::Lrn { .. } => Lrn::new(x).map(|spec| Op::Lrn { spec }),
             Layer::MaxPool2d { kernel, stride, .. } => {
@@ -67,6 +78,7 @@ impl Op {
     pub(crate) fn y(&self) -> Shape {
         match self {
             Op::Conv2d { spec, .. } => spec.y(),
+            Op::BatchNorm2d { spec, .. } => spec.y(),
             Op::Lrn { spec } => spec.x(),
             Op::MaxPool2d { spec } => spec.y(),
             Op::AvgPool2d { spec } => spec.y(),
@@ -78,7 +90,9 @@ impl Op {
     /// The index of its first parameter, if it has any.
     pub(crate) fn weight(&self) -> Option<usize> {
         match *self {
-            Op::Conv2d { weight, .. } | Op::Linear { weight, .. } => Some(weight),
+            Op::Conv2d { weight, .. }
+            | Op::BatchNorm2d { weight, .. }
+            | Op::Linear { weight, .. } => Some(weight),
             _ => None,
         }
     }
@@ -86,7 +100,15 @@ impl Op {
     /// How many parameters it has: weight and bias, or none.
     pub(crate) fn params(&self) -> usize {
         match self {
-            Op::Conv2d { .. } | Op::Linear { .. } => 2,
+            Op::Conv2d { .. } | Op::BatchNorm2d { .. } | Op::Linear { .. } => 2,
+            _ => 0,
+        }
+    }
+
+    /// How many vectors of state it has: mean and variance, or none.
+    pub(crate) fn state(&self) -> usize {
+        match self {
+            Op::BatchNorm2d { .. } => 2,
             _ => 0,
         }
     }
@@ -101,10 +123,19 @@ impl Op {
         matches!(self, Op::Sigmoid { .. } | Op::Dropout { .. })
     }
 
+    /// Statistics that it leaves for the backward pass besides.
+    pub(crate) fn saved(&self) -> Option<Content> {
+        match self {
+            Op::BatchNorm2d { spec, .. } => Some(spec.saved()),
+            _ => None,
+        }
+    }
+
     /// What it leaves for the backward pass.
     pub(crate) fn aux(&self) -> Content {
         Content::Bytes(match self {
             Op::Conv2d { spec, .. } => spec.aux_bytes(),
+            Op::BatchNorm2d { spec, .. } => spec.aux_bytes(),
             Op::MaxPool2d { spec } => spec.aux_bytes(),
             Op::Linear { spec, .. } => spec.aux_bytes(),
             _ => 0,
@@ -115,6 +146,7 @@ impl Op {
     pub(crate) fn operation(&self) -> Operation {
         match *self {
             Op::Conv2d { spec, .. } => Operation::Conv2d(spec),
+            Op::BatchNorm2d { spec, .. } => Operation::BatchNorm2d(spec),
             Op::Lrn { spec } => Operation::Lrn(spec),
             Op::MaxPool2d { spec } => Operation::MaxPool2d(spec),
             Op::AvgPool2d { spec } => Operation::AvgPool2d(spec),
@@ -135,6 +167,10 @@ impl Op {
                 };
                 format!("conv {}{tail}", window(spec.kernel(), spec.stride(), 1))
             }
+            Op::BatchNorm2d { spec, .. } => match spec.epilogue() {
+                BatchNormEpilogue::Relu => "batch norm + relu".into(),
+                BatchNormEpilogue::ReluMaxPool => "batch norm + relu + max-pool 2×2".into(),
+            },
             Op::Lrn { .. } => "local response norm".into(),
             Op::MaxPool2d { spec } => {
                 format!("max-pool {}", window(spec.kernel(), spec.stride(), spec.kernel()))

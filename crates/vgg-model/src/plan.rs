@@ -61,7 +61,10 @@ impl Mode {
 ///
 /// A 2×2 max-pool that follows a convolution with ReLU is fused into it, and sigmoids and dropout
 /// work in place, so none of these has a buffer. What does nothing is no operation: dropout of
-/// nothing, and an average pool of maps that have its output's size. Plans of the same network, input and mode use the same buffers whatever their
+/// nothing, and an average pool of maps that have its output's size. In inference a batch
+/// normalisation is part of the convolution before it, whose parameters have to be those of both.
+///
+/// Plans of the same network, input and mode use the same buffers whatever their
 /// batch, so a short last batch runs in the memory of the full one.
 ///
 /// ```
@@ -88,6 +91,8 @@ pub struct Plan {
     pub(crate) aux: Vec<Content>,
     /// Weights and biases in the order of [`Vgg::params`], as the mode stores them.
     pub(crate) params: Vec<Content>,
+    /// Running statistics in the order of [`Vgg::state`]; none in inference.
+    pub(crate) state: Vec<Content>,
     /// Which maps are the logits.
     pub(crate) logits: usize,
     /// The two maps that gradients alternate between; the logits' gradient is in the first.
@@ -101,7 +106,7 @@ pub(crate) struct Step {
     pub(crate) op: Op,
     pub(crate) x: usize,
     pub(crate) y: usize,
-    /// In training only.
+    /// In training only. A batch normalisation's statistics are the next one.
     pub(crate) aux: Option<usize>,
 }
 
@@ -132,6 +137,14 @@ impl Plan {
         if batch == 0 {
             return Err(invalid("batch size", batch, "at least 1"));
         }
+        let folded;
+        let vgg = match mode {
+            Mode::Infer { .. } => {
+                folded = vgg.folded();
+                &folded
+            }
+            Mode::Train { .. } => vgg,
+        };
         let [channels, h, w] = vgg.config().input;
         let normalize = input.normalize(channels)?;
         let source = Shape::new(batch, channels, input.height, input.width);
@@ -146,6 +159,7 @@ impl Plan {
             maps: Vec::new(),
             aux: Vec::new(),
             params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
+            state: vgg.state().iter().map(|p| p.content).collect(),
             logits: 0,
             gradients: None,
             rows: Vec::new(),
@@ -183,7 +197,8 @@ impl Plan {
         let small = [self.pixels(), self.labels(), Self::METRICS];
         let all = small.iter().chain(&self.maps).chain(&self.aux);
         let params = self.params.iter().map(|param| self.copies(param) * bytes(*param));
-        all.map(|content| bytes(*content)).sum::<u64>() + params.sum::<u64>()
+        let state = self.state.iter().map(|state| self.copies_of_state() * bytes(*state));
+        all.map(|content| bytes(*content)).sum::<u64>() + params.sum::<u64>() + state.sum::<u64>()
     }
 
     /// The operations of a forward pass in their order, as a backend is asked for them; those of a
@@ -235,6 +250,11 @@ impl Plan {
             training.averages,
         ];
         1 + kept.map(u64::from).iter().sum::<u64>()
+    }
+
+    /// Buffers of a running statistic: its own and its average's.
+    fn copies_of_state(&self) -> u64 {
+        1 + u64::from(self.training().is_some_and(|training| training.averages))
     }
 
     /// Bytes of parameters with what training keeps of them.
@@ -289,7 +309,7 @@ impl Plan {
 
     fn add_layers(&mut self, vgg: &Vgg) -> Result<()> {
         let (mut shape, weight_type) = (self.prepare.x(), self.mode.linear_weights());
-        let (mut x, mut weight, mut dropouts) = (0, 0, 0);
+        let (mut x, mut weight, mut mean, mut dropouts) = (0, 0, 0, 0);
         let mut layers = vgg.layers().iter().zip(vgg.layer_macs()).peekable();
         while let Some((layer, macs)) = layers.next() {
             match *layer {
@@ -299,14 +319,18 @@ impl Plan {
             }
             let fits = |(next, _): &(&Layer, &u64)| {
                 let pools = matches!(next, Layer::MaxPool2d { kernel: 2, stride: 2, .. });
-                pools && matches!(layer, Layer::Conv2d { relu: true, .. })
+                let relu =
+                    matches!(layer, Layer::Conv2d { relu: true, .. } | Layer::BatchNorm2d { .. });
+                pools && relu
             };
             let pooled = layers.next_if(fits).is_some();
             let stream = streams::dropout(dropouts);
-            let op = Op::new(layer, pooled, shape, weight, weight_type, stream)?;
+            let op = Op::new(layer, pooled, shape, [weight, mean], weight_type, stream)?;
             let params = &self.params[weight..weight + op.params()];
+            let state = &self.state[mean..mean + op.state()];
             shape = op.y();
             weight += op.params();
+            mean += op.state();
             dropouts += usize::from(op.is_dropout());
 
             let mut row = Row {
@@ -315,7 +339,8 @@ impl Plan {
                 output: Some(shape),
                 params: params.iter().map(Content::len).sum(),
                 macs: *macs,
-                bytes: self.param_bytes(params),
+                bytes: self.param_bytes(params)
+                    + self.copies_of_state() * bytes(state.iter().copied()),
             };
             let mut step = Step { op, x, y: x, aux: None };
             if !op.is_in_place() {
@@ -323,8 +348,8 @@ impl Plan {
                 row.bytes += self.own_bytes(shape);
                 if self.trains() {
                     step.aux = Some(self.aux.len());
-                    self.aux.push(op.aux());
-                    row.bytes += bytes([op.aux()]);
+                    self.aux.extend([op.aux()].into_iter().chain(op.saved()));
+                    row.bytes += bytes([op.aux()].into_iter().chain(op.saved()));
                 }
             }
             x = step.y;

@@ -213,6 +213,7 @@ impl<B: Backend> Trainer<B> {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
         self.network.alloc_gradients()?;
+        let state = self.network.state()?;
         let n = self.network.load(pixels, Some(labels))?;
         let noise = Noise { seed: self.seed, step: self.steps, part: 0 };
         let all = vec![true; self.trained.len()];
@@ -222,10 +223,11 @@ impl<B: Backend> Trainer<B> {
         exec::loss_backward(backend, plan, memory, &loss)?;
         exec::backward(backend, plan, memory, noise, None, &all)?;
         let metrics = self.network.metrics()?;
+        self.network.restore_state(&state)?;
         Ok((metrics, self.network.gradients()?))
     }
 
-    /// Loss and hits over any number of labelled images, without dropout.
+    /// Loss and hits over any number of labelled images, without dropout and by running statistics.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if images are not whole or labels do not fit.
@@ -233,7 +235,7 @@ impl<B: Backend> Trainer<B> {
         self.network.evaluate(pixels, labels)
     }
 
-    /// The logits of any number of images, `[n, classes]`, without dropout.
+    /// The logits of any number of images, `[n, classes]`, without dropout and by running statistics.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if images are not whole.
@@ -267,7 +269,7 @@ impl<B: Backend> Trainer<B> {
         self.steps = steps;
     }
 
-    /// The parameters as they are now.
+    /// The parameters, and the running statistics with them, as they are now.
     ///
     /// # Errors
     /// What the backend returns.

@@ -1,17 +1,28 @@
 //! The definition: a network as a checked list of layers, and what follows from it.
 
-use vgg_tensor::spec::{AvgPool2d, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d};
+use vgg_tensor::spec::{
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d,
+};
 use vgg_tensor::{Content, Error, Result, Shape};
 
-use crate::{Layer, VggConfig};
+use crate::{Layer, VggConfig, fold};
 
-/// What a parameter is in its layer.
+/// What a parameter, or a number that is kept but not trained, is in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Multiplies inputs.
     Weight,
     /// Is added to the sums.
     Bias,
+    /// Multiplies normalised numbers: the weight of a batch normalisation.
+    Scale,
+    /// Is added to normalised numbers: the bias of a batch normalisation.
+    Shift,
+    /// A batch normalisation's running mean.
+    RunningMean,
+    /// A batch normalisation's running variance.
+    RunningVar,
 }
 
 /// A parameter: its name, its shape and what its initial values depend on.
@@ -23,7 +34,7 @@ pub struct ParamSpec {
     pub dims: Vec<usize>,
     /// What a backend's buffer of it holds.
     pub content: Content,
-    /// Weight or bias.
+    /// What it is in its layer.
     pub role: Role,
     /// Inputs of one of the layer's outputs: `c_in · kernel²` or the layer's inputs.
     pub fan_in: usize,
@@ -33,6 +44,12 @@ pub struct ParamSpec {
 }
 
 impl ParamSpec {
+    /// A vector of a batch normalisation.
+    fn of_norm(layer: &str, name: &str, role: Role, c: usize) -> Self {
+        let (name, content) = (format!("{layer}.{name}"), Content::Vector(c));
+        Self { name, dims: vec![c], content, role, fan_in: 1, fan_out: 1 }
+    }
+
     /// Weight and bias of a layer, in this order.
     fn pair(layer: &str, content: Content) -> [Self; 2] {
         let (dims, outputs, area) = match content {
@@ -74,6 +91,7 @@ pub struct Vgg {
     outputs: usize,
     macs: Vec<u64>,
     params: Vec<ParamSpec>,
+    state: Vec<ParamSpec>,
 }
 
 impl Vgg {
@@ -102,7 +120,8 @@ impl Vgg {
     pub(crate) fn from_layers(config: VggConfig, layers: Vec<Layer>) -> Result<Self> {
         let [c, h, w] = config.input;
         let mut x = Shape::new(1, c, h, w);
-        let (mut inputs, mut macs, mut params) = (Vec::new(), Vec::new(), Vec::new());
+        let mut inputs = Vec::new();
+        let (mut macs, mut params, mut state) = (Vec::new(), Vec::new(), Vec::new());
         for layer in &layers {
             inputs.push(x);
             let in_layer = |e: Error| e.in_layer(layer.name());
@@ -114,6 +133,16 @@ impl Vgg {
                     params.extend(ParamSpec::pair(layer.name(), conv.weight()));
                     x = conv.y();
                     conv.macs()
+                }
+                Layer::BatchNorm2d { .. } => {
+                    // One number a channel is enough for the definition; a batch may have more.
+                    let pair = Shape { n: 2, ..x };
+                    BatchNorm2d::new(pair, BatchNormEpilogue::Relu).map_err(in_layer)?;
+                    let vector = |name, role| ParamSpec::of_norm(layer.name(), name, role, x.c);
+                    params.extend([vector("weight", Role::Scale), vector("bias", Role::Shift)]);
+                    state.push(vector("running_mean", Role::RunningMean));
+                    state.push(vector("running_var", Role::RunningVar));
+                    0
                 }
                 Layer::Lrn { .. } => {
                     x = Lrn::new(x).map_err(in_layer)?.x();
@@ -137,7 +166,8 @@ impl Vgg {
                 Layer::Sigmoid { .. } | Layer::Dropout { .. } => 0,
             });
         }
-        let vgg = Self { config, layers, inputs, outputs: x.features(), macs, params };
+        let outputs = x.features();
+        let vgg = Self { config, layers, inputs, outputs, macs, params, state };
         let count = vgg.param_count();
         if count > Self::MAX_PARAMS {
             let most = Self::MAX_PARAMS;
@@ -171,6 +201,24 @@ impl Vgg {
     /// The parameters in PyTorch's order: each layer's weight, then its bias.
     pub fn params(&self) -> &[ParamSpec] {
         &self.params
+    }
+
+    /// What is kept and not trained: each batch normalisation's running mean and variance, in the
+    /// layers' order. (PyTorch also counts batches, as `num_batches_tracked`, which nothing uses.)
+    pub fn state(&self) -> &[ParamSpec] {
+        &self.state
+    }
+
+    /// What is kept of a network: its parameters, then its state.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &ParamSpec> + Clone {
+        self.params.iter().chain(&self.state)
+    }
+
+    /// The same network in inference, where each batch normalisation is part of the convolution
+    /// before it.
+    pub(crate) fn folded(&self) -> Self {
+        let folded = Self::from_layers(self.config.clone(), fold::layers(&self.layers));
+        folded.expect("these layers were checked, and are fewer now")
     }
 
     /// Numbers in all parameters.
@@ -242,6 +290,27 @@ mod tests {
             let narrow = Vgg::new(&VggConfig { arch, ..small() }).unwrap();
             assert_eq!((wide.param_count(), narrow.param_count()), (full, quarter), "{arch}");
             assert_eq!((narrow.macs() + 500_000) / 1_000_000, million_macs, "{arch}");
+        }
+    }
+
+    /// torchvision publishes those of A, B, D and E.
+    #[test]
+    fn batch_normalisations_add_their_parameters() {
+        let paper = [
+            (Arch::Vgg11, 132_868_840, 62),
+            (Arch::Vgg13, 133_053_736, 76),
+            (Arch::Vgg16C, 133_647_400, 97),
+            (Arch::Vgg16, 138_365_992, 97),
+            (Arch::Vgg19, 143_678_248, 118),
+        ];
+        for (arch, count, tensors) in paper {
+            let plain = Vgg::new(&VggConfig { arch, ..VggConfig::default() }).unwrap();
+            let config = VggConfig { arch, batch_norm: true, ..VggConfig::default() };
+            let vgg = Vgg::new(&config).unwrap();
+            assert_eq!((vgg.param_count(), vgg.macs()), (count, plain.macs()), "{arch}");
+            // torchvision's have one more tensor a normalisation: `num_batches_tracked`.
+            assert_eq!(vgg.tensors().count() + vgg.state().len() / 2, tensors, "{arch}");
+            assert_eq!(vgg.folded().param_count(), plain.param_count());
         }
     }
 

@@ -86,7 +86,7 @@ pub(super) fn hashed(stream: u32, i: u32) -> u32 {
 pub(super) fn numbers(i: u32, spec: &ParamSpec, salts: &[u8]) -> Vec<f32> {
     let bound = match spec.role {
         Role::Weight => (6.0 / spec.fan_in as f64).sqrt(),
-        Role::Bias => 0.1,
+        _ => 0.1,
     };
     let row_len = (spec.content.len() / salts.len()) as u32;
     let mut numbers = Vec::with_capacity(spec.content.len());

@@ -133,6 +133,7 @@ fn layers(vgg: &Vgg) -> Vec<Value> {
                 "padding": padding, "relu": relu
             })
         }
+        Layer::BatchNorm2d { .. } => json!({"kind": "batch_norm2d"}),
         Layer::Lrn { .. } => json!({"kind": "lrn"}),
         Layer::MaxPool2d { kernel, stride, .. } => {
             json!({"kind": "max_pool2d", "kernel": kernel, "stride": stride})

@@ -318,6 +318,7 @@ fn setup_of(vgg: &Vgg, mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
     name(&mut memory.maps, "m");
     name(&mut memory.aux, "a");
     name(&mut memory.params, "p");
+    name(&mut memory.state, "s");
     for (i, gradient) in memory.gradients.iter_mut().enumerate() {
         *gradient = gradient.take().map(|_| format!("g{i}"));
     }
@@ -469,4 +470,52 @@ fn a_sigmoids_output_is_kept_for_its_gradient() {
         recorder.calls[1..4],
         ["conv 2 m0 p0 p1 -> m1 none", "sigmoid m1", "average m1 -> m0"]
     );
+}
+
+/// Convolution, normalisation and pool, twice, and linear.
+#[test]
+fn normalisations_keep_statistics() {
+    let norm = |name: &str| Layer::BatchNorm2d { name: name.into() };
+    let pool = |name: &str| Layer::MaxPool2d { name: name.into(), kernel: 2, stride: 2 };
+    let last = Layer::Linear { name: "e".into(), out_features: 3, relu: false };
+    let layers = vec![conv("a", false), norm("b"), pool("c"), conv("d", false), norm("e"), last];
+    let config = VggConfig { input: [1, 32, 32], classes: 3, ..VggConfig::default() };
+    let vgg = Vgg::from_layers(config, layers).unwrap();
+    let (mut recorder, plan, mut memory) = setup_of(&vgg, Mode::Train(Training::default()));
+    let noise = Noise { seed: 7, step: 9, part: 0 };
+    forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
+    let trained = vec![true; plan.params.len()];
+    let settings = Sgd::plain(0.25);
+    backward(&mut recorder, &plan, &mut memory, noise, Some(&settings), &trained).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 a0",
+            "norm m1 p2 p3 -> s0 s1 a2 m2 a1",
+            "conv 2 m2 p4 p5 -> m3 a3",
+            "norm m3 p6 p7 -> s2 s3 a5 m4 a4",
+            "linear m4 p8 p9 -> m5 a6",
+            "linear' m4 m6 a6 p8 -> sgd 0.25 none g9 m7",
+            "norm' m3 p6 a5 m7 a4 -> g6 g7 m6",
+            "conv' m2 p4 m6 a3 -> g4 g5 m7",
+            "norm' m1 p2 a2 m7 a1 -> g2 g3 m6",
+            "conv' m0 p0 m6 a0 -> g0 g1 none",
+        ]
+    );
+    recorder.calls.clear();
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    assert_eq!(recorder.calls[2], "norm m1 p2 p3 s0 s1 -> m2");
+
+    // In inference the convolutions have all of it.
+    let mode = Mode::Infer { linear_weights: WeightType::F32 };
+    let (mut recorder, plan, mut memory) = setup_of(&vgg, mode);
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    let calls = [
+        "prepare pixels -> m0",
+        "conv 2 m0 p0 p1 -> m1 none",
+        "conv 2 m1 p2 p3 -> m0 none",
+        "linear m0 p4 p5 -> m1 none",
+    ];
+    assert_eq!(recorder.calls, calls);
 }

@@ -16,6 +16,10 @@ use super::{
 /// A header may have this many bytes; the format's own limit.
 const MAX_HEADER_LEN: u64 = 100_000_000;
 
+/// How the names of PyTorch's counters of batches end, which only say how often running statistics
+/// were updated.
+const COUNTER: &str = ".num_batches_tracked";
+
 /// Reads the tensors of any safetensors file.
 pub(crate) fn read(path: &Path) -> Result<Tensors> {
     let mut file = Reader::open(path)?;
@@ -118,11 +122,16 @@ impl<'a> Reader<'a> {
         let mut tensors = Vec::new();
         for name in metadata.offset_keys() {
             let info = metadata.info(&name).expect("the header has what its keys name");
+            let (start, end) = info.data_offsets;
+            if name.ends_with(COUNTER) {
+                let len = (end - start) as i64;
+                self.file.seek_relative(len).map_err(io_error(self.path))?;
+                continue;
+            }
             if info.dtype != Dtype::F32 {
                 let reason = format!("{name} is {}, but only F32 is read", info.dtype);
                 return Err(format_error(self.path, reason));
             }
-            let (start, end) = info.data_offsets;
             let mut data = vec![0.0; (end - start) / size_of::<f32>()];
             for numbers in data.chunks_mut(PIECE / size_of::<f32>()) {
                 let bytes = &mut piece[..size_of_val(numbers)];

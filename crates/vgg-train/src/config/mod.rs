@@ -48,6 +48,9 @@ pub(crate) struct Model {
     pub width: f64,
     /// Side of the square that images are resized to.
     pub image_size: usize,
+    /// Whether a batch normalisation follows each convolution of a VGG.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batch_norm: bool,
     /// Side of the maps that the last ones are averaged to; they stay as they are if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avg_pool: Option<usize>,
@@ -63,6 +66,7 @@ impl Default for Model {
             arch: Arch::Vgg11,
             width: 1.0,
             image_size: 224,
+            batch_norm: false,
             avg_pool: None,
             fc_width: 4096,
             dropout: 0.5,

@@ -18,6 +18,8 @@ def network():
                 modules.append(nn.ReLU())
             c = layer["c_out"]
             h, w = ((side + 2 * padding - size) // stride + 1 for side in (h, w))
+        elif kind == "batch_norm2d":
+            modules += [nn.BatchNorm2d(c), nn.ReLU()]
         elif kind == "lrn":
             # The alpha of Krizhevsky et al. is 1e-4; PyTorch divides its own by the window.
             modules.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
