@@ -52,7 +52,11 @@ impl Vgg {
             let message = format!("there is no layer {layer}; there are {}", known.join(", "));
             return Err(Error::Shape(message));
         };
-        self.dense_to(last + 1, size)
+        // What is computed from a layer's sums alone is part of it.
+        let is_part =
+            |layer: &&Layer| matches!(layer, Layer::BatchNorm2d { .. } | Layer::Sigmoid { .. });
+        let parts = self.layers()[last + 1..].iter().take_while(is_part).count();
+        self.dense_to(last + 1 + parts, size)
     }
 
     /// The first `count` layers, densely.
@@ -133,7 +137,7 @@ impl Params {
     /// # Errors
     /// [`Error::Shape`] if a parameter is missing or has another number of numbers.
     pub fn for_network(&self, vgg: &Vgg) -> Result<Params> {
-        let tensors = vgg.params().iter().filter_map(|spec| {
+        let tensors = vgg.tensors().filter_map(|spec| {
             let tensor = self.get(&spec.name)?;
             let shaped = Tensor::new(spec.dims.clone(), tensor.data().to_vec());
             Some(shaped.map(|tensor| (spec.name.clone(), tensor)))
@@ -150,14 +154,12 @@ mod tests {
     use crate::{Arch, Init, Input, Session, WeightInit};
 
     fn network(avg_pool: Option<usize>) -> (Vgg, Params) {
-        let config = VggConfig {
-            width: 0.05,
-            input: [1, 64, 64],
-            classes: 7,
-            fc_width: 12,
-            avg_pool,
-            ..VggConfig::default()
-        };
+        network_of(VggConfig { avg_pool, ..VggConfig::default() })
+    }
+
+    fn network_of(config: VggConfig) -> (Vgg, Params) {
+        let config =
+            VggConfig { width: 0.05, input: [1, 64, 64], classes: 7, fc_width: 12, ..config };
         let vgg = Vgg::new(&config).unwrap();
         let init = Init { weights: WeightInit::KaimingNormal, ..Init::default() };
         let params = Params::init(&vgg, &init, 5);
@@ -180,8 +182,9 @@ mod tests {
 
     #[test]
     fn at_its_own_size_a_dense_network_is_the_network() {
-        for avg_pool in [None, Some(2)] {
-            let (vgg, params) = network(avg_pool);
+        let normed = VggConfig { batch_norm: true, ..VggConfig::default() };
+        let networks = [network(None), network(Some(2)), network_of(normed)];
+        for (vgg, params) in networks {
             let dense = vgg.dense([64, 64]).unwrap();
             let expected = logits(&vgg, &params, [64, 64]);
             assert_near(&logits(&dense, &params, [64, 64]), &expected);
@@ -255,6 +258,10 @@ mod tests {
         let early = vgg.features("conv3_1", [96, 80]).unwrap();
         assert_eq!(early.outputs(), 13);
         assert_eq!(early.params().last().unwrap().name, "features.6.bias");
+        // A convolution comes with its normalisation and ReLU.
+        let (normed, params) = network_of(VggConfig { batch_norm: true, ..VggConfig::default() });
+        let early = normed.features("conv2_1", [64, 64]).unwrap();
+        assert!(logits(&early, &params, [64, 64]).iter().all(|x| *x >= 0.0));
         let message = vgg.features("fc9", [64, 64]).unwrap_err().to_string();
         assert!(message.starts_with("there is no layer fc9; there are conv1_1, pool1, conv2_1"));
     }

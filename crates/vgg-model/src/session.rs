@@ -102,7 +102,7 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// As [`Session::set_input`], and if it has other parameters.
     pub fn set_network(&mut self, vgg: &Vgg, input: &Input, max_batch: usize) -> Result<()> {
-        self.network.set_network(vgg, input, max_batch)
+        self.network.set_network(&vgg.folded(), input, max_batch)
     }
 
     /// The logits of any number of images, `[n, classes]`.

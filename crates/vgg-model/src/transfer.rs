@@ -96,7 +96,7 @@ impl Params {
         from: &str,
     ) -> Result<String, String> {
         let of = |vgg: &Vgg, layer: &str| -> Vec<(usize, ParamSpec)> {
-            let specs = vgg.params().iter().cloned().enumerate();
+            let specs = vgg.tensors().cloned().enumerate();
             specs.filter(|(_, spec)| layer_of(&spec.name) == layer).collect()
         };
         let (ours, theirs) = (of(vgg, layer), of(other_vgg, from));
@@ -147,7 +147,7 @@ fn places(vgg: &Vgg) -> Vec<(String, Place)> {
     let (mut block, mut conv, mut behind, mut linear) = (0, 0, 0, 0);
     let mut places = Vec::new();
     for layer in vgg.layers() {
-        let has_params = vgg.params().iter().any(|spec| layer_of(&spec.name) == layer.name());
+        let has_params = vgg.tensors().any(|spec| layer_of(&spec.name) == layer.name());
         let place = match layer {
             Layer::MaxPool2d { .. } => {
                 (block, conv) = (block + 1, 0);
@@ -176,4 +176,79 @@ fn places(vgg: &Vgg) -> Vec<(String, Place)> {
 /// The layer that a parameter's name begins with.
 fn layer_of(param: &str) -> &str {
     param.rsplit_once('.').map_or(param, |(layer, _)| layer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Arch, Init, VggConfig};
+
+    fn network(arch: Arch, batch_norm: bool, seed: u64) -> (Vgg, Params) {
+        let config = VggConfig {
+            arch,
+            batch_norm,
+            input: [1, 32, 32],
+            width: 0.05,
+            fc_width: 8,
+            ..VggConfig::default()
+        };
+        let vgg = Vgg::new(&config).unwrap();
+        let params = Params::init(&vgg, &Init::default(), seed);
+        (vgg, params)
+    }
+
+    /// Which layers have been copied, and from where.
+    fn copied(arch: Arch, batch_norm: bool, copying: Copying) -> Vec<(String, String)> {
+        let (from_vgg, from) = network(Arch::Vgg11, batch_norm, 1);
+        let (vgg, mut params) = network(arch, batch_norm, 2);
+        let own = params.clone();
+        let layers = params.copy_from(&vgg, &from, &from_vgg, copying);
+        for Transferred { layer, from: there } in &layers {
+            for spec in vgg.tensors().filter(|spec| layer_of(&spec.name) == layer) {
+                let suffix = spec.name.strip_prefix(layer.as_str()).unwrap();
+                let expected = match there {
+                    Ok(there) => from.get(&format!("{there}{suffix}")),
+                    Err(_) => own.get(&spec.name),
+                };
+                assert_eq!(params.get(&spec.name), expected, "{}", spec.name);
+            }
+        }
+        layers.into_iter().filter_map(|t| Some((t.layer, t.from.ok()?))).collect()
+    }
+
+    fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        pairs.iter().map(|(a, b)| ((*a).into(), (*b).into())).collect()
+    }
+
+    /// Table 1 of the paper: the first convolutions of A's first three blocks, and its head.
+    #[test]
+    fn the_papers_rule() {
+        let head = [("classifier.0", "classifier.0"), ("classifier.3", "classifier.3")];
+        let head = [head[0], head[1], ("classifier.6", "classifier.6")];
+        let b = [
+            ("features.0", "features.0"),
+            ("features.5", "features.3"),
+            ("features.10", "features.6"),
+            ("features.12", "features.8"),
+        ];
+        let expected = pairs(&[&b[..], &head].concat());
+        assert_eq!(copied(Arch::Vgg13, false, Copying::Paper), expected);
+        let e = [
+            ("features.0", "features.0"),
+            ("features.5", "features.3"),
+            ("features.10", "features.6"),
+            ("features.12", "features.8"),
+        ];
+        assert_eq!(copied(Arch::Vgg19, false, Copying::Paper), pairs(&[&e[..], &head].concat()));
+    }
+
+    #[test]
+    fn all_that_fits() {
+        // A's two convolutions of each later block are there, too.
+        assert_eq!(copied(Arch::Vgg16, false, Copying::All).len(), 8 + 3);
+        assert_eq!(copied(Arch::Vgg11, false, Copying::All).len(), 8 + 3);
+        // Normalisations go with their convolutions, running statistics included.
+        assert_eq!(copied(Arch::Vgg13, true, Copying::All).len(), 2 * 8 + 3);
+        assert_eq!(copied(Arch::Vgg13, true, Copying::Paper).len(), 2 * 4 + 3);
+    }
 }
