@@ -17,7 +17,7 @@ pub(super) fn lines(steps: &[Step], batch: usize) -> Vec<String> {
     for group in steps[0].calls.chunk_by(|a, b| (a.pass, &a.layer) == (b.pass, &b.layer)) {
         let end = first + group.len();
         let operations = group.iter().map(|call| call.event.operation.to_string());
-        let operation = operations.collect::<Vec<_>>().join(", ");
+        let operation = in_words(&operations.collect::<Vec<_>>());
         table.row(breakdown.row(&group[0].layer, operation, |i, _| (first..end).contains(&i)));
         first = end;
     }
@@ -32,6 +32,17 @@ pub(super) fn lines(steps: &[Step], batch: usize) -> Vec<String> {
     let (ms, share) = (format!("{ms:.2}"), "100.0 %".into());
     table.row(["whole step".into(), images, String::new(), ms, share, String::new()]);
     table.lines()
+}
+
+/// A layer's operations; of many that are alike only what and how many.
+fn in_words(operations: &[String]) -> String {
+    match operations {
+        [first, _, _, ..] => {
+            let kind = first.split(' ').next().unwrap_or_default();
+            format!("{kind}, {} times", operations.len())
+        }
+        few => few.join(", "),
+    }
 }
 
 struct Breakdown<'a> {

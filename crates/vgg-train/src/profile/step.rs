@@ -20,8 +20,9 @@ pub(super) struct Step {
 #[derive(Clone, Debug)]
 pub(super) struct Call {
     pub pass: Pass,
-    /// torchvision's name, or `images` for what prepares them, `logits` for the loss, and `batch` and
-    /// `metrics` for what is copied to and from the device.
+    /// torchvision's name, or `images` for what prepares them, `logits` for the loss, `gradients` and
+    /// `averages` for what is done to all of them, and `batch` and `metrics` for what is copied to and
+    /// from the device.
     pub layer: String,
     pub event: Event,
 }
@@ -74,12 +75,16 @@ impl Names {
     }
 
     /// Names what a step did. Its specs do not tell layers of one shape apart; its order does: the
-    /// plan's, the loss, the plan's reversed, and the parameters'.
+    /// plan's, the loss, the plan's reversed, for each part of the batch, and the parameters'.
     pub(super) fn give(&self, events: &[Event]) -> Vec<Call> {
         let (mut forward, mut params) = (self.forward.iter(), self.params.iter());
         let mut backward = self.forward.iter().rev();
-        let mut seen_loss = false;
+        let (mut seen_loss, mut seen_update) = (false, false);
         let mut call = |event: &Event| {
+            if matches!(event.operation, Operation::PrepareImages(_)) {
+                (forward, backward) = (self.forward.iter(), self.forward.iter().rev());
+                seen_loss = false;
+            }
             let next = |names: &mut dyn Iterator<Item = &String>| {
                 names.next().cloned().unwrap_or_else(|| "?".into())
             };
@@ -91,7 +96,12 @@ impl Names {
                     (Pass::Loss, "logits".into())
                 }
                 // Not all of them: some were updated in the backward pass.
+                Operation::Blend(_) if seen_update => (Pass::Update, "averages".into()),
+                Operation::Blend(_) | Operation::ClipGradients { .. } => {
+                    (Pass::Update, "gradients".into())
+                }
                 Operation::Sgd(content) => {
+                    seen_update = true;
                     let same = params.by_ref().filter(|(param, _)| *param == content);
                     (Pass::Update, next(&mut same.map(|(_, layer)| layer)))
                 }
@@ -107,7 +117,7 @@ impl Names {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use vgg_tensor::spec::{Linear, LinearEpilogue, SoftmaxCrossEntropy};
+    use vgg_tensor::spec::{Linear, LinearEpilogue, PrepareImages, SoftmaxCrossEntropy};
     use vgg_tensor::{Result, Shape};
 
     /// A step of a network that is one fully connected layer and a dropout. Operation `i` takes
@@ -160,6 +170,38 @@ pub(super) mod tests {
         ];
         assert_eq!(named, expected);
     }
+
+    #[test]
+    fn a_batch_in_parts_has_its_layers_again() -> Result<()> {
+        let names = Names {
+            forward: ["images", "fc"].map(String::from).into(),
+            params: vec![(Content::Vector(5), "fc".into())],
+        };
+        let shape = Shape::new(1, 1, 2, 2);
+        let op = Linear::new(shape, 5, LinearEpilogue::Bias)?;
+        let part = [
+            Operation::PrepareImages(PrepareImages::new(shape, 2, 2)?),
+            Operation::Linear(op),
+            Operation::SoftmaxCrossEntropy(SoftmaxCrossEntropy::new(1, 5)?),
+            Operation::LinearBackward { op, applied: false, dx: false },
+            Operation::Blend(Content::Vector(5)),
+        ];
+        let update = [
+            Operation::ClipGradients { len: 5 },
+            Operation::Sgd(Content::Vector(5)),
+            Operation::Blend(Content::Vector(5)),
+        ];
+        let event =
+            |operation| Event { operation, start: Duration::ZERO, duration: Duration::ZERO };
+        let events: Vec<_> = part.into_iter().chain(part).chain(update).map(event).collect();
+        let layers: Vec<_> = names.give(&events).into_iter().map(|call| call.layer).collect();
+        let expected = ["images", "fc", "logits", "fc", "gradients"];
+        assert_eq!(layers[..5], expected);
+        assert_eq!(layers[5..10], expected);
+        assert_eq!(layers[10..], ["gradients", "fc", "averages"]);
+        Ok(())
+    }
+
     #[test]
     fn an_update_is_of_the_next_parameter_like_it() {
         let op = |inputs| Linear::new(Shape::flat(1, inputs), 5, LinearEpilogue::Bias).unwrap();
