@@ -7,6 +7,7 @@ mod operations;
 mod resize;
 mod schedules;
 mod vgg11;
+mod weights;
 mod whole_step;
 
 use std::path::Path;

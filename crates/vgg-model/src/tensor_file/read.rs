@@ -16,12 +16,14 @@ use super::{
 /// A header may have this many bytes; the format's own limit.
 const MAX_HEADER_LEN: u64 = 100_000_000;
 
-/// Reads the tensors of any safetensors file.
-pub(crate) fn read(path: &Path) -> Result<Tensors> {
+/// The header of any safetensors file, and the byte where the tensors begin. A file of ours is one
+/// whose checksum is right.
+pub(crate) fn locate(path: &Path) -> Result<(Metadata, u64)> {
     let mut file = Reader::open(path)?;
     file.verify()?;
     let metadata = file.metadata()?;
-    file.tensors(&metadata)
+    let start = file.file.stream_position().map_err(io_error(path))?;
+    Ok((metadata, start))
 }
 
 /// Reads a file that must be one of ours.
@@ -119,7 +121,7 @@ impl<'a> Reader<'a> {
         for name in metadata.offset_keys() {
             let info = metadata.info(&name).expect("the header has what its keys name");
             if info.dtype != Dtype::F32 {
-                let reason = format!("{name} is {}, but only F32 is read", info.dtype);
+                let reason = format!("{name} is {}, but checkpoints have F32", info.dtype);
                 return Err(format_error(self.path, reason));
             }
             let (start, end) = info.data_offsets;
