@@ -13,7 +13,7 @@ use vgg_tensor::{Content, Result, Tensor};
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::source::{Located, Source, Storage, contiguous_strides};
 use crate::tensor_file::{self, error_in_file};
-use crate::{Arch, Params, Vgg, VggConfig};
+use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
 
 /// A file of weights: safetensors, or what `torch.save` writes of a state dictionary (`.pth`,
 /// `.pt`), as a zip archive or in the format from before PyTorch 1.6.
@@ -91,17 +91,12 @@ impl WeightFile {
     /// [`vgg_tensor::Error::Format`] naming the first tensor that is missing, has another shape or
     /// is none of the network's, with both shapes and the likely cause.
     pub fn params(&self, vgg: &Vgg, convention: &Convention) -> Result<Params> {
-        let by_name = self.by_name();
         let mut found = Vec::new();
-        for (spec, names) in vgg.params().iter().zip(convention.names.of(vgg)) {
-            let tensor = names.iter().find_map(|name| by_name.get(name.as_str()));
-            let tensor = tensor.ok_or_else(|| {
-                self.source.error(mismatch::missing(self, vgg, spec, &names[0], convention))
-            })?;
+        for (spec, tensor) in self.named(vgg, convention)? {
             let layout = convention
                 .layout(spec, &tensor.dims)
                 .ok_or_else(|| self.source.error(mismatch::shape(vgg, spec, tensor, convention)))?;
-            found.push((spec, *tensor, layout));
+            found.push((spec, tensor, layout));
         }
         let is_extra = |tensor: &&Located| {
             // How many batches a batch-norm layer has seen says nothing about what it computes.
@@ -129,14 +124,9 @@ impl WeightFile {
     pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
         let full = VggConfig { arch, ..VggConfig::default() };
         let vgg = Vgg::new(&full)?;
-        let by_name = self.by_name();
         let mut sizes = Vec::new();
-        for (spec, names) in vgg.params().iter().zip(convention.names.of(&vgg)) {
+        for (spec, tensor) in self.named(&vgg, convention)? {
             if !matches!(spec.content, Content::Vector(_)) {
-                let tensor = names.iter().find_map(|name| by_name.get(name.as_str()));
-                let tensor = tensor.ok_or_else(|| {
-                    self.source.error(mismatch::missing(self, &vgg, spec, &names[0], convention))
-                })?;
                 let size = convention.outputs_and_inputs(spec, &tensor.dims).ok_or_else(|| {
                     self.source.error(mismatch::shape(&vgg, spec, tensor, convention))
                 })?;
@@ -165,12 +155,26 @@ impl WeightFile {
         })
     }
 
-    fn by_name(&self) -> HashMap<&str, &Located> {
-        self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect()
+    /// Each parameter of `vgg` with the tensor that has its name, whatever its shape.
+    fn named<'a>(
+        &'a self,
+        vgg: &'a Vgg,
+        convention: &Convention,
+    ) -> Result<Vec<(&'a ParamSpec, &'a Located)>> {
+        let by_name: HashMap<&str, &Located> =
+            self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
+        let found = vgg.params().iter().zip(convention.names.of(vgg)).map(|(spec, names)| {
+            let tensor = names.iter().find_map(|name| by_name.get(name.as_str()).copied());
+            let tensor = tensor.ok_or_else(|| {
+                self.source.error(mismatch::missing(self, vgg, spec, &names[0], convention))
+            })?;
+            Ok((spec, tensor))
+        });
+        found.collect()
     }
 }
 
-fn is_conv_weight(spec: &crate::ParamSpec) -> bool {
+fn is_conv_weight(spec: &ParamSpec) -> bool {
     matches!(spec.content, Content::ConvWeight { .. })
 }
 

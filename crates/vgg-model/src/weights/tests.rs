@@ -52,24 +52,42 @@ fn damaged_safetensors_are_refused() {
     assert!(refused(&rank, 8).contains("[1, 1, 1, 1, 1, 1, 1, 1, 2]"));
 }
 
+/// Why a file is not read that has the network's names and shapes, and `extra` tensors, as bytes.
+fn refused_with(extra: &[(&str, &[usize])]) -> String {
+    let vgg = Vgg::new(&config()).unwrap();
+    let own = vgg.params().iter().map(|spec| (spec.name.as_str(), &spec.dims[..]));
+    let mut end = 0;
+    let entries = own.chain(extra.iter().copied()).map(|(name, dims)| {
+        let start = end;
+        end += dims.iter().product::<usize>();
+        format!(r#""{name}":{{"dtype":"I8","shape":{dims:?},"data_offsets":[{start},{end}]}}"#)
+    });
+    let header = format!("{{{}}}", entries.collect::<Vec<_>>().join(","));
+    refused(&header, end)
+}
+
 #[test]
 fn numbers_that_are_no_weights_are_refused() {
-    let vgg = Vgg::new(&config()).unwrap();
-    let mut end = 0;
-    let entries: Vec<String> = vgg
-        .params()
-        .iter()
-        .map(|spec| {
-            let start = end;
-            end += spec.content.len();
-            let (name, dims) = (&spec.name, &spec.dims);
-            format!(r#""{name}":{{"dtype":"I8","shape":{dims:?},"data_offsets":[{start},{end}]}}"#)
-        })
-        .collect();
+    let expected = "features.0.weight is I8, but weights are read as F32, F64, F16 or BF16";
+    assert_eq!(refused_with(&[]), expected);
+    // Counters beside the parameters do not matter.
+    assert_eq!(refused_with(&[("features.1.num_batches_tracked", &[])]), expected);
+}
+
+#[test]
+fn other_networks_are_told() {
     assert_eq!(
-        refused(&format!("{{{}}}", entries.join(",")), end),
-        "features.0.weight is I8, but weights are read as F32, F64, F16 or BF16"
+        refused_with(&[("features.1.running_mean", &[2])]),
+        "features.1.running_mean [2] is not a parameter of the network: the file's network has \
+         batch normalisation, this one none"
     );
+    assert_eq!(
+        refused_with(&[("features.28.weight", &[16, 16, 3, 3])]),
+        "features.28.weight [16, 16, 3, 3] is not a parameter of the network: the file has 9 \
+         convolutions, the network 8"
+    );
+    let extra = refused_with(&[("classifier.7.bias", &[2])]);
+    assert!(extra.starts_with("classifier.7.bias [2] is not a parameter of the network: the file"));
 }
 
 /// A layout must say where each number is, in the words of the convention.

@@ -4,6 +4,7 @@
 //! pickles with the bytes after it, which is how torchvision's VGG weights are still given out.
 //! Either may hold the parameters directly or under a key of a training checkpoint.
 
+mod machine;
 mod pickle;
 mod zip;
 
