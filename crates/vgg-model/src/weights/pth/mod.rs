@@ -16,8 +16,8 @@ use vgg_tensor::Result;
 use self::pickle::{Pickled, TensorRef, Value};
 use super::source::{Located, Source, Storage, bytes_each};
 
-/// A pickle of weights has some ten thousand bytes. What one makes takes up to some fifty times its
-/// own length in memory.
+/// A pickle of weights has some ten thousand bytes. What one makes can take a hundred times its own
+/// length in memory: a value for every byte.
 const MAX_PICKLE: u64 = 4 << 20;
 
 /// Where training programs keep the parameters among other things.
