@@ -67,7 +67,8 @@ fn each_convention_has_the_same_parameters() -> Result<()> {
 #[test]
 fn half_precisions_are_widened() -> Result<()> {
     let params = read("zip.pth", &Convention::TORCHVISION)?;
-    let roundings: [(&str, fn(f32) -> f32); 2] =
+    type Round = fn(f32) -> f32;
+    let roundings: [(&str, Round); 2] =
         [("half", |x| f16::from_f32(x).to_f32()), ("bfloat16", |x| bf16::from_f32(x).to_f32())];
     for (dtype, round) in roundings {
         for format in ["safetensors", "pth"] {
