@@ -40,6 +40,8 @@ pub struct Module {
 
 /// All modules, by name.
 pub const MODULES: &[Module] = &[
+    AVG_POOL2D,
+    BATCH_NORM2D,
     BIAS_GRADIENT,
     BIAS_RELU,
     BIAS_RELU_MAX_POOL,
@@ -50,6 +52,7 @@ pub const MODULES: &[Module] = &[
     MAX_POOL2D,
     PREPARE_IMAGES,
     SGD,
+    SIGMOID,
     SOFTMAX_CROSS_ENTROPY,
 ];
 
@@ -59,6 +62,81 @@ macro_rules! of_every_type {
         &[$(concat!($name, "_f32"), concat!($name, "_bf16"), concat!($name, "_f16")),*]
     };
 }
+
+/// Average pooling of `x: [n, h, w, c]` into `y: [n, y_h, y_w, c]`.
+///
+/// - `avg_pool2d_forward_T(const T* x, T* y, u64 n, u32 h, u32 w, u32 c, u32 y_h, u32 y_w)`
+/// - `avg_pool2d_backward_T(const T* dy, T* dx, u64 n, u32 h, u32 w, u32 c, u32 y_h, u32 y_w)`: all
+///   of `dx: [n, h, w, c]` is written.
+///
+/// Sides are in 1..=65535. `vgg_tensor::spec::AvgPool2d` says which inputs each output is the mean
+/// of.
+///
+/// Work: `n · y_h · y_w · groups` threads forward, `n · h · w · groups` backward.
+pub const AVG_POOL2D: Module = Module {
+    name: "avg_pool2d",
+    kernels: of_every_type!["avg_pool2d_backward", "avg_pool2d_forward"],
+    ptx: include_str!("../ptx/avg_pool2d.ptx"),
+};
+
+/// Batch normalisation of `x: [pixels, c]`, or `[n, h, w, c]` with a pool, and its gradients.
+///
+/// - `batch_norm2d_statistics_T(const T* x, f32* partial, u64 pixels, u32 c, u64 pixels_per_block,
+///   u32 lanes)`: `partial: [rows, 2, c]`, each row's means and sums of squared differences from them.
+/// - `batch_norm2d_combine(const f32* partial, u64 rows, u64 pixels, u64 pixels_per_block, u32 c,
+///   u32 lanes, f32* running_mean, f32* running_var, f32* saved)`: `saved: [2, c]` becomes the
+///   batch's means and `1 / √(variance + 1e-5)`; the running statistics are updated.
+/// - `batch_norm2d_running(const f32* running_mean, const f32* running_var, f32* saved, u32 c)`:
+///   `saved` becomes that of the running statistics. Work: `c` threads.
+/// - `batch_norm2d_relu_forward_T(const T* x, const f32* saved, const f32* weight, const f32* bias,
+///   T* y, u8* aux, u64 pixels, u32 c)`: `aux`, that of [`BIAS_RELU`], may be null.
+/// - `batch_norm2d_relu_max_pool_forward_T(x, saved, weight, bias, y, u32* aux, u64 n, u32 h, u32 w,
+///   u32 c)`: `aux`, that of [`BIAS_RELU_MAX_POOL`], may be null.
+/// - `batch_norm2d_relu_sums_T(const T* x, const T* dy, const u8* aux, const f32* saved,
+///   f32* partial, u64 pixels, u32 c, u64 pixels_per_block, u32 lanes)`: `partial: [rows, 2, c]`,
+///   sums of the normalised maps' gradient, and of its products with `x − mean`.
+/// - `batch_norm2d_relu_max_pool_sums_T(x, dy, const u32* aux, saved, partial, u64 pixels, u32 h,
+///   u32 w, u32 c, u64 pixels_per_block, u32 lanes)`: `pixels` are the pooled ones, `h` and `w` not.
+/// - `batch_norm2d_gradients(const f32* partial, u64 rows, u32 c, u32 lanes, const f32* saved,
+///   f32* sums, f32* dweight, f32* dbias, const f32* loss_scale)`: adds up the rows. `sums: [2, c]`
+///   are `dbias` and `dweight` as the loss scale has them.
+/// - `batch_norm2d_relu_backward_T(const T* x, const T* dy, const u8* aux, const f32* saved,
+///   const f32* weight, const f32* sums, T* dx, u64 pixels, u32 c)`
+/// - `batch_norm2d_relu_max_pool_backward_T(x, dy, const u32* aux, saved, weight, sums, dx, u64 n,
+///   u32 h, u32 w, u32 c)`: all of `dx: [n, h, w, c]` is written.
+///
+/// Grid of those that write rows: as [`BIAS_GRADIENT`]'s; of those that add up rows: one row of it.
+/// Work of the others: that of [`BIAS_RELU`]'s and [`BIAS_RELU_MAX_POOL`]'s.
+pub const BATCH_NORM2D: Module = Module {
+    name: "batch_norm2d",
+    kernels: &[
+        "batch_norm2d_statistics_f32",
+        "batch_norm2d_statistics_bf16",
+        "batch_norm2d_statistics_f16",
+        "batch_norm2d_combine",
+        "batch_norm2d_running",
+        "batch_norm2d_relu_forward_f32",
+        "batch_norm2d_relu_forward_bf16",
+        "batch_norm2d_relu_forward_f16",
+        "batch_norm2d_relu_max_pool_forward_f32",
+        "batch_norm2d_relu_max_pool_forward_bf16",
+        "batch_norm2d_relu_max_pool_forward_f16",
+        "batch_norm2d_relu_sums_f32",
+        "batch_norm2d_relu_sums_bf16",
+        "batch_norm2d_relu_sums_f16",
+        "batch_norm2d_relu_max_pool_sums_f32",
+        "batch_norm2d_relu_max_pool_sums_bf16",
+        "batch_norm2d_relu_max_pool_sums_f16",
+        "batch_norm2d_gradients",
+        "batch_norm2d_relu_backward_f32",
+        "batch_norm2d_relu_backward_bf16",
+        "batch_norm2d_relu_backward_f16",
+        "batch_norm2d_relu_max_pool_backward_f32",
+        "batch_norm2d_relu_max_pool_backward_bf16",
+        "batch_norm2d_relu_max_pool_backward_f16",
+    ],
+    ptx: include_str!("../ptx/batch_norm2d.ptx"),
+};
 
 /// The gradient of a bias, `db: [c]`, from that of a layer's output, `dy: [pixels, c]`.
 ///
@@ -214,6 +292,19 @@ pub const PREPARE_IMAGES: Module = Module {
 /// Work: `ceil(len / 4)` threads.
 pub const SGD: Module =
     Module { name: "sgd", kernels: of_every_type!["sgd"], ptx: include_str!("../ptx/sgd.ptx") };
+
+/// The logistic sigmoid of `x: [len]`, in place.
+///
+/// - `sigmoid_forward_T(T* x, u64 len)`
+/// - `sigmoid_backward_T(const T* y, T* dy, u64 len)`: `dy: [len]` in place, from the sigmoid's
+///   output `y: [len]`.
+///
+/// Work: `ceil(len / 4)` threads.
+pub const SIGMOID: Module = Module {
+    name: "sigmoid",
+    kernels: of_every_type!["sigmoid_backward", "sigmoid_forward"],
+    ptx: include_str!("../ptx/sigmoid.ptx"),
+};
 
 /// Loss, hits and the gradient of `logits: [n, classes]`.
 ///

@@ -2,6 +2,7 @@
 
     pip install torch torchvision pillow numpy safetensors
     python generate.py
+    python generate.py --wide FOLDER    # writes the paper's networks at full size, and nothing else
 
 Numbers are computed in float64, from float32 inputs, and stored as float32. Where a test
 needs to know what rounding does to them, PyTorch's own float32 computation is the yardstick: the
@@ -12,6 +13,7 @@ import gzip
 import hashlib
 import json
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +29,7 @@ HERE = Path(__file__).resolve().parent
 SAMPLE = HERE.parents[1] / "crates" / "vgg-data" / "sample"
 
 
-def save(name, tensors, **metadata):
+def save(name, tensors, folder=HERE, **metadata):
     """Writes a file, with `metadata` as JSON in it."""
     arrays = {}
     for key, value in tensors.items():
@@ -38,7 +40,7 @@ def save(name, tensors, **metadata):
     versions = {"torch": torch.__version__, "pillow": PIL.__version__, "numpy": np.__version__}
     # One key, because safetensors writes several in random order.
     generator = {"seed": SEED, "versions": versions, **metadata}
-    path = HERE / f"{name}.safetensors"
+    path = Path(folder) / f"{name}.safetensors"
     save_file(arrays, path, {"generator": json.dumps(generator)})
     print(f"{path.name}: {path.stat().st_size} bytes")
 
@@ -284,16 +286,16 @@ def nearest_decisions(z, pooled):
     return torch.minimum(gaps, first.abs()).amin(1)
 
 
-def layers(width):
+def layers(column, width, channels, classes):
     """Of each layer with parameters: its name, its weight's dimensions, whether a pool follows."""
-    table, found, index, c_in = vgg.cfgs["A"], [], 0, 1
+    table, found, index, c_in = vgg.cfgs[column], [], 0, channels
     for channels, following in zip(table, table[1:] + [None]):
         if channels != "M":
             c_out = round(channels * width)
             found.append((f"features.{index}", (c_out, c_in, 3, 3), following == "M"))
             c_in = c_out
         index += 1 if channels == "M" else 2
-    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (CLASSES, 4096))]:
+    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (classes, 4096))]:
         found.append((f"classifier.{index}", dims, False))
     return found
 
@@ -310,10 +312,10 @@ def activations(z, name, pooled):
     return F.max_pool2d(F.relu(z), 2) if pooled else F.relu(z)
 
 
-def far_from_decisions(width, x):
+def far_from_decisions(table, x):
     """Parameters and salts of a network none of whose decisions on `x` is a near one."""
     parameters, salts = {}, {}
-    for i, (name, dims, pooled) in enumerate(layers(width)):
+    for i, (name, dims, pooled) in enumerate(table):
         rows = np.arange(dims[0])
         salt = salts[f"salts.{name}"] = np.zeros(len(rows), np.uint8)
         weight, bias = torch.empty(dims).double(), torch.empty(dims[0]).double()
@@ -332,22 +334,22 @@ def far_from_decisions(width, x):
     return parameters, salts
 
 
-def step_gradients(width, parameters, x, labels):
+def step_gradients(table, parameters, x, labels):
     """The loss of a batch, and the parameters' gradients."""
     parameters = {name: value.requires_grad_() for name, value in parameters.items()}
-    for name, _, pooled in layers(width):
+    for name, _, pooled in table:
         z = sums(x, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
         x = activations(z, name, pooled)
     loss = F.cross_entropy(x, labels)
     return loss, dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values()))))
 
 
-def sample(gradient):
+def sample(gradient, samples=SAMPLES):
     """Numbers from all over a gradient."""
     numbers = gradient.flatten()
-    if len(numbers) <= SAMPLES:
+    if len(numbers) <= samples:
         return numbers
-    places = mix(np.arange(SAMPLES, dtype=np.uint32)) % np.uint32(len(numbers))
+    places = mix(np.arange(samples, dtype=np.uint32)) % np.uint32(len(numbers))
     return numbers[torch.from_numpy(places.astype(np.int64))]
 
 
@@ -358,22 +360,172 @@ def whole_steps():
     labels = torch.tensor([3, 7])
     tensors, strays, replaced = {"labels": labels.to(torch.uint8)}, {}, {}
     for net, width in [("small", 0.25), ("full", 1.0)]:
+        table = layers("A", width, 1, CLASSES)
         with torch.no_grad():
-            parameters, salts = far_from_decisions(width, x.double())
-        loss, gradients = step_gradients(width, parameters, x.double(), labels)
+            parameters, salts = far_from_decisions(table, x.double())
+        loss, gradients = step_gradients(table, parameters, x.double(), labels)
         tensors[f"{net}.loss"] = loss.reshape(1)
         tensors |= {f"{net}.{name}": value for name, value in salts.items()}
         tensors |= {f"{net}.norm.{name}": g.norm().reshape(1) for name, g in gradients.items()}
         tensors |= {f"{net}.sample.{name}": sample(g) for name, g in gradients.items()}
 
         rounded = {name: value.detach().float() for name, value in parameters.items()}
-        _, rounded = step_gradients(width, rounded, x, labels)
+        _, rounded = step_gradients(table, rounded, x, labels)
         stray = lambda name, g: ((rounded[name].double() - g).norm() / g.norm()).item()
         strays[net] = max(stray(name, g) for name, g in gradients.items())
         replaced[net] = sum(np.count_nonzero(salt) for salt in salts.values())
     save("whole_step", tensors, float32_strays=strays)
     print("  filters replaced:", replaced)
     print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
+# --- every network ----------------------------------------------------------------------------
+
+# The columns of the paper's table that torchvision does not have: 1 is a 1×1 convolution into as
+# many channels as before, "L" a local response normalisation.
+COLUMNS = vgg.cfgs | {
+    "A-LRN": [64, "L", *vgg.cfgs["A"][1:]],
+    "C": [64, 64, "M", 128, 128, "M", 256, 256, 1, "M", 512, 512, 1, "M", 512, 512, 1, "M"],
+}
+
+# Of each network: what it is, its width, its input, the side of its average pool, the width of its
+# hidden fully connected layers, its classes, and the images.
+NETS = {
+    "vgg11": ("A", 0.05, (1, 224, 224), None, 32, 10, 1),
+    "vgg11-lrn": ("A-LRN", 0.05, (1, 64, 96), None, 32, 10, 2),
+    "vgg13": ("B", 0.05, (1, 96, 64), 7, 32, 10, 2),
+    "vgg16-c": ("C", 0.05, (1, 64, 64), None, 32, 10, 2),
+    "vgg16": ("D", 0.05, (1, 160, 96), 7, 32, 10, 2),
+    "vgg19": ("E", 0.05, (3, 64, 64), None, 32, 10, 2),
+    "alexnet": (None, 0.1, (1, 99, 83), None, 32, 10, 2),
+    "lenet": (None, 1.0, (1, 28, 28), None, None, 10, 3),
+}
+WIDE_NETS = {
+    "vgg11": ("A", 1.0, (3, 224, 224), None, 4096, 1000, 1),
+    "vgg16": ("D", 1.0, (3, 224, 224), None, 4096, 1000, 1),
+}
+# Of each gradient, fewer than above: there are many more.
+NET_SAMPLES = 64
+
+
+def vgg_net(column, width, channels, side, fc_width, classes, h, w):
+    """torchvision's network, with narrow layers, for an input of any size and number of channels."""
+    modules, c_in = [], channels
+    for entry in COLUMNS[column]:
+        if entry == "M":
+            modules.append(torch.nn.MaxPool2d(2))
+        elif entry == "L":
+            # Before this entry stands a convolution with its ReLU.
+            modules.append(torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+        else:
+            c_out, kernel = (c_in, 1) if entry == 1 else (round(entry * width), 3)
+            modules += [torch.nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2), torch.nn.ReLU()]
+            c_in = c_out
+    model = vgg.VGG(torch.nn.Sequential(*modules), classes, False)
+    if side is None:
+        model.avgpool, area = torch.nn.Identity(), (h // 32) * (w // 32)
+    else:
+        model.avgpool, area = torch.nn.AdaptiveAvgPool2d((side, side)), side * side
+    model.classifier[0] = torch.nn.Linear(c_in * area, fc_width)
+    model.classifier[3] = torch.nn.Linear(fc_width, fc_width)
+    model.classifier[6] = torch.nn.Linear(fc_width, classes)
+    return model
+
+
+class Book(torch.nn.Module):
+    """A network of Dive into Deep Learning, whose layers are in `net`."""
+
+    def __init__(self, *modules):
+        super().__init__()
+        self.net = torch.nn.Sequential(*modules)
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def alexnet(width, channels, fc_width, classes):
+    nn, c = torch.nn, [round(c * width) for c in (96, 256, 384, 384, 256)]
+    return Book(
+        nn.Conv2d(channels, c[0], 11, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(c[0], c[1], 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
+        nn.Conv2d(c[1], c[2], 3, padding=1), nn.ReLU(),
+        nn.Conv2d(c[2], c[3], 3, padding=1), nn.ReLU(),
+        nn.Conv2d(c[3], c[4], 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(),
+        nn.LazyLinear(fc_width), nn.ReLU(), nn.Dropout(),
+        nn.Linear(fc_width, fc_width), nn.ReLU(), nn.Dropout(),
+        nn.Linear(fc_width, classes),
+    )
+
+
+def lenet(channels, classes):
+    nn = torch.nn
+    return Book(
+        nn.Conv2d(channels, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2, 2),
+        nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2, 2), nn.Flatten(),
+        nn.Linear(400, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, classes),
+    )
+
+
+def net(name, column, width, shape, side, fc_width, classes):
+    """A network with parameters that the test computes as well, without dropout."""
+    if name == "alexnet":
+        model = alexnet(width, shape[0], fc_width, classes)
+    elif name == "lenet":
+        model = lenet(shape[0], classes)
+    else:
+        model = vgg_net(column, width, shape[0], side, fc_width, classes, *shape[1:])
+    model = model.eval().double()
+    with torch.no_grad():
+        model(torch.zeros(1, *shape).double())  # for what is lazy
+        for i, parameter in enumerate(model.parameters()):
+            dims = tuple(parameter.shape)
+            bound = 0.1 if len(dims) == 1 else math.sqrt(6 / math.prod(dims[1:]))
+            rows = np.arange(dims[0])
+            parameter.copy_(filters(i, dims, bound, np.zeros(len(rows), np.uint8), rows))
+    return model
+
+
+def net_step(model, x, labels):
+    """Logits, and the parameters' gradients of the mean loss."""
+    logits = model(x)
+    loss = F.cross_entropy(logits, labels)
+    names, parameters = zip(*model.named_parameters())
+    return logits.detach(), dict(zip(names, torch.autograd.grad(loss, parameters)))
+
+
+def every_net(file, table, folder=HERE):
+    """Logits and gradients of each network: of the gradients, norms and some numbers."""
+    tensors, strays = {}, {}
+    for name, (column, width, shape, side, fc_width, classes, n) in table.items():
+        pixels = (hashed(255, 0, n * math.prod(shape)) >> np.uint32(24)).astype(np.uint8)
+        # Inputs that are large enough for the normalisation to matter.
+        std = 0.02 if name == "vgg11-lrn" else 1.0
+        x = (torch.from_numpy(pixels.reshape(n, *shape)).float() / 255.0 - 0.5) / std
+        labels = torch.arange(3, 3 + n) % classes
+        model = net(name, column, width, shape, side, fc_width, classes)
+        if table is WIDE_NETS:
+            # Of so many decisions, some would be near.
+            with torch.no_grad():
+                parameters, salts = far_from_decisions(
+                    layers(column, width, shape[0], classes), x.double()
+                )
+            model.load_state_dict(parameters)
+            tensors |= {f"{name}.{key}": value for key, value in salts.items()}
+        logits, gradients = net_step(model, x.double(), labels)
+        tensors[f"{name}.logits"] = logits
+        for key, gradient in gradients.items():
+            tensors[f"{name}.norm.{key}"] = gradient.norm().reshape(1)
+            tensors[f"{name}.sample.{key}"] = sample(gradient, NET_SAMPLES)
+
+        rounded_logits, rounded = net_step(model.float(), x, labels)
+        stray = lambda key, g: ((rounded[key].double() - g).norm() / g.norm()).item()
+        strays[name] = {
+            "logits": ((rounded_logits - logits).abs().max() / logits.abs().max()).item(),
+            "gradient": max(stray(key, g) for key, g in gradients.items()),
+        }
+    save(file, tensors, folder, float32_strays=strays)
+    for name, stray in strays.items():
+        print(f"  {name}: float32 strays by", {key: f"{value:.1e}" for key, value in stray.items()})
 
 
 # --- learning rates ---------------------------------------------------------------------------
@@ -451,8 +603,12 @@ def resizes():
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
+    if sys.argv[1:2] == ["--wide"]:
+        every_net("nets_wide", WIDE_NETS, sys.argv[2])
+        sys.exit()
     operations()
     vgg11()
     whole_steps()
+    every_net("nets", NETS)
     schedules()
     resizes()

@@ -8,9 +8,12 @@
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 
+mod avg_pool2d;
+mod batch_norm2d;
 mod buffer;
 mod conv2d;
 mod dropout;
+mod epilogue;
 mod gemm;
 mod isa;
 mod linear;
@@ -20,6 +23,7 @@ mod prepare_images;
 pub mod roofline;
 mod sgd;
 mod shared;
+mod sigmoid;
 mod simd;
 mod softmax_cross_entropy;
 mod threads;
@@ -28,7 +32,8 @@ use std::collections::HashSet;
 use std::sync::Mutex;
 
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -215,6 +220,16 @@ impl Backend for Cpu {
         Ok(())
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        avg_pool2d::forward(self, op, x, y);
+        Ok(())
+    }
+
+    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        avg_pool2d::backward(self, op, dy, dx);
+        Ok(())
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
         lrn::forward(self, op, x, y);
         Ok(())
@@ -222,6 +237,61 @@ impl Backend for Cpu {
 
     fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
         lrn::backward(self, op, x, dy, dx);
+        Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &mut Buffer,
+        running_var: &mut Buffer,
+        saved: &mut Buffer,
+        y: &mut Buffer,
+        aux: &mut Buffer,
+    ) -> Result<()> {
+        let running = [running_mean, running_var];
+        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &Buffer,
+        running_var: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::inference(self, op, x, weight, bias, running_mean, running_var, y);
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        saved: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
+        sigmoid::in_place(self, shape.len(), x);
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
+        sigmoid::backward(self, shape.len(), y, dy);
         Ok(())
     }
 

@@ -2,8 +2,8 @@
 
 use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
-    Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
-    SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, ConvEpilogue, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
+    Sgd, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -14,8 +14,8 @@ use crate::memory::Memory;
 use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
-    Buffer, Cuda, conv2d, dropout, layout, linear, lrn, max_pool2d, prepare_images, sgd,
-    softmax_cross_entropy,
+    Buffer, Cuda, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn, max_pool2d,
+    prepare_images, sgd, sigmoid, softmax_cross_entropy,
 };
 
 /// A buffer as part of an operation's fingerprint.
@@ -203,6 +203,20 @@ impl Backend for Cuda {
         max_pool2d::backward(self, op, dy, aux, dx)
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("avg_pool2d", op, at(x), at(y))) {
+            return Ok(());
+        }
+        avg_pool2d::forward(self, op, x, y)
+    }
+
+    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("avg_pool2d_backward", op, at(dy), at(dx))) {
+            return Ok(());
+        }
+        avg_pool2d::backward(self, op, dy, dx)
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
         if self.replay.skips(("lrn", op, at(x), at(y))) {
             return Ok(());
@@ -215,6 +229,78 @@ impl Backend for Cuda {
             return Ok(());
         }
         lrn::backward(self, op, x, dy, dx)
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &mut Buffer,
+        running_var: &mut Buffer,
+        saved: &mut Buffer,
+        y: &mut Buffer,
+        aux: &mut Buffer,
+    ) -> Result<()> {
+        let inputs = (at(x), at(weight), at(bias));
+        let outputs = (at(running_mean), at(running_var), at(saved), at(y), at(aux));
+        if self.replay.skips(("batch_norm2d", op, inputs, outputs)) {
+            return Ok(());
+        }
+        let running = [running_mean, running_var];
+        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        bias: &Buffer,
+        running_mean: &Buffer,
+        running_var: &Buffer,
+        y: &mut Buffer,
+    ) -> Result<()> {
+        let buffers = [x, weight, bias, running_mean, running_var, y].map(at);
+        if self.replay.skips(("batch_norm2d_inference", op, buffers)) {
+            return Ok(());
+        }
+        batch_norm2d::inference(self, op, x, weight, bias, [running_mean, running_var], y)
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer,
+        weight: &Buffer,
+        saved: &Buffer,
+        dy: &Buffer,
+        aux: &Buffer,
+        dweight: &mut Buffer,
+        dbias: &mut Buffer,
+        dx: &mut Buffer,
+    ) -> Result<()> {
+        let inputs = [x, weight, saved, dy, aux].map(at);
+        let outputs = (at(dweight), at(dbias), at(dx));
+        if self.replay.skips(("batch_norm2d_backward", op, inputs, outputs)) {
+            return Ok(());
+        }
+        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("sigmoid", shape, at(x))) {
+            return Ok(());
+        }
+        sigmoid::in_place(self, shape, x)
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
+        if self.replay.skips(("sigmoid_backward", shape, at(y), at(dy))) {
+            return Ok(());
+        }
+        sigmoid::backward(self, shape, y, dy)
     }
 
     fn linear(

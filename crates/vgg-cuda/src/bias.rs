@@ -1,16 +1,10 @@
-//! Gradients of biases: sums over pixels, in an order that depends on the sizes and the device alone.
+//! Gradients of biases: sums over pixels.
 
-use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 
-use crate::gpu::{Gpu, groups, list};
+use crate::columns::Columns;
+use crate::gpu::{Gpu, list};
 use crate::memory::Address;
-
-/// A block's rows of threads add up at least so many pixels each, so that there is something to add.
-const PIXELS: usize = 8;
-
-/// The most rows that a grid has.
-const ROWS: usize = 65_535;
 
 /// Which of the output's gradients count.
 #[derive(Clone, Copy, Debug)]
@@ -25,32 +19,18 @@ pub(crate) enum Mask {
 
 /// The sum over `pixels` of the gradients of each of `c` channels.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BiasGradient {
-    pixels: usize,
-    c: usize,
-    lanes: usize,
-    /// Pixels that a block adds up.
-    pixels_per_block: usize,
-}
+pub(crate) struct BiasGradient(Columns);
 
 impl BiasGradient {
     /// Cut into enough blocks for the device.
     pub(crate) fn new(gpu: &Gpu, pixels: usize, c: usize) -> Self {
-        let lanes = (groups(c) as usize).min(32).next_power_of_two();
-        let columns = groups(c).div_ceil(lanes as u64);
-        let rows = (gpu.blocks().div_ceil(columns) as usize).min(ROWS);
-        let least = PIXELS * (BLOCK as usize / lanes);
-        Self { pixels, c, lanes, pixels_per_block: pixels.div_ceil(rows).max(least) }
-    }
-
-    /// Rows of partial sums, one after another.
-    fn rows(&self) -> usize {
-        self.pixels.div_ceil(self.pixels_per_block)
+        Self(Columns::new(gpu, pixels, c))
     }
 
     /// Bytes of partial sums.
     pub(crate) fn bytes(&self) -> usize {
-        if self.rows() > 1 { 4 * self.rows() * self.c } else { 0 }
+        let rows = self.0.rows();
+        if rows > 1 { 4 * rows * self.0.c } else { 0 }
     }
 
     /// Orders it, from `dy: [pixels, c]`, through `partial` sums of [`BiasGradient::bytes`].
@@ -66,12 +46,10 @@ impl BiasGradient {
         dbias: Address,
         loss_scale: Address,
     ) -> Result<()> {
-        let &Self { pixels, c, lanes, pixels_per_block } = self;
-        let rows = self.rows();
+        let Columns { pixels, c, lanes, pixels_per_block } = self.0;
+        let (rows, grid) = (self.0.rows(), self.0.grid());
         let (channels, lane_count) = (c as u32, lanes as u32);
-        let columns = groups(c).div_ceil(lanes as u64) as u32;
         let (to, scale) = if rows > 1 { (partial, Address::NULL) } else { (dbias, loss_scale) };
-        let grid = [columns, rows as u32];
         // SAFETY: as the caller promises; the grid is what the kernel asks for.
         unsafe {
             match mask {
@@ -93,7 +71,7 @@ impl BiasGradient {
             }
             if rows > 1 {
                 let arguments = list![partial, dbias, rows, channels, rows, lane_count, loss_scale];
-                gpu.launch_grid("bias_gradient_f32", [columns, 1], arguments)?;
+                gpu.launch_grid("bias_gradient_f32", self.0.row(), arguments)?;
             }
         }
         Ok(())

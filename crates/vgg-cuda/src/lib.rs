@@ -6,9 +6,12 @@
 //! Work is ordered on one stream and done in that order. `unsafe` is confined to the calls of the
 //! libraries and the launches of kernels, each of which says why the memory it is given suffices.
 
+mod avg_pool2d;
 mod backend;
+mod batch_norm2d;
 mod bias;
 mod buffer;
+mod columns;
 mod conv2d;
 mod cublas;
 mod devices;
@@ -28,6 +31,7 @@ mod prepare_images;
 mod replay;
 pub mod roofline;
 mod sgd;
+mod sigmoid;
 mod softmax_cross_entropy;
 
 use std::path::PathBuf;

@@ -40,6 +40,7 @@ fn train() -> Result<Checkpoint> {
         classes: 2,
         fc_width: 64,
         dropout: 0.1,
+        ..VggConfig::default()
     };
     let vgg = Vgg::new(&config)?;
     let init = Init { weights: WeightInit::KaimingNormal, biases: BiasInit::Zeros };

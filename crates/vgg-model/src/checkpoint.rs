@@ -15,7 +15,8 @@ use crate::{Input, Params, Vgg, VggConfig, invalid};
 /// Everything a run needs to go on, or a network to classify.
 ///
 /// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
-/// file's metadata. A velocity is a second file beside it, which the first one names by its
+/// file's metadata. (torchvision's models with batch normalisations also have counters,
+/// `num_batches_tracked`, which PyTorch sets to zero where they are missing.) A velocity is a second file beside it, which the first one names by its
 /// SHA-256. Both carry a checksum of all their bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -25,7 +26,7 @@ pub struct Checkpoint {
     pub input: Input,
     /// The names of the classes in the order of the logits; empty if they have none.
     pub classes: Vec<String>,
-    /// The weights.
+    /// The weights, and the running statistics with them.
     pub params: Params,
     /// The optimiser's velocities, if it has any.
     pub velocity: Option<Params>,
@@ -178,7 +179,7 @@ impl Checkpoint {
         let vgg = Vgg::new(&self.vgg)?;
         self.params.check(&vgg)?;
         if let Some(velocity) = &self.velocity {
-            velocity.check(&vgg)?;
+            velocity.check_without_state(&vgg)?;
         }
         self.input.normalize(self.vgg.input[0])?;
         if !self.classes.is_empty() && self.classes.len() != self.vgg.classes {
@@ -237,7 +238,7 @@ fn load_velocity(path: &Path, vgg: &Vgg, velocity: &VelocityFile) -> Result<Para
         let reason = format!("the checksum does not match the one in {}", path.display());
         return Err(format_error(&beside, reason));
     }
-    Params::of_file(&beside, vgg, tensors)
+    Params::velocity_of_file(&beside, vgg, tensors)
 }
 
 /// Removes the velocities of older checkpoints of this name. One that stays does no harm, and the

@@ -5,7 +5,8 @@ use std::mem::swap;
 use vgg_tensor::spec::Sgd;
 use vgg_tensor::{Backend, Content, Draw, Result, WeightGradient};
 
-use crate::plan::{Op, Plan};
+use crate::op::Op;
+use crate::plan::Plan;
 
 /// All of a network's buffers, as its plan lists them.
 pub(crate) struct Memory<B: Backend> {
@@ -15,6 +16,8 @@ pub(crate) struct Memory<B: Backend> {
     pub(crate) maps: Vec<B::Buffer>,
     pub(crate) aux: Vec<B::Buffer>,
     pub(crate) params: Vec<B::Buffer>,
+    /// Running statistics.
+    pub(crate) state: Vec<B::Buffer>,
     /// The parameters' gradients; none in inference. Those that a training step applies at once
     /// have no buffer unless [`Memory::alloc_gradients`] was called.
     pub(crate) gradients: Vec<Option<B::Buffer>>,
@@ -28,6 +31,7 @@ impl<B: Backend> Memory<B> {
             contents.iter().map(|content| backend.alloc(*content)).collect()
         };
         let (maps, aux, params) = (all(&plan.maps)?, all(&plan.aux)?, all(&plan.params)?);
+        let state = all(&plan.state)?;
         let velocity = if plan.has_velocity() { all(&plan.params)? } else { Vec::new() };
         let mut gradient = |content: &Content| {
             let stored = plan.stores_gradient(content);
@@ -44,6 +48,7 @@ impl<B: Backend> Memory<B> {
             maps,
             aux,
             params,
+            state,
             gradients,
             velocity,
         })
@@ -76,27 +81,51 @@ impl Noise {
 /// Only a plan for training is run backward.
 const TRAINING: &str = "the plan is one for training";
 
-/// From the uploaded pixels to the logits. With `noise` it is a training step: dropout drops, and
-/// what the backward pass needs is left in `aux`.
+/// From the uploaded pixels to the logits. With `noise` it is a training step: dropout drops,
+/// batches are normalised by their own statistics, which change the running ones, and what the
+/// backward pass needs is left in `aux`.
 pub(crate) fn forward<B: Backend>(
     backend: &mut B,
     plan: &Plan,
     memory: &mut Memory<B>,
     noise: Option<Noise>,
 ) -> Result<()> {
-    let Memory { pixels, maps, params, .. } = memory;
+    let Memory { pixels, maps, aux, params, state, .. } = memory;
     backend.prepare_images(&plan.prepare, &plan.normalize, pixels, &mut maps[0])?;
     for step in &plan.steps {
-        let aux = step.aux.filter(|_| noise.is_some()).map(|i| &mut memory.aux[i]);
+        // What the step leaves for the backward pass begins here.
+        let mut left = step.aux.filter(|_| noise.is_some()).map(|i| &mut aux[i..]);
+        let aux = left.as_mut().map(|left| &mut left[0]);
         match step.op {
             Op::Conv2d { spec, weight } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.conv2d(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
             }
+            Op::BatchNorm2d { spec, weight, mean } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                let [mean, var] = distinct(state, [mean, mean + 1]);
+                let (weight, bias) = (&params[weight], &params[weight + 1]);
+                match left {
+                    Some(left) => {
+                        let [aux, saved] = distinct(left, [0, 1]);
+                        backend.batch_norm2d(&spec, x, weight, bias, mean, var, saved, y, aux)?;
+                    }
+                    None => backend.batch_norm2d_inference(&spec, x, weight, bias, mean, var, y)?,
+                }
+            }
+            Op::Lrn { spec } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                backend.lrn(&spec, x, y)?;
+            }
             Op::MaxPool2d { spec } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.max_pool2d(&spec, x, y, aux)?;
             }
+            Op::AvgPool2d { spec } => {
+                let [x, y] = distinct(maps, [step.x, step.y]);
+                backend.avg_pool2d(&spec, x, y)?;
+            }
+            Op::Sigmoid { shape } => backend.sigmoid(shape, &mut maps[step.y])?,
             Op::Linear { spec, weight } => {
                 let [x, y] = distinct(maps, [step.x, step.y]);
                 backend.linear(&spec, x, &params[weight], &params[weight + 1], y, aux)?;
@@ -145,17 +174,40 @@ pub(crate) fn backward<B: Backend>(
         let [x, dy, dx] = distinct(maps, [step.x, dy_maps, dx_maps]);
         // Nobody asks for the gradient of the images.
         let dx = (i > 0).then_some(dx);
-        let aux = step.aux.map(|i| &aux[i]);
+        let left = step.aux.map(|i| &aux[i..]);
+        let aux = left.map(|left| &left[0]);
         match step.op {
             Op::Conv2d { spec, weight } => {
                 let [dw, db] = distinct(gradients, [weight, weight + 1]).map(stored);
                 let aux = aux.expect(TRAINING);
                 backend.conv2d_backward(&spec, x, &params[weight], dy, aux, dw, db, dx)?;
             }
+            Op::BatchNorm2d { spec, weight, .. } => {
+                let [dw, db] = distinct(gradients, [weight, weight + 1]).map(stored);
+                let (left, weight) = (left.expect(TRAINING), &params[weight]);
+                let dx = dx.expect("a convolution comes before");
+                let [aux, saved] = [&left[0], &left[1]];
+                backend.batch_norm2d_backward(&spec, x, weight, saved, dy, aux, dw, db, dx)?;
+            }
+            Op::Lrn { spec } => {
+                if let Some(dx) = dx {
+                    backend.lrn_backward(&spec, x, dy, dx)?;
+                }
+            }
             Op::MaxPool2d { spec } => {
                 if let Some(dx) = dx {
                     backend.max_pool2d_backward(&spec, dy, aux.expect(TRAINING), dx)?;
                 }
+            }
+            Op::AvgPool2d { spec } => {
+                if let Some(dx) = dx {
+                    backend.avg_pool2d_backward(&spec, dy, dx)?;
+                }
+            }
+            // In place: `x` is the output, and the gradient stays where it is.
+            Op::Sigmoid { shape } => {
+                backend.sigmoid_backward(shape, x, dy)?;
+                continue;
             }
             Op::Linear { spec, weight } => {
                 let [dweight, db] = distinct(gradients, [weight, weight + 1]);
@@ -169,7 +221,7 @@ pub(crate) fn backward<B: Backend>(
             }
             Op::Dropout { shape, p, stream } => {
                 backend.dropout(shape, p, noise.draw(stream), dy)?;
-                continue; // in place: the gradient stays where it is
+                continue; // in place, too
             }
         }
         swap(&mut dy_maps, &mut dx_maps);

@@ -8,7 +8,8 @@ use vgg_tensor::{Draw, Result, Tensor};
 
 use crate::{ParamSpec, Role, invalid, streams};
 
-/// How parameters start. The default is what Dive into Deep Learning trains with: Xavier weights,
+/// How parameters start, but for those of batch normalisations: their weights and running variances
+/// start as 1, their biases and running means as 0. The default is what Dive into Deep Learning trains with: Xavier weights,
 /// and biases as PyTorch's layers leave them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -66,7 +67,10 @@ impl Init {
         let (fan_in, fan_out) = (spec.fan_in as f64, spec.fan_out as f64);
         match (spec.role, self.weights, self.biases) {
             (Role::Bias, _, BiasInit::Torch) => Distribution::Uniform(1.0 / fan_in.sqrt()),
-            (Role::Bias, _, BiasInit::Zeros) => Distribution::Zero,
+            (Role::Bias, _, BiasInit::Zeros) => Distribution::Constant(0.0),
+            // Normalised numbers as they are.
+            (Role::Scale | Role::RunningVar, ..) => Distribution::Constant(1.0),
+            (Role::Shift | Role::RunningMean, ..) => Distribution::Constant(0.0),
             (Role::Weight, WeightInit::XavierUniform, _) => {
                 Distribution::Uniform((6.0 / (fan_in + fan_out)).sqrt())
             }
@@ -82,7 +86,7 @@ impl Init {
 }
 
 enum Distribution {
-    Zero,
+    Constant(f32),
     /// In ± the bound.
     Uniform(f64),
     /// With the standard deviation.
@@ -94,7 +98,7 @@ pub(crate) fn tensor(init: &Init, spec: &ParamSpec, index: usize, seed: u64) -> 
     let draw = Draw { seed, stream: streams::init(index), step: 0 };
     let mut tensor = Tensor::zeros(spec.dims.clone());
     match init.distribution(spec) {
-        Distribution::Zero => {}
+        Distribution::Constant(value) => tensor.data_mut().fill(value),
         // Element `i` is `(2 u − 1) · bound` with `u = draw.uniform(i)`.
         Distribution::Uniform(bound) => fill(tensor.data_mut(), |block, values| {
             let words = draw.block(block);
@@ -217,7 +221,7 @@ mod tests {
             let draw = Draw { seed: 9, stream: 0x1000 + index as u32, step: 0 };
             let init = Init { weights, biases: BiasInit::Torch };
             let expected = |i| match init.distribution(spec) {
-                Distribution::Zero => 0.0,
+                Distribution::Constant(value) => f64::from(value),
                 Distribution::Uniform(bound) => (2.0 * f64::from(draw.uniform(i)) - 1.0) * bound,
                 Distribution::Normal(std) => f64::from(draw.normal(i)) * std,
             };

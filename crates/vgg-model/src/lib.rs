@@ -13,12 +13,17 @@
 //! `examples/embed.rs` shows how another program uses this crate.
 #![forbid(unsafe_code)]
 
+mod arch;
 mod checkpoint;
+mod config;
 mod exec;
+mod fold;
 mod init;
 mod input;
+mod layer;
 mod network;
 pub mod onnx;
+mod op;
 mod optimizer;
 mod params;
 mod plan;
@@ -30,16 +35,19 @@ mod trainer;
 mod vgg;
 pub mod weights;
 
+pub use arch::Arch;
 pub use checkpoint::{Checkpoint, Progress};
+pub use config::VggConfig;
 pub use init::{BiasInit, Init, WeightInit};
 pub use input::Input;
+pub use layer::Layer;
 pub use optimizer::SgdConfig;
 pub use params::Params;
 pub use plan::{Mode, Plan, Row};
 pub use schedule::{Decay, Schedule};
 pub use session::Session;
 pub use trainer::Trainer;
-pub use vgg::{Arch, Layer, ParamSpec, Role, Vgg, VggConfig};
+pub use vgg::{ParamSpec, Role, Vgg};
 pub use vgg_tensor::spec::{Metrics, WeightType};
 pub use vgg_tensor::{Backend, Error, Result, Tensor};
 

@@ -7,7 +7,7 @@ use vgg_tensor::spec::Metrics;
 use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor};
 
 use crate::exec::{self, Memory};
-use crate::{Input, Mode, Params, Plan, Vgg, invalid};
+use crate::{Input, Mode, ParamSpec, Params, Plan, Vgg, invalid};
 
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
@@ -57,7 +57,9 @@ impl<B: Backend> Network<B> {
         tensors: impl IntoIterator<Item: Borrow<Tensor>>,
     ) -> Result<()> {
         let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, tensors, &mut self.memory.params)
+        let contents = plan.params.iter().chain(&plan.state);
+        let buffers = self.memory.params.iter_mut().chain(&mut self.memory.state);
+        upload(&mut self.backend, contents, tensors, buffers)
     }
 
     /// From now on takes images as `input` describes them, up to `batch` at once.
@@ -156,7 +158,19 @@ impl<B: Backend> Network<B> {
     }
 
     pub(crate) fn params(&mut self) -> Result<Params> {
-        download(&mut self.backend, &self.vgg, &self.memory.params)
+        let buffers = self.memory.params.iter().chain(&self.memory.state);
+        download(&mut self.backend, self.vgg.tensors(), buffers)
+    }
+
+    /// The running statistics.
+    pub(crate) fn state(&mut self) -> Result<Params> {
+        download(&mut self.backend, self.vgg.state(), &self.memory.state)
+    }
+
+    /// Goes back to what [`Network::state`] gave.
+    pub(crate) fn restore_state(&mut self, state: &Params) -> Result<()> {
+        let plan = &self.plans[&self.batch];
+        upload(&mut self.backend, &plan.state, state.tensors(), &mut self.memory.state)
     }
 
     /// Makes room for all gradients.
@@ -166,7 +180,7 @@ impl<B: Backend> Network<B> {
 
     /// The gradients, all of which have room.
     pub(crate) fn gradients(&mut self) -> Result<Params> {
-        download(&mut self.backend, &self.vgg, self.memory.gradients.iter().flatten())
+        download(&mut self.backend, self.vgg.params(), self.memory.gradients.iter().flatten())
     }
 
     /// `None` without momentum.
@@ -174,14 +188,14 @@ impl<B: Backend> Network<B> {
         if self.memory.velocity.is_empty() {
             return Ok(None);
         }
-        download(&mut self.backend, &self.vgg, &self.memory.velocity).map(Some)
+        download(&mut self.backend, self.vgg.params(), &self.memory.velocity).map(Some)
     }
 
     /// Replaces parameters and velocities; without any, velocities become zeros.
     pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
         params.check(&self.vgg)?;
         if let Some(velocity) = velocity {
-            velocity.check(&self.vgg)?;
+            velocity.check_without_state(&self.vgg)?;
             if self.memory.velocity.is_empty() {
                 return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
             }
@@ -197,7 +211,7 @@ impl<B: Backend> Network<B> {
             }
         };
         let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, plan, velocity.tensors(), &mut self.memory.velocity)
+        upload(&mut self.backend, &plan.params, velocity.tensors(), &mut self.memory.velocity)
     }
 
     /// Whole images in `pixels`.
@@ -240,14 +254,14 @@ fn check_range(plan: &Plan, params: &Params) -> Result<()> {
     Ok(())
 }
 
-/// Copies parameters, which have been checked, into their buffers.
-fn upload<B: Backend>(
+/// Copies tensors, which have been checked, into their buffers.
+fn upload<'a, B: Backend<Buffer: 'a>>(
     backend: &mut B,
-    plan: &Plan,
+    contents: impl IntoIterator<Item = &'a Content>,
     tensors: impl IntoIterator<Item: Borrow<Tensor>>,
-    buffers: &mut [B::Buffer],
+    buffers: impl IntoIterator<Item = &'a mut B::Buffer>,
 ) -> Result<()> {
-    for ((content, buffer), tensor) in plan.params.iter().zip(buffers).zip(tensors) {
+    for ((content, buffer), tensor) in contents.into_iter().zip(buffers).zip(tensors) {
         backend.upload(*content, tensor.borrow().data(), buffer)?;
     }
     Ok(())
@@ -256,11 +270,11 @@ fn upload<B: Backend>(
 /// Copies parameters, or what has their shapes, out of their buffers.
 fn download<'a, B: Backend<Buffer: 'a>>(
     backend: &mut B,
-    vgg: &Vgg,
+    specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
     buffers: impl IntoIterator<Item = &'a B::Buffer>,
 ) -> Result<Params> {
-    let mut params = Params::zeros(vgg);
-    for ((spec, buffer), tensor) in vgg.params().iter().zip(buffers).zip(params.tensors_mut()) {
+    let mut params = Params::zeros_of(specs.clone());
+    for ((spec, buffer), tensor) in specs.into_iter().zip(buffers).zip(params.tensors_mut()) {
         backend.download(spec.content, buffer, tensor.data_mut())?;
     }
     Ok(params)

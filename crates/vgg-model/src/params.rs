@@ -9,23 +9,39 @@ use crate::tensor_file::{self, Tensors, error_in_file};
 use crate::weights::{Convention, WeightFile};
 use crate::{Init, ParamSpec, Vgg, init};
 
-/// One tensor for each of a network's parameters, by name and in the order of [`Vgg::params`]:
-/// the weights, or something of the same shapes (gradients, velocities).
+/// Tensors by name, in the order of [`Vgg::params`]: one for each of a network's parameters. Those
+/// that are weights have what is kept with them, too, in the order of [`Vgg::state`]; others of the
+/// same shapes, gradients and velocities, have not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
     tensors: Vec<(String, Tensor)>,
 }
 
 impl Params {
-    /// Parameters of `vgg` from named tensors in any order.
+    /// Parameters and state of `vgg` from named tensors in any order.
     ///
     /// # Errors
     /// [`Error::Shape`] naming the first tensor that is missing, has another shape, or is not one
     /// of the network's.
     pub fn new(vgg: &Vgg, tensors: impl IntoIterator<Item = (String, Tensor)>) -> Result<Self> {
+        Self::of(vgg.tensors(), tensors)
+    }
+
+    /// As [`Params::new`], without state.
+    fn without_state(
+        vgg: &Vgg,
+        tensors: impl IntoIterator<Item = (String, Tensor)>,
+    ) -> Result<Self> {
+        Self::of(vgg.params(), tensors)
+    }
+
+    fn of<'a>(
+        specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
+        tensors: impl IntoIterator<Item = (String, Tensor)>,
+    ) -> Result<Self> {
         let mut tensors: BTreeMap<String, Tensor> = tensors.into_iter().collect();
-        let mut ordered = Vec::with_capacity(vgg.params().len());
-        for spec in vgg.params() {
+        let mut ordered = Vec::new();
+        for spec in specs.clone() {
             let tensor = tensors.remove(&spec.name);
             let tensor = tensor.ok_or_else(|| missing(&spec.name, &spec.dims))?;
             ordered.push((spec.name.clone(), tensor));
@@ -37,7 +53,7 @@ impl Params {
             )));
         }
         let params = Self { tensors: ordered };
-        params.check(vgg)?;
+        params.check_against(specs)?;
         Ok(params)
     }
 
@@ -53,16 +69,21 @@ impl Params {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn init(vgg: &Vgg, init: &Init, seed: u64) -> Self {
-        let specs = vgg.params().iter().enumerate();
+        let specs = vgg.tensors().enumerate();
         let tensor =
             |(i, spec): (usize, &ParamSpec)| (spec.name.clone(), init::tensor(init, spec, i, seed));
         Self { tensors: specs.map(tensor).collect() }
     }
 
-    /// Zeros: where a velocity starts.
+    /// Zeros, without state: where a velocity starts.
     pub fn zeros(vgg: &Vgg) -> Self {
+        Self::zeros_of(vgg.params())
+    }
+
+    /// Zeros in the shapes of `specs`.
+    pub(crate) fn zeros_of<'a>(specs: impl IntoIterator<Item = &'a ParamSpec>) -> Self {
         let zeros = |spec: &ParamSpec| (spec.name.clone(), Tensor::zeros(spec.dims.clone()));
-        Self { tensors: vgg.params().iter().map(zeros).collect() }
+        Self { tensors: specs.into_iter().map(zeros).collect() }
     }
 
     /// Reads the parameters of `vgg` from a file with torchvision's names, written by this crate or
@@ -87,6 +108,21 @@ impl Params {
     /// As [`Params::new`], of tensors read from `path`.
     pub(crate) fn of_file(path: &Path, vgg: &Vgg, tensors: Tensors) -> Result<Self> {
         Self::new(vgg, tensors).map_err(|error| error_in_file(path, error))
+    }
+
+    /// As [`Params::of_file`], of a velocity.
+    pub(crate) fn velocity_of_file(path: &Path, vgg: &Vgg, tensors: Tensors) -> Result<Self> {
+        Self::without_state(vgg, tensors).map_err(|error| error_in_file(path, error))
+    }
+
+    /// The tensor of that name, to be written.
+    pub(crate) fn get_mut(&mut self, name: &str) -> Option<&mut Tensor> {
+        self.tensors.iter_mut().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// Keeps the tensors whose names `wanted` wants.
+    pub(crate) fn retain(&mut self, wanted: impl Fn(&str) -> bool) {
+        self.tensors.retain(|(name, _)| wanted(name));
     }
 
     /// The tensor of that name.
@@ -114,10 +150,20 @@ impl Params {
         self.tensors.iter_mut().map(|(_, tensor)| tensor)
     }
 
-    /// Checks that these are parameters of `vgg`.
+    /// Checks that these are parameters and state of `vgg`.
     pub(crate) fn check(&self, vgg: &Vgg) -> Result<()> {
-        for (i, spec) in vgg.params().iter().enumerate() {
-            match self.tensors.get(i) {
+        self.check_against(vgg.tensors())
+    }
+
+    /// Checks that these are of the shapes of `vgg`'s parameters, without state.
+    pub(crate) fn check_without_state(&self, vgg: &Vgg) -> Result<()> {
+        self.check_against(vgg.params())
+    }
+
+    fn check_against<'a>(&self, specs: impl IntoIterator<Item = &'a ParamSpec>) -> Result<()> {
+        let mut tensors = self.tensors.iter();
+        for spec in specs {
+            match tensors.next() {
                 Some((name, tensor)) if *name == spec.name => {
                     if tensor.dims() != spec.dims {
                         return Err(Error::Shape(format!(
@@ -130,7 +176,7 @@ impl Params {
                 _ => return Err(missing(&spec.name, &spec.dims)),
             }
         }
-        match self.tensors.get(vgg.params().len()) {
+        match tensors.next() {
             Some((name, _)) => {
                 Err(Error::Shape(format!("{name} is not a parameter of the network")))
             }

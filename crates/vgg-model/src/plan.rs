@@ -1,12 +1,10 @@
 //! The arithmetic of running a network on batches of some size.
 
 use vgg_tensor::profile::Operation;
-use vgg_tensor::spec::{
-    Conv2d, ConvEpilogue, Linear, LinearEpilogue, MaxPool2d, Metrics, Normalize, PrepareImages,
-    SoftmaxCrossEntropy, WeightType,
-};
+use vgg_tensor::spec::{Metrics, Normalize, PrepareImages, SoftmaxCrossEntropy, WeightType};
 use vgg_tensor::{Backend, Content, Result, Shape};
 
+use crate::op::Op;
 use crate::{Input, Layer, Vgg, invalid, streams};
 
 /// What a plan is for.
@@ -48,8 +46,12 @@ impl Mode {
 
 /// Every operation and every buffer of running a network on batches of one size.
 ///
-/// A max-pool that follows a convolution is fused into it, and dropout works in place, so neither
-/// has a buffer. Plans of the same network, input and mode use the same buffers whatever their
+/// A 2×2 max-pool that follows a convolution with ReLU is fused into it, and sigmoids and dropout
+/// work in place, so none of these has a buffer. What does nothing is no operation: dropout of
+/// nothing, and an average pool of maps that have its output's size. In inference a batch
+/// normalisation is part of the convolution before it, whose parameters have to be those of both.
+///
+/// Plans of the same network, input and mode use the same buffers whatever their
 /// batch, so a short last batch runs in the memory of the full one.
 ///
 /// ```
@@ -76,6 +78,8 @@ pub struct Plan {
     pub(crate) aux: Vec<Content>,
     /// Weights and biases in the order of [`Vgg::params`], as the mode stores them.
     pub(crate) params: Vec<Content>,
+    /// Running statistics in the order of [`Vgg::state`]; none in inference.
+    pub(crate) state: Vec<Content>,
     /// Which maps are the logits.
     pub(crate) logits: usize,
     /// The two maps that gradients alternate between; the logits' gradient is in the first.
@@ -89,114 +93,14 @@ pub(crate) struct Step {
     pub(crate) op: Op,
     pub(crate) x: usize,
     pub(crate) y: usize,
-    /// In training only.
+    /// In training only. A batch normalisation's statistics are the next one.
     pub(crate) aux: Option<usize>,
-}
-
-/// An operation. `weight` is an index into [`Plan::params`]; the bias is the next one.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Op {
-    Conv2d { spec: Conv2d, weight: usize },
-    MaxPool2d { spec: MaxPool2d },
-    Linear { spec: Linear, weight: usize },
-    Dropout { shape: Shape, p: f32, stream: u32 },
-}
-
-impl Op {
-    /// The operation of `layer` on `x`, with `pooled` if the max-pool after it is fused into it.
-    fn new(
-        layer: &Layer,
-        pooled: bool,
-        x: Shape,
-        weight: usize,
-        weight_type: WeightType,
-        stream: u32,
-    ) -> Result<Self> {
-        let op = match *layer {
-            Layer::Conv2d { c_out, kernel, padding, .. } => {
-                let epilogue = match pooled {
-                    true => ConvEpilogue::BiasReluMaxPool,
-                    false => ConvEpilogue::BiasRelu,
-                };
-                let spec = Conv2d::new(x, c_out, kernel, padding, epilogue);
-                spec.map(|spec| Op::Conv2d { spec, weight })
-            }
-            Layer::MaxPool2d { .. } => MaxPool2d::new(x, 2, 2).map(|spec| Op::MaxPool2d { spec }),
-            Layer::Linear { out_features, relu, .. } => {
-                let epilogue = match relu {
-                    true => LinearEpilogue::BiasRelu,
-                    false => LinearEpilogue::Bias,
-                };
-                let spec = Linear::new(x, out_features, epilogue);
-                let stored = |spec: Linear| spec.with_weight_type(weight_type);
-                spec.map(|spec| Op::Linear { spec: stored(spec), weight })
-            }
-            Layer::Dropout { p, .. } => Ok(Op::Dropout { shape: x, p, stream }),
-        };
-        op.map_err(|e| e.in_layer(layer.name()))
-    }
-
-    fn y(&self) -> Shape {
-        match self {
-            Op::Conv2d { spec, .. } => spec.y(),
-            Op::MaxPool2d { spec } => spec.y(),
-            Op::Linear { spec, .. } => spec.y(),
-            Op::Dropout { shape, .. } => *shape,
-        }
-    }
-
-    /// How many parameters it has: weight and bias, or none.
-    fn params(&self) -> usize {
-        match self {
-            Op::Conv2d { .. } | Op::Linear { .. } => 2,
-            Op::MaxPool2d { .. } | Op::Dropout { .. } => 0,
-        }
-    }
-
-    fn is_dropout(&self) -> bool {
-        matches!(self, Op::Dropout { .. })
-    }
-
-    fn aux(&self) -> Content {
-        Content::Bytes(match self {
-            Op::Conv2d { spec, .. } => spec.aux_bytes(),
-            Op::MaxPool2d { spec } => spec.aux_bytes(),
-            Op::Linear { spec, .. } => spec.aux_bytes(),
-            Op::Dropout { .. } => 0,
-        })
-    }
-
-    fn kind(&self) -> String {
-        match self {
-            Op::Conv2d { spec, .. } => {
-                let tail = match spec.epilogue() {
-                    ConvEpilogue::Bias => "",
-                    ConvEpilogue::BiasRelu => " + relu",
-                    ConvEpilogue::BiasReluMaxPool => " + relu + max-pool 2×2",
-                };
-                format!("conv {k}×{k}{tail}", k = spec.kernel())
-            }
-            Op::MaxPool2d { spec } => format!("max-pool {k}×{k}", k = spec.kernel()),
-            Op::Linear { spec, .. } => {
-                let stored = match spec.weight_type() {
-                    WeightType::F32 => "",
-                    WeightType::F16 => " (f16)",
-                };
-                let tail = match spec.epilogue() {
-                    LinearEpilogue::Bias => "",
-                    LinearEpilogue::BiasRelu => " + relu",
-                };
-                format!("linear{stored}{tail}")
-            }
-            Op::Dropout { p, .. } => format!("dropout {p}"),
-        }
-    }
 }
 
 /// A line of a network's summary. The lines' bytes add up to [`Plan::bytes`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
-    /// torchvision's name of the layer, or what the memory is for.
+    /// [`Layer::name`], or what the memory is for.
     pub name: String,
     /// What is computed, as `conv 3×3 + relu + max-pool 2×2`; empty for memory that layers share.
     pub kind: String,
@@ -220,6 +124,14 @@ impl Plan {
         if batch == 0 {
             return Err(invalid("batch size", batch, "at least 1"));
         }
+        let folded;
+        let vgg = match mode {
+            Mode::Infer { .. } => {
+                folded = vgg.folded();
+                &folded
+            }
+            Mode::Train { .. } => vgg,
+        };
         let [channels, h, w] = vgg.config().input;
         let normalize = input.normalize(channels)?;
         let source = Shape::new(batch, channels, input.height, input.width);
@@ -234,6 +146,7 @@ impl Plan {
             maps: Vec::new(),
             aux: Vec::new(),
             params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
+            state: vgg.state().iter().map(|p| p.content).collect(),
             logits: 0,
             gradients: None,
             rows: Vec::new(),
@@ -269,7 +182,7 @@ impl Plan {
 
     fn sum(&self, bytes: impl Fn(Content) -> u64) -> u64 {
         let small = [self.pixels(), self.labels(), Self::METRICS];
-        let all = small.iter().chain(&self.maps).chain(&self.aux);
+        let all = small.iter().chain(&self.maps).chain(&self.aux).chain(&self.state);
         let params = self.params.iter().map(|param| self.copies(param) * bytes(*param));
         all.map(|content| bytes(*content)).sum::<u64>() + params.sum::<u64>()
     }
@@ -287,14 +200,8 @@ impl Plan {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn operations(&self) -> impl Iterator<Item = Operation> {
-        let layers = self.steps.iter().filter_map(|step| match step.op {
-            Op::Conv2d { spec, .. } => Some(Operation::Conv2d(spec)),
-            Op::MaxPool2d { spec } => Some(Operation::MaxPool2d(spec)),
-            Op::Linear { spec, .. } => Some(Operation::Linear(spec)),
-            Op::Dropout { shape, p, .. } => {
-                self.trains().then_some(Operation::Dropout { shape, p })
-            }
-        });
+        let is_done = |step: &&Step| self.trains() || !step.op.is_dropout();
+        let layers = self.steps.iter().filter(is_done).map(|step| step.op.operation());
         std::iter::once(Operation::PrepareImages(self.prepare)).chain(layers)
     }
 
@@ -361,22 +268,28 @@ impl Plan {
 
     fn add_layers(&mut self, vgg: &Vgg) -> Result<()> {
         let (mut shape, weight_type) = (self.prepare.x(), self.mode.linear_weights());
-        let (mut x, mut weight, mut dropouts) = (0, 0, 0);
+        let (mut x, mut weight, mut mean, mut dropouts) = (0, 0, 0, 0);
         let mut layers = vgg.layers().iter().zip(vgg.layer_macs()).peekable();
         while let Some((layer, macs)) = layers.next() {
-            // Dropping nothing is doing nothing.
-            if let Layer::Dropout { p: 0.0, .. } = layer {
-                continue;
+            match *layer {
+                Layer::Dropout { p: 0.0, .. } => continue,
+                Layer::AvgPool2d { h, w, .. } if (h, w) == (shape.h, shape.w) => continue,
+                _ => {}
             }
             let fits = |(next, _): &(&Layer, &u64)| {
-                matches!((layer, next), (Layer::Conv2d { .. }, Layer::MaxPool2d { .. }))
+                let pools = matches!(next, Layer::MaxPool2d { kernel: 2, stride: 2, .. });
+                let relu =
+                    matches!(layer, Layer::Conv2d { relu: true, .. } | Layer::BatchNorm2d { .. });
+                pools && relu
             };
             let pooled = layers.next_if(fits).is_some();
             let stream = streams::dropout(dropouts);
-            let op = Op::new(layer, pooled, shape, weight, weight_type, stream)?;
+            let op = Op::new(layer, pooled, shape, [weight, mean], weight_type, stream)?;
             let params = &self.params[weight..weight + op.params()];
+            let state = &self.state[mean..mean + op.state()];
             shape = op.y();
             weight += op.params();
+            mean += op.state();
             dropouts += usize::from(op.is_dropout());
 
             let mut row = Row {
@@ -385,16 +298,16 @@ impl Plan {
                 output: Some(shape),
                 params: params.iter().map(Content::len).sum(),
                 macs: *macs,
-                bytes: self.param_bytes(params),
+                bytes: self.param_bytes(params) + bytes(state.iter().copied()),
             };
             let mut step = Step { op, x, y: x, aux: None };
-            if !op.is_dropout() {
+            if !op.is_in_place() {
                 step.y = self.add_maps(x, shape);
                 row.bytes += self.own_bytes(shape);
                 if self.trains() {
                     step.aux = Some(self.aux.len());
-                    self.aux.push(op.aux());
-                    row.bytes += bytes([op.aux()]);
+                    self.aux.extend([op.aux()].into_iter().chain(op.saved()));
+                    row.bytes += bytes([op.aux()].into_iter().chain(op.saved()));
                 }
             }
             x = step.y;
@@ -433,7 +346,7 @@ impl Plan {
                 let mut pair = [logits, logits];
                 let mut dy = 0;
                 // A step whose input is the images has no gradient to pass on.
-                for step in self.steps.iter().skip(1).rev().filter(|s| !s.op.is_dropout()) {
+                for step in self.steps.iter().skip(1).rev().filter(|s| !s.op.is_in_place()) {
                     dy = 1 - dy;
                     if let Content::Maps(x) = self.maps[step.x] {
                         enlarge(&mut pair[dy], x);

@@ -3,7 +3,7 @@
 use vgg_tensor::{Backend, Result};
 
 use crate::network::Network;
-use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType};
+use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType, fold};
 
 /// A trained network on a backend, ready to classify.
 ///
@@ -29,7 +29,8 @@ pub struct Session<B: Backend> {
 impl<B: Backend> Session<B> {
     /// A session that runs up to `max_batch` images at once, with the parameters as they are.
     ///
-    /// It copies them to where the backend wants them and frees each as soon as it has: a network
+    /// A batch normalisation becomes part of the convolution before it. The session copies the
+    /// parameters to where the backend wants them and frees each as soon as it has: a network
     /// need not fit into memory twice.
     ///
     /// # Errors
@@ -77,8 +78,10 @@ impl<B: Backend> Session<B> {
         params: Params,
         max_batch: usize,
     ) -> Result<Self> {
+        params.check(vgg)?;
+        let (vgg, params) = (vgg.folded(), fold::params(vgg, params));
         let mode = Mode::Infer { linear_weights };
-        let mut network = Network::alloc(backend, vgg, input, &params, max_batch, mode)?;
+        let mut network = Network::alloc(backend, &vgg, input, &params, max_batch, mode)?;
         network.upload_params(params.into_tensors())?;
         Ok(Self { network })
     }
@@ -123,7 +126,7 @@ impl<B: Backend> Session<B> {
         self.network.evaluate(pixels, labels)
     }
 
-    /// The network it runs.
+    /// The network it runs, without batch normalisations.
     pub fn vgg(&self) -> &Vgg {
         self.network.vgg()
     }

@@ -133,6 +133,7 @@ impl<B: Backend> Trainer<B> {
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
         self.network.alloc_gradients()?;
+        let state = self.network.state()?;
         let n = self.network.load(pixels, Some(labels))?;
         let noise = Noise { seed: self.seed, step: self.steps };
         let (backend, plan, memory) = self.network.parts(n);
@@ -140,10 +141,11 @@ impl<B: Backend> Trainer<B> {
         exec::loss(backend, plan, memory, true)?;
         exec::backward(backend, plan, memory, noise, None)?;
         let metrics = self.network.metrics()?;
+        self.network.restore_state(&state)?;
         Ok((metrics, self.network.gradients()?))
     }
 
-    /// Loss and hits over any number of labelled images, without dropout.
+    /// Loss and hits over any number of labelled images, without dropout and by running statistics.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if images are not whole or labels do not fit.
@@ -151,7 +153,7 @@ impl<B: Backend> Trainer<B> {
         self.network.evaluate(pixels, labels)
     }
 
-    /// The logits of any number of images, `[n, classes]`, without dropout.
+    /// The logits of any number of images, `[n, classes]`, without dropout and by running statistics.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if images are not whole.
@@ -185,7 +187,7 @@ impl<B: Backend> Trainer<B> {
         self.steps = steps;
     }
 
-    /// The parameters as they are now.
+    /// The parameters, and the running statistics with them, as they are now.
     ///
     /// # Errors
     /// What the backend returns.

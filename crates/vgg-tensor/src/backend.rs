@@ -2,7 +2,8 @@
 
 use crate::profile::Operation;
 use crate::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Draw, Error, Result, Shape};
 
@@ -236,8 +237,8 @@ pub trait Backend {
 
     /// Convolution (cross-correlation, as everywhere in deep learning) with its epilogue.
     ///
-    /// `y[n, o, i, j] = bias[o] + Σ x[n, c, i + r − padding, j + s − padding] · weight[o, c, r, s]`
-    /// with zeros outside of `x`; then ReLU and 2×2 max-pool where the epilogue has them.
+    /// `y[n, o, i, j] = bias[o] + Σ x[n, c, i · stride + r − padding, j · stride + s − padding]
+    /// · weight[o, c, r, s]` with zeros outside of `x`; then ReLU and 2×2 max-pool where the epilogue has them.
     /// `aux`, of [`Conv2d::aux_bytes`], is written for the backward pass; without one the network
     /// is not trained.
     fn conv2d(
@@ -287,6 +288,18 @@ pub trait Backend {
         dx: &mut Self::Buffer,
     ) -> Result<()>;
 
+    /// The mean of each window; [`AvgPool2d`] says which inputs those are.
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<()>;
+
+    /// Gradient of [`Backend::avg_pool2d`]: each window's gradient is shared equally by its inputs;
+    /// overlapping windows add up.
+    fn avg_pool2d_backward(
+        &mut self,
+        op: &AvgPool2d,
+        dy: &Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
     /// Local response normalisation; the formula is at [`Lrn`].
     fn lrn(&mut self, op: &Lrn, x: &Self::Buffer, y: &mut Self::Buffer) -> Result<()>;
 
@@ -297,6 +310,66 @@ pub trait Backend {
         x: &Self::Buffer,
         dy: &Self::Buffer,
         dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Batch normalisation with its epilogue, in training: by the batch's statistics, which also
+    /// change the running ones; [`BatchNorm2d`] has the formulas.
+    ///
+    /// `saved`, of [`BatchNorm2d::saved`], and `aux`, of [`BatchNorm2d::aux_bytes`], are written for
+    /// the backward pass. A mean that is large beside the deviation does not spoil the variance:
+    /// squares are summed of differences from a mean.
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        running_mean: &mut Self::Buffer,
+        running_var: &mut Self::Buffer,
+        saved: &mut Self::Buffer,
+        y: &mut Self::Buffer,
+        aux: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Batch normalisation with its epilogue, in evaluation: by the running statistics. (What only
+    /// classifies has none: [`BatchNorm2d`] is linear then, and part of the convolution before it.)
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        bias: &Self::Buffer,
+        running_mean: &Self::Buffer,
+        running_var: &Self::Buffer,
+        y: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// Gradients of [`Backend::batch_norm2d`], epilogue included, through the batch's statistics.
+    ///
+    /// `dy` is the gradient of the output, `saved` and `aux` are what the forward pass wrote.
+    /// Decisions at zero and between equals are as in [`Backend::conv2d_backward`].
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Self::Buffer,
+        weight: &Self::Buffer,
+        saved: &Self::Buffer,
+        dy: &Self::Buffer,
+        aux: &Self::Buffer,
+        dweight: &mut Self::Buffer,
+        dbias: &mut Self::Buffer,
+        dx: &mut Self::Buffer,
+    ) -> Result<()>;
+
+    /// The logistic sigmoid of maps of `shape`, in place: `1 / (1 + exp(−x))`.
+    fn sigmoid(&mut self, shape: Shape, x: &mut Self::Buffer) -> Result<()>;
+
+    /// Gradient of [`Backend::sigmoid`], in place, from the sigmoid's output: `dy · y · (1 − y)`.
+    fn sigmoid_backward(
+        &mut self,
+        shape: Shape,
+        y: &Self::Buffer,
+        dy: &mut Self::Buffer,
     ) -> Result<()>;
 
     /// A fully connected layer with its epilogue: `y = x · weightᵀ + bias`, then ReLU if asked.

@@ -1,7 +1,8 @@
 //! Every gradient of the reference backend against finite differences.
 
 use vgg_tensor::spec::{
-    Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d, Metrics, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Backend, Draw, Result, Shape, WeightGradient};
 use vgg_testkit::{Buffer, Reference, check_gradient, inputs};
@@ -58,6 +59,7 @@ fn conv2d() -> Result<()> {
         check_conv2d(&Conv2d::new(Shape::new(1, 3, 4, 3), 2, 1, 0, epilogue)?)?;
         check_conv2d(&Conv2d::new(Shape::new(1, 1, 6, 7), 1, 5, 2, epilogue)?)?;
         check_conv2d(&Conv2d::new(Shape::new(1, 2, 5, 5), 2, 3, 0, epilogue)?)?;
+        check_conv2d(&Conv2d::new(Shape::new(2, 2, 8, 7), 2, 3, 1, epilogue)?.with_stride(2)?)?;
     }
     Ok(())
 }
@@ -82,6 +84,40 @@ fn max_pool2d() -> Result<()> {
 }
 
 #[test]
+fn avg_pool2d() -> Result<()> {
+    for (h, w) in [(3, 3), (7, 6), (4, 5), (1, 1), (9, 8)] {
+        let mut backend = Reference::<f64>::new();
+        let op = AvgPool2d::new(Shape::new(2, 3, 7, 6), h, w)?;
+        let (x_len, y_len) = (op.x().len(), op.y().len());
+        let (x, dy) = (uniform(1, x_len), uniform(2, y_len));
+        let (mut y, mut dx) = (zeros(y_len), zeros(x_len));
+        backend.avg_pool2d_backward(&op, &buffer(&dy), &mut dx)?;
+        check_gradient(&format!("{op:?}"), &x, dx.numbers(x_len), |x| {
+            backend.avg_pool2d(&op, &buffer(x), &mut y).expect("reference");
+            dot(y.numbers(y_len), &dy)
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn sigmoid() -> Result<()> {
+    let mut backend = Reference::<f64>::new();
+    let shape = Shape::new(2, 3, 4, 5);
+    let x: Vec<f64> = uniform(1, shape.len()).iter().map(|x| 3.0 * x).collect();
+    let (dy, mut y) = (uniform(2, shape.len()), buffer(&x));
+    let mut dx = buffer(&dy);
+    backend.sigmoid(shape, &mut y)?;
+    backend.sigmoid_backward(shape, &y, &mut dx)?;
+    check_gradient("sigmoid", &x, dx.numbers(shape.len()), |x| {
+        let mut y = buffer(x);
+        backend.sigmoid(shape, &mut y).expect("reference");
+        dot(y.numbers(shape.len()), &dy)
+    });
+    Ok(())
+}
+
+#[test]
 fn lrn() -> Result<()> {
     for channels in [1, 2, 5, 9] {
         let mut backend = Reference::<f64>::new();
@@ -95,6 +131,51 @@ fn lrn() -> Result<()> {
         check_gradient(&format!("{op:?}"), &x, dx.numbers(len), |x| {
             backend.lrn(&op, &buffer(x), &mut y).expect("reference");
             dot(y.numbers(len), &dy)
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn batch_norm2d() -> Result<()> {
+    for epilogue in [BatchNormEpilogue::Relu, BatchNormEpilogue::ReluMaxPool] {
+        let mut backend = Reference::<f64>::new();
+        let op = BatchNorm2d::new(Shape::new(2, 3, 5, 4), epilogue)?;
+        let (c, y_len) = (op.x().c, op.y().len());
+        let [x, weight, bias, dy] =
+            [(1, op.x().len()), (2, c), (3, c), (4, y_len)].map(|(seed, len)| uniform(seed, len));
+        let (mut mean, mut var, mut saved) = (zeros(c), zeros(c), zeros(2 * c));
+        let (mut y, mut aux) = (zeros(y_len), Buffer::Bytes(vec![0; op.aux_bytes()]));
+        let mut forward = |x: &[f64], weight: &[f64], bias: &[f64]| {
+            let [x, weight, bias] = [x, weight, bias].map(buffer);
+            let (mean, var, saved) = (&mut mean, &mut var, &mut saved);
+            backend
+                .batch_norm2d(&op, &x, &weight, &bias, mean, var, saved, &mut y, &mut aux)
+                .expect("reference");
+            (dot(y.numbers(y_len), &dy), saved.clone(), aux.clone())
+        };
+
+        let (_, saved, aux) = forward(&x, &weight, &bias);
+        let (mut dweight, mut dbias, mut dx) = (zeros(c), zeros(c), zeros(x.len()));
+        let [bx, bw, bdy] = [&x, &weight, &dy].map(|numbers| buffer(numbers));
+        Reference::<f64>::new().batch_norm2d_backward(
+            &op,
+            &bx,
+            &bw,
+            &saved,
+            &bdy,
+            &aux,
+            &mut dweight,
+            &mut dbias,
+            &mut dx,
+        )?;
+        let name = |of| format!("{op:?}, {of}");
+        check_gradient(&name("dx"), &x, dx.numbers(x.len()), |x| forward(x, &weight, &bias).0);
+        check_gradient(&name("dweight"), &weight, dweight.numbers(c), |weight| {
+            forward(&x, weight, &bias).0
+        });
+        check_gradient(&name("dbias"), &bias, dbias.numbers(c), |bias| {
+            forward(&x, &weight, bias).0
         });
     }
     Ok(())

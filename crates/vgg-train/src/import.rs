@@ -148,6 +148,7 @@ impl ImportOptions {
                 let of_weights = [
                     Override::new("--arch", "model.arch", arch.as_str().unwrap_or_default()),
                     Override::new("the weights", "model.width", vgg.width),
+                    Override::new("the weights", "model.batch_norm", vgg.batch_norm),
                     Override::new("the weights", "model.image_size", vgg.input[1] as i64),
                     Override::new("the weights", "model.fc_width", vgg.fc_width as i64),
                 ];

@@ -32,6 +32,8 @@ impl Config {
             arch: self.model.arch,
             width: self.model.width,
             input: [channels, self.model.image_size, self.model.image_size],
+            batch_norm: self.model.batch_norm,
+            avg_pool: self.model.avg_pool,
             classes: self.data.dataset.classes(),
             fc_width: self.model.fc_width,
             dropout: self.model.dropout as f32,

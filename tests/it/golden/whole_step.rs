@@ -78,15 +78,15 @@ fn mix(x: u32) -> u32 {
 }
 
 /// Number `i` of a stream.
-fn hashed(stream: u32, i: u32) -> u32 {
+pub(super) fn hashed(stream: u32, i: u32) -> u32 {
     mix(mix(i).wrapping_add(stream))
 }
 
 /// Parameter `i`: uniform within Kaiming's bound, or ±0.1 for biases. Its rows have salts.
-fn numbers(i: u32, spec: &ParamSpec, salts: &[u8]) -> Vec<f32> {
+pub(super) fn numbers(i: u32, spec: &ParamSpec, salts: &[u8]) -> Vec<f32> {
     let bound = match spec.role {
         Role::Weight => (6.0 / spec.fan_in as f64).sqrt(),
-        Role::Bias => 0.1,
+        _ => 0.1,
     };
     let row_len = (spec.content.len() / salts.len()) as u32;
     let mut numbers = Vec::with_capacity(spec.content.len());
@@ -101,19 +101,19 @@ fn numbers(i: u32, spec: &ParamSpec, salts: &[u8]) -> Vec<f32> {
 }
 
 /// The numbers of a gradient that the generator kept: all, or these many from all over it.
-fn sample(gradient: &[f32], kept: usize) -> Vec<f32> {
+pub(super) fn sample(gradient: &[f32], kept: usize) -> Vec<f32> {
     match gradient.len() {
         len if len == kept => gradient.to_vec(),
         len => (0..kept as u32).map(|i| gradient[mix(i) as usize % len]).collect(),
     }
 }
 
-fn norm(values: &[f32]) -> f64 {
+pub(super) fn norm(values: &[f32]) -> f64 {
     values.iter().map(|value| f64::from(*value).powi(2)).sum::<f64>().sqrt()
 }
 
 /// The norm of the difference, relative to that of the expected numbers.
-fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
+pub(super) fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let difference: Vec<f32> = zip(actual, expected).map(|(a, e)| a - e).collect();
     norm(&difference) / norm(expected)

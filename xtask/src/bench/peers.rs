@@ -126,11 +126,20 @@ const LIMIT: Duration = Duration::from_secs(20 * 60);
 fn layers(vgg: &Vgg) -> Vec<Value> {
     let [mut channels, ..] = vgg.config().input;
     let layer = |layer: &Layer| match *layer {
-        Layer::Conv2d { c_out, kernel, padding, .. } => {
+        Layer::Conv2d { c_out, kernel, stride, padding, relu, .. } => {
             let c_in = std::mem::replace(&mut channels, c_out);
-            json!({"kind": "conv2d", "c_in": c_in, "c_out": c_out, "kernel": kernel, "padding": padding})
+            json!({
+                "kind": "conv2d", "c_in": c_in, "c_out": c_out, "kernel": kernel, "stride": stride,
+                "padding": padding, "relu": relu
+            })
         }
-        Layer::MaxPool2d { .. } => json!({"kind": "max_pool2d"}),
+        Layer::BatchNorm2d { .. } => json!({"kind": "batch_norm2d"}),
+        Layer::Lrn { .. } => json!({"kind": "lrn"}),
+        Layer::MaxPool2d { kernel, stride, .. } => {
+            json!({"kind": "max_pool2d", "kernel": kernel, "stride": stride})
+        }
+        Layer::AvgPool2d { h, w, .. } => json!({"kind": "avg_pool2d", "h": h, "w": w}),
+        Layer::Sigmoid { .. } => json!({"kind": "sigmoid"}),
         Layer::Linear { out_features, relu, .. } => {
             json!({"kind": "linear", "out_features": out_features, "relu": relu})
         }

@@ -1,25 +1,27 @@
-//! Convolutions of any kernel by implicit matrix products, for the layers where nothing faster
-//! applies: kernels other than 3×3, channels too few for Winograd, and the gradient of an input of
-//! few channels.
+//! Convolutions of any kernel and stride by implicit matrix products, for the layers where nothing
+//! faster applies: kernels other than 3×3, strides other than 1, channels too few for Winograd, and
+//! the gradient of an input of few channels.
 //!
 //! With channels innermost and the rows padded, the inputs of output pixel `j` under kernel row `r`
-//! are `kernel · c_in` contiguous numbers that start `j · c_in` into row `i + r`. So a row of outputs
+//! are `kernel · c_in` contiguous numbers that start `j · c_in` into row `i + r`; a stride multiplies
+//! `i` and `j`. So a row of outputs
 //! is a matrix product whose A is the padded rows themselves, read with overlapping rows, one segment
 //! a kernel row; nothing is gathered. The gradients are such products, too:
 //! - weight: `dw[r] = Σ_i X(i + r)ᵀ · dY(i)`, with the same overlapping view X of the padded rows;
-//! - input: the forward pass on dy with the kernel turned by 180° and the channels' roles swapped.
+//! - input: the forward pass on dy with the kernel turned by 180° and the channels' roles swapped; with
+//!   a stride, dy has zeros for the sums that are skipped.
 
 use rayon::prelude::*;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::Gradients;
-use super::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use super::pieces::Pieces;
 use super::strips::{Slab, Strips};
 use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
+use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::gemm::{Gemm, panel_width};
 use crate::simd::{Kernel, Simd};
 
@@ -79,7 +81,7 @@ pub(super) fn backward(
         let lens = [
             window.padded_len(STRIP),
             STRIP * row_len,
-            if piece.dx.is_some() { op.conv_y().features() } else { 0 },
+            if piece.dx.is_some() { gradient_window.image.features() } else { 0 },
             gradient_window.padded_len(STRIP),
             STRIP * op.x().w * op.x().c.next_multiple_of(lanes),
         ];
@@ -180,7 +182,7 @@ fn slide<S: Simd>(
     let (width, columns) = (panel_width(S::LANES), c.next_multiple_of(S::LANES));
     let (k, panel_len) = (window.row_k(), window.kernel * window.row_k() * width);
     assert!(padded.len() >= window.padded_len(rows));
-    assert!(w + window.kernel - 1 <= window.row_len() / window.image.c);
+    assert!((w - 1) * window.stride + window.kernel <= window.row_len() / window.image.c);
     assert!(filters.len() >= columns.div_ceil(width) * panel_len);
     assert!(sums.len() >= rows * w * columns);
     for row in 0..rows {
@@ -191,8 +193,8 @@ fn slide<S: Simd>(
                 columns,
                 k,
                 segments: window.kernel,
-                a: padded.as_ptr().add(row * window.row_len()),
-                a_row: window.image.c,
+                a: padded.as_ptr().add(row * window.stride * window.row_len()),
+                a_row: window.stride * window.image.c,
                 a_k: 1,
                 a_segment: window.row_len(),
                 b: filters.as_ptr(),
@@ -292,7 +294,8 @@ struct BackwardPiece<'a> {
     padded: &'a mut [f32],
     /// Gradients of a strip of sums: `[row][w][c_out rounded up]`.
     gradient: &'a mut [f32],
-    /// Gradients of an image's sums, `[h][w][c_out]`, if `dx` is wanted.
+    /// Gradients of an image's sums as `gradient_window` takes them, `[h][w][c_out]`, if `dx` is
+    /// wanted.
     full_gradient: &'a mut [f32],
     padded_gradient: &'a mut [f32],
     sums: &'a mut [f32],
@@ -305,6 +308,10 @@ impl Kernel for BackwardPiece<'_> {
     fn run<S: Simd>(mut self, s: S) {
         self.dw.fill(0.0);
         self.db.fill(0.0);
+        if self.op.stride() > 1 {
+            // Those of the sums that are skipped stay zeros.
+            self.full_gradient.fill(0.0);
+        }
         for image in self.images.clone() {
             for row in (0..self.op.conv_y().h).step_by(STRIP) {
                 let rows = STRIP.min(self.op.conv_y().h - row);
@@ -364,9 +371,13 @@ impl BackwardPiece<'_> {
             }
         }
         if self.dx.is_some() {
-            let out = &mut self.full_gradient[row * sums.w * y.c..][..rows * sums.w * y.c];
-            for (out, g) in out.chunks_exact_mut(y.c).zip(gradient.chunks_exact(padded_c)) {
-                out.copy_from_slice(&g[..y.c]);
+            let (stride, row_len) = (self.op.stride(), self.gradient_window.image.w * y.c);
+            let out = self.full_gradient[row * stride * row_len..].chunks_mut(stride * row_len);
+            for (out, g) in out.zip(gradient.chunks_exact(sums.w * padded_c)) {
+                let pixels = out[..row_len].chunks_mut(stride * y.c);
+                for (out, g) in pixels.zip(g.chunks_exact(padded_c)) {
+                    out[..y.c].copy_from_slice(&g[..y.c]);
+                }
             }
         }
     }
@@ -379,7 +390,7 @@ impl BackwardPiece<'_> {
         let w = self.op.conv_y().w;
         let columns = self.op.c_out().next_multiple_of(S::LANES);
         assert!(self.padded.len() >= window.padded_len(rows));
-        assert!(w + window.kernel - 1 <= window.row_len() / window.image.c);
+        assert!((w - 1) * window.stride + window.kernel <= window.row_len() / window.image.c);
         assert!(self.gradient.len() >= rows * w * columns);
         assert!(self.dw.len() >= window.kernel * window.row_k() * columns);
         for r in 0..window.kernel {
@@ -392,8 +403,8 @@ impl BackwardPiece<'_> {
                     segments: rows,
                     a: self.padded.as_ptr().add(r * window.row_len()),
                     a_row: 1,
-                    a_k: window.image.c,
-                    a_segment: window.row_len(),
+                    a_k: window.stride * window.image.c,
+                    a_segment: window.stride * window.row_len(),
                     b: self.gradient.as_ptr(),
                     b_k: columns,
                     b_panel: panel_width(S::LANES),

@@ -4,7 +4,6 @@
 //! channels; weights lie in PyTorch's order and are transformed or packed when they have changed.
 
 mod direct;
-mod epilogue;
 mod few_channels;
 mod pieces;
 mod strips;
@@ -39,9 +38,9 @@ impl Algorithm {
     fn of(cpu: &Cpu, op: &Conv2d) -> Self {
         // With less than a vector of channels, Winograd's transforms cost more than the products they
         // save. Of the portable code, the compiler does not keep a square of sums in registers.
-        match (op.kernel(), op.x().c, op.c_out()) {
-            (3, 8.., 8..) => Self::Winograd,
-            (3, ..=few_channels::FEW, _) if !cpu.isa.is_portable() => Self::FewChannels,
+        match (op.stride(), op.kernel(), op.x().c, op.c_out()) {
+            (1, 3, 8.., 8..) => Self::Winograd,
+            (1, 3, ..=few_channels::FEW, _) if !cpu.isa.is_portable() => Self::FewChannels,
             _ => Self::Direct,
         }
     }
@@ -51,7 +50,7 @@ impl Algorithm {
 fn log_once(cpu: &Cpu, op: &Conv2d) {
     let new = || cpu.logged.lock().expect("no holder of this lock panics").insert(*op);
     if log::log_enabled!(log::Level::Debug) && new() {
-        let (x, c_out, kernel) = (op.x(), op.c_out(), op.kernel());
+        let (x, c_out, kernel, stride) = (op.x(), op.c_out(), op.kernel(), op.stride());
         let algorithm = Algorithm::of(cpu, op);
         let cuts = match algorithm {
             Algorithm::Winograd => {
@@ -60,7 +59,7 @@ fn log_once(cpu: &Cpu, op: &Conv2d) {
             }
             Algorithm::FewChannels | Algorithm::Direct => String::new(),
         };
-        log::debug!("{kernel}×{kernel} convolution {x} → {c_out}: {algorithm:?}{cuts}");
+        log::debug!("{kernel}×{kernel}/{stride} convolution {x} → {c_out}: {algorithm:?}{cuts}");
     }
 }
 

@@ -2,6 +2,7 @@
 
 use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
+use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{Error, Result};
 
 use super::descriptor::Convolution;
@@ -87,12 +88,12 @@ impl<A: Copy + std::fmt::Debug> Algorithm<A> {
     pub(super) fn choose(
         op: &'static str,
         rules: &Rules,
-        padding: usize,
+        spec: &Conv2d,
         propose: impl FnOnce(&Convolution) -> Result<Vec<Proposal<A>>, CudnnError>,
         workspace: impl Fn(&Convolution, A) -> Result<usize, CudnnError>,
         pick: impl FnOnce(&Convolution, &[Candidate<A>]) -> Result<usize>,
     ) -> Result<Self> {
-        let convolution = Convolution::new(padding).during(op)?;
+        let convolution = Convolution::new(spec).during(op)?;
         convolution.set_math(asked_math(rules.precision)).during(op)?;
         let mut candidates = Vec::new();
         let proposals = propose(&convolution).during(op)?;

@@ -40,6 +40,7 @@ struct Key {
     c_out: usize,
     kernel: usize,
     padding: usize,
+    stride: usize,
 }
 
 /// A convolution's descriptors, and how the directions are computed that it was used in.
@@ -97,7 +98,13 @@ impl Cudnn {
         op: &Conv2d,
     ) -> Result<(&Convolution, &Algorithm<D::Algorithm>)> {
         let (handle, rules) = (self.handle, self.rules);
-        let key = Key { x: op.x(), c_out: op.c_out(), kernel: op.kernel(), padding: op.padding() };
+        let key = Key {
+            x: op.x(),
+            c_out: op.c_out(),
+            kernel: op.kernel(),
+            padding: op.padding(),
+            stride: op.stride(),
+        };
         let convolution = match self.convolutions.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Convolution::new(rules, op).during(D::NAME)?),
@@ -122,7 +129,7 @@ impl Cudnn {
             };
             tuning.fastest::<D>(stream, rules.precision.storage(), op, call, candidates)
         };
-        let how = Algorithm::choose(D::NAME, &rules, op.padding(), propose, workspace, pick)?;
+        let how = Algorithm::choose(D::NAME, &rules, op, propose, workspace, pick)?;
         Ok((convolution, slot.get_or_init(|| how)))
     }
 }

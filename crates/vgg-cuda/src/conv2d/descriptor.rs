@@ -5,6 +5,7 @@ use std::ffi::c_int;
 use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
 use vgg_tensor::Shape;
+use vgg_tensor::spec::Conv2d;
 
 use crate::precision::Storage;
 
@@ -44,7 +45,7 @@ owned!(
     result::destroy_filter_descriptor
 );
 owned!(
-    /// Padding, and what is computed with.
+    /// Padding, stride, and what is computed with.
     Convolution,
     sys::cudnnConvolutionDescriptor_t,
     result::destroy_convolution_descriptor
@@ -79,9 +80,10 @@ impl Filter {
 }
 
 impl Convolution {
-    pub(super) fn new(padding: usize) -> Result<Self, CudnnError> {
+    pub(super) fn new(op: &Conv2d) -> Result<Self, CudnnError> {
         let convolution = Self(result::create_convolution_descriptor()?);
-        let (padding, mode) = (int(padding), sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION);
+        let [padding, stride] = [op.padding(), op.stride()].map(int);
+        let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let sums = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
         // SAFETY: it was created above.
         unsafe {
@@ -89,8 +91,8 @@ impl Convolution {
                 convolution.0,
                 padding,
                 padding,
-                1,
-                1,
+                stride,
+                stride,
                 1,
                 1,
                 mode,

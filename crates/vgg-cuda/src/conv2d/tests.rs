@@ -141,7 +141,7 @@ fn layers_of_vgg() -> Vec<Conv2d> {
 fn agrees(storage: Storage, op: &Conv2d) -> Result<(), CudnnError> {
     let (x, y) = (Tensor::new(storage, op.x())?, Tensor::new(storage, op.conv_y())?);
     let weight = Filter::new(storage, op.c_out(), op.x().c, op.kernel())?;
-    let convolution = Convolution::new(op.padding())?;
+    let convolution = Convolution::new(op)?;
 
     let Shape { n, c, h, w } = op.conv_y();
     assert_eq!(output(&convolution, &x, &weight)?, [n, c, h, w].map(|side| side as c_int));
@@ -234,8 +234,17 @@ fn check_refusals() {
             assert_eq!(Answer::from(filter(of, *dims)), *expected, "{dims:?}");
         }
     }
-    for (padding, expected) in [([0, 0], Done), ([-1, 0], BadParameter), ([0, -1], BadParameter)] {
-        assert_eq!(Answer::from(convolution(padding)), expected, "{padding:?}");
+    let convolutions = [
+        ([0, 0], [1, 1], Done),
+        ([0, 3], [4, 2], Done),
+        ([-1, 0], [1, 1], BadParameter),
+        ([0, -1], [1, 1], BadParameter),
+        ([0, 0], [0, 1], BadParameter),
+        ([0, 0], [1, -1], BadParameter),
+    ];
+    for (padding, stride, expected) in convolutions {
+        let answer = Answer::from(convolution(padding, stride));
+        assert_eq!(answer, expected, "padding {padding:?}, stride {stride:?}");
     }
     // SAFETY: no descriptor is refused before anything is read or written.
     let missing: [Status; 4] = unsafe {
@@ -282,8 +291,9 @@ fn filter(of: Type, [k, c, h, w]: [c_int; 4]) -> Status {
 }
 
 /// The status of describing a convolution.
-fn convolution([rows, columns]: [c_int; 2]) -> Status {
-    let some = Convolution::new(0).expect("a descriptor");
+fn convolution([rows, columns]: [c_int; 2], [down, across]: [c_int; 2]) -> Status {
+    let op = Conv2d::new(Shape::new(1, 1, 1, 1), 1, 1, 0, ConvEpilogue::Bias);
+    let some = Convolution::new(&op.expect("a convolution")).expect("a descriptor");
     let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
     // SAFETY: the descriptor is valid.
     unsafe {
@@ -291,8 +301,8 @@ fn convolution([rows, columns]: [c_int; 2]) -> Status {
             some.raw(),
             rows,
             columns,
-            1,
-            1,
+            down,
+            across,
             1,
             1,
             mode,

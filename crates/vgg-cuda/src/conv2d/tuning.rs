@@ -51,7 +51,9 @@ impl Tuning {
         candidates: &[Candidate<D::Algorithm>],
     ) -> Result<usize> {
         let (x, c_out, kernel, padding) = (op.x(), op.c_out(), op.kernel(), op.padding());
-        let what = format!("{}, {}, {x} to {c_out}, {kernel}, {padding}", self.setting, D::NAME);
+        let stride = op.stride();
+        let what =
+            format!("{}, {}, {x} to {c_out}, {kernel}, {padding}, {stride}", self.setting, D::NAME);
         let known = self.fastest.get(&what);
         let named = |name: &String| candidates.iter().position(|c| c.name() == *name);
         if let Some(index) = known.and_then(named) {

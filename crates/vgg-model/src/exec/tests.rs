@@ -2,7 +2,8 @@
 
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
+    SoftmaxCrossEntropy,
 };
 
 use super::*;
@@ -114,12 +115,82 @@ impl Backend for Recorder {
         Ok(())
     }
 
-    fn lrn(&mut self, _: &Lrn, _: &Name, _: &mut Name) -> Result<()> {
-        unreachable!("no layer is a normalisation")
+    fn avg_pool2d(&mut self, _: &AvgPool2d, x: &Name, y: &mut Name) -> Result<()> {
+        self.calls.push(format!("average {x} -> {y}"));
+        Ok(())
     }
 
-    fn lrn_backward(&mut self, _: &Lrn, _: &Name, _: &Name, _: &mut Name) -> Result<()> {
-        unreachable!("no layer is a normalisation")
+    fn avg_pool2d_backward(&mut self, _: &AvgPool2d, dy: &Name, dx: &mut Name) -> Result<()> {
+        self.calls.push(format!("average' {dy} -> {dx}"));
+        Ok(())
+    }
+
+    fn lrn(&mut self, _: &Lrn, x: &Name, y: &mut Name) -> Result<()> {
+        self.calls.push(format!("lrn {x} -> {y}"));
+        Ok(())
+    }
+
+    fn lrn_backward(&mut self, _: &Lrn, x: &Name, dy: &Name, dx: &mut Name) -> Result<()> {
+        self.calls.push(format!("lrn' {x} {dy} -> {dx}"));
+        Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        running_mean: &mut Name,
+        running_var: &mut Name,
+        saved: &mut Name,
+        y: &mut Name,
+        aux: &mut Name,
+    ) -> Result<()> {
+        let running = format!("{running_mean} {running_var}");
+        self.calls.push(format!("norm {x} {weight} {bias} -> {running} {saved} {y} {aux}"));
+        Ok(())
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        bias: &Name,
+        running_mean: &Name,
+        running_var: &Name,
+        y: &mut Name,
+    ) -> Result<()> {
+        self.calls.push(format!("norm {x} {weight} {bias} {running_mean} {running_var} -> {y}"));
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        _: &BatchNorm2d,
+        x: &Name,
+        weight: &Name,
+        saved: &Name,
+        dy: &Name,
+        aux: &Name,
+        dweight: &mut Name,
+        dbias: &mut Name,
+        dx: &mut Name,
+    ) -> Result<()> {
+        let inputs = format!("{x} {weight} {saved} {dy} {aux}");
+        self.calls.push(format!("norm' {inputs} -> {dweight} {dbias} {dx}"));
+        Ok(())
+    }
+
+    fn sigmoid(&mut self, _: Shape, x: &mut Name) -> Result<()> {
+        self.calls.push(format!("sigmoid {x}"));
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, _: Shape, y: &Name, dy: &mut Name) -> Result<()> {
+        self.calls.push(format!("sigmoid' {y} {dy}"));
+        Ok(())
     }
 
     fn linear(
@@ -192,16 +263,20 @@ impl Backend for Recorder {
     }
 }
 
+fn conv(name: &str, relu: bool) -> Layer {
+    Layer::Conv2d { name: name.into(), c_out: 4, kernel: 3, stride: 1, padding: 1, relu }
+}
+
 /// Convolution, convolution and pool, pool, linear with ReLU, dropout, linear.
 fn network() -> Vgg {
     let name = |name: &str| name.to_string();
-    let conv = |layer| Layer::Conv2d { name: name(layer), c_out: 4, kernel: 3, padding: 1 };
+    let conv = |layer| conv(layer, true);
     let linear = |layer, relu| Layer::Linear { name: name(layer), out_features: 3, relu };
     let layers = vec![
         conv("a"),
         conv("b"),
-        Layer::MaxPool2d { name: name("c") },
-        Layer::MaxPool2d { name: name("d") },
+        Layer::MaxPool2d { name: name("c"), kernel: 2, stride: 2 },
+        Layer::MaxPool2d { name: name("d"), kernel: 2, stride: 2 },
         linear("e", true),
         Layer::Dropout { name: name("f"), p: 0.5 },
         linear("g", false),
@@ -212,7 +287,11 @@ fn network() -> Vgg {
 
 /// A plan for batches of 2, its memory with names, and the recorder with no calls noted.
 fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
-    let plan = Plan::new(&network(), &Input::unnormalized(1, 8, 8), 2, mode).unwrap();
+    setup_of(&network(), mode)
+}
+
+fn setup_of(vgg: &Vgg, mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
+    let plan = Plan::new(vgg, &Input::unnormalized(1, 8, 8), 2, mode).unwrap();
     let mut recorder = Recorder::default();
     let mut memory = Memory::alloc(&mut recorder, &plan).unwrap();
     recorder.calls.clear();
@@ -224,6 +303,7 @@ fn setup(mode: Mode) -> (Recorder, Plan, Memory<Recorder>) {
     name(&mut memory.maps, "m");
     name(&mut memory.aux, "a");
     name(&mut memory.params, "p");
+    name(&mut memory.state, "s");
     for (i, gradient) in memory.gradients.iter_mut().enumerate() {
         *gradient = gradient.take().map(|_| format!("g{i}"));
     }
@@ -318,4 +398,103 @@ fn inference_alternates() {
         ]
     );
     assert!(memory.aux.is_empty() && memory.gradients.is_empty());
+}
+
+/// Convolution, sigmoid, average pool, convolution, normalisation, pool, linear.
+fn baseline() -> Vgg {
+    let layers = vec![
+        conv("a", false),
+        Layer::Sigmoid { name: "b".into() },
+        Layer::AvgPool2d { name: "c".into(), h: 5, w: 7 },
+        conv("d", true),
+        Layer::Lrn { name: "e".into() },
+        Layer::MaxPool2d { name: "f".into(), kernel: 3, stride: 2 },
+        Layer::AvgPool2d { name: "g".into(), h: 2, w: 3 }, // which it has
+        Layer::Linear { name: "h".into(), out_features: 3, relu: false },
+    ];
+    let config = VggConfig { input: [1, 32, 32], classes: 3, ..VggConfig::default() };
+    Vgg::from_layers(config, layers).unwrap()
+}
+
+#[test]
+fn a_sigmoids_output_is_kept_for_its_gradient() {
+    let (mut recorder, plan, mut memory) = setup_of(&baseline(), Mode::Train { momentum: false });
+    let noise = Noise { seed: 7, step: 9 };
+    let settings = Sgd::plain(0.25);
+    forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
+    backward(&mut recorder, &plan, &mut memory, noise, Some(&settings)).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 a0",
+            "sigmoid m1",
+            "average m1 -> m2",
+            "conv 2 m2 p2 p3 -> m3 a2",
+            "lrn m3 -> m4",
+            "pool m4 -> m5 a4",
+            "linear m5 p4 p5 -> m6 a5",
+            "linear' m5 m7 a5 p4 -> sgd 0.25 none g5 m8",
+            "pool' m8 a4 -> m7",
+            "lrn' m3 m7 -> m8",
+            "conv' m2 p2 m8 a2 -> g2 g3 m7",
+            "average' m7 -> m8",
+            "sigmoid' m1 m8",
+            "conv' m0 p0 m8 a0 -> g0 g1 none",
+        ]
+    );
+    // It is part of inference, unlike dropout.
+    let infer = Mode::Infer { linear_weights: WeightType::F32 };
+    let (mut recorder, plan, mut memory) = setup_of(&baseline(), infer);
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    assert_eq!(
+        recorder.calls[1..4],
+        ["conv 2 m0 p0 p1 -> m1 none", "sigmoid m1", "average m1 -> m0"]
+    );
+}
+
+/// Convolution, normalisation and pool, twice, and linear.
+#[test]
+fn normalisations_keep_statistics() {
+    let norm = |name: &str| Layer::BatchNorm2d { name: name.into() };
+    let pool = |name: &str| Layer::MaxPool2d { name: name.into(), kernel: 2, stride: 2 };
+    let last = Layer::Linear { name: "e".into(), out_features: 3, relu: false };
+    let layers = vec![conv("a", false), norm("b"), pool("c"), conv("d", false), norm("e"), last];
+    let config = VggConfig { input: [1, 32, 32], classes: 3, ..VggConfig::default() };
+    let vgg = Vgg::from_layers(config, layers).unwrap();
+    let (mut recorder, plan, mut memory) = setup_of(&vgg, Mode::Train { momentum: false });
+    let noise = Noise { seed: 7, step: 9 };
+    forward(&mut recorder, &plan, &mut memory, Some(noise)).unwrap();
+    backward(&mut recorder, &plan, &mut memory, noise, Some(&Sgd::plain(0.25))).unwrap();
+    assert_eq!(
+        recorder.calls,
+        [
+            "prepare pixels -> m0",
+            "conv 2 m0 p0 p1 -> m1 a0",
+            "norm m1 p2 p3 -> s0 s1 a2 m2 a1",
+            "conv 2 m2 p4 p5 -> m3 a3",
+            "norm m3 p6 p7 -> s2 s3 a5 m4 a4",
+            "linear m4 p8 p9 -> m5 a6",
+            "linear' m4 m6 a6 p8 -> sgd 0.25 none g9 m7",
+            "norm' m3 p6 a5 m7 a4 -> g6 g7 m6",
+            "conv' m2 p4 m6 a3 -> g4 g5 m7",
+            "norm' m1 p2 a2 m7 a1 -> g2 g3 m6",
+            "conv' m0 p0 m6 a0 -> g0 g1 none",
+        ]
+    );
+    recorder.calls.clear();
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    assert_eq!(recorder.calls[2], "norm m1 p2 p3 s0 s1 -> m2");
+
+    // In inference the convolutions have all of it.
+    let mode = Mode::Infer { linear_weights: WeightType::F32 };
+    let (mut recorder, plan, mut memory) = setup_of(&vgg, mode);
+    forward(&mut recorder, &plan, &mut memory, None).unwrap();
+    let calls = [
+        "prepare pixels -> m0",
+        "conv 2 m0 p0 p1 -> m1 none",
+        "conv 2 m1 p2 p3 -> m0 none",
+        "linear m0 p4 p5 -> m1 none",
+    ];
+    assert_eq!(recorder.calls, calls);
 }

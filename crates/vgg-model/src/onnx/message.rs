@@ -12,6 +12,7 @@ pub(super) struct Message {
 
 const VARINT: u64 = 0;
 const LENGTH_DELIMITED: u64 = 2;
+const FIXED_32: u64 = 5;
 
 impl Message {
     /// With a whole number.
@@ -24,6 +25,12 @@ impl Message {
     /// With several whole numbers.
     pub(super) fn ints(self, field: u64, values: impl IntoIterator<Item = i64>) -> Self {
         values.into_iter().fold(self, |message, value| message.int(field, value))
+    }
+
+    pub(super) fn float(mut self, field: u64, value: f32) -> Self {
+        self.tag(field, FIXED_32);
+        self.bytes.extend(value.to_le_bytes());
+        self
     }
 
     pub(super) fn text(self, field: u64, value: &str) -> Self {
@@ -88,6 +95,7 @@ mod tests {
         let inner = Message::default().int(1, 150);
         let outer = Message::default().message(3, inner);
         assert_eq!(outer.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
+        assert_eq!(Message::default().float(2, 1.0).bytes(), [0x15, 0, 0, 0x80, 0x3f]);
         let minus_two = Message::default().int(1, -2);
         assert_eq!(minus_two.bytes(), b"\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01");
     }

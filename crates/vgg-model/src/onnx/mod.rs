@@ -5,6 +5,7 @@ mod message;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use vgg_tensor::spec::{BatchNorm2d, Lrn};
 use vgg_tensor::{Error, Result};
 
 use self::message::Message;
@@ -48,7 +49,8 @@ mod graph {
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written; [`Error::Shape`] if it would be larger than 2 GiB, which
-/// no reader takes, or the checkpoint's parts do not fit together. An older file is then still
+/// no reader takes, has an average pool to a size that does not divide its maps, or the checkpoint's
+/// parts do not fit together. An older file is then still
 /// there.
 ///
 /// ```
@@ -107,10 +109,10 @@ struct Model {
 
 impl Model {
     fn new(vgg: &Vgg, metadata: &[(&str, String)]) -> Result<Self> {
-        let small = small_fields(vgg);
+        let small = small_fields(vgg)?;
         let bytes = |spec: &ParamSpec| (spec.content.len() * size_of::<f32>()) as u64;
-        let initializers: Vec<Message> = vgg.params().iter().map(initializer).collect();
-        let weights = vgg.params().iter().zip(&initializers);
+        let initializers: Vec<Message> = vgg.tensors().map(initializer).collect();
+        let weights = vgg.tensors().zip(&initializers);
         let small_len = small.len();
         let graph_len =
             small_len + weights.map(|(spec, start)| start.len() + bytes(spec)).sum::<u64>();
@@ -146,28 +148,62 @@ fn initializer(spec: &ParamSpec) -> Message {
 }
 
 /// The graph without its weights: operators, input, output.
-fn small_fields(vgg: &Vgg) -> Message {
+fn small_fields(vgg: &Vgg) -> Result<Message> {
     const INPUT: &str = "input";
     const OUTPUT: &str = "logits";
     let mut nodes = Nodes { graph: Message::default(), x: INPUT.into() };
     let mut is_flat = false;
     let last = vgg.layers().last().map(Layer::name);
+    let [_, mut h, mut w] = vgg.config().input;
     for layer in vgg.layers() {
         let name = layer.name();
         match *layer {
-            Layer::Conv2d { kernel, padding, .. } => {
+            Layer::Conv2d { kernel, stride, padding, relu, .. } => {
                 let attributes = [
                     ints("kernel_shape", [kernel; 2]),
                     ints("pads", [padding; 4]),
-                    ints("strides", [1; 2]),
+                    ints("strides", [stride; 2]),
                 ];
                 nodes.push("Conv", name, &["weight", "bias"], name, attributes);
-                nodes.push("Relu", name, &[], &format!("{name}.relu"), []);
+                if relu {
+                    nodes.relu(name);
+                }
+                [h, w] = [h, w].map(|side| (side + 2 * padding - kernel) / stride + 1);
             }
-            Layer::MaxPool2d { .. } => {
-                let attributes = [ints("kernel_shape", [2; 2]), ints("strides", [2; 2])];
+            Layer::BatchNorm2d { .. } => {
+                let params = ["weight", "bias", "running_mean", "running_var"];
+                let attributes = [float("epsilon", BatchNorm2d::EPSILON)];
+                nodes.push("BatchNormalization", name, &params, name, attributes);
+                nodes.relu(name);
+            }
+            Layer::Lrn { .. } => {
+                let attributes = [
+                    int("size", Lrn::SIZE as i64),
+                    // ONNX divides it by the window.
+                    float("alpha", Lrn::ALPHA * Lrn::SIZE as f32),
+                    float("beta", Lrn::BETA),
+                    float("bias", Lrn::K),
+                ];
+                nodes.push("LRN", name, &[], name, attributes);
+            }
+            Layer::MaxPool2d { kernel, stride, .. } => {
+                let attributes = [ints("kernel_shape", [kernel; 2]), ints("strides", [stride; 2])];
                 nodes.push("MaxPool", name, &[], name, attributes);
+                [h, w] = [h, w].map(|side| (side - kernel) / stride + 1);
             }
+            Layer::AvgPool2d { h: h_out, w: w_out, .. } => {
+                if h % h_out != 0 || w % w_out != 0 {
+                    return Err(Error::Shape(format!(
+                        "{name}: ONNX has no average pool of {h}×{w} to {h_out}×{w_out}; the input's \
+                         size must make the sides multiples"
+                    )));
+                }
+                let window = [h / h_out, w / w_out];
+                let attributes = [ints("kernel_shape", window), ints("strides", window)];
+                nodes.push("AveragePool", name, &[], name, attributes);
+                [h, w] = [h_out, w_out];
+            }
+            Layer::Sigmoid { .. } => nodes.push("Sigmoid", name, &[], name, []),
             Layer::Linear { relu, .. } => {
                 if !is_flat {
                     nodes.push("Flatten", name, &[], "flatten", [int("axis", 1)]);
@@ -176,18 +212,19 @@ fn small_fields(vgg: &Vgg) -> Message {
                 let y = if Some(name) == last { OUTPUT } else { name };
                 nodes.push("Gemm", name, &["weight", "bias"], y, [int("transB", 1)]);
                 if relu {
-                    nodes.push("Relu", name, &[], &format!("{name}.relu"), []);
+                    nodes.relu(name);
                 }
             }
             Layer::Dropout { .. } => {}
         }
     }
     let config = vgg.config();
-    nodes
+    let graph = nodes
         .graph
         .text(graph::NAME, "vgg")
         .message(graph::INPUT, value(INPUT, &config.input))
-        .message(graph::OUTPUT, value(OUTPUT, &[config.classes]))
+        .message(graph::OUTPUT, value(OUTPUT, &[config.classes]));
+    Ok(graph)
 }
 
 /// Operators, each of which takes what the one before gave.
@@ -218,6 +255,15 @@ impl Nodes {
         self.graph = std::mem::take(&mut self.graph).message(graph::NODE, node);
         self.x = y.into();
     }
+
+    /// Appends the ReLU that is part of a layer.
+    fn relu(&mut self, layer: &str) {
+        self.push("Relu", layer, &[], &format!("{layer}.relu"), []);
+    }
+}
+
+fn float(name: &str, value: f32) -> Message {
+    Message::default().text(1, name).float(2, value).int(20, FLOAT)
 }
 
 fn int(name: &str, value: i64) -> Message {
@@ -255,5 +301,22 @@ mod tests {
         let error = model(16384).err().unwrap().to_string();
         assert!(error.starts_with("the ONNX file would have 2820"), "{error}");
         assert!(error.ends_with("more than the 2147483647 that its readers take"), "{error}");
+    }
+
+    #[test]
+    fn average_pools_must_divide() {
+        let model = |side| {
+            let config = VggConfig {
+                input: [3, side, side],
+                width: 1.0 / 64.0,
+                fc_width: 8,
+                avg_pool: Some(2),
+                ..VggConfig::default()
+            };
+            Model::new(&Vgg::new(&config).unwrap(), &[])
+        };
+        assert!(model(64).is_ok() && model(128).is_ok());
+        let error = model(96).err().unwrap().to_string();
+        assert!(error.contains("ONNX has no average pool of 3×3 to 2×2"), "{error}");
     }
 }

@@ -185,7 +185,7 @@ fn bytes_add_up() {
 #[test]
 fn a_pool_that_follows_no_convolution_stays_a_layer() {
     let config = VggConfig { input: [2, 32, 32], classes: 3, ..VggConfig::default() };
-    let pool = |i| Layer::MaxPool2d { name: format!("features.{i}") };
+    let pool = |i| Layer::MaxPool2d { name: format!("features.{i}"), kernel: 2, stride: 2 };
     let linear = Layer::Linear { name: "classifier".into(), out_features: 3, relu: false };
     let vgg = Vgg::from_layers(config, vec![pool(0), pool(1), linear]).unwrap();
     let input = Input::unnormalized(2, 32, 32);

@@ -120,11 +120,11 @@ impl<'a> Reader<'a> {
         let mut tensors = Vec::new();
         for name in metadata.offset_keys() {
             let info = metadata.info(&name).expect("the header has what its keys name");
+            let (start, end) = info.data_offsets;
             if info.dtype != Dtype::F32 {
                 let reason = format!("{name} is {}, but checkpoints have F32", info.dtype);
                 return Err(format_error(self.path, reason));
             }
-            let (start, end) = info.data_offsets;
             let mut data = vec![0.0; (end - start) / size_of::<f32>()];
             for numbers in data.chunks_mut(PIECE / size_of::<f32>()) {
                 let bytes = &mut piece[..size_of_val(numbers)];

@@ -132,10 +132,11 @@ pub enum Names {
 impl Names {
     pub(super) const ALL: [Self; 4] = [Self::Torchvision, Self::Timm, Self::Keras, Self::Caffe];
 
-    /// The names that each parameter of `vgg` may have, the usual one first.
+    /// The names that each parameter of `vgg`, and what is kept with them, may have, the usual one
+    /// first.
     pub(super) fn of(self, vgg: &Vgg) -> Vec<Vec<String>> {
         let layers = self.layers(vgg);
-        let names = vgg.params().iter().map(|spec| {
+        let names = vgg.tensors().map(|spec| {
             let (own, kind) = spec.name.rsplit_once('.').unwrap_or((&spec.name, ""));
             let layer = layers.get(own).map_or(own, String::as_str);
             match (self, kind) {

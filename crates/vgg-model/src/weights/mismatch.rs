@@ -87,7 +87,7 @@ fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> Stri
     let all_has = |convention: Names| {
         let names = convention.of(vgg);
         // The first layer and the last one: torchvision and timm have the same first one.
-        let last = names.len().saturating_sub(2);
+        let last = vgg.params().len().saturating_sub(2);
         names.first().is_some_and(|first| has(first)) && has(&names[last])
     };
     let own = all_has(convention.names);
@@ -96,7 +96,7 @@ fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> Stri
     }
     let is_statistic = |name: &str| name.ends_with(".running_mean");
     let in_file = file.tensors().any(|(name, _)| is_statistic(name));
-    match (in_file, vgg.params().iter().any(|spec| is_statistic(&spec.name))) {
+    match (in_file, vgg.tensors().any(|spec| is_statistic(&spec.name))) {
         (true, false) => return "the file's network has batch normalisation, this one none".into(),
         (false, true) => {
             return "the file's network has no batch normalisation, this one has".into();
@@ -105,11 +105,11 @@ fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> Stri
     }
     let is_conv = |dims: &[usize]| match (convention.kernels, dims) {
         (KernelLayout::Oihw, [.., h, w]) | (KernelLayout::Hwio, [h, w, ..]) => {
-            // Kernels of seven rows and of 1×1 on as many inputs are timm's fully connected layers.
-            dims.len() == 4 && h == w && *h < 7
+            dims.len() == 4 && h == w
         }
         _ => false,
     };
+    // timm writes fully connected layers as convolutions, too.
     let convs = file.tensors().filter(|(name, dims)| is_conv(dims) && !name.contains("fc")).count();
     let expected = vgg.params().iter().filter(|spec| is_conv_weight(spec)).count();
     if convs != expected {

@@ -45,6 +45,9 @@ pub struct WeightFile {
     tensors: Vec<Located>,
 }
 
+/// Larger images are not looked for where the size follows from the weights.
+const MAX_SIDE: usize = 1024;
+
 /// How an HDF5 file begins.
 const HDF5: &[u8] = b"\x89HDF";
 /// How a zip archive begins.
@@ -117,12 +120,14 @@ impl WeightFile {
     }
 
     /// The network of configuration `arch` whose parameters the file has by `convention`: its
-    /// width, classes, and the channels and side of its input follow from the shapes.
+    /// width, classes, and the channels and side of its input follow from the shapes; of several
+    /// sides, it is the default one or else the smallest.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if they are of no such network.
     pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
-        let full = VggConfig { arch, ..VggConfig::default() };
+        let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
+        let full = VggConfig { arch, batch_norm, ..VggConfig::default() };
         let vgg = Vgg::new(&full)?;
         let mut sizes = Vec::new();
         for (spec, tensor) in self.named(&vgg, convention)? {
@@ -135,23 +140,28 @@ impl WeightFile {
         }
         let linears = sizes.iter().position(|(spec, _)| !is_conv_weight(spec)).unwrap_or(0);
         let (convs, linears) = sizes.split_at(linears);
-        let (
-            [(first, (c_out, c_in)), .., (_, (maps, _))],
-            [(hidden, (fc_width, inputs)), .., (_, (classes, _))],
-        ) = (convs, linears)
+        let ([(first, (c_out, c_in)), ..], [(_, (fc_width, inputs)), .., (_, (classes, _))]) =
+            (convs, linears)
         else {
             return Err(self.source.error("a network without convolutions or without classes"));
         };
-        // The last map is square, and a fixed part of the input's side.
-        let side = inputs.checked_div(*maps).unwrap_or(0).isqrt();
-        let Content::LinearWeight { h, .. } = hidden.content else { unreachable!("split there") };
-        let side = side.saturating_mul(full.input[1] / h);
-        Ok(VggConfig {
+        let fixed = arch == Arch::LeNet; // its hidden layers' width is no setting
+        let with_side = |side| VggConfig {
             width: *c_out as f64 / first.dims[0] as f64,
             input: [*c_in, side, side],
             classes: *classes,
-            fc_width: *fc_width,
-            ..full
+            fc_width: if fixed { full.fc_width } else { *fc_width },
+            ..full.clone()
+        };
+        let fits = |config: &VggConfig| {
+            let vgg = Vgg::new(config).ok();
+            let linear = vgg.iter().flat_map(Vgg::params).find(|spec| spec.dims.len() == 2);
+            linear.is_some_and(|linear| linear.dims[1] == *inputs)
+        };
+        let mut sides = [full.input[1]].into_iter().chain(arch.min_side()..=MAX_SIDE);
+        sides.find_map(|side| Some(with_side(side)).filter(fits)).ok_or_else(|| {
+            let wanted = format!("its first fully connected layer has {inputs} inputs");
+            self.source.error(format!("{wanted}, as none has up to {MAX_SIDE} × {MAX_SIDE} pixels"))
         })
     }
 
@@ -163,7 +173,7 @@ impl WeightFile {
     ) -> Result<Vec<(&'a ParamSpec, &'a Located)>> {
         let by_name: HashMap<&str, &Located> =
             self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-        let found = vgg.params().iter().zip(convention.names.of(vgg)).map(|(spec, names)| {
+        let found = vgg.tensors().zip(convention.names.of(vgg)).map(|(spec, names)| {
             let tensor = names.iter().find_map(|name| by_name.get(name.as_str()).copied());
             let tensor = tensor.ok_or_else(|| {
                 self.source.error(mismatch::missing(self, vgg, spec, &names[0], convention))

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 pub use operation::Operation;
 
 use crate::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy,
 };
 use crate::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -191,6 +192,21 @@ impl<B: Backend> Backend for Profiled<B> {
         })
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &B::Buffer, y: &mut B::Buffer) -> Result<()> {
+        self.time(Operation::AvgPool2d(*op), |backend| backend.avg_pool2d(op, x, y))
+    }
+
+    fn avg_pool2d_backward(
+        &mut self,
+        op: &AvgPool2d,
+        dy: &B::Buffer,
+        dx: &mut B::Buffer,
+    ) -> Result<()> {
+        self.time(Operation::AvgPool2dBackward(*op), |backend| {
+            backend.avg_pool2d_backward(op, dy, dx)
+        })
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &B::Buffer, y: &mut B::Buffer) -> Result<()> {
         self.time(Operation::Lrn(*op), |backend| backend.lrn(op, x, y))
     }
@@ -203,6 +219,65 @@ impl<B: Backend> Backend for Profiled<B> {
         dx: &mut B::Buffer,
     ) -> Result<()> {
         self.time(Operation::LrnBackward(*op), |backend| backend.lrn_backward(op, x, dy, dx))
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &B::Buffer,
+        weight: &B::Buffer,
+        bias: &B::Buffer,
+        running_mean: &mut B::Buffer,
+        running_var: &mut B::Buffer,
+        saved: &mut B::Buffer,
+        y: &mut B::Buffer,
+        aux: &mut B::Buffer,
+    ) -> Result<()> {
+        self.time(Operation::BatchNorm2d(*op), |backend| {
+            backend.batch_norm2d(op, x, weight, bias, running_mean, running_var, saved, y, aux)
+        })
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &B::Buffer,
+        weight: &B::Buffer,
+        bias: &B::Buffer,
+        running_mean: &B::Buffer,
+        running_var: &B::Buffer,
+        y: &mut B::Buffer,
+    ) -> Result<()> {
+        self.time(Operation::BatchNorm2dInference(*op), |backend| {
+            backend.batch_norm2d_inference(op, x, weight, bias, running_mean, running_var, y)
+        })
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &B::Buffer,
+        weight: &B::Buffer,
+        saved: &B::Buffer,
+        dy: &B::Buffer,
+        aux: &B::Buffer,
+        dweight: &mut B::Buffer,
+        dbias: &mut B::Buffer,
+        dx: &mut B::Buffer,
+    ) -> Result<()> {
+        self.time(Operation::BatchNorm2dBackward(*op), |backend| {
+            backend.batch_norm2d_backward(op, x, weight, saved, dy, aux, dweight, dbias, dx)
+        })
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut B::Buffer) -> Result<()> {
+        self.time(Operation::Sigmoid(shape), |backend| backend.sigmoid(shape, x))
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &B::Buffer, dy: &mut B::Buffer) -> Result<()> {
+        self.time(Operation::SigmoidBackward(shape), |backend| {
+            backend.sigmoid_backward(shape, y, dy)
+        })
     }
 
     fn linear(

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use crate::spec::{
-    Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d, PrepareImages,
-    SoftmaxCrossEntropy, WeightType,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d, PrepareImages, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Content, Shape};
 
@@ -34,8 +34,15 @@ pub enum Operation {
     Conv2dBackward { op: Conv2d, dx: bool },
     MaxPool2d(MaxPool2d),
     MaxPool2dBackward(MaxPool2d),
+    AvgPool2d(AvgPool2d),
+    AvgPool2dBackward(AvgPool2d),
     Lrn(Lrn),
     LrnBackward(Lrn),
+    BatchNorm2d(BatchNorm2d),
+    BatchNorm2dInference(BatchNorm2d),
+    BatchNorm2dBackward(BatchNorm2d),
+    Sigmoid(Shape),
+    SigmoidBackward(Shape),
     Linear(Linear),
     LinearBackward { op: Linear, applied: bool, dx: bool },
     Dropout { shape: Shape, p: f32 },
@@ -77,8 +84,15 @@ impl fmt::Display for Operation {
             }
             Self::MaxPool2d(op) => max_pool2d(f, "max-pool", op),
             Self::MaxPool2dBackward(op) => max_pool2d(f, "max-pool backward", op),
+            Self::AvgPool2d(op) => avg_pool2d(f, "average pool", op),
+            Self::AvgPool2dBackward(op) => avg_pool2d(f, "average pool backward", op),
             Self::Lrn(op) => write!(f, "lrn {}", Maps(op.x())),
             Self::LrnBackward(op) => write!(f, "lrn backward {}", Maps(op.x())),
+            Self::BatchNorm2d(op) => batch_norm2d(f, "batch-norm", op),
+            Self::BatchNorm2dInference(op) => batch_norm2d(f, "batch-norm inference", op),
+            Self::BatchNorm2dBackward(op) => batch_norm2d(f, "batch-norm backward", op),
+            Self::Sigmoid(shape) => write!(f, "sigmoid {}", Maps(*shape)),
+            Self::SigmoidBackward(shape) => write!(f, "sigmoid backward {}", Maps(*shape)),
             Self::Linear(op) => linear(f, "linear", op),
             Self::LinearBackward { op, applied, dx } => {
                 linear(f, "linear backward", op)?;
@@ -119,7 +133,18 @@ fn conv2d(f: &mut fmt::Formatter<'_>, name: &str, op: &Conv2d) -> fmt::Result {
         ConvEpilogue::BiasReluMaxPool => " + relu + max-pool",
     };
     let (c_in, k, y) = (op.x().c, op.kernel(), Maps(op.conv_y()));
-    write!(f, "{name} {k}×{k} {c_in}→{y}{tail}")
+    match op.stride() {
+        1 => write!(f, "{name} {k}×{k} {c_in}→{y}{tail}"),
+        stride => write!(f, "{name} {k}×{k}/{stride} {c_in}→{y}{tail}"),
+    }
+}
+
+fn batch_norm2d(f: &mut fmt::Formatter<'_>, name: &str, op: &BatchNorm2d) -> fmt::Result {
+    let tail = match op.epilogue() {
+        BatchNormEpilogue::Relu => " + relu",
+        BatchNormEpilogue::ReluMaxPool => " + relu + max-pool",
+    };
+    write!(f, "{name} {}{tail}", Maps(op.x()))
 }
 
 fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
@@ -137,6 +162,11 @@ fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
 fn max_pool2d(f: &mut fmt::Formatter<'_>, name: &str, op: &MaxPool2d) -> fmt::Result {
     let (k, s) = (op.kernel(), op.stride());
     write!(f, "{name} {k}×{k}/{s} {}", Maps(op.x()))
+}
+
+fn avg_pool2d(f: &mut fmt::Formatter<'_>, name: &str, op: &AvgPool2d) -> fmt::Result {
+    let y = op.y();
+    write!(f, "{name} {}→{}×{}", Maps(op.x()), y.h, y.w)
 }
 
 fn without(f: &mut fmt::Formatter<'_>, dx: bool) -> fmt::Result {
@@ -164,7 +194,17 @@ mod tests {
                 "conv2d backward 3×3 3→5@6×8 + relu, without dx",
             ),
             (Operation::MaxPool2dBackward(pool), "max-pool backward 3×3/2 3@8×10"),
+            (Operation::Conv2d(conv.with_stride(2)?), "conv2d 3×3/2 3→5@3×4 + relu"),
+            (Operation::AvgPool2d(AvgPool2d::new(x, 7, 5)?), "average pool 3@8×10→7×5"),
             (Operation::Lrn(Lrn::new(x)?), "lrn 3@8×10"),
+            (
+                Operation::BatchNorm2dBackward(BatchNorm2d::new(
+                    x,
+                    BatchNormEpilogue::ReluMaxPool,
+                )?),
+                "batch-norm backward 3@8×10 + relu + max-pool",
+            ),
+            (Operation::SigmoidBackward(x), "sigmoid backward 3@8×10"),
             (Operation::Linear(linear), "linear 240→7 + relu"),
             (
                 Operation::Linear(linear.with_weight_type(WeightType::F16)),

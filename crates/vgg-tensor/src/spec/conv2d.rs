@@ -14,27 +14,30 @@ pub enum ConvEpilogue {
     BiasReluMaxPool,
 }
 
-/// A convolution with stride 1 (VGG has no other: Simonyan & Zisserman 2014, section 2.1), a square
-/// kernel and equal zero padding on all four sides.
+/// A convolution with a square kernel, equal zero padding on all four sides, and stride 1 unless
+/// [`Conv2d::with_stride`] gives another (VGG has no other: Simonyan & Zisserman 2014, section 2.1).
 ///
 /// # Shapes
 /// `x: [n, c_in, h, w]`, `weight: [c_out, c_in, kernel, kernel]`, `bias: [c_out]`,
-/// `y: [n, c_out, h', w']` with `h' = h + 2 · padding − kernel + 1`, halved by a fused pool.
+/// `y: [n, c_out, h', w']` with `h' = (h + 2 · padding − kernel) / stride + 1`, rounded down, and
+/// halved by a fused pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Conv2d {
     x: Shape,
     c_out: usize,
     kernel: usize,
     padding: usize,
+    stride: usize,
     epilogue: ConvEpilogue,
 }
 
 impl Conv2d {
-    /// A convolution of `x` into `c_out` channels.
+    /// A convolution of `x` into `c_out` channels, with stride 1.
     ///
     /// # Errors
     /// [`Error::Shape`] if a dimension is zero or huge, the kernel does not fit into the padded
-    /// map or is above 255, the padding is not smaller than the kernel, or a fused pool has less than 2×2 to pool.
+    /// map or is above 255, the padding is not smaller than the kernel, or a fused pool has less
+    /// than 2×2 to pool.
     ///
     /// ```
     /// use vgg_tensor::{Shape, spec::{Conv2d, ConvEpilogue}};
@@ -51,7 +54,7 @@ impl Conv2d {
         epilogue: ConvEpilogue,
     ) -> Result<Self> {
         x.check("input")?;
-        let conv = Self { x, c_out, kernel, padding, epilogue };
+        let conv = Self { x, c_out, kernel, padding, stride: 1, epilogue };
         if kernel == 0 || kernel > 255 || padding >= kernel {
             return Err(Error::Shape(format!("kernel {kernel} with padding {padding}")));
         }
@@ -60,16 +63,41 @@ impl Conv2d {
                 "kernel {kernel} with padding {padding} does not fit into input {x}"
             )));
         }
-        conv.conv_y().check("output")?;
-        if conv.y().is_empty() {
-            return Err(Error::Shape(format!(
-                "a 2×2 max-pool does not fit into {}",
-                conv.conv_y()
-            )));
-        }
+        conv.check_output()?;
         let weight = Shape::new(c_out, x.c, kernel, kernel);
         weight.check("weight")?;
         Ok(conv)
+    }
+
+    /// The same with a stride: of the rows and columns of sums, each `stride`-th from the first on.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the stride is not within 1 to 255, or a fused pool has less than 2×2 to
+    /// pool.
+    ///
+    /// ```
+    /// use vgg_tensor::{Shape, spec::{Conv2d, ConvEpilogue}};
+    /// let x = Shape::new(128, 1, 224, 224);
+    /// let conv = Conv2d::new(x, 96, 11, 1, ConvEpilogue::BiasRelu)?.with_stride(4)?;
+    /// assert_eq!(conv.y(), Shape::new(128, 96, 54, 54));
+    /// # Ok::<(), vgg_tensor::Error>(())
+    /// ```
+    pub fn with_stride(self, stride: usize) -> Result<Self> {
+        if !(1..=255).contains(&stride) {
+            return Err(Error::Shape(format!("stride {stride}")));
+        }
+        let conv = Self { stride, ..self };
+        conv.check_output()?;
+        Ok(conv)
+    }
+
+    fn check_output(&self) -> Result<()> {
+        let sums = self.conv_y();
+        sums.check("output")?;
+        if self.y().is_empty() {
+            return Err(Error::Shape(format!("a 2×2 max-pool does not fit into {sums}")));
+        }
+        Ok(())
     }
 
     /// The input's shape.
@@ -92,6 +120,11 @@ impl Conv2d {
         self.padding
     }
 
+    /// Rows, and columns, of the input from one sum to the next.
+    pub const fn stride(&self) -> usize {
+        self.stride
+    }
+
     /// What follows the sums.
     pub const fn epilogue(&self) -> ConvEpilogue {
         self.epilogue
@@ -99,13 +132,18 @@ impl Conv2d {
 
     /// The shape of the sums, before any pooling.
     pub const fn conv_y(&self) -> Shape {
-        let grown = 2 * self.padding + 1;
+        let [h, w] = [self.positions(self.x.h), self.positions(self.x.w)];
         Shape {
             n: self.x.n,
             c: self.c_out,
-            h: self.x.h + grown - self.kernel,
-            w: self.x.w + grown - self.kernel,
+            h: (h - 1) / self.stride + 1,
+            w: (w - 1) / self.stride + 1,
         }
+    }
+
+    /// Places that the kernel fits into along a side of the padded input.
+    const fn positions(&self, side: usize) -> usize {
+        side + 2 * self.padding + 1 - self.kernel
     }
 
     /// The shape of the output.
@@ -156,6 +194,21 @@ mod tests {
         assert_eq!(y(7, 8, 3, 0, ConvEpilogue::BiasRelu), Shape::new(2, 5, 5, 6));
         assert_eq!(y(7, 8, 1, 0, ConvEpilogue::Bias), Shape::new(2, 5, 7, 8));
         assert_eq!(y(7, 8, 3, 1, ConvEpilogue::BiasReluMaxPool), Shape::new(2, 5, 3, 4));
+    }
+
+    #[test]
+    fn a_stride_skips_sums() {
+        let y = |h, w, k, p, s, e| conv(h, w, k, p, e).unwrap().with_stride(s).unwrap().y();
+        assert_eq!(y(7, 8, 3, 1, 2, ConvEpilogue::Bias), Shape::new(2, 5, 4, 4));
+        assert_eq!(y(224, 227, 11, 1, 4, ConvEpilogue::BiasRelu), Shape::new(2, 5, 54, 55));
+        assert_eq!(y(9, 9, 3, 1, 2, ConvEpilogue::BiasReluMaxPool), Shape::new(2, 5, 2, 2));
+        assert_eq!(y(3, 4, 1, 0, 255, ConvEpilogue::Bias), Shape::new(2, 5, 1, 1));
+        let refused = |s, e| conv(4, 8, 3, 1, e).unwrap().with_stride(s).unwrap_err().to_string();
+        assert_eq!(refused(0, ConvEpilogue::Bias), "stride 0");
+        assert_eq!(
+            refused(4, ConvEpilogue::BiasReluMaxPool),
+            "a 2×2 max-pool does not fit into 2×5×1×2"
+        );
     }
 
     #[test]

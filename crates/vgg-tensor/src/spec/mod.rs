@@ -3,6 +3,8 @@
 //! A spec is made by a checked constructor, the only place where a shape can be wrong, and is then
 //! `Copy + Eq + Hash`: backends key their private caches on it.
 
+mod avg_pool2d;
+mod batch_norm2d;
 mod conv2d;
 mod linear;
 mod lrn;
@@ -12,6 +14,8 @@ mod prepare_images;
 mod sgd;
 mod softmax_cross_entropy;
 
+pub use avg_pool2d::AvgPool2d;
+pub use batch_norm2d::{BatchNorm2d, BatchNormEpilogue};
 pub use conv2d::{Conv2d, ConvEpilogue};
 pub use linear::{Linear, LinearEpilogue, WeightType};
 pub use lrn::Lrn;

@@ -46,19 +46,50 @@ const TABLE: [[usize; 7]; 30] = [
     [4, 64, 2, 2, 64, 3, 1],
 ];
 
+/// The same with a stride at the end.
+const STRIDED: [[usize; 8]; 14] = [
+    // AlexNet's first, on small maps: no rest, and rests that no window reaches
+    [2, 1, 27, 27, 24, 11, 1, 4],
+    [1, 3, 24, 31, 16, 11, 2, 4],
+    [1, 1, 30, 29, 9, 11, 1, 4],
+    // halving the side
+    [2, 16, 8, 8, 24, 3, 1, 2],
+    [1, 8, 7, 9, 17, 3, 1, 2],
+    [1, 3, 9, 6, 8, 3, 0, 2],
+    [2, 17, 6, 5, 5, 1, 0, 2],
+    [1, 2, 13, 12, 3, 5, 2, 2],
+    [1, 3, 23, 22, 16, 7, 3, 2],
+    // gaps between windows
+    [1, 5, 10, 11, 7, 2, 1, 3],
+    [3, 9, 9, 9, 10, 1, 0, 4],
+    // one window, and a stride beyond the map
+    [2, 3, 5, 4, 8, 3, 1, 5],
+    [1, 4, 3, 3, 33, 3, 0, 255],
+    [1, 1, 1, 1, 1, 1, 0, 2],
+];
+
 /// The awkward ones, each with every epilogue that fits.
 pub fn table() -> Vec<Conv2d> {
-    TABLE.iter().flat_map(|dims| EPILOGUES.iter().filter_map(|e| spec(*dims, *e))).collect()
+    let plain = TABLE.iter().map(|dims| (*dims, 1));
+    let strided = STRIDED.iter().map(|[dims @ .., stride]| (*dims, *stride));
+    let specs = |(dims, stride)| EPILOGUES.iter().filter_map(move |e| spec(dims, stride, *e));
+    plain.chain(strided).flat_map(specs).collect()
 }
 
 /// Random ones of some 10⁶ multiply-adds at most.
 pub fn random() -> impl Strategy<Value = Conv2d> {
     let dims = [1..4usize, 1..40, 1..15, 1..15, 1..40, 1..6, 0..3];
-    (dims, prop::sample::select(&EPILOGUES[..]))
-        .prop_filter_map("fits, and is small", |(dims, epilogue)| spec(dims, epilogue))
+    // Most have no stride.
+    let stride = prop::sample::select(&[1, 1, 1, 2, 3, 4][..]);
+    (dims, stride, prop::sample::select(&EPILOGUES[..]))
+        .prop_filter_map("fits", |(dims, stride, epilogue)| spec(dims, stride, epilogue))
         .prop_filter("small", |op| op.macs() < 1_000_000)
 }
 
-fn spec([n, c_in, h, w, c_out, k, p]: [usize; 7], epilogue: ConvEpilogue) -> Option<Conv2d> {
-    Conv2d::new(Shape::new(n, c_in, h, w), c_out, k, p, epilogue).ok()
+fn spec(
+    [n, c_in, h, w, c_out, k, p]: [usize; 7],
+    stride: usize,
+    epilogue: ConvEpilogue,
+) -> Option<Conv2d> {
+    Conv2d::new(Shape::new(n, c_in, h, w), c_out, k, p, epilogue).ok()?.with_stride(stride).ok()
 }

@@ -3,6 +3,8 @@
 //! Sizes sit on both sides of what implementations like: vectors of 8 and 16, tiles of 4 and 6,
 //! pools of 2.
 
+pub mod avg_pool2d;
+pub mod batch_norm2d;
 pub mod conv2d;
 pub mod linear;
 pub mod lrn;

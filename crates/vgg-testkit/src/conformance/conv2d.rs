@@ -152,7 +152,8 @@ impl Trial for Conv2dTrial {
 /// The convolution's sums before any ReLU and pooling.
 fn sums(trial: &Conv2dTrial) -> Result<Vec<f32>> {
     let op = &trial.op;
-    let op = Conv2d::new(op.x(), op.c_out(), op.kernel(), op.padding(), ConvEpilogue::Bias)?;
+    let op = Conv2d::new(op.x(), op.c_out(), op.kernel(), op.padding(), ConvEpilogue::Bias)?
+        .with_stride(op.stride())?;
     let (weights, c_out) = (op.weight(), Content::Vector(op.c_out()));
     let (x, y) = (Content::Maps(op.x()), Content::Maps(op.y()));
     let mut reference = Reference::<f64>::new();

@@ -4,6 +4,8 @@
 //! [`check`] compares with those of `Reference<f64>`. What a trial computes into holds NaN before,
 //! so that what is not overwritten, or is read where it should not be, shows.
 
+mod avg_pool2d;
+mod batch_norm2d;
 mod conv2d;
 mod dropout;
 mod linear;
@@ -11,9 +13,12 @@ mod lrn;
 mod max_pool2d;
 mod prepare_images;
 mod sgd;
+mod sigmoid;
 mod softmax_cross_entropy;
 mod transfer;
 
+pub use avg_pool2d::AvgPool2dTrial;
+pub use batch_norm2d::BatchNorm2dTrial;
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
 pub use linear::LinearTrial;
@@ -21,6 +26,7 @@ pub use lrn::LrnTrial;
 pub use max_pool2d::MaxPool2dTrial;
 pub use prepare_images::PrepareImagesTrial;
 pub use sgd::SgdTrial;
+pub use sigmoid::SigmoidTrial;
 pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
 pub use transfer::check_transfer;
 
@@ -134,7 +140,10 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, PrepareImagesTrial>(a, b);
     compare::<A, B, Conv2dTrial>(a, b);
     compare::<A, B, MaxPool2dTrial>(a, b);
+    compare::<A, B, AvgPool2dTrial>(a, b);
     compare::<A, B, LrnTrial>(a, b);
+    compare::<A, B, BatchNorm2dTrial>(a, b);
+    compare::<A, B, SigmoidTrial>(a, b);
     compare::<A, B, LinearTrial>(a, b);
     compare::<A, B, DropoutTrial>(a, b);
     compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
@@ -218,7 +227,10 @@ macro_rules! conformance {
             prepare_images: PrepareImagesTrial,
             conv2d: Conv2dTrial,
             max_pool2d: MaxPool2dTrial,
+            avg_pool2d: AvgPool2dTrial,
             lrn: LrnTrial,
+            batch_norm2d: BatchNorm2dTrial,
+            sigmoid: SigmoidTrial,
             linear: LinearTrial,
             dropout: DropoutTrial,
             softmax_cross_entropy: SoftmaxCrossEntropyTrial,

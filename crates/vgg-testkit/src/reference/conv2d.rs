@@ -8,8 +8,10 @@ use crate::Real;
 /// Calls `visit(sum, x, weight)` with the indices of each product of the convolution.
 fn for_each_product(op: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
     let (x, y, kernel) = (op.x(), op.conv_y(), op.kernel());
-    // Position `i + r` of the padded map, if it is not padding.
-    let inside = |i: usize, len: usize| i.checked_sub(op.padding()).filter(|i| *i < len);
+    // Position `i · stride + r` of the padded map, if it is not padding.
+    let inside = |i: usize, r: usize, len: usize| {
+        (i * op.stride() + r).checked_sub(op.padding()).filter(|i| *i < len)
+    };
     for n in 0..y.n {
         for o in 0..y.c {
             for i in 0..y.h {
@@ -17,9 +19,9 @@ fn for_each_product(op: &Conv2d, mut visit: impl FnMut(usize, usize, usize)) {
                     let sum = ((n * y.c + o) * y.h + i) * y.w + j;
                     for c in 0..x.c {
                         for r in 0..kernel {
-                            let Some(row) = inside(i + r, x.h) else { continue };
+                            let Some(row) = inside(i, r, x.h) else { continue };
                             for s in 0..kernel {
-                                let Some(column) = inside(j + s, x.w) else { continue };
+                                let Some(column) = inside(j, s, x.w) else { continue };
                                 let from = ((n * x.c + c) * x.h + row) * x.w + column;
                                 let weight = ((o * x.c + c) * kernel + r) * kernel + s;
                                 visit(sum, from, weight);

@@ -1,6 +1,8 @@
 //! Every operation as naive loops over PyTorch's layout: the executable form of the trait's
 //! documentation. Slow, obvious, and the yardstick for all other backends.
 
+mod avg_pool2d;
+pub(crate) mod batch_norm2d;
 mod buffer;
 mod conv2d;
 mod decisions;
@@ -10,14 +12,15 @@ mod lrn;
 mod max_pool2d;
 mod prepare_images;
 mod sgd;
+mod sigmoid;
 mod softmax_cross_entropy;
 
 use std::marker::PhantomData;
 
 use half::f16;
 use vgg_tensor::spec::{
-    Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
-    WeightType,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd,
+    SoftmaxCrossEntropy, WeightType,
 };
 use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
 
@@ -160,6 +163,21 @@ impl<T: Real> Backend for Reference<T> {
         Ok(())
     }
 
+    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer<T>, y: &mut Buffer<T>) -> Result<()> {
+        avg_pool2d::forward(op, x.numbers(op.x().len()), y.numbers_mut(op.y().len()));
+        Ok(())
+    }
+
+    fn avg_pool2d_backward(
+        &mut self,
+        op: &AvgPool2d,
+        dy: &Buffer<T>,
+        dx: &mut Buffer<T>,
+    ) -> Result<()> {
+        avg_pool2d::backward(op, dy.numbers(op.y().len()), dx.numbers_mut(op.x().len()));
+        Ok(())
+    }
+
     fn lrn(&mut self, op: &Lrn, x: &Buffer<T>, y: &mut Buffer<T>) -> Result<()> {
         let len = op.x().len();
         lrn::forward(op, x.numbers(len), y.numbers_mut(len));
@@ -175,6 +193,84 @@ impl<T: Real> Backend for Reference<T> {
     ) -> Result<()> {
         let len = op.x().len();
         lrn::backward(op, x.numbers(len), dy.numbers(len), dx.numbers_mut(len));
+        Ok(())
+    }
+
+    fn batch_norm2d(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer<T>,
+        weight: &Buffer<T>,
+        bias: &Buffer<T>,
+        running_mean: &mut Buffer<T>,
+        running_var: &mut Buffer<T>,
+        saved: &mut Buffer<T>,
+        y: &mut Buffer<T>,
+        aux: &mut Buffer<T>,
+    ) -> Result<()> {
+        let c = op.x().c;
+        let x = x.numbers(op.x().len());
+        let [mean, var] = [running_mean, running_var].map(|running| running.numbers_mut(c));
+        let saved = saved.numbers_mut(2 * c);
+        batch_norm2d::statistics(op, x, mean, var, saved);
+        let (weight, bias) = (weight.numbers(c), bias.numbers(c));
+        let aux = Some(aux.bytes_mut(op.aux_bytes()));
+        batch_norm2d::apply(op, x, weight, bias, saved, y.numbers_mut(op.y().len()), aux);
+        Ok(())
+    }
+
+    fn batch_norm2d_inference(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer<T>,
+        weight: &Buffer<T>,
+        bias: &Buffer<T>,
+        running_mean: &Buffer<T>,
+        running_var: &Buffer<T>,
+        y: &mut Buffer<T>,
+    ) -> Result<()> {
+        let vectors = [weight, bias, running_mean, running_var];
+        let [weight, bias, mean, var] = vectors.map(|vector| vector.numbers(op.x().c));
+        let saved = batch_norm2d::running(mean, var);
+        let (x, y) = (x.numbers(op.x().len()), y.numbers_mut(op.y().len()));
+        batch_norm2d::apply(op, x, weight, bias, &saved, y, None);
+        Ok(())
+    }
+
+    fn batch_norm2d_backward(
+        &mut self,
+        op: &BatchNorm2d,
+        x: &Buffer<T>,
+        weight: &Buffer<T>,
+        saved: &Buffer<T>,
+        dy: &Buffer<T>,
+        aux: &Buffer<T>,
+        dweight: &mut Buffer<T>,
+        dbias: &mut Buffer<T>,
+        dx: &mut Buffer<T>,
+    ) -> Result<()> {
+        let (c, x_len) = (op.x().c, op.x().len());
+        batch_norm2d::backward(
+            op,
+            x.numbers(x_len),
+            weight.numbers(c),
+            saved.numbers(2 * c),
+            dy.numbers(op.y().len()),
+            aux.bytes(op.aux_bytes()),
+            dweight.numbers_mut(c),
+            dbias.numbers_mut(c),
+            dx.numbers_mut(x_len),
+        );
+        Ok(())
+    }
+
+    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer<T>) -> Result<()> {
+        sigmoid::in_place(x.numbers_mut(shape.len()));
+        Ok(())
+    }
+
+    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer<T>, dy: &mut Buffer<T>) -> Result<()> {
+        sigmoid::backward(y.numbers(shape.len()), dy.numbers_mut(shape.len()));
         Ok(())
     }
 

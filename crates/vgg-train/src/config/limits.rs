@@ -1,7 +1,5 @@
 //! What values a config may have.
 
-use vgg_model::VggConfig;
-
 use super::Config;
 
 impl Config {
@@ -39,11 +37,21 @@ impl Config {
             ("model.width", positive(model.width)),
             (
                 "model.image_size",
-                (model.image_size < VggConfig::MIN_SIDE).then(|| {
-                    let (least, size) = (VggConfig::MIN_SIDE, model.image_size);
-                    format!("must be at least {least}, because five max-pools halve it, not {size}")
+                (model.image_size < model.arch.min_side()).then(|| {
+                    let (arch, least, size) = (model.arch, model.arch.min_side(), model.image_size);
+                    format!(
+                        "must be at least {least} for {arch}, whose pools shrink it, not {size}"
+                    )
                 }),
             ),
+            (
+                "model.image_size",
+                (!model.image_size.is_multiple_of(model.arch.side_multiple())).then(|| {
+                    let (arch, multiple) = (model.arch, model.arch.side_multiple());
+                    format!("must be a multiple of {multiple} for {arch}, not {}", model.image_size)
+                }),
+            ),
+            ("model.avg_pool", model.avg_pool.and_then(|side| at_least_one(side as u64))),
             ("model.fc_width", at_least_one(model.fc_width as u64)),
             ("model.dropout", share(model.dropout)),
             ("init.std", positive(init.std)),

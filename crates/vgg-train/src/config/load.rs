@@ -279,13 +279,14 @@ mod tests {
     /// The configs in the repository.
     fn shipped() -> impl Iterator<Item = std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path())
+        let files = |folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        files(folder.join("paper")).chain(files(folder)).filter(|path| path.is_file())
     }
 
     #[test]
     fn shipped_configs_load_and_name_quicker_ones_that_exist() {
         let configs: Vec<_> = shipped().map(|path| load(&path, vec![]).unwrap().config).collect();
-        assert_eq!(configs.len(), 4);
+        assert_eq!(configs.len(), 15);
         for config in configs.iter().filter(|config| !config.quicker.is_empty()) {
             assert!(shipped().any(|path| path.ends_with(&config.quicker)), "{}", config.quicker);
         }
@@ -295,7 +296,7 @@ mod tests {
     fn the_reference_config_documents_every_key() {
         let path = shipped().find(|path| path.ends_with("configs/vgg11_small.toml")).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        let sets = ["data.dir=a", "data.train_limit=1", "data.test_limit=1"];
+        let sets = ["model.avg_pool=7", "data.dir=a", "data.train_limit=1", "data.test_limit=1"];
         let sets = sets.map(|set| Override::parse(set).unwrap()).to_vec();
         let all = parse("x.toml", "", "x", sets).unwrap().effective();
         for key in all.lines().filter_map(|line| line.split(" = ").next()).skip(1) {

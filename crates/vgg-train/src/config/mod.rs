@@ -48,6 +48,12 @@ pub(crate) struct Model {
     pub width: f64,
     /// Side of the square that images are resized to.
     pub image_size: usize,
+    /// Whether a batch normalisation follows each convolution of a VGG.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub batch_norm: bool,
+    /// Side of the maps that the last ones are averaged to; they stay as they are if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub avg_pool: Option<usize>,
     /// Width of the two hidden fully connected layers.
     pub fc_width: usize,
     /// Share of the hidden fully connected outputs dropped in training.
@@ -56,7 +62,15 @@ pub(crate) struct Model {
 
 impl Default for Model {
     fn default() -> Self {
-        Self { arch: Arch::Vgg11, width: 1.0, image_size: 224, fc_width: 4096, dropout: 0.5 }
+        Self {
+            arch: Arch::Vgg11,
+            width: 1.0,
+            image_size: 224,
+            batch_norm: false,
+            avg_pool: None,
+            fc_width: 4096,
+            dropout: 0.5,
+        }
     }
 }
 

@@ -103,7 +103,7 @@ fn bad_configs() {
     std::fs::write(place.path("bad.toml"), "[model]\nimage_size = 28\n").unwrap();
     insta::assert_snapshot!(failure(&place, "--print-config bad.toml"), @r#"
     2
-    error: bad.toml:2: model.image_size must be at least 32, because five max-pools halve it, not 28
+    error: bad.toml:2: model.image_size must be at least 32 for vgg11, whose pools shrink it, not 28
       |
     2 | image_size = 28
       |              ^^

@@ -1,6 +1,6 @@
 //! Convolutions as plain loops in `f64`: over images, outputs, taps, and channels innermost.
 
-/// A convolution of stride 1. Maps are `[n, h, w, c]`, weights `[c_out, h, w, c_in]`.
+/// A convolution. Maps are `[n, h, w, c]`, weights `[c_out, h, w, c_in]`.
 #[derive(Clone, Copy)]
 pub(super) struct Sizes {
     pub(super) n: usize,
@@ -8,6 +8,7 @@ pub(super) struct Sizes {
     pub(super) y: [usize; 2],
     pub(super) kernel: [usize; 2],
     pub(super) padding: [usize; 2],
+    pub(super) stride: [usize; 2],
     pub(super) c_in: usize,
     pub(super) c_out: usize,
 }
@@ -20,14 +21,17 @@ impl Sizes {
     /// Calls `product` with the pixel of `x`, the pixel of `y` and the tap of all that meet.
     fn for_each(&self, mut product: impl FnMut(usize, usize, usize)) {
         let ([x_h, x_w], [y_h, y_w], [k_h, k_w]) = (self.x, self.y, self.kernel);
+        let [down, across] = self.stride;
         for image in 0..self.n {
             for row in 0..y_h {
                 for column in 0..y_w {
                     let y = (image * y_h + row) * y_w + column;
                     for r in 0..k_h {
-                        let Some(i) = (row + r).checked_sub(self.padding[0]) else { continue };
+                        let Some(i) = (row * down + r).checked_sub(self.padding[0]) else {
+                            continue;
+                        };
                         for s in 0..k_w {
-                            let Some(j) = (column + s).checked_sub(self.padding[1]) else {
+                            let Some(j) = (column * across + s).checked_sub(self.padding[1]) else {
                                 continue;
                             };
                             if i < x_h && j < x_w {
@@ -110,6 +114,7 @@ mod tests {
             y: [1, 3],
             kernel: [1, 3],
             padding: [0, 1],
+            stride: [1, 1],
             c_in: 1,
             c_out: 1,
         };
@@ -117,5 +122,25 @@ mod tests {
         assert_eq!(forward(&sizes, &x, &weight), [80.0, 140.0, 80.0]);
         assert_eq!(backward_data(&sizes, &weight, &dy), [20.0, 50.0, 40.0]);
         assert_eq!(backward_filter(&sizes, &x, &dy), [4.0, 7.0, 2.0]);
+    }
+
+    #[test]
+    fn a_stride_takes_every_other_sum() {
+        let sizes = Sizes {
+            n: 1,
+            x: [3, 4],
+            y: [2, 2],
+            kernel: [1, 2],
+            padding: [0, 0],
+            stride: [2, 2],
+            c_in: 1,
+            c_out: 1,
+        };
+        let x: Vec<f64> = (0..12).map(f64::from).collect();
+        let (weight, dy) = ([1.0, 10.0], [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(forward(&sizes, &x, &weight), [10.0, 32.0, 98.0, 120.0]);
+        let dx = [1.0, 10.0, 2.0, 20.0, 0.0, 0.0, 0.0, 0.0, 3.0, 30.0, 4.0, 40.0];
+        assert_eq!(backward_data(&sizes, &weight, &dy), dx);
+        assert_eq!(backward_filter(&sizes, &x, &dy), [68.0, 78.0]);
     }
 }

@@ -38,15 +38,16 @@ impl Problem {
         let (x, y) = (descriptor::tensor(state, x)?, descriptor::tensor(state, y)?);
         let filter = descriptor::filter(state, filter)?;
         let convolution = descriptor::convolution(state, convolution)?;
-        let [rows, columns] = convolution.padding;
-        let side = |side: usize, padding: usize, kernel: usize| {
-            (side + 2 * padding + 1).checked_sub(kernel).filter(|side| *side > 0)
+        let ([rows, columns], [row_stride, column_stride]) =
+            (convolution.padding, convolution.stride);
+        let side = |side: usize, padding: usize, kernel: usize, stride: usize| {
+            (side + 2 * padding).checked_sub(kernel).map(|rest| rest / stride + 1)
         };
         let fits = x.n == y.n
             && x.c == filter.c
             && y.c == filter.k
-            && side(x.h, rows, filter.h) == Some(y.h)
-            && side(x.w, columns, filter.w) == Some(y.w);
+            && side(x.h, rows, filter.h, row_stride) == Some(y.h)
+            && side(x.w, columns, filter.w, column_stride) == Some(y.w);
         if !fits {
             return Err(Status::CUDNN_STATUS_BAD_PARAM_SHAPE_MISMATCH);
         }
@@ -74,6 +75,7 @@ impl Problem {
             y: [y.h, y.w],
             kernel: [filter.h, filter.w],
             padding: self.convolution.padding,
+            stride: self.convolution.stride,
             c_in: x.c,
             c_out: y.c,
         }

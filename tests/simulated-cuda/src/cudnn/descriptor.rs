@@ -45,10 +45,11 @@ impl Filter {
     }
 }
 
-/// Padding of rows and columns.
+/// Padding and stride, of rows and columns.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Convolution {
     pub(super) padding: [usize; 2],
+    pub(super) stride: [usize; 2],
     pub(super) math: cudnnMathType_t,
 }
 
@@ -155,10 +156,11 @@ functions! {
         mode: ConvolutionMode,
         sums: DataType,
     ) |state| {
+        let stride = [size(stride_h)?, size(stride_w)?];
         if rows < 0 || columns < 0 {
             return Err(Status::CUDNN_STATUS_BAD_PARAM);
         }
-        let plain = [stride_h, stride_w, dilation_h, dilation_w] == [1; 4];
+        let plain = [dilation_h, dilation_w] == [1; 2];
         let correlation = mode == ConvolutionMode::CUDNN_CROSS_CORRELATION;
         if !plain || !correlation || sums != DataType::CUDNN_DATA_FLOAT {
             return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
@@ -166,7 +168,7 @@ functions! {
         let padding = [rows as usize, columns as usize];
         let math = cudnnMathType_t::CUDNN_DEFAULT_MATH;
         let place = state.dnn.convolutions.get_mut(&handle);
-        *place.ok_or(Status::CUDNN_STATUS_BAD_PARAM)? = Some(Convolution { padding, math });
+        *place.ok_or(Status::CUDNN_STATUS_BAD_PARAM)? = Some(Convolution { padding, stride, math });
         Ok(())
     }
 

@@ -32,14 +32,27 @@ x, features = "images", None
 for layer in request["layers"]:
     kind = layer["kind"]
     if kind == "conv2d":
-        side, pad = layer["kernel"], layer["padding"]
+        side, stride, pad = layer["kernel"], layer["stride"], layer["padding"]
         weights = [parameter(layer["c_out"], layer["c_in"], side, side), parameter(layer["c_out"])]
-        x = node("Conv", [x, *weights], kernel_shape=[side, side], pads=[pad] * 4)
-        x = node("Relu", [x])
+        window = {"kernel_shape": [side, side], "strides": [stride, stride]}
+        x = node("Conv", [x, *weights], pads=[pad] * 4, **window)
+        if layer["relu"]:
+            x = node("Relu", [x])
         c = layer["c_out"]
+        h, w = ((length + 2 * pad - side) // stride + 1 for length in (h, w))
+    elif kind == "lrn":
+        # The alpha of Krizhevsky et al. is 1e-4; ONNX divides its own by the window.
+        x = node("LRN", [x], size=5, alpha=5e-4, beta=0.75, bias=2.0)
     elif kind == "max_pool2d":
-        x = node("MaxPool", [x], kernel_shape=[2, 2], strides=[2, 2])
-        h, w = h // 2, w // 2
+        side, stride = layer["kernel"], layer["stride"]
+        x = node("MaxPool", [x], kernel_shape=[side, side], strides=[stride, stride])
+        h, w = ((length - side) // stride + 1 for length in (h, w))
+    elif kind == "avg_pool2d" and h % layer["h"] == 0 and w % layer["w"] == 0:
+        window = [h // layer["h"], w // layer["w"]]
+        x = node("AveragePool", [x], kernel_shape=window, strides=window)
+        h, w = layer["h"], layer["w"]
+    elif kind == "sigmoid":
+        x = node("Sigmoid", [x])
     elif kind == "linear":
         if features is None:
             x = node("Flatten", [x], axis=1)

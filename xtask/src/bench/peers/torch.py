@@ -12,12 +12,26 @@ def network():
     for layer in request["layers"]:
         kind = layer["kind"]
         if kind == "conv2d":
-            size = layer["kernel"], layer["padding"]
-            modules += [nn.Conv2d(layer["c_in"], layer["c_out"], size[0], padding=size[1]), nn.ReLU()]
+            size, stride, padding = layer["kernel"], layer["stride"], layer["padding"]
+            modules.append(nn.Conv2d(layer["c_in"], layer["c_out"], size, stride, padding))
+            if layer["relu"]:
+                modules.append(nn.ReLU())
             c = layer["c_out"]
+            h, w = ((side + 2 * padding - size) // stride + 1 for side in (h, w))
+        elif kind == "batch_norm2d":
+            modules += [nn.BatchNorm2d(c), nn.ReLU()]
+        elif kind == "lrn":
+            # The alpha of Krizhevsky et al. is 1e-4; PyTorch divides its own by the window.
+            modules.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
         elif kind == "max_pool2d":
-            modules.append(nn.MaxPool2d(2))
-            h, w = h // 2, w // 2
+            size, stride = layer["kernel"], layer["stride"]
+            modules.append(nn.MaxPool2d(size, stride))
+            h, w = ((side - size) // stride + 1 for side in (h, w))
+        elif kind == "avg_pool2d":
+            h, w = layer["h"], layer["w"]
+            modules.append(nn.AdaptiveAvgPool2d((h, w)))
+        elif kind == "sigmoid":
+            modules.append(nn.Sigmoid())
         elif kind == "linear":
             if features is None:
                 modules.append(nn.Flatten())

@@ -11,9 +11,9 @@ use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::conv2d::Gradients;
 use crate::conv2d::direct::sum_weight_gradient;
-use crate::conv2d::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::conv2d::pieces::Pieces;
 use crate::conv2d::window::Window;
+use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution but for `dx`; see [`vgg_tensor::Backend::conv2d_backward`].

@@ -9,9 +9,9 @@ use super::{KERNEL, STRIP, TAPS, assert_inside, products, runs, used_sums};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::conv2d::direct::packed_filters;
-use crate::conv2d::epilogue::{AuxLayout, relu_max_pool};
 use crate::conv2d::strips::{Slab, Strips};
 use crate::conv2d::window::Window;
+use crate::epilogue::{AuxLayout, relu_max_pool};
 use crate::gemm::panel_width;
 use crate::simd::{Kernel, Simd};
 

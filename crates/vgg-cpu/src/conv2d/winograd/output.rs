@@ -9,8 +9,8 @@ use super::block::Block;
 use super::points::Points;
 use super::tiles::{Row, TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
-use crate::conv2d::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::conv2d::strips::Slab;
+use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::simd::{Kernel, Simd};
 
 /// `y = Aᵀ M A` and the epilogue for a slab of some of a block's rows of tiles.

@@ -1,4 +1,4 @@
-//! What follows a convolution's sums, on vectors of channels: ReLU, 2×2 max-pool, and the bits they
+//! What follows a convolution's sums, or their normalisation, on vectors of channels: ReLU, 2×2 max-pool, and the bits they
 //! leave in `aux` for the backward pass.
 //!
 //! `aux` has, for each output pixel, one mask (ReLU) or four (ReLU and pool) of a bit a channel,
@@ -10,7 +10,7 @@ use crate::simd::Simd;
 
 /// The decisions of a 2×2 max-pool after ReLU, a bit a channel.
 #[derive(Clone, Copy)]
-pub(super) struct PoolBits {
+pub(crate) struct PoolBits {
     /// In the upper row, the right one is larger. (Ties go to the left: first in row-major order.)
     upper_right: u32,
     /// In the lower row, the right one is larger.
@@ -23,14 +23,14 @@ pub(super) struct PoolBits {
 
 impl PoolBits {
     /// The channels whose gradient passes.
-    pub(super) fn alive(self) -> u32 {
+    pub(crate) fn alive(self) -> u32 {
         self.alive
     }
 }
 
 /// ReLU and 2×2 max-pool of `[[upper left, upper right], [lower left, lower right]]`.
 #[inline(always)]
-pub(super) fn relu_max_pool<S: Simd>(s: S, window: [[S::V; 2]; 2]) -> (S::V, PoolBits) {
+pub(crate) fn relu_max_pool<S: Simd>(s: S, window: [[S::V; 2]; 2]) -> (S::V, PoolBits) {
     let [[upper_left, upper_right], [lower_left, lower_right]] = window;
     let upper = s.max(upper_left, upper_right);
     let lower = s.max(lower_left, lower_right);
@@ -47,7 +47,7 @@ pub(super) fn relu_max_pool<S: Simd>(s: S, window: [[S::V; 2]; 2]) -> (S::V, Poo
 
 /// The gradient of [`relu_max_pool`]'s input, given that of its output.
 #[inline(always)]
-pub(super) fn relu_max_pool_gradient<S: Simd>(s: S, dy: S::V, bits: PoolBits) -> [[S::V; 2]; 2] {
+pub(crate) fn relu_max_pool_gradient<S: Simd>(s: S, dy: S::V, bits: PoolBits) -> [[S::V; 2]; 2] {
     let PoolBits { upper_right, lower_right, lower, alive } = bits;
     [
         [s.keep(alive & !lower & !upper_right, dy), s.keep(alive & !lower & upper_right, dy)],
@@ -57,7 +57,7 @@ pub(super) fn relu_max_pool_gradient<S: Simd>(s: S, dy: S::V, bits: PoolBits) ->
 
 /// Where the masks of a layer lie in `aux`.
 #[derive(Clone, Copy)]
-pub(super) struct AuxLayout {
+pub(crate) struct AuxLayout {
     /// Bytes of one mask of one pixel.
     mask: usize,
     /// Masks of one pixel.
@@ -65,30 +65,39 @@ pub(super) struct AuxLayout {
 }
 
 impl AuxLayout {
-    pub(super) fn new(op: &Conv2d) -> Self {
-        let masks = match op.epilogue() {
-            ConvEpilogue::Bias => 0,
-            ConvEpilogue::BiasRelu => 1,
-            ConvEpilogue::BiasReluMaxPool => 4,
-        };
-        Self { mask: op.c_out().div_ceil(8), masks }
+    pub(crate) fn new(op: &Conv2d) -> Self {
+        match op.epilogue() {
+            ConvEpilogue::Bias => Self { mask: 0, masks: 0 },
+            ConvEpilogue::BiasRelu => Self::relu(op.c_out()),
+            ConvEpilogue::BiasReluMaxPool => Self::relu_max_pool(op.c_out()),
+        }
+    }
+
+    /// After ReLU of `c` channels.
+    pub(crate) fn relu(c: usize) -> Self {
+        Self { mask: c.div_ceil(8), masks: 1 }
+    }
+
+    /// After ReLU and max-pool of `c` channels.
+    pub(crate) fn relu_max_pool(c: usize) -> Self {
+        Self { mask: c.div_ceil(8), masks: 4 }
     }
 
     /// Writes the ReLU mask of `n` channels from `c` on of a pixel.
     #[inline(always)]
-    pub(super) fn put_alive(self, aux: &mut [u8], pixel: usize, c: usize, n: usize, bits: u32) {
+    pub(crate) fn put_alive(self, aux: &mut [u8], pixel: usize, c: usize, n: usize, bits: u32) {
         self.put(aux, pixel, 0, c, n, bits);
     }
 
     /// Reads what [`AuxLayout::put_alive`] wrote.
     #[inline(always)]
-    pub(super) fn alive(self, aux: &[u8], pixel: usize, c: usize, n: usize) -> u32 {
+    pub(crate) fn alive(self, aux: &[u8], pixel: usize, c: usize, n: usize) -> u32 {
         self.get(aux, pixel, 0, c, n)
     }
 
     /// Writes the pooling decisions of `n` channels from `c` on of a pixel.
     #[inline(always)]
-    pub(super) fn put_pool(self, aux: &mut [u8], pixel: usize, c: usize, n: usize, bits: PoolBits) {
+    pub(crate) fn put_pool(self, aux: &mut [u8], pixel: usize, c: usize, n: usize, bits: PoolBits) {
         let PoolBits { upper_right, lower_right, lower, alive } = bits;
         for (mask, bits) in [upper_right, lower_right, lower, alive].into_iter().enumerate() {
             self.put(aux, pixel, mask, c, n, bits);
@@ -97,7 +106,7 @@ impl AuxLayout {
 
     /// Reads what [`AuxLayout::put_pool`] wrote.
     #[inline(always)]
-    pub(super) fn pool(self, aux: &[u8], pixel: usize, c: usize, n: usize) -> PoolBits {
+    pub(crate) fn pool(self, aux: &[u8], pixel: usize, c: usize, n: usize) -> PoolBits {
         PoolBits {
             upper_right: self.get(aux, pixel, 0, c, n),
             lower_right: self.get(aux, pixel, 1, c, n),

@@ -1,0 +1,267 @@
+//! The gradients: sums over the batch first, on which every number of `dx` depends.
+//!
+//! With `dz` for the gradient of the normalised maps, undone of pool and ReLU,
+//! `dx = scale · (dz − mean(dz) − x̂ · mean(dz · x̂))` where `x̂ = (x − mean) · inverse`.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vgg_tensor::Result;
+use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
+
+use super::{Pieces, aux_layout};
+use crate::Cpu;
+use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::simd::{Kernel, Simd};
+
+/// What the gradients are computed from.
+#[derive(Clone, Copy)]
+pub(super) struct Given<'a> {
+    pub(super) op: &'a BatchNorm2d,
+    pub(super) x: &'a [f32],
+    pub(super) mean: &'a [f32],
+    pub(super) dy: &'a [f32],
+    pub(super) aux: &'a [u8],
+}
+
+/// Each channel's `Σ dz` and `Σ dz · (x − mean)`.
+pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
+    let (c, y) = (given.op.x().c, given.op.y());
+    let pieces = Pieces::new(y.n * y.h, y.w * c);
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    let [partials] = workspace.split([pieces.count * 2 * c])?;
+    cpu.threads.run(|| {
+        partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(piece, partial)| {
+            let (dz, products) = partial.split_at_mut(c);
+            cpu.isa.run(Sums { given, rows: pieces.rows(piece), dz, products });
+        });
+    });
+    let add_up =
+        |k: usize| partials.iter().skip(k).step_by(2 * c).map(|x| f64::from(*x)).sum::<f64>();
+    Ok((0..c).map(|k| (add_up(k), add_up(c + k))).collect())
+}
+
+/// The sums of some rows of the output, counted through all images.
+struct Sums<'a> {
+    given: Given<'a>,
+    rows: Range<usize>,
+    dz: &'a mut [f32],
+    products: &'a mut [f32],
+}
+
+impl Kernel for Sums<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { given, rows, dz, products } = self;
+        let c = given.op.x().c;
+        assert_eq!([dz.len(), products.len(), given.mean.len()], [c; 3]);
+        dz.fill(0.0);
+        products.fill(0.0);
+        for row in rows {
+            let row = Row::of(given, row);
+            for k in (0..c).step_by(S::LANES) {
+                let n = (c - k).min(S::LANES);
+                let sums = row.sums(s, given.mean, k, n);
+                // SAFETY: `n` channels are left from `k` on.
+                unsafe {
+                    for (total, sum) in [&mut *dz, &mut *products].into_iter().zip(sums) {
+                        let total = total.as_mut_ptr().add(k);
+                        s.store_first(total, n, s.add(s.load_first(total, n), sum));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A row of the output, with the rows of the input that it came from.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    c: usize,
+    /// One row, or the upper and the lower one, where the pool's windows are.
+    x: &'a [f32],
+    dy: &'a [f32],
+    aux: &'a [u8],
+    layout: AuxLayout,
+    pools: bool,
+}
+
+impl<'a> Row<'a> {
+    fn of(given: Given<'a>, row: usize) -> Self {
+        let (shape, y) = (given.op.x(), given.op.y());
+        let (x_row, aux_row) = (shape.w * shape.c, given.op.aux_bytes() / (y.n * y.h));
+        let pools = given.op.epilogue() == BatchNormEpilogue::ReluMaxPool;
+        let x = match pools {
+            true => {
+                let first = (row / y.h * shape.h + 2 * (row % y.h)) * x_row;
+                &given.x[first..first + 2 * x_row]
+            }
+            false => &given.x[row * x_row..][..x_row],
+        };
+        Self {
+            c: shape.c,
+            x,
+            dy: &given.dy[row * y.w * y.c..][..y.w * y.c],
+            aux: &given.aux[row * aux_row..][..aux_row],
+            layout: aux_layout(given.op),
+            pools,
+        }
+    }
+
+    /// The gradient of output `j`, `n` channels from `k` on.
+    #[inline(always)]
+    fn dy<S: Simd>(&self, s: S, j: usize, k: usize, n: usize) -> S::V {
+        let dy = &self.dy[j * self.c + k..][..n];
+        // SAFETY: there are `n`.
+        unsafe { s.load_first(dy.as_ptr(), n) }
+    }
+
+    /// The gradient of ReLU's input `j`.
+    #[inline(always)]
+    fn relu<S: Simd>(&self, s: S, j: usize, k: usize, n: usize) -> S::V {
+        s.keep(self.layout.alive(self.aux, j, k, n), self.dy(s, j, k, n))
+    }
+
+    /// The gradients of window `j`.
+    #[inline(always)]
+    fn window<S: Simd>(&self, s: S, j: usize, k: usize, n: usize) -> [[S::V; 2]; 2] {
+        relu_max_pool_gradient(s, self.dy(s, j, k, n), self.layout.pool(self.aux, j, k, n))
+    }
+
+    /// The row's `Σ dz` and `Σ dz · (x − mean)` of `n` channels from `k` on.
+    #[inline(always)]
+    fn sums<S: Simd>(&self, s: S, mean: &[f32], k: usize, n: usize) -> [S::V; 2] {
+        let c = self.c;
+        let mean = &mean[k..][..n];
+        // SAFETY: there are `n`.
+        let mean = unsafe { s.load_first(mean.as_ptr(), n) };
+        let difference = |pixel: usize| {
+            let x = &self.x[pixel * c + k..][..n];
+            // SAFETY: there are `n`.
+            s.sub(unsafe { s.load_first(x.as_ptr(), n) }, mean)
+        };
+        let zero = s.splat(0.0);
+        let add = |[sum, products]: [S::V; 2], dz: S::V, pixel: usize| {
+            [s.add(sum, dz), s.mul_add(dz, difference(pixel), products)]
+        };
+        let outputs = 0..self.dy.len() / c;
+        if !self.pools {
+            return outputs.fold([zero; 2], |sums, j| add(sums, self.relu(s, j, k, n), j));
+        }
+        let w = self.x.len() / (2 * c);
+        outputs.fold([zero; 2], |sums, j| {
+            let [upper, lower] = self.window(s, j, k, n);
+            let sums = add(add(sums, upper[0], 2 * j), upper[1], 2 * j + 1);
+            add(add(sums, lower[0], w + 2 * j), lower[1], w + 2 * j + 1)
+        })
+    }
+}
+
+/// What makes a number of `dx`, `scale · dz + (x − mean) · slope + constant`.
+pub(super) struct Factors {
+    scale: Vec<f32>,
+    slope: Vec<f32>,
+    constant: Vec<f32>,
+}
+
+impl Factors {
+    pub(super) fn new(
+        op: &BatchNorm2d,
+        weight: &[f32],
+        inverse: &[f32],
+        dweight: &[f32],
+        dbias: &[f32],
+    ) -> Self {
+        let count = op.count() as f64;
+        let scale = |c: usize| f64::from(weight[c]) * f64::from(inverse[c]);
+        let slope = |c: usize| -scale(c) * f64::from(inverse[c]) * f64::from(dweight[c]) / count;
+        let constant = |c: usize| -scale(c) * f64::from(dbias[c]) / count;
+        let all = |of: &dyn Fn(usize) -> f64| (0..op.x().c).map(|c| of(c) as f32).collect();
+        Self { scale: all(&scale), slope: all(&slope), constant: all(&constant) }
+    }
+}
+
+/// Writes `dx`.
+pub(super) fn input_gradient(cpu: &Cpu, given: Given<'_>, factors: &Factors, dx: &mut [f32]) {
+    let (shape, y) = (given.op.x(), given.op.y());
+    let row = shape.w * shape.c;
+    let pools = given.op.epilogue() == BatchNormEpilogue::ReluMaxPool;
+    // The rows that an output row came from. A last row that the pool drops is by itself.
+    let rows = if pools { 2 } else { 1 };
+    let images = dx.par_chunks_exact_mut(shape.features()).enumerate();
+    cpu.threads.run(|| {
+        images
+            .flat_map(|(image, dx)| {
+                let index = move |(i, dx)| (image, i, dx);
+                dx.par_chunks_mut(rows * row).enumerate().map(index)
+            })
+            .for_each(|(image, i, dx)| {
+                let first = (image * shape.h + i * rows) * row;
+                let x = &given.x[first..first + dx.len()];
+                let out = (i < y.h).then(|| Row::of(given, image * y.h + i));
+                cpu.isa.run(InputGradient { x, mean: given.mean, factors, out, dx });
+            });
+    });
+}
+
+/// The gradient of a row, or of the two that the pool takes.
+struct InputGradient<'a> {
+    x: &'a [f32],
+    mean: &'a [f32],
+    factors: &'a Factors,
+    /// The output row; none came of a row that the pool drops.
+    out: Option<Row<'a>>,
+    dx: &'a mut [f32],
+}
+
+impl Kernel for InputGradient<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, s: S) {
+        let Self { x, mean, factors: Factors { scale, slope, constant }, out, dx } = self;
+        let c = mean.len();
+        assert_eq!([scale.len(), slope.len(), constant.len()], [c; 3]);
+        assert_eq!(x.len(), dx.len());
+        let pixels = x.len() / c;
+        for k in (0..c).step_by(S::LANES) {
+            let n = (c - k).min(S::LANES);
+            // SAFETY: `n` channels are left from `k` on.
+            let [mean, scale, slope, constant] = [mean, scale, slope, constant]
+                .map(|vector| unsafe { s.load_first(vector.as_ptr().add(k), n) });
+            let zero = s.splat(0.0);
+            let mut put = |pixel: usize, dz: S::V| {
+                let at = pixel * c + k;
+                let (x, dx) = (&x[at..][..n], &mut dx[at..][..n]);
+                // SAFETY: there are `n` of both.
+                unsafe {
+                    let difference = s.sub(s.load_first(x.as_ptr(), n), mean);
+                    let rest = s.mul_add(difference, slope, constant);
+                    s.store_first(dx.as_mut_ptr(), n, s.mul_add(dz, scale, rest));
+                }
+            };
+            match out {
+                None => (0..pixels).for_each(|pixel| put(pixel, zero)),
+                Some(row) if !row.pools => {
+                    (0..pixels).for_each(|pixel| put(pixel, row.relu(s, pixel, k, n)));
+                }
+                Some(row) => {
+                    let (w, windows) = (pixels / 2, row.dy.len() / c);
+                    for j in 0..windows {
+                        let gradients = row.window(s, j, k, n);
+                        for (row, gradients) in gradients.into_iter().enumerate() {
+                            put(row * w + 2 * j, gradients[0]);
+                            put(row * w + 2 * j + 1, gradients[1]);
+                        }
+                    }
+                    for dropped in 2 * windows..w {
+                        put(dropped, zero);
+                        put(w + dropped, zero);
+                    }
+                }
+            }
+        }
+    }
+}

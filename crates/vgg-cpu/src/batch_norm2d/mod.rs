@@ -1,0 +1,132 @@
+//! Batch normalisation with ReLU and 2×2 max-pool.
+//!
+//! All of it is bound by memory, so what counts are sweeps over the maps: training reads `x` once for
+//! the statistics (`statistics`) and once to normalise (`forward`), the backward pass reads `x` and
+//! `dy` twice, for the sums and for `dx` (`backward`). Small arithmetic on channels is in `f64`.
+
+mod backward;
+mod forward;
+mod statistics;
+
+use std::ops::Range;
+
+use vgg_tensor::Result;
+use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
+
+use crate::Cpu;
+use crate::buffer::Buffer;
+use crate::epilogue::AuxLayout;
+
+/// See [`vgg_tensor::Backend::batch_norm2d`].
+pub(crate) fn forward(
+    cpu: &Cpu,
+    op: &BatchNorm2d,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    running_statistics: [&mut Buffer; 2],
+    saved: &mut Buffer,
+    y: &mut Buffer,
+    aux: &mut Buffer,
+) -> Result<()> {
+    let (c, count) = (op.x().c, op.count() as f64);
+    let x = x.f32(op.x().len());
+    let moments = statistics::moments(cpu, op, x)?;
+    let [means, vars] = running_statistics.map(|buffer| buffer.f32_mut(c));
+    let (saved_means, inverses) = saved.f32_mut(2 * c).split_at_mut(c);
+    for (c, (mean, squares)) in moments.into_iter().enumerate() {
+        means[c] = running(means[c], mean);
+        vars[c] = running(vars[c], squares / (count - 1.0));
+        saved_means[c] = mean as f32;
+        inverses[c] = inverse_deviation(squares / count) as f32;
+    }
+    let factors = forward::Factors::new(weight.f32(c), bias.f32(c), saved_means, inverses);
+    let aux = aux.bytes_mut(op.aux_bytes());
+    forward::normalise(cpu, op, x, &factors, y.f32_mut(op.y().len()), Some(aux));
+    Ok(())
+}
+
+/// See [`vgg_tensor::Backend::batch_norm2d_inference`].
+pub(crate) fn inference(
+    cpu: &Cpu,
+    op: &BatchNorm2d,
+    x: &Buffer,
+    weight: &Buffer,
+    bias: &Buffer,
+    running_mean: &Buffer,
+    running_var: &Buffer,
+    y: &mut Buffer,
+) {
+    let c = op.x().c;
+    let vars = running_var.f32(c).iter();
+    let inverses: Vec<_> = vars.map(|var| inverse_deviation(f64::from(*var)) as f32).collect();
+    let factors = forward::Factors::new(weight.f32(c), bias.f32(c), running_mean.f32(c), &inverses);
+    forward::normalise(cpu, op, x.f32(op.x().len()), &factors, y.f32_mut(op.y().len()), None);
+}
+
+/// See [`vgg_tensor::Backend::batch_norm2d_backward`].
+pub(crate) fn backward(
+    cpu: &Cpu,
+    op: &BatchNorm2d,
+    x: &Buffer,
+    weight: &Buffer,
+    saved: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dweight: &mut Buffer,
+    dbias: &mut Buffer,
+    dx: &mut Buffer,
+) -> Result<()> {
+    let c = op.x().c;
+    let (mean, inverse) = saved.f32(2 * c).split_at(c);
+    let (x, dy) = (x.f32(op.x().len()), dy.f32(op.y().len()));
+    let given = backward::Given { op, x, mean, dy, aux: aux.bytes(op.aux_bytes()) };
+    let sums = backward::sums(cpu, given)?;
+    let (dweight, dbias) = (dweight.f32_mut(c), dbias.f32_mut(c));
+    for (c, (dz, product)) in sums.into_iter().enumerate() {
+        dbias[c] = dz as f32;
+        dweight[c] = (product * f64::from(inverse[c])) as f32;
+    }
+    let factors = backward::Factors::new(op, weight.f32(c), inverse, dweight, dbias);
+    backward::input_gradient(cpu, given, &factors, dx.f32_mut(op.x().len()));
+    Ok(())
+}
+
+fn running(old: f32, new: f64) -> f32 {
+    let momentum = f64::from(BatchNorm2d::MOMENTUM);
+    ((1.0 - momentum) * f64::from(old) + momentum * new) as f32
+}
+
+fn inverse_deviation(var: f64) -> f64 {
+    (var + f64::from(BatchNorm2d::EPSILON)).sqrt().recip()
+}
+
+/// The layout of `aux`.
+fn aux_layout(op: &BatchNorm2d) -> AuxLayout {
+    match op.epilogue() {
+        BatchNormEpilogue::Relu => AuxLayout::relu(op.x().c),
+        BatchNormEpilogue::ReluMaxPool => AuxLayout::relu_max_pool(op.x().c),
+    }
+}
+
+/// A fixed split of equal rows into pieces, each of which has sums of its own; the pieces' sums are
+/// then added in their order. It depends on the sizes alone, so the result does not depend on the
+/// threads.
+#[derive(Clone, Copy)]
+struct Pieces {
+    rows: usize,
+    count: usize,
+}
+
+impl Pieces {
+    /// Pieces of `rows` rows of `row_len` numbers.
+    fn new(rows: usize, row_len: usize) -> Self {
+        const LEAST: usize = 1 << 14; // numbers of a piece
+        const MOST: usize = 64;
+        Self { rows, count: (rows * row_len / LEAST).clamp(1, MOST).min(rows) }
+    }
+
+    fn rows(self, piece: usize) -> Range<usize> {
+        piece * self.rows / self.count..(piece + 1) * self.rows / self.count
+    }
+}
