@@ -4,7 +4,8 @@
 //! A [`VggConfig`] becomes a [`Vgg`], a checked list of layers; [`Plan`] is the arithmetic of
 //! running it on batches of some size: every operation and every buffer. [`Session`] classifies
 //! images and [`Trainer`] trains, on any [`vgg_tensor::Backend`]. [`Params`] are the weights
-//! outside of a backend, and [`Checkpoint`] is a training run on disk.
+//! outside of a backend, [`weights`] are those of other programs, [`Checkpoint`] is a training run on
+//! disk, and [`mod@onnx`] gives a network to other programs.
 //!
 //! Images enter as bytes, in their own size; resizing and normalising them is the backend's first
 //! operation, and [`Input`] says how.
@@ -22,6 +23,7 @@ mod init;
 mod input;
 mod layer;
 mod network;
+pub mod onnx;
 mod op;
 mod optimizer;
 mod params;
@@ -34,6 +36,7 @@ mod tensor_file;
 mod trainer;
 mod transfer;
 mod vgg;
+pub mod weights;
 
 pub use arch::Arch;
 pub use checkpoint::{Checkpoint, Progress};

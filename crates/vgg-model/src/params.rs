@@ -6,6 +6,7 @@ use std::path::Path;
 use vgg_tensor::{Error, Result, Tensor};
 
 use crate::tensor_file::{self, Tensors, error_in_file};
+use crate::weights::{Convention, WeightFile};
 use crate::{Init, ParamSpec, Vgg, init};
 
 /// Tensors by name, in the order of [`Vgg::params`]: one for each of a network's parameters. Those
@@ -85,15 +86,23 @@ impl Params {
         Self { tensors: specs.into_iter().map(zeros).collect() }
     }
 
-    /// Reads the parameters of `vgg` from a safetensors file of `f32` tensors with torchvision's
-    /// names, written by this crate or any other. What PyTorch counts in `num_batches_tracked` is
-    /// passed over.
+    /// Reads the parameters of `vgg` from a file with torchvision's names, written by this crate or
+    /// any other: [`WeightFile`] says what is read, and has the errors.
     ///
     /// # Errors
-    /// [`Error::Io`] if it cannot be read; [`Error::Format`] if it is damaged, not a safetensors
-    /// file, or of another network: then the first tensor that differs is named, with both shapes.
+    /// Those of [`WeightFile::open`] and [`WeightFile::params`].
     pub fn load(path: &Path, vgg: &Vgg) -> Result<Self> {
-        Self::of_file(path, vgg, tensor_file::read(path)?)
+        WeightFile::open(path)?.params(vgg, &Convention::TORCHVISION)
+    }
+
+    /// Writes a safetensors file with torchvision's names, under a checksum, over an older one.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written; an older file is then still there.
+    pub fn save(&self, path: &Path) -> Result<()> {
+        let (file, _) = tensor_file::write(path, "", self)?;
+        tensor_file::commit(file, path)?;
+        tensor_file::sync_folder(path)
     }
 
     /// As [`Params::new`], of tensors read from `path`.

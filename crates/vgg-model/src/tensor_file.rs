@@ -18,7 +18,7 @@ use crate::Params;
 
 mod read;
 
-pub(crate) use read::{read, read_own};
+pub(crate) use read::{locate, read_own};
 
 /// The version of what `header` means.
 const SCHEMA: &str = "1";
@@ -28,7 +28,7 @@ const DIGEST_START: usize = 8 + PREFIX.len();
 const DIGEST_END: usize = DIGEST_START + 64;
 
 /// Bytes that are read or written at once.
-const PIECE: usize = 1 << 18;
+pub(crate) const PIECE: usize = 1 << 18;
 
 /// Tensors by name, in no order.
 pub(crate) type Tensors = Vec<(String, Tensor)>;
@@ -42,16 +42,18 @@ pub(crate) struct Own {
 /// Writes a file beside `path`, to its last byte on the disk, and returns it to be renamed, with
 /// its digest. It is removed if it is not renamed.
 pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(TempPath, String)> {
+    let (file, temp) = create(path)?;
+    let sha256 = write_to(file, header, tensors).map_err(io_error(path))?;
+    Ok((temp, sha256))
+}
+
+/// Makes a file beside `path` that is removed if it is not renamed.
+pub(crate) fn create(path: &Path) -> Result<(File, TempPath)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     // A fixed name: what a killed process left behind is overwritten.
     let temp = path.with_file_name(format!(".{name}.tmp"));
-    let create = || -> io::Result<(File, TempPath)> {
-        let file = File::create(&temp)?;
-        Ok((file, TempPath::try_from_path(&temp)?))
-    };
-    let (file, temp) = create().map_err(io_error(path))?;
-    let sha256 = write_to(file, header, tensors).map_err(io_error(path))?;
-    Ok((temp, sha256))
+    let create = || Ok((File::create(&temp)?, TempPath::try_from_path(&temp)?));
+    create().map_err(io_error(path))
 }
 
 /// Gives a written file its name, atomically.

@@ -8,6 +8,8 @@ use serde::Serialize;
 use vgg_model::WeightType;
 
 use crate::config::{DeviceKind, Override, Precision};
+use crate::export::ExportOptions;
+use crate::import::ImportOptions;
 
 /// Train, evaluate and use VGG networks.
 ///
@@ -93,6 +95,23 @@ pub(crate) enum Command {
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
+    },
+    /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
+    ///
+    /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
+    /// program; what it asks for beyond tensors is refused, and nothing in it is run.
+    Import {
+        /// File of the weights
+        file: PathBuf,
+        #[command(flatten)]
+        options: ImportOptions,
+    },
+    /// Write a run's network for other programs: safetensors for PyTorch, or ONNX
+    Export {
+        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        run: PathBuf,
+        #[command(flatten)]
+        options: ExportOptions,
     },
     /// Tell what this machine has: CPU, CUDA's driver and libraries, GPUs, data, space
     Doctor {

@@ -13,7 +13,9 @@ mod device;
 mod doctor;
 mod eval;
 mod exit;
+mod export;
 mod guard;
+mod import;
 mod lines;
 mod log;
 mod memory;
@@ -44,6 +46,7 @@ use clap::Parser as _;
 use cli::{Cli, Command, Settings};
 use config::Override;
 use exit::Code;
+use import::ImportOptions;
 use log::Log;
 use run_dir::{CONFIG, RunDir};
 use start::{Start, Train};
@@ -70,10 +73,17 @@ fn main() -> ExitCode {
 fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Code> {
     let overrides = settings.overrides();
     match command {
-        Command::Train { config, .. } | Command::Summary { config } if settings.print_config => {
+        Command::Train { config, .. }
+        | Command::Summary { config }
+        | Command::Import { options: ImportOptions { config: Some(config), .. }, .. }
+            if settings.print_config =>
+        {
             print_config(config, overrides)?;
         }
-        Command::Resume { run } | Command::Eval { run, .. } | Command::Predict { run, .. }
+        Command::Resume { run }
+        | Command::Eval { run, .. }
+        | Command::Predict { run, .. }
+        | Command::Export { run, .. }
             if settings.print_config =>
         {
             print_config(&run.join(CONFIG), overrides)?;
@@ -91,6 +101,8 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
                 predict::Request { run, files, network: *network, top: *top, json: *json };
             predict::command(&request, &overrides, ui)?;
         }
+        Command::Import { file, options } => import::command(file, options, overrides, ui)?,
+        Command::Export { run, options } => export::command(run, options, ui)?,
         Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
         Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,
     }

@@ -1,7 +1,7 @@
 //! The folder of a run: `runs/NAME-N`, made once, never overwritten, used by one process at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -38,15 +38,33 @@ impl RunDir {
             match fs::create_dir(&path) {
                 // Another process took this number.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => number += 1,
-                result => {
-                    result.with_context(|| cannot("make the run folder", &path))?;
-                    let checkpoints = path.join(CHECKPOINTS);
-                    fs::create_dir(&checkpoints)
-                        .with_context(|| cannot("make the folder", &checkpoints))?;
-                    return Self::lock(path);
-                }
+                result => return Self::made(path, result),
             }
         }
+    }
+
+    /// Makes the folder `path`.
+    ///
+    /// # Errors
+    /// If it is there already.
+    pub(crate) fn create_at(path: &Path) -> Result<Self> {
+        if let Some(parent) = path.parent() {
+            fs::create_dir_all(parent).with_context(|| cannot("make the folder", parent))?;
+        }
+        match fs::create_dir(path) {
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                let message = format!("{} is there already", path.display());
+                Err(Failure::new(Code::Usage, message).help("a run is never overwritten").into())
+            }
+            result => Self::made(path.into(), result),
+        }
+    }
+
+    fn made(path: PathBuf, result: io::Result<()>) -> Result<Self> {
+        result.with_context(|| cannot("make the run folder", &path))?;
+        let checkpoints = path.join(CHECKPOINTS);
+        fs::create_dir(&checkpoints).with_context(|| cannot("make the folder", &checkpoints))?;
+        Self::lock(path)
     }
 
     /// An existing run's folder.
@@ -161,6 +179,10 @@ mod tests {
         fs::create_dir(parent.path().join("runs/a-10")).unwrap();
         fs::create_dir(parent.path().join("runs/a-x")).unwrap();
         assert_eq!(create("a"), "a-11");
+        let path = parent.path().join("new/run");
+        RunDir::create_at(&path).unwrap();
+        let error = RunDir::create_at(&path).unwrap_err().to_string();
+        assert!(error.ends_with("/new/run is there already"), "{error}");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod recipes;
 mod resize;
 mod schedules;
 mod vgg11;
+mod weights;
 mod whole_step;
 
 use std::path::Path;

@@ -16,16 +16,14 @@ use super::{
 /// A header may have this many bytes; the format's own limit.
 const MAX_HEADER_LEN: u64 = 100_000_000;
 
-/// How the names of PyTorch's counters of batches end, which only say how often running statistics
-/// were updated.
-const COUNTER: &str = ".num_batches_tracked";
-
-/// Reads the tensors of any safetensors file.
-pub(crate) fn read(path: &Path) -> Result<Tensors> {
+/// The header of any safetensors file, and the byte where the tensors begin. A file of ours is one
+/// whose checksum is right.
+pub(crate) fn locate(path: &Path) -> Result<(Metadata, u64)> {
     let mut file = Reader::open(path)?;
     file.verify()?;
     let metadata = file.metadata()?;
-    file.tensors(&metadata)
+    let start = file.file.stream_position().map_err(io_error(path))?;
+    Ok((metadata, start))
 }
 
 /// Reads a file that must be one of ours.
@@ -123,13 +121,8 @@ impl<'a> Reader<'a> {
         for name in metadata.offset_keys() {
             let info = metadata.info(&name).expect("the header has what its keys name");
             let (start, end) = info.data_offsets;
-            if name.ends_with(COUNTER) {
-                let len = (end - start) as i64;
-                self.file.seek_relative(len).map_err(io_error(self.path))?;
-                continue;
-            }
             if info.dtype != Dtype::F32 {
-                let reason = format!("{name} is {}, but only F32 is read", info.dtype);
+                let reason = format!("{name} is {}, but checkpoints have F32", info.dtype);
                 return Err(format_error(self.path, reason));
             }
             let mut data = vec![0.0; (end - start) / size_of::<f32>()];

@@ -42,6 +42,14 @@ pub(crate) fn device(overrides: &[Override]) -> Result<Device> {
     Ok(parse("", "", "device", overrides)?.config.device)
 }
 
+/// The config that `overrides` and the defaults make.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn without_file(name: &str, overrides: Vec<Override>) -> Result<Loaded> {
+    Ok(parse("", "", name, overrides)?)
+}
+
 fn parse(
     path: &str,
     text: &str,

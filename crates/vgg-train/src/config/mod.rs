@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use vgg_model::{Arch, Copying};
 
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use load::{device, load};
+pub(crate) use load::{Loaded, device, load, without_file};
 pub(crate) use overrides::Override;
 
 /// A run's settings. The tables are those of the file.

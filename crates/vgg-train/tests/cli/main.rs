@@ -6,6 +6,7 @@ mod predict;
 mod profile;
 mod resume;
 mod training;
+mod weights;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -1,0 +1,323 @@
+//! A network as an ONNX model, for other programs to run.
+
+mod message;
+
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+
+use vgg_tensor::spec::{BatchNorm2d, Lrn};
+use vgg_tensor::{Error, Result};
+
+use self::message::Message;
+use crate::tensor_file::{commit, create, io_error, sync_folder};
+use crate::{Checkpoint, Layer, ParamSpec, Vgg};
+
+/// The operators' version, of 2021.
+const OPSET: i64 = 17;
+/// The file format's version that came with it.
+const IR: i64 = 8;
+
+/// Readers of protocol buffers refuse messages of more bytes.
+const MAX_LEN: u64 = i32::MAX as u64;
+
+// Numbers of fields and types in ONNX's schema, `onnx.proto`.
+const FLOAT: i64 = 1;
+mod model {
+    pub(super) const IR_VERSION: u64 = 1;
+    pub(super) const PRODUCER_NAME: u64 = 2;
+    pub(super) const PRODUCER_VERSION: u64 = 3;
+    pub(super) const GRAPH: u64 = 7;
+    pub(super) const OPSET_IMPORT: u64 = 8;
+    pub(super) const METADATA_PROPS: u64 = 14;
+}
+mod graph {
+    pub(super) const NODE: u64 = 1;
+    pub(super) const NAME: u64 = 2;
+    pub(super) const INITIALIZER: u64 = 5;
+    pub(super) const INPUT: u64 = 11;
+    pub(super) const OUTPUT: u64 = 12;
+}
+
+/// Writes the network of a checkpoint to `path`, over an older file.
+///
+/// The model's input is `input`, `[batch, channels, height, width]`: pixels on the scale 0 to 1,
+/// less the mean and divided by the standard deviation, in the network's own size. Its output is
+/// `logits`, `[batch, classes]`. The batch is of any size. What feeds it rightly is in the
+/// metadata: `mean`, `std` and, if the classes have names, `classes`, as JSON.
+///
+/// Weights have torchvision's names. Dropout, which does nothing outside of training, is left out.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written; [`Error::Shape`] if it would be larger than 2 GiB, which
+/// no reader takes, has an average pool to a size that does not divide its maps, or the checkpoint's
+/// parts do not fit together. An older file is then still
+/// there.
+///
+/// ```
+/// use vgg_model::{Checkpoint, Init, Input, Params, Progress, Vgg, VggConfig, onnx};
+/// # let folder = tempfile::tempdir().unwrap();
+/// # let path = folder.path().join("network.onnx");
+/// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, ..Default::default() };
+/// let checkpoint = Checkpoint {
+///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42),
+///     vgg: config,
+///     input: Input::unnormalized(1, 28, 28),
+///     classes: vec![],
+///     velocity: None,
+///     unaveraged: None,
+///     progress: Progress::default(),
+///     run: "anything".into(),
+/// };
+/// onnx::save(&path, &checkpoint)?;
+/// # Ok::<(), vgg_model::Error>(())
+/// ```
+pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    let vgg = Vgg::new(&checkpoint.vgg)?;
+    checkpoint.params.check(&vgg)?;
+    let json = |value: serde_json::Result<String>| value.map_err(|e| io_error(path)(e.into()));
+    let mut metadata = vec![
+        ("mean", json(serde_json::to_string(&checkpoint.input.mean))?),
+        ("std", json(serde_json::to_string(&checkpoint.input.std))?),
+    ];
+    if !checkpoint.classes.is_empty() {
+        metadata.push(("classes", json(serde_json::to_string(&checkpoint.classes))?));
+    }
+    let model = Model::new(&vgg, &metadata)?;
+    let (file, temp) = create(path)?;
+    let write = || -> io::Result<()> {
+        let mut out = BufWriter::with_capacity(1 << 18, &file);
+        out.write_all(model.start.bytes())?;
+        for (start, tensor) in model.initializers.iter().zip(checkpoint.params.tensors()) {
+            out.write_all(start.bytes())?;
+            for number in tensor.data() {
+                out.write_all(&number.to_le_bytes())?;
+            }
+        }
+        out.flush()?;
+        file.sync_all()
+    };
+    write().map_err(io_error(path))?;
+    commit(temp, path)?;
+    sync_folder(path)
+}
+
+/// All of a file but the numbers of its weights, which go last.
+struct Model {
+    start: Message,
+    /// What goes before the numbers of each parameter.
+    initializers: Vec<Message>,
+}
+
+impl Model {
+    fn new(vgg: &Vgg, metadata: &[(&str, String)]) -> Result<Self> {
+        let small = small_fields(vgg)?;
+        let bytes = |spec: &ParamSpec| (spec.content.len() * size_of::<f32>()) as u64;
+        let initializers: Vec<Message> = vgg.tensors().map(initializer).collect();
+        let weights = vgg.tensors().zip(&initializers);
+        let small_len = small.len();
+        let graph_len =
+            small_len + weights.map(|(spec, start)| start.len() + bytes(spec)).sum::<u64>();
+        let mut start = Message::default()
+            .int(model::IR_VERSION, IR)
+            .text(model::PRODUCER_NAME, env!("CARGO_PKG_NAME"))
+            .text(model::PRODUCER_VERSION, env!("CARGO_PKG_VERSION"))
+            .message(model::OPSET_IMPORT, Message::default().text(1, "").int(2, OPSET));
+        for (key, value) in metadata {
+            let entry = Message::default().text(1, key).text(2, value);
+            start = start.message(model::METADATA_PROPS, entry);
+        }
+        let start = start.open(model::GRAPH, graph_len).then(small);
+        let len = start.len() + graph_len - small_len;
+        if len > MAX_LEN {
+            return Err(Error::Shape(format!(
+                "the ONNX file would have {len} bytes, more than the {MAX_LEN} that its readers take"
+            )));
+        }
+        Ok(Self { start, initializers })
+    }
+}
+
+/// A parameter, up to its numbers.
+fn initializer(spec: &ParamSpec) -> Message {
+    let len = (spec.content.len() * size_of::<f32>()) as u64;
+    let tensor = Message::default()
+        .ints(1, spec.dims.iter().map(|dim| *dim as i64))
+        .int(2, FLOAT)
+        .text(8, &spec.name)
+        .open(9, len);
+    Message::default().open(graph::INITIALIZER, tensor.len() + len).then(tensor)
+}
+
+/// The graph without its weights: operators, input, output.
+fn small_fields(vgg: &Vgg) -> Result<Message> {
+    const INPUT: &str = "input";
+    const OUTPUT: &str = "logits";
+    let mut nodes = Nodes { graph: Message::default(), x: INPUT.into() };
+    let mut is_flat = false;
+    let last = vgg.layers().last().map(Layer::name);
+    let [_, mut h, mut w] = vgg.config().input;
+    for layer in vgg.layers() {
+        let name = layer.name();
+        match *layer {
+            Layer::Conv2d { kernel, stride, padding, relu, .. } => {
+                let attributes = [
+                    ints("kernel_shape", [kernel; 2]),
+                    ints("pads", [padding; 4]),
+                    ints("strides", [stride; 2]),
+                ];
+                nodes.push("Conv", name, &["weight", "bias"], name, attributes);
+                if relu {
+                    nodes.relu(name);
+                }
+                [h, w] = [h, w].map(|side| (side + 2 * padding - kernel) / stride + 1);
+            }
+            Layer::BatchNorm2d { .. } => {
+                let params = ["weight", "bias", "running_mean", "running_var"];
+                let attributes = [float("epsilon", BatchNorm2d::EPSILON)];
+                nodes.push("BatchNormalization", name, &params, name, attributes);
+                nodes.relu(name);
+            }
+            Layer::Lrn { .. } => {
+                let attributes = [
+                    int("size", Lrn::SIZE as i64),
+                    // ONNX divides it by the window.
+                    float("alpha", Lrn::ALPHA * Lrn::SIZE as f32),
+                    float("beta", Lrn::BETA),
+                    float("bias", Lrn::K),
+                ];
+                nodes.push("LRN", name, &[], name, attributes);
+            }
+            Layer::MaxPool2d { kernel, stride, .. } => {
+                let attributes = [ints("kernel_shape", [kernel; 2]), ints("strides", [stride; 2])];
+                nodes.push("MaxPool", name, &[], name, attributes);
+                [h, w] = [h, w].map(|side| (side - kernel) / stride + 1);
+            }
+            Layer::AvgPool2d { h: h_out, w: w_out, .. } => {
+                if h % h_out != 0 || w % w_out != 0 {
+                    return Err(Error::Shape(format!(
+                        "{name}: ONNX has no average pool of {h}×{w} to {h_out}×{w_out}; the input's \
+                         size must make the sides multiples"
+                    )));
+                }
+                let window = [h / h_out, w / w_out];
+                let attributes = [ints("kernel_shape", window), ints("strides", window)];
+                nodes.push("AveragePool", name, &[], name, attributes);
+                [h, w] = [h_out, w_out];
+            }
+            Layer::Sigmoid { .. } => nodes.push("Sigmoid", name, &[], name, []),
+            Layer::Linear { relu, .. } => {
+                if !is_flat {
+                    nodes.push("Flatten", name, &[], "flatten", [int("axis", 1)]);
+                    is_flat = true;
+                }
+                let y = if Some(name) == last { OUTPUT } else { name };
+                nodes.push("Gemm", name, &["weight", "bias"], y, [int("transB", 1)]);
+                if relu {
+                    nodes.relu(name);
+                }
+            }
+            Layer::Dropout { .. } => {}
+        }
+    }
+    let config = vgg.config();
+    let graph = nodes
+        .graph
+        .text(graph::NAME, "vgg")
+        .message(graph::INPUT, value(INPUT, &config.input))
+        .message(graph::OUTPUT, value(OUTPUT, &[config.classes]));
+    Ok(graph)
+}
+
+/// Operators, each of which takes what the one before gave.
+struct Nodes {
+    graph: Message,
+    /// The name of what the last one gave.
+    x: String,
+}
+
+impl Nodes {
+    /// Appends an operator that gives `y` and has some of the parameters of `layer`.
+    fn push<const N: usize>(
+        &mut self,
+        op: &str,
+        layer: &str,
+        params: &[&str],
+        y: &str,
+        attributes: [Message; N],
+    ) {
+        let mut node = Message::default().text(1, &self.x);
+        for param in params {
+            node = node.text(1, &format!("{layer}.{param}"));
+        }
+        node = node.text(2, y).text(3, y).text(4, op);
+        for attribute in attributes {
+            node = node.message(5, attribute);
+        }
+        self.graph = std::mem::take(&mut self.graph).message(graph::NODE, node);
+        self.x = y.into();
+    }
+
+    /// Appends the ReLU that is part of a layer.
+    fn relu(&mut self, layer: &str) {
+        self.push("Relu", layer, &[], &format!("{layer}.relu"), []);
+    }
+}
+
+fn float(name: &str, value: f32) -> Message {
+    Message::default().text(1, name).float(2, value).int(20, FLOAT)
+}
+
+fn int(name: &str, value: i64) -> Message {
+    const INT: i64 = 2;
+    Message::default().text(1, name).int(3, value).int(20, INT)
+}
+
+fn ints<const N: usize>(name: &str, values: [usize; N]) -> Message {
+    const INTS: i64 = 7;
+    Message::default().text(1, name).ints(8, values.map(|value| value as i64)).int(20, INTS)
+}
+
+/// A batch of `f32` tensors of these dimensions.
+fn value(name: &str, dims: &[usize]) -> Message {
+    let mut shape = Message::default().message(1, Message::default().text(2, "batch"));
+    for dim in dims {
+        shape = shape.message(1, Message::default().int(1, *dim as i64));
+    }
+    let tensor = Message::default().int(1, FLOAT).message(2, shape);
+    Message::default().text(1, name).message(2, Message::default().message(1, tensor))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::VggConfig;
+
+    #[test]
+    fn files_that_no_reader_takes_are_refused() {
+        let model = |fc_width| {
+            let config = VggConfig { fc_width, ..VggConfig::default() };
+            Model::new(&Vgg::new(&config).unwrap(), &[])
+        };
+        assert!(model(4096).is_ok());
+        let error = model(16384).err().unwrap().to_string();
+        assert!(error.starts_with("the ONNX file would have 2820"), "{error}");
+        assert!(error.ends_with("more than the 2147483647 that its readers take"), "{error}");
+    }
+
+    #[test]
+    fn average_pools_must_divide() {
+        let model = |side| {
+            let config = VggConfig {
+                input: [3, side, side],
+                width: 1.0 / 64.0,
+                fc_width: 8,
+                avg_pool: Some(2),
+                ..VggConfig::default()
+            };
+            Model::new(&Vgg::new(&config).unwrap(), &[])
+        };
+        assert!(model(64).is_ok() && model(128).is_ok());
+        let error = model(96).err().unwrap().to_string();
+        assert!(error.contains("ONNX has no average pool of 3×3 to 2×2"), "{error}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Why a file's tensors are not a network's: what differs, and what is likely behind it.
+
+use vgg_tensor::Content;
+
+use super::convention::{Convention, KernelLayout, Names};
+use super::source::Located;
+use super::{WeightFile, is_conv_weight};
+use crate::{ParamSpec, Vgg};
+
+/// A tensor that has another shape than the parameter it is for.
+pub(super) fn shape(
+    vgg: &Vgg,
+    spec: &ParamSpec,
+    tensor: &Located,
+    convention: &Convention,
+) -> String {
+    let (name, found, dims) = (&tensor.name, &tensor.dims, &spec.dims);
+    let cause = cause_of_shape(vgg, spec, found, convention);
+    format!("{name} is {found:?}, but {dims:?} in the network: {cause}")
+}
+
+fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Convention) -> String {
+    let other = match convention.kernels {
+        KernelLayout::Oihw => KernelLayout::Hwio,
+        KernelLayout::Hwio => KernelLayout::Oihw,
+    };
+    if (Convention { kernels: other, ..*convention }).layout(spec, found).is_some() {
+        return format!("its kernels are ordered {other:?}, not {:?}", convention.kernels);
+    }
+    let weights = || vgg.params().iter().filter(|spec| !matches!(spec.content, Content::Vector(_)));
+    let is_first = |mut of_kind: Box<dyn Iterator<Item = &ParamSpec> + '_>| {
+        of_kind.next().is_some_and(|first| first.name == spec.name)
+    };
+    let expected = match spec.content {
+        Content::ConvWeight { c_out, c_in, .. } => (c_out, c_in),
+        Content::LinearWeight { out_features, c, h, w, .. } => (out_features, c * h * w),
+        _ => (spec.dims[0], 1),
+    };
+    let found = match convention.outputs_and_inputs(spec, found) {
+        Some(found) => found,
+        None => (found.first().copied().unwrap_or(1), 1),
+    };
+    let last_layer = weights().next_back().and_then(|last| last.name.strip_suffix("weight"));
+    if last_layer.is_some_and(|layer| spec.name.starts_with(layer)) && found.1 == expected.1 {
+        let (file, network) = (found.0, expected.0);
+        return format!("the file's network tells {file} classes apart, this one {network}");
+    }
+    if is_first(Box::new(weights())) && found.1 != expected.1 {
+        let (file, network) = (found.1, expected.1);
+        return format!("the file's network takes images of {file} channels, this one {network}");
+    }
+    if is_first(Box::new(weights().filter(|spec| !is_conv_weight(spec)))) && found.1 != expected.1 {
+        return "the file's network has another input size or width".into();
+    }
+    if found.0 != expected.0 {
+        let what = if is_conv_weight(spec) { "width" } else { "width of hidden layers" };
+        return format!("the file's network has another {what}");
+    }
+    "the file is of another network".into()
+}
+
+/// A parameter that the file does not have.
+pub(super) fn missing(
+    file: &WeightFile,
+    vgg: &Vgg,
+    spec: &ParamSpec,
+    name: &str,
+    convention: &Convention,
+) -> String {
+    let cause = cause_of_names(file, vgg, convention);
+    format!("{name} is missing, but {:?} in the network: {cause}", spec.dims)
+}
+
+/// A tensor that is no parameter of the network.
+pub(super) fn extra(
+    file: &WeightFile,
+    vgg: &Vgg,
+    tensor: &Located,
+    convention: &Convention,
+) -> String {
+    let cause = cause_of_names(file, vgg, convention);
+    format!("{} {:?} is not a parameter of the network: {cause}", tensor.name, tensor.dims)
+}
+
+fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
+    let has = |names: &[String]| file.tensors().any(|(name, _)| names.iter().any(|n| n == name));
+    let all_has = |convention: Names| {
+        let names = convention.of(vgg);
+        // The first layer and the last one: torchvision and timm have the same first one.
+        let last = vgg.params().len().saturating_sub(2);
+        names.first().is_some_and(|first| has(first)) && has(&names[last])
+    };
+    let own = all_has(convention.names);
+    if let Some(names) = Names::ALL.into_iter().find(|names| !own && all_has(*names)) {
+        return format!("the file has the names of {names:?}, not of {:?}", convention.names);
+    }
+    let is_statistic = |name: &str| name.ends_with(".running_mean");
+    let in_file = file.tensors().any(|(name, _)| is_statistic(name));
+    match (in_file, vgg.tensors().any(|spec| is_statistic(&spec.name))) {
+        (true, false) => return "the file's network has batch normalisation, this one none".into(),
+        (false, true) => {
+            return "the file's network has no batch normalisation, this one has".into();
+        }
+        _ => {}
+    }
+    let is_conv = |dims: &[usize]| match (convention.kernels, dims) {
+        (KernelLayout::Oihw, [.., h, w]) | (KernelLayout::Hwio, [h, w, ..]) => {
+            dims.len() == 4 && h == w
+        }
+        _ => false,
+    };
+    // timm writes fully connected layers as convolutions, too.
+    let convs = file.tensors().filter(|(name, dims)| is_conv(dims) && !name.contains("fc")).count();
+    let expected = vgg.params().iter().filter(|spec| is_conv_weight(spec)).count();
+    if convs != expected {
+        return format!("the file has {convs} convolutions, the network {expected}");
+    }
+    let names: Vec<&str> = file.tensors().map(|(name, _)| name).take(4).collect();
+    format!("the file has {} tensors: {} …", file.tensors().count(), names.join(", "))
+}

@@ -1,0 +1,210 @@
+//! The files of `torch.save`: a pickle that refers to storages, and the storages' bytes.
+//!
+//! Since PyTorch 1.6 they are zip archives with `data.pkl` and `data/KEY`; before, a sequence of
+//! pickles with the bytes after it, which is how torchvision's VGG weights are still given out.
+//! Either may hold the parameters directly or under a key of a training checkpoint.
+
+mod machine;
+mod pickle;
+mod zip;
+
+use std::collections::HashMap;
+
+use safetensors::Dtype;
+use vgg_tensor::Result;
+
+use self::pickle::{Pickled, TensorRef, Value};
+use super::source::{Located, Source, Storage, bytes_each};
+
+/// A pickle of weights has some ten thousand bytes. What one makes can take a hundred times its own
+/// length in memory: a value for every byte.
+const MAX_PICKLE: u64 = 4 << 20;
+
+/// Where training programs keep the parameters among other things.
+const NESTED_IN: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+
+/// What wrappers of modules put before all names: `DataParallel`, `torch.compile`.
+const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+
+/// The tensors of a zip archive.
+pub(super) fn zip(source: &Source) -> Result<Vec<Located>> {
+    let entries = zip::entries(source)?;
+    let pickle =
+        entries.iter().find(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"));
+    let Some((name, entry)) = pickle else {
+        return Err(source.error("a zip archive, but none of torch.save: it has no data.pkl"));
+    };
+    let prefix = name.trim_end_matches("data.pkl");
+    if let Some(entry) = entries.get(&format!("{prefix}byteorder")) {
+        let order = source.bytes(entry.start, entry.len.min(16))?;
+        if order != b"little" {
+            let order = String::from_utf8_lossy(&order).into_owned();
+            return Err(source.error(format!("its byte order is {order:?}: only little is read")));
+        }
+    }
+    if entry.len > MAX_PICKLE {
+        return Err(source.error(format!("its pickle of {} bytes is too long", entry.len)));
+    }
+    let code = source.bytes(entry.start, entry.len)?;
+    let (pickled, _) = Pickled::read(&code).map_err(|reason| source.error(reason))?;
+    let place = |key: &str, dtype, len: usize| {
+        let entry = entries.get(&format!("{prefix}data/{key}"));
+        let entry = entry.ok_or_else(|| format!("its entry data/{key} is missing"))?;
+        let bytes = len.checked_mul(bytes_each(dtype)).map(|bytes| bytes as u64);
+        match bytes {
+            Some(bytes) if bytes <= entry.len => Ok(entry.start),
+            _ => Err(format!(
+                "its entry data/{key} has {} bytes, too few for {len} numbers as {dtype}",
+                entry.len
+            )),
+        }
+    };
+    let located = named(&pickled).and_then(|named| locate(&pickled, &named, place));
+    located.map_err(|reason| source.error(reason))
+}
+
+/// `0x1950a86a20f9469cfc6c`, with which PyTorch's older files begin.
+const MAGIC: i128 = 0x1950_a86a_20f9_469c_fc6c;
+const PROTOCOL: i128 = 1001;
+
+/// The tensors of a file from before PyTorch 1.6, or saved as one is now with
+/// `_use_new_zipfile_serialization=False`.
+pub(super) fn legacy(source: &Source) -> Result<Vec<Located>> {
+    let head = source.head(MAX_PICKLE)?;
+    legacy_of(source, &head).map_err(|reason| source.error(reason))
+}
+
+fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Vec<Located>> {
+    let (magic, rest) = Pickled::read(head)?;
+    let (protocol, rest) = match magic.root() {
+        Value::Int(MAGIC) => Pickled::read(rest)?,
+        _ => return Err("a pickle, but none of torch.save".into()),
+    };
+    if *protocol.root() != Value::Int(PROTOCOL) {
+        return Err(format!("its protocol is not {PROTOCOL}, the only one known"));
+    }
+    let (system, rest) = Pickled::read(rest)?;
+    if find(&system, system.root(), "little_endian") != Some(&Value::Bool(true)) {
+        return Err("its byte order is not little-endian, which alone is read".into());
+    }
+    let (pickled, rest) = Pickled::read(rest)?;
+    let named = named(&pickled)?;
+    let (keys, rest) = Pickled::read(rest)?;
+    let starts = legacy_storages(source, &pickled, &keys, (head.len() - rest.len()) as u64)?;
+    locate(&pickled, &named, |key, _, _| {
+        starts.get(key).copied().ok_or_else(|| format!("its storage {key:?} is missing"))
+    })
+}
+
+/// Where the storages begin: each is a count of 8 bytes and the numbers, in the order of `keys`.
+fn legacy_storages<'a>(
+    source: &Source,
+    pickled: &'a Pickled,
+    keys: &Pickled,
+    mut at: u64,
+) -> pickle::Result<HashMap<&'a str, u64>> {
+    let Value::List(keys_in_order) = keys.root() else {
+        return Err("its list of storages is missing".into());
+    };
+    let mut known: HashMap<&str, (Dtype, usize)> = HashMap::new();
+    for value in pickled.values() {
+        if let Value::Storage(storage) = value {
+            let key = pickled.text(storage.key).unwrap_or_default();
+            let told = (storage.dtype, storage.len);
+            if *known.entry(key).or_insert(told) != told {
+                return Err(format!("its storage {key:?} has two types or lengths"));
+            }
+        }
+    }
+    let mut starts = HashMap::new();
+    for key in keys_in_order {
+        let key = keys.text(*key).unwrap_or_default();
+        let Some((key, (dtype, len))) = known.get_key_value(key) else {
+            return Err(format!("its storage {key:?} belongs to no tensor"));
+        };
+        let count = source.bytes(at, 8).map_err(|_| cut_short(key))?;
+        at += 8;
+        if count != (*len as u64).to_le_bytes() {
+            return Err(format!("its storage {key:?} has another length than its tensors say"));
+        }
+        let bytes = len.checked_mul(bytes_each(*dtype)).map(|bytes| bytes as u64);
+        let end = bytes.and_then(|bytes| at.checked_add(bytes));
+        starts.insert(*key, at);
+        at = end.filter(|end| *end <= source.len()).ok_or_else(|| cut_short(key))?;
+    }
+    Ok(starts)
+}
+
+fn cut_short(key: &str) -> String {
+    format!("the file ends within its storage {key:?}: it is cut short")
+}
+
+/// A tensor of a state dictionary and its name.
+type Named<'a> = (&'a str, &'a TensorRef);
+
+/// The tensors of the state dictionary that a pickle made.
+fn named(pickled: &Pickled) -> pickle::Result<Vec<Named<'_>>> {
+    let mut named: Vec<Named<'_>> = Vec::new();
+    for (key, value) in state_dict(pickled)? {
+        if let (Some(name), Value::Tensor(tensor)) = (pickled.text(*key), pickled.get(*value)) {
+            named.push((name, tensor));
+        }
+    }
+    for wrapper in WRAPPERS {
+        if named.iter().all(|(name, _)| name.starts_with(wrapper)) {
+            named.iter_mut().for_each(|(name, _)| *name = &name[wrapper.len()..]);
+        }
+    }
+    Ok(named)
+}
+
+/// Finds tensors in the file, where `place` is where a storage (key, type, length) begins.
+fn locate(
+    pickled: &Pickled,
+    named: &[Named<'_>],
+    place: impl Fn(&str, Dtype, usize) -> pickle::Result<u64>,
+) -> pickle::Result<Vec<Located>> {
+    let located = named.iter().map(|(name, tensor)| {
+        let TensorRef { storage, offset, dims, strides } = tensor;
+        let key = pickled.text(storage.key).unwrap_or_default();
+        let start = place(key, storage.dtype, storage.len)?;
+        let storage = Storage { dtype: storage.dtype, start, len: storage.len };
+        Located::new(name, storage, *offset, dims, strides)
+    });
+    located.collect()
+}
+
+/// The dictionary that has the parameters.
+fn state_dict(pickled: &Pickled) -> pickle::Result<&[(pickle::Id, pickle::Id)]> {
+    let mut dict = pickled.root();
+    // A checkpoint of a checkpoint is no more than this.
+    for _ in 0..NESTED_IN.len() {
+        let inner = NESTED_IN.iter().find_map(|key| {
+            find(pickled, dict, key).filter(|value| matches!(value, Value::Dict(_)))
+        });
+        dict = inner.unwrap_or(dict);
+    }
+    match dict {
+        Value::Dict(pairs)
+            if pairs.iter().any(|(_, value)| matches!(pickled.get(*value), Value::Tensor(_))) =>
+        {
+            Ok(pairs)
+        }
+        Value::Dict(pairs) => {
+            let keys: Vec<_> = pairs.iter().filter_map(|(key, _)| pickled.text(*key)).collect();
+            let keys: String = keys.join(", ").chars().take(200).collect();
+            Err(format!("it has no tensors at its top or under {NESTED_IN:?}, only: {keys}"))
+        }
+        other => Err(format!("it has {} where a state dictionary must be", other.kind())),
+    }
+}
+
+/// The last value under a key, as in Python.
+fn find<'a>(pickled: &'a Pickled, dict: &'a Value, key: &str) -> Option<&'a Value> {
+    let Value::Dict(pairs) = dict else { return None };
+    let (_, value) = pairs.iter().rev().find(|(k, _)| pickled.text(*k) == Some(key))?;
+    Some(pickled.get(*value))
+}
+
+#[cfg(test)]
+mod tests;

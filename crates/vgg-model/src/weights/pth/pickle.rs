@@ -1,0 +1,170 @@
+//! Python's pickles, as far as they hold weights.
+//!
+//! A pickle is a program for a stack machine, and may ask to import and call any function of
+//! Python: this is how a file of weights can run code. This interpreter has no way to run any. It
+//! knows by name the few functions that make tensors and dictionaries, and does itself what they
+//! would do; any other name is an error that tells it.
+//!
+//! Values lie in one arena and refer to each other by index: what a pickle nests or shares takes no
+//! recursion and no copies, so it takes memory in proportion to its own length and no more.
+
+use safetensors::Dtype;
+
+use super::machine::Machine;
+
+pub(super) type Id = u32;
+
+/// A result whose error is the reason.
+pub(super) type Result<T> = std::result::Result<T, String>;
+
+/// A value that a pickle made.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value {
+    None,
+    Bool(bool),
+    Int(i128),
+    Float,
+    Text(String),
+    Tuple(Vec<Id>),
+    List(Vec<Id>),
+    Dict(Vec<(Id, Id)>),
+    Global(Global),
+    Storage(Box<StorageRef>),
+    Tensor(Box<TensorRef>),
+}
+
+/// What a pickle may import.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Global {
+    OrderedDict,
+    /// `_rebuild_tensor` and its second version, whose further arguments do not matter here.
+    RebuildTensor,
+    /// `_rebuild_parameter`, or `Parameter` itself: its first argument, a tensor.
+    Parameter,
+    Storage(Dtype),
+}
+
+impl Global {
+    pub(super) fn find(module: &str, name: &str) -> Result<Self> {
+        match (module, name) {
+            ("collections", "OrderedDict") => return Ok(Global::OrderedDict),
+            ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
+                return Ok(Global::RebuildTensor);
+            }
+            ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
+                return Ok(Global::Parameter);
+            }
+            _ => {}
+        }
+        let storage = (module == "torch").then(|| name.strip_suffix("Storage")).flatten();
+        let dtype = match storage {
+            Some("Float") => Dtype::F32,
+            Some("Double") => Dtype::F64,
+            Some("Half") => Dtype::F16,
+            Some("BFloat16") => Dtype::BF16,
+            // Counters and masks beside the weights.
+            Some("Long") => Dtype::I64,
+            Some("Int") => Dtype::I32,
+            Some("Short") => Dtype::I16,
+            Some("Char") => Dtype::I8,
+            Some("Byte") => Dtype::U8,
+            Some("Bool") => Dtype::BOOL,
+            _ => {
+                let asked = shortened(&format!("{module}.{name}"));
+                return Err(format!(
+                    "it asks to run `{asked}`: this file is not only weights; nothing was run"
+                ));
+            }
+        };
+        Ok(Global::Storage(dtype))
+    }
+}
+
+/// A range of a storage, by its key in the file.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct StorageRef {
+    pub(super) dtype: Dtype,
+    /// A [`Value::Text`].
+    pub(super) key: Id,
+    /// Numbers in the whole storage.
+    pub(super) len: usize,
+    /// The part of it that is meant, where old files say so: first number, and how many.
+    pub(super) view: Option<(usize, usize)>,
+}
+
+/// A view of a storage.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct TensorRef {
+    pub(super) storage: StorageRef,
+    pub(super) offset: usize,
+    pub(super) dims: Vec<usize>,
+    pub(super) strides: Vec<usize>,
+}
+
+/// What a pickle made.
+#[derive(Debug)]
+pub(super) struct Pickled {
+    values: Vec<Value>,
+    /// The whole, of which the others are parts.
+    root: Id,
+}
+
+impl Pickled {
+    /// Runs the pickle at the start of `code`, and returns what follows it.
+    pub(super) fn read(code: &[u8]) -> Result<(Self, &[u8])> {
+        let (values, root, rest) = Machine::new(code).run()?;
+        Ok((Self { values, root }, rest))
+    }
+
+    pub(super) fn root(&self) -> &Value {
+        self.get(self.root)
+    }
+
+    pub(super) fn get(&self, id: Id) -> &Value {
+        &self.values[id as usize]
+    }
+
+    /// The values, in the order in which they were made.
+    pub(super) fn values(&self) -> &[Value] {
+        &self.values
+    }
+
+    /// A text, or nothing if it is something else.
+    pub(super) fn text(&self, id: Id) -> Option<&str> {
+        match self.get(id) {
+            Value::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+}
+
+impl Value {
+    pub(super) fn global(&self) -> Option<Global> {
+        match self {
+            Value::Global(global) => Some(*global),
+            _ => None,
+        }
+    }
+
+    /// What it is, in a word.
+    pub(super) fn kind(&self) -> &'static str {
+        match self {
+            Value::None => "None",
+            Value::Bool(_) => "a truth value",
+            Value::Int(_) | Value::Float => "a number",
+            Value::Text(_) => "a text",
+            Value::Tuple(_) => "a tuple",
+            Value::List(_) => "a list",
+            Value::Dict(_) => "a dictionary",
+            Value::Global(_) => "a function",
+            Value::Storage(_) => "a storage",
+            Value::Tensor(_) => "a tensor",
+        }
+    }
+}
+
+/// A name to be printed: of a file's contents, not more than a line.
+fn shortened(name: &str) -> String {
+    const MOST: usize = 80;
+    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(MOST).collect()
+}

@@ -1,0 +1,293 @@
+//! Files that are damaged or mean harm. Pickles are written out as their instructions.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+use vgg_tensor::Error;
+
+use crate::weights::{Convention, WeightFile};
+use crate::{Arch, Vgg};
+
+/// A file made by PyTorch.
+fn golden(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights");
+    fs::read(folder.join(name)).unwrap()
+}
+
+struct Scratch {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+impl Scratch {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("weights.pth");
+        Self { _folder: folder, path }
+    }
+
+    /// Opens a file of these bytes and, if it opens, reads whatever network it has.
+    fn open(&self, bytes: &[u8]) -> Result<WeightFile, Error> {
+        fs::write(&self.path, bytes).unwrap();
+        let file = WeightFile::open(&self.path)?;
+        let convention = Convention::TORCHVISION;
+        // A damaged shape may be that of some other network, or of none.
+        if let Ok(vgg) = file.config(Arch::Vgg11, &convention).and_then(|config| Vgg::new(&config))
+        {
+            file.params(&vgg, &convention)?;
+        }
+        Ok(file)
+    }
+
+    /// Why a file of these bytes is not read.
+    fn refused(&self, bytes: &[u8]) -> String {
+        match self.open(bytes) {
+            Err(Error::Format { path, reason }) => {
+                assert_eq!(path, self.path);
+                reason
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// A storage of two numbers in a legacy file, and a tensor of it with these arguments.
+fn legacy(offset: &[u8], dims: &[u8], strides: &[u8]) -> Vec<u8> {
+    let storage = b"(X\x07\0\0\0storagectorch\nFloatStorage\nX\x01\0\0\x000X\x03\0\0\0cpuK\x02NtQ";
+    let call = b"ctorch._utils\n_rebuild_tensor_v2\n(";
+    let entry = [&call[..], storage, offset, dims, strides, b"\x89NtR"].concat();
+    legacy_of(&[b"}X\x01\0\0\0w", &entry[..], b"s"].concat())
+}
+
+/// A legacy file whose pickle makes one value and has storage `0` of two numbers.
+fn legacy_of(value: &[u8]) -> Vec<u8> {
+    let start = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.";
+    let system = b"\x80\x02}X\x0d\0\0\0little_endian\x88s.";
+    let keys = b"\x80\x02]X\x01\0\0\x000a.";
+    let count_and_numbers = [2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x80, 0x3f, 0, 0, 0, 0x40];
+    [&start[..], system, b"\x80\x02", value, b".", keys, &count_and_numbers].concat()
+}
+
+const ONE: &[u8] = b"K\x01\x85";
+const TWO: &[u8] = b"K\x02\x85";
+
+#[test]
+fn a_file_written_out_by_hand_is_read() {
+    let file = Scratch::new().open(&legacy(b"K\0", TWO, ONE)).unwrap();
+    assert_eq!(file.tensors().collect::<Vec<_>>(), [("w", &[2][..])]);
+    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [1.0, 2.0]);
+    let file = Scratch::new().open(&legacy(b"K\x01", ONE, TWO)).unwrap();
+    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [2.0]);
+}
+
+#[test]
+fn nothing_is_run() {
+    let scratch = Scratch::new();
+    let system = b"cos\nsystem\nX\x09\0\0\0echo oops\x85R";
+    let eval = b"cbuiltins\neval\nX\x03\0\0\x001+1\x85R";
+    let protocol4 = b"\x8c\x05posix\x8c\x06system\x93X\x09\0\0\0echo oops\x85R";
+    let module = b"ctorchvision.models.vgg\nVGG\n)\x81";
+    let names = ["os.system", "builtins.eval", "posix.system", "torchvision.models.vgg.VGG"];
+    for (value, name) in [&system[..], eval, protocol4, module].into_iter().zip(names) {
+        let expected =
+            format!("it asks to run `{name}`: this file is not only weights; nothing was run");
+        assert_eq!(scratch.refused(&legacy_of(value)), expected);
+        // In the first pickle, or in a pickle alone, as well.
+        assert_eq!(scratch.refused(&[b"\x80\x02", value, b"."].concat()), expected);
+    }
+    // Instructions that call without naming a function of their own.
+    for (code, name) in [(&b"(ios\nsystem\n"[..], "INST"), (b"(o", "OBJ"), (b"))\x81", "NEWOBJ")] {
+        let reason = scratch.refused(&legacy_of(code));
+        assert!(reason.starts_with(&format!("its pickle has the instruction {name} ")), "{reason}");
+    }
+    // What is known may not be called otherwise.
+    let storage = b"ctorch\nFloatStorage\n)R";
+    assert_eq!(
+        scratch.refused(&legacy_of(storage)),
+        "its pickle calls Storage(F32) with 0 arguments"
+    );
+    let long = [b"c", &[b'a'; 1000][..], b"\nb\x1b\n"].concat();
+    assert!(scratch.refused(&legacy_of(&long)).len() < 200);
+}
+
+#[test]
+fn tensors_stay_within_their_storage() {
+    let scratch = Scratch::new();
+    let huge = b"\x8a\x06\xff\xff\xff\xff\xff\x7f\x8a\x06\xff\xff\xff\xff\xff\x7f\x86";
+    type Case<'a> = (&'a [u8], &'a [u8], &'a [u8], &'a str);
+    let cases: [Case<'_>; 8] = [
+        (
+            b"K\x01",
+            TWO,
+            ONE,
+            "w has the shape [2], strides [1] and offset 1: beyond its storage of 2 numbers",
+        ),
+        (
+            b"K\0",
+            TWO,
+            TWO,
+            "w has the shape [2], strides [2] and offset 0: beyond its storage of 2 numbers",
+        ),
+        (b"J\xff\xff\xff\xff", ONE, ONE, "its pickle has a tensor with the offset -1"),
+        (b"K\0", TWO, b"J\xff\xff\xff\xff\x85", "its pickle has a tensor with the stride -1"),
+        (
+            b"K\0",
+            b"K\x02K\x02\x86",
+            b"K\0K\x01\x86",
+            "w has the shape [2, 2] with strides [0, 1], which repeats numbers: no parameter does",
+        ),
+        (
+            b"K\0",
+            huge,
+            b"K\0K\0\x86",
+            "w has the shape [140737488355327, 140737488355327], strides [0, 0] and offset 0: beyond its storage of 2 numbers",
+        ),
+        (b"K\0", TWO, b")", "w has the shape [2] and 0 strides"),
+        (
+            b"\x8a\x11\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x01",
+            ONE,
+            ONE,
+            "its pickle has a number above 128 bits",
+        ),
+    ];
+    for (offset, dims, strides, expected) in cases {
+        assert_eq!(scratch.refused(&legacy(offset, dims, strides)), expected);
+    }
+    let long = [b"(", &b"K\x01".repeat(9)[..], b"t"].concat();
+    assert_eq!(
+        scratch.refused(&legacy(b"K\0", &long, &long)),
+        "its pickle has a tensor of 9 dimensions"
+    );
+}
+
+#[test]
+fn pickles_take_memory_by_their_length() {
+    let scratch = Scratch::new();
+    // Lists in lists, a million deep: a recursive reader, or one that frees recursively, overflows.
+    let deep = [&b"]".repeat(1 << 20)[..], &b"a".repeat((1 << 20) - 1)].concat();
+    let reason = scratch.refused(&legacy_of(&deep));
+    assert_eq!(reason, "it has a list where a state dictionary must be");
+    // Pairs of the pair before, thirty of them: 2³⁰ values if they were copied.
+    let mut bomb = b"K\x01K\x01\x86q\0".to_vec();
+    (0..30).for_each(|_| bomb.extend(b"h\0h\0\x86q\0"));
+    assert_eq!(
+        scratch.refused(&legacy_of(&bomb)),
+        "it has a tuple where a state dictionary must be"
+    );
+    // A list in itself, and a dictionary under its own key.
+    assert!(scratch.refused(&legacy_of(b"]q\0h\0a")).starts_with("it has a list where"));
+    let own = b"}q\0X\x0a\0\0\0state_dicth\0s";
+    assert!(scratch.refused(&legacy_of(own)).starts_with("it has no tensors at its top or under"));
+    // One that never ends.
+    let endless = [&b"\x80\x02"[..], &b"N".repeat(5 << 20)].concat();
+    assert_eq!(scratch.refused(&endless), "its pickle is cut short, or too long");
+}
+
+#[test]
+fn old_pickles_of_python_2_are_read() {
+    let scratch = Scratch::new();
+    // collections.OrderedDict([['w', Parameter(tensor)]]), with names as bytes.
+    let file = legacy(b"K\0", TWO, ONE);
+    let tensor = file.windows(12).position(|w| w == b"ctorch._util").unwrap();
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 2;
+    let parameter =
+        [b"ctorch.nn.parameter\nParameter\n", &file[tensor..end], b"\x85R\x88\x89}\x87b"];
+    let pair = [b"]U\x01wa", &parameter.concat()[..], b"a"].concat();
+    let dict = [b"ccollections\nOrderedDict\n]", &pair[..], b"a\x85R"].concat();
+    let file = scratch.open(&legacy_of(&dict)).unwrap();
+    assert_eq!(file.tensors().collect::<Vec<_>>(), [("w", &[2][..])]);
+    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [1.0, 2.0]);
+}
+
+/// Replaces the only place where `from` is.
+fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let places: Vec<_> =
+        (0..bytes.len()).filter(|place| bytes[*place..].starts_with(from)).collect();
+    assert_eq!((places.len(), from.len()), (1, to.len()));
+    let mut bytes = bytes.to_vec();
+    bytes[places[0]..][..to.len()].copy_from_slice(to);
+    bytes
+}
+
+#[test]
+fn damaged_archives_are_told() {
+    let scratch = Scratch::new();
+    let zip = golden("zip.pth");
+    for len in [30, 1000, zip.len() - 22, zip.len() - 1] {
+        assert_eq!(scratch.refused(&zip[..len]), "its end is missing: it is cut short");
+    }
+    let big = replaced(&zip, b"little", b"biggie");
+    assert_eq!(scratch.refused(&big), "its byte order is \"biggie\": only little is read");
+    let npz = [&zip[..30], &zip[zip.len() - 22..]].concat();
+    let empty = [&npz[..40], &[0; 12]].concat();
+    assert_eq!(
+        scratch.refused(&empty),
+        "a zip archive, but none of torch.save: it has no data.pkl"
+    );
+    assert_eq!(scratch.refused(&npz), "it is damaged or cut short");
+    // The directory's entry of the first storage; its name is there and before its bytes.
+    let start = zip.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    let name = start + zip[start..].windows(8).position(|w| w.ends_with(b"/data/0")).unwrap();
+    let mut other = zip.clone();
+    other[name + 7] = b'x';
+    assert_eq!(scratch.refused(&other), "its entry data/0 is missing");
+}
+
+#[test]
+fn damaged_legacy_files_are_told() {
+    let scratch = Scratch::new();
+    let file = legacy(b"K\0", TWO, ONE);
+    assert_eq!(
+        scratch.refused(&file[..file.len() - 1]),
+        "the file ends within its storage \"0\": it is cut short"
+    );
+    let count = file.len() - 16;
+    let mut other = file.clone();
+    other[count] = 3;
+    assert_eq!(
+        scratch.refused(&other),
+        "its storage \"0\" has another length than its tensors say"
+    );
+    assert_eq!(
+        scratch.refused(&replaced(&file, b"little_endian\x88", b"little_endian\x89")),
+        "its byte order is not little-endian, which alone is read"
+    );
+    assert_eq!(
+        scratch.refused(&replaced(&file, b"M\xe9\x03", b"M\xea\x03")),
+        "its protocol is not 1001, the only one known"
+    );
+    assert_eq!(scratch.refused(b"\x80\x02K\x01."), "a pickle, but none of torch.save");
+    assert!(scratch.refused(b"\x89HDF\r\n\x1a\n").starts_with("an HDF5 file, which is not read"));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever happens to a file, it is read or refused.
+    #[test]
+    fn no_damage_panics(
+        name in prop::sample::select(vec![
+            "zip.pth", "legacy.pth", "training_legacy.pth", "protocol4.pth", "timm.safetensors",
+        ]),
+        // Half of the damage hits the pickles, headers and directories, not the numbers.
+        places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..6),
+        cut in prop::option::weighted(0.2, any::<prop::sample::Index>()),
+    ) {
+        let mut bytes = golden(name);
+        let len = bytes.len();
+        for (place, byte, part) in places {
+            let place = match part {
+                0 => place.index(len),
+                1 => len - 1 - place.index(2400),
+                _ => place.index(3000),
+            };
+            bytes[place] = byte;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(len));
+        }
+        let _ = Scratch::new().open(&bytes);
+    }
+}

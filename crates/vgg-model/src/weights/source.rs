@@ -1,0 +1,209 @@
+//! A file of weights, and the tensors found in it, none of whose numbers have been read.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use half::{bf16, f16};
+use safetensors::Dtype;
+use vgg_tensor::{Error, Result};
+
+use crate::tensor_file::{PIECE, format_error, io_error};
+
+/// No tensor of a network has more dimensions.
+const MAX_RANK: usize = 8;
+
+/// A file of weights, read by place: nothing is read that is not in it, so nothing that it says
+/// takes more memory than it has bytes.
+#[derive(Debug)]
+pub(super) struct Source {
+    path: PathBuf,
+    file: File,
+    len: u64,
+}
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(io_error(path))?;
+        let len = file.metadata().map_err(io_error(path))?.len();
+        Ok(Self { path: path.into(), file, len })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// The error of a file that is not as it should be.
+    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
+        format_error(&self.path, reason.into())
+    }
+
+    /// The `len` bytes from `start` on.
+    pub(super) fn bytes(&self, start: u64, len: u64) -> Result<Vec<u8>> {
+        if start.checked_add(len).is_none_or(|end| end > self.len) {
+            return Err(self.error("it is damaged or cut short"));
+        }
+        let mut bytes = vec![0; len as usize];
+        self.fill(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Up to `most` bytes at the start.
+    pub(super) fn head(&self, most: u64) -> Result<Vec<u8>> {
+        self.bytes(0, self.len.min(most))
+    }
+
+    fn fill(&self, start: u64, bytes: &mut [u8]) -> Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(start)).map_err(io_error(&self.path))?;
+        file.read_exact(bytes).map_err(io_error(&self.path))
+    }
+
+    /// The numbers of `tensor`, last dimension innermost.
+    pub(super) fn numbers(&self, tensor: &Located) -> Result<Vec<f32>> {
+        let Located { name, dtype, start, span, .. } = tensor;
+        let Some(decode) = decoder(*dtype) else {
+            let reason =
+                format!("{name} is {dtype}, but weights are read as F32, F64, F16 or BF16");
+            return Err(self.error(reason));
+        };
+        let size = bytes_each(*dtype);
+        let mut numbers = vec![0.0; *span];
+        let mut piece = vec![0; PIECE];
+        let mut place = *start;
+        for numbers in numbers.chunks_mut(PIECE / size) {
+            let bytes = &mut piece[..numbers.len() * size];
+            self.fill(place, bytes)?;
+            decode(bytes, numbers);
+            place += bytes.len() as u64;
+        }
+        Ok(tensor.contiguous(numbers))
+    }
+}
+
+/// A tensor in a file: where its numbers are. All of them are in the file, and not fewer than its
+/// dimensions have.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Located {
+    pub(super) name: String,
+    pub(super) dims: Vec<usize>,
+    dtype: Dtype,
+    /// Numbers from one index of a dimension to the next.
+    strides: Vec<usize>,
+    /// The byte in the file where its first number is.
+    start: u64,
+    /// Numbers from the first to the last.
+    span: usize,
+}
+
+/// A range of numbers of one type in a file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Storage {
+    pub(super) dtype: Dtype,
+    /// The byte in the file where it begins.
+    pub(super) start: u64,
+    /// Numbers in it, all of which are in the file.
+    pub(super) len: usize,
+}
+
+impl Located {
+    /// The tensor that begins `offset` numbers into `storage`.
+    ///
+    /// # Errors
+    /// What is wrong, if it is not within its storage.
+    pub(super) fn new(
+        name: &str,
+        storage: Storage,
+        offset: usize,
+        dims: &[usize],
+        strides: &[usize],
+    ) -> Result<Self, String> {
+        let shape = format!("{name} has the shape {dims:?}");
+        if dims.len() != strides.len() || dims.len() > MAX_RANK {
+            return Err(format!("{shape} and {} strides", strides.len()));
+        }
+        let len = dims.iter().try_fold(1, |len: usize, dim| len.checked_mul(*dim));
+        let last = dims.iter().zip(strides).try_fold(0, |last: usize, (dim, stride)| {
+            last.checked_add(dim.saturating_sub(1).checked_mul(*stride)?)
+        });
+        let span = if len == Some(0) { Some(0) } else { last.and_then(|last| last.checked_add(1)) };
+        let end = span.and_then(|span| span.checked_add(offset));
+        match (len, span, end) {
+            (Some(len), Some(span), Some(end)) if end <= storage.len => {
+                if len > span {
+                    let repeats = "which repeats numbers: no parameter does";
+                    return Err(format!("{shape} with strides {strides:?}, {repeats}"));
+                }
+                let start = storage.start + (offset * bytes_each(storage.dtype)) as u64;
+                let (name, dims, strides) = (name.into(), dims.into(), strides.into());
+                Ok(Self { name, dims, dtype: storage.dtype, strides, start, span })
+            }
+            _ => {
+                let storage = format!("its storage of {} numbers", storage.len);
+                Err(format!("{shape}, strides {strides:?} and offset {offset}: beyond {storage}"))
+            }
+        }
+    }
+
+    /// Orders the numbers that were read, from the first to the last, by the dimensions.
+    fn contiguous(&self, numbers: Vec<f32>) -> Vec<f32> {
+        let plain = contiguous_strides(&self.dims);
+        let mut dims = self.dims.iter().zip(&self.strides).zip(&plain);
+        if numbers.is_empty() || dims.all(|((dim, stride), plain)| *dim == 1 || stride == plain) {
+            return numbers;
+        }
+        let mut ordered = Vec::with_capacity(self.dims.iter().product());
+        gather(&numbers, &self.dims, &self.strides, &mut ordered);
+        ordered
+    }
+}
+
+/// Appends the numbers of a tensor that begins with the first of `numbers`.
+fn gather(numbers: &[f32], dims: &[usize], strides: &[usize], ordered: &mut Vec<f32>) {
+    match (dims.split_first(), strides.split_first()) {
+        (Some((dim, dims)), Some((stride, strides))) => {
+            (0..*dim).for_each(|i| gather(&numbers[i * stride..], dims, strides, ordered));
+        }
+        _ => ordered.push(numbers[0]),
+    }
+}
+
+/// The strides of a tensor whose numbers lie one after another.
+pub(super) fn contiguous_strides(dims: &[usize]) -> Vec<usize> {
+    let mut strides = vec![1; dims.len()];
+    for i in (1..dims.len()).rev() {
+        strides[i - 1] = dims[i].saturating_mul(strides[i]);
+    }
+    strides
+}
+
+/// Bytes of a number.
+pub(super) fn bytes_each(dtype: Dtype) -> usize {
+    dtype.bitsize().div_ceil(8)
+}
+
+type Decode = fn(&[u8], &mut [f32]);
+
+/// Turns a type's bytes into numbers, for the types that weights are stored as.
+fn decoder(dtype: Dtype) -> Option<Decode> {
+    fn each<const N: usize>(bytes: &[u8], numbers: &mut [f32], number: impl Fn([u8; N]) -> f32) {
+        for (out, word) in numbers.iter_mut().zip(bytes.as_chunks().0) {
+            *out = number(*word);
+        }
+    }
+    match dtype {
+        Dtype::F32 => Some(|bytes, numbers| each(bytes, numbers, f32::from_le_bytes)),
+        Dtype::F64 => Some(|bytes, numbers| each(bytes, numbers, |x| f64::from_le_bytes(x) as f32)),
+        Dtype::F16 => {
+            Some(|bytes, numbers| each(bytes, numbers, |x| f16::from_le_bytes(x).to_f32()))
+        }
+        Dtype::BF16 => {
+            Some(|bytes, numbers| each(bytes, numbers, |x| bf16::from_le_bytes(x).to_f32()))
+        }
+        _ => None,
+    }
+}

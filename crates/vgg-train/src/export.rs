@@ -1,0 +1,48 @@
+//! `export RUN`: a run's network for other programs.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueEnum};
+use vgg_model::onnx;
+
+use crate::cli::Which;
+use crate::stored;
+use crate::ui::Ui;
+
+/// What is written, and where.
+#[derive(Debug, Args)]
+pub(crate) struct ExportOptions {
+    /// Format of the file
+    #[arg(long, value_enum)]
+    format: Format,
+
+    /// File to write, over an older one
+    #[arg(long, value_name = "FILE")]
+    output: PathBuf,
+
+    /// Which checkpoint of the run: that with the best test accuracy or the last one
+    #[arg(long, value_enum, default_value = "best")]
+    checkpoint: Which,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// The weights, with torchvision's names
+    Safetensors,
+    /// The network: it takes normalised images of its own size, gives logits, and says in its
+    /// metadata how to normalise
+    Onnx,
+}
+
+/// `export RUN`.
+pub(crate) fn command(run: &Path, options: &ExportOptions, ui: &Ui) -> Result<()> {
+    let path = stored::find(run, options.checkpoint)?;
+    let checkpoint = stored::load(&path)?;
+    match options.format {
+        Format::Safetensors => checkpoint.params.save(&options.output)?,
+        Format::Onnx => onnx::save(&options.output, &checkpoint)?,
+    }
+    ui.status("Exported", &format!("{} to {}", path.display(), options.output.display()));
+    Ok(())
+}
