@@ -597,6 +597,78 @@ def every_net(file, table, folder=HERE):
         print(f"  {name}: float32 strays by", {key: f"{value:.1e}" for key, value in stray.items()})
 
 
+# --- batch normalisation ----------------------------------------------------------------------
+
+
+def normed_net(width, shape, fc_width, classes):
+    """torchvision's vgg11_bn, with narrow layers and parameters that the test computes as well."""
+    nn, narrow = torch.nn, [c if c == "M" else round(c * width) for c in vgg.cfgs["A"]]
+    model = vgg.VGG(vgg.make_layers(narrow, batch_norm=True), classes, False, dropout=0.0)
+    model.features[0] = nn.Conv2d(shape[0], narrow[0], 3, padding=1)
+    model.avgpool, area = nn.Identity(), (shape[1] // 32) * (shape[2] // 32)
+    model.classifier[0] = nn.Linear(narrow[-2] * area, fc_width)
+    model.classifier[3] = nn.Linear(fc_width, fc_width)
+    model.classifier[6] = nn.Linear(fc_width, classes)
+    scales = [module.weight for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+    with torch.no_grad():
+        for i, parameter in enumerate(model.parameters()):
+            dims = tuple(parameter.shape)
+            bound = 0.1 if len(dims) == 1 else math.sqrt(6 / math.prod(dims[1:]))
+            rows = np.arange(dims[0])
+            parameter.copy_(filters(i, dims, bound, np.zeros(len(rows), np.uint8), rows))
+            if any(parameter is scale for scale in scales):
+                parameter += 1
+    return model
+
+
+def normed_run(dtype):
+    """Evaluation, a training step, more of them, evaluation."""
+    # This stream of pixels brings no decision of ReLU or max-pool near another one.
+    shape, n, steps = (1, 64, 96), 4, 4
+    model = normed_net(0.05, shape, 32, 10).to(dtype)
+    pixels = (hashed(254, 0, steps * n * math.prod(shape)) >> np.uint32(24)).astype(np.uint8)
+    x = (torch.from_numpy(pixels.reshape(steps, n, *shape)).float() / 255.0 - 0.5).to(dtype)
+    labels = torch.arange(3, 3 + n)
+    sgd = torch.optim.SGD(model.parameters(), lr=1 / 64, momentum=0.875, weight_decay=1 / 256)
+    tensors, losses = {"logits.0": model.eval()(x[0]).detach()}, []
+
+    def keep(when):
+        for name, value in model.named_buffers():
+            if value.dim() > 0:
+                tensors[f"state.{when}.{name}"] = value.clone()
+
+    model.train()
+    for step in range(steps):
+        sgd.zero_grad()
+        loss = F.cross_entropy(model(x[step]), labels)
+        loss.backward()
+        if step == 0:
+            for name, parameter in model.named_parameters():
+                gradient = parameter.grad.clone()
+                tensors[f"norm.{name}"] = gradient.norm().reshape(1)
+                tensors[f"sample.{name}"] = sample(gradient, NET_SAMPLES)
+            keep(1)
+        sgd.step()
+        losses.append(loss.detach())
+    keep(steps)
+    tensors["losses"] = torch.stack(losses)
+    tensors[f"logits.{steps}"] = model.eval()(x[0]).detach()
+    return tensors
+
+
+def batch_norm():
+    exact, rounded = normed_run(torch.float64), normed_run(torch.float32)
+    strays = {}
+    for key, value in exact.items():
+        stray = ((rounded[key].double() - value).norm() / value.norm()).item()
+        # A bias before a normalisation has no effect: its gradient is nothing but rounding.
+        if value.abs().max() > 1e-12:
+            kind = key.split(".")[0]
+            strays[kind] = max(stray, strays.get(kind, 0.0))
+    save("batch_norm", exact, float32_strays=strays)
+    print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
 # --- learning rates ---------------------------------------------------------------------------
 
 
@@ -680,5 +752,6 @@ if __name__ == "__main__":
     recipes()
     whole_steps()
     every_net("nets", NETS)
+    batch_norm()
     schedules()
     resizes()

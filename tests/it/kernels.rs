@@ -222,3 +222,42 @@ fn gradients_that_overflowed_are_not_clipped() {
         assert_eq!(vgg_tensor::clip_factor(1.0, f64::from(number).powi(2) + 16.0), by);
     }
 }
+
+/// With few blocks, a thread comes to groups of other channels, for which it loads other vectors.
+#[test]
+fn normalisations_do_not_depend_on_the_number_of_blocks() {
+    let (n, h, w, c) = (2u64, 20u32, 22u32, 20u32);
+    let pixels = n * u64::from(h * w);
+    let x_len = (pixels * u64::from(c)) as usize;
+    let numbers = |len: usize, by: usize| -> Vec<f32> {
+        (0..len).map(|i| (i * by % 101) as f32 / 25.0 - 2.0).collect()
+    };
+    let run = |blocks: u32| {
+        let mut memory = DeviceMemory::new();
+        let [x, dy] = [37, 53].map(|by| upload(&mut memory, &numbers(x_len, by)));
+        let [weight, bias] = [29, 31].map(|by| upload(&mut memory, &numbers(c as usize, by)));
+        let [saved, sums] = [41, 43].map(|by| upload(&mut memory, &numbers(2 * c as usize, by)));
+        let [y, pooled, dx, dx_pooled] = [4 * x_len; 4].map(|len| memory.alloc(len));
+        let (bits, words) = (memory.alloc(x_len), memory.alloc(4 * x_len));
+        let calls: [(&str, &[&dyn Param]); 4] = [
+            ("relu_forward", &[&x, &saved, &weight, &bias, &y, &bits, &pixels, &c]),
+            (
+                "relu_max_pool_forward",
+                &[&x, &saved, &weight, &bias, &pooled, &words, &n, &h, &w, &c],
+            ),
+            ("relu_backward", &[&x, &dy, &bits, &saved, &weight, &sums, &dx, &pixels, &c]),
+            (
+                "relu_max_pool_backward",
+                &[&x, &dy, &words, &saved, &weight, &sums, &dx_pooled, &n, &h, &w, &c],
+            ),
+        ];
+        for (name, params) in calls {
+            let kernel = format!("batch_norm2d_{name}_f32");
+            launch(vgg_kernels::BATCH_NORM2D, &kernel, blocks, params, &mut memory).unwrap();
+        }
+        let outputs = [(y, x_len), (pooled, x_len / 4), (dx, x_len), (dx_pooled, x_len)];
+        outputs.map(|(at, len)| download::<f32>(&memory, at, len))
+    };
+    let (few, many) = (run(1), run(100));
+    assert!(few == many && few.iter().all(|numbers| numbers.iter().any(|x| *x > 0.0)));
+}

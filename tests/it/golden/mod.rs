@@ -3,6 +3,7 @@
 //! `golden/generate.py` says how the numbers were computed. They are exact to `f32`; PyTorch's own
 //! runs in `f32` stray from them by up to 1e-6 of the largest number, and so may ours.
 
+mod batch_norm;
 mod nets;
 mod operations;
 mod recipes;
@@ -78,3 +79,4 @@ on_each_backend!(logits_and_gradients, vgg11::logits_and_gradients);
 on_each_backend!(training, vgg11::training);
 on_each_backend!(recipes_of_training, recipes::training);
 on_each_backend!(every_network, nets::check_all);
+on_each_backend!(batch_normalisation, batch_norm::check_all);

@@ -66,10 +66,9 @@ impl Kernel for Sums<'_> {
                 let sums = row.sums(s, given.mean, k, n);
                 // SAFETY: `n` channels are left from `k` on.
                 unsafe {
-                    for (total, sum) in [&mut *dz, &mut *products].into_iter().zip(sums) {
-                        let total = total.as_mut_ptr().add(k);
-                        s.store_first(total, n, s.add(s.load_first(total, n), sum));
-                    }
+                    let (dz, products) = (dz.as_mut_ptr().add(k), products.as_mut_ptr().add(k));
+                    s.store_first(dz, n, s.add(s.load_first(dz, n), sums[0]));
+                    s.store_first(products, n, s.add(s.load_first(products, n), sums[1]));
                 }
             }
         }
@@ -130,32 +129,39 @@ impl<'a> Row<'a> {
         relu_max_pool_gradient(s, self.dy(s, j, k, n), self.layout.pool(self.aux, j, k, n))
     }
 
+    /// `x − mean` of a pixel.
+    #[inline(always)]
+    fn difference<S: Simd>(&self, s: S, mean: S::V, pixel: usize, k: usize, n: usize) -> S::V {
+        let x = &self.x[pixel * self.c + k..][..n];
+        // SAFETY: there are `n`.
+        s.sub(unsafe { s.load_first(x.as_ptr(), n) }, mean)
+    }
+
     /// The row's `Σ dz` and `Σ dz · (x − mean)` of `n` channels from `k` on.
     #[inline(always)]
     fn sums<S: Simd>(&self, s: S, mean: &[f32], k: usize, n: usize) -> [S::V; 2] {
-        let c = self.c;
         let mean = &mean[k..][..n];
         // SAFETY: there are `n`.
         let mean = unsafe { s.load_first(mean.as_ptr(), n) };
-        let difference = |pixel: usize| {
-            let x = &self.x[pixel * c + k..][..n];
-            // SAFETY: there are `n`.
-            s.sub(unsafe { s.load_first(x.as_ptr(), n) }, mean)
-        };
-        let zero = s.splat(0.0);
-        let add = |[sum, products]: [S::V; 2], dz: S::V, pixel: usize| {
-            [s.add(sum, dz), s.mul_add(dz, difference(pixel), products)]
-        };
-        let outputs = 0..self.dy.len() / c;
-        if !self.pools {
-            return outputs.fold([zero; 2], |sums, j| add(sums, self.relu(s, j, k, n), j));
-        }
-        let w = self.x.len() / (2 * c);
-        outputs.fold([zero; 2], |sums, j| {
+        let [mut sum, mut products] = [s.splat(0.0); 2];
+        let w = self.x.len() / (2 * self.c);
+        for j in 0..self.dy.len() / self.c {
+            if !self.pools {
+                let dz = self.relu(s, j, k, n);
+                sum = s.add(sum, dz);
+                products = s.mul_add(dz, self.difference(s, mean, j, k, n), products);
+                continue;
+            }
             let [upper, lower] = self.window(s, j, k, n);
-            let sums = add(add(sums, upper[0], 2 * j), upper[1], 2 * j + 1);
-            add(add(sums, lower[0], w + 2 * j), lower[1], w + 2 * j + 1)
-        })
+            // All but one of a window's gradients are zero.
+            sum = s.add(sum, s.add(s.add(upper[0], upper[1]), s.add(lower[0], lower[1])));
+            let (left, right) = (2 * j, 2 * j + 1);
+            products = s.mul_add(upper[0], self.difference(s, mean, left, k, n), products);
+            products = s.mul_add(upper[1], self.difference(s, mean, right, k, n), products);
+            products = s.mul_add(lower[0], self.difference(s, mean, w + left, k, n), products);
+            products = s.mul_add(lower[1], self.difference(s, mean, w + right, k, n), products);
+        }
+        [sum, products]
     }
 }
 
@@ -221,46 +227,78 @@ impl Kernel for InputGradient<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { x, mean, factors: Factors { scale, slope, constant }, out, dx } = self;
-        let c = mean.len();
+        let Self { x, mean, factors, out, dx } = self;
+        let (c, Factors { scale, slope, constant }) = (mean.len(), factors);
         assert_eq!([scale.len(), slope.len(), constant.len()], [c; 3]);
         assert_eq!(x.len(), dx.len());
         let pixels = x.len() / c;
-        for k in (0..c).step_by(S::LANES) {
-            let n = (c - k).min(S::LANES);
-            // SAFETY: `n` channels are left from `k` on.
-            let [mean, scale, slope, constant] = [mean, scale, slope, constant]
-                .map(|vector| unsafe { s.load_first(vector.as_ptr().add(k), n) });
-            let zero = s.splat(0.0);
-            let mut put = |pixel: usize, dz: S::V| {
-                let at = pixel * c + k;
-                let (x, dx) = (&x[at..][..n], &mut dx[at..][..n]);
-                // SAFETY: there are `n` of both.
-                unsafe {
-                    let difference = s.sub(s.load_first(x.as_ptr(), n), mean);
-                    let rest = s.mul_add(difference, slope, constant);
-                    s.store_first(dx.as_mut_ptr(), n, s.mul_add(dz, scale, rest));
-                }
-            };
-            match out {
-                None => (0..pixels).for_each(|pixel| put(pixel, zero)),
-                Some(row) if !row.pools => {
-                    (0..pixels).for_each(|pixel| put(pixel, row.relu(s, pixel, k, n)));
-                }
-                Some(row) => {
-                    let (w, windows) = (pixels / 2, row.dy.len() / c);
-                    for j in 0..windows {
-                        let gradients = row.window(s, j, k, n);
-                        for (row, gradients) in gradients.into_iter().enumerate() {
-                            put(row * w + 2 * j, gradients[0]);
-                            put(row * w + 2 * j + 1, gradients[1]);
-                        }
-                    }
-                    for dropped in 2 * windows..w {
-                        put(dropped, zero);
-                        put(w + dropped, zero);
+        let mut gradient = Writer { s, x, dx, mean, factors };
+        match out {
+            None => gradient.put_zeros(0..pixels),
+            Some(row) if !row.pools => {
+                for pixel in 0..pixels {
+                    for k in (0..c).step_by(S::LANES) {
+                        let n = (c - k).min(S::LANES);
+                        gradient.put(pixel, k, n, row.relu(s, pixel, k, n));
                     }
                 }
+            }
+            Some(row) => {
+                let (w, windows) = (pixels / 2, row.dy.len() / c);
+                for j in 0..windows {
+                    for k in (0..c).step_by(S::LANES) {
+                        let n = (c - k).min(S::LANES);
+                        let [upper, lower] = row.window(s, j, k, n);
+                        gradient.put(2 * j, k, n, upper[0]);
+                        gradient.put(2 * j + 1, k, n, upper[1]);
+                        gradient.put(w + 2 * j, k, n, lower[0]);
+                        gradient.put(w + 2 * j + 1, k, n, lower[1]);
+                    }
+                }
+                gradient.put_zeros(2 * windows..w);
+                gradient.put_zeros(w + 2 * windows..2 * w);
+            }
+        }
+    }
+}
+
+/// Writes gradients.
+struct Writer<'a, S> {
+    s: S,
+    x: &'a [f32],
+    dx: &'a mut [f32],
+    mean: &'a [f32],
+    factors: &'a Factors,
+}
+
+impl<S: Simd> Writer<'_, S> {
+    /// Of `n` channels of a pixel from `k` on.
+    #[inline(always)]
+    fn put(&mut self, pixel: usize, k: usize, n: usize, dz: S::V) {
+        let (s, c) = (self.s, self.mean.len());
+        let Factors { scale, slope, constant } = self.factors;
+        let at = pixel * c + k;
+        let (x, dx) = (&self.x[at..][..n], &mut self.dx[at..][..n]);
+        debug_assert!(k + n <= c && [scale.len(), slope.len(), constant.len()] == [c; 3]);
+        // SAFETY: there are `n` of both, and the caller has seen to it that `n` channels are left.
+        unsafe {
+            let x = s.load_first(x.as_ptr(), n);
+            let difference = s.sub(x, s.load_first(self.mean.as_ptr().add(k), n));
+            let slope = s.load_first(slope.as_ptr().add(k), n);
+            let rest = s.load_first(constant.as_ptr().add(k), n);
+            let rest = s.mul_add(difference, slope, rest);
+            let scale = s.load_first(scale.as_ptr().add(k), n);
+            s.store_first(dx.as_mut_ptr(), n, s.mul_add(dz, scale, rest));
+        }
+    }
+
+    /// Of pixels that no output came from.
+    #[inline(always)]
+    fn put_zeros(&mut self, pixels: Range<usize>) {
+        let (c, zero) = (self.mean.len(), self.s.splat(0.0));
+        for pixel in pixels {
+            for k in (0..c).step_by(S::LANES) {
+                self.put(pixel, k, (c - k).min(S::LANES), zero);
             }
         }
     }

@@ -21,6 +21,21 @@ impl<'a> Factors<'a> {
         let scale = weight.iter().zip(inverse).map(|(weight, inverse)| weight * inverse).collect();
         Self { mean, scale, bias }
     }
+
+    /// The normalised numbers of `x`, which begins with `n` numbers of channels from `k` on.
+    #[inline(always)]
+    fn normal<S: Simd>(&self, s: S, x: &[f32], k: usize, n: usize) -> S::V {
+        let Self { mean, scale, bias } = self;
+        let c = mean.len();
+        debug_assert!(k + n <= c && [scale.len(), bias.len()] == [c; 2] && n <= x.len());
+        // SAFETY: the caller has seen to it that `n` channels are left from `k` on.
+        unsafe {
+            let x = s.load_first(x.as_ptr(), n);
+            let difference = s.sub(x, s.load_first(mean.as_ptr().add(k), n));
+            let scale = s.load_first(scale.as_ptr().add(k), n);
+            s.mul_add(difference, scale, s.load_first(bias.as_ptr().add(k), n))
+        }
+    }
 }
 
 /// Writes `y` and, if there is one, `aux`.
@@ -67,22 +82,16 @@ impl Kernel for Row<'_> {
         let (c, row) = (shape.c, shape.w * shape.c);
         let Factors { mean, scale, bias } = factors;
         assert_eq!([mean.len(), scale.len(), bias.len(), y.len()], [c, c, c, out.w * c]);
+        assert_eq!(x.len(), shape.len());
         let layout = aux_layout(op);
-        // SAFETY: the caller gives a place in `x`, and a channel `k`, from where `n` channels are left.
-        let normal = |x: &[f32], k: usize, n: usize| unsafe {
-            let load = |vector: &[f32]| s.load_first(vector.as_ptr().add(k), n);
-            let difference = s.sub(s.load_first(x.as_ptr(), n), load(mean));
-            s.mul_add(difference, load(scale), load(bias))
-        };
+        let zero = s.splat(0.0);
         match op.epilogue() {
             BatchNormEpilogue::Relu => {
                 let x = &x[index * row..][..row];
-                let pixels = x.chunks_exact(c).zip(y.chunks_exact_mut(c));
-                for (j, (x, y)) in pixels.enumerate() {
+                for (j, (x, y)) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).enumerate() {
                     for k in (0..c).step_by(S::LANES) {
                         let n = (c - k).min(S::LANES);
-                        let z = normal(&x[k..], k, n);
-                        let zero = s.splat(0.0);
+                        let z = factors.normal(s, &x[k..], k, n);
                         // SAFETY: `n` of this pixel's channels are left.
                         unsafe { s.store_first(y.as_mut_ptr().add(k), n, s.max(z, zero)) };
                         if let Some(aux) = &mut aux {
@@ -96,11 +105,15 @@ impl Kernel for Row<'_> {
                 let rows = &x[(image * shape.h + 2 * i) * row..][..2 * row];
                 let (upper, lower) = rows.split_at(row);
                 for (j, y) in y.chunks_exact_mut(c).enumerate() {
-                    let window = [upper, lower].map(|row| &row[2 * j * c..][..2 * c]);
+                    let (upper, lower) = (&upper[2 * j * c..], &lower[2 * j * c..]);
                     for k in (0..c).step_by(S::LANES) {
                         let n = (c - k).min(S::LANES);
-                        let z = window.map(|pair| [k, c + k].map(|at| normal(&pair[at..], k, n)));
-                        let (winner, bits) = relu_max_pool(s, z);
+                        let upper_left = factors.normal(s, &upper[k..], k, n);
+                        let upper_right = factors.normal(s, &upper[c + k..], k, n);
+                        let lower_left = factors.normal(s, &lower[k..], k, n);
+                        let lower_right = factors.normal(s, &lower[c + k..], k, n);
+                        let window = [[upper_left, upper_right], [lower_left, lower_right]];
+                        let (winner, bits) = relu_max_pool(s, window);
                         // SAFETY: `n` of this pixel's channels are left.
                         unsafe { s.store_first(y.as_mut_ptr().add(k), n, winner) };
                         if let Some(aux) = &mut aux {
