@@ -238,28 +238,17 @@ __device__ inline void relu_max_pool_forward(const T* x, const float* saved, con
         loaded = group.first;
         const Place place(group.pixel, y_h, y_w);
         const u64 corner = (place.image * h + 2 * place.row) * w + 2 * place.column;
-        Channels largest;
-        u32 winners[GROUP];
+        Pool pool;
 #pragma unroll
         for (u32 in_window = 0; in_window < 4; in_window++) {
             const u64 pixel = corner + (u64)(in_window / 2) * w + in_window % 2;
-            const Channels v = load<GROUP>(x + pixel * c + group.first, group.len);
+            Channels z = load<GROUP>(x + pixel * c + group.first, group.len);
 #pragma unroll
-            for (int k = 0; k < GROUP; k++) {
-                const float z = normal.of<T>(v.at[k], k);
-                const bool wins = in_window == 0 || z > largest.at[k];
-                largest.at[k] = wins ? z : largest.at[k];
-                winners[k] = wins ? in_window : winners[k];
-            }
+            for (int k = 0; k < GROUP; k++) z.at[k] = normal.of<T>(z.at[k], k);
+            pool.take(in_window, z);
         }
-        u32 word = 0;
-#pragma unroll
-        for (int k = 0; k < GROUP; k++) {
-            const bool alive = largest.at[k] > 0.0f;
-            largest.at[k] = alive ? largest.at[k] : 0.0f;
-            word |= pool_bits(winners[k], alive) << (4 * k);
-        }
-        store<GROUP>(y + group.pixel * c + group.first, group.len, largest);
+        const u32 word = pool.decide();
+        store<GROUP>(y + group.pixel * c + group.first, group.len, pool.largest);
         if (aux) aux[i] = word;
     }
 }

@@ -41,3 +41,32 @@ struct Place {
 __device__ inline u32 pool_bits(u32 winner, bool alive) { return winner | (alive ? 4u : 0u); }
 __device__ inline u32 pool_winner(u32 word, int k) { return word >> (4 * k) & 3; }
 __device__ inline bool pool_alive(u32 word, int k) { return word >> (4 * k) & 4; }
+
+// ReLU of a 2×2 window's largest number, of the first in row-major order where several are, for each
+// channel.
+struct Pool {
+    Channels largest;
+    u32 winners[GROUP];
+
+    // The window's numbers, from place 0 to place 3.
+    __device__ void take(u32 in_window, const Channels& z) {
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) {
+            const bool wins = in_window == 0 || z.at[k] > largest.at[k];
+            largest.at[k] = wins ? z.at[k] : largest.at[k];
+            winners[k] = wins ? in_window : winners[k];
+        }
+    }
+
+    // The decisions, for `aux`; ReLU is done.
+    __device__ u32 decide() {
+        u32 word = 0;
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) {
+            const bool alive = largest.at[k] > 0.0f;
+            largest.at[k] = alive ? largest.at[k] : 0.0f;
+            word |= pool_bits(winners[k], alive) << (4 * k);
+        }
+        return word;
+    }
+};

@@ -168,10 +168,10 @@ fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
     } else {
         format!(" × {}", config.model.width)
     };
-    let arch = serde_json::to_value(config.model.arch).unwrap_or_default();
+    let norm = if config.model.batch_norm { " with batch norm" } else { "" };
     format!(
-        "{}{width}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
-        arch.as_str().unwrap_or_default(),
+        "{}{width}{norm}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
+        config.model.arch,
         millions(vgg.param_count() as u64),
         millions(vgg.macs()),
         bytes(memory),
