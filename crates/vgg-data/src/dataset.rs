@@ -2,6 +2,8 @@
 
 use vgg_tensor::{Error, Result};
 
+use crate::images::balanced;
+
 /// Images of one size as bytes, with their labels and the names of the classes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dataset {
@@ -83,28 +85,11 @@ impl Dataset {
         &self.classes
     }
 
-    /// Pixels and labels in stored order, `batch_size` images at a time; the last may be fewer.
-    ///
-    /// # Panics
-    /// When `batch_size` is 0.
-    pub fn batches(&self, batch_size: usize) -> impl Iterator<Item = (&[u8], &[u32])> {
-        self.pixels.chunks(batch_size * self.image_len()).zip(self.labels.chunks(batch_size))
-    }
-
     /// A subset of `n` images, or all if there are fewer: as far as possible the same number of
     /// every class, of each class the first ones, in stored order.
     #[must_use]
     pub fn take(&self, n: usize) -> Self {
-        // The first image of every class, then the second of every class, and so on.
-        let mut seen = vec![0_usize; self.classes.len()];
-        let mut ranked: Vec<(usize, u32, usize)> = Vec::with_capacity(self.len());
-        for (i, &label) in self.labels.iter().enumerate() {
-            ranked.push((seen[label as usize], label, i));
-            seen[label as usize] += 1;
-        }
-        ranked.sort_unstable();
-        let mut chosen: Vec<usize> = ranked.iter().take(n).map(|&(_, _, i)| i).collect();
-        chosen.sort_unstable();
+        let chosen = balanced(&self.labels, self.classes.len(), n);
         Dataset {
             pixels: chosen.iter().flat_map(|&i| self.image(i)).copied().collect(),
             labels: chosen.iter().map(|&i| self.labels[i]).collect(),
@@ -154,14 +139,5 @@ mod tests {
         // Classes 1 and 2 have only two images each: class 0 fills up.
         check(7, &[0, 0, 0, 1, 2, 1, 2], &[0, 1, 2, 3, 5, 6, 7]);
         assert_eq!(all.take(100), all);
-    }
-
-    #[test]
-    fn batches_cover_everything_in_order() {
-        let all = dataset(&[0, 1, 2, 0, 1]);
-        let batches: Vec<_> = all.batches(2).collect();
-        assert_eq!(batches.len(), 3);
-        assert_eq!(batches[1], (&[2, 2, 3, 3][..], &[2, 0][..]));
-        assert_eq!(batches[2], (&[4, 4][..], &[1][..]));
     }
 }

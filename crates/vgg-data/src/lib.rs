@@ -1,15 +1,14 @@
 //! From files to verified data sets to shuffled batches.
 //!
-//! Pixels stay bytes at their stored size: resizing and normalising are the backend's
+//! Pixels stay bytes: normalising them, and resizing where all have one size, are the backend's
 //! [`prepare_images`](vgg_tensor::Backend::prepare_images).
 //! A file is trusted only once the SHA-256 of its decompressed contents is the known one.
 //!
 //! ```
-//! use std::sync::Arc;
-//! use vgg_data::{Loader, fashion_mnist::Split, sample};
+//! use vgg_data::{Images, Loader, Transform, fashion_mnist::Split, sample};
 //!
-//! let images = Arc::new(sample::load(Split::Train)?);
-//! let loader = Loader::new(images, 128, 42)?;
+//! let images = Images::from(sample::load(Split::Train)?);
+//! let loader = Loader::new(images, Transform::same_size([1, 28, 28]), 128, 0)?.shuffled(42);
 //! let mut epoch = loader.epoch(0, 0);
 //! let mut seen = 0;
 //! while let Some(batch) = epoch.next_batch()? {
@@ -19,7 +18,7 @@
 //! # Ok::<(), vgg_tensor::Error>(())
 //! ```
 //!
-//! Features: `fetch` adds downloading (and with it TLS), `image-files` adds PNG and JPEG decoding.
+//! Feature: `fetch` adds downloading (and with it TLS).
 #![forbid(unsafe_code)]
 
 mod dataset;
@@ -28,13 +27,21 @@ pub mod fashion_mnist;
 #[cfg(feature = "fetch")]
 pub mod fetch;
 pub mod idx;
-#[cfg(feature = "image-files")]
-mod image_file;
+pub mod image_folder;
+mod images;
 mod loader;
+mod mixup;
+mod picture;
 pub mod sample;
+mod statistics;
+mod transform;
 
 pub use dataset::Dataset;
 pub use dir::{DATA_DIR_VARIABLE, data_dir};
-#[cfg(feature = "image-files")]
-pub use image_file::{DecodedImage, decode_image};
+pub use image_folder::ImageFolder;
+pub use images::Images;
 pub use loader::{Batch, Epoch, Loader, SHUFFLE_STREAM};
+pub use mixup::Mixup;
+pub use picture::Picture;
+pub use statistics::{Components, Statistics};
+pub use transform::{Augment, ColorShift, Erase, Moment, Transform};

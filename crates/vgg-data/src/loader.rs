@@ -5,9 +5,11 @@ use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use vgg_tensor::{Draw, Error, Result};
 
-use crate::Dataset;
+use crate::{Images, Mixup, Moment, Transform};
 
 /// The random stream that shuffles: no other use of a run's seed may have this number.
 pub const SHUFFLE_STREAM: u32 = 0x3000;
@@ -16,38 +18,81 @@ pub const SHUFFLE_STREAM: u32 = 0x3000;
 const BATCHES: usize = 3;
 
 /// Images and labels of one training step.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// `[n, c, h, w]`, 0 to 255.
     pub pixels: Vec<u8>,
     /// `[n]`.
     pub labels: Vec<u32>,
+    /// `[n]`, the class that each image is mixed with and its share; empty without mixup.
+    pub mix: Vec<(u32, f32)>,
 }
 
-/// Cuts a data set into batches, in an order that depends on nothing but the seed and the epoch.
+/// Cuts images into batches, in an order that depends on nothing but the seed and the epoch.
 #[derive(Clone, Debug)]
 pub struct Loader {
-    data: Arc<Dataset>,
+    images: Arc<Images>,
+    transform: Arc<Transform>,
     batch_size: usize,
-    seed: u64,
+    /// Decides the order and what else is random; without it the order is the stored one.
+    seed: Option<u64>,
+    mixup: Option<Mixup>,
+    /// Transforms images, unless they are copied as they are.
+    pool: Option<Arc<ThreadPool>>,
 }
 
 impl Loader {
-    /// Batches of `batch_size` images of `data`, shuffled anew every epoch by `seed`.
+    /// Batches of `batch_size` images in stored order, transformed on `threads` threads (0: one a
+    /// processor).
     ///
     /// # Errors
-    /// When `batch_size` is 0.
-    pub fn new(data: Arc<Dataset>, batch_size: usize, seed: u64) -> Result<Self> {
+    /// When `batch_size` is 0, or the images have another size or other channels than those that
+    /// `transform` is of.
+    pub fn new(
+        images: Images,
+        transform: Transform,
+        batch_size: usize,
+        threads: usize,
+    ) -> Result<Self> {
         if batch_size == 0 {
             return Err(Error::Shape("the batch size must be at least 1".into()));
         }
-        Ok(Loader { data, batch_size, seed })
+        let copied = transform.is_copy() && images.image_shape() == Some(transform.shape());
+        let pool = match copied {
+            true => None,
+            false => Some(Arc::new(pool(threads)?)),
+        };
+        Ok(Loader {
+            images: Arc::new(images),
+            transform: Arc::new(transform),
+            batch_size,
+            seed: None,
+            mixup: None,
+            pool,
+        })
+    }
+
+    /// The same, shuffled anew every epoch by `seed`, which decides what else is random, too.
+    #[must_use]
+    pub fn shuffled(self, seed: u64) -> Self {
+        Loader { seed: Some(seed), ..self }
+    }
+
+    /// The same, with the images of each batch mixed.
+    #[must_use]
+    pub fn mixed(self, mixup: Mixup) -> Self {
+        Loader { mixup: Some(mixup), ..self }
+    }
+
+    /// The images.
+    pub fn images(&self) -> &Images {
+        &self.images
     }
 
     /// The number of batches in an epoch. The last one is smaller when the images do not divide
     /// evenly.
     pub fn batches_per_epoch(&self) -> usize {
-        self.data.len().div_ceil(self.batch_size)
+        self.images.len().div_ceil(self.batch_size)
     }
 
     /// Starts `epoch` at batch number `first_batch`.
@@ -55,26 +100,58 @@ impl Loader {
     /// The batches are the same as if the epoch had been started at 0 and the first ones passed
     /// over, so that an interrupted epoch can be taken up where it was.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
-        let data = Arc::clone(&self.data);
-        let order =
-            shuffled(data.len(), Draw { seed: self.seed, stream: SHUFFLE_STREAM, step: epoch });
-        let batch_size = self.batch_size;
+        let Self { images, transform, batch_size, seed, mixup, pool } = self.clone();
+        let order: Vec<u32> = match seed {
+            Some(seed) => {
+                shuffled(images.len(), Draw { seed, stream: SHUFFLE_STREAM, step: epoch })
+            }
+            None => (0..images.len() as u32).collect(),
+        };
+        let moment = Moment { seed: seed.unwrap_or_default(), epoch };
+        let image_len = transform.shape().iter().product::<usize>();
         Epoch::start(first_batch..self.batches_per_epoch(), move |index, batch| {
             let start = index * batch_size;
-            let end = data.len().min(start + batch_size);
-            for &i in &order[start..end] {
-                batch.pixels.extend_from_slice(data.image(i as usize));
-                batch.labels.push(data.labels()[i as usize]);
+            let chosen = &order[start..images.len().min(start + batch_size)];
+            batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
+            match &pool {
+                None => {
+                    let pixels = chosen.iter().filter_map(|&i| images.stored_pixels(i as usize));
+                    pixels.for_each(|pixels| batch.pixels.extend_from_slice(pixels));
+                }
+                Some(pool) => {
+                    batch.pixels.resize(chosen.len() * image_len, 0);
+                    let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
+                    pool.install(|| {
+                        places.try_for_each(|(out, &i)| {
+                            transform.apply(&images, i as usize, moment, out)
+                        })
+                    })?;
+                }
             }
+            if let Some(mixup) = &mixup {
+                mixup.apply(moment, index, batch);
+            }
+            Ok(())
         })
     }
+}
+
+fn pool(threads: usize) -> Result<ThreadPool> {
+    ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .thread_name(|i| format!("images-{i}"))
+        .build()
+        .map_err(|error| Error::Unavailable {
+            what: "a thread for images".into(),
+            hint: error.to_string(),
+        })
 }
 
 /// The numbers `0..len` in random order: the Fisher–Yates shuffle.
 ///
 /// A number below `k` is the high word of a 32-bit draw times `k`. Its bias, below `k` · 2⁻³², is
 /// far below what any number of epochs could show.
-fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
+pub(crate) fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
     let mut order: Vec<u32> = (0..len as u32).collect();
     for i in (1..len).rev() {
         let j = (u64::from(draw.bits(i as u64)) * (i as u64 + 1)) >> 32;
@@ -89,7 +166,7 @@ fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
 /// that an epoch allocates only the first few. Dropping an `Epoch` early ends its thread.
 #[derive(Debug)]
 pub struct Epoch {
-    filled: Receiver<Batch>,
+    filled: Receiver<Result<Batch>>,
     /// `None` once the worker is to stop.
     empty: Option<Sender<Batch>>,
     current: Batch,
@@ -101,9 +178,9 @@ impl Epoch {
     /// `fill(index, batch)` puts batch `index` into `batch`, which is empty.
     fn start(
         indices: std::ops::Range<usize>,
-        mut fill: impl FnMut(usize, &mut Batch) + Send + 'static,
+        mut fill: impl FnMut(usize, &mut Batch) -> Result<()> + Send + 'static,
     ) -> Self {
-        let (to_caller, filled) = channel::<Batch>();
+        let (to_caller, filled) = channel::<Result<Batch>>();
         let (empty, from_caller) = channel::<Batch>();
         for _ in 1..BATCHES {
             // The receiver is right here.
@@ -115,8 +192,10 @@ impl Epoch {
                 let Ok(mut batch) = from_caller.recv() else { return };
                 batch.pixels.clear();
                 batch.labels.clear();
-                fill(index, &mut batch);
-                if to_caller.send(batch).is_err() {
+                batch.mix.clear();
+                let filled = fill(index, &mut batch).map(|()| batch);
+                let failed = filled.is_err();
+                if to_caller.send(filled).is_err() || failed {
                     return;
                 }
             }
@@ -133,7 +212,7 @@ impl Epoch {
     /// The next batch, or `None` at the end of the epoch.
     ///
     /// # Errors
-    /// When the worker thread has died.
+    /// When an image cannot be read or is damaged; the epoch ends there.
     pub fn next_batch(&mut self) -> Result<Option<&Batch>> {
         if let Some(empty) = &self.empty {
             // If the worker has finished, it needs no more buffers.
@@ -150,7 +229,7 @@ impl Epoch {
         };
         match received {
             Some(batch) => {
-                self.current = batch;
+                self.current = batch?;
                 Ok(Some(&self.current))
             }
             None => self.join().map(|()| None),
@@ -187,13 +266,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Dataset;
 
     /// Image `i` is the byte `i`, its label `i mod 3`.
     fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
         let classes = ["a", "b", "c"].map(String::from).to_vec();
         let labels = (0..n as u32).map(|i| i % 3).collect();
         let data = Dataset::new([1, 1, 1], (0..n as u8).collect(), labels, classes).unwrap();
-        Loader::new(Arc::new(data), batch_size, seed).unwrap()
+        let transform = Transform::same_size([1, 1, 1]);
+        Loader::new(data.into(), transform, batch_size, 1).unwrap().shuffled(seed)
     }
 
     fn collect(mut epoch: Epoch) -> Vec<Batch> {
@@ -230,7 +311,8 @@ mod tests {
 
     #[test]
     fn batch_size_zero_is_an_error() {
-        let loader = Loader::new(Arc::clone(&loader(3, 1, 0).data), 0, 0);
+        let Loader { images, transform, .. } = loader(3, 1, 0);
+        let loader = Loader::new((*images).clone(), (*transform).clone(), 0, 1);
         assert_eq!(loader.unwrap_err().to_string(), "the batch size must be at least 1");
     }
 
@@ -249,7 +331,7 @@ mod tests {
             }
             drop(epoch);
             // The worker held the only other reference.
-            assert_eq!(Arc::strong_count(&loader.data), 1);
+            assert_eq!(Arc::strong_count(&loader.images), 1);
         }
     }
 
@@ -258,6 +340,7 @@ mod tests {
         let mut epoch = Epoch::start(0..5, |index, batch| {
             assert_ne!(index, 1, "no second batch");
             batch.labels.push(index as u32);
+            Ok(())
         });
         assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [0]);
         let message = epoch.next_batch().unwrap_err().to_string();

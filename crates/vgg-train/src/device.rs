@@ -89,10 +89,15 @@ fn explain_memory(error: anyhow::Error, help: &str) -> anyhow::Error {
 
 /// Where the fastest of cuDNN's algorithms are remembered: with other things that can be made again.
 pub(crate) fn tuning_file() -> PathBuf {
+    cache_dir().join("cudnn-algorithms.txt")
+}
+
+/// Where the program keeps what it would otherwise find out again.
+pub(crate) fn cache_dir() -> PathBuf {
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
     let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("vgg/cudnn-algorithms.txt")
+    cache.unwrap_or_else(std::env::temp_dir).join("vgg")
 }
 
 /// Why the device is not a GPU, where the config leaves the choice.

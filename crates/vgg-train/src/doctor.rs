@@ -224,7 +224,7 @@ fn features() -> Vec<&'static str> {
 fn images(overrides: &[Override]) -> Folder {
     let named = overrides.iter().rev().find(|set| set.key == "data.dir");
     let named = named.and_then(|set| set.value.as_str()).map(PathBuf::from);
-    let path = data::folder(&config::Data { dir: named, ..Default::default() });
+    let path = data::fashion_folder(&config::Data { dir: named, ..Default::default() });
     let load = |split| fashion_mnist::load(&path, split);
     let state = match (load(Split::Train), load(Split::Test)) {
         (Ok(train), Ok(test)) => {

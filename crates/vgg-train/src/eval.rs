@@ -4,13 +4,12 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde_json::json;
-use vgg_data::Dataset;
 use vgg_model::Checkpoint;
 use vgg_tensor::Backend;
 
 use crate::cli::{LinearWeights, Network};
 use crate::config::{self, Override};
-use crate::data;
+use crate::data::{self, Part};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::print;
@@ -97,7 +96,7 @@ pub(crate) fn command(
     let config = config::load(&run.join(CONFIG), overrides)?.config;
     let path = stored::find(run, network.checkpoint)?;
     let checkpoint = stored::load(&path)?;
-    let test = data::open(&config.data, ui)?.test;
+    let test = data::open(&config, ui)?.test;
     if checkpoint.classes != test.classes() {
         let message = format!("{} tells other classes apart than the data set's", path.display());
         return Err(Failure::new(Code::Checkpoint, message).into());
@@ -124,7 +123,7 @@ struct Evaluate<'a> {
     checkpoint: Checkpoint,
     linear_weights: LinearWeights,
     batch: usize,
-    test: &'a Dataset,
+    test: &'a Part,
     ui: &'a Ui,
 }
 
@@ -136,8 +135,9 @@ impl Job for Evaluate<'_> {
         device::tell(device, &backend, ui);
         let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
-        for (pixels, labels) in test.batches(batch) {
-            evaluation.add(&session.logits(pixels)?, labels);
+        let mut batches = test.loader(batch)?.epoch(0, 0);
+        while let Some(batch) = batches.next_batch()? {
+            evaluation.add(&session.logits(&batch.pixels)?, &batch.labels);
             ui.bar(evaluation.images, test.len() as u64, &format!("{} images", evaluation.images));
         }
         ui.end_bar();

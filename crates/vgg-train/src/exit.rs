@@ -65,6 +65,7 @@ pub(crate) fn code(error: &anyhow::Error) -> Code {
         Some(vgg_tensor::Error::Shape(_)) => Code::Usage,
         Some(vgg_tensor::Error::Unavailable { .. }) => Code::Device,
         Some(vgg_tensor::Error::OutOfMemory { .. }) => Code::Memory,
+        Some(vgg_tensor::Error::Format { .. }) => Code::Data,
         _ => Code::Other,
     }
 }

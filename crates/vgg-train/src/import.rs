@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use vgg_data::fashion_mnist;
 use vgg_model::weights::{ChannelOrder, Convention, FlattenOrder, KernelLayout, WeightFile};
 use vgg_model::{Arch, Checkpoint, Input, Progress, Vgg};
 
 use crate::cli::Which;
-use crate::config::{self, Config, DatasetName, Loaded, Override};
+use crate::config::{self, Config, Loaded, Override};
+use crate::data;
 use crate::exit::{Code, Failure};
 use crate::run_dir::{CONFIG, RunDir};
 use crate::train::State;
@@ -130,6 +130,7 @@ impl ImportOptions {
         &self,
         weights: &WeightFile,
         overrides: Vec<Override>,
+        ui: &Ui,
     ) -> Result<(Loaded, Option<Network>)> {
         match (&self.config, self.arch) {
             (Some(path), _) => {
@@ -139,7 +140,8 @@ impl ImportOptions {
                     let values = values.as_ref()?.iter().map(|x| f64::from(*x));
                     Some(Override::new(option, key, values.collect::<Vec<_>>()))
                 });
-                Ok((config::load(path, given.chain(overrides).collect())?, None))
+                let overrides = given.chain(overrides).collect();
+                Ok((data::load_noted(path, overrides, ui)?, None))
             }
             (None, arch) => {
                 let network = self.network(weights, arch.unwrap_or(Arch::Vgg11))?;
@@ -196,10 +198,7 @@ struct Network {
 
 impl Network {
     fn of_config(config: &Config) -> Self {
-        let classes = match config.data.dataset {
-            DatasetName::FashionMnist | DatasetName::FashionMnistSample => fashion_mnist::CLASSES,
-        };
-        let classes = classes.map(String::from).to_vec();
+        let classes = config.data.class_names();
         Self { vgg: config.vgg(), input: config.input(), classes }
     }
 }
@@ -212,7 +211,7 @@ pub(crate) fn command(
     ui: &Ui,
 ) -> Result<()> {
     let weights = WeightFile::open(file).context(cannot_import())?;
-    let (loaded, network) = options.load_config(&weights, overrides)?;
+    let (loaded, network) = options.load_config(&weights, overrides, ui)?;
     let Network { vgg: config, input, classes } =
         network.unwrap_or_else(|| Network::of_config(&loaded.config));
     let vgg = Vgg::new(&config)?;

@@ -104,7 +104,9 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         Command::Import { file, options } => import::command(file, options, overrides, ui)?,
         Command::Export { run, options } => export::command(run, options, ui)?,
         Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
-        Command::Summary { config } => summary::command(&config::load(config, overrides)?.config)?,
+        Command::Summary { config } => {
+            summary::command(&data::load_noted(config, overrides, ui)?.config)?;
+        }
     }
     Ok(Code::Success)
 }
@@ -127,7 +129,7 @@ fn print_config(path: &Path, overrides: Vec<Override>) -> Result<()> {
 }
 
 fn train(path: &Path, overrides: Vec<Override>, out: &Path, ui: &Ui, log: &Log) -> Result<Code> {
-    let loaded = config::load(path, overrides)?;
+    let loaded = data::load_noted(path, overrides, ui)?;
     let config = &loaded.config;
     let create = || {
         let run = RunDir::create(out, &config.name)?;

@@ -1,40 +1,22 @@
 //! From the words of a config to those of `vgg-model`.
 
-use vgg_data::fashion_mnist;
 use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
 
-use crate::config::{Biases, Config, DatasetName, ScheduleKind, Weights};
-
-impl DatasetName {
-    /// Channels, height and width of its images.
-    pub(crate) fn image_shape(self) -> [usize; 3] {
-        match self {
-            DatasetName::FashionMnist | DatasetName::FashionMnistSample => {
-                [1, fashion_mnist::SIDE, fashion_mnist::SIDE]
-            }
-        }
-    }
-
-    fn classes(self) -> usize {
-        match self {
-            DatasetName::FashionMnist | DatasetName::FashionMnistSample => {
-                fashion_mnist::CLASSES.len()
-            }
-        }
-    }
-}
+use crate::config::{Biases, Config, ScheduleKind, Weights};
 
 impl Config {
-    /// The network. It follows from the config alone, before any data are there.
+    /// The network. It follows from the config alone, in which the classes of an image folder are
+    /// noted.
     pub(crate) fn vgg(&self) -> VggConfig {
-        let [channels, ..] = self.data.dataset.image_shape();
+        let side = self.model.image_size;
+        let [channels, ..] = self.data.image_shape(side);
         VggConfig {
             arch: self.model.arch,
             width: self.model.width,
-            input: [channels, self.model.image_size, self.model.image_size],
+            input: [channels, side, side],
             batch_norm: self.model.batch_norm,
             avg_pool: self.model.avg_pool,
-            classes: self.data.dataset.classes(),
+            classes: self.data.class_count(),
             fc_width: self.model.fc_width,
             dropout: self.model.dropout as f32,
         }
@@ -42,8 +24,11 @@ impl Config {
 
     /// The images that arrive.
     pub(crate) fn input(&self) -> Input {
-        let [channels, height, width] = self.data.dataset.image_shape();
-        let numbers = |values: &[f64]| values.iter().map(|x| *x as f32).collect();
+        let [channels, height, width] = self.data.image_shape(self.model.image_size);
+        let numbers = |values: &[f64]| match values {
+            [one] => vec![*one as f32; channels],
+            _ => values.iter().map(|x| *x as f32).collect(),
+        };
         let (mean, std) = (numbers(&self.data.mean), numbers(&self.data.std));
         Input { channels, height, width, mean, std }
     }
@@ -78,7 +63,7 @@ impl Config {
             clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
             average_decay: optimizer.average_decay.map(|decay| decay as f32),
             label_smoothing: train.label_smoothing as f32,
-            mixes: false,
+            mixes: self.data.augment.mixup > 0.0,
             freeze: optimizer.freeze.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
-use vgg_data::{DecodedImage, decode_image};
+use vgg_data::Picture;
 use vgg_model::{Checkpoint, Input};
 use vgg_tensor::Backend;
 
@@ -41,7 +41,7 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
     let images = request
         .files
         .iter()
-        .map(|file| decode_image(file, channels))
+        .map(|file| Picture::read(file, channels))
         .collect::<Result<Vec<_>, _>>()
         .context(Failure::new(Code::Data, "cannot read an image"))?;
     let job = Classify { device: &device, checkpoint, linear_weights, images: &images, ui };
@@ -70,7 +70,7 @@ struct Classify<'a> {
     device: &'a config::Device,
     checkpoint: Checkpoint,
     linear_weights: LinearWeights,
-    images: &'a [DecodedImage],
+    images: &'a [Picture],
     ui: &'a Ui,
 }
 
@@ -81,7 +81,7 @@ impl Job for Classify<'_> {
         let Self { device, checkpoint, linear_weights, images, ui } = self;
         device::tell(device, &backend, ui);
         let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-        for (i, DecodedImage { h, w, .. }) in images.iter().enumerate() {
+        for (i, Picture { h, w, .. }) in images.iter().enumerate() {
             sizes.entry((*h, *w)).or_default().push(i);
         }
         let batch = |same_size: &Vec<usize>| same_size.len().min(MAX_BATCH);
@@ -93,8 +93,7 @@ impl Job for Classify<'_> {
         for ((height, width), indices) in sizes {
             // The network's input has one size; what arrives may have any, and is resized from there.
             session.set_input(&Input { height, width, ..input.clone() }, batch(&indices))?;
-            let pixels: Vec<u8> =
-                indices.iter().flat_map(|i| &images[*i].pixels).copied().collect();
+            let pixels: Vec<u8> = indices.iter().flat_map(|i| images[*i].planes()).collect();
             for (i, row) in indices.iter().zip(session.probabilities(&pixels)?.chunks(classes)) {
                 probabilities[*i] = row.to_vec();
             }

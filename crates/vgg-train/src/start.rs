@@ -55,7 +55,7 @@ impl Ready {
         config.schedule().check()?;
         config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
-        let data = data::open(&config.data, ui)?;
+        let data = data::open(config, ui)?;
         let batch = config.train.batch_size.min(data.train.len());
         let recipe = config.recipe();
         recipe.check(&vgg)?;

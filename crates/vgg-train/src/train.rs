@@ -62,6 +62,7 @@ pub(crate) struct Training<'a, B: Backend> {
     ui: &'a Ui,
     data: &'a Data,
     loader: Loader,
+    test: Loader,
     work: Work,
     run: RunDir,
     trainer: Trainer<B>,
@@ -91,7 +92,8 @@ impl<'a, B: Backend> Training<'a, B> {
         state: State,
     ) -> Result<Self> {
         let (batch_size, seed) = (config.train.batch_size, config.train.seed);
-        let loader = Loader::new(data.train.clone(), batch_size, seed)?;
+        let loader = data.train.loader(batch_size)?.shuffled(seed);
+        let test = data.test.loader(trainer.plan().batch())?;
         let work = Work {
             epochs: config.train.epochs,
             steps_per_epoch: loader.batches_per_epoch() as u64,
@@ -104,6 +106,7 @@ impl<'a, B: Backend> Training<'a, B> {
             ui,
             data,
             loader,
+            test,
             work,
             run,
             trainer,
@@ -162,7 +165,7 @@ impl<'a, B: Backend> Training<'a, B> {
             };
             let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
             let start = Instant::now();
-            self.trainer.submit(&batch.pixels, &batch.labels, lr)?;
+            self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
             self.in_flight.push_back((images, lr));
             self.pace.step(images, start.elapsed(), batches.waited() - waited);
             self.collect(AHEAD)?;
@@ -258,16 +261,17 @@ impl<'a, B: Backend> Training<'a, B> {
 
     /// Tests the network as it is, unless asked to stop.
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
-        let test = &self.data.test;
-        let mut evaluation = Evaluation::new(test.classes().len());
+        let images = self.data.test.len() as u64;
+        let mut evaluation = Evaluation::new(self.data.test.classes().len());
         let start = Instant::now();
         self.trainer.set_averaged(true);
-        for (pixels, labels) in test.batches(self.trainer.plan().batch()) {
+        let mut batches = self.test.epoch(0, 0);
+        while let Some(batch) = batches.next_batch()? {
             if let Some(code) = self.stop.requested() {
                 return Ok(ControlFlow::Break(code));
             }
-            evaluation.add(&self.trainer.logits(pixels)?, labels);
-            let (done, all) = (evaluation.images(), test.len() as u64);
+            evaluation.add(&self.trainer.logits(&batch.pixels)?, &batch.labels);
+            let (done, all) = (evaluation.images(), images);
             let epoch = self.position.epoch + 1;
             self.ui.bar(done, all, &format!("epoch {epoch}  test {done}/{all}"));
         }

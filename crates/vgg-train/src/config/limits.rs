@@ -2,18 +2,20 @@
 
 use super::Config;
 
+pub(super) fn at_least_one(n: u64) -> Option<String> {
+    (n == 0).then(|| format!("must be at least 1, not {n}"))
+}
+
+pub(super) fn positive(x: f64) -> Option<String> {
+    (!(x.is_finite() && x > 0.0)).then(|| format!("must be a number above 0, not {x}"))
+}
+
 impl Config {
     /// The first value out of its limits: its key, and what is wrong with it.
     pub(super) fn out_of_limits(&self) -> Option<(&'static str, String)> {
-        fn at_least_one(n: u64) -> Option<String> {
-            (n == 0).then(|| format!("must be at least 1, not {n}"))
-        }
         fn at_most<T: PartialOrd + std::fmt::Display>(n: T, most: T) -> Option<String> {
             (n > most).then(|| format!("must be at most {most}, not {n}"))
         }
-        let positive = |x: f64| {
-            (!(x.is_finite() && x > 0.0)).then(|| format!("must be a number above 0, not {x}"))
-        };
         let not_negative = |x: f64| {
             (!(x.is_finite() && x >= 0.0)).then(|| format!("must be a number from 0 on, not {x}"))
         };
@@ -22,12 +24,6 @@ impl Config {
         };
         let name_is_folder = !self.name.is_empty() && !self.name.contains(['/', '\\', '\0']);
         let Self { model, init, data, train, optimizer, schedule, checkpoint, device, .. } = self;
-        let limit = |n: Option<usize>| n.and_then(|n| at_least_one(n as u64));
-        let [channels, ..] = data.dataset.image_shape();
-        let a_number_a_channel = |numbers: &[f64]| {
-            (numbers.len() != channels)
-                .then(|| format!("must have a number a channel, {channels}, not {}", numbers.len()))
-        };
         [
             (
                 "name",
@@ -55,18 +51,6 @@ impl Config {
             ("model.fc_width", at_least_one(model.fc_width as u64)),
             ("model.dropout", share(model.dropout)),
             ("init.std", positive(init.std)),
-            ("data.train_limit", limit(data.train_limit)),
-            ("data.test_limit", limit(data.test_limit)),
-            ("data.mean", a_number_a_channel(&data.mean)),
-            (
-                "data.mean",
-                data.mean
-                    .iter()
-                    .any(|x| !x.is_finite())
-                    .then(|| "must be finite numbers".to_owned()),
-            ),
-            ("data.std", a_number_a_channel(&data.std)),
-            ("data.std", data.std.iter().find_map(|x| positive(*x))),
             ("train.epochs", at_least_one(train.epochs)),
             ("train.epochs", at_most(train.epochs, 1_000_000)),
             ("train.batch_size", at_least_one(train.batch_size as u64)),
@@ -94,5 +78,6 @@ impl Config {
         ]
         .into_iter()
         .find_map(|(key, problem)| Some((key, problem?)))
+        .or_else(|| data.out_of_limits(model.image_size))
     }
 }

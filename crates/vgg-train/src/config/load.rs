@@ -17,6 +17,8 @@ pub(crate) struct Loaded {
     /// The file's own keys.
     file: Table,
     overrides: Vec<Override>,
+    /// Keys whose values are from the data.
+    pub noted: Vec<&'static str>,
 }
 
 /// Reads `path` and applies `overrides`, later ones over earlier ones.
@@ -82,7 +84,7 @@ fn parse(
             None => fail(locate(text, key), problem),
         });
     }
-    Ok(Loaded { config, file, overrides })
+    Ok(Loaded { config, file, overrides, noted: Vec::new() })
 }
 
 impl Loaded {
@@ -93,6 +95,7 @@ impl Loaded {
             let first = path.next().and_then(|key| self.file.get(key));
             let in_file = path.try_fold(first, |value, key| Some(value?.get(key))).flatten();
             match self.overrides.iter().rev().find(|set| set.key == key) {
+                _ if self.noted.contains(&key) => "data".into(),
                 Some(set) => set.origin.clone(),
                 None if in_file.is_some() => "file".into(),
                 None => "default".into(),
@@ -104,18 +107,24 @@ impl Loaded {
         };
         let table = Table::try_from(&self.config).expect("a config is a table of plain values");
         let mut text = String::new();
-        for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
-            text += &line(key, key, value);
-        }
-        for (section, values) in
-            table.iter().filter_map(|(key, value)| Some((key, value.as_table()?)))
-        {
-            text += &format!("\n[{section}]\n");
-            for (key, value) in values {
-                text += &line(key, &format!("{section}.{key}"), value);
-            }
-        }
+        write_table(&mut text, "", &table, &line);
         text
+    }
+}
+
+/// Writes the values of `table`, whose keys begin with `path`, then its tables.
+fn write_table(
+    text: &mut String,
+    path: &str,
+    table: &Table,
+    line: &dyn Fn(&str, &str, &Value) -> String,
+) {
+    for (key, value) in table.iter().filter(|(_, value)| !value.is_table()) {
+        *text += &line(key, &format!("{path}{key}"), value);
+    }
+    for (key, inner) in table.iter().filter_map(|(key, value)| Some((key, value.as_table()?))) {
+        *text += &format!("\n[{path}{key}]\n");
+        write_table(text, &format!("{path}{key}."), inner, line);
     }
 }
 
@@ -296,7 +305,18 @@ mod tests {
     fn the_reference_config_documents_every_key() {
         let path = shipped().find(|path| path.ends_with("configs/vgg11_small.toml")).unwrap();
         let text = std::fs::read_to_string(path).unwrap();
-        let sets = ["model.avg_pool=7", "data.dir=a", "data.train_limit=1", "data.test_limit=1"];
+        let sets = [
+            "model.avg_pool=7",
+            "data.dir=a",
+            "data.train_limit=1",
+            "data.test_limit=1",
+            "data.hold_out=1",
+            "data.dataset=image-folder",
+            "data.folder=a",
+            "data.test_short_side=256",
+            "data.augment.color_values=[0.2, 0.1, 0.05]",
+            "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",
+        ];
         let sets = sets.map(|set| Override::parse(set).unwrap()).to_vec();
         let all = parse("x.toml", "", "x", sets).unwrap().effective();
         for key in all.lines().filter_map(|line| line.split(" = ").next()).skip(1) {
@@ -335,8 +355,20 @@ mod tests {
         dataset = "fashion-mnist"        # default
         dir = "/some/where"              # --set data.dir=/some/where
         download = true                  # default
+        channels = 3                     # default
+        skip_damaged = false             # default
+        normalize = "given"              # default
         mean = [0.0]                     # default
         std = [1.0]                      # default
+
+        [data.augment]
+        short_side = []                  # default
+        random_crop = false              # default
+        flip = false                     # default
+        pad_crop = 0                     # default
+        color_shift = 0.0                # default
+        random_erasing = 0.0             # default
+        mixup = 0.0                      # default
 
         [train]
         epochs = 10                      # default

@@ -4,6 +4,7 @@
 //! file, environment variables, the command line ([`load()`]). Nothing else decides what a run does,
 //! so its effective config ([`load::Loaded::effective`]) is all that it takes to repeat it.
 
+mod data;
 mod device;
 mod error;
 mod limits;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vgg_model::{Arch, Copying};
 
+pub(crate) use data::{Augment, Data, DatasetName, Normalize};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use load::{Loaded, device, load, without_file};
 pub(crate) use overrides::Override;
@@ -116,50 +118,6 @@ pub(crate) enum Biases {
     /// Uniform within ±1/√fan_in, PyTorch's default.
     Torch,
     Zeros,
-}
-
-/// The images.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Data {
-    pub dataset: DatasetName,
-    /// Where the files are or go; the usual place if left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub dir: Option<PathBuf>,
-    /// Whether missing files may be fetched.
-    pub download: bool,
-    /// Use only the first images of the training set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub train_limit: Option<usize>,
-    /// Use only the first images of the test set.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub test_limit: Option<usize>,
-    /// Subtracted from pixels on the scale 0 to 1, a number a channel.
-    pub mean: Vec<f64>,
-    /// Divides them after that, a number a channel.
-    pub std: Vec<f64>,
-}
-
-impl Default for Data {
-    fn default() -> Self {
-        Self {
-            dataset: DatasetName::FashionMnist,
-            dir: None,
-            download: true,
-            train_limit: None,
-            test_limit: None,
-            mean: vec![0.0],
-            std: vec![1.0],
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum DatasetName {
-    FashionMnist,
-    /// A few hundred of its images, part of the program.
-    FashionMnistSample,
 }
 
 /// The loop.

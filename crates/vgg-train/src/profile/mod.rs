@@ -9,12 +9,12 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::Loader;
 use vgg_model::{Params, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::profile::Profiled;
 
-use crate::config::{self, Config, Override};
+use crate::config::{Config, Override};
+use crate::data;
 use crate::device::{self, Job};
 use crate::print;
 use crate::start::Ready;
@@ -26,7 +26,7 @@ const STEPS: usize = 5;
 
 /// Prints the breakdown of a step and writes the steps to the file `trace`.
 pub(crate) fn command(path: &Path, overrides: Vec<Override>, trace: &Path, ui: &Ui) -> Result<()> {
-    let config = config::load(path, overrides)?.config;
+    let config = data::load_noted(path, overrides, ui)?.config;
     print::lines(device::run(&config.device, Measure { config: &config, trace, ui })?)
 }
 
@@ -56,12 +56,13 @@ impl Job for Measure<'_> {
         drop(params); // the trainer has its own copy
 
         // One batch for all steps: an epoch may have fewer, and its last is short.
-        let mut batches = Loader::new(data.train, batch, seed)?.epoch(0, 0);
+        let mut batches = data.train.loader(batch)?.shuffled(seed).epoch(0, 0);
         let images = batches.next_batch()?.context("there are no images to train on")?;
         let names = Names::of(&trainer);
         let mut step = || -> Result<Step> {
             let (before, start) = (trainer.backend().events().len(), trainer.backend().now());
-            trainer.step(&images.pixels, &images.labels, lr)?;
+            trainer.submit_mixed(&images.pixels, &images.labels, &images.mix, lr)?;
+            trainer.next_metrics(true)?;
             let end = trainer.backend().now();
             let calls = names.give(&trainer.backend().events()[before..]);
             Ok(Step { start, duration: end - start, calls })

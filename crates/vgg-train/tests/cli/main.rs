@@ -2,6 +2,7 @@
 
 mod cuda;
 mod errors;
+mod image_folder;
 mod predict;
 mod profile;
 mod resume;

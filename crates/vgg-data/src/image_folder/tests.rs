@@ -1,0 +1,211 @@
+use std::fs;
+
+use image::{DynamicImage, GrayImage, RgbImage};
+use tempfile::TempDir;
+
+use super::*;
+
+/// `train` and `val` with two images of cats and one of a dog each, of different sizes.
+fn tree() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for part in [TRAIN, VAL] {
+        for (i, name) in ["cat/b.png", "cat/a.JPG", "dog/c.jpeg"].iter().enumerate() {
+            let path = dir.path().join(part).join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            let image = RgbImage::from_pixel(3 + i as u32, 5, image::Rgb([10 * i as u8; 3]));
+            image.save(path).unwrap();
+        }
+    }
+    dir
+}
+
+fn names() -> Vec<String> {
+    ["cat", "dog"].map(String::from).to_vec()
+}
+
+fn options() -> OpenOptions {
+    OpenOptions { channels: 3, skip_damaged: false, cache: None }
+}
+
+fn open(dir: &TempDir) -> Result<ImageFolder> {
+    let train = dir.path().join(TRAIN);
+    ImageFolder::open(&train, &class_names(&train)?, &options())
+}
+
+fn error(dir: &TempDir) -> String {
+    let message = open(dir).unwrap_err().to_string();
+    message.replace(&dir.path().display().to_string(), "DIR")
+}
+
+#[test]
+fn images_are_sorted_by_class_and_name() {
+    let dir = tree();
+    let folder = open(&dir).unwrap();
+    assert_eq!(folder.classes(), names());
+    let name = |file: &ImageFile| file.path.file_name().unwrap().to_str().unwrap().to_owned();
+    let files: Vec<_> = folder.files().iter().map(|file| (name(file), file.label)).collect();
+    assert_eq!(files, [("a.JPG".into(), 0), ("b.png".into(), 0), ("c.jpeg".into(), 1)]);
+    assert_eq!(folder.sizes(), [[5, 4], [5, 3], [5, 5]]);
+    assert_eq!(folder.picture(1).unwrap().pixels, [0; 45]);
+}
+
+#[test]
+fn labels_follow_the_given_order_of_the_classes() {
+    let dir = tree();
+    let turned = ["dog", "cat"].map(String::from);
+    let folder = ImageFolder::open(&dir.path().join(VAL), &turned, &options()).unwrap();
+    assert!(folder.files()[0].path.ends_with("dog/c.jpeg"));
+    assert_eq!(folder.files()[0].label, 0);
+}
+
+#[test]
+fn other_classes_are_named() {
+    let dir = tree();
+    fs::rename(dir.path().join("val/dog"), dir.path().join("val/wolf")).unwrap();
+    let val = dir.path().join(VAL);
+    let error = ImageFolder::open(&val, &names(), &options()).unwrap_err().to_string();
+    assert!(error.ends_with("val: other classes: missing dog; not expected wolf"), "{error}");
+}
+
+#[test]
+fn folders_that_are_not_as_expected_are_named() {
+    let dir = tree();
+    let train = dir.path().join(TRAIN);
+    fs::create_dir(train.join("empty")).unwrap();
+    fs::write(train.join("empty/notes.txt"), "text").unwrap();
+    let no_images = "no images in this class (they end in .jpg, .jpeg or .png)";
+    assert_eq!(error(&dir), format!("DIR/train/empty: {no_images}"));
+    fs::remove_dir_all(train.join("empty")).unwrap();
+
+    fs::create_dir(train.join("cat/more")).unwrap();
+    let nested = "a folder in the folder of a class, where only images are expected";
+    assert_eq!(error(&dir), format!("DIR/train/cat/more: {nested}"));
+
+    fs::remove_dir_all(&train).unwrap();
+    assert!(error(&dir).starts_with("DIR/train: No such file"), "{}", error(&dir));
+    fs::create_dir(&train).unwrap();
+    fs::write(train.join("a.png"), "").unwrap();
+    let no_classes = "no classes: a folder is expected for each, with its images";
+    assert_eq!(error(&dir), format!("DIR/train: {no_classes}"));
+}
+
+#[test]
+fn hidden_and_other_files_are_passed_over() {
+    let dir = tree();
+    let train = dir.path().join(TRAIN);
+    fs::create_dir(train.join(".git")).unwrap();
+    fs::write(train.join("cat/._b.png"), "x").unwrap();
+    fs::write(train.join("cat/Thumbs.db"), "x").unwrap();
+    let folder = open(&dir).unwrap();
+    assert_eq!((folder.files().len(), folder.ignored()), (3, 1));
+}
+
+#[test]
+fn damaged_files_are_named_or_skipped() {
+    let dir = tree();
+    let cats = dir.path().join("train/cat");
+    fs::write(cats.join("text.jpg"), "not an image").unwrap();
+    assert_eq!(error(&dir), "DIR/train/cat/text.jpg: this is not a PNG or JPEG image");
+    fs::write(cats.join("empty.jpg"), "").unwrap();
+    assert!(error(&dir).ends_with("(and 1 more files are damaged)"), "{}", error(&dir));
+    fs::remove_file(cats.join("empty.jpg")).unwrap();
+
+    // Its header is good.
+    let gradient = RgbImage::from_fn(64, 64, |x, y| image::Rgb([x as u8, y as u8, (x * y) as u8]));
+    gradient.save(cats.join("cut.jpg")).unwrap();
+    let whole = fs::read(cats.join("cut.jpg")).unwrap();
+    fs::write(cats.join("cut.jpg"), &whole[..whole.len() - 100]).unwrap();
+    let skip = OpenOptions { skip_damaged: true, ..options() };
+    let folder = ImageFolder::open(&dir.path().join(TRAIN), &names(), &skip).unwrap();
+    assert_eq!(folder.files().len(), 3);
+    let damaged: Vec<_> = folder.damaged().iter().map(Error::to_string).collect();
+    assert!(damaged[0].contains("cut.jpg: the image is damaged: "), "{damaged:?}");
+    assert!(damaged[1].ends_with("text.jpg: this is not a PNG or JPEG image"), "{damaged:?}");
+
+    fs::remove_file(cats.join("text.jpg")).unwrap();
+    let folder = open(&dir).unwrap();
+    let error = folder.picture(2).unwrap_err().to_string();
+    assert!(error.contains("cut.jpg: the image is damaged: "), "{error}");
+}
+
+#[test]
+fn a_second_start_reads_what_is_new() {
+    let dir = tree();
+    let cache = tempfile::tempdir().unwrap();
+    let open = |skip_damaged| {
+        let cache = Some(cache.path().to_owned());
+        let options = OpenOptions { skip_damaged, cache, ..options() };
+        ImageFolder::open(&dir.path().join(TRAIN), &names(), &options).unwrap()
+    };
+    let first = open(false);
+    assert_eq!(first.read(), 3);
+    let second = open(false);
+    assert_eq!((second.read(), second.sizes()), (0, first.sizes()));
+    assert_eq!(second.fingerprint(), first.fingerprint());
+    // Headers alone do not show all damage.
+    assert_eq!((open(true).read(), open(true).read(), open(false).read()), (3, 0, 0));
+
+    let cats = dir.path().join("train/cat");
+    GrayImage::new(7, 9).save(cats.join("new.png")).unwrap();
+    let third = open(false);
+    assert_eq!((third.read(), third.sizes()[2]), (1, [9, 7]));
+    assert_ne!(third.fingerprint(), first.fingerprint());
+    GrayImage::new(70, 90).save(cats.join("new.png")).unwrap();
+    assert_eq!((open(false).read(), open(false).sizes()[2]), (1, [90, 70]));
+
+    // What is wrong with a file is kept, too.
+    fs::write(cats.join("text.png"), "a\tb\nc").unwrap();
+    let reason = |folder: ImageFolder| folder.damaged()[0].to_string();
+    assert_eq!(open(true).read(), 1 + 1, "the new image has been seen by its header alone");
+    assert_eq!(reason(open(true)), reason(open(true)));
+    for file in fs::read_dir(cache.path()).unwrap() {
+        fs::write(file.unwrap().path(), "nonsense\n\t\t\t\n").unwrap();
+    }
+    assert_eq!(open(true).read(), 5);
+}
+
+#[cfg(unix)]
+#[test]
+fn links_cannot_form_a_loop() {
+    let dir = tree();
+    let train = dir.path().join(TRAIN);
+    std::os::unix::fs::symlink(train.join("cat"), train.join("wolf")).unwrap();
+    assert_eq!(open(&dir).unwrap().files().len(), 5, "a linked class is a class");
+    std::os::unix::fs::symlink("self.png", train.join("cat/self.png")).unwrap();
+    assert!(error(&dir).starts_with("DIR/train/cat/self.png: "), "{}", error(&dir));
+    fs::remove_file(train.join("cat/self.png")).unwrap();
+    std::os::unix::fs::symlink(&train, train.join("cat/up")).unwrap();
+    assert!(error(&dir).starts_with("DIR/train/cat/up: a folder in"), "{}", error(&dir));
+}
+
+#[cfg(unix)]
+#[test]
+fn names_may_be_any_bytes_but_those_of_classes() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = tree();
+    let train = dir.path().join(TRAIN);
+    let odd = OsStr::from_bytes(b"\xff\t\n.png");
+    fs::copy(train.join("cat/b.png"), train.join("cat").join(odd)).unwrap();
+    let cache = tempfile::tempdir().unwrap();
+    let options = OpenOptions { cache: Some(cache.path().to_owned()), ..options() };
+    for read in [4, 0] {
+        let folder = ImageFolder::open(&train, &names(), &options).unwrap();
+        assert_eq!((folder.read(), folder.files().len()), (read, 4));
+        assert!((0..4).all(|i| folder.picture(i).is_ok()));
+    }
+    fs::create_dir(train.join(OsStr::from_bytes(b"\xff"))).unwrap();
+    let error = error(&dir);
+    assert!(error.ends_with("the name of a class must be UTF-8"), "{error}");
+}
+
+#[test]
+fn grey_images_and_single_pixels_are_images() {
+    let dir = tree();
+    let cats = dir.path().join("train/cat");
+    DynamicImage::ImageLuma8(GrayImage::from_pixel(1, 1, image::Luma([7])))
+        .save(cats.join("one.png"))
+        .unwrap();
+    let folder = open(&dir).unwrap();
+    assert_eq!(folder.picture(2).unwrap().pixels, [7; 3]);
+}

@@ -1,0 +1,212 @@
+//! Labelled images, wherever they are.
+
+use std::sync::Arc;
+
+use vgg_tensor::{Draw, Error, Result};
+
+use crate::loader::shuffled;
+use crate::{Dataset, ImageFolder, Picture};
+
+/// The random stream that chooses the images to hold out. It is drawn from with seed 0, so that runs
+/// of different seeds are compared on the same images.
+const HOLD_OUT_STREAM: u32 = 0x3001;
+
+/// Images that can be read one at a time: a data set in memory or files in a folder, or some of
+/// them.
+#[derive(Clone, Debug)]
+pub struct Images {
+    stored: Stored,
+    /// Which of those stored, in this order.
+    chosen: Arc<[u32]>,
+    labels: Arc<[u32]>,
+}
+
+#[derive(Clone, Debug)]
+enum Stored {
+    Memory(Arc<Dataset>),
+    Folder(Arc<ImageFolder>),
+}
+
+impl From<Dataset> for Images {
+    fn from(dataset: Dataset) -> Self {
+        let labels = dataset.labels().into();
+        Self::all(Stored::Memory(Arc::new(dataset)), labels)
+    }
+}
+
+impl From<ImageFolder> for Images {
+    fn from(folder: ImageFolder) -> Self {
+        let labels = folder.files().iter().map(|file| file.label).collect();
+        Self::all(Stored::Folder(Arc::new(folder)), labels)
+    }
+}
+
+impl Images {
+    fn all(stored: Stored, labels: Arc<[u32]>) -> Self {
+        Self { stored, chosen: (0..labels.len() as u32).collect(), labels }
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The label of each image.
+    pub fn labels(&self) -> &[u32] {
+        &self.labels
+    }
+
+    /// The names of the classes; a label is an index into them.
+    pub fn classes(&self) -> &[String] {
+        match &self.stored {
+            Stored::Memory(dataset) => dataset.classes(),
+            Stored::Folder(folder) => folder.classes(),
+        }
+    }
+
+    /// The channels of every image.
+    pub fn channels(&self) -> usize {
+        match &self.stored {
+            Stored::Memory(dataset) => dataset.image_shape()[0],
+            Stored::Folder(folder) => folder.channels(),
+        }
+    }
+
+    /// Channels, height and width, if all images are known to have the same.
+    pub fn image_shape(&self) -> Option<[usize; 3]> {
+        match &self.stored {
+            Stored::Memory(dataset) => Some(dataset.image_shape()),
+            Stored::Folder(_) => None,
+        }
+    }
+
+    /// The folder that the images are files of.
+    pub fn folder(&self) -> Option<&ImageFolder> {
+        match &self.stored {
+            Stored::Memory(_) => None,
+            Stored::Folder(folder) => Some(folder),
+        }
+    }
+
+    /// Image `i` at its own size.
+    ///
+    /// # Errors
+    /// When its file cannot be read or is damaged.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn picture(&self, i: usize) -> Result<Picture> {
+        let at = self.chosen[i] as usize;
+        match &self.stored {
+            Stored::Folder(folder) => folder.picture(at),
+            Stored::Memory(dataset) => {
+                let [c, h, w] = dataset.image_shape();
+                let planes = dataset.image(at);
+                let pixels = (0..h * w).flat_map(|p| (0..c).map(move |c| planes[c * h * w + p]));
+                Ok(Picture { pixels: pixels.collect(), h, w, c })
+            }
+        }
+    }
+
+    /// The pixels of image `i`, `[c, h, w]`, if they are in memory.
+    pub(crate) fn stored_pixels(&self, i: usize) -> Option<&[u8]> {
+        match &self.stored {
+            Stored::Memory(dataset) => Some(dataset.image(self.chosen[i] as usize)),
+            Stored::Folder(_) => None,
+        }
+    }
+
+    /// A subset of `n` images, or all if there are fewer: as far as possible the same number of
+    /// every class, of each class the first ones, in stored order.
+    #[must_use]
+    pub fn take(&self, n: usize) -> Self {
+        self.subset(&balanced(&self.labels, self.classes().len(), n))
+    }
+
+    /// All images but `n`, and those `n`, chosen at random and always the same.
+    ///
+    /// # Errors
+    /// When no image would be left.
+    pub fn hold_out(&self, n: usize) -> Result<(Self, Self)> {
+        if n >= self.len() {
+            let message = format!("{n} images of {} cannot be held out", self.len());
+            return Err(Error::Shape(message));
+        }
+        let mut order = shuffled(self.len(), Draw { seed: 0, stream: HOLD_OUT_STREAM, step: 0 });
+        order[..n].sort_unstable();
+        order[n..].sort_unstable();
+        let subset =
+            |part: &[u32]| self.subset(&part.iter().map(|&i| i as usize).collect::<Vec<_>>());
+        Ok((subset(&order[n..]), subset(&order[..n])))
+    }
+
+    fn subset(&self, indices: &[usize]) -> Self {
+        Self {
+            stored: self.stored.clone(),
+            chosen: indices.iter().map(|&i| self.chosen[i]).collect(),
+            labels: indices.iter().map(|&i| self.labels[i]).collect(),
+        }
+    }
+}
+
+/// Which `n` of the images with these labels: as far as possible the same number of every class, of
+/// each class the first ones, in stored order.
+pub(crate) fn balanced(labels: &[u32], classes: usize, n: usize) -> Vec<usize> {
+    // The first image of every class, then the second of every class, and so on.
+    let mut seen = vec![0_usize; classes];
+    let mut ranked: Vec<(usize, u32, usize)> = Vec::with_capacity(labels.len());
+    for (i, &label) in labels.iter().enumerate() {
+        ranked.push((seen[label as usize], label, i));
+        seen[label as usize] += 1;
+    }
+    ranked.sort_unstable();
+    let mut chosen: Vec<usize> = ranked.iter().take(n).map(|&(_, _, i)| i).collect();
+    chosen.sort_unstable();
+    chosen
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn images(n: usize) -> Images {
+        let labels = (0..n as u32).map(|i| i % 2).collect();
+        let classes = ["a", "b"].map(String::from).to_vec();
+        Dataset::new([1, 1, 1], (0..n as u8).collect(), labels, classes).unwrap().into()
+    }
+
+    fn pixels(images: &Images) -> Vec<u8> {
+        (0..images.len()).map(|i| images.picture(i).unwrap().pixels[0]).collect()
+    }
+
+    #[test]
+    fn held_out_images_are_not_trained_on() {
+        let (rest, held) = images(100).hold_out(20).unwrap();
+        assert_eq!((rest.len(), held.len()), (80, 20));
+        let mut all = [pixels(&rest), pixels(&held)].concat();
+        // Labels go with their images.
+        assert!(pixels(&held).iter().zip(held.labels()).all(|(p, l)| u32::from(p % 2) == *l));
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<u8>>());
+        assert_eq!(pixels(&images(100).hold_out(20).unwrap().1), pixels(&held));
+        assert_ne!(pixels(&held), (0..20).collect::<Vec<u8>>());
+        let error = images(3).hold_out(3).unwrap_err().to_string();
+        assert_eq!(error, "3 images of 3 cannot be held out");
+        // A part of a part.
+        assert_eq!(pixels(&rest.take(4)).len(), 4);
+    }
+
+    #[test]
+    fn planes_become_pixels() {
+        let classes = vec!["a".to_owned()];
+        let dataset = Dataset::new([3, 1, 2], vec![1, 2, 3, 4, 5, 6], vec![0], classes).unwrap();
+        let picture = Images::from(dataset).picture(0).unwrap();
+        assert_eq!(picture.pixels, [1, 3, 5, 2, 4, 6]);
+        assert_eq!(picture.planes(), [1, 2, 3, 4, 5, 6]);
+    }
+}

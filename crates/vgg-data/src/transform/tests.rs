@@ -1,0 +1,190 @@
+use image::RgbImage;
+use vgg_tensor::spec::{PrepareImages, Taps};
+
+use super::*;
+use crate::image_folder::{OpenOptions, TRAIN, class_names};
+use crate::{Batch, Dataset, ImageFolder, Loader, Picture};
+
+const MOMENT: Moment = Moment { seed: 5, epoch: 3 };
+
+fn one([c, h, w]: [usize; 3], pixels: Vec<u8>) -> Images {
+    Dataset::new([c, h, w], pixels, vec![0], vec!["a".into()]).unwrap().into()
+}
+
+/// `n` images of `c×h×w`, all different.
+fn noise(n: usize, [c, h, w]: [usize; 3]) -> Images {
+    let len = n * c * h * w;
+    let pixels = (0..len as u64).map(|i| (i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8);
+    let labels = (0..n as u32).map(|i| i % 2).collect();
+    let classes = ["a", "b"].map(String::from).to_vec();
+    Dataset::new([c, h, w], pixels.collect(), labels, classes).unwrap().into()
+}
+
+fn apply(transform: &Transform, images: &Images, i: usize) -> Vec<u8> {
+    let mut out = vec![1; transform.shape().iter().product()];
+    transform.apply(images, i, MOMENT, &mut out).unwrap();
+    out
+}
+
+/// One axis of the picture by the weights that resizing on a device has.
+fn resized(pixels: &[u8], from: usize, stride: usize, to: usize) -> Vec<u8> {
+    let mut out = Vec::new();
+    for block in pixels.chunks(from * stride) {
+        for Taps { first, weights } in PrepareImages::taps(from, to) {
+            for column in 0..stride {
+                let at = |i: usize| i32::from(block[(first + i) * stride + column]);
+                let sum: i32 = weights.iter().enumerate().map(|(i, weight)| weight * at(i)).sum();
+                out.push(((sum + Taps::HALF) >> Taps::BITS).clamp(0, 255) as u8);
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn a_crop_is_part_of_the_scaled_picture() {
+    for ([h, w], short_side) in
+        [([90, 121], 40), ([121, 90], 40), ([31, 17], 64), ([1, 1], 32), ([2, 500], 33)]
+    {
+        for c in [1, 3] {
+            let images = noise(1, [c, h, w]);
+            let size = rescale::scaled([h, w], short_side);
+            assert_eq!(size.into_iter().min(), Some(short_side));
+            let across = resized(&images.picture(0).unwrap().pixels, w, c, size[1]);
+            let expected = resized(&across, h, size[1] * c, size[0]);
+            let window = [short_side.min(28), 28];
+            for corner in [[0, 0], [size[0] - window[0], size[1] - window[1]], [3, 2]] {
+                let picture = images.picture(0).unwrap();
+                let actual = rescale::window(&picture, size, corner, window).unwrap();
+                for (i, pixel) in actual.pixels.iter().enumerate() {
+                    let (y, x) = (i / c / 28 + corner[0], i / c % 28 + corner[1]);
+                    let expected = expected[(y * size[1] + x) * c + i % c];
+                    assert!(pixel.abs_diff(expected) <= 1, "{h}×{w}: {pixel} for {expected}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_centre_is_where_torchvision_cuts() {
+    // int(round(rest / 2)) in Python, which rounds a half to even.
+    let expected = [0, 0, 1, 2, 2, 2, 3, 4, 4];
+    assert_eq!(std::array::from_fn(place::centered), expected);
+}
+
+#[test]
+fn pixels_are_mirrored_and_shifted() {
+    let picture = Picture { pixels: vec![1, 2, 3, 4, 5, 6], h: 2, w: 3, c: 1 };
+    let check = |flip, shift, expected: [u8; 6]| {
+        let mut out = [9; 6];
+        place::place(&picture, flip, shift, &mut out);
+        assert_eq!(out, expected);
+    };
+    check(false, [0, 0], [1, 2, 3, 4, 5, 6]);
+    check(true, [0, 0], [3, 2, 1, 6, 5, 4]);
+    check(false, [1, 0], [0, 0, 0, 1, 2, 3]);
+    check(true, [0, -1], [2, 1, 0, 5, 4, 0]);
+    check(false, [-2, 5], [0; 6]);
+}
+
+#[test]
+fn crops_and_short_sides_cover_their_ranges() {
+    // Columns of a gradient that is not scaled tell where a crop begins.
+    let pixels: Vec<u8> = (0..8 * 12).map(|i| (i % 12) as u8 * 20).collect();
+    let images = one([1, 8, 12], pixels);
+    let random = Augment { random_crop: true, flip: true, ..Augment::default() };
+    let transform = Transform::scaled([1, 8, 8], [8, 8]).unwrap().with(random).unwrap();
+    let (mut starts, mut mirrored) = ([0; 5], 0);
+    for epoch in 0..1000 {
+        let mut out = [0; 64];
+        transform.apply(&images, 0, Moment { seed: 1, epoch }, &mut out).unwrap();
+        mirrored += usize::from(out[0] > out[7]);
+        starts[usize::from(out[0].min(out[7])) / 20] += 1;
+    }
+    // 200 each, ± five standard deviations of 12.6; 500 ± five of 15.8.
+    assert!(starts.iter().all(|n| (137..=263).contains(n)), "{starts:?}");
+    assert!((421..=579).contains(&mirrored), "{mirrored}");
+    let draw = |i| 256 + Chance::new(MOMENT, i).below(chance::SCALE, 0, 257);
+    let draws: Vec<_> = (0..20_000).map(draw).collect();
+    assert_eq!((draws.iter().min(), draws.iter().max()), (Some(&256), Some(&512)));
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let message = |transform: Result<Transform>| transform.unwrap_err().to_string();
+    let small = message(Transform::scaled([3, 224, 224], [200, 300]));
+    assert_eq!(small, "a crop of 224×224 is larger than a short side of 200");
+    assert!(message(Transform::scaled([3, 8, 8], [9, 8])).contains("from 9 to 8"));
+    let color = ColorShift { std: 0.1, values: [1.0; 3], vectors: [[1.0; 3]; 3] };
+    let grey = Transform::same_size([1, 8, 8]);
+    let colored = Augment { color: Some(color), ..Augment::default() };
+    assert_eq!(message(grey.clone().with(colored)), "a colour shift of 1 channels, not of 3");
+    let erase = Erase { probability: 0.5, fill: vec![0; 3] };
+    let erased = Augment { erase: Some(erase), ..Augment::default() };
+    assert_eq!(message(grey.clone().with(erased)), "3 grey levels to fill 1 channels with");
+    let error = grey.apply(&noise(1, [1, 8, 9]), 0, MOMENT, &mut [0; 64]).unwrap_err();
+    assert_eq!(error.to_string(), "image 0 is 1×8×9, where 1×8×8 are needed");
+}
+
+/// Everything at once.
+fn everything() -> Transform {
+    let color = ColorShift { std: 0.1, values: [0.2, 0.1, 0.05], vectors: [[0.6, 0.6, 0.6]; 3] };
+    let augment = Augment {
+        random_crop: true,
+        flip: true,
+        pad_crop: 2,
+        color: Some(color),
+        erase: Some(Erase { probability: 0.5, fill: vec![1, 2, 3] }),
+    };
+    Transform::scaled([3, 16, 16], [16, 32]).unwrap().with(augment).unwrap()
+}
+
+fn batches(loader: &Loader, epoch: u64, first: usize) -> Vec<Batch> {
+    let mut epoch = loader.epoch(epoch, first);
+    std::iter::from_fn(|| epoch.next_batch().unwrap().cloned()).collect()
+}
+
+#[test]
+fn threads_and_interruptions_change_nothing() {
+    let loader = |threads| {
+        let images = noise(50, [3, 20, 24]);
+        Loader::new(images, everything(), 8, threads).unwrap().shuffled(7)
+    };
+    let (one, four) = (loader(1), loader(4));
+    let whole = batches(&one, 2, 0);
+    assert_eq!(whole, batches(&four, 2, 0));
+    assert_eq!(whole[3..], batches(&four, 2, 3));
+    assert_ne!(whole, batches(&one, 3, 0));
+    assert_ne!(whole, batches(&one.shuffled(8), 2, 0));
+}
+
+#[test]
+fn an_image_does_not_depend_on_its_place_in_the_epoch() {
+    let images = noise(10, [3, 20, 24]);
+    let alone = apply(&everything(), &images, 4);
+    let loader = Loader::new(images, everything(), 10, 2).unwrap().shuffled(MOMENT.seed);
+    let batch = &batches(&loader, MOMENT.epoch, 0)[0];
+    let found = batch.pixels.chunks(alone.len()).filter(|pixels| *pixels == alone).count();
+    assert_eq!(found, 1);
+}
+
+#[test]
+fn a_damaged_image_ends_the_epoch() {
+    let dir = tempfile::tempdir().unwrap();
+    let train = dir.path().join(TRAIN);
+    std::fs::create_dir_all(train.join("a")).unwrap();
+    for name in ["0.png", "1.png", "2.png"] {
+        RgbImage::new(20, 20).save(train.join("a").join(name)).unwrap();
+    }
+    let options = OpenOptions { channels: 3, skip_damaged: false, cache: None };
+    let folder = ImageFolder::open(&train, &class_names(&train).unwrap(), &options).unwrap();
+    let transform = Transform::scaled([3, 16, 16], [16, 16]).unwrap();
+    let loader = Loader::new(folder.into(), transform, 1, 2).unwrap();
+    std::fs::write(train.join("a/1.png"), "gone").unwrap();
+    let mut epoch = loader.epoch(0, 0);
+    assert!(epoch.next_batch().unwrap().is_some());
+    let error = epoch.next_batch().unwrap_err().to_string();
+    assert!(error.ends_with("a/1.png: this is not a PNG or JPEG image"), "{error}");
+    assert!(epoch.next_batch().unwrap().is_none());
+}

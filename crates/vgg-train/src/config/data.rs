@@ -1,0 +1,257 @@
+//! The images: where they are, and how they are presented.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use vgg_data::fashion_mnist;
+
+use super::limits::{at_least_one, positive};
+
+/// The images.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Data {
+    pub dataset: DatasetName,
+    /// Where the files of Fashion-MNIST are or go; the usual place if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dir: Option<PathBuf>,
+    /// Whether missing files may be fetched.
+    pub download: bool,
+    /// The folder of an image folder, with `train` and `val` in it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<PathBuf>,
+    /// The channels that an image folder's files are decoded to.
+    pub channels: usize,
+    /// Leave out damaged files of an image folder.
+    pub skip_damaged: bool,
+    /// Use only so many images of the training set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub train_limit: Option<usize>,
+    /// Use only so many images of the test set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_limit: Option<usize>,
+    /// Test on so many images of the training set, which are not trained on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hold_out: Option<usize>,
+    /// The short side that an image folder's images are tested at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_short_side: Option<usize>,
+    pub normalize: Normalize,
+    /// Subtracted from pixels on the scale 0 to 1, one number or one a channel.
+    pub mean: Vec<f64>,
+    /// Divides them after that, one number or one a channel.
+    pub std: Vec<f64>,
+    /// The classes of an image folder, in the order of their labels. The program notes them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub classes: Vec<String>,
+    /// The SHA-256 of the lists of an image folder's files. The program notes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub files_sha256: Option<String>,
+    pub augment: Augment,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self {
+            dataset: DatasetName::FashionMnist,
+            dir: None,
+            download: true,
+            folder: None,
+            channels: 3,
+            skip_damaged: false,
+            train_limit: None,
+            test_limit: None,
+            hold_out: None,
+            test_short_side: None,
+            normalize: Normalize::Given,
+            mean: vec![0.0],
+            std: vec![1.0],
+            classes: Vec::new(),
+            files_sha256: None,
+            augment: Augment::default(),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum DatasetName {
+    FashionMnist,
+    /// A few hundred of its images, part of the program.
+    FashionMnistSample,
+    /// Image files in a folder a class.
+    ImageFolder,
+}
+
+/// Where mean and standard deviation come from.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Normalize {
+    /// From the config.
+    Given,
+    /// From the training images.
+    Data,
+}
+
+/// What makes training images differ from epoch to epoch.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Augment {
+    /// The short side that an image folder's images are scaled to: none (the network's input), one
+    /// number, or the first and the last of those drawn from.
+    pub short_side: Vec<usize>,
+    /// Cut the input anywhere from an image folder's images, not from the centre.
+    pub random_crop: bool,
+    /// Mirror every other image.
+    pub flip: bool,
+    /// Pad by so many pixels and cut the same size anywhere.
+    pub pad_crop: usize,
+    /// Standard deviation of the shift along the colours' principal components; 0 is none.
+    pub color_shift: f64,
+    /// The colours' eigenvalues, on the scale 0 to 1; the training images' own if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color_values: Option<[f64; 3]>,
+    /// The eigenvector of each.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color_vectors: Option<[[f64; 3]; 3]>,
+    /// Probability with which a rectangle is erased.
+    pub random_erasing: f64,
+    /// Both parameters of the beta distribution of mixup's shares; 0 is no mixup.
+    pub mixup: f64,
+}
+
+impl Data {
+    /// Whether images are files in folders.
+    pub(crate) fn is_folder(&self) -> bool {
+        self.dataset == DatasetName::ImageFolder
+    }
+
+    /// Channels, height and width of the images that a network with inputs of `side` is fed with.
+    pub(crate) fn image_shape(&self, side: usize) -> [usize; 3] {
+        match self.is_folder() {
+            true => [self.channels, side, side],
+            false => [1, fashion_mnist::SIDE, fashion_mnist::SIDE],
+        }
+    }
+
+    /// The number of classes; of an image folder, once they are noted.
+    pub(crate) fn class_count(&self) -> usize {
+        self.class_names().len()
+    }
+
+    /// Their names, likewise.
+    pub(crate) fn class_names(&self) -> Vec<String> {
+        match self.is_folder() {
+            true => self.classes.clone(),
+            false => fashion_mnist::CLASSES.map(String::from).into(),
+        }
+    }
+
+    /// The first and last short side that training images are scaled to.
+    pub(crate) fn train_short_side(&self, side: usize) -> [usize; 2] {
+        match self.augment.short_side[..] {
+            [] => [side, side],
+            [one] => [one, one],
+            [least, most, ..] => [least, most],
+        }
+    }
+
+    /// The short side that test images are scaled to: in the middle of those of training, as in
+    /// the paper, unless it is given.
+    pub(crate) fn test_short_side(&self, side: usize) -> usize {
+        let [least, most] = self.train_short_side(side);
+        self.test_short_side.unwrap_or(least.midpoint(most))
+    }
+
+    /// The first value out of its limits: its key, and what is wrong with it.
+    pub(super) fn out_of_limits(&self, side: usize) -> Option<(&'static str, String)> {
+        let limit = |n: Option<usize>| n.and_then(|n| at_least_one(n as u64));
+        let [channels, ..] = self.image_shape(side);
+        let per_channel = |numbers: &[f64]| {
+            (numbers.len() != channels && numbers.len() != 1)
+                .then(|| format!("must have a number a channel, {channels}, not {}", numbers.len()))
+        };
+        let infinite = self.mean.iter().any(|x| !x.is_finite());
+        let check = [
+            ("data.train_limit", limit(self.train_limit)),
+            ("data.test_limit", limit(self.test_limit)),
+            ("data.hold_out", limit(self.hold_out)),
+            ("data.mean", per_channel(&self.mean)),
+            ("data.mean", infinite.then(|| "must be finite numbers".to_owned())),
+            ("data.std", per_channel(&self.std)),
+            ("data.std", self.std.iter().find_map(|x| positive(*x))),
+        ];
+        let problem = check.into_iter().find_map(|(key, problem)| Some((key, problem?)));
+        problem.or_else(|| self.out_of_place()).or_else(|| self.augment_out_of_limits(side))
+    }
+
+    /// A key that the data set has no use for, or that it needs.
+    fn out_of_place(&self) -> Option<(&'static str, String)> {
+        let only = || Some("is for dataset = \"image-folder\" alone".to_owned());
+        let augment = &self.augment;
+        let check = match self.is_folder() {
+            true => vec![
+                (
+                    "data.dataset",
+                    self.folder.is_none().then(|| "needs data.folder, with train and val".into()),
+                ),
+                (
+                    "data.channels",
+                    (self.channels != 1 && self.channels != 3)
+                        .then(|| format!("must be 1 or 3, not {}", self.channels)),
+                ),
+            ],
+            false => vec![
+                ("data.folder", self.folder.as_ref().and_then(|_| only())),
+                ("data.skip_damaged", self.skip_damaged.then(only).flatten()),
+                ("data.test_short_side", self.test_short_side.and_then(|_| only())),
+                ("data.augment.short_side", augment.short_side.first().and_then(|_| only())),
+                ("data.augment.random_crop", augment.random_crop.then(only).flatten()),
+            ],
+        };
+        check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
+    }
+
+    fn augment_out_of_limits(&self, side: usize) -> Option<(&'static str, String)> {
+        let augment = &self.augment;
+        let [channels, h, w] = self.image_shape(side);
+        let [least, most] = self.train_short_side(side);
+        let too_small = |size: usize| {
+            (self.is_folder() && size < side)
+                .then(|| format!("must be at least model.image_size, {side}, not {size}"))
+        };
+        let at_least_zero = |x: f64| {
+            (!(x.is_finite() && x >= 0.0)).then(|| format!("must be a number from 0 on, not {x}"))
+        };
+        let probability =
+            |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
+        let halves = augment.color_values.is_some() != augment.color_vectors.is_some();
+        let check = [
+            ("data.test_short_side", too_small(self.test_short_side(side))),
+            (
+                "data.augment.short_side",
+                (augment.short_side.len() > 2 || least > most)
+                    .then(|| "must be one number, or the least and the most".to_owned()),
+            ),
+            ("data.augment.short_side", too_small(least)),
+            (
+                "data.augment.pad_crop",
+                (augment.pad_crop >= h.min(w))
+                    .then(|| format!("must be below the side of the images, {}", h.min(w))),
+            ),
+            ("data.augment.color_shift", at_least_zero(augment.color_shift)),
+            (
+                "data.augment.color_shift",
+                (augment.color_shift > 0.0 && channels != 3)
+                    .then(|| format!("needs three channels, not {channels}")),
+            ),
+            (
+                "data.augment.color_values",
+                halves.then(|| "and data.augment.color_vectors go together".to_owned()),
+            ),
+            ("data.augment.random_erasing", probability(augment.random_erasing)),
+            ("data.augment.mixup", probability(augment.mixup)),
+        ];
+        check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
+    }
+}

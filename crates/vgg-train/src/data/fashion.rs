@@ -1,0 +1,62 @@
+//! Fashion-MNIST, fetched if it is not there.
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use vgg_data::fashion_mnist::{self, Split};
+use vgg_data::fetch::{Event, Fetch, Source};
+use vgg_data::{Images, data_dir, sample};
+
+use crate::config::{self, DatasetName};
+use crate::exit::{Code, Failure};
+use crate::ui::Ui;
+
+/// Progress of a download is shown this often.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// The name of the data set, and its images to train and to test on.
+pub(super) fn open(config: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
+    let is_sample = config.dataset == DatasetName::FashionMnistSample;
+    let name = if is_sample { "fashion-mnist-sample" } else { "fashion-mnist" };
+    let load = |split| match is_sample {
+        true => sample::load(split),
+        false => fashion_mnist::load(&folder(config), split),
+    };
+    let load_both = || Ok([load(Split::Train)?, load(Split::Test)?].map(Images::from));
+    let images = load_both()
+        .or_else(|error| match is_sample {
+            true => Err(error),
+            false => fetch(config, ui).and_then(|()| load_both()),
+        })
+        .with_context(|| {
+            let failure = Failure::new(Code::Data, format!("cannot load {name}"));
+            match config.download {
+                true => failure,
+                false => {
+                    failure.help("they are fetched without --offline and data.download = false")
+                }
+            }
+        })?;
+    Ok((name.into(), images))
+}
+
+/// The folder of its files.
+pub(crate) fn folder(config: &config::Data) -> PathBuf {
+    fashion_mnist::folder(&data_dir(config.dir.as_deref()))
+}
+
+fn fetch(config: &config::Data, ui: &Ui) -> vgg_tensor::Result<()> {
+    let sources = Source::all(None, !config.download);
+    let mut shown = Instant::now();
+    Fetch::fashion_mnist(folder(config), sources)
+        .run(&mut |event| match event {
+            Event::Progress { .. } if shown.elapsed() < PROGRESS_INTERVAL => {}
+            Event::Progress { .. } => {
+                shown = Instant::now();
+                ui.status(event.verb(), &event.to_string());
+            }
+            _ => ui.status(event.verb(), &event.to_string()),
+        })
+        .map(drop)
+}

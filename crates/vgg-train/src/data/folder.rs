@@ -1,0 +1,120 @@
+//! Image folders: what a config notes of one, and its images.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, class_names};
+use vgg_data::{ImageFolder, Images, Statistics};
+
+use crate::config::{self, Config, Loaded, Normalize, Override};
+use crate::device;
+use crate::exit::{Code, Failure};
+use crate::ui::{Ui, grouped};
+
+/// At most so many images, as many of each class, give the mean and what else is computed.
+pub(crate) const STATISTICS_OF: usize = 20_000;
+
+/// Damaged files that are named; the others are counted.
+const NAMED: usize = 5;
+
+/// Loads a config and notes in it what a new run keeps of its images, so that the run is the same
+/// when it is resumed: the classes of an image folder and which files it has, the mean and standard
+/// deviation if they are to be those of the data, and the components of the colours.
+pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<Loaded> {
+    let mut loaded = config::load(path, overrides)?;
+    let Loaded { config, noted, .. } = &mut loaded;
+    let Config { data, .. } = config;
+    if let (true, Some(folder)) = (data.is_folder(), &data.folder) {
+        if data.classes.is_empty() {
+            data.classes = class_names(&folder.join(TRAIN)).context(cannot_open(folder))?;
+            noted.push("data.classes");
+        }
+        if data.files_sha256.is_none() {
+            ui.status("Scanning", &folder.display().to_string());
+            data.files_sha256 = Some(fingerprint(&parts(data)?));
+            noted.push("data.files_sha256");
+        }
+    }
+    let augment = &data.augment;
+    let wants_components = augment.color_shift > 0.0 && augment.color_values.is_none();
+    if data.normalize == Normalize::Data || wants_components {
+        let (_, [train, _]) = match data.is_folder() {
+            true => named(data, checked(data)?),
+            false => super::fashion::open(data, ui)?,
+        };
+        let of = train.take(STATISTICS_OF);
+        ui.status("Computing", &format!("statistics of {} images", grouped(of.len() as u64)));
+        let Statistics { mean, std, components } =
+            Statistics::of(&of).context(Failure::new(Code::Data, "cannot read an image"))?;
+        if data.normalize == Normalize::Data {
+            // Images of one colour have no deviation to divide by.
+            let std = std.iter().map(|std| if *std > 0.0 { *std } else { 1.0 }).collect();
+            (data.mean, data.std, data.normalize) = (mean, std, Normalize::Given);
+            noted.extend(["data.mean", "data.std", "data.normalize"]);
+        }
+        if let (true, Some(components)) = (wants_components, components) {
+            data.augment.color_values = Some(components.values);
+            data.augment.color_vectors = Some(components.vectors);
+            noted.extend(["data.augment.color_values", "data.augment.color_vectors"]);
+        }
+    }
+    Ok(loaded)
+}
+
+/// The name of the folder, and its images to train and to test on.
+pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
+    let parts = checked(data)?;
+    for part in &parts {
+        if part.ignored() > 0 {
+            ui.detail(&format!("{} files are not named as images are", part.ignored()));
+        }
+        if !part.damaged().is_empty() {
+            ui.warn(&format!("{} damaged images are left out", part.damaged().len()));
+            part.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
+        }
+    }
+    Ok(named(data, parts))
+}
+
+fn named(data: &config::Data, parts: [ImageFolder; 2]) -> (String, [Images; 2]) {
+    let name = data.folder.as_deref().unwrap_or(Path::new(".")).display().to_string();
+    (name, parts.map(Images::from))
+}
+
+/// The files that the run began with, or an error.
+fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
+    let parts = parts(data)?;
+    let found = fingerprint(&parts);
+    if let Some(expected) = data.files_sha256.as_ref().filter(|expected| **expected != found) {
+        let message = format!(
+            "the run began with other image files: their list has SHA-256 {expected}, not {found}"
+        );
+        let help = format!("restore them, or accept them with --set data.files_sha256={found}");
+        return Err(Failure::new(Code::Data, message).help(help).into());
+    }
+    Ok(parts)
+}
+
+fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
+    let folder = data.folder.as_deref().unwrap_or(Path::new("."));
+    let options = OpenOptions {
+        channels: data.channels,
+        skip_damaged: data.skip_damaged,
+        cache: Some(device::cache_dir().join("image-folders")),
+    };
+    let open = |part| ImageFolder::open(&folder.join(part), &data.classes, &options);
+    let both = || -> vgg_tensor::Result<_> { Ok([open(TRAIN)?, open(VAL)?]) };
+    both().with_context(|| {
+        cannot_open(folder).help(
+            "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out",
+        )
+    })
+}
+
+fn fingerprint([train, val]: &[ImageFolder; 2]) -> String {
+    format!("{}{}", &train.fingerprint()[..32], &val.fingerprint()[..32])
+}
+
+fn cannot_open(folder: &Path) -> Failure {
+    Failure::new(Code::Data, format!("cannot open the image folder {}", folder.display()))
+}

@@ -1,0 +1,167 @@
+//! Training on image files, from a folder to predictions.
+
+use std::fs;
+use std::path::Path;
+
+use image::{Rgb, RgbImage};
+
+use super::{Workplace, metrics_without_times, sha256};
+
+const FOLDER: &str = r#"
+[model]
+width = 0.0625
+image_size = 32
+fc_width = 16
+dropout = 0.0
+[data]
+dataset = "image-folder"
+folder = "images"
+normalize = "data"
+[data.augment]
+short_side = [32, 40]
+random_crop = true
+flip = true
+pad_crop = 2
+color_shift = 0.1
+random_erasing = 0.25
+mixup = 0.2
+[train]
+epochs = 2
+batch_size = 8
+[optimizer]
+lr = 0.01
+momentum = 0.9
+[device]
+kind = "cpu"
+"#;
+
+/// Reddish and greenish noise of different sizes.
+fn place() -> Workplace {
+    let place = Workplace::new();
+    fs::write(place.path("folder.toml"), FOLDER).unwrap();
+    for (part, n) in [("train", 16), ("val", 5)] {
+        for (class, tint) in [("green", [40, 140, 40]), ("red", [140, 40, 40])] {
+            let dir = place.path("images").join(part).join(class);
+            fs::create_dir_all(&dir).unwrap();
+            for i in 0..n {
+                let noise = |x: u32, y: u32| (x * 31 + y * 17 + i * 7) % 60;
+                let image = RgbImage::from_fn(30 + i, 50 - i, |x, y| {
+                    Rgb(tint.map(|level: u8| level + noise(x, y) as u8))
+                });
+                image.save(dir.join(format!("{i:02}.{}", ["png", "jpg"][i as usize % 2]))).unwrap();
+            }
+        }
+    }
+    place
+}
+
+/// The program must not look into the cache of whoever runs the tests.
+fn run(place: &Workplace, arguments: &str) -> super::Done {
+    let mut command = place.command(arguments);
+    super::Done::of(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap())
+}
+
+fn ok(place: &Workplace, arguments: &str) -> super::Done {
+    let done = run(place, arguments);
+    assert_eq!(done.code, Some(0), "{arguments}\n{}", done.stderr);
+    done
+}
+
+#[test]
+fn a_folder_is_trained_on_evaluated_and_predicted() {
+    let place = place();
+    let done = ok(&place, "folder.toml");
+    assert!(done.stderr.contains("Scanning images"), "{}", done.stderr);
+    let dataset = "Dataset images: 32 train, 10 test, 2 classes, 3×32×32";
+    assert!(done.stderr.contains(dataset), "{}", done.stderr);
+    let config = place.read("runs/folder-1/config.toml");
+    assert!(config.contains("classes = [\"green\", \"red\"]"), "{config}");
+    assert!(config.contains("[data.augment]\nshort_side = [32, 40]"), "{config}");
+    let origin = |key: &str| {
+        let line = config.lines().find(|line| line.starts_with(key)).unwrap();
+        line.rsplit("# ").next().unwrap().to_owned()
+    };
+    assert_eq!([origin("mean"), origin("color_values"), origin("flip")], ["data", "data", "file"]);
+
+    let evaluated = ok(&place, "eval runs/folder-1 -q");
+    assert!(evaluated.stdout.starts_with("test images  10\n"), "{}", evaluated.stdout);
+    let predicted = ok(&place, "predict runs/folder-1 images/val/red/01.jpg -q");
+    assert!(predicted.stdout.contains("%  green"), "{}", predicted.stdout);
+    assert!(ok(&place, "summary folder.toml").stdout.contains("8×3×32×32"));
+    ok(&place, "folder.toml --profile=profile.json");
+}
+
+#[test]
+fn threads_and_interruptions_do_not_change_the_result() {
+    let place = place();
+    ok(&place, "folder.toml -q --threads 1");
+    ok(&place, "folder.toml -q --threads 4");
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_eq!(last("runs/folder-1"), last("runs/folder-2"));
+    let metrics = |run: &str| metrics_without_times(&place.read(&format!("{run}/metrics.jsonl")));
+    assert_eq!(metrics("runs/folder-1")[1..], metrics("runs/folder-2")[1..]);
+
+    // The config that a run keeps says all: another start of it and a resumed one are the same.
+    ok(&place, "runs/folder-1/config.toml -q --set name=again --set train.epochs=1");
+    ok(&place, "resume runs/again-1 -q --set train.epochs=2");
+    let weights = |run: &str| last(run);
+    assert_eq!(weights("runs/again-1"), weights("runs/folder-1"));
+}
+
+#[test]
+fn a_changed_folder_is_noticed() {
+    let place = place();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    fs::copy(place.path("images/val/red/00.png"), place.path("images/train/red/99.png")).unwrap();
+    let done = run(&place, "resume runs/folder-1 --set train.epochs=2");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stderr.contains("the run began with other image files"), "{}", done.stderr);
+    let (_, accept) = done.stderr.split_once("accept them with ").unwrap();
+    ok(&place, &format!("resume runs/folder-1 -q --set train.epochs=2 {}", accept.trim()));
+}
+
+#[test]
+fn damaged_files_end_a_run_or_are_skipped() {
+    let place = place();
+    fs::write(place.path("images/train/red/text.jpg"), "not an image").unwrap();
+    let done = run(&place, "folder.toml");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let reason = "images/train/red/text.jpg: this is not a PNG or JPEG image";
+    assert!(done.stderr.contains(reason), "{}", done.stderr);
+    assert!(!Path::new(&place.path("runs")).exists());
+    let done = ok(&place, "folder.toml --set data.skip_damaged=true --set train.epochs=1");
+    assert!(done.stderr.contains("1 damaged images are left out"), "{}", done.stderr);
+    assert!(done.stderr.contains(reason), "{}", done.stderr);
+}
+
+#[test]
+fn other_folders_are_refused() {
+    let place = place();
+    fs::rename(place.path("images/val/red"), place.path("images/val/blue")).unwrap();
+    let done = run(&place, "folder.toml");
+    assert_eq!(done.code, Some(3));
+    assert!(
+        done.stderr.contains("other classes: missing red; not expected blue"),
+        "{}",
+        done.stderr
+    );
+    let done = run(&place, "folder.toml --set data.folder=nowhere");
+    assert_eq!(done.code, Some(3));
+    assert!(done.stderr.contains("cannot open the image folder nowhere"), "{}", done.stderr);
+    let done = run(&place, "tiny.toml --set data.augment.random_crop=true");
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
+}
+
+#[test]
+fn images_in_memory_are_augmented_and_held_out() {
+    let place = place();
+    let set = "--set data.augment.flip=true --set data.augment.pad_crop=4 \
+               --set data.augment.random_erasing=0.5 --set data.augment.mixup=1.0 \
+               --set data.hold_out=100";
+    let done = ok(&place, &format!("tiny.toml {set}"));
+    assert!(done.stderr.contains("60 train, 30 held out"), "{}", done.stderr);
+    ok(&place, "tiny.toml -q --out plain");
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_ne!(last("runs/tiny-1"), last("plain/tiny-1"));
+}
