@@ -5,6 +5,7 @@ mod build_kernels;
 mod child;
 mod fetch_data;
 mod gpu_check;
+mod image_folder;
 mod make_sample;
 
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ enum Command {
     BuildKernels(build_kernels::Args),
     FetchData(fetch_data::Args),
     GpuCheck(gpu_check::Args),
+    ImageFolder(image_folder::Args),
     MakeSample(make_sample::Args),
 }
 
@@ -31,6 +33,7 @@ fn main() -> ExitCode {
         Command::BenchStep(args) => (bench::run_step(args), 1),
         Command::BuildKernels(args) => (build_kernels::run(args), 1),
         Command::GpuCheck(args) => (gpu_check::run(args), 1),
+        Command::ImageFolder(args) => (image_folder::run(args), 1),
         Command::MakeSample(args) => (make_sample::run(args), 1),
     };
     match result {

@@ -45,7 +45,7 @@ impl Picture {
             let message = format!("images have 1 or 3 channels, not {channels}");
             return Err(Error::Shape(message));
         }
-        Self::decode(path, &read(path, MAX_BYTES)?, channels)
+        Self::decode(path, &read_file(path)?, channels)
     }
 
     /// As [`Picture::read`], from the contents of a file, to 1 or 3 channels. `path` is for messages
@@ -86,16 +86,16 @@ pub(crate) fn read_size(path: &Path) -> Result<[usize; 2]> {
     let start = read_start(path, HEADER_BYTES)?;
     size(&start).or_else(|error| match start.len() as u64 {
         // A header may be behind a long preview.
-        HEADER_BYTES => size(&read(path, MAX_BYTES)?),
+        HEADER_BYTES => size(&read_file(path)?),
         _ => Err(error),
     })
 }
 
-/// The contents of a file of at most `max` bytes.
-pub(crate) fn read(path: &Path, max: u64) -> Result<Vec<u8>> {
-    let bytes = read_start(path, max + 1)?;
-    if bytes.len() as u64 > max {
-        let reason = format!("the file has more than {max} bytes");
+/// The contents of a file, unless it is larger than any image should be.
+pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
+    let bytes = read_start(path, MAX_BYTES + 1)?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let reason = format!("the file has more than {MAX_BYTES} bytes");
         return Err(Error::Format { path: path.into(), reason });
     }
     Ok(bytes)

@@ -79,7 +79,8 @@ pub(crate) enum Command {
     /// Classify image files with a run's network
     ///
     /// Any PNG or JPEG does; it is converted to the channels of the network's data set and resized
-    /// to the network's input, which stretches images that are not square. Images should look like
+    /// to the network's input, which stretches images that are not square; a run on an image folder
+    /// cuts the centre instead, as when it is tested. Images should look like
     /// those of the data set: Fashion-MNIST shows one light piece of clothing on black.
     Predict {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
@@ -113,6 +114,9 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: ExportOptions,
     },
+    /// Look at a folder of images before training on it
+    #[command(subcommand)]
+    Data(DataCommand),
     /// Tell what this machine has: CPU, CUDA's driver and libraries, GPUs, data, space
     Doctor {
         /// Print JSON
@@ -123,6 +127,27 @@ pub(crate) enum Command {
     Summary {
         /// Config file of the run
         config: PathBuf,
+    },
+}
+
+/// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DataCommand {
+    /// Decode all images: damage, duplicates, sizes, images of each class
+    Check {
+        /// Folder of the images
+        dir: PathBuf,
+    },
+    /// Print mean, deviation and colour components of the training images, to paste into a config
+    Stats {
+        /// Folder of the images
+        dir: PathBuf,
+        /// Channels that images are decoded to: 3 (red, green, blue) or 1 (grey)
+        #[arg(long, value_name = "N", default_value_t = 3)]
+        channels: usize,
+        /// At most so many images, as many of each class
+        #[arg(long, value_name = "N", default_value_t = crate::data::STATISTICS_OF)]
+        images: usize,
     },
 }
 

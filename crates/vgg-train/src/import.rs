@@ -140,8 +140,7 @@ impl ImportOptions {
                     let values = values.as_ref()?.iter().map(|x| f64::from(*x));
                     Some(Override::new(option, key, values.collect::<Vec<_>>()))
                 });
-                let overrides = given.chain(overrides).collect();
-                Ok((data::load_noted(path, overrides, ui)?, None))
+                Ok((data::load_noted(path, given.chain(overrides).collect(), ui)?, None))
             }
             (None, arch) => {
                 let network = self.network(weights, arch.unwrap_or(Arch::Vgg11))?;

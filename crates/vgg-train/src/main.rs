@@ -43,7 +43,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 
-use cli::{Cli, Command, Settings};
+use cli::{Cli, Command, DataCommand, Settings};
 use config::Override;
 use exit::Code;
 use import::ImportOptions;
@@ -103,6 +103,10 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         }
         Command::Import { file, options } => import::command(file, options, overrides, ui)?,
         Command::Export { run, options } => export::command(run, options, ui)?,
+        Command::Data(DataCommand::Check { dir }) => return data::check(dir, ui),
+        Command::Data(DataCommand::Stats { dir, channels, images }) => {
+            data::statistics(dir, *channels, *images, ui)?;
+        }
         Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
         Command::Summary { config } => {
             summary::command(&data::load_noted(config, overrides, ui)?.config)?;

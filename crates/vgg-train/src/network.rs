@@ -16,7 +16,7 @@ impl Config {
             input: [channels, side, side],
             batch_norm: self.model.batch_norm,
             avg_pool: self.model.avg_pool,
-            classes: self.data.class_count(),
+            classes: self.data.class_names().len(),
             fc_width: self.model.fc_width,
             dropout: self.model.dropout as f32,
         }

@@ -11,9 +11,11 @@ use vgg_tensor::Backend;
 
 use crate::cli::{LinearWeights, Network};
 use crate::config::{self, Override};
+use crate::data;
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::print;
+use crate::run_dir::CONFIG;
 use crate::stored;
 use crate::ui::Ui;
 
@@ -37,11 +39,22 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
     let checkpoint = stored::load(&stored::find(request.run, checkpoint)?)?;
     let channels = checkpoint.input.channels;
     let classes = names_of_classes(&checkpoint);
+    // Which images a network was trained on, its run knows.
+    let transform = match request.run.join(CONFIG) {
+        path if path.is_file() => data::prediction(&config::load(&path, vec![])?.config)?,
+        _ => None,
+    };
     // All files first: a wrong one is told before anything is computed or printed.
     let images = request
         .files
         .iter()
-        .map(|file| Picture::read(file, channels))
+        .map(|file| {
+            let picture = Picture::read(file, channels)?;
+            match &transform {
+                Some(transform) => transform.scale(picture),
+                None => Ok(picture),
+            }
+        })
         .collect::<Result<Vec<_>, _>>()
         .context(Failure::new(Code::Data, "cannot read an image"))?;
     let job = Classify { device: &device, checkpoint, linear_weights, images: &images, ui };

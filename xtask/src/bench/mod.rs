@@ -3,6 +3,7 @@
 mod buffers;
 mod case;
 mod clock;
+mod data;
 mod device;
 mod layers;
 mod machine;
@@ -58,6 +59,10 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
+    /// Measure how fast the images of this folder are made ready for training, and nothing else
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["parts", "peer", "cases", "json"])]
+    data: Option<PathBuf>,
+
     #[command(flatten)]
     device: Device,
 }
@@ -73,6 +78,10 @@ enum Part {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if let Some(dir) = &args.data {
+        print(&data::measure(dir)?);
+        return Ok(());
+    }
     let parts = match (&args.parts[..], &args.peer) {
         ([], None) => &[Part::Layers, Part::Operations, Part::Steps],
         ([], Some(_)) => &[Part::Steps][..],

@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use vgg_tensor::{Error, Result};
 
-use crate::picture::{Picture, read_size};
+use crate::picture::{Picture, read_file, read_size};
 use cache::Cache;
 pub use list::class_names;
 
@@ -169,6 +169,15 @@ impl ImageFolder {
     /// The SHA-256 of the list of files: classes, names and lengths.
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
+    }
+
+    /// The SHA-256 of each image's file: equal ones are copies.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn digests(&self) -> Result<Vec<[u8; 32]>> {
+        let digest = |file: &ImageFile| Ok(Sha256::digest(read_file(&file.path)?).into());
+        self.files.par_iter().map(digest).collect()
     }
 
     /// Decodes image `i`.

@@ -209,3 +209,13 @@ fn grey_images_and_single_pixels_are_images() {
     let folder = open(&dir).unwrap();
     assert_eq!(folder.picture(2).unwrap().pixels, [7; 3]);
 }
+
+#[test]
+fn copies_have_equal_digests() {
+    let dir = tree();
+    let cats = dir.path().join("train/cat");
+    fs::copy(cats.join("b.png"), dir.path().join("train/dog/copy.png")).unwrap();
+    let digests = open(&dir).unwrap().digests().unwrap();
+    assert_eq!(digests[1], digests[3]);
+    assert_ne!(digests[0], digests[1]);
+}

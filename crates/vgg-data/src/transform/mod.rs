@@ -12,7 +12,7 @@ mod rescale;
 
 use vgg_tensor::{Error, Result};
 
-use crate::Images;
+use crate::{Images, Picture};
 use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
@@ -116,19 +116,7 @@ impl Transform {
         let [c, h, w] = self.shape;
         assert_eq!(out.len(), c * h * w, "the bytes of {c}×{h}×{w}");
         let (chance, augment) = (Chance::new(moment, i), &self.augment);
-        let mut picture = images.picture(i)?;
-        if let Some([least, most]) = self.short_side {
-            let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
-            let size = rescale::scaled([picture.h, picture.w], short_side);
-            let corner = match augment.random_crop {
-                true => [
-                    chance.below(chance::CROP, 0, size[0] - h + 1),
-                    chance.below(chance::CROP, 1, size[1] - w + 1),
-                ],
-                false => [place::centered(size[0] - h), place::centered(size[1] - w)],
-            };
-            picture = rescale::window(&picture, size, corner, [h, w])?;
-        }
+        let picture = self.cut(images.picture(i)?, chance)?;
         if [picture.c, picture.h, picture.w] != self.shape {
             let (found, [c, h, w]) = ([picture.c, picture.h, picture.w], self.shape);
             let [found_c, found_h, found_w] = found;
@@ -149,6 +137,30 @@ impl Transform {
             erase.apply(chance, self.shape, out);
         }
         Ok(())
+    }
+
+    /// A single picture, scaled and cut as test images are.
+    ///
+    /// # Errors
+    /// When the picture cannot be scaled.
+    pub fn scale(&self, picture: Picture) -> Result<Picture> {
+        self.cut(picture, Chance::new(Moment { seed: 0, epoch: 0 }, 0))
+    }
+
+    /// Scales the picture, if that is to be, and cuts the crop.
+    fn cut(&self, picture: Picture, chance: Chance) -> Result<Picture> {
+        let Some([least, most]) = self.short_side else { return Ok(picture) };
+        let [_, h, w] = self.shape;
+        let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
+        let size = rescale::scaled([picture.h, picture.w], short_side);
+        let corner = match self.augment.random_crop {
+            true => [
+                chance.below(chance::CROP, 0, size[0] - h + 1),
+                chance.below(chance::CROP, 1, size[1] - w + 1),
+            ],
+            false => [place::centered(size[0] - h), place::centered(size[1] - w)],
+        };
+        rescale::window(&picture, size, corner, [h, w])
     }
 }
 

@@ -134,16 +134,11 @@ impl Data {
         }
     }
 
-    /// The number of classes; of an image folder, once they are noted.
-    pub(crate) fn class_count(&self) -> usize {
-        self.class_names().len()
-    }
-
-    /// Their names, likewise.
+    /// The names of the classes; of an image folder, once they are noted.
     pub(crate) fn class_names(&self) -> Vec<String> {
         match self.is_folder() {
             true => self.classes.clone(),
-            false => fashion_mnist::CLASSES.map(String::from).into(),
+            false => fashion_mnist::CLASSES.map(String::from).to_vec(),
         }
     }
 

@@ -97,11 +97,7 @@ fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
 
 fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
     let folder = data.folder.as_deref().unwrap_or(Path::new("."));
-    let options = OpenOptions {
-        channels: data.channels,
-        skip_damaged: data.skip_damaged,
-        cache: Some(device::cache_dir().join("image-folders")),
-    };
+    let options = options(data.channels, data.skip_damaged);
     let open = |part| ImageFolder::open(&folder.join(part), &data.classes, &options);
     let both = || -> vgg_tensor::Result<_> { Ok([open(TRAIN)?, open(VAL)?]) };
     both().with_context(|| {
@@ -111,10 +107,16 @@ fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
     })
 }
 
+/// How folders are opened.
+pub(super) fn options(channels: usize, skip_damaged: bool) -> OpenOptions {
+    let cache = Some(device::cache_dir().join("image-folders"));
+    OpenOptions { channels, skip_damaged, cache }
+}
+
 fn fingerprint([train, val]: &[ImageFolder; 2]) -> String {
     format!("{}{}", &train.fingerprint()[..32], &val.fingerprint()[..32])
 }
 
-fn cannot_open(folder: &Path) -> Failure {
+pub(super) fn cannot_open(folder: &Path) -> Failure {
     Failure::new(Code::Data, format!("cannot open the image folder {}", folder.display()))
 }

@@ -1,7 +1,9 @@
 //! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
 
+mod check;
 mod fashion;
 mod folder;
+mod statistics;
 
 use anyhow::{Context as _, Result};
 use vgg_data::{Augment, ColorShift, Erase, Images, Loader, Mixup, Transform};
@@ -9,8 +11,10 @@ use vgg_data::{Augment, ColorShift, Erase, Images, Loader, Mixup, Transform};
 use crate::config::{self, Config};
 use crate::exit::{Code, Failure};
 use crate::ui::{Ui, grouped};
+pub(crate) use check::command as check;
 pub(crate) use fashion::folder as fashion_folder;
-pub(crate) use folder::load_noted;
+pub(crate) use folder::{STATISTICS_OF, load_noted};
+pub(crate) use statistics::command as statistics;
 
 /// What is trained on and what is tested on.
 #[derive(Clone, Debug)]
@@ -103,6 +107,14 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             threads,
         },
     })
+}
+
+/// How images to predict are scaled and cut: those of a run on an image folder as when it is tested.
+/// Other images are stretched to the network's input.
+pub(crate) fn prediction(config: &Config) -> Result<Option<Transform>> {
+    let (data, side) = (&config.data, config.model.image_size);
+    let transform = || Transform::scaled(data.image_shape(side), [data.test_short_side(side); 2]);
+    Ok(data.is_folder().then(transform).transpose()?)
 }
 
 fn augment(data: &config::Data, channels: usize) -> Result<Augment> {

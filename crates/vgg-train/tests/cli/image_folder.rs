@@ -39,12 +39,12 @@ kind = "cpu"
 fn place() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("folder.toml"), FOLDER).unwrap();
-    for (part, n) in [("train", 16), ("val", 5)] {
+    for (part, n, shift) in [("train", 16, 0), ("val", 5, 40)] {
         for (class, tint) in [("green", [40, 140, 40]), ("red", [140, 40, 40])] {
             let dir = place.path("images").join(part).join(class);
             fs::create_dir_all(&dir).unwrap();
             for i in 0..n {
-                let noise = |x: u32, y: u32| (x * 31 + y * 17 + i * 7) % 60;
+                let noise = |x: u32, y: u32| (x * 31 + y * 17 + i * 7 + shift) % 60;
                 let image = RgbImage::from_fn(30 + i, 50 - i, |x, y| {
                     Rgb(tint.map(|level: u8| level + noise(x, y) as u8))
                 });
@@ -164,4 +164,52 @@ fn images_in_memory_are_augmented_and_held_out() {
     ok(&place, "tiny.toml -q --out plain");
     let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
     assert_ne!(last("runs/tiny-1"), last("plain/tiny-1"));
+}
+
+#[test]
+fn a_folder_is_checked() {
+    let place = place();
+    fs::copy(place.path("images/train/red/03.jpg"), place.path("images/val/red/99.jpg")).unwrap();
+    fs::write(place.path("images/train/green/note.txt"), "").unwrap();
+    insta::assert_snapshot!(ok(&place, "data check images -q").stdout, @r"
+    train        32 images, 1 files that are not named as images are
+      height     35 to 50, median 43
+      width      30 to 45, median 38
+      short side 30 to 40, median 36
+    val          11 images
+      height     46 to 50, median 48
+      width      30 to 34, median 32
+      short side 30 to 34, median 32
+    class  train  val
+    ─────────────────
+    green     16    5
+    red       16    6
+    duplicates   1 of val in train, 0 within a part
+      images/val/red/99.jpg = images/train/red/03.jpg
+    damaged      0
+    ");
+    let whole = fs::read(place.path("images/train/red/01.jpg")).unwrap();
+    fs::write(place.path("images/train/red/01.jpg"), &whole[..whole.len() - 99]).unwrap();
+    let done = run(&place, "data check images -q");
+    assert_eq!(done.code, Some(3));
+    let last = done.stdout.lines().last().unwrap();
+    assert!(last.starts_with("  images/train/red/01.jpg: the image is damaged: "), "{last}");
+}
+
+#[test]
+fn statistics_are_those_that_a_run_notes() {
+    let place = place();
+    let printed = ok(&place, "data stats images -q").stdout;
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    let config: toml::Table = toml::from_str(&place.read("runs/folder-1/config.toml")).unwrap();
+    let printed: toml::Table = toml::from_str(&printed).unwrap();
+    for key in ["mean", "std"] {
+        let numbers = |table: &toml::Table| -> Vec<f64> {
+            let list = table["data"][key].as_array().unwrap();
+            list.iter().map(|x| x.as_float().unwrap()).collect()
+        };
+        for (printed, noted) in numbers(&printed).iter().zip(numbers(&config)) {
+            assert!((printed - noted).abs() < 1e-6, "{key}");
+        }
+    }
 }
