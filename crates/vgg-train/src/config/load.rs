@@ -289,13 +289,14 @@ mod tests {
     fn shipped() -> impl Iterator<Item = std::path::PathBuf> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let files = |folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        files(folder.join("paper")).chain(files(folder)).filter(|path| path.is_file())
+        let folders = [folder.join("paper"), folder.join("experiments"), folder];
+        folders.into_iter().flat_map(files).filter(|path| path.is_file())
     }
 
     #[test]
     fn shipped_configs_load_and_name_quicker_ones_that_exist() {
         let configs: Vec<_> = shipped().map(|path| load(&path, vec![]).unwrap().config).collect();
-        assert_eq!(configs.len(), 15);
+        assert_eq!(configs.len(), 19);
         for config in configs.iter().filter(|config| !config.quicker.is_empty()) {
             assert!(shipped().any(|path| path.ends_with(&config.quicker)), "{}", config.quicker);
         }
