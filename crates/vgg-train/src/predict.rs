@@ -50,12 +50,12 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
         .iter()
         .map(|file| {
             let picture = Picture::read(file, channels)?;
-            match &transform {
+            Ok(match &transform {
                 Some(transform) => transform.scale(picture),
-                None => Ok(picture),
-            }
+                None => picture,
+            })
         })
-        .collect::<Result<Vec<_>, _>>()
+        .collect::<vgg_tensor::Result<Vec<_>>>()
         .context(Failure::new(Code::Data, "cannot read an image"))?;
     let job = Classify { device: &device, checkpoint, linear_weights, images: &images, ui };
     let probabilities = device::run(&device, job)?;

@@ -59,9 +59,10 @@ impl Transform {
     /// first to the last of it, drawn for each picture –, and `shape`, channels × height × width, is
     /// cut from their centre.
     ///
-    /// The scaling is Pillow's bilinear filter, which averages where it shrinks (antialiasing), to
-    /// within a grey level; the long side has as many pixels, rounded down, as torchvision's
-    /// `Resize` gives it, and the crop is where its `CenterCrop` cuts. Only the crop is computed.
+    /// The scaling is Pillow's bilinear filter, which averages where it shrinks (antialiasing), as
+    /// [`vgg_tensor::spec::PrepareImages`] has it; the long side has as many pixels, rounded down, as
+    /// torchvision's `Resize` gives it, and the crop is where its `CenterCrop` cuts. Only the crop is
+    /// computed.
     ///
     /// # Errors
     /// [`Error::Shape`] if the crop is larger than the short side, or there is no size to draw.
@@ -116,7 +117,7 @@ impl Transform {
         let [c, h, w] = self.shape;
         assert_eq!(out.len(), c * h * w, "the bytes of {c}×{h}×{w}");
         let (chance, augment) = (Chance::new(moment, i), &self.augment);
-        let picture = self.cut(images.picture(i)?, chance)?;
+        let picture = self.cut(images.picture(i)?, chance);
         if [picture.c, picture.h, picture.w] != self.shape {
             let (found, [c, h, w]) = ([picture.c, picture.h, picture.w], self.shape);
             let [found_c, found_h, found_w] = found;
@@ -140,16 +141,13 @@ impl Transform {
     }
 
     /// A single picture, scaled and cut as test images are.
-    ///
-    /// # Errors
-    /// When the picture cannot be scaled.
-    pub fn scale(&self, picture: Picture) -> Result<Picture> {
+    pub fn scale(&self, picture: Picture) -> Picture {
         self.cut(picture, Chance::new(Moment { seed: 0, epoch: 0 }, 0))
     }
 
     /// Scales the picture, if that is to be, and cuts the crop.
-    fn cut(&self, picture: Picture, chance: Chance) -> Result<Picture> {
-        let Some([least, most]) = self.short_side else { return Ok(picture) };
+    fn cut(&self, picture: Picture, chance: Chance) -> Picture {
+        let Some([least, most]) = self.short_side else { return picture };
         let [_, h, w] = self.shape;
         let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
         let size = rescale::scaled([picture.h, picture.w], short_side);

@@ -296,7 +296,7 @@ mod tests {
     #[test]
     fn shipped_configs_load_and_name_quicker_ones_that_exist() {
         let configs: Vec<_> = shipped().map(|path| load(&path, vec![]).unwrap().config).collect();
-        assert_eq!(configs.len(), 19);
+        assert_eq!(configs.len(), 20);
         for config in configs.iter().filter(|config| !config.quicker.is_empty()) {
             assert!(shipped().any(|path| path.ends_with(&config.quicker)), "{}", config.quicker);
         }
