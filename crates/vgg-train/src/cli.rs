@@ -8,6 +8,7 @@ use serde::Serialize;
 use vgg_model::WeightType;
 
 use crate::config::{DeviceKind, Override, Precision};
+use crate::eval::Views;
 use crate::export::ExportOptions;
 use crate::import::ImportOptions;
 
@@ -66,12 +67,23 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1
         run: PathBuf,
     },
-    /// Evaluate a run's network on its data set's test images
+    /// Evaluate a run's network, or several together, on its data set's test images
+    ///
+    /// Without the options of the paper's testing, a run's network sees images as in the tests after
+    /// each epoch of training. With any of them, or several runs, posteriors are averaged: over scales,
+    /// views and networks. Networks keep their own input size, channels and normalisation, but all must
+    /// tell the same classes apart.
     Eval {
-        /// Folder of the run, such as runs/vgg11_small-1
-        run: PathBuf,
+        /// Folder of the run, such as runs/vgg11_small-1; of several, the first one's images are used
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
         #[command(flatten)]
         network: Network,
+        #[command(flatten)]
+        views: Views,
+        /// Write the confusion matrix to FILE, as CSV
+        #[arg(long, value_name = "FILE")]
+        confusion: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -1,9 +1,18 @@
-//! How good a network is on labelled images: in training after each epoch, and as `eval RUN`.
+//! How good a network is on labelled images: in training after each epoch, and as `eval RUN…`.
+//!
+//! Alone, a run is evaluated as training does it. With options or several runs it is the paper's
+//! testing (Simonyan & Zisserman 2014, section 3.2): [`fusion`].
 
-use std::path::Path;
+mod evaluation;
+mod fusion;
+mod posteriors;
 
-use anyhow::Result;
-use serde_json::json;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use serde_json::{Value, json};
 use vgg_model::Checkpoint;
 use vgg_tensor::Backend;
 
@@ -12,88 +21,86 @@ use crate::config::{self, Override};
 use crate::data::{self, Part};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
-use crate::print;
-use crate::report::Confusion;
 use crate::run_dir::{CONFIG, require_run};
-use crate::stored;
 use crate::ui::Ui;
+use crate::{file, print, stored};
+pub(crate) use evaluation::Evaluation;
 
-/// Sums over the images seen so far.
-#[derive(Clone, Debug)]
-pub(crate) struct Evaluation {
-    images: u64,
-    loss_sum: f64,
-    top1: u64,
-    top5: u64,
-    pub confusion: Confusion,
-}
-
-impl Evaluation {
-    pub(crate) fn new(classes: usize) -> Self {
-        let confusion = Confusion::new(classes);
-        Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion }
-    }
-
-    /// Takes in a batch of `logits`, `[labels.len(), classes]`.
+/// How images are shown to networks whose posteriors are averaged.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The paper's testing")]
+pub(crate) struct Views {
+    /// Short sides that images are scaled to, such as 256,384,512; posteriors are averaged over them
     ///
-    /// Where logits are equal, the lower class ranks first, as in training.
-    pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
-        let classes = logits.len() / labels.len().max(1);
-        for (logits, &label) in logits.chunks(classes).zip(labels) {
-            let label = label as usize;
-            let own = logits[label];
-            let before = |(class, logit): &(usize, &f32)| {
-                **logit > own || (**logit == own && *class < label)
-            };
-            let rank = logits.iter().enumerate().filter(before).count();
-            self.images += 1;
-            self.loss_sum += log_sum_exp(logits) - f64::from(own);
-            self.top1 += u64::from(rank == 0);
-            self.top5 += u64::from(rank < 5);
-            self.confusion.add(label, first_max(logits));
-        }
-    }
+    /// Without it, each run's own test scale. Images are scaled as image folders are in training,
+    /// those of Fashion-MNIST, too, which are square.
+    #[arg(long, value_name = "SIDES", value_delimiter = ',')]
+    pub scales: Vec<usize>,
 
-    pub(crate) fn images(&self) -> u64 {
-        self.images
-    }
+    /// What of a scaled image a network sees [default with --scales, --flip or several runs: center]
+    #[arg(long, value_enum)]
+    pub mode: Option<Mode>,
 
-    /// Mean cross-entropy.
-    pub(crate) fn loss(&self) -> f64 {
-        self.loss_sum / self.images as f64
-    }
+    /// Average over each view and its mirror image
+    #[arg(long)]
+    pub flip: bool,
+}
 
-    /// Share of the images whose true class ranks first.
-    pub(crate) fn accuracy(&self) -> f64 {
-        self.top1 as f64 / self.images as f64
-    }
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Mode {
+    /// A crop of the network's size from the centre
+    Center,
+    /// All of it: fully connected layers become convolutions, and class scores are averaged over
+    /// places, before the softmax
+    Dense,
+    /// 5×5 crops of the network's size, from corner to corner
+    Multicrop,
+    /// The mean of dense and multicrop
+    Both,
+}
 
-    /// Share of the images whose true class is among the first five.
-    pub(crate) fn top5(&self) -> f64 {
-        self.top5 as f64 / self.images as f64
+/// What is asked for.
+pub(crate) struct Request<'a> {
+    pub runs: &'a [PathBuf],
+    pub network: Network,
+    pub views: &'a Views,
+    pub confusion: Option<&'a Path>,
+    pub json: bool,
+}
+
+/// `eval RUN…`.
+pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
+    let Request { runs, views, confusion, json, .. } = *request;
+    let plain = views.scales.is_empty() && views.mode.is_none() && !views.flip;
+    let outcome = match runs {
+        [run] if plain => alone(run, request.network, overrides, ui)?,
+        _ => fusion::evaluate(request, overrides, ui)?,
+    };
+    let Outcome { evaluation, classes, .. } = &outcome;
+    if let Some(path) = confusion {
+        file::replace(path, evaluation.confusion.to_csv(classes).as_bytes())?;
+    }
+    match json {
+        true => print::json(&outcome.to_json()),
+        false => print::lines(outcome.to_text()),
     }
 }
 
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
-    f64::from(max) + sum.ln()
+/// An evaluation and how it came about.
+struct Outcome {
+    evaluation: Evaluation,
+    classes: Vec<String>,
+    /// What was evaluated and how, for JSON.
+    settings: Value,
+    /// Whether it is told in errors, as the paper does.
+    errors: bool,
 }
 
-fn first_max(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
-}
-
-/// `eval RUN`.
-pub(crate) fn command(
-    run: &Path,
-    network: Network,
-    overrides: Vec<Override>,
-    json: bool,
-    ui: &Ui,
-) -> Result<()> {
+/// A run's network on its test images, as training evaluates it.
+fn alone(run: &Path, network: Network, overrides: &[Override], ui: &Ui) -> Result<Outcome> {
     require_run(run)?;
-    let config = config::load(&run.join(CONFIG), overrides)?.config;
+    let config = config::load(&run.join(CONFIG), overrides.to_vec())?.config;
     let path = stored::find(run, network.checkpoint)?;
     let checkpoint = stored::load(&path)?;
     let test = data::open(&config, ui)?.test;
@@ -112,10 +119,8 @@ pub(crate) fn command(
         &config.device,
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
-    if json {
-        return print::json(&report(&evaluation, &path, network.linear_weights, test.classes()));
-    }
-    print::lines(text(&evaluation, test.classes()))
+    let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
+    Ok(Outcome { evaluation, classes: test.classes().to_vec(), settings, errors: false })
 }
 
 struct Evaluate<'a> {
@@ -136,74 +141,49 @@ impl Job for Evaluate<'_> {
         let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
         let mut batches = test.loader(batch)?.epoch(0, 0);
-        while let Some(batch) = batches.next_batch()? {
+        let unreadable = || data::unreadable(&test.images);
+        while let Some(batch) = batches.next_batch().with_context(unreadable)? {
             evaluation.add(&session.logits(&batch.pixels)?, &batch.labels);
-            ui.bar(evaluation.images, test.len() as u64, &format!("{} images", evaluation.images));
+            let done = evaluation.images();
+            ui.bar(done, test.len() as u64, &format!("{done} images"));
         }
         ui.end_bar();
         Ok(evaluation)
     }
 }
 
-fn text(evaluation: &Evaluation, classes: &[String]) -> Vec<String> {
-    let mut lines = vec![
-        format!("test images  {}", evaluation.images),
-        format!("loss         {:.4}", evaluation.loss()),
-        format!("top-1        {:.2} %", 100.0 * evaluation.accuracy()),
-        format!("top-5        {:.2} %", 100.0 * evaluation.top5()),
-        String::new(),
-    ];
-    lines.extend(evaluation.confusion.per_class(classes));
-    lines
-}
-
-fn report(
-    evaluation: &Evaluation,
-    path: &Path,
-    linear_weights: LinearWeights,
-    classes: &[String],
-) -> serde_json::Value {
-    let class =
-        |(label, name)| json!({ "class": name, "accuracy": evaluation.confusion.accuracy(label) });
-    json!({
-        "checkpoint": path,
-        "linear_weights": linear_weights,
-        "images": evaluation.images,
-        "loss": evaluation.loss(),
-        "top1": evaluation.accuracy(),
-        "top5": evaluation.top5(),
-        "classes": classes.iter().enumerate().map(class).collect::<Vec<_>>(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_of_known_logits() {
-        let mut evaluation = Evaluation::new(6);
-        // The second image's class ties with a lower one, the third's ranks last of six.
-        let logits = [
-            [0.0, 3.0, 0.0, 0.0, 0.0, 0.0],
-            [1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
-            [5.0, 4.0, 3.0, 2.0, 1.0, 0.0],
+impl Outcome {
+    fn to_text(&self) -> Vec<String> {
+        let evaluation = &self.evaluation;
+        let shares = [("top-1", evaluation.accuracy()), ("top-5", evaluation.top5())];
+        let share = |(name, share): (&str, f64)| match self.errors {
+            true => format!("{name} error  {:.2} %", 100.0 * (1.0 - share)),
+            false => format!("{name}        {:.2} %", 100.0 * share),
+        };
+        let mut lines = vec![
+            format!("test images  {}", evaluation.images()),
+            format!("loss         {:.4}", evaluation.loss()),
         ];
-        evaluation.add(&logits.concat(), &[1, 1, 5]);
-        assert_eq!((evaluation.images, evaluation.top1, evaluation.top5), (3, 1, 2));
-        let exp = |xs: [f64; 6]| xs.iter().map(|x| x.exp()).sum::<f64>().ln();
-        let expected =
-            exp([0.0, 3.0, 0.0, 0.0, 0.0, 0.0]) - 3.0 + exp([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]) - 1.0
-                + exp([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
-        assert!((evaluation.loss() - expected / 3.0).abs() < 1e-6);
-        assert_eq!(evaluation.confusion.accuracy(1), Some(0.5));
-        assert_eq!(evaluation.confusion.accuracy(0), None);
+        lines.extend(shares.map(share));
+        lines.push(String::new());
+        lines.extend(evaluation.confusion.per_class(&self.classes));
+        lines
     }
 
-    #[test]
-    fn large_logits_do_not_overflow() {
-        let mut evaluation = Evaluation::new(2);
-        evaluation.add(&[3e38, -3e38], &[0]);
-        assert_eq!(evaluation.loss(), 0.0);
+    fn to_json(&self) -> Value {
+        let Self { evaluation, classes, .. } = self;
+        let class = |(label, name)| json!({ "class": name, "accuracy": evaluation.confusion.accuracy(label) });
+        let mut json = self.settings.clone();
+        json["images"] = evaluation.images().into();
+        json["loss"] = evaluation.loss().into();
+        json["top1"] = evaluation.accuracy().into();
+        json["top5"] = evaluation.top5().into();
+        if self.errors {
+            json["top1_error"] = (1.0 - evaluation.accuracy()).into();
+            json["top5_error"] = (1.0 - evaluation.top5()).into();
+            json["confusion"] = evaluation.confusion.rows().collect();
+        }
+        json["classes"] = classes.iter().enumerate().map(class).collect();
+        json
     }
 }

@@ -36,7 +36,7 @@ kind = "cpu"
 "#;
 
 /// Reddish and greenish noise of different sizes.
-fn place() -> Workplace {
+pub(super) fn place() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("folder.toml"), FOLDER).unwrap();
     for (part, n, shift) in [("train", 16, 0), ("val", 5, 40)] {
@@ -56,12 +56,12 @@ fn place() -> Workplace {
 }
 
 /// The program must not look into the cache of whoever runs the tests.
-fn run(place: &Workplace, arguments: &str) -> super::Done {
+pub(super) fn run(place: &Workplace, arguments: &str) -> super::Done {
     let mut command = place.command(arguments);
     super::Done::of(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap())
 }
 
-fn ok(place: &Workplace, arguments: &str) -> super::Done {
+pub(super) fn ok(place: &Workplace, arguments: &str) -> super::Done {
     let done = run(place, arguments);
     assert_eq!(done.code, Some(0), "{arguments}\n{}", done.stderr);
     done
@@ -243,7 +243,7 @@ fn unusual_images_are_images() {
     let done = ok(&place, "folder.toml");
     assert!(done.stderr.contains("Dataset images: 35 train, 13 test"), "{}", done.stderr);
     assert!(!done.stderr.contains("damaged"), "{}", done.stderr);
-    ok(&place, "eval runs/folder-1");
+    ok(&place, "eval runs/folder-1 --mode both --scales 32,64 --flip");
     let files = ["pixel.png", "cmyk.jpg", "deep.png"].map(|name| format!("images/val/red/{name}"));
     ok(&place, &format!("predict runs/folder-1 {}", files.join(" ")));
 }
