@@ -10,6 +10,7 @@ use vgg_model::WeightType;
 use crate::config::{DeviceKind, Override, Precision};
 use crate::eval::Views;
 use crate::export::ExportOptions;
+use crate::extract::ExtractOptions;
 use crate::import::ImportOptions;
 
 /// Train, evaluate and use VGG networks.
@@ -108,6 +109,20 @@ pub(crate) enum Command {
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
+    },
+    /// Write descriptors of image files: what a layer of a run's network makes of them
+    ///
+    /// As in the paper's appendix B: the network up to the layer runs on all of an image, its outputs
+    /// are averaged over places and scales, and with --flip over the mirror image, too, and scaled to
+    /// length 1. Images may have any sizes.
+    Extract {
+        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        run: PathBuf,
+        /// Image files; a file's row is its place among them
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        options: ExtractOptions,
     },
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///

@@ -14,6 +14,7 @@ mod doctor;
 mod eval;
 mod exit;
 mod export;
+mod extract;
 mod file;
 mod guard;
 mod import;
@@ -82,7 +83,10 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
         {
             print_config(config, overrides)?;
         }
-        Command::Resume { run } | Command::Predict { run, .. } | Command::Export { run, .. }
+        Command::Resume { run }
+        | Command::Predict { run, .. }
+        | Command::Extract { run, .. }
+        | Command::Export { run, .. }
             if settings.print_config =>
         {
             print_config(&run.join(CONFIG), overrides)?;
@@ -105,6 +109,9 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
             let request =
                 predict::Request { run, files, network: *network, top: *top, json: *json };
             predict::command(&request, &overrides, ui)?;
+        }
+        Command::Extract { run, files, options } => {
+            extract::command(run, files, options, &overrides, ui)?;
         }
         Command::Import { file, options } => import::command(file, options, overrides, ui)?,
         Command::Export { run, options } => export::command(run, options, ui)?,

@@ -3,6 +3,7 @@
 mod cuda;
 mod errors;
 mod eval;
+mod extract;
 mod image_folder;
 mod predict;
 mod profile;
