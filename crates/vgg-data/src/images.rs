@@ -1,21 +1,25 @@
 //! Labelled images, wherever they are.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use vgg_tensor::{Draw, Error, Result};
 
 use crate::loader::shuffled;
+use crate::picture::read_size;
 use crate::{Dataset, ImageFolder, Picture};
 
 /// The random stream that chooses the images to hold out. It is drawn from with seed 0, so that runs
 /// of different seeds are compared on the same images.
 const HOLD_OUT_STREAM: u32 = 0x3001;
 
-/// Images that can be read one at a time: a data set in memory or files in a folder, or some of
-/// them.
+/// Images that can be read one at a time: a data set in memory, the files of an image folder or any
+/// others, or some of them.
 #[derive(Clone, Debug)]
 pub struct Images {
     stored: Stored,
+    /// The channels that pictures come with.
+    channels: usize,
     /// Which of those stored, in this order.
     chosen: Arc<[u32]>,
     labels: Arc<[u32]>,
@@ -25,25 +29,61 @@ pub struct Images {
 enum Stored {
     Memory(Arc<Dataset>),
     Folder(Arc<ImageFolder>),
+    Files(Arc<Files>),
+}
+
+#[derive(Debug)]
+struct Files {
+    paths: Vec<PathBuf>,
+    sizes: Vec<[usize; 2]>,
+    classes: [String; 1],
 }
 
 impl From<Dataset> for Images {
     fn from(dataset: Dataset) -> Self {
-        let labels = dataset.labels().into();
-        Self::all(Stored::Memory(Arc::new(dataset)), labels)
+        let (labels, [channels, ..]) = (dataset.labels().into(), dataset.image_shape());
+        Self::all(Stored::Memory(Arc::new(dataset)), channels, labels)
     }
 }
 
 impl From<ImageFolder> for Images {
     fn from(folder: ImageFolder) -> Self {
         let labels = folder.files().iter().map(|file| file.label).collect();
-        Self::all(Stored::Folder(Arc::new(folder)), labels)
+        let channels = folder.channels();
+        Self::all(Stored::Folder(Arc::new(folder)), channels, labels)
     }
 }
 
 impl Images {
-    fn all(stored: Stored, labels: Arc<[u32]>) -> Self {
-        Self { stored, chosen: (0..labels.len() as u32).collect(), labels }
+    fn all(stored: Stored, channels: usize, labels: Arc<[u32]>) -> Self {
+        Self { stored, channels, chosen: (0..labels.len() as u32).collect(), labels }
+    }
+
+    /// PNG and JPEG files with 1 (grey) or 3 (red, green, blue) channels, as [`Picture::read`] has
+    /// them. Nobody says what they show: all are of one class, which has no name.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or its header is not that of an image.
+    pub fn from_files(paths: &[PathBuf], channels: usize) -> Result<Self> {
+        let sizes = paths.iter().map(|path| read_size(path)).collect::<Result<_>>()?;
+        let files = Files { paths: paths.to_vec(), sizes, classes: [String::new()] };
+        let labels = vec![0; paths.len()].into();
+        Ok(Self::all(Stored::Files(Arc::new(files)), channels, labels))
+    }
+
+    /// The same images with another number of channels: 1 (grey) or 3 (red, green, blue), converted
+    /// as [`Picture::read`] does.
+    ///
+    /// # Errors
+    /// When there is no such conversion.
+    pub fn with_channels(&self, channels: usize) -> Result<Self> {
+        if channels != self.channels
+            && [channels, self.channels].iter().any(|c| ![1, 3].contains(c))
+        {
+            let message = format!("images of {} channels do not become {channels}", self.channels);
+            return Err(Error::Shape(message));
+        }
+        Ok(Self { channels, ..self.clone() })
     }
 
     /// The number of images.
@@ -66,29 +106,35 @@ impl Images {
         match &self.stored {
             Stored::Memory(dataset) => dataset.classes(),
             Stored::Folder(folder) => folder.classes(),
+            Stored::Files(files) => &files.classes,
         }
     }
 
     /// The channels of every image.
     pub fn channels(&self) -> usize {
-        match &self.stored {
-            Stored::Memory(dataset) => dataset.image_shape()[0],
-            Stored::Folder(folder) => folder.channels(),
-        }
+        self.channels
     }
 
-    /// Channels, height and width, if all images are known to have the same.
-    pub fn image_shape(&self) -> Option<[usize; 3]> {
+    /// Height and width of image `i`, which is not decoded for that.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn size(&self, i: usize) -> [usize; 2] {
+        let at = self.chosen[i] as usize;
         match &self.stored {
-            Stored::Memory(dataset) => Some(dataset.image_shape()),
-            Stored::Folder(_) => None,
+            Stored::Memory(dataset) => {
+                let [_, h, w] = dataset.image_shape();
+                [h, w]
+            }
+            Stored::Folder(folder) => folder.sizes()[at],
+            Stored::Files(files) => files.sizes[at],
         }
     }
 
     /// The folder that the images are files of.
     pub fn folder(&self) -> Option<&ImageFolder> {
         match &self.stored {
-            Stored::Memory(_) => None,
+            Stored::Memory(_) | Stored::Files(_) => None,
             Stored::Folder(folder) => Some(folder),
         }
     }
@@ -103,21 +149,30 @@ impl Images {
     pub fn picture(&self, i: usize) -> Result<Picture> {
         let at = self.chosen[i] as usize;
         match &self.stored {
-            Stored::Folder(folder) => folder.picture(at),
+            Stored::Folder(folder) => Picture::read(&folder.files()[at].path, self.channels),
+            Stored::Files(files) => Picture::read(&files.paths[at], self.channels),
             Stored::Memory(dataset) => {
                 let [c, h, w] = dataset.image_shape();
                 let planes = dataset.image(at);
                 let pixels = (0..h * w).flat_map(|p| (0..c).map(move |c| planes[c * h * w + p]));
-                Ok(Picture { pixels: pixels.collect(), h, w, c })
+                Ok(Picture { pixels: pixels.collect(), h, w, c }.with_channels(self.channels))
             }
         }
     }
 
-    /// The pixels of image `i`, `[c, h, w]`, if they are in memory.
+    /// Whether all images are in memory as `shape`, channels × height × width.
+    pub(crate) fn are_stored_as(&self, shape: [usize; 3]) -> bool {
+        match &self.stored {
+            Stored::Memory(dataset) => dataset.image_shape() == shape && self.channels == shape[0],
+            Stored::Folder(_) | Stored::Files(_) => false,
+        }
+    }
+
+    /// The pixels of image `i`, `[c, h, w]`, as they are in memory.
     pub(crate) fn stored_pixels(&self, i: usize) -> Option<&[u8]> {
         match &self.stored {
             Stored::Memory(dataset) => Some(dataset.image(self.chosen[i] as usize)),
-            Stored::Folder(_) => None,
+            Stored::Folder(_) | Stored::Files(_) => None,
         }
     }
 
@@ -145,9 +200,15 @@ impl Images {
         Ok((subset(&order[n..]), subset(&order[..n])))
     }
 
-    fn subset(&self, indices: &[usize]) -> Self {
+    /// The images with these numbers, in this order.
+    ///
+    /// # Panics
+    /// When there is no image of such a number.
+    #[must_use]
+    pub fn subset(&self, indices: &[usize]) -> Self {
         Self {
             stored: self.stored.clone(),
+            channels: self.channels,
             chosen: indices.iter().map(|&i| self.chosen[i]).collect(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
         }
@@ -208,5 +269,35 @@ mod tests {
         let picture = Images::from(dataset).picture(0).unwrap();
         assert_eq!(picture.pixels, [1, 3, 5, 2, 4, 6]);
         assert_eq!(picture.planes(), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn files_are_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a.png", "b.jpg"].map(|name| dir.path().join(name));
+        image::GrayImage::new(7, 9).save(&paths[0]).unwrap();
+        image::RgbImage::new(5, 4).save(&paths[1]).unwrap();
+        let images = Images::from_files(&paths, 3).unwrap();
+        assert_eq!((images.len(), images.labels()), (2, &[0, 0][..]));
+        assert_eq!([images.size(0), images.size(1)], [[9, 7], [4, 5]]);
+        let picture = images.subset(&[1]).picture(0).unwrap();
+        assert_eq!([picture.h, picture.w, picture.c], [4, 5, 3]);
+        std::fs::write(&paths[1], "text").unwrap();
+        let error = Images::from_files(&paths, 3).unwrap_err().to_string();
+        assert!(error.ends_with("b.jpg: this is not a PNG or JPEG image"), "{error}");
+    }
+
+    #[test]
+    fn channels_are_converted() {
+        let grey = images(2).with_channels(3).unwrap();
+        assert_eq!((grey.channels(), grey.size(1)), (3, [1, 1]));
+        assert_eq!(grey.picture(1).unwrap().pixels, [1, 1, 1]);
+        let classes = vec!["a".to_owned()];
+        let colour = Dataset::new([3, 1, 1], vec![255, 0, 0], vec![0], classes).unwrap();
+        let colour = Images::from(colour).with_channels(1).unwrap();
+        assert_eq!(colour.picture(0).unwrap().pixels, [76]);
+        assert_eq!(grey.with_channels(1).unwrap().picture(1).unwrap().pixels, [1]);
+        let error = colour.with_channels(2).unwrap_err().to_string();
+        assert_eq!(error, "images of 1 channels do not become 2");
     }
 }

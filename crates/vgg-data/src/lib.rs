@@ -44,4 +44,4 @@ pub use loader::{Batch, Epoch, Loader, SHUFFLE_STREAM};
 pub use mixup::Mixup;
 pub use picture::Picture;
 pub use statistics::{Components, Statistics};
-pub use transform::{Augment, ColorShift, Erase, Moment, Transform};
+pub use transform::{Augment, ColorShift, Erase, Moment, Transform, scaled_size};

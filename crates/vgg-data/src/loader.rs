@@ -20,7 +20,7 @@ const BATCHES: usize = 3;
 /// Images and labels of one training step.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// `[n, c, h, w]`, 0 to 255.
+    /// `[n · views, c, h, w]`, 0 to 255; an image is one view unless [`Transform::views`] says more.
     pub pixels: Vec<u8>,
     /// `[n]`.
     pub labels: Vec<u32>,
@@ -57,7 +57,7 @@ impl Loader {
         if batch_size == 0 {
             return Err(Error::Shape("the batch size must be at least 1".into()));
         }
-        let copied = transform.is_copy() && images.image_shape() == Some(transform.shape());
+        let copied = transform.is_copy() && images.are_stored_as(transform.shape());
         let pool = match copied {
             true => None,
             false => Some(Arc::new(pool(threads)?)),
@@ -108,7 +108,7 @@ impl Loader {
             None => (0..images.len() as u32).collect(),
         };
         let moment = Moment { seed: seed.unwrap_or_default(), epoch };
-        let image_len = transform.shape().iter().product::<usize>();
+        let image_len = transform.views() * transform.shape().iter().product::<usize>();
         Epoch::start(first_batch..self.batches_per_epoch(), move |index, batch| {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];

@@ -62,6 +62,16 @@ impl Picture {
         Ok(Self { pixels, h, w, c: channels })
     }
 
+    /// The same as `channels` channels, where both are 1 or 3.
+    pub(crate) fn with_channels(self, channels: usize) -> Self {
+        let pixels = match (self.c, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|level| [*level; 3]).collect(),
+            (3, 1) => self.pixels.as_chunks().0.iter().map(|pixel| luma(*pixel)).collect(),
+            _ => self.pixels,
+        };
+        Self { pixels, c: channels, ..self }
+    }
+
     /// The pixels as `[c, h, w]`.
     pub fn planes(&self) -> Vec<u8> {
         let plane = |c| self.pixels.iter().skip(c).step_by(self.c);

@@ -8,7 +8,9 @@ use serde::Serialize;
 use vgg_model::WeightType;
 
 use crate::config::{DeviceKind, Override, Precision};
+use crate::eval::Views;
 use crate::export::ExportOptions;
+use crate::extract::ExtractOptions;
 use crate::import::ImportOptions;
 
 /// Train, evaluate and use VGG networks.
@@ -66,12 +68,23 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1
         run: PathBuf,
     },
-    /// Evaluate a run's network on its data set's test images
+    /// Evaluate a run's network, or several together, on its data set's test images
+    ///
+    /// Without the options of the paper's testing, a run's network sees images as in the tests after
+    /// each epoch of training. With any of them, or several runs, posteriors are averaged: over scales,
+    /// views and networks. Networks keep their own input size, channels and normalisation, but all must
+    /// tell the same classes apart.
     Eval {
-        /// Folder of the run, such as runs/vgg11_small-1
-        run: PathBuf,
+        /// Folder of the run, such as runs/vgg11_small-1; of several, the first one's images are used
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
         #[command(flatten)]
         network: Network,
+        #[command(flatten)]
+        views: Views,
+        /// Write the confusion matrix to FILE, as CSV
+        #[arg(long, value_name = "FILE")]
+        confusion: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -96,6 +109,20 @@ pub(crate) enum Command {
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
+    },
+    /// Write descriptors of image files: what a layer of a run's network makes of them
+    ///
+    /// As in the paper's appendix B: the network up to the layer runs on all of an image, its outputs
+    /// are averaged over places and scales, and with --flip over the mirror image, too, and scaled to
+    /// length 1. Images may have any sizes.
+    Extract {
+        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        run: PathBuf,
+        /// Image files; a file's row is its place among them
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        #[command(flatten)]
+        options: ExtractOptions,
     },
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///

@@ -14,6 +14,8 @@ mod doctor;
 mod eval;
 mod exit;
 mod export;
+mod extract;
+mod file;
 mod guard;
 mod import;
 mod lines;
@@ -35,6 +37,7 @@ mod summary;
 mod table;
 mod train;
 mod ui;
+mod views;
 
 use std::io::Write as _;
 use std::path::Path;
@@ -81,25 +84,34 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
             print_config(config, overrides)?;
         }
         Command::Resume { run }
-        | Command::Eval { run, .. }
         | Command::Predict { run, .. }
+        | Command::Extract { run, .. }
         | Command::Export { run, .. }
             if settings.print_config =>
         {
             print_config(&run.join(CONFIG), overrides)?;
+        }
+        Command::Eval { runs, .. } if settings.print_config => {
+            // The first run has the images.
+            print_config(&runs[0].join(CONFIG), overrides)?;
         }
         Command::Train { config, profile } => match &profile.trace {
             Some(trace) => profile::command(config, overrides, trace, ui)?,
             None => return train(config, overrides, &settings.out, ui, log),
         },
         Command::Resume { run } => return resume::command(run, overrides, ui, log),
-        Command::Eval { run, network, json } => {
-            eval::command(run, *network, overrides, *json, ui)?;
+        Command::Eval { runs, network, views, confusion, json } => {
+            let (network, json, confusion) = (*network, *json, confusion.as_deref());
+            let request = eval::Request { runs, network, views, confusion, json };
+            eval::command(&request, &overrides, ui)?;
         }
         Command::Predict { run, files, network, json, top } => {
             let request =
                 predict::Request { run, files, network: *network, top: *top, json: *json };
             predict::command(&request, &overrides, ui)?;
+        }
+        Command::Extract { run, files, options } => {
+            extract::command(run, files, options, &overrides, ui)?;
         }
         Command::Import { file, options } => import::command(file, options, overrides, ui)?,
         Command::Export { run, options } => export::command(run, options, ui)?,

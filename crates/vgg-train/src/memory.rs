@@ -3,7 +3,7 @@
 pub(crate) mod free;
 
 use anyhow::Result;
-use vgg_model::{Input, Mode, Plan, Training, Vgg};
+use vgg_model::{Input, Mode, Plan, Session, Training, Vgg};
 use vgg_tensor::Backend;
 
 use crate::exit::{Code, Failure};
@@ -45,6 +45,50 @@ pub(crate) fn plan(
     Ok(plan)
 }
 
+/// The most images, up to `most`, that `session` has memory for at once when it runs `vgg`.
+///
+/// # Errors
+/// A [`Failure`] with [`Code::Memory`] if there is not enough for one.
+pub(crate) fn largest_batch<B: Backend>(
+    session: &Session<B>,
+    vgg: &Vgg,
+    input: &Input,
+    most: usize,
+) -> Result<usize> {
+    let backend = session.backend();
+    // What it has already goes into what it will have.
+    let held = session.plan().bytes_on(backend);
+    let free = backend.free_memory().or_else(free::bytes);
+    let room = free.map_or(u64::MAX, |free| free + held);
+    let needs = |batch| Ok(Plan::new(vgg, input, batch, session.plan().mode())?.bytes_on(backend));
+    if let Some(batch) = fitting(halves(most), room, needs)? {
+        return Ok(batch);
+    }
+    let [needed, room] = [needs(1)?, room].map(ui::bytes);
+    let (h, w) = (input.height, input.width);
+    let message = format!("an image of {h}×{w} needs {needed} of memory, but {room} are free");
+    Err(Failure::new(Code::Memory, message).help("images of lower --scales need less").into())
+}
+
+/// A batch size, its half and so on.
+fn halves(batch: usize) -> impl Iterator<Item = usize> {
+    std::iter::successors(Some(batch), |batch| Some(batch / 2)).take_while(|batch| *batch > 0)
+}
+
+/// The first of the batch sizes that needs no more bytes than there are.
+fn fitting(
+    batches: impl IntoIterator<Item = usize>,
+    free: u64,
+    needs: impl Fn(usize) -> Result<u64>,
+) -> Result<Option<usize>> {
+    for batch in batches {
+        if needs(batch)? <= free {
+            return Ok(Some(batch));
+        }
+    }
+    Ok(None)
+}
+
 /// Bytes that training by a plan takes, wherever: the backend's buffers, and copies of the weights
 /// and velocities on the host, from which a checkpoint is written.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
@@ -65,13 +109,8 @@ impl Place<'_> {
     fn check(&self, vgg: &Vgg, input: &Input, plan: &Plan) -> Result<()> {
         let needed = (self.needs)(plan);
         let Some(free) = self.free.filter(|free| needed > *free) else { return Ok(()) };
-        let mut batch = plan.batch();
-        let mut fitting = None;
-        while batch > 1 && fitting.is_none() {
-            batch /= 2;
-            let smaller = Plan::new(vgg, input, batch, plan.mode())?;
-            fitting = ((self.needs)(&smaller) <= free).then_some(batch);
-        }
+        let needs = |batch| Ok((self.needs)(&Plan::new(vgg, input, batch, plan.mode())?));
+        let fitting = fitting(halves(plan.batch()).skip(1), free, needs)?;
         let (needed, batch, free) = (ui::bytes(needed), plan.batch(), ui::bytes(free));
         let name = self.name;
         let message =
@@ -111,6 +150,12 @@ mod tests {
         assert_eq!(help(needs(&plan(32))), "--set train.batch_size=32 would fit");
         assert_eq!(help(needs(&plan(32)) - 1), "--set train.batch_size=16 would fit");
         assert!(help(1 << 20).starts_with("no batch size would fit"));
+    }
+
+    #[test]
+    fn a_batch_is_halved_until_it_fits() {
+        let fitting = |free| fitting(halves(12), free, |batch| Ok(10 * batch as u64)).unwrap();
+        assert_eq!([120, 119, 30, 29, 9].map(fitting), [Some(12), Some(6), Some(3), Some(1), None]);
     }
 
     #[test]

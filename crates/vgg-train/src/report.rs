@@ -104,6 +104,11 @@ impl Confusion {
         self.counts[label * self.classes + predicted] += 1;
     }
 
+    /// A row a true class, of a count a predicted one.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[u64]> {
+        self.counts.chunks(self.classes)
+    }
+
     fn row(&self, label: usize) -> &[u64] {
         &self.counts[label * self.classes..][..self.classes]
     }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::Which;
 use crate::exit::{Code, Failure};
+use crate::file;
 
 /// A run's folder, locked for as long as this value lives.
 #[derive(Debug)]
@@ -113,15 +114,7 @@ impl RunDir {
 
     /// Writes a whole file; a reader sees the old contents or the new ones, nothing between.
     pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
-        let path = self.file(name);
-        // A fixed name: what a killed process left behind is overwritten.
-        let temp = self.file(&format!(".{name}.tmp"));
-        let written = fs::write(&temp, contents).and_then(|()| fs::rename(&temp, &path));
-        if written.is_err() {
-            // A full disk has no room for leftovers.
-            let _ = fs::remove_file(&temp);
-        }
-        written.with_context(|| cannot("write", &path))
+        file::replace(&self.file(name), contents.as_bytes())
     }
 }
 

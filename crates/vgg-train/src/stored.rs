@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Session, Vgg};
+use vgg_model::{Checkpoint, Input, Session, Vgg};
 use vgg_tensor::Backend;
 
 use crate::cli::{LinearWeights, Which};
@@ -46,4 +46,18 @@ pub(crate) fn session<B: Backend>(
     let Checkpoint { vgg, input, params, .. } = checkpoint;
     let (vgg, weight_type) = (Vgg::new(&vgg)?, linear_weights.into());
     Ok(Session::with_linear_weights(weight_type, backend, &vgg, &input, params, max_batch)?)
+}
+
+/// As [`session`], for a network made of the checkpoint's, as by [`Vgg::dense`]. It takes one image
+/// of the network's size, until it is told of others.
+pub(crate) fn session_of<B: Backend>(
+    backend: B,
+    checkpoint: Checkpoint,
+    vgg: &Vgg,
+) -> Result<Session<B>> {
+    let [_, height, width] = vgg.config().input;
+    let Checkpoint { input, params, .. } = checkpoint;
+    let own = params.for_network(vgg)?;
+    drop(params);
+    Ok(Session::new(backend, vgg, &Input { height, width, ..input }, own, 1)?)
 }

@@ -18,7 +18,7 @@ use vgg_tensor::spec::Metrics as StepMetrics;
 
 use crate::cli::Which;
 use crate::config::{Config, FlatLoss};
-use crate::data::Data;
+use crate::data::{self, Data};
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
 use crate::guard;
@@ -159,7 +159,8 @@ impl<'a, B: Backend> Training<'a, B> {
                 self.save(Which::Last)?;
             }
             let waited = batches.waited();
-            let Some(batch) = batches.next_batch()? else {
+            let unreadable = || data::unreadable(&self.data.train.images);
+            let Some(batch) = batches.next_batch().with_context(unreadable)? else {
                 self.collect(0)?;
                 return Ok(ControlFlow::Continue(()));
             };
@@ -266,7 +267,8 @@ impl<'a, B: Backend> Training<'a, B> {
         let start = Instant::now();
         self.trainer.set_averaged(true);
         let mut batches = self.test.epoch(0, 0);
-        while let Some(batch) = batches.next_batch()? {
+        let unreadable = || data::unreadable(&self.data.test.images);
+        while let Some(batch) = batches.next_batch().with_context(unreadable)? {
             if let Some(code) = self.stop.requested() {
                 return Ok(ControlFlow::Break(code));
             }

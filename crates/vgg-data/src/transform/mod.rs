@@ -1,7 +1,8 @@
 //! From a picture of any size to the bytes a network is fed with.
 //!
 //! In this order: the short side is scaled, a crop is cut, mirrored and shifted, its colours are
-//! shifted, a rectangle is erased. What is random is a pure function of seed, epoch and image, so
+//! shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
+//! each with its mirror image. What is random is a pure function of seed, epoch and image, so
 //! neither threads nor an interruption change it.
 
 mod chance;
@@ -16,6 +17,7 @@ use crate::{Images, Picture};
 use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
+pub use rescale::scaled_size;
 
 /// What makes training images differ from epoch to epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -36,8 +38,21 @@ pub struct Augment {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Transform {
     shape: [usize; 3],
-    short_side: Option<[usize; 2]>,
+    scaling: Scaling,
+    /// Crops along each axis.
+    grid: usize,
+    mirrored: bool,
     augment: Augment,
+}
+
+/// What a picture is scaled to before it is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scaling {
+    None,
+    /// A short side from the first to the last.
+    ShortSide([usize; 2]),
+    /// What comes out, of which nothing is cut.
+    Output,
 }
 
 /// When a picture is looked at.
@@ -52,7 +67,17 @@ pub struct Moment {
 impl Transform {
     /// Pictures of `shape`, channels × height × width, stay at their size.
     pub fn same_size(shape: [usize; 3]) -> Self {
-        Self { shape, short_side: None, augment: Augment::default() }
+        Self::new(shape, Scaling::None)
+    }
+
+    /// Whole pictures are stretched to `shape`, channels × height × width; what [`scaled_size`] says
+    /// leaves their proportions.
+    pub fn resized(shape: [usize; 3]) -> Self {
+        Self::new(shape, Scaling::Output)
+    }
+
+    fn new(shape: [usize; 3], scaling: Scaling) -> Self {
+        Self { shape, scaling, grid: 1, mirrored: false, augment: Augment::default() }
     }
 
     /// Pictures are scaled so that their short side has `short_side` pixels – or a number from the
@@ -78,7 +103,24 @@ impl Transform {
             let message = format!("short sides from {least} to {most} (the largest is {max})");
             return Err(Error::Shape(message));
         }
-        Ok(Self { shape, short_side: Some(short_side), augment: Augment::default() })
+        Ok(Self::new(shape, Scaling::ShortSide(short_side)))
+    }
+
+    /// The same with `n`×`n` crops, row by row, whose corners are at equal distances from one corner
+    /// of the scaled picture to the other, in place of one crop.
+    ///
+    /// # Panics
+    /// When `n` is 0.
+    #[must_use]
+    pub fn grid(self, n: usize) -> Self {
+        assert!(n > 0, "a grid of no crops");
+        Self { grid: n, ..self }
+    }
+
+    /// The same with each view followed by its mirror image.
+    #[must_use]
+    pub fn mirrored(self) -> Self {
+        Self { mirrored: true, ..self }
     }
 
     /// The same with augmentation.
@@ -101,12 +143,22 @@ impl Transform {
         self.shape
     }
 
-    /// Whether pixels in memory come out as they are.
-    pub(crate) fn is_copy(&self) -> bool {
-        self.short_side.is_none() && self.augment == Augment::default()
+    /// How often a picture comes out.
+    pub fn views(&self) -> usize {
+        self.grid * self.grid * self.mirrors()
     }
 
-    /// Writes image `i` of `images` as it is seen at `moment` to `out`, `[c, h, w]`.
+    fn mirrors(&self) -> usize {
+        1 + usize::from(self.mirrored)
+    }
+
+    /// Whether pixels in memory come out as they are.
+    pub(crate) fn is_copy(&self) -> bool {
+        *self == Self::same_size(self.shape)
+    }
+
+    /// Writes the views of image `i` of `images` as it is seen at `moment` to `out`,
+    /// `[views, c, h, w]`.
     ///
     /// # Errors
     /// When the image cannot be read, or, unless it is scaled, has another size.
@@ -115,50 +167,73 @@ impl Transform {
     /// When there is no image `i`, or `out` has another length than the shape.
     pub fn apply(&self, images: &Images, i: usize, moment: Moment, out: &mut [u8]) -> Result<()> {
         let [c, h, w] = self.shape;
-        assert_eq!(out.len(), c * h * w, "the bytes of {c}×{h}×{w}");
+        let (views, len) = (self.views(), c * h * w);
+        assert_eq!(out.len(), views * len, "the bytes of {views}×{c}×{h}×{w}");
         let (chance, augment) = (Chance::new(moment, i), &self.augment);
-        let picture = self.cut(images.picture(i)?, chance);
-        if [picture.c, picture.h, picture.w] != self.shape {
-            let (found, [c, h, w]) = ([picture.c, picture.h, picture.w], self.shape);
-            let [found_c, found_h, found_w] = found;
-            let message =
-                format!("image {i} is {found_c}×{found_h}×{found_w}, where {c}×{h}×{w} are needed");
-            return Err(Error::Shape(message));
-        }
         let flip = augment.flip && chance.uniform(chance::FLIP, 0) < 0.5;
         let shift = |axis| match augment.pad_crop {
             0 => 0,
             pad => chance.below(chance::SHIFT, axis, 2 * pad + 1) as isize - pad as isize,
         };
-        place::place(&picture, flip, [shift(0), shift(1)], out);
-        if let Some(color) = &augment.color {
-            color.apply(chance, out);
-        }
-        if let Some(erase) = &augment.erase {
-            erase.apply(chance, self.shape, out);
+        let crops = self.crops(images.picture(i)?, chance);
+        for (crop, out) in crops.iter().zip(out.chunks_exact_mut(self.mirrors() * len)) {
+            self.check(i, crop)?;
+            for (mirror, out) in out.chunks_exact_mut(len).enumerate() {
+                place::place(crop, flip != (mirror == 1), [shift(0), shift(1)], out);
+                if let Some(color) = &augment.color {
+                    color.apply(chance, out);
+                }
+                if let Some(erase) = &augment.erase {
+                    erase.apply(chance, self.shape, out);
+                }
+            }
         }
         Ok(())
     }
 
-    /// A single picture, scaled and cut as test images are.
-    pub fn scale(&self, picture: Picture) -> Picture {
-        self.cut(picture, Chance::new(Moment { seed: 0, epoch: 0 }, 0))
+    /// Refuses a picture of another shape than what comes out.
+    fn check(&self, i: usize, picture: &Picture) -> Result<()> {
+        let found = [picture.c, picture.h, picture.w];
+        if found == self.shape {
+            return Ok(());
+        }
+        let [[found_c, found_h, found_w], [c, h, w]] = [found, self.shape];
+        Err(Error::Shape(format!(
+            "image {i} is {found_c}×{found_h}×{found_w}, where {c}×{h}×{w} are needed"
+        )))
     }
 
-    /// Scales the picture, if that is to be, and cuts the crop.
-    fn cut(&self, picture: Picture, chance: Chance) -> Picture {
-        let Some([least, most]) = self.short_side else { return picture };
+    /// A single picture, scaled and cut as test images are.
+    pub fn scale(&self, picture: Picture) -> Picture {
+        self.crops(picture, Chance::new(Moment { seed: 0, epoch: 0 }, 0)).swap_remove(0)
+    }
+
+    /// Scales the picture, if that is to be, and cuts the crops.
+    fn crops(&self, picture: Picture, chance: Chance) -> Vec<Picture> {
         let [_, h, w] = self.shape;
-        let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
-        let size = rescale::scaled([picture.h, picture.w], short_side);
+        let size = match self.scaling {
+            Scaling::None => return vec![picture],
+            Scaling::ShortSide([least, most]) => {
+                let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
+                rescale::scaled_size([picture.h, picture.w], short_side)
+            }
+            Scaling::Output => [h, w],
+        };
+        let rest = [size[0] - h, size[1] - w];
+        if self.grid > 1 {
+            // The crops overlap, so that the whole is scaled, once.
+            let whole = rescale::window(&picture, size, [0, 0], size);
+            let corners = place::grid(rest, self.grid);
+            return corners.map(|corner| place::cut(&whole, corner, [h, w])).collect();
+        }
         let corner = match self.augment.random_crop {
             true => [
-                chance.below(chance::CROP, 0, size[0] - h + 1),
-                chance.below(chance::CROP, 1, size[1] - w + 1),
+                chance.below(chance::CROP, 0, rest[0] + 1),
+                chance.below(chance::CROP, 1, rest[1] + 1),
             ],
-            false => [place::centered(size[0] - h), place::centered(size[1] - w)],
+            false => rest.map(place::centered),
         };
-        rescale::window(&picture, size, corner, [h, w])
+        vec![rescale::window(&picture, size, corner, [h, w])]
     }
 }
 

@@ -7,8 +7,13 @@ use crate::Picture;
 /// The largest short side that pictures are scaled to.
 pub(super) const MAX_SHORT_SIDE: usize = 1 << 14;
 
-/// Height and width when the short side has `short_side` pixels; the long side is rounded down.
-pub(super) fn scaled([h, w]: [usize; 2], short_side: usize) -> [usize; 2] {
+/// The height and width that a picture of `h` × `w` pixels is scaled to if its short side is to have
+/// `short_side`; the long side is rounded down.
+///
+/// ```
+/// assert_eq!(vgg_data::scaled_size([480, 640], 256), [256, 341]);
+/// ```
+pub fn scaled_size([h, w]: [usize; 2], short_side: usize) -> [usize; 2] {
     match h <= w {
         true => [short_side, short_side * w / h],
         false => [short_side * h / w, short_side],

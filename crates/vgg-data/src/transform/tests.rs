@@ -48,7 +48,7 @@ fn a_crop_is_part_of_the_scaled_picture() {
     {
         for c in [1, 3] {
             let images = noise(1, [c, h, w]);
-            let size = rescale::scaled([h, w], short_side);
+            let size = rescale::scaled_size([h, w], short_side);
             assert_eq!(size.into_iter().min(), Some(short_side));
             let across = resized(&images.picture(0).unwrap().pixels, w, c, size[1]);
             let expected = resized(&across, h, size[1] * c, size[0]);
@@ -71,6 +71,49 @@ fn the_centre_is_where_torchvision_cuts() {
     // int(round(rest / 2)) in Python, which rounds a half to even.
     let expected = [0, 0, 1, 2, 2, 2, 3, 4, 4];
     assert_eq!(std::array::from_fn(place::centered), expected);
+}
+
+#[test]
+fn a_grid_reaches_from_corner_to_corner() {
+    let grid = |rest, n| place::grid(rest, n).collect::<Vec<_>>();
+    let rows = [0, 8, 16, 24, 32].map(|top| [0, 29, 59, 88, 117].map(|left| [top, left]));
+    assert_eq!(grid([32, 117], 5), rows.concat());
+    assert_eq!(grid([0, 3], 2), [[0, 0], [0, 3], [0, 0], [0, 3]]);
+    assert_eq!(grid([3, 1], 1), [[2, 0]], "the centre");
+}
+
+/// A gradient that is not scaled: a pixel tells where it is from.
+#[test]
+fn a_picture_has_the_views_of_a_grid_with_their_mirror_images() {
+    let pixels = (0..6 * 10).collect();
+    let images = one([1, 6, 10], pixels);
+    let transform = Transform::scaled([1, 4, 4], [6, 6]).unwrap().grid(3).mirrored();
+    assert_eq!(transform.views(), 18);
+    let mut out = vec![0; 18 * 16];
+    transform.apply(&images, 0, MOMENT, &mut out).unwrap();
+    let firsts: Vec<_> = out.chunks(32).map(|views| views[0]).collect();
+    assert_eq!(firsts, [0, 3, 6, 10, 13, 16, 20, 23, 26]);
+    for views in out.chunks(32) {
+        let (view, mirror) = views.split_at(16);
+        let expected = |i: usize| views[0] + (i / 4 * 10 + i % 4) as u8;
+        assert!((0..16).all(|i| view[i] == expected(i) && mirror[i] == expected(i ^ 3)));
+    }
+    // A loader's batch has the views of its images, one after another.
+    let loader = Loader::new(images, transform, 2, 1).unwrap();
+    assert_eq!(batches(&loader, 0, 0)[0].pixels, out);
+}
+
+#[test]
+fn whole_pictures_are_resized() {
+    let images = noise(2, [3, 20, 31]);
+    let size = scaled_size([20, 31], 16);
+    assert_eq!(size, [16, 24]);
+    let whole = Transform::resized([3, size[0], size[1]]);
+    let corner = Transform::scaled([3, 16, 16], [16, 16]).unwrap().grid(2);
+    let (whole, mut crops) = (apply(&whole, &images, 1), vec![0; 4 * 3 * 16 * 16]);
+    corner.apply(&images, 1, MOMENT, &mut crops).unwrap();
+    let rows = whole.chunks(24).map(|row| &row[8..]);
+    assert_eq!(rows.collect::<Vec<_>>().concat(), crops[3 * 16 * 16..][..3 * 16 * 16]);
 }
 
 #[test]

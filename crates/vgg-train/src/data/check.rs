@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use vgg_data::ImageFolder;
 use vgg_data::image_folder::{TRAIN, VAL, class_names};
 
-use super::folder::{cannot_open, options};
+use super::folder::{explain, options};
 use crate::exit::{Code, Failure};
 use crate::print;
 use crate::table::Table;
@@ -22,10 +22,10 @@ const LISTED_CLASSES: usize = 50;
 /// Decodes all images and prints what was found; damage makes it fail with [`Code::Data`].
 pub(crate) fn command(dir: &Path, ui: &Ui) -> Result<Code> {
     ui.status("Decoding", &format!("all images of {}", dir.display()));
-    let classes = class_names(&dir.join(TRAIN)).with_context(|| cannot_open(dir))?;
+    let classes = class_names(&dir.join(TRAIN)).map_err(|error| explain(dir, error))?;
     let parts = [TRAIN, VAL].map(|part| {
         let part = ImageFolder::open(&dir.join(part), &classes, &options(3, true));
-        part.with_context(|| cannot_open(dir))
+        part.map_err(|error| explain(dir, error))
     });
     let [train, val] = parts;
     let parts = [train?, val?];

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, class_names};
 use vgg_data::{ImageFolder, Images, Statistics};
+use vgg_tensor::Error;
 
 use crate::config::{self, Config, Loaded, Normalize, Override};
 use crate::device;
@@ -17,6 +18,14 @@ pub(crate) const STATISTICS_OF: usize = 20_000;
 /// Damaged files that are named; the others are counted.
 const NAMED: usize = 5;
 
+/// What to do about damaged images.
+pub(super) const DAMAGED_HELP: &str =
+    "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out";
+
+/// What to do about a folder that is not as expected.
+const FOLDER_HELP: &str = "it must have train/CLASS and val/CLASS, the same classes in both, and \
+                           images in each";
+
 /// Loads a config and notes in it what a new run keeps of its images, so that the run is the same
 /// when it is resumed: the classes of an image folder and which files it has, the mean and standard
 /// deviation if they are to be those of the data, and the components of the colours.
@@ -26,7 +35,8 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
     let Config { data, .. } = config;
     if let (true, Some(folder)) = (data.is_folder(), &data.folder) {
         if data.classes.is_empty() {
-            data.classes = class_names(&folder.join(TRAIN)).context(cannot_open(folder))?;
+            data.classes =
+                class_names(&folder.join(TRAIN)).map_err(|error| explain(folder, error))?;
             noted.push("data.classes");
         }
         if data.files_sha256.is_none() {
@@ -45,7 +55,7 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
         let of = train.take(STATISTICS_OF);
         ui.status("Computing", &format!("statistics of {} images", grouped(of.len() as u64)));
         let Statistics { mean, std, components } =
-            Statistics::of(&of).context(Failure::new(Code::Data, "cannot read an image"))?;
+            Statistics::of(&of).with_context(|| super::unreadable(&of))?;
         if data.normalize == Normalize::Data {
             // Images of one colour have no deviation to divide by.
             let std = std.iter().map(|std| if *std > 0.0 { *std } else { 1.0 }).collect();
@@ -100,11 +110,7 @@ fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
     let options = options(data.channels, data.skip_damaged);
     let open = |part| ImageFolder::open(&folder.join(part), &data.classes, &options);
     let both = || -> vgg_tensor::Result<_> { Ok([open(TRAIN)?, open(VAL)?]) };
-    both().with_context(|| {
-        cannot_open(folder).help(
-            "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out",
-        )
-    })
+    both().map_err(|error| explain(folder, error))
 }
 
 /// How folders are opened.
@@ -117,6 +123,12 @@ fn fingerprint([train, val]: &[ImageFolder; 2]) -> String {
     format!("{}{}", &train.fingerprint()[..32], &val.fingerprint()[..32])
 }
 
-pub(super) fn cannot_open(folder: &Path) -> Failure {
-    Failure::new(Code::Data, format!("cannot open the image folder {}", folder.display()))
+/// Why an image folder cannot be opened, and what to do.
+pub(super) fn explain(folder: &Path, error: Error) -> anyhow::Error {
+    let help = match &error {
+        Error::Format { path, .. } if path.is_file() => DAMAGED_HELP,
+        _ => FOLDER_HELP,
+    };
+    let message = format!("cannot open the image folder {}", folder.display());
+    anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(help))
 }

@@ -109,6 +109,15 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
     })
 }
 
+/// Why there is no batch of `images`, as the context of the reason.
+pub(crate) fn unreadable(images: &Images) -> Failure {
+    let failure = Failure::new(Code::Data, "cannot read an image");
+    match images.folder() {
+        Some(_) => failure.help(folder::DAMAGED_HELP),
+        None => failure,
+    }
+}
+
 /// How images to predict are scaled and cut: those of a run on an image folder as when it is tested.
 /// Other images are stretched to the network's input.
 pub(crate) fn prediction(config: &Config) -> Result<Option<Transform>> {

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use vgg_data::image_folder::{TRAIN, class_names};
 use vgg_data::{Components, ImageFolder, Images, Statistics};
 
-use super::folder::{cannot_open, options};
+use super::folder::{explain, options};
 use crate::exit::{Code, Failure};
 use crate::print;
 use crate::ui::{Ui, grouped};
@@ -20,12 +20,11 @@ pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Res
     let train = dir.join(TRAIN);
     let folder = class_names(&train)
         .and_then(|classes| ImageFolder::open(&train, &classes, &options(channels, false)))
-        .with_context(|| cannot_open(dir))?;
+        .map_err(|error| explain(dir, error))?;
     let images = Images::from(folder).take(limit);
     let of = format!("{} images of {}", grouped(images.len() as u64), train.display());
     ui.status("Computing", &format!("statistics of {of}"));
-    let statistics =
-        Statistics::of(&images).context(Failure::new(Code::Data, "cannot read an image"))?;
+    let statistics = Statistics::of(&images).with_context(|| super::unreadable(&images))?;
     print::lines(lines(&of, &statistics))
 }
 

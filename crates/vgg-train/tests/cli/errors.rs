@@ -1,14 +1,6 @@
 //! Errors word for word, with their exit codes.
 
-use super::Workplace;
-
-/// Exit code and standard error, as one text.
-fn failure(place: &Workplace, arguments: &str) -> String {
-    let done = place.run(arguments);
-    assert_eq!(done.stdout, "", "{arguments}");
-    let folder = place.folder.path().display().to_string();
-    format!("{}\n{}", done.code.unwrap(), done.stderr.replace(&folder, "FOLDER"))
-}
+use super::{Workplace, failure};
 
 #[test]
 fn help() {

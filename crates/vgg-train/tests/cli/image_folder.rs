@@ -1,7 +1,7 @@
 //! Training on image files, from a folder to predictions.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use image::{Rgb, RgbImage};
 
@@ -36,7 +36,7 @@ kind = "cpu"
 "#;
 
 /// Reddish and greenish noise of different sizes.
-fn place() -> Workplace {
+pub(super) fn place() -> Workplace {
     let place = Workplace::new();
     fs::write(place.path("folder.toml"), FOLDER).unwrap();
     for (part, n, shift) in [("train", 16, 0), ("val", 5, 40)] {
@@ -56,12 +56,12 @@ fn place() -> Workplace {
 }
 
 /// The program must not look into the cache of whoever runs the tests.
-fn run(place: &Workplace, arguments: &str) -> super::Done {
+pub(super) fn run(place: &Workplace, arguments: &str) -> super::Done {
     let mut command = place.command(arguments);
     super::Done::of(command.env("XDG_CACHE_HOME", place.path("cache")).output().unwrap())
 }
 
-fn ok(place: &Workplace, arguments: &str) -> super::Done {
+pub(super) fn ok(place: &Workplace, arguments: &str) -> super::Done {
     let done = run(place, arguments);
     assert_eq!(done.code, Some(0), "{arguments}\n{}", done.stderr);
     done
@@ -151,6 +151,101 @@ fn other_folders_are_refused() {
     let done = run(&place, "tiny.toml --set data.augment.random_crop=true");
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
+}
+
+/// Exit code and standard error of training on a folder that something was done to.
+fn failure(change: impl FnOnce(&dyn Fn(&str) -> PathBuf)) -> String {
+    let place = place();
+    change(&|name| place.path("images").join(name));
+    let done = run(&place, "folder.toml -q --set data.normalize='given' --set data.mean=[0.4]");
+    format!("{}\n{}", done.code.unwrap(), done.stderr)
+}
+
+#[test]
+fn what_is_wrong_with_a_folder_is_told() {
+    let missing = |path: &dyn Fn(&str) -> PathBuf| fs::remove_dir_all(path("val/red")).unwrap();
+    insta::assert_snapshot!(failure(missing), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/val: other classes: missing red
+    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    ");
+    let extra = |path: &dyn Fn(&str) -> PathBuf| {
+        fs::create_dir(path("val/blue")).unwrap();
+        fs::copy(path("val/red/00.png"), path("val/blue/00.png")).unwrap();
+    };
+    insta::assert_snapshot!(failure(extra), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/val: other classes: not expected blue
+    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    ");
+    let empty_class = |path: &dyn Fn(&str) -> PathBuf| {
+        ["train/blue", "val/blue"].iter().for_each(|class| fs::create_dir(path(class)).unwrap());
+    };
+    insta::assert_snapshot!(failure(empty_class), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/train/blue: no images in this class (they end in .jpg, .jpeg or .png)
+    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    ");
+    let empty = |path: &dyn Fn(&str) -> PathBuf| {
+        fs::remove_dir_all(path("train")).unwrap();
+        fs::create_dir(path("train")).unwrap();
+    };
+    insta::assert_snapshot!(failure(empty), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/train: no classes: a folder is expected for each, with its images
+    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    ");
+    let text = |path: &dyn Fn(&str) -> PathBuf| {
+        fs::write(path("train/red/text.jpg"), "not an image").unwrap();
+    };
+    insta::assert_snapshot!(failure(text), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/train/red/text.jpg: this is not a PNG or JPEG image
+    help: `vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out
+    ");
+    // Its header is whole, so that it is found when it is decoded.
+    let cut = |part: &'static str| {
+        move |path: &dyn Fn(&str) -> PathBuf| {
+            let path = path(&format!("{part}/red/01.jpg"));
+            let whole = fs::read(&path).unwrap();
+            fs::write(&path, &whole[..whole.len() - 99]).unwrap();
+        }
+    };
+    insta::assert_snapshot!(failure(cut("train")), @r"
+    3
+    error: cannot read an image
+      caused by: images/train/red/01.jpg: the image is damaged: the file is cut short
+    help: `vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out
+    ");
+    insta::assert_snapshot!(failure(cut("val")), @r"
+    3
+    error: cannot read an image
+      caused by: images/val/red/01.jpg: the image is damaged: the file is cut short
+    help: `vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out
+    ");
+}
+
+#[test]
+fn unusual_images_are_images() {
+    let place = place();
+    for part in ["train", "val"] {
+        let file = |name: &str| place.path("images").join(part).join("red").join(name);
+        RgbImage::from_pixel(1, 1, Rgb([9, 200, 3])).save(file("pixel.png")).unwrap();
+        fs::write(file("cmyk.jpg"), include_bytes!("../../../vgg-data/fixtures/cmyk.jpg")).unwrap();
+        let deep = image::ImageBuffer::from_pixel(40, 50, image::Luma([54_321_u16]));
+        deep.save(file("deep.png")).unwrap();
+    }
+    let done = ok(&place, "folder.toml");
+    assert!(done.stderr.contains("Dataset images: 35 train, 13 test"), "{}", done.stderr);
+    assert!(!done.stderr.contains("damaged"), "{}", done.stderr);
+    ok(&place, "eval runs/folder-1 --mode both --scales 32,64 --flip");
+    let files = ["pixel.png", "cmyk.jpg", "deep.png"].map(|name| format!("images/val/red/{name}"));
+    ok(&place, &format!("predict runs/folder-1 {}", files.join(" ")));
 }
 
 #[test]

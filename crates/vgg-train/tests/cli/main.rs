@@ -2,6 +2,8 @@
 
 mod cuda;
 mod errors;
+mod eval;
+mod extract;
 mod image_folder;
 mod predict;
 mod profile;
@@ -102,6 +104,14 @@ impl Workplace {
     fn spawn(&self, arguments: &str) -> Child {
         self.command(arguments).stderr(Stdio::null()).spawn().unwrap()
     }
+}
+
+/// Exit code and standard error of a run that must print nothing, as one text.
+fn failure(place: &Workplace, arguments: &str) -> String {
+    let done = place.run(arguments);
+    assert_eq!(done.stdout, "", "{arguments}");
+    let folder = place.folder.path().display().to_string();
+    format!("{}\n{}", done.code.unwrap(), done.stderr.replace(&folder, "FOLDER"))
 }
 
 fn sha256(path: &Path) -> Vec<u8> {

@@ -1,0 +1,120 @@
+//! Descriptors of image files.
+
+use image::RgbImage;
+
+use super::{Workplace, failure, image_folder};
+
+/// A trained run on an image folder, and pictures of three sizes.
+fn trained() -> Workplace {
+    let place = image_folder::place();
+    image_folder::ok(&place, "folder.toml -q --set train.epochs=1");
+    for (i, [h, w]) in [[40, 60], [90, 33], [40, 60], [1, 1]].into_iter().enumerate() {
+        let image = RgbImage::from_fn(w, h, |x, y| {
+            image::Rgb([x * 4 + 40 * i as u32, y * 2, (x + y) % 200].map(|level| level as u8))
+        });
+        image.save(place.path(&format!("{i}.png"))).unwrap();
+    }
+    place
+}
+
+/// The rows of the file that `extract` writes.
+fn rows(place: &Workplace, arguments: &str) -> Vec<Vec<f32>> {
+    place.ok(&format!("extract runs/folder-1 {arguments} --output out.npy -q"));
+    let bytes = std::fs::read(place.path("out.npy")).unwrap();
+    let header = String::from_utf8(bytes[10..128].to_vec()).unwrap();
+    let (_, shape) = header.split_once("'shape': (").unwrap();
+    let (n, rest) = shape.split_once(", ").unwrap();
+    let d: usize = rest.split_once(')').unwrap().0.parse().unwrap();
+    let numbers: Vec<f32> =
+        bytes[128..].as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+    assert_eq!(numbers.len(), n.parse::<usize>().unwrap() * d);
+    numbers.chunks(d).map(<[f32]>::to_vec).collect()
+}
+
+fn assert_near(a: &[f32], b: &[f32]) {
+    assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{a:?} for {b:?}");
+}
+
+#[test]
+fn files_of_any_sizes_have_descriptors_of_length_1() {
+    let place = trained();
+    let all = rows(&place, "0.png 1.png 2.png 3.png");
+    assert_eq!((all.len(), all[0].len()), (4, 16));
+    for (i, row) in all.iter().enumerate() {
+        assert_near(&[row.iter().map(|x| x * x).sum()], &[1.0]);
+        // Neither its company nor its place changes what an image is.
+        assert_near(row, &rows(&place, &format!("{i}.png"))[0]);
+    }
+    assert_ne!(all[0], all[2]);
+    assert_eq!(rows(&place, "0.png --layer conv3_1")[0].len(), 16);
+}
+
+#[test]
+fn scales_and_mirror_images_are_averaged() {
+    let place = trained();
+    let row = |options: &str| rows(&place, &format!("1.png {options}")).remove(0);
+    let image = image::open(place.path("1.png")).unwrap();
+    image.fliph().save(place.path("mirror.png")).unwrap();
+    let flipped = row("--flip --scales 40");
+    assert_near(&rows(&place, "mirror.png --flip --scales 40")[0], &flipped);
+    assert_ne!(row("--scales 40"), flipped);
+    // The mean of two directions lies between them.
+    let [small, large] = ["--scales 40", "--scales 70"].map(row);
+    let both = row("--scales 40,70");
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+    let apart = dot(&small, &large);
+    assert!(apart < 0.9999 && dot(&both, &small) > apart && dot(&both, &large) > apart);
+}
+
+#[test]
+fn a_checkpoint_alone_will_do() {
+    let place = trained();
+    let alone = "extract runs/folder-1/checkpoints/best.safetensors 1.png 0.png";
+    let done = place.ok(&format!("{alone} --output out.safetensors --device cpu"));
+    let said = "Extracted 2 descriptors of 16 numbers to out.safetensors";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    let bytes = std::fs::read(place.path("out.safetensors")).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    assert_eq!(tensors.tensor("features").unwrap().shape(), [2, 16]);
+    let (_, header) = safetensors::SafeTensors::read_metadata(&bytes).unwrap();
+    let metadata = header.metadata().as_ref().unwrap();
+    let about = ["files", "layer", "scales", "flip"].map(|name| metadata[name].as_str());
+    assert_eq!(about, [r#"["1.png","0.png"]"#, "fc7", "32", "false"]);
+}
+
+#[test]
+fn help() {
+    insta::assert_snapshot!("extract-help", Workplace::new().ok("extract --help").stdout);
+}
+
+#[test]
+fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
+    let place = trained();
+    std::fs::write(place.path("notes.png"), "text").unwrap();
+    let run = |arguments: &str| failure(&place, &format!("extract runs/folder-1 -q {arguments}"));
+    insta::assert_snapshot!(run("0.png --layer fc9 --output out.npy"), @r"
+    2
+    error: there is no layer fc9; there are conv1_1, pool1, conv2_1, pool2, conv3_1, conv3_2, pool3, conv4_1, conv4_2, pool4, conv5_1, conv5_2, pool5, fc6, fc7, fc8
+    ");
+    insta::assert_snapshot!(run("0.png --output out.csv"), @r"
+    2
+    error: --output out.csv has no known format
+    help: the name of the file ends in .npy or .safetensors
+    ");
+    insta::assert_snapshot!(run("0.png notes.png --output out.npy"), @r"
+    3
+    error: cannot read an image
+      caused by: notes.png: this is not a PNG or JPEG image
+    ");
+    insta::assert_snapshot!(run("0.png --scales 31 --output out.npy"), @r"
+    2
+    error: the scale 31 is too small: runs/folder-1/checkpoints/best.safetensors takes images of 32×32
+    help: --scales can be from 32 on
+    ");
+    insta::assert_snapshot!(run("0.png --output no/folder/out.npy"), @r"
+    1
+    error: cannot write no/folder/out.npy
+      caused by: No such file or directory (os error 2)
+    ");
+    assert!(!place.path("out.npy").exists());
+}
