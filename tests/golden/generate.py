@@ -401,9 +401,9 @@ def sums(layer, x, rows):
 
 
 @torch.no_grad()
-def far_from_decisions(model, x):
-    """Replaces filters of a network until none of its decisions on `x` is a near one. Returns the
-    salts of each layer's."""
+def far_from_decisions(model, x, margin_of=lambda z: MARGIN):
+    """Replaces filters of a network until none of its decisions on `x` is a near one: nearer than a
+    layer's margin, as a share of its root mean square. Returns the salts of each layer's."""
     salts = {}
     index = {name: i for i, (name, _) in enumerate(model.named_parameters())}
     for name, layer, following in stages(model):
@@ -413,7 +413,7 @@ def far_from_decisions(model, x):
         everyone = rows = np.arange(len(layer.weight))
         salt = salts[f"salts.{name}"] = np.zeros(len(rows), np.uint8)
         # The first sums are nearly exact; and as neighbours must agree, more is hardly to be had.
-        margin, z, rms = MARGIN / 20 if lrn else MARGIN, None, None
+        z, rms = None, None
         while len(rows) > 0 and of(nn.ReLU):
             for kind, parameter in layer.named_parameters():
                 numbers = filters(index[f"{name}.{kind}"], tuple(parameter.shape), salt, rows)
@@ -426,7 +426,9 @@ def far_from_decisions(model, x):
                 # A filter has a part in its neighbours' numbers.
                 z = part if z is None else z.index_copy(1, torch.from_numpy(rows), part)
                 part, rows = torch.where(z > 0, lrn(z.relu()), z), everyone
-            rms = rms or part.square().mean().sqrt()
+            if rms is None:
+                margin = MARGIN / 20 if lrn else margin_of(part)
+                rms = part.square().mean().sqrt()
             rows = rows[(nearest_decisions(part, pool) < margin * rms).numpy()]
             salt[rows] += 1
         x = nn.Sequential(layer, *following)(x)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from generate import far_from_decisions, images, net, net_step, sample, save
+from generate import MARGIN, far_from_decisions, images, net, net_step, sample, save
 
 BATCH = 2
 # As many of each gradient, or all.
@@ -64,6 +64,12 @@ def run(model, x, labels):
     return {"logits": after, "loss": loss}, gradients, state
 
 
+def margin(z):
+    """As wide as can be had: a batch normalisation's small variances magnify rounding, and late
+    layers, with few decisions a filter, have it of all layers before."""
+    return min(1e-3, max(MARGIN, 0.5 / z[:, 0].numel()))
+
+
 def write(folder, name, config):
     shape = config["input"]
     # Inputs that are large enough for the normalisation to matter.
@@ -74,7 +80,7 @@ def write(folder, name, config):
         config["arch"], column, width, shape, config.get("avg_pool"), config.get("fc_width", 4096),
         config["classes"], config.get("batch_norm", False),
     )
-    salts = far_from_decisions(model.float().train(), x)
+    salts = far_from_decisions(model.float().train(), x, margin)
     values, gradients, state = run(model.double(), x.double(), labels)
     tensors = salts | values | {f"state.{key}": value for key, value in state.items()}
     for key, gradient in gradients.items():
