@@ -1,7 +1,7 @@
 """Writes a golden file for each network at the sizes it is used with, with PyTorch.
 
     pip install torch torchvision pillow numpy safetensors
-    python wide.py FOLDER                  # all of them: half an hour, 13 GB of memory
+    python wide.py FOLDER                  # all of them: gigabytes of memory, and their time
     python wide.py FOLDER vgg16 lenet-28   # those whose names begin so
     VGG_WIDE_GOLDENS=FOLDER cargo test -p vgg-tests wide -- --nocapture
 
