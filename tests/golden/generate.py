@@ -2,7 +2,8 @@
 
     pip install torch torchvision pillow numpy safetensors
     python generate.py
-    python generate.py --wide FOLDER    # writes the paper's networks at full size, and nothing else
+
+`wide.py` does the same for the networks at the sizes they are used with, whose files are not kept.
 
 Numbers are computed in float64, from float32 inputs, and stored as float32. Where a test
 needs to know what rounding does to them, PyTorch's own float32 computation is the yardstick: the
@@ -11,9 +12,9 @@ metadata say how far it strays. Versions and seed are in the metadata of each fi
 
 import gzip
 import hashlib
+import itertools
 import json
 import math
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ import torch.nn.functional as F
 from PIL import Image
 from safetensors import safe_open
 from safetensors.numpy import save_file
+from torch import nn
 from torchvision.models import vgg
 
 SEED = 1
@@ -330,12 +332,14 @@ def hashed(stream, first, n):
     return mix(mix(np.arange(first, first + n, dtype=np.uint32)) + np.uint32(stream))
 
 
-def filters(parameter, dims, bound, salts, rows):
-    """Some rows of a parameter, uniform within ±bound; another salt gives a row other numbers.
+def filters(parameter, dims, salts, rows):
+    """Some rows of a parameter, uniform within Kaiming's bound, or ±0.1 for vectors; another salt
+    gives a row other numbers.
 
     129 million numbers are too many to store, but the test can compute them as well.
     """
     length = math.prod(dims[1:])
+    bound = 0.1 if len(dims) == 1 else math.sqrt(6 / length)
     values = np.empty((len(rows), length), np.float32)
     for value, row in zip(values, rows):
         bits = hashed(parameter + 256 * int(salts[row]), int(row) * length, length)
@@ -343,74 +347,92 @@ def filters(parameter, dims, bound, salts, rows):
     return torch.from_numpy(values.reshape(len(rows), *dims[1:])).double()
 
 
-def nearest_decisions(z, pooled):
-    """For each channel of `z`, how near it comes to another decision of ReLU or the max-pool."""
-    if not pooled:
-        return z.abs().transpose(0, 1).flatten(1).amin(1)
-    n, c, h, w = z.shape
-    windows = z.reshape(n, c, h // 2, 2, w // 2, 2).permute(1, 0, 2, 4, 3, 5).reshape(c, -1, 4)
-    first, second = windows.topk(2, dim=2).values.unbind(2)
-    # Which one is the largest does not matter where ReLU lets none through.
-    gaps = torch.where(first > 0, first - second, first.abs())
-    return torch.minimum(gaps, first.abs()).amin(1)
+def fill(model):
+    """Gives each parameter of a network numbers that the test computes as well."""
+    scales = {name for name, module in model.named_modules() if isinstance(module, nn.BatchNorm2d)}
+    with torch.no_grad():
+        for i, (name, parameter) in enumerate(model.named_parameters()):
+            rows = np.arange(parameter.shape[0])
+            salts = np.zeros(len(rows), np.uint8)
+            parameter.copy_(filters(i, tuple(parameter.shape), salts, rows))
+            if name.removesuffix(".weight") in scales:
+                parameter += 1
+    return model
 
 
-def layers(column, width, channels, classes):
-    """Of each layer with parameters: its name, its weight's dimensions, whether a pool follows."""
-    table, found, index, c_in = vgg.cfgs[column], [], 0, channels
-    for channels, following in zip(table, table[1:] + [None]):
-        if channels != "M":
-            c_out = round(channels * width)
-            found.append((f"features.{index}", (c_out, c_in, 3, 3), following == "M"))
-            c_in = c_out
-        index += 1 if channels == "M" else 2
-    for index, dims in [(0, (4096, c_in * 7 * 7)), (3, (4096, 4096)), (6, (classes, 4096))]:
-        found.append((f"classifier.{index}", dims, False))
+def stages(model):
+    """Of each layer that multiplies: its name, itself, and the modules up to the next one."""
+    found = []
+    for name, module in model.named_modules():
+        if isinstance(module, (nn.Conv2d, nn.Linear)):
+            found.append((name, module, []))
+        elif found and not list(module.children()):
+            found[-1][2].append(module)
     return found
 
 
-def sums(x, weight, bias):
-    if weight.dim() == 4:
-        return F.conv2d(x, weight, bias, padding=1)
-    return F.linear(x.flatten(1), weight, bias)
+def largest_two(z, pool):
+    """The largest two numbers of each window."""
+    size, stride = pool.kernel_size, pool.stride
+    h, w = ((side - size) // stride + 1 for side in z.shape[2:])
+    first = second = torch.full((), -math.inf, dtype=z.dtype)
+    for i, j in itertools.product(range(size), repeat=2):
+        x = z[:, :, i : i + stride * h : stride, j : j + stride * w : stride][:, :, :h, :w]
+        second = torch.maximum(second, torch.minimum(first, x))
+        first = torch.maximum(first, x)
+    return first, second
 
 
-def activations(z, name, pooled):
-    if name == "classifier.6":
-        return z
-    return F.max_pool2d(F.relu(z), 2) if pooled else F.relu(z)
+def nearest_decisions(z, pool):
+    """For each channel of `z`, how near it comes to another decision of ReLU or the max-pool."""
+    gaps = z.abs()
+    if pool is not None:
+        first, second = largest_two(z, pool)
+        # Which one is the largest does not matter where ReLU lets none through.
+        gaps = torch.minimum(first.abs(), torch.where(first > 0, first - second, first.abs()))
+    return gaps.transpose(0, 1).flatten(1).amin(1)
 
 
-def far_from_decisions(table, x):
-    """Parameters and salts of a network none of whose decisions on `x` is a near one."""
-    parameters, salts = {}, {}
-    for i, (name, dims, pooled) in enumerate(table):
-        rows = np.arange(dims[0])
+def sums(layer, x, rows):
+    """What some of a layer's filters give."""
+    if isinstance(layer, nn.Linear):
+        return F.linear(x, layer.weight[rows], layer.bias[rows])
+    return F.conv2d(x, layer.weight[rows], layer.bias[rows], layer.stride, layer.padding)
+
+
+@torch.no_grad()
+def far_from_decisions(model, x, margin_of=lambda z: MARGIN):
+    """Replaces filters of a network until none of its decisions on `x` is a near one: nearer than a
+    layer's margin, as a share of its root mean square. Returns the salts of each layer's."""
+    salts = {}
+    index = {name: i for i, (name, _) in enumerate(model.named_parameters())}
+    for name, layer, following in stages(model):
+        of = lambda kind: next((module for module in following if isinstance(module, kind)), None)
+        norm, pool, lrn = of(nn.BatchNorm2d), of(nn.MaxPool2d), of(nn.LocalResponseNorm)
+        x = x.flatten(1) if isinstance(layer, nn.Linear) else x
+        everyone = rows = np.arange(len(layer.weight))
         salt = salts[f"salts.{name}"] = np.zeros(len(rows), np.uint8)
-        weight, bias = torch.empty(dims).double(), torch.empty(dims[0]).double()
-        rms = None
-        while len(rows) > 0:
-            weight[rows] = filters(2 * i, dims, math.sqrt(6 / math.prod(dims[1:])), salt, rows)
-            bias[rows] = filters(2 * i + 1, dims[:1], 0.1, salt, rows)
-            if name == "classifier.6":
-                break
-            z = sums(x, weight[rows], bias[rows])
-            rms = rms or z.square().mean().sqrt()
-            rows = rows[(nearest_decisions(z, pooled) < MARGIN * rms).numpy()]
+        # The first sums are nearly exact; and as neighbours must agree, more is hardly to be had.
+        z, rms = None, None
+        while len(rows) > 0 and of(nn.ReLU):
+            for kind, parameter in layer.named_parameters():
+                numbers = filters(index[f"{name}.{kind}"], tuple(parameter.shape), salt, rows)
+                parameter[rows] = numbers.to(parameter.dtype)
+            part = sums(layer, x, rows)
+            if norm:
+                scale, shift = norm.weight[rows], norm.bias[rows]
+                part = F.batch_norm(part, None, None, scale, shift, True, eps=norm.eps)
+            if lrn:
+                # A filter has a part in its neighbours' numbers.
+                z = part if z is None else z.index_copy(1, torch.from_numpy(rows), part)
+                part, rows = torch.where(z > 0, lrn(z.relu()), z), everyone
+            if rms is None:
+                margin = MARGIN / 20 if lrn else margin_of(part)
+                rms = part.square().mean().sqrt()
+            rows = rows[(nearest_decisions(part, pool) < margin * rms).numpy()]
             salt[rows] += 1
-        parameters |= {f"{name}.weight": weight, f"{name}.bias": bias}
-        x = activations(sums(x, weight, bias), name, pooled)
-    return parameters, salts
-
-
-def step_gradients(table, parameters, x, labels):
-    """The loss of a batch, and the parameters' gradients."""
-    parameters = {name: value.requires_grad_() for name, value in parameters.items()}
-    for name, _, pooled in table:
-        z = sums(x, parameters[f"{name}.weight"], parameters[f"{name}.bias"])
-        x = activations(z, name, pooled)
-    loss = F.cross_entropy(x, labels)
-    return loss, dict(zip(parameters, torch.autograd.grad(loss, list(parameters.values()))))
+        x = nn.Sequential(layer, *following)(x)
+    return salts
 
 
 def sample(gradient, samples=SAMPLES):
@@ -428,21 +450,19 @@ def whole_steps():
     x = torch.from_numpy(pixels.reshape(2, 1, 224, 224)).float() / 255.0
     labels = torch.tensor([3, 7])
     tensors, strays, replaced = {"labels": labels.to(torch.uint8)}, {}, {}
-    for net, width in [("small", 0.25), ("full", 1.0)]:
-        table = layers("A", width, 1, CLASSES)
-        with torch.no_grad():
-            parameters, salts = far_from_decisions(table, x.double())
-        loss, gradients = step_gradients(table, parameters, x.double(), labels)
-        tensors[f"{net}.loss"] = loss.reshape(1)
-        tensors |= {f"{net}.{name}": value for name, value in salts.items()}
-        tensors |= {f"{net}.norm.{name}": g.norm().reshape(1) for name, g in gradients.items()}
-        tensors |= {f"{net}.sample.{name}": sample(g) for name, g in gradients.items()}
+    for name, width in [("small", 0.25), ("full", 1.0)]:
+        model = fill(vgg_net("A", width, 1, None, 4096, CLASSES, 224, 224)).double()
+        salts = far_from_decisions(model, x.double())
+        logits, gradients = net_step(model, x.double(), labels)
+        tensors[f"{name}.loss"] = F.cross_entropy(logits, labels).reshape(1)
+        tensors |= {f"{name}.{key}": value for key, value in salts.items()}
+        tensors |= {f"{name}.norm.{key}": g.norm().reshape(1) for key, g in gradients.items()}
+        tensors |= {f"{name}.sample.{key}": sample(g) for key, g in gradients.items()}
 
-        rounded = {name: value.detach().float() for name, value in parameters.items()}
-        _, rounded = step_gradients(table, rounded, x, labels)
-        stray = lambda name, g: ((rounded[name].double() - g).norm() / g.norm()).item()
-        strays[net] = max(stray(name, g) for name, g in gradients.items())
-        replaced[net] = sum(np.count_nonzero(salt) for salt in salts.values())
+        _, rounded = net_step(model.float(), x, labels)
+        stray = lambda key, g: ((rounded[key].double() - g).norm() / g.norm()).item()
+        strays[name] = max(stray(key, g) for key, g in gradients.items())
+        replaced[name] = sum(np.count_nonzero(salt) for salt in salts.values())
     save("whole_step", tensors, float32_strays=strays)
     print("  filters replaced:", replaced)
     print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
@@ -469,35 +489,33 @@ NETS = {
     "alexnet": (None, 0.1, (1, 99, 83), None, 32, 10, 2),
     "lenet": (None, 1.0, (1, 28, 28), None, None, 10, 3),
 }
-WIDE_NETS = {
-    "vgg11": ("A", 1.0, (3, 224, 224), None, 4096, 1000, 1),
-    "vgg16": ("D", 1.0, (3, 224, 224), None, 4096, 1000, 1),
-}
 # Of each gradient, fewer than above: there are many more.
 NET_SAMPLES = 64
 
 
-def vgg_net(column, width, channels, side, fc_width, classes, h, w):
-    """torchvision's network, with narrow layers, for an input of any size and number of channels."""
+def vgg_net(column, width, channels, side, fc_width, classes, h, w, batch_norm=False):
+    """torchvision's network, with narrow layers, for an input of any size and number of channels,
+    without dropout."""
     modules, c_in = [], channels
     for entry in COLUMNS[column]:
         if entry == "M":
-            modules.append(torch.nn.MaxPool2d(2))
+            modules.append(nn.MaxPool2d(2))
         elif entry == "L":
             # Before this entry stands a convolution with its ReLU.
-            modules.append(torch.nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
+            modules.append(nn.LocalResponseNorm(5, alpha=5e-4, beta=0.75, k=2.0))
         else:
             c_out, kernel = (c_in, 1) if entry == 1 else (round(entry * width), 3)
-            modules += [torch.nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2), torch.nn.ReLU()]
+            modules.append(nn.Conv2d(c_in, c_out, kernel, padding=kernel // 2))
+            modules += [nn.BatchNorm2d(c_out), nn.ReLU()] if batch_norm else [nn.ReLU()]
             c_in = c_out
-    model = vgg.VGG(torch.nn.Sequential(*modules), classes, False)
+    model = vgg.VGG(nn.Sequential(*modules), classes, False, dropout=0.0)
     if side is None:
-        model.avgpool, area = torch.nn.Identity(), (h // 32) * (w // 32)
+        model.avgpool, area = nn.Identity(), (h // 32) * (w // 32)
     else:
-        model.avgpool, area = torch.nn.AdaptiveAvgPool2d((side, side)), side * side
-    model.classifier[0] = torch.nn.Linear(c_in * area, fc_width)
-    model.classifier[3] = torch.nn.Linear(fc_width, fc_width)
-    model.classifier[6] = torch.nn.Linear(fc_width, classes)
+        model.avgpool, area = nn.AdaptiveAvgPool2d((side, side)), side * side
+    model.classifier[0] = nn.Linear(c_in * area, fc_width)
+    model.classifier[3] = nn.Linear(fc_width, fc_width)
+    model.classifier[6] = nn.Linear(fc_width, classes)
     return model
 
 
@@ -513,45 +531,43 @@ class Book(torch.nn.Module):
 
 
 def alexnet(width, channels, fc_width, classes):
-    nn, c = torch.nn, [round(c * width) for c in (96, 256, 384, 384, 256)]
+    c = [round(c * width) for c in (96, 256, 384, 384, 256)]
     return Book(
         nn.Conv2d(channels, c[0], 11, stride=4, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2),
         nn.Conv2d(c[0], c[1], 5, padding=2), nn.ReLU(), nn.MaxPool2d(3, 2),
         nn.Conv2d(c[1], c[2], 3, padding=1), nn.ReLU(),
         nn.Conv2d(c[2], c[3], 3, padding=1), nn.ReLU(),
         nn.Conv2d(c[3], c[4], 3, padding=1), nn.ReLU(), nn.MaxPool2d(3, 2), nn.Flatten(),
-        nn.LazyLinear(fc_width), nn.ReLU(), nn.Dropout(),
-        nn.Linear(fc_width, fc_width), nn.ReLU(), nn.Dropout(),
+        nn.LazyLinear(fc_width), nn.ReLU(), nn.Dropout(0.0),
+        nn.Linear(fc_width, fc_width), nn.ReLU(), nn.Dropout(0.0),
         nn.Linear(fc_width, classes),
     )
 
 
 def lenet(channels, classes):
-    nn = torch.nn
     return Book(
         nn.Conv2d(channels, 6, 5, padding=2), nn.Sigmoid(), nn.AvgPool2d(2, 2),
         nn.Conv2d(6, 16, 5), nn.Sigmoid(), nn.AvgPool2d(2, 2), nn.Flatten(),
-        nn.Linear(400, 120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, classes),
+        nn.LazyLinear(120), nn.Sigmoid(), nn.Linear(120, 84), nn.Sigmoid(), nn.Linear(84, classes),
     )
 
 
-def net(name, column, width, shape, side, fc_width, classes):
-    """A network with parameters that the test computes as well, without dropout."""
-    if name == "alexnet":
+def net(arch, column, width, shape, side, fc_width, classes, batch_norm=False):
+    """A network of any kind, in float64, with parameters that the test computes as well."""
+    if arch == "alexnet":
         model = alexnet(width, shape[0], fc_width, classes)
-    elif name == "lenet":
+    elif arch == "lenet":
         model = lenet(shape[0], classes)
     else:
-        model = vgg_net(column, width, shape[0], side, fc_width, classes, *shape[1:])
-    model = model.eval().double()
-    with torch.no_grad():
-        model(torch.zeros(1, *shape).double())  # for what is lazy
-        for i, parameter in enumerate(model.parameters()):
-            dims = tuple(parameter.shape)
-            bound = 0.1 if len(dims) == 1 else math.sqrt(6 / math.prod(dims[1:]))
-            rows = np.arange(dims[0])
-            parameter.copy_(filters(i, dims, bound, np.zeros(len(rows), np.uint8), rows))
-    return model
+        model = vgg_net(column, width, shape[0], side, fc_width, classes, *shape[1:], batch_norm)
+    model.eval()(torch.zeros(1, *shape))  # for what is lazy
+    return fill(model).double()
+
+
+def images(n, shape, std):
+    """Pixels of noise, normalised."""
+    pixels = (hashed(255, 0, n * math.prod(shape)) >> np.uint32(24)).astype(np.uint8)
+    return (torch.from_numpy(pixels.reshape(n, *shape)).float() / 255.0 - 0.5) / std
 
 
 def net_step(model, x, labels):
@@ -562,24 +578,14 @@ def net_step(model, x, labels):
     return logits.detach(), dict(zip(names, torch.autograd.grad(loss, parameters)))
 
 
-def every_net(file, table, folder=HERE):
+def every_net():
     """Logits and gradients of each network: of the gradients, norms and some numbers."""
     tensors, strays = {}, {}
-    for name, (column, width, shape, side, fc_width, classes, n) in table.items():
-        pixels = (hashed(255, 0, n * math.prod(shape)) >> np.uint32(24)).astype(np.uint8)
+    for name, (column, width, shape, side, fc_width, classes, n) in NETS.items():
         # Inputs that are large enough for the normalisation to matter.
-        std = 0.02 if name == "vgg11-lrn" else 1.0
-        x = (torch.from_numpy(pixels.reshape(n, *shape)).float() / 255.0 - 0.5) / std
+        x = images(n, shape, 0.02 if name == "vgg11-lrn" else 1.0)
         labels = torch.arange(3, 3 + n) % classes
         model = net(name, column, width, shape, side, fc_width, classes)
-        if table is WIDE_NETS:
-            # Of so many decisions, some would be near.
-            with torch.no_grad():
-                parameters, salts = far_from_decisions(
-                    layers(column, width, shape[0], classes), x.double()
-                )
-            model.load_state_dict(parameters)
-            tensors |= {f"{name}.{key}": value for key, value in salts.items()}
         logits, gradients = net_step(model, x.double(), labels)
         tensors[f"{name}.logits"] = logits
         for key, gradient in gradients.items():
@@ -592,7 +598,7 @@ def every_net(file, table, folder=HERE):
             "logits": ((rounded_logits - logits).abs().max() / logits.abs().max()).item(),
             "gradient": max(stray(key, g) for key, g in gradients.items()),
         }
-    save(file, tensors, folder, float32_strays=strays)
+    save("nets", tensors, float32_strays=strays)
     for name, stray in strays.items():
         print(f"  {name}: float32 strays by", {key: f"{value:.1e}" for key, value in stray.items()})
 
@@ -600,32 +606,11 @@ def every_net(file, table, folder=HERE):
 # --- batch normalisation ----------------------------------------------------------------------
 
 
-def normed_net(width, shape, fc_width, classes):
-    """torchvision's vgg11_bn, with narrow layers and parameters that the test computes as well."""
-    nn, narrow = torch.nn, [c if c == "M" else round(c * width) for c in vgg.cfgs["A"]]
-    model = vgg.VGG(vgg.make_layers(narrow, batch_norm=True), classes, False, dropout=0.0)
-    model.features[0] = nn.Conv2d(shape[0], narrow[0], 3, padding=1)
-    model.avgpool, area = nn.Identity(), (shape[1] // 32) * (shape[2] // 32)
-    model.classifier[0] = nn.Linear(narrow[-2] * area, fc_width)
-    model.classifier[3] = nn.Linear(fc_width, fc_width)
-    model.classifier[6] = nn.Linear(fc_width, classes)
-    scales = [module.weight for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
-    with torch.no_grad():
-        for i, parameter in enumerate(model.parameters()):
-            dims = tuple(parameter.shape)
-            bound = 0.1 if len(dims) == 1 else math.sqrt(6 / math.prod(dims[1:]))
-            rows = np.arange(dims[0])
-            parameter.copy_(filters(i, dims, bound, np.zeros(len(rows), np.uint8), rows))
-            if any(parameter is scale for scale in scales):
-                parameter += 1
-    return model
-
-
 def normed_run(dtype):
     """Evaluation, a training step, more of them, evaluation."""
     # This stream of pixels brings no decision of ReLU or max-pool near another one.
     shape, n, steps = (1, 64, 96), 4, 4
-    model = normed_net(0.05, shape, 32, 10).to(dtype)
+    model = fill(vgg_net("A", 0.05, 1, None, 32, 10, *shape[1:], batch_norm=True)).to(dtype)
     pixels = (hashed(254, 0, steps * n * math.prod(shape)) >> np.uint32(24)).astype(np.uint8)
     x = (torch.from_numpy(pixels.reshape(steps, n, *shape)).float() / 255.0 - 0.5).to(dtype)
     labels = torch.arange(3, 3 + n)
@@ -744,14 +729,11 @@ def resizes():
 if __name__ == "__main__":
     torch.use_deterministic_algorithms(True)
     torch.set_num_threads(1)
-    if sys.argv[1:2] == ["--wide"]:
-        every_net("nets_wide", WIDE_NETS, sys.argv[2])
-        sys.exit()
     operations()
     vgg11()
     recipes()
     whole_steps()
-    every_net("nets", NETS)
+    every_net()
     batch_norm()
     schedules()
     resizes()

@@ -16,6 +16,7 @@ use vgg_tensor::{Error, Result, Tensor};
 
 use crate::Params;
 
+mod keys;
 mod read;
 
 pub(crate) use read::{locate, read_own};

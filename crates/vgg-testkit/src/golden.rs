@@ -15,6 +15,7 @@ use vgg_tensor::Shape;
 #[derive(Debug)]
 pub struct Golden {
     file: String,
+    generator: String,
     tensors: BTreeMap<String, (Vec<usize>, Data)>,
 }
 
@@ -42,7 +43,16 @@ impl Golden {
             (name.to_owned(), (view.shape().to_vec(), data))
         });
         let tensors = tensors.collect();
-        Self { file, tensors }
+        let (_, header) =
+            SafeTensors::read_metadata(&bytes).unwrap_or_else(|e| panic!("{file}: {e}"));
+        let metadata = header.metadata().as_ref();
+        let generator = metadata.and_then(|map| map.get("generator")).cloned().unwrap_or_default();
+        Self { file, generator, tensors }
+    }
+
+    /// What the generator says of itself and of how it made the file, as JSON.
+    pub fn generator(&self) -> &str {
+        &self.generator
     }
 
     /// The names that start with `prefix`, without it.

@@ -214,7 +214,9 @@ pub(crate) fn command(
     let Network { vgg: config, input, classes } =
         network.unwrap_or_else(|| Network::of_config(&loaded.config));
     let vgg = Vgg::new(&config)?;
-    let params = weights.params(&vgg, &options.convention()).context(other_network())?;
+    let convention = options.convention();
+    weights.check(&vgg, &convention).context(other_network())?;
+    let params = weights.params(&vgg, &convention).context(cannot_import())?;
     let checkpoint = Checkpoint {
         vgg: config,
         input,

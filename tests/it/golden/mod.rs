@@ -12,6 +12,7 @@ mod schedules;
 mod vgg11;
 mod weights;
 mod whole_step;
+mod wide;
 
 use std::path::Path;
 

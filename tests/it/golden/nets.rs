@@ -1,14 +1,11 @@
 //! Every network: its logits and its gradients.
 //!
 //! Parameters and pixels follow from a hash, here as in the generator. Narrow networks have so few
-//! decisions of ReLU and max-pool that rounding swaps none that matters, as PyTorch's `f32` shows; for
-//! those at full size the generator replaces filters, as for `whole_step.rs`.
+//! decisions of ReLU and max-pool that rounding swaps none that matters, as PyTorch's `f32` shows.
 
-use std::env;
-use std::path::Path;
-
-use vgg_cpu::{Config, Cpu};
-use vgg_model::{Arch, Input, ParamSpec, Params, Session, SgdConfig, Trainer, Vgg, VggConfig};
+use vgg_model::{
+    Arch, Input, ParamSpec, Params, Role, Session, SgdConfig, Trainer, Vgg, VggConfig,
+};
 use vgg_tensor::{Backend, Result, Tensor};
 use vgg_testkit::Golden;
 use vgg_testkit::compare::max_norm;
@@ -20,21 +17,36 @@ use super::whole_step::{hashed, norm, numbers, relative_error, sample};
 /// largest logit, and of each gradient's norm.
 const LAYERS: f64 = 3.0;
 
+/// A gradient of this norm is nothing but rounding: that of a bias before a batch normalisation,
+/// which has no effect. It is compared with the gradient of the layer's weight.
+const NOTHING: f32 = 1e-10;
+
 /// A network as the generator has it.
-struct Net {
-    name: &'static str,
-    config: VggConfig,
-    images: usize,
-    std: f32,
+pub(super) struct Net {
+    /// What its tensors' names begin with in the golden file.
+    pub(super) prefix: String,
+    pub(super) config: VggConfig,
+    pub(super) images: usize,
+    pub(super) std: f32,
 }
 
-fn net(name: &'static str, arch: Arch, width: f64, input: [usize; 3], images: usize) -> Net {
+/// How far a network is from the expected one.
+pub(super) struct Errors {
+    /// Of the largest logit.
+    pub(super) logits: f64,
+    /// Of a gradient's norm, for the gradient that is furthest off.
+    pub(super) gradient: f64,
+    /// That gradient's name.
+    pub(super) worst: String,
+}
+
+fn net(name: &str, arch: Arch, width: f64, input: [usize; 3], images: usize) -> Net {
     let small = VggConfig { arch, width, input, classes: 10, dropout: 0.0, ..VggConfig::default() };
     let config = match arch {
         Arch::LeNet => small,
         _ => VggConfig { fc_width: 32, ..small },
     };
-    Net { name, config, images, std: 1.0 }
+    Net { prefix: format!("{name}."), config, images, std: 1.0 }
 }
 
 fn with_avg_pool(net: Net) -> Net {
@@ -53,28 +65,44 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         net("lenet", Arch::LeNet, 1.0, [1, 28, 28], 3),
     ];
     let golden = golden("nets");
-    nets.iter().try_for_each(|net| net.check(make(), make(), &golden, error))
-}
-
-/// Where `generate.py --wide` wrote its file. It takes gigabytes and minutes, so that only those who
-/// set this try the networks at full size.
-const WIDE: &str = "VGG_WIDE_GOLDENS";
-
-#[test]
-fn at_full_size() -> Result<()> {
-    let Some(folder) = env::var_os(WIDE) else { return Ok(()) };
-    let golden = Golden::open(Path::new(&folder).join("nets_wide.safetensors"));
-    for (name, arch) in [("vgg11", Arch::Vgg11), ("vgg16", Arch::Vgg16)] {
-        let config = VggConfig { arch, dropout: 0.0, ..VggConfig::default() };
-        let cpu = || Cpu::new(Config::default());
-        Net { name, config, images: 1, std: 1.0 }.check(cpu()?, cpu()?, &golden, super::F32)?;
+    for net in nets {
+        let Errors { logits, gradient, worst } = net.errors(make(), make(), &golden)?;
+        let (name, most) = (&net.prefix, LAYERS * error);
+        assert!(logits <= most, "{name}logits are off by {logits:e}");
+        assert!(gradient <= most, "{name}{worst} is off by {gradient:e}");
     }
     Ok(())
 }
 
 impl Net {
-    #[expect(clippy::print_stdout, reason = "how near it is, for whoever asks with --nocapture")]
-    fn check<B: Backend>(&self, infer: B, train: B, golden: &Golden, error: f64) -> Result<()> {
+    /// The parameters, and where batch normalisations begin.
+    fn params(&self, vgg: &Vgg, golden: &Golden) -> Result<Params> {
+        let salts_of = format!("{}salts.", self.prefix);
+        let parameter = |(i, spec): (usize, &ParamSpec)| {
+            let layer = spec.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+            let salts = match golden.names(&salts_of).any(|replaced| replaced == layer) {
+                true => golden.bytes(&format!("{salts_of}{layer}")),
+                false => &vec![0; spec.dims[0]],
+            };
+            let mut values = numbers(i as u32, spec, salts);
+            if spec.role == Role::Scale {
+                values.iter_mut().for_each(|x| *x += 1.0);
+            }
+            Ok((spec.name.clone(), Tensor::new(&*spec.dims, values)?))
+        };
+        let state = |spec: &ParamSpec| {
+            let start = if spec.role == Role::RunningVar { 1.0 } else { 0.0 };
+            Ok((spec.name.clone(), Tensor::new(&*spec.dims, vec![start; spec.content.len()])?))
+        };
+        let tensors = vgg.params().iter().enumerate().map(parameter);
+        Params::new(vgg, tensors.chain(vgg.state().iter().map(state)).collect::<Result<Vec<_>>>()?)
+    }
+
+    /// Compares gradients, and logits of a network that does not train. One with batch
+    /// normalisations has taken a step before, of no length, so that its running statistics are
+    /// those of the images.
+    pub(super) fn errors<B: Backend>(&self, infer: B, train: B, golden: &Golden) -> Result<Errors> {
+        let Self { prefix, images, .. } = self;
         let vgg = Vgg::new(&self.config)?;
         let [channels, h, w] = self.config.input;
         let input = Input {
@@ -82,48 +110,55 @@ impl Net {
             std: vec![self.std; channels],
             ..Input::unnormalized(channels, h, w)
         };
-        let salts_of = format!("{}.salts.", self.name);
-        let parameter = |(i, spec): (usize, &ParamSpec)| {
-            let layer = spec.name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            let salts = match golden.names(&salts_of).any(|replaced| replaced == layer) {
-                true => golden.bytes(&format!("{salts_of}{layer}")),
-                false => &vec![0; spec.dims[0]],
-            };
-            let tensor = Tensor::new(&*spec.dims, numbers(i as u32, spec, salts))?;
-            Ok((spec.name.clone(), tensor))
-        };
-        let tensors = vgg.params().iter().enumerate().map(parameter);
-        let params = Params::new(&vgg, tensors.collect::<Result<Vec<_>>>()?)?;
-        let images = self.images;
         let len = (images * channels * h * w) as u32;
         let pixels: Vec<u8> = (0..len).map(|i| (hashed(255, i) >> 24) as u8).collect();
-        let labels: Vec<u32> = (3..3 + images as u32).collect();
-        let expected = |what: &str| golden.numbers(&format!("{}.{what}", self.name));
+        let labels: Vec<u32> = (3..3 + *images as u32).collect();
 
+        let mut params = self.params(&vgg, golden)?;
         let sgd = SgdConfig::plain(0.0);
-        let mut trainer = Trainer::new(train, &vgg, &input, &params, images, sgd, 0)?;
+        let mut trainer = Trainer::new(train, &vgg, &input, &params, *images, sgd, 0)?;
         let (_, gradients) = trainer.gradients(&pixels, &labels)?;
-        drop(trainer);
-        let mut session = Session::new(infer, &vgg, &input, params, images)?;
-        let logits = session.logits(&pixels)?;
-        let logits_error = largest_error(&logits, expected("logits"));
-        assert!(logits_error <= LAYERS * error, "{}: logits off by {logits_error:e}", self.name);
-
-        let names = format!("{}.norm.", self.name);
-        assert_eq!(gradients.iter().count(), golden.names(&names).count(), "{}", self.name);
-        let mut worst: f64 = 0.0;
-        for (name, gradient) in gradients.iter() {
-            let kept = expected(&format!("sample.{name}"));
-            let of_sample = relative_error(&sample(gradient.data(), kept.len()), kept);
-            let of_norm =
-                relative_error(&[norm(gradient.data()) as f32], expected(&format!("norm.{name}")));
-            let off = of_sample.max(of_norm);
-            assert!(off <= LAYERS * error, "{}: {name} is off by {off:e}", self.name);
-            worst = worst.max(off);
+        if self.config.batch_norm {
+            trainer.step(&pixels, &labels, 0.0)?;
+            params = trainer.params()?;
         }
-        println!("{}: logits are off by {logits_error:.1e}, gradients by {worst:.1e}", self.name);
-        Ok(())
+        drop(trainer);
+        let mut errors = gradient_errors(&gradients, golden, prefix);
+        for spec in vgg.state() {
+            let (state, name) = (params.get(&spec.name).expect("a statistic"), &spec.name);
+            let expected = golden.numbers(&format!("{prefix}state.{name}"));
+            errors.push((relative_error(state.data(), expected), name.clone()));
+        }
+        let (gradient, worst) = errors
+            .into_iter()
+            .max_by(|(a, _), (b, _)| a.total_cmp(b))
+            .expect("a network has parameters");
+        let logits = Session::new(infer, &vgg, &input, params, *images)?.logits(&pixels)?;
+        let logits = largest_error(&logits, golden.numbers(&format!("{prefix}logits")));
+        Ok(Errors { logits, gradient, worst })
     }
+}
+
+/// How far each gradient is off, and its name.
+fn gradient_errors(gradients: &Params, golden: &Golden, prefix: &str) -> Vec<(f64, String)> {
+    assert_eq!(gradients.iter().count(), golden.names(&format!("{prefix}norm.")).count());
+    let error = |(name, gradient): (&str, &Tensor)| {
+        let gradient = gradient.data();
+        let expected_norm = golden.numbers(&format!("{prefix}norm.{name}"));
+        let off = match expected_norm[0] < NOTHING {
+            true => {
+                let weight = gradients.get(&name.replace(".bias", ".weight")).expect("its weight");
+                norm(gradient) / norm(weight.data())
+            }
+            false => {
+                let kept = golden.numbers(&format!("{prefix}sample.{name}"));
+                let of_sample = relative_error(&sample(gradient, kept.len()), kept);
+                of_sample.max(relative_error(&[norm(gradient) as f32], expected_norm))
+            }
+        };
+        (off, name.to_owned())
+    };
+    gradients.iter().map(error).collect()
 }
 
 /// The largest error, as a share of the largest number.

@@ -9,12 +9,14 @@ use safetensors::{Dtype, SafeTensorError};
 use sha2::{Digest, Sha256};
 use vgg_tensor::{Error, Result, Tensor};
 
+use super::keys::repeated_key;
 use super::{
     DIGEST_END, DIGEST_START, Own, PIECE, PREFIX, SCHEMA, Tensors, format_error, hex, io_error,
 };
 
-/// A header may have this many bytes; the format's own limit.
-const MAX_HEADER_LEN: u64 = 100_000_000;
+/// A network's header has some ten thousand bytes. What one makes can take many times its own length
+/// in memory, so that the format's own limit, 100 MB, is too much for files that nobody trusts.
+const MAX_HEADER_LEN: u64 = 4 << 20;
 
 /// The header of any safetensors file, and the byte where the tensors begin. A file of ours is one
 /// whose checksum is right.
@@ -99,17 +101,28 @@ impl<'a> Reader<'a> {
         }
         self.start()?.read_exact(&mut len).map_err(io_error(self.path))?;
         let (len, rest) = (u64::from_le_bytes(len), self.len - len.len() as u64);
-        if len > rest.min(MAX_HEADER_LEN) {
+        if len > rest {
             return Err(not_safetensors(self.path, SafeTensorError::InvalidHeaderLength));
+        }
+        if len > MAX_HEADER_LEN {
+            let reason = format!("its header of {len} bytes is too long for a network's");
+            return Err(format_error(self.path, reason));
         }
         let mut header = vec![0; len as usize];
         self.file.read_exact(&mut header).map_err(io_error(self.path))?;
         let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
             not_safetensors(self.path, SafeTensorError::InvalidHeaderDeserialization(e))
         })?;
+        if let Some(name) = repeated_key(&header) {
+            let reason = format!("its header has {name:?} twice: it is damaged");
+            return Err(format_error(self.path, reason));
+        }
         // So no tensor is longer than the file.
-        if metadata.data_len() as u64 != rest - len {
-            return Err(not_safetensors(self.path, SafeTensorError::MetadataIncompleteBuffer));
+        let (told, there) = (metadata.data_len() as u64, rest - len);
+        if told != there {
+            let what = if told > there { "it is cut short" } else { "something was appended" };
+            let reason = format!("its tensors should take {told} bytes and take {there}: {what}");
+            return Err(format_error(self.path, reason));
         }
         Ok(metadata)
     }

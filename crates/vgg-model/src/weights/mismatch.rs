@@ -19,6 +19,9 @@ pub(super) fn shape(
     format!("{name} is {found:?}, but {dims:?} in the network: {cause}")
 }
 
+/// What is said of a fully connected weight whose dimensions are those of its transpose.
+pub(super) const TRANSPOSED: &str = "it seems to be transposed, inputs by outputs";
+
 fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Convention) -> String {
     let other = match convention.kernels {
         KernelLayout::Oihw => KernelLayout::Hwio,
@@ -40,6 +43,9 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         Some(found) => found,
         None => (found.first().copied().unwrap_or(1), 1),
     };
+    if matches!(spec.content, Content::LinearWeight { .. }) && found.0 == expected.1 {
+        return TRANSPOSED.into();
+    }
     let last_layer = weights().next_back().and_then(|last| last.name.strip_suffix("weight"));
     if last_layer.is_some_and(|layer| spec.name.starts_with(layer)) && found.1 == expected.1 {
         let (file, network) = (found.0, expected.0);
@@ -60,15 +66,8 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
 }
 
 /// A parameter that the file does not have.
-pub(super) fn missing(
-    file: &WeightFile,
-    vgg: &Vgg,
-    spec: &ParamSpec,
-    name: &str,
-    convention: &Convention,
-) -> String {
-    let cause = cause_of_names(file, vgg, convention);
-    format!("{name} is missing, but {:?} in the network: {cause}", spec.dims)
+pub(super) fn missing(file: &WeightFile, vgg: &Vgg, name: &str, convention: &Convention) -> String {
+    format!("{name} is missing: {}", cause_of_names(file, vgg, convention))
 }
 
 /// A tensor that is no parameter of the network.

@@ -5,15 +5,16 @@ mod mismatch;
 mod pth;
 mod source;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use vgg_tensor::{Content, Result, Tensor};
 
+use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::source::{Located, Source, Storage, contiguous_strides};
 use crate::tensor_file::{self, error_in_file};
-use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
+use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 
 /// A file of weights: safetensors, or what `torch.save` writes of a state dictionary (`.pth`,
 /// `.pt`), as a zip archive or in the format from before PyTorch 1.6.
@@ -75,9 +76,18 @@ impl WeightFile {
         } else if head.starts_with(HDF5) {
             let reason = "an HDF5 file, which is not read: write its arrays to safetensors";
             return Err(source.error(reason));
+        } else if head.is_empty() {
+            return Err(source.error("the file is empty"));
+        } else if head.get(8) != Some(&b'{') {
+            let reason = "neither a safetensors file nor one of torch.save, or damaged";
+            return Err(source.error(reason));
         } else {
             safetensors(&source)?
         };
+        let mut names = HashSet::new();
+        if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
+            return Err(source.error(format!("it has {} twice", twice.name)));
+        }
         Ok(Self { source, tensors })
     }
 
@@ -86,14 +96,21 @@ impl WeightFile {
         self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
     }
 
-    /// Reads the parameters of `vgg`, which the file has by `convention`.
-    ///
-    /// All shapes are compared before any number is read.
+    /// Compares names and shapes with those that `vgg` has by `convention`, and reads no numbers.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] naming the first tensor that is missing, has another shape or
     /// is none of the network's, with both shapes and the likely cause.
-    pub fn params(&self, vgg: &Vgg, convention: &Convention) -> Result<Params> {
+    pub fn check(&self, vgg: &Vgg, convention: &Convention) -> Result<()> {
+        self.found(vgg, convention).map(drop)
+    }
+
+    /// Each parameter of `vgg`, the tensor that is it, and how that is ordered.
+    fn found<'a>(
+        &'a self,
+        vgg: &'a Vgg,
+        convention: &Convention,
+    ) -> Result<Vec<(&'a ParamSpec, &'a Located, Layout)>> {
         let mut found = Vec::new();
         for (spec, tensor) in self.named(vgg, convention)? {
             let layout = convention
@@ -109,10 +126,22 @@ impl WeightFile {
         if let Some(extra) = self.tensors.iter().find(is_extra) {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
+        Ok(found)
+    }
+
+    /// Reads the parameters of `vgg`, which the file has by `convention`.
+    ///
+    /// # Errors
+    /// Those of [`WeightFile::check`]; [`vgg_tensor::Error::Format`] naming the first tensor whose
+    /// numbers are of a type that weights do not have, or are no weights.
+    pub fn params(&self, vgg: &Vgg, convention: &Convention) -> Result<Params> {
+        let found = self.found(vgg, convention)?;
         let first_conv = vgg.params().iter().position(is_conv_weight);
         let read = found.into_iter().enumerate().map(|(i, (spec, tensor, layout))| {
             let reverse = Some(i) == first_conv && convention.channels == ChannelOrder::Bgr;
             let numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
+            check_numbers(spec, &numbers)
+                .map_err(|what| self.source.error(format!("{} {what}", tensor.name)))?;
             Ok((spec.name.clone(), Tensor::new(spec.dims.clone(), numbers)?))
         });
         let params = Params::new(vgg, read.collect::<Result<Vec<_>>>()?);
@@ -153,15 +182,22 @@ impl WeightFile {
             fc_width: if fixed { full.fc_width } else { *fc_width },
             ..full.clone()
         };
-        let fits = |config: &VggConfig| {
-            let vgg = Vgg::new(config).ok();
-            let linear = vgg.iter().flat_map(Vgg::params).find(|spec| spec.dims.len() == 2);
-            linear.is_some_and(|linear| linear.dims[1] == *inputs)
+        let with_inputs = |inputs: usize| {
+            let fits = |config: &VggConfig| {
+                let vgg = Vgg::new(config).ok();
+                let linear = vgg.iter().flat_map(Vgg::params).find(|spec| spec.dims.len() == 2);
+                linear.is_some_and(|linear| linear.dims[1] == inputs)
+            };
+            let mut sides = [full.input[1]].into_iter().chain(arch.min_side()..=MAX_SIDE);
+            sides.find_map(|side| Some(with_side(side)).filter(fits))
         };
-        let mut sides = [full.input[1]].into_iter().chain(arch.min_side()..=MAX_SIDE);
-        sides.find_map(|side| Some(with_side(side)).filter(fits)).ok_or_else(|| {
+        with_inputs(*inputs).ok_or_else(|| {
             let wanted = format!("its first fully connected layer has {inputs} inputs");
-            self.source.error(format!("{wanted}, as none has up to {MAX_SIDE} × {MAX_SIDE} pixels"))
+            let cause = match with_inputs(*fc_width) {
+                Some(_) => mismatch::TRANSPOSED.into(),
+                None => format!("none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels"),
+            };
+            self.source.error(format!("{wanted}: {cause}"))
         })
     }
 
@@ -176,7 +212,7 @@ impl WeightFile {
         let found = vgg.tensors().zip(convention.names.of(vgg)).map(|(spec, names)| {
             let tensor = names.iter().find_map(|name| by_name.get(name.as_str()).copied());
             let tensor = tensor.ok_or_else(|| {
-                self.source.error(mismatch::missing(self, vgg, spec, &names[0], convention))
+                self.source.error(mismatch::missing(self, vgg, &names[0], convention))
             })?;
             Ok((spec, tensor))
         });
@@ -186,6 +222,22 @@ impl WeightFile {
 
 fn is_conv_weight(spec: &ParamSpec) -> bool {
     matches!(spec.content, Content::ConvWeight { .. })
+}
+
+/// A network with such numbers would compute nothing but NaN, and not say why.
+fn check_numbers(spec: &ParamSpec, numbers: &[f32]) -> Result<(), String> {
+    let not_finite = numbers.iter().filter(|x| !x.is_finite()).count();
+    if not_finite > 0 {
+        let of = numbers.len();
+        return Err(format!(
+            "has {not_finite} numbers of {of} that are NaN or infinite as f32: the training that \
+             made it diverged, or it is damaged"
+        ));
+    }
+    if spec.role == Role::RunningVar && numbers.iter().any(|x| *x < 0.0) {
+        return Err("has negative numbers, as no variance does: it is damaged".into());
+    }
+    Ok(())
 }
 
 fn safetensors(source: &Source) -> Result<Vec<Located>> {

@@ -12,6 +12,8 @@ use crate::tensor_file::{PIECE, format_error, io_error};
 
 /// No tensor of a network has more dimensions.
 const MAX_RANK: usize = 8;
+/// No tensor of a network has a longer name, in bytes.
+const MAX_NAME: usize = 200;
 
 /// A file of weights, read by place: nothing is read that is not in it, so nothing that it says
 /// takes more memory than it has bytes.
@@ -122,8 +124,16 @@ impl Located {
         dims: &[usize],
         strides: &[usize],
     ) -> Result<Self, String> {
+        // Names and shapes are printed; these would fill the screen, or do things to a terminal.
+        if name.len() > MAX_NAME || name.chars().any(char::is_control) {
+            let start: String = name.chars().take(80).collect();
+            return Err(format!("no network's tensor has such a name: {start:?}"));
+        }
+        if dims.len() > MAX_RANK {
+            return Err(format!("{name} has {} dimensions: no parameter does", dims.len()));
+        }
         let shape = format!("{name} has the shape {dims:?}");
-        if dims.len() != strides.len() || dims.len() > MAX_RANK {
+        if dims.len() != strides.len() {
             return Err(format!("{shape} and {} strides", strides.len()));
         }
         let len = dims.iter().try_fold(1, |len: usize, dim| len.checked_mul(*dim));

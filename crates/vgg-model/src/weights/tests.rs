@@ -40,7 +40,6 @@ fn damaged_safetensors_are_refused() {
         (overlapping, 12),
         (one("[2]", "[0,12]"), 12),
         (one("[2]", "[8,0]"), 8),
-        (one("[2]", "[0,8]"), 4),
         (one("[-2]", "[0,8]"), 8),
         (one(huge, "[0,8]"), 8),
         ("{".repeat(100_000), 0),
@@ -48,8 +47,54 @@ fn damaged_safetensors_are_refused() {
         let reason = refused(&header, len);
         assert!(reason.starts_with("not a safetensors file, or damaged: "), "{reason}");
     }
+    let whole = one("[2]", "[0,8]");
+    assert_eq!(refused(&whole, 4), "its tensors should take 8 bytes and take 4: it is cut short");
+    let longer = "its tensors should take 8 bytes and take 9: something was appended";
+    assert_eq!(refused(&whole, 9), longer);
+    let twice = format!("{{{0},{0}}}", tensor("w", "F32", "[2]", "[0,8]"));
+    assert_eq!(refused(&twice, 8), "its header has \"w\" twice: it is damaged");
     let rank = one("[1,1,1,1,1,1,1,1,2]", "[0,8]");
-    assert!(refused(&rank, 8).contains("[1, 1, 1, 1, 1, 1, 1, 1, 2]"));
+    assert_eq!(refused(&rank, 8), "w has 9 dimensions: no parameter does");
+    let escape = whole.replace('w', "\\u001b[2J");
+    let reason = "no network's tensor has such a name: \"\\u{1b}[2J\"";
+    assert_eq!(refused(&escape, 8), reason);
+    let long = whole.replace('w', &"w".repeat(1000));
+    assert!(refused(&long, 8).len() < 200);
+}
+
+/// What a header makes can take many times its own length in memory.
+#[test]
+fn long_headers_are_refused_unread() {
+    let spaces = format!("{{}}{}", " ".repeat(5 << 20));
+    let expected = "its header of 5242882 bytes is too long for a network's";
+    assert_eq!(refused(&spaces, 0), expected);
+}
+
+#[test]
+fn numbers_that_no_network_has_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let vgg = Vgg::new(&VggConfig { batch_norm: true, ..config() }).unwrap();
+    let refused = |name: &str, number: f32| {
+        let mut params = Params::init(&vgg, &Init::default(), 1);
+        params.get_mut(name).unwrap().data_mut()[1] = number;
+        params.save(&path).unwrap();
+        match WeightFile::open(&path).unwrap().params(&vgg, &Convention::TORCHVISION) {
+            Err(Error::Format { reason, .. }) => reason,
+            other => panic!("{other:?}"),
+        }
+    };
+    for number in [f32::NAN, f32::NEG_INFINITY] {
+        assert_eq!(
+            refused("features.0.weight", number),
+            "features.0.weight has 1 numbers of 54 that are NaN or infinite as f32: the training \
+             that made it diverged, or it is damaged"
+        );
+    }
+    assert_eq!(
+        refused("features.1.running_var", -1.0),
+        "features.1.running_var has negative numbers, as no variance does: it is damaged"
+    );
 }
 
 /// Why a file is not read that has the network's names and shapes, and `extra` tensors, as bytes.
@@ -163,6 +208,35 @@ fn published_names() {
     );
 }
 
+/// What is said of a file of the network with some weights' dimensions exchanged.
+fn refused_of(transposed: &[&str]) -> String {
+    let vgg = Vgg::new(&config()).unwrap();
+    let mut end = 0;
+    let entries = vgg.params().iter().map(|spec| {
+        let (start, mut dims) = (end, spec.dims.clone());
+        end += 4 * spec.content.len();
+        if transposed.contains(&spec.name.as_str()) {
+            dims.reverse();
+        }
+        let name = &spec.name;
+        format!(r#""{name}":{{"dtype":"F32","shape":{dims:?},"data_offsets":[{start},{end}]}}"#)
+    });
+    let header = format!("{{{}}}", entries.collect::<Vec<_>>().join(","));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let start = (header.len() as u64).to_le_bytes();
+    fs::write(&path, [&start[..], header.as_bytes(), &vec![0; end]].concat()).unwrap();
+    let file = WeightFile::open(&path).unwrap();
+    let convention = Convention::TORCHVISION;
+    let read = file
+        .config(Arch::Vgg11, &convention)
+        .and_then(|config| file.check(&Vgg::new(&config)?, &convention));
+    match read {
+        Err(Error::Format { reason, .. }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_configuration_follows_from_the_shapes() {
     let folder = tempfile::tempdir().unwrap();
@@ -173,6 +247,14 @@ fn the_configuration_follows_from_the_shapes() {
         let file = WeightFile::open(&path).unwrap();
         assert_eq!(file.config(config.arch, &Convention::TORCHVISION).unwrap(), config);
     }
+    // The same, with fully connected weights as inputs by outputs, which config has to tell.
+    let transposed = refused_of(&["classifier.0.weight", "classifier.3.weight"]);
+    assert_eq!(
+        transposed,
+        "its first fully connected layer has 5 inputs: it seems to be transposed, inputs by outputs"
+    );
+    let last = refused_of(&["classifier.6.weight"]);
+    assert!(last.ends_with("it seems to be transposed, inputs by outputs"), "{last}");
     let file = WeightFile::open(&path).unwrap();
     let error = file.config(Arch::Vgg11, &Convention::TIMM).unwrap_err().to_string();
     assert!(error.ends_with("the file has the names of Torchvision, not of Timm"), "{error}");

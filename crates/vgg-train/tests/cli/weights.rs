@@ -44,7 +44,7 @@ fn pytorchs_weights_predict_and_leave_as_they_came() {
 
     let done = place.run("export new/run --format onnx --output out.onnx");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
-    // `tests/golden/check_export.py` compared this file's logits with torchvision's.
+    // `tests/golden/round_trip.py` compares such a file's logits with torchvision's.
     let expected = std::fs::read(golden("network.onnx")).unwrap();
     assert!(std::fs::read(place.path("out.onnx")).unwrap() == expected);
 
@@ -93,8 +93,17 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     assert_eq!(done.code, Some(7));
     assert!(
         done.stderr
-            .contains("it asks to run `os.system`: this file is not only weights; nothing was run")
+            .contains("it asks to run `os.system`: this file is not only weights, as of a `state_dict()`; nothing was run")
     );
+    // Weights of a training that diverged.
+    let mut params = std::fs::read(golden("half.safetensors")).unwrap();
+    let end = params.len();
+    params[end - 2..].copy_from_slice(&[0, 0x7e]);
+    std::fs::write(place.path("nan.safetensors"), params).unwrap();
+    let done = place.run("import nan.safetensors --arch vgg11 --to run");
+    assert_eq!(done.code, Some(7));
+    assert!(done.stderr.contains("numbers of"), "{}", done.stderr);
+    assert!(!done.stderr.contains("--arch"), "the network is right: {}", done.stderr);
     let keras = golden("keras.safetensors");
     let done = place.run(&format!("import {} --arch vgg11 --to run", keras.display()));
     assert!(done.stderr.contains("the names of Keras"), "{}", done.stderr);

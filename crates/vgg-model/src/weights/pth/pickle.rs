@@ -71,9 +71,13 @@ impl Global {
             Some("Bool") => Dtype::BOOL,
             _ => {
                 let asked = shortened(&format!("{module}.{name}"));
-                return Err(format!(
-                    "it asks to run `{asked}`: this file is not only weights; nothing was run"
-                ));
+                // Sparse, quantised, complex, without numbers.
+                let makes_tensors = module == "torch._utils" && name.starts_with("_rebuild_");
+                let what = match makes_tensors || storage.is_some() {
+                    true => "it has a tensor of a kind that no network here has",
+                    false => "this file is not only weights, as of a `state_dict()`",
+                };
+                return Err(format!("it asks to run `{asked}`: {what}; nothing was run"));
             }
         };
         Ok(Global::Storage(dtype))

@@ -91,8 +91,9 @@ fn nothing_is_run() {
     let module = b"ctorchvision.models.vgg\nVGG\n)\x81";
     let names = ["os.system", "builtins.eval", "posix.system", "torchvision.models.vgg.VGG"];
     for (value, name) in [&system[..], eval, protocol4, module].into_iter().zip(names) {
-        let expected =
-            format!("it asks to run `{name}`: this file is not only weights; nothing was run");
+        let expected = format!(
+            "it asks to run `{name}`: this file is not only weights, as of a `state_dict()`; nothing was run"
+        );
         assert_eq!(scratch.refused(&legacy_of(value)), expected);
         // In the first pickle, or in a pickle alone, as well.
         assert_eq!(scratch.refused(&[b"\x80\x02", value, b"."].concat()), expected);
@@ -233,6 +234,58 @@ fn damaged_archives_are_told() {
     let mut other = zip.clone();
     other[name + 7] = b'x';
     assert_eq!(scratch.refused(&other), "its entry data/0 is missing");
+}
+
+/// Changes each entry of the directory whose name ends so: its 46 bytes and name are given.
+fn with_entries(zip: &[u8], end: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
+    let mut zip = zip.to_vec();
+    let mut at = zip.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    while zip[at..].starts_with(b"PK\x01\x02") {
+        let len = |i: usize| usize::from(u16::from_le_bytes([zip[at + i], zip[at + i + 1]]));
+        let (name, rest) = (len(28), len(30) + len(32));
+        let entry = &mut zip[at..at + 46 + name];
+        if entry.ends_with(end.as_bytes()) {
+            change(entry);
+        }
+        at += 46 + name + rest;
+    }
+    zip
+}
+
+#[test]
+fn archives_that_can_be_read_in_two_ways_are_told() {
+    let (scratch, zip) = (Scratch::new(), golden("zip.pth"));
+    // A storage that lies where the pickle does.
+    let overlapping = with_entries(&zip, "/data/0", |entry| entry[42..46].fill(0));
+    let expected = "the zip archive is damaged: entries of it overlap";
+    assert_eq!(scratch.refused(&overlapping), expected);
+    let twice = with_entries(&zip, "/data/1", |entry| *entry.last_mut().unwrap() = b'0');
+    let reason = scratch.refused(&twice);
+    assert!(reason.starts_with("the zip archive is damaged: it has \""), "{reason}");
+    assert!(reason.ends_with("/data/0\" twice"), "{reason}");
+    // Of a dictionary, Python would take the last value.
+    let file = legacy(b"K\0", TWO, ONE);
+    let pair = file.windows(7).position(|w| w == b"X\x01\0\0\0wc").unwrap();
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 3;
+    let twice = [&file[..end], &file[pair..end], &file[end..]].concat();
+    assert_eq!(scratch.refused(&twice), "it has w twice");
+}
+
+#[test]
+fn other_kinds_of_tensors_are_told() {
+    let calls = [
+        ("torch._utils", "_rebuild_sparse_tensor"),
+        ("torch._utils", "_rebuild_qtensor"),
+        ("torch", "ComplexFloatStorage"),
+    ];
+    for (module, name) in calls {
+        let reason = Scratch::new().refused(&legacy_of(format!("c{module}\n{name}\n").as_bytes()));
+        let expected = format!(
+            "it asks to run `{module}.{name}`: it has a tensor of a kind that no network here has; \
+             nothing was run"
+        );
+        assert_eq!(reason, expected);
+    }
 }
 
 #[test]

@@ -36,7 +36,7 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
     let (start, len) = directory(source)?;
     let directory = source.bytes(start, len)?;
     let mut rest = Fields(&directory);
-    let mut entries = HashMap::new();
+    let (mut entries, mut places) = (HashMap::new(), Vec::new());
     while !rest.0.is_empty() {
         let (name, method, header, len) =
             directory_entry(&mut rest).ok_or_else(|| damaged(source))?;
@@ -56,7 +56,14 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
         if !local.starts_with(LOCAL_ENTRY) || !within {
             return Err(damaged(source));
         }
-        entries.insert(name, Entry { start, len });
+        places.push((header, start + len));
+        if entries.insert(name.clone(), Entry { start, len }).is_some() {
+            return Err(source.error(format!("the zip archive is damaged: it has {name:?} twice")));
+        }
+    }
+    places.sort_unstable();
+    if places.windows(2).any(|pair| pair[0].1 > pair[1].0) {
+        return Err(source.error("the zip archive is damaged: entries of it overlap"));
     }
     Ok(entries)
 }

@@ -1,0 +1,212 @@
+"""Passes networks from torchvision and timm through `vgg-train` and back, and compares their logits.
+
+    pip install torch torchvision timm pillow numpy safetensors onnx onnxruntime
+    cargo build -p vgg-train
+    python round_trip.py target/debug/vgg-train               # all: 3 GB of disk, minutes
+    python round_trip.py target/debug/vgg-train narrow timm   # those with these words in their names
+
+Of each network, with random weights: what other programs write of it is imported, an image's
+probabilities must be theirs, the exported weights must load into the same network (strictly), and
+the exported ONNX model must pass ONNX's checker and give the same logits in ONNX Runtime for
+batches of several sizes. All to 1e-4 of the largest logit; what was exported is the same to the bit.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import timm
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torchvision import models
+
+from generate import net
+
+MOST = 1e-4
+# Our names of the columns of the paper's table.
+PAPER = {"vgg11": "A", "vgg11-lrn": "A-LRN", "vgg13": "B", "vgg16-c": "C", "vgg16": "D", "vgg19": "E"}
+# torchvision's, of coloured images.
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+
+
+def randomised(model):
+    """The network with running statistics that are none of the defaults."""
+    for module in model.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.uniform_(-0.5, 0.5)
+            module.running_var.uniform_(0.5, 2.0)
+            torch.nn.init.uniform_(module.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(module.bias, -0.5, 0.5)
+    return model.float().eval()
+
+
+def narrow_networks():
+    """The name here, and a function that makes the network: of each, with 1/16 of its channels."""
+    for arch, column in PAPER.items():
+        for batch_norm in (False, True):
+            make = lambda column=column, bn=batch_norm: net("", column, 1 / 16, (3, 96, 96), None, 24, 10, bn)
+            yield arch, f"{arch}{'_bn' * batch_norm} narrow", make, (3, 96, 96)
+    # Of sides with the same last maps, the program takes 224 or else the smallest.
+    for arch, side in [("alexnet", 224), ("alexnet", 65), ("lenet", 28), ("lenet", 96)]:
+        width = 1.0 if arch == "lenet" else 1 / 16
+        make = lambda arch=arch, side=side, width=width: net(arch, None, width, (1, side, side), None, 24, 10)
+        yield arch, f"{arch} {side} narrow", make, (1, side, side)
+
+
+def whole_networks():
+    for name in ("vgg11", "vgg16", "vgg16_bn"):
+        make = lambda name=name: models.get_model(name, weights=None)
+        yield name.removesuffix("_bn"), f"torchvision {name}", make, (3, 224, 224)
+
+
+def timm_networks():
+    for name in ("vgg11", "vgg16_bn"):
+        make = lambda name=name: timm.create_model(name, pretrained=False)
+        yield name.removesuffix("_bn"), f"timm {name}", make, (3, 224, 224)
+
+
+def error(logits, expected):
+    """Of the largest logit. A softmax leaves logits but for a constant, which is taken off."""
+    assert logits.shape == expected.shape
+    return np.abs(logits - expected).max() / np.abs(expected).max()
+
+
+class Trip:
+    """A network's way through the program, in a folder of its own."""
+
+    def __init__(self, program, folder, arch, name, make, shape):
+        self.program, self.folder, self.arch, self.name = program, folder, arch, name
+        self.make, self.shape = make, shape
+        self.model = randomised(make())
+        pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
+        image = pixels[0] if shape[0] == 1 else pixels.transpose(1, 2, 0)
+        Image.fromarray(image).save(folder / "image.png")
+        self.x = self.normalised(pixels[None].astype(np.float32) / 255)
+
+    def normalised(self, pixels):
+        if self.shape[0] == 1:
+            return pixels
+        mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (MEAN, STD))
+        return (pixels - mean) / std
+
+    def logits(self, model, x):
+        with torch.no_grad():
+            return model(torch.from_numpy(x)).numpy()
+
+    def run(self, *arguments):
+        done = subprocess.run(
+            [self.program, *map(str, arguments)], cwd=self.folder, capture_output=True, text=True
+        )
+        assert done.returncode == 0, (arguments, done.stderr)
+        return done.stdout
+
+    def into(self, file, *options):
+        """Imports a file, and returns the run and how far the image's logits are off."""
+        run = f"run-{file}"
+        self.run("import", file, "--arch", self.arch, "--to", run, *options)
+        (self.folder / file).unlink()
+        expected = self.logits(self.model, self.x)[0]
+        done = self.run("predict", run, "image.png", "--json", "--top", len(expected), "--device", "cpu")
+        logits = np.empty(len(expected))
+        for prediction in json.loads(done)["predictions"]:
+            logits[prediction["label"]] = np.log(prediction["probability"])
+        return run, error(logits - logits.mean(), expected - expected.mean())
+
+    def imports(self):
+        """A run of each format."""
+        state = self.model.state_dict()
+        torch.save(state, self.folder / "zip.pth")
+        yield "zip", *self.into("zip.pth")
+        torch.save(state, self.folder / "legacy.pth", _use_new_zipfile_serialization=False)
+        yield "legacy", *self.into("legacy.pth")
+        save_file(state, self.folder / "weights.safetensors")
+        yield "safetensors", *self.into("weights.safetensors")
+
+    def back(self, run):
+        """How far the exported weights are off in the network that they came from."""
+        self.run("export", run, "--format", "safetensors", "--output", "out.safetensors")
+        exported = load_file(self.folder / "out.safetensors")
+        model = self.make().float().eval()
+        model.load_state_dict(exported, strict=True)
+        assert all(torch.equal(value, self.model.state_dict()[key]) for key, value in exported.items())
+        return error(self.logits(model, self.x), self.logits(self.model, self.x))
+
+    def onnx(self, run):
+        """How far the exported ONNX model is off."""
+        self.run("export", run, "--format", "onnx", "--output", "out.onnx")
+        file = str(self.folder / "out.onnx")
+        onnx.checker.check_model(file, full_check=True)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        (x,), (y,) = session.get_inputs(), session.get_outputs()
+        assert (x.name, y.name, x.shape) == ("input", "logits", ["batch", *self.shape])
+        told = session.get_modelmeta().custom_metadata_map
+        mean, std = (np.array(json.loads(told[key]), np.float32) for key in ("mean", "std"))
+        expected = (MEAN, STD) if self.shape[0] == 3 else ([0], [1])
+        assert np.allclose([mean, std], expected)
+        worst = 0.0
+        for batch in (1, 2, 5):
+            pixels = np.random.default_rng(batch).integers(0, 256, (batch, *self.shape))
+            images = self.normalised(pixels.astype(np.float32) / 255)
+            (logits,) = session.run(["logits"], {"input": images})
+            worst = max(worst, error(logits, self.logits(self.model, images)))
+        return worst
+
+    def all(self):
+        errors, run = {}, None
+        for what, run, off in self.imports():
+            errors[what] = off
+        errors |= {"back": self.back(run), "onnx": self.onnx(run)}
+        return errors
+
+
+class TimmTrip(Trip):
+    """timm's names come in, and torchvision's go out."""
+
+    def imports(self):
+        torch.save(self.model.state_dict(), self.folder / "timm.pth")
+        yield "timm", *self.into("timm.pth", "--from", "timm")
+
+    def back(self, run):
+        name = self.name.removeprefix("timm ")
+        self.make, ours = (lambda: models.get_model(name, weights=None)), self.model
+        self.model = torchvisions(ours, self.make())
+        off = super().back(run)
+        assert error(self.logits(self.model, self.x), self.logits(ours, self.x)) < MOST
+        return off
+
+
+def torchvisions(model, into):
+    """timm's network as torchvision's, where fully connected layers are no convolutions."""
+    state = {}
+    for (key, value), like in zip(model.state_dict().items(), into.state_dict(), strict=True):
+        state[like] = value.reshape(into.state_dict()[like].shape)
+    into.load_state_dict(state, strict=True)
+    return into.eval()
+
+
+def main(program, *words):
+    torch.manual_seed(1)
+    program = Path(program).resolve()
+    trips = [(Trip, *case) for case in [*narrow_networks(), *whole_networks()]]
+    trips += [(TimmTrip, *case) for case in timm_networks()]
+    far = []
+    for kind, *case in trips:
+        _, name, *_ = case
+        if words and not any(word in name for word in words):
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            trip = kind(program, Path(folder), *case)
+            errors = trip.all()
+        print(f"{trip.name:22}", "  ".join(f"{what} {off:.1e}" for what, off in errors.items()), flush=True)
+        far += [trip.name for off in errors.values() if not off < MOST]
+    assert not far, far
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
