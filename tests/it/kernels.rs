@@ -247,6 +247,21 @@ fn the_loss_scale_halves_at_overflows_and_doubles_without() {
     assert_eq!(step(&mut memory), (4.0, 0));
 }
 
+#[test]
+fn the_loss_scale_has_bounds() {
+    let most = (1 << 24) as f32;
+    for (before, overflows, after) in [(2.0, 1, 1.0), (1.0, 1, 1.0), (most, 0, most)] {
+        let mut memory = DeviceMemory::new();
+        let scale = upload(&mut memory, &[before, 1.0 / before]);
+        let (good, overflowed) =
+            (upload(&mut memory, &[1999u32]), upload(&mut memory, &[overflows]));
+        let params: [&dyn Param; 3] = [&scale, &good, &overflowed];
+        launch(vgg_kernels::LOSS_SCALE, "update_loss_scale", 1, &params, &mut memory).unwrap();
+        assert_eq!(download::<f32>(&memory, scale, 2), [after, 1.0 / after]);
+        assert_eq!(download::<u32>(&memory, good, 1), [0]);
+    }
+}
+
 /// A norm that is no number says nothing about the numbers there are.
 #[test]
 fn gradients_that_overflowed_are_not_clipped() {
