@@ -81,6 +81,8 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
             images[i] = make_float2((float)(log(sum) - expected), (float)min_u32(rank, 5));
         }
         if (!all_dlogits) continue;
+        // dlogits may be the logits, of which the first lane reads those of two classes.
+        __syncwarp();
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
             const double softmax = exp((double)(to_float(logits[class_]) - max)) / sum;
             double target = class_ == label ? 1.0 - share : 0.0;

@@ -22,6 +22,18 @@ fn launch(
     params: &[&dyn Param],
     memory: &mut DeviceMemory,
 ) -> Result<(), LaunchError> {
+    launch_in_order(1, module, kernel, blocks, params, memory)
+}
+
+/// As [`launch`], with the threads in an order that `seed` decides.
+fn launch_in_order(
+    seed: u64,
+    module: vgg_kernels::Module,
+    kernel: &str,
+    blocks: u32,
+    params: &[&dyn Param],
+    memory: &mut DeviceMemory,
+) -> Result<(), LaunchError> {
     let module = Module::parse(module.ptx).unwrap();
     let kernel = module.kernel(kernel).unwrap();
     let mut bytes = vec![0; kernel.param_bytes()];
@@ -29,7 +41,7 @@ fn launch(
     for ((offset, len), param) in kernel.params().zip(params) {
         bytes[offset..offset + len].copy_from_slice(&param.bytes());
     }
-    kernel.launch([blocks, 1, 1], [vgg_kernels::BLOCK, 1, 1], 0, &bytes, memory, 1)
+    kernel.launch([blocks, 1, 1], [vgg_kernels::BLOCK, 1, 1], 0, &bytes, memory, seed)
 }
 
 trait Param {
@@ -161,6 +173,34 @@ fn a_label_that_is_no_class_shows_in_the_loss() {
     assert!(images[2].is_nan(), "{images:?}");
 }
 
+/// A lane that is ahead overwrites nothing that another one still reads.
+#[test]
+fn the_gradient_of_a_mixed_loss_may_replace_the_logits() {
+    let (n, classes) = (8u64, 40u32);
+    let numbers: Vec<f32> = (0..n as u32 * classes).map(|i| (i * 37 % 101) as f32 / 25.0).collect();
+    let labels = (0..n as u32).map(|i| i % classes);
+    let others = (0..n as u32).map(|i| (5 * i + 7) % classes);
+    let shares = (0..n).map(|_| 0.25f32.to_bits());
+    let targets: Vec<u32> = labels.chain(others).chain(shares).collect();
+    let run = |seed: u64, in_place: bool| {
+        let mut memory = DeviceMemory::new();
+        let logits = upload(&mut memory, &numbers);
+        let targets = upload(&mut memory, &targets);
+        let images = memory.alloc(8 * n as usize);
+        let dlogits = if in_place { logits } else { memory.alloc(4 * numbers.len()) };
+        let params: [&dyn Param; 9] =
+            [&logits, &targets, &images, &dlogits, &n, &classes, &1u32, &0.0f32, &0u64];
+        let (module, kernel) = (vgg_kernels::SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy_f32");
+        launch_in_order(seed, module, kernel, 1, &params, &mut memory).unwrap();
+        let images = download::<f32>(&memory, images, 2 * n as usize);
+        (images, download::<f32>(&memory, dlogits, numbers.len()))
+    };
+    let apart = run(1, false);
+    for seed in 1..5 {
+        assert!(run(seed, true) == apart, "with the threads in order {seed}");
+    }
+}
+
 #[test]
 fn weights_whose_gradient_overflows_stay_as_they_are() {
     let numbers = [1.0f32, 2.0, 3.0, 4.0, 5.0];
@@ -205,6 +245,21 @@ fn the_loss_scale_halves_at_overflows_and_doubles_without() {
         assert_eq!(step(&mut memory), (2.0, steps));
     }
     assert_eq!(step(&mut memory), (4.0, 0));
+}
+
+#[test]
+fn the_loss_scale_has_bounds() {
+    let most = (1 << 24) as f32;
+    for (before, overflows, after) in [(2.0, 1, 1.0), (1.0, 1, 1.0), (most, 0, most)] {
+        let mut memory = DeviceMemory::new();
+        let scale = upload(&mut memory, &[before, 1.0 / before]);
+        let (good, overflowed) =
+            (upload(&mut memory, &[1999u32]), upload(&mut memory, &[overflows]));
+        let params: [&dyn Param; 3] = [&scale, &good, &overflowed];
+        launch(vgg_kernels::LOSS_SCALE, "update_loss_scale", 1, &params, &mut memory).unwrap();
+        assert_eq!(download::<f32>(&memory, scale, 2), [after, 1.0 / after]);
+        assert_eq!(download::<u32>(&memory, good, 1), [0]);
+    }
 }
 
 /// A norm that is no number says nothing about the numbers there are.

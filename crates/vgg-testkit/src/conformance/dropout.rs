@@ -59,6 +59,8 @@ impl Trial for DropoutTrial {
             (3, 85, 0.25, far),
             (7, 10, 0.0, draw),
             (4, 129, 0.99, draw),
+            // as likely as one of the numbers drawn
+            (2, 19, draw.uniform(7), draw),
         ]
         .map(|(n, features, p, draw)| Self::new(n, features, p, draw, arithmetic))
         .into()
