@@ -17,7 +17,7 @@ use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
 use crate::cli::Which;
-use crate::config::{Config, FlatLoss};
+use crate::config::{Config, FlatLoss, Weights};
 use crate::data::{self, Data};
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
@@ -247,9 +247,12 @@ impl<'a, B: Backend> Training<'a, B> {
             "the loss stays at {mean:.3}, that of guessing ({guess:.3} = ln {classes}), after {} steps",
             self.position.step
         );
+        let other = match self.config.init.weights {
+            Weights::KaimingNormal | Weights::KaimingUniform => "",
+            _ => ", or another start (init.weights = \"kaiming_normal\")",
+        };
         let advice = format!(
-            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps), or another start \
-             (init.weights = \"kaiming_normal\")",
+            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps){other}",
             self.config.optimizer.lr
         );
         if self.config.guard.flat_loss == FlatLoss::Stop {
