@@ -98,7 +98,7 @@ impl Shown<'_> {
             let ([_, height, width], views) = (transform.shape(), transform.views());
             let vgg = (self.network)([height, width])?;
             let input = Input { height, width, ..self.input.clone() };
-            let most = (PIXELS / (height * width)).clamp(1, images.len() * views);
+            let most = (PIXELS / (height * width)).min(images.len() * views).max(1);
             let batch = memory::largest_batch(session, &vgg, &input, most)?;
             session.set_network(&vgg, &input, batch)?;
 

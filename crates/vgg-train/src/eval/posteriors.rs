@@ -5,8 +5,8 @@ use super::Evaluation;
 /// The mean posterior of each image, as far as it is known.
 pub(super) struct Posteriors {
     classes: usize,
-    /// `[images, classes]`. Of thousands of images they are large, but networks then come one after
-    /// another, so that memory need not hold all of them.
+    /// `[images, classes]`. That is large for many of both, and smaller than the networks that memory
+    /// need not hold at the same time for it.
     means: Vec<f64>,
 }
 

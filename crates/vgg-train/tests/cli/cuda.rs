@@ -63,6 +63,20 @@ fn training_is_as_on_the_cpu() {
 }
 
 #[test]
+fn whole_images_and_crops_are_evaluated_as_on_the_cpu() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --device cpu --set train.epochs=1");
+    let loss = |device: &str| {
+        let options = "--mode both --scales 40 --flip --set data.test_limit=1 --precision f32";
+        let json = ok(&place, &format!("eval runs/tiny-1 --json {options} --device {device}"));
+        let report: serde_json::Value = serde_json::from_str(&json.stdout).unwrap();
+        report["loss"].as_f64().unwrap()
+    };
+    let (cpu, cuda) = (loss("cpu"), loss("cuda"));
+    assert!((cpu - cuda).abs() <= 1e-5 * cpu, "{cpu} on the CPU, {cuda} on CUDA");
+}
+
+#[test]
 fn an_interrupted_run_goes_on_to_the_bit() {
     for precision in ["f32", "bf16", "f16"] {
         let place = Workplace::new();
