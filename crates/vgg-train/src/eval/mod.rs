@@ -72,6 +72,7 @@ pub(crate) struct Request<'a> {
 /// `eval RUN…`.
 pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     let Request { runs, views, confusion, json, .. } = *request;
+    confusion.map_or(Ok(()), file::check_folder)?;
     let plain = views.scales.is_empty() && views.mode.is_none() && !views.flip;
     let outcome = match runs {
         [run] if plain => alone(run, request.network, overrides, ui)?,

@@ -56,6 +56,7 @@ pub(crate) fn command(
 ) -> Result<()> {
     let ExtractOptions { layer, flip, output, .. } = options;
     let format = Format::of(output)?;
+    file::check_folder(output)?;
     let device = config::device(overrides)?;
     let path = stored::find(run, options.checkpoint)?;
     let checkpoint = stored::load(&path)?;

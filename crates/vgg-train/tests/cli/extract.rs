@@ -112,9 +112,8 @@ fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
     help: --scales can be from 32 on
     ");
     insta::assert_snapshot!(run("0.png --output no/folder/out.npy"), @r"
-    1
-    error: cannot write no/folder/out.npy
-      caused by: No such file or directory (os error 2)
+    2
+    error: cannot write no/folder/out.npy: there is no folder no/folder
     ");
     assert!(!place.path("out.npy").exists());
 }
