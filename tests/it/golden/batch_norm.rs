@@ -2,12 +2,12 @@
 //!
 //! Parameters and pixels follow from a hash, as in `nets.rs`.
 
-use vgg_model::{Input, ParamSpec, Params, Role, Session, SgdConfig, Trainer, Vgg, VggConfig};
-use vgg_tensor::{Backend, Result, Tensor};
+use vgg_model::{Input, Params, Session, SgdConfig, Trainer, Vgg, VggConfig};
+use vgg_tensor::{Backend, Result};
 use vgg_testkit::Golden;
 
-use super::golden;
-use super::whole_step::{hashed, norm, numbers, relative_error, sample};
+use super::whole_step::{hashed, norm, relative_error, sample};
+use super::{golden, nets};
 
 /// How much more than others these tests allow: errors add up over layers and steps.
 const LAYERS_AND_STEPS: f64 = 5.0;
@@ -17,8 +17,8 @@ const STEPS: usize = 4;
 const IMAGE: usize = 64 * 96;
 const LR: f32 = 1.0 / 64.0;
 
-fn network() -> Result<(Vgg, Params)> {
-    let vgg = Vgg::new(&VggConfig {
+fn network(golden: &Golden) -> Result<(Vgg, Params)> {
+    let config = VggConfig {
         batch_norm: true,
         width: 0.05,
         input: [1, 64, 96],
@@ -26,21 +26,9 @@ fn network() -> Result<(Vgg, Params)> {
         fc_width: 32,
         dropout: 0.0,
         ..VggConfig::default()
-    })?;
-    let parameter = |(i, spec): (usize, &ParamSpec)| {
-        let mut values = numbers(i as u32, spec, &vec![0; spec.dims[0]]);
-        if spec.role == Role::Scale {
-            values.iter_mut().for_each(|x| *x += 1.0);
-        }
-        Ok((spec.name.clone(), Tensor::new(&*spec.dims, values)?))
     };
-    let state = |spec: &ParamSpec| {
-        let start = if spec.role == Role::RunningVar { 1.0 } else { 0.0 };
-        Ok((spec.name.clone(), Tensor::new(&*spec.dims, vec![start; spec.content.len()])?))
-    };
-    let tensors = vgg.params().iter().enumerate().map(parameter);
-    let tensors = tensors.chain(vgg.state().iter().map(state)).collect::<Result<Vec<_>>>()?;
-    let params = Params::new(&vgg, tensors)?;
+    let vgg = Vgg::new(&config)?;
+    let params = nets::params("", &vgg, golden)?;
     Ok((vgg, params))
 }
 
@@ -50,7 +38,7 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         let off = relative_error(actual, golden.numbers(what));
         assert!(off <= LAYERS_AND_STEPS * error, "{what} is off by {off:e}");
     };
-    let (vgg, params) = network()?;
+    let (vgg, params) = network(&golden)?;
     let input = Input { mean: vec![0.5], std: vec![1.0], ..Input::unnormalized(1, 64, 96) };
     let pixels: Vec<u8> =
         (0..(STEPS * BATCH * IMAGE) as u32).map(|i| (hashed(254, i) >> 24) as u8).collect();

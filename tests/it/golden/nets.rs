@@ -74,30 +74,30 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
     Ok(())
 }
 
-impl Net {
-    /// The parameters, and where batch normalisations begin.
-    fn params(&self, vgg: &Vgg, golden: &Golden) -> Result<Params> {
-        let salts_of = format!("{}salts.", self.prefix);
-        let parameter = |(i, spec): (usize, &ParamSpec)| {
-            let layer = spec.name.rsplit_once('.').map_or("", |(layer, _)| layer);
-            let salts = match golden.names(&salts_of).any(|replaced| replaced == layer) {
-                true => golden.bytes(&format!("{salts_of}{layer}")),
-                false => &vec![0; spec.dims[0]],
-            };
-            let mut values = numbers(i as u32, spec, salts);
-            if spec.role == Role::Scale {
-                values.iter_mut().for_each(|x| *x += 1.0);
-            }
-            Ok((spec.name.clone(), Tensor::new(&*spec.dims, values)?))
+/// A golden network's parameters, and where batch normalisations begin.
+pub(super) fn params(prefix: &str, vgg: &Vgg, golden: &Golden) -> Result<Params> {
+    let salts_of = format!("{prefix}salts.");
+    let parameter = |(i, spec): (usize, &ParamSpec)| {
+        let layer = spec.name.rsplit_once('.').map_or("", |(layer, _)| layer);
+        let salts = match golden.names(&salts_of).any(|replaced| replaced == layer) {
+            true => golden.bytes(&format!("{salts_of}{layer}")),
+            false => &vec![0; spec.dims[0]],
         };
-        let state = |spec: &ParamSpec| {
-            let start = if spec.role == Role::RunningVar { 1.0 } else { 0.0 };
-            Ok((spec.name.clone(), Tensor::new(&*spec.dims, vec![start; spec.content.len()])?))
-        };
-        let tensors = vgg.params().iter().enumerate().map(parameter);
-        Params::new(vgg, tensors.chain(vgg.state().iter().map(state)).collect::<Result<Vec<_>>>()?)
-    }
+        let mut values = numbers(i as u32, spec, salts);
+        if spec.role == Role::Scale {
+            values.iter_mut().for_each(|x| *x += 1.0);
+        }
+        Ok((spec.name.clone(), Tensor::new(&*spec.dims, values)?))
+    };
+    let state = |spec: &ParamSpec| {
+        let start = if spec.role == Role::RunningVar { 1.0 } else { 0.0 };
+        Ok((spec.name.clone(), Tensor::new(&*spec.dims, vec![start; spec.content.len()])?))
+    };
+    let tensors = vgg.params().iter().enumerate().map(parameter);
+    Params::new(vgg, tensors.chain(vgg.state().iter().map(state)).collect::<Result<Vec<_>>>()?)
+}
 
+impl Net {
     /// Compares gradients, and logits of a network that does not train. One with batch
     /// normalisations has taken a step before, of no length, so that its running statistics are
     /// those of the images.
@@ -114,7 +114,7 @@ impl Net {
         let pixels: Vec<u8> = (0..len).map(|i| (hashed(255, i) >> 24) as u8).collect();
         let labels: Vec<u32> = (3..3 + *images as u32).collect();
 
-        let mut params = self.params(&vgg, golden)?;
+        let mut params = params(prefix, &vgg, golden)?;
         let sgd = SgdConfig::plain(0.0);
         let mut trainer = Trainer::new(train, &vgg, &input, &params, *images, sgd, 0)?;
         let (_, gradients) = trainer.gradients(&pixels, &labels)?;
