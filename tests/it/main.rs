@@ -7,4 +7,5 @@ mod embedding;
 mod facts;
 mod golden;
 mod kernels;
+mod one_build;
 mod simulated;
