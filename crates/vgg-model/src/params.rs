@@ -1,6 +1,7 @@
 //! Parameters outside of a backend.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 use std::path::Path;
 
 use vgg_tensor::{Error, Result, Tensor};
@@ -95,7 +96,8 @@ impl Params {
         WeightFile::open(path)?.params(vgg, &Convention::TORCHVISION)
     }
 
-    /// Writes a safetensors file with torchvision's names, under a checksum, over an older one.
+    /// Writes a safetensors file with torchvision's names, under a checksum, over an older one or a
+    /// link; [`Params::write`] is for pipes and whatever else there may be.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; an older file is then still there.
@@ -103,6 +105,14 @@ impl Params {
         let (file, _) = tensor_file::write(path, "", self)?;
         tensor_file::commit(file, path)?;
         tensor_file::sync_folder(path)
+    }
+
+    /// Writes the bytes that [`Params::save`] writes, from the first to the last.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        tensor_file::write_stream(out, "", self)
     }
 
     /// As [`Params::new`], of tensors read from `path`.

@@ -118,8 +118,31 @@ struct Entry<'a> {
 }
 
 fn write_to(file: File, header: &str, tensors: &Params) -> io::Result<String> {
-    let zeros = "0".repeat(64);
-    let metadata = Metadata { sha256: &zeros, schema: SCHEMA, header, format: "pt" };
+    let mut out = Hashing { out: file, sha256: Sha256::new() };
+    write_pieces(&mut out, &"0".repeat(64), header, tensors)?;
+    let Hashing { out: mut file, sha256 } = out;
+    let digest = hex(sha256);
+    file.seek(SeekFrom::Start(DIGEST_START as u64))?;
+    file.write_all(digest.as_bytes())?;
+    file.sync_all()?;
+    Ok(digest)
+}
+
+/// Writes the same bytes to what cannot be gone back in, such as a pipe: they are hashed first.
+pub(crate) fn write_stream(out: &mut dyn Write, header: &str, tensors: &Params) -> io::Result<()> {
+    let mut hashing = Hashing { out: io::sink(), sha256: Sha256::new() };
+    write_pieces(&mut hashing, &"0".repeat(64), header, tensors)?;
+    write_pieces(out, &hex(hashing.sha256), header, tensors)
+}
+
+/// A whole file, whose digest is `sha256`.
+fn write_pieces(
+    out: &mut (impl Write + ?Sized),
+    sha256: &str,
+    header: &str,
+    tensors: &Params,
+) -> io::Result<()> {
+    let metadata = Metadata { sha256, schema: SCHEMA, header, format: "pt" };
     let mut end = 0;
     let entries = tensors.iter().map(|(name, tensor)| {
         let start = end;
@@ -128,36 +151,34 @@ fn write_to(file: File, header: &str, tensors: &Params) -> io::Result<String> {
     });
     let mut head = serde_json::to_vec(&Head { metadata, tensors: entries.collect() })?;
     head.resize(head.len().next_multiple_of(8), b' ');
-
-    let mut out = Hashing { file, sha256: Sha256::new() };
-    out.write(&(head.len() as u64).to_le_bytes())?;
-    out.write(&head)?;
+    out.write_all(&(head.len() as u64).to_le_bytes())?;
+    out.write_all(&head)?;
     let mut bytes = Vec::new();
     for (_, tensor) in tensors.iter() {
         for numbers in tensor.data().chunks(PIECE / size_of::<f32>()) {
             bytes.clear();
             bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
-            out.write(&bytes)?;
+            out.write_all(&bytes)?;
         }
     }
-    let Hashing { mut file, sha256 } = out;
-    let digest = hex(sha256);
-    file.seek(SeekFrom::Start(DIGEST_START as u64))?;
-    file.write_all(digest.as_bytes())?;
-    file.sync_all()?;
-    Ok(digest)
+    Ok(())
 }
 
-/// A file that is hashed as it is written.
-struct Hashing {
-    file: File,
+/// What is hashed as it is written.
+struct Hashing<W> {
+    out: W,
     sha256: Sha256,
 }
 
-impl Hashing {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.sha256.update(bytes);
-        self.file.write_all(bytes)
+impl<W: Write> Write for Hashing<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.out.write(bytes)?;
+        self.sha256.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }
 

@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use vgg_model::onnx;
 
 use crate::cli::Which;
+use crate::file::Output;
 use crate::stored;
 use crate::ui::Ui;
 
@@ -17,7 +18,7 @@ pub(crate) struct ExportOptions {
     #[arg(long, value_enum)]
     format: Format,
 
-    /// File to write, over an older one
+    /// File to write, over an older one; a pipe or /dev/stdout will do
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
@@ -38,10 +39,14 @@ enum Format {
 /// `export RUN`.
 pub(crate) fn command(run: &Path, options: &ExportOptions, ui: &Ui) -> Result<()> {
     let path = stored::find(run, options.checkpoint)?;
+    let output = Output::new(&options.output, &[&path])?;
     let checkpoint = stored::load(&path)?;
     match options.format {
-        Format::Safetensors => checkpoint.params.save(&options.output)?,
-        Format::Onnx => onnx::save(&options.output, &checkpoint)?,
+        Format::Safetensors => output.write(|out| checkpoint.params.write(out))?,
+        Format::Onnx => {
+            let model = onnx::Model::new(&checkpoint)?;
+            output.write(|out| model.write(out))?;
+        }
     }
     ui.status("Exported", &format!("{} to {}", path.display(), options.output.display()));
     Ok(())

@@ -9,7 +9,6 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::Which;
 use crate::exit::{Code, Failure};
-use crate::file;
 
 /// A run's folder, locked for as long as this value lives.
 #[derive(Debug)]
@@ -114,8 +113,25 @@ impl RunDir {
 
     /// Writes a whole file; a reader sees the old contents or the new ones, nothing between.
     pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
-        file::replace(&self.file(name), contents.as_bytes())
+        let path = self.file(name);
+        // A fixed name: what a killed process left behind is overwritten.
+        let temp = self.file(&format!(".{name}.tmp"));
+        let written = fs::write(&temp, contents).and_then(|()| fs::rename(&temp, &path));
+        if written.is_err() {
+            // A full disk has no room for leftovers.
+            let _ = fs::remove_file(&temp);
+        }
+        written.with_context(|| cannot("write", &path))
     }
+}
+
+/// Whether a run keeps the file `path`, or would if it were there.
+pub(crate) fn is_own_file(path: &Path) -> bool {
+    const OWN: [&str; 7] = [CONFIG, LOG, METRICS, METRICS_CSV, CURVES, CONFUSION, LOCK];
+    let is_run = |folder: &Path| folder.join(CONFIG).is_file() && folder.join(CHECKPOINTS).is_dir();
+    let Some(folder) = path.parent() else { return false };
+    let in_checkpoints = folder.ends_with(CHECKPOINTS) && folder.parent().is_some_and(is_run);
+    in_checkpoints || (OWN.iter().any(|name| path.ends_with(name)) && is_run(folder))
 }
 
 /// Fails if `path` is not the folder of a run.
@@ -188,6 +204,20 @@ mod tests {
         assert!(error.starts_with("another process is training in "), "{error}");
         drop(run);
         RunDir::open(&path).unwrap();
+    }
+
+    #[test]
+    fn a_run_has_files_of_its_own() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "a").unwrap();
+        assert!(!is_own_file(&run.file(CONFIG)), "no run yet");
+        run.write(CONFIG, "").unwrap();
+        for own in ["config.toml", "confusion.csv", "checkpoints/last.safetensors"] {
+            assert!(is_own_file(&run.file(own)), "{own}");
+        }
+        for other in ["features.npy", "x/config.toml", "../config.toml"] {
+            assert!(!is_own_file(&run.file(other)), "{other}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! VGG takes.
 
 /// A message.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(super) struct Message {
     bytes: Vec<u8>,
 }

@@ -5,12 +5,13 @@ mod message;
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use vgg_tensor::spec::{BatchNorm2d, Lrn};
 use vgg_tensor::{Error, Result};
 
 use self::message::Message;
-use crate::tensor_file::{commit, create, io_error, sync_folder};
-use crate::{Checkpoint, Layer, ParamSpec, Vgg};
+use crate::tensor_file::{PIECE, commit, create, io_error, sync_folder};
+use crate::{Checkpoint, Layer, ParamSpec, Params, Vgg};
 
 /// The operators' version, of 2021.
 const OPSET: i64 = 17;
@@ -38,19 +39,11 @@ mod graph {
     pub(super) const OUTPUT: u64 = 12;
 }
 
-/// Writes the network of a checkpoint to `path`, over an older file.
-///
-/// The model's input is `input`, `[batch, channels, height, width]`: pixels on the scale 0 to 1,
-/// less the mean and divided by the standard deviation, in the network's own size. Its output is
-/// `logits`, `[batch, classes]`. The batch is of any size. What feeds it rightly is in the
-/// metadata: `mean`, `std` and, if the classes have names, `classes`, as JSON.
-///
-/// Weights have torchvision's names. Dropout, which does nothing outside of training, is left out.
+/// Writes the network of a checkpoint to `path`, over an older file or a link; [`Model`] is for pipes
+/// and whatever else there may be.
 ///
 /// # Errors
-/// [`Error::Io`] if it cannot be written; [`Error::Shape`] if it would be larger than 2 GiB, which
-/// no reader takes, has an average pool to a size that does not divide its maps, or the checkpoint's
-/// parts do not fit together. An older file is then still
+/// Those of [`Model::new`], and [`Error::Io`] if it cannot be written. An older file is then still
 /// there.
 ///
 /// ```
@@ -72,27 +65,11 @@ mod graph {
 /// # Ok::<(), vgg_model::Error>(())
 /// ```
 pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
-    let vgg = Vgg::new(&checkpoint.vgg)?;
-    checkpoint.params.check(&vgg)?;
-    let json = |value: serde_json::Result<String>| value.map_err(|e| io_error(path)(e.into()));
-    let mut metadata = vec![
-        ("mean", json(serde_json::to_string(&checkpoint.input.mean))?),
-        ("std", json(serde_json::to_string(&checkpoint.input.std))?),
-    ];
-    if !checkpoint.classes.is_empty() {
-        metadata.push(("classes", json(serde_json::to_string(&checkpoint.classes))?));
-    }
-    let model = Model::new(&vgg, &metadata)?;
+    let model = Model::new(checkpoint)?;
     let (file, temp) = create(path)?;
     let write = || -> io::Result<()> {
         let mut out = BufWriter::with_capacity(1 << 18, &file);
-        out.write_all(model.start.bytes())?;
-        for (start, tensor) in model.initializers.iter().zip(checkpoint.params.tensors()) {
-            out.write_all(start.bytes())?;
-            for number in tensor.data() {
-                out.write_all(&number.to_le_bytes())?;
-            }
-        }
+        model.write(&mut out)?;
         out.flush()?;
         file.sync_all()
     };
@@ -101,14 +78,69 @@ pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     sync_folder(path)
 }
 
+/// A checkpoint's network as an ONNX model, to be written.
+///
+/// The model's input is `input`, `[batch, channels, height, width]`: pixels on the scale 0 to 1,
+/// less the mean and divided by the standard deviation, in the network's own size. Its output is
+/// `logits`, `[batch, classes]`. The batch is of any size. What feeds it rightly is in the
+/// metadata: `mean`, `std` and, if the classes have names, `classes`, as JSON.
+///
+/// Weights have torchvision's names. Dropout, which does nothing outside of training, is left out.
+#[derive(Debug)]
+pub struct Model<'a> {
+    frame: Frame,
+    params: &'a Params,
+}
+
+impl<'a> Model<'a> {
+    /// The model, all of it but the weights' bytes.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it would be larger than 2 GiB, which no reader takes, has an average pool
+    /// to a size that does not divide its maps, or the checkpoint's parts do not fit together.
+    pub fn new(checkpoint: &'a Checkpoint) -> Result<Self> {
+        let Checkpoint { input, classes, params, .. } = checkpoint;
+        let vgg = Vgg::new(&checkpoint.vgg)?;
+        params.check(&vgg)?;
+        let mut metadata = vec![("mean", json(&input.mean)), ("std", json(&input.std))];
+        if !classes.is_empty() {
+            metadata.push(("classes", json(classes)));
+        }
+        Ok(Self { frame: Frame::new(&vgg, &metadata)?, params })
+    }
+
+    /// Writes the file's bytes, from the first to the last.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        out.write_all(self.frame.start.bytes())?;
+        for (start, tensor) in self.frame.initializers.iter().zip(self.params.tensors()) {
+            out.write_all(start.bytes())?;
+            for numbers in tensor.data().chunks(PIECE / size_of::<f32>()) {
+                bytes.clear();
+                bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));
+                out.write_all(&bytes)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("lists of numbers and names are JSON")
+}
+
 /// All of a file but the numbers of its weights, which go last.
-struct Model {
+#[derive(Debug)]
+struct Frame {
     start: Message,
     /// What goes before the numbers of each parameter.
     initializers: Vec<Message>,
 }
 
-impl Model {
+impl Frame {
     fn new(vgg: &Vgg, metadata: &[(&str, String)]) -> Result<Self> {
         let small = small_fields(vgg)?;
         let bytes = |spec: &ParamSpec| (spec.content.len() * size_of::<f32>()) as u64;
@@ -296,7 +328,7 @@ mod tests {
     fn files_that_no_reader_takes_are_refused() {
         let model = |fc_width| {
             let config = VggConfig { fc_width, ..VggConfig::default() };
-            Model::new(&Vgg::new(&config).unwrap(), &[])
+            Frame::new(&Vgg::new(&config).unwrap(), &[])
         };
         assert!(model(4096).is_ok());
         let error = model(16384).err().unwrap().to_string();
@@ -314,7 +346,7 @@ mod tests {
                 avg_pool: Some(2),
                 ..VggConfig::default()
             };
-            Model::new(&Vgg::new(&config).unwrap(), &[])
+            Frame::new(&Vgg::new(&config).unwrap(), &[])
         };
         assert!(model(64).is_ok() && model(128).is_ok());
         let error = model(96).err().unwrap().to_string();

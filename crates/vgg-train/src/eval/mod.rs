@@ -21,9 +21,10 @@ use crate::config::{self, Override};
 use crate::data::{self, Part};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
+use crate::file::Output;
 use crate::run_dir::{CONFIG, require_run};
 use crate::ui::Ui;
-use crate::{file, print, stored};
+use crate::{print, stored};
 pub(crate) use evaluation::Evaluation;
 
 /// How images are shown to networks whose posteriors are averaged.
@@ -72,15 +73,15 @@ pub(crate) struct Request<'a> {
 /// `eval RUN…`.
 pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     let Request { runs, views, confusion, json, .. } = *request;
-    confusion.map_or(Ok(()), file::check_folder)?;
+    let confusion = confusion.map(|path| Output::new(path, &[])).transpose()?;
     let plain = views.scales.is_empty() && views.mode.is_none() && !views.flip;
     let outcome = match runs {
         [run] if plain => alone(run, request.network, overrides, ui)?,
         _ => fusion::evaluate(request, overrides, ui)?,
     };
     let Outcome { evaluation, classes, .. } = &outcome;
-    if let Some(path) = confusion {
-        file::replace(path, evaluation.confusion.to_csv(classes).as_bytes())?;
+    if let Some(output) = confusion {
+        output.write(|out| out.write_all(evaluation.confusion.to_csv(classes).as_bytes()))?;
     }
     match json {
         true => print::json(&outcome.to_json()),

@@ -14,10 +14,11 @@ use crate::cli::Which;
 use crate::config::{self, Override};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
+use crate::file::Output;
 use crate::run_dir::CONFIG;
 use crate::ui::{Ui, grouped};
 use crate::views::Shown;
-use crate::{file, stored, views};
+use crate::{stored, views};
 use format::{Descriptors, Format};
 
 /// Which descriptors, and where they go.
@@ -56,9 +57,10 @@ pub(crate) fn command(
 ) -> Result<()> {
     let ExtractOptions { layer, flip, output, .. } = options;
     let format = Format::of(output)?;
-    file::check_folder(output)?;
     let device = config::device(overrides)?;
     let path = stored::find(run, options.checkpoint)?;
+    let inputs = files.iter().chain([&path]).map(PathBuf::as_path).collect::<Vec<_>>();
+    let place = Output::new(output, &inputs)?;
     let checkpoint = stored::load(&path)?;
     let (vgg, input) = (Vgg::new(&checkpoint.vgg)?, checkpoint.input);
     drop(checkpoint.params);
@@ -94,7 +96,7 @@ pub(crate) fn command(
     let about =
         [("layer", layer.clone()), ("scales", scales.join(",")), ("flip", flip.to_string())];
     let descriptors = Descriptors { dims, numbers: &numbers, files, about: &about };
-    file::replace(output, &descriptors.to_bytes(format))?;
+    place.write(|out| out.write_all(&descriptors.to_bytes(format)))?;
     let [n, d] = dims.map(|n| grouped(n as u64));
     ui.status("Extracted", &format!("{n} descriptors of {d} numbers to {}", output.display()));
     Ok(())

@@ -4,8 +4,6 @@ mod breakdown;
 mod step;
 mod trace;
 
-use std::fs::File;
-use std::io::{BufWriter, Write as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -16,6 +14,7 @@ use vgg_tensor::profile::Profiled;
 use crate::config::{Config, Override};
 use crate::data;
 use crate::device::{self, Job};
+use crate::file::Output;
 use crate::print;
 use crate::start::Ready;
 use crate::ui::Ui;
@@ -26,6 +25,7 @@ const STEPS: usize = 5;
 
 /// Prints the breakdown of a step and writes the steps to the file `trace`.
 pub(crate) fn command(path: &Path, overrides: Vec<Override>, trace: &Path, ui: &Ui) -> Result<()> {
+    let trace = &Output::new(trace, &[path])?;
     let config = data::load_noted(path, overrides, ui)?.config;
     print::lines(device::run(&config.device, Measure { config: &config, trace, ui })?)
 }
@@ -33,7 +33,7 @@ pub(crate) fn command(path: &Path, overrides: Vec<Override>, trace: &Path, ui: &
 /// Steps to be timed.
 struct Measure<'a> {
     config: &'a Config,
-    trace: &'a Path,
+    trace: &'a Output,
     ui: &'a Ui,
 }
 
@@ -43,10 +43,6 @@ impl Job for Measure<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
         let Self { config, trace, ui } = self;
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
-        let cannot_write = || format!("cannot write {}", trace.display());
-        // Before the work, not after it.
-        let mut file = File::create(trace).map(BufWriter::new).with_context(cannot_write)?;
-
         let (seed, device) = (config.train.seed, backend.describe());
         let params = Params::init(&vgg, &config.init(), seed);
         let (input, recipe) = (config.input(), config.recipe());
@@ -71,11 +67,9 @@ impl Job for Measure<'_> {
         step()?;
         let steps = (0..STEPS).map(|_| step()).collect::<Result<Vec<_>>>()?;
 
-        serde_json::to_writer(&mut file, &trace::json(&config.name, &device, &steps))
-            .map_err(std::io::Error::from)
-            .and_then(|()| file.flush())
-            .with_context(cannot_write)?;
-        ui.status("Trace", &format!("{}: open it in ui.perfetto.dev", trace.display()));
+        let json = trace::json(&config.name, &device, &steps);
+        trace.write(|out| Ok(serde_json::to_writer(out, &json)?))?;
+        ui.status("Trace", &format!("{}: open it in ui.perfetto.dev", trace.path().display()));
         Ok(breakdown::lines(&steps, batch))
     }
 }

@@ -5,6 +5,7 @@ mod errors;
 mod eval;
 mod extract;
 mod image_folder;
+mod output;
 mod predict;
 mod profile;
 mod resume;
@@ -112,6 +113,11 @@ fn failure(place: &Workplace, arguments: &str) -> String {
     assert_eq!(done.stdout, "", "{arguments}");
     let folder = place.folder.path().display().to_string();
     format!("{}\n{}", done.code.unwrap(), done.stderr.replace(&folder, "FOLDER"))
+}
+
+/// An image file.
+fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vgg-data/sample/ankle_boot.png")
 }
 
 fn sha256(path: &Path) -> Vec<u8> {

@@ -104,7 +104,7 @@ fn the_trace_has_five_steps_with_all_operations() {
 fn a_trace_that_cannot_be_written_is_told_before_the_steps() {
     let place = Workplace::new();
     let done = place.run("tiny.toml --profile=nowhere/trace.json");
-    assert_eq!((done.code, &*done.stdout), (Some(1), ""));
+    assert_eq!((done.code, &*done.stdout), (Some(2), ""));
     assert!(done.stderr.contains("error: cannot write nowhere/trace.json"), "{}", done.stderr);
     assert!(!done.stderr.contains("Profiling"), "{}", done.stderr);
 }

@@ -4,15 +4,11 @@ use std::path::{Path, PathBuf};
 
 use vgg_model::Params;
 
-use crate::Workplace;
+use crate::{Workplace, sample};
 
 /// A file of the small network that PyTorch made for the golden tests.
 fn golden(file: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/weights").join(file)
-}
-
-fn sample() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../vgg-data/sample/ankle_boot.png")
 }
 
 #[test]

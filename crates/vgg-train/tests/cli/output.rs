@@ -1,0 +1,94 @@
+//! What the user names for results.
+
+use std::fs;
+use std::process::Command;
+
+use super::{Workplace, failure, sample};
+
+fn trained() -> Workplace {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    place
+}
+
+#[test]
+fn a_runs_own_files_are_never_written_over() {
+    let place = trained();
+    let best = place.path("runs/tiny-1/checkpoints/best.safetensors");
+    let before = fs::read(&best).unwrap();
+    let export = "export runs/tiny-1 -q --format safetensors --output";
+    let own = failure(&place, &format!("{export} runs/tiny-1/checkpoints/best.safetensors"));
+    insta::assert_snapshot!(own, @r"
+    2
+    error: cannot write runs/tiny-1/checkpoints/best.safetensors: it is a file of a run
+    help: name another file: a run's own files are the program's
+    ");
+    fs::copy(&best, place.path("alone.safetensors")).unwrap();
+    let alone = "export alone.safetensors -q --format onnx --output alone.safetensors";
+    insta::assert_snapshot!(failure(&place, alone), @r"
+    2
+    error: cannot write alone.safetensors: it is read, too
+    help: name another file
+    ");
+    let others = [
+        format!("{export} runs/tiny-1/checkpoints/new"),
+        "eval runs/tiny-1 -q --confusion runs/tiny-1/config.toml".into(),
+        "tiny.toml -q --profile=runs/tiny-1/metrics.jsonl".into(),
+        "tiny.toml -q --profile=tiny.toml".into(),
+    ];
+    for refused in &others {
+        let told = failure(&place, refused);
+        assert!(told.starts_with("2\nerror: cannot write "), "{refused}: {told}");
+    }
+    assert_eq!(fs::read(&best).unwrap(), before);
+    place.ok(&format!("{export} runs/tiny-1/mine.safetensors"));
+    place.ok("resume runs/tiny-1 -q --set train.epochs=2");
+}
+
+#[test]
+fn an_image_that_is_described_is_not_written_over() {
+    let place = trained();
+    fs::copy(sample(), place.path("a.npy")).unwrap();
+    let told = failure(&place, "extract runs/tiny-1 -q a.npy --output ./a.npy");
+    assert!(told.starts_with("2\nerror: cannot write ./a.npy: it is read, too"), "{told}");
+}
+
+#[cfg(unix)]
+#[test]
+fn pipes_stay_pipes_and_their_readers_get_the_file() {
+    use std::os::unix::fs::FileTypeExt as _;
+    let place = trained();
+    assert!(Command::new("mkfifo").arg(place.path("pipe")).status().unwrap().success());
+    for format in ["safetensors", "onnx"] {
+        let pipe = place.path("pipe");
+        let reader = std::thread::spawn(move || fs::read(pipe).unwrap());
+        place.ok(&format!("export runs/tiny-1 --format {format} --output pipe"));
+        place.ok(&format!("export runs/tiny-1 --format {format} --output file"));
+        assert!(reader.join().unwrap() == fs::read(place.path("file")).unwrap(), "{format}");
+        assert!(fs::metadata(place.path("pipe")).unwrap().file_type().is_fifo());
+    }
+    let done = place.command("eval runs/tiny-1 -q --confusion /dev/stdout").output().unwrap();
+    let table = String::from_utf8(done.stdout).unwrap();
+    assert!(table.contains("T-shirt/top") && table.contains("top-1 "), "{table}");
+}
+
+#[cfg(unix)]
+#[test]
+fn links_stay_links_and_files_keep_their_permissions() {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    let place = trained();
+    fs::create_dir(place.path("store")).unwrap();
+    fs::write(place.path("store/model.onnx"), "old").unwrap();
+    symlink("store/model.onnx", place.path("link.onnx")).unwrap();
+    place.ok("export runs/tiny-1 --format onnx --output link.onnx");
+    assert!(fs::symlink_metadata(place.path("link.onnx")).unwrap().is_symlink());
+    assert!(fs::metadata(place.path("store/model.onnx")).unwrap().len() > 1000);
+
+    let mode = |name| fs::metadata(place.path(name)).unwrap().permissions().mode() & 0o777;
+    fs::write(place.path("private.csv"), "").unwrap();
+    fs::set_permissions(place.path("private.csv"), fs::Permissions::from_mode(0o600)).unwrap();
+    place.ok("eval runs/tiny-1 -q --confusion private.csv");
+    assert_eq!(mode("private.csv"), 0o600);
+    place.ok("eval runs/tiny-1 -q --confusion new.csv");
+    assert_eq!(mode("new.csv"), mode("tiny.toml"), "as any new file");
+}
