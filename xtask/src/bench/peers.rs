@@ -5,10 +5,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use vgg_cpu::Cpu;
-use vgg_cuda::Cuda;
+use vgg_cuda::{Cuda, Precision};
 use vgg_model::{Layer, Vgg};
 
 use super::case::{Case, Pass};
@@ -17,14 +18,17 @@ use super::statistics::Repeat;
 use super::steps::Measured;
 use crate::{child, status};
 
-/// A program that does the same work.
+/// A program that does the same work, in one of the ways that it has.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Peer {
     /// In `channels_last`, its fastest layout for convolutions.
-    PyTorch,
-    /// The same after `torch.compile`.
-    CompiledPyTorch,
-    /// Inference only, on a CPU.
+    PyTorch {
+        /// After `torch.compile`.
+        compiled: bool,
+        /// What it computes with, at best.
+        precision: Precision,
+    },
+    /// Inference only, on a CPU, in `f32`: it has no convolution in half precision there.
     OnnxRuntime,
 }
 
@@ -32,6 +36,8 @@ pub(super) enum Peer {
 pub(super) struct Python {
     path: PathBuf,
     has_onnx_runtime: bool,
+    /// Whether there is what `torch.compile` needs on a CPU.
+    has_compiler: bool,
     /// The networks as ONNX Runtime reads them.
     models: TempDir,
 }
@@ -40,11 +46,17 @@ impl Python {
     /// Checks that `path` can be run and has the modules.
     pub(super) fn find(path: &Path) -> Result<Self> {
         let models = tempfile::tempdir().context("no temporary folder")?;
-        let mut python = Self { path: path.into(), has_onnx_runtime: false, models };
+        let mut python =
+            Self { path: path.into(), has_onnx_runtime: false, has_compiler: false, models };
         let names = ["torch", "numpy", "onnx", "onnxruntime"];
         let found = python.run(include_str!("peers/modules.py"), &json!(names))?;
-        let missing: Vec<String> = serde_json::from_str(&found)
+        let Found { missing, compiler } = serde_json::from_str(&found)
             .with_context(|| format!("{} is not a Python 3: `{found}`", path.display()))?;
+        python.has_compiler = compiler.is_some();
+        if !python.has_compiler {
+            let needs = "torch.compile needs a C++ compiler, such as g++";
+            status("Skipping", format_args!("compiled PyTorch on a CPU: {needs}"));
+        }
         let missing = |name: &&str| missing.iter().any(|missing| missing == name);
         let install = |names: &[&str]| {
             let names = names.join(" ");
@@ -62,20 +74,35 @@ impl Python {
         Ok(python)
     }
 
-    /// The programs that can do `pass`; inference always with weights of 32 bits.
-    pub(super) fn peers(&self, pass: Pass, place: Place) -> Vec<Peer> {
-        match place {
-            Place::Cpu if pass != Pass::Train && self.has_onnx_runtime => {
-                vec![Peer::PyTorch, Peer::OnnxRuntime]
+    /// Who can do `pass` on the device, in all ways that may be the fastest; inference always with
+    /// weights of the precision that is computed with.
+    pub(super) fn peers(&self, pass: Pass, device: &Device) -> Vec<Peer> {
+        let (precisions, compiles) = match device.place() {
+            // Without instructions for it, bf16 is many times slower than f32.
+            Place::Cpu if has_bf16() => (vec![Precision::F32, Precision::Bf16], self.has_compiler),
+            Place::Cpu => (vec![Precision::F32], self.has_compiler),
+            Place::Cuda(_) => (vec![device.precision()], true),
+        };
+        let mut peers = Vec::new();
+        for precision in precisions {
+            peers.push(Peer::PyTorch { compiled: false, precision });
+            if compiles {
+                peers.push(Peer::PyTorch { compiled: true, precision });
             }
-            Place::Cpu => vec![Peer::PyTorch],
-            Place::Cuda(_) => vec![Peer::PyTorch, Peer::CompiledPyTorch],
         }
+        if device.place() == Place::Cpu && pass != Pass::Train && self.has_onnx_runtime {
+            peers.push(Peer::OnnxRuntime);
+        }
+        peers
     }
 
     /// Measures one case in a new process.
     pub(super) fn measure(&self, peer: Peer, case: Case, device: &Device) -> Result<Measured> {
         let vgg = case.net.vgg()?;
+        let (compiled, precision) = match peer {
+            Peer::PyTorch { compiled, precision } => (compiled, precision),
+            Peer::OnnxRuntime => (false, Precision::F32),
+        };
         let model = self.models.path().join(format!("{}-{}.onnx", case.net, case.batch));
         let request = json!({
             "train": case.pass == Pass::Train,
@@ -85,8 +112,8 @@ impl Python {
             "layers": layers(&vgg),
             "model": model,
             "device": device.place().to_string(),
-            "precision": device.precision().name(),
-            "compile": peer == Peer::CompiledPyTorch,
+            "precision": precision.name(),
+            "compile": compiled,
             "ahead": match device.place() {
                 Place::Cpu => Cpu::AHEAD,
                 Place::Cuda(_) => Cuda::AHEAD,
@@ -95,7 +122,7 @@ impl Python {
             "repeat": Repeat::STEP,
         });
         let script = match peer {
-            Peer::PyTorch | Peer::CompiledPyTorch => include_str!("peers/torch.py"),
+            Peer::PyTorch { .. } => include_str!("peers/torch.py"),
             Peer::OnnxRuntime => {
                 // A process of its own, so that it does not count as the runtime's memory.
                 if !model.exists() {
@@ -117,6 +144,21 @@ impl Python {
             .with_context(|| format!("cannot run {path} as a Python interpreter"))?;
         ended.checked(&path.to_string())
     }
+}
+
+/// What `peers/modules.py` prints.
+#[derive(Deserialize)]
+struct Found {
+    missing: Vec<String>,
+    compiler: Option<PathBuf>,
+}
+
+/// Whether this CPU multiplies in bf16.
+fn has_bf16() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return is_x86_feature_detected!("avx512bf16");
+    #[cfg(not(target_arch = "x86_64"))]
+    return false;
 }
 
 /// What no script takes, compiling the network included: something hangs.

@@ -45,6 +45,7 @@ pub(super) struct Steps(Vec<Step>);
 struct Step {
     case: String,
     ours: Rounds,
+    /// The fastest first.
     peers: Vec<Comparison>,
 }
 
@@ -88,7 +89,7 @@ pub(super) fn measure(
     python: Option<&Python>,
 ) -> Result<Steps> {
     let step = |case: &Case| {
-        let peers = python.map_or(Vec::new(), |python| python.peers(case.pass, device.place()));
+        let peers = python.map_or(Vec::new(), |python| python.peers(case.pass, device));
         let mut ours = Vec::new();
         let mut theirs = vec![Vec::new(); peers.len()];
         for round in 1..=rounds {
@@ -105,7 +106,8 @@ pub(super) fn measure(
             let ratio = Ratio::of(&ours.rounds_img_per_s, &rounds.rounds_img_per_s);
             Comparison { rounds, ratio }
         };
-        let peers = theirs.into_iter().map(compare).collect();
+        let mut peers: Vec<Comparison> = theirs.into_iter().map(compare).collect();
+        peers.sort_by(|a, b| a.ratio.of_medians.total_cmp(&b.ratio.of_medians));
         Ok(Step { case: case.to_string(), ours, peers })
     };
     Ok(Steps(cases.iter().map(step).collect::<Result<_>>()?))
@@ -169,7 +171,8 @@ impl Job for Whole {
 
 const LEGEND: &str = "\
 ours: our peak memory over the peer's; speed: our img/s over the peer's; spread: the least and the
-most of that in a round. We begin with images of 28×28 bytes, a peer with prepared ones of 224×224.
+most of that in a round. Peers in all ways that they have, the fastest first: it is the one to
+compare with. We begin with images of 28×28 bytes, a peer with prepared ones of 224×224.
 ";
 
 impl fmt::Display for Steps {

@@ -10,4 +10,4 @@ session = onnxruntime.InferenceSession(
 )
 shape = (request["batch"], *request["input"])
 images = {"images": np.random.default_rng(1).random(shape, dtype=np.float32)}
-report(f"ONNX Runtime {onnxruntime.__version__}", lambda: session.run(None, images))
+report(f"ONNX Runtime {onnxruntime.__version__}, f32", lambda: session.run(None, images))

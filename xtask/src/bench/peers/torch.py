@@ -3,6 +3,7 @@
 import sys
 
 import torch
+import torch._inductor.config
 from torch import nn
 
 
@@ -53,7 +54,7 @@ device = torch.device(request["device"])
 on_gpu = device.type == "cuda"
 if on_gpu and not torch.cuda.is_available():
     sys.exit(f"PyTorch {torch.__version__} finds no GPU")
-precision = request["precision"] if on_gpu else "f32"
+precision = request["precision"]
 half = {"bf16": torch.bfloat16, "f16": torch.float16}.get(precision)
 torch.backends.cudnn.benchmark = True
 torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
@@ -66,12 +67,20 @@ loss_of = nn.CrossEntropyLoss()
 sgd = torch.optim.SGD(net.parameters(), lr=0.05)
 scaler = torch.amp.GradScaler(device.type, enabled=precision == "f16")
 net.train(request["train"])
-# Whole graphs are replayed, as ours are.
-run = torch.compile(net, mode="reduce-overhead") if request["compile"] else net
+if half is not None and not request["train"]:
+    # Autocast would convert the weights at each step.
+    net, images = net.to(half), images.to(half)
+if request["compile"]:
+    # Whole graphs are replayed, as ours are; on a CPU inference takes weights as constants.
+    torch._inductor.config.freezing = not request["train"] and not on_gpu
+    run = torch.compile(net, mode="reduce-overhead")
+else:
+    run = net
 
 
 def forward():
-    with torch.autocast(device.type, dtype=half, enabled=half is not None):
+    autocast = half is not None and request["train"]
+    with torch.autocast(device.type, dtype=half, enabled=autocast):
         return run(images)
 
 
@@ -89,10 +98,11 @@ def train():
 
 def infer():
     with torch.inference_mode():
-        return forward().cpu()
+        return forward().float().cpu()
 
 
-name = f"PyTorch {torch.__version__}" + (", compiled" if request["compile"] else "")
+how = [precision, "compiled" if request["compile"] else "eager"]
+name = f"PyTorch {torch.__version__}, {' '.join(how)}"
 memory = torch.cuda.max_memory_reserved if on_gpu else peak_bytes
 if request["train"]:
     report(name, train, request["ahead"], memory)
