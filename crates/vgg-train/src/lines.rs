@@ -8,9 +8,8 @@ use crate::ui::{clock, grouped};
 
 /// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112.4 img/s  data 0 %  eta 0:54`
 ///
-/// The loss is that of the step, and the mean of the epoch so far; so is the accuracy.
-pub(crate) fn step_line(step: &Step, work: &Work, eta: Option<Duration>) -> String {
-    let batch = (step.step - 1) % work.steps_per_epoch + 1;
+/// `batch` is the step's place in its epoch. The loss is that of the step, and the mean of the epoch so far; so is the accuracy.
+pub(crate) fn step_line(step: &Step, batch: u64, work: &Work, eta: Option<Duration>) -> String {
     let mut line = format!(
         "{}  step {batch:>width$}/{}  loss {:.3} ({:.3})  acc {:.1} %  lr {}  {} img/s  data {:.0} %",
         epoch_of(step.epoch, work),
@@ -95,7 +94,7 @@ fn rate(images_per_second: f64) -> String {
 }
 
 /// A learning rate to four digits.
-fn short(lr: f32) -> String {
+pub(crate) fn short(lr: f32) -> String {
     let text = format!("{lr:.3e}");
     // Through a number again, so that 5.000e-2 is 0.05.
     match text.parse::<f32>() {
@@ -125,10 +124,10 @@ mod tests {
             wait_share: 0.004,
         };
         let eta = Some(Duration::from_secs(5400));
-        insta::assert_snapshot!(step_line(&step, &WORK, eta), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 1:30:00");
+        insta::assert_snapshot!(step_line(&step, 47, &WORK, eta), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 1:30:00");
         insta::assert_snapshot!(bar_text(&step, &WORK, eta), @"epoch  2/10  eta 1:30:00  loss 1.083 (1.512)  acc 58.6 %  112 img/s  lr 0.05  data 0 %");
         let slow = Step { images_per_second: 7.25, lr: 1.23456e-7, ..step };
-        insta::assert_snapshot!(step_line(&slow, &WORK, None), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 1.235e-7  7.2 img/s  data 0 %");
+        insta::assert_snapshot!(step_line(&slow, 47, &WORK, None), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 1.235e-7  7.2 img/s  data 0 %");
         let epoch = Epoch {
             epoch: 10,
             step: 4690,

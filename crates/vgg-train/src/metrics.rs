@@ -6,7 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
@@ -103,22 +103,48 @@ pub(crate) struct Metrics {
 impl Metrics {
     /// Goes on where the checkpoint was made: keeps the records up to `step` steps and `epochs`
     /// finished epochs. A new run has none.
-    pub(crate) fn open(run: &RunDir, name: &str, epochs: u64, step: u64) -> Result<Self> {
+    ///
+    /// If something is left out that the run will not record again, the file is kept under another
+    /// name, which the second value tells in words.
+    pub(crate) fn open(
+        run: &RunDir,
+        name: &str,
+        epochs: u64,
+        step: u64,
+    ) -> Result<(Self, Option<String>)> {
         let path = run.file(METRICS);
         let text = match std::fs::read(&path) {
             Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
             text => text.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        // The last line may be torn.
-        let records = String::from_utf8_lossy(&text)
-            .lines()
-            .filter_map(|line| serde_json::from_str(line).ok())
-            .filter(|record| match record {
-                Record::Run { .. } => false,
-                Record::Step(record) => record.step <= step,
-                Record::Epoch(record) => record.epoch <= epochs,
-            })
-            .collect::<Vec<_>>();
+        let (mut records, mut damaged, mut later) = (Vec::new(), Vec::new(), 0);
+        for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1..) {
+            match serde_json::from_slice(line) {
+                Ok(Record::Run { .. }) => {}
+                Ok(Record::Step(record)) if record.step > step => {}
+                Ok(Record::Epoch(record)) if record.epoch > epochs => later = record.epoch,
+                Ok(record) => records.push(record),
+                // The last line is torn if the process was killed while it wrote.
+                Err(_) if line.ends_with(b"\n") => damaged.push(number),
+                Err(_) => {}
+            }
+        }
+        let why = match damaged[..] {
+            [] if later <= epochs + 1 => None,
+            [] => Some(format!("goes on to epoch {later}, beyond the checkpoint")),
+            [line] => Some(format!("is damaged: line {line} does not read")),
+            [line, ..] => {
+                let lines = damaged.len();
+                Some(format!("is damaged: {lines} lines do not read, the first is line {line}"))
+            }
+        };
+        let told = match why {
+            None => None,
+            Some(why) => {
+                let kept = keep(run, &path)?;
+                Some(format!("{} {why}; as it was it is now {}", path.display(), kept.display()))
+            }
+        };
         let mut text = to_line(&Record::Run { schema: SCHEMA, name: name.into() });
         records.iter().for_each(|record| text += &to_line(record));
         run.write(METRICS, &text)?;
@@ -133,7 +159,7 @@ impl Metrics {
             .with_context(|| format!("cannot write {}", path.display()))?;
         let metrics = Self { path, file, epochs: epochs.collect() };
         metrics.write_csv(run)?;
-        Ok(metrics)
+        Ok((metrics, told))
     }
 
     /// Adds a step.
@@ -163,6 +189,14 @@ impl Metrics {
         let rows: String = self.epochs.iter().map(|epoch| epoch.row() + "\n").collect();
         run.write(METRICS_CSV, &format!("{}\n{rows}", Epoch::COLUMNS))
     }
+}
+
+/// Copies a run's metrics to a name that is free.
+fn keep(run: &RunDir, path: &Path) -> Result<PathBuf> {
+    let mut names = (1..).map(|n| run.file(&format!("metrics.old-{n}.jsonl")));
+    let kept = names.find(|kept| !kept.exists()).unwrap_or_default();
+    std::fs::copy(path, &kept).with_context(|| format!("cannot write {}", kept.display()))?;
+    Ok(kept)
 }
 
 fn to_line(record: &Record) -> String {
@@ -207,7 +241,8 @@ mod tests {
         let run = RunDir::create(parent.path(), "a").unwrap();
         let files =
             || [METRICS, METRICS_CSV].map(|name| std::fs::read_to_string(run.file(name)).unwrap());
-        let mut metrics = Metrics::open(&run, "a", 0, 0).unwrap();
+        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let (mut metrics, _) = open(0, 0);
         let fresh = files();
         metrics.step(step(1)).unwrap();
         metrics.step(step(2)).unwrap();
@@ -221,12 +256,39 @@ mod tests {
         torn.truncate(torn.len() - 5);
         std::fs::write(run.file(METRICS), torn).unwrap();
 
-        assert_eq!(Metrics::open(&run, "a", 1, 2).unwrap().epochs(), [epoch(1)]);
+        let (metrics, told) = open(1, 2);
+        assert_eq!((metrics.epochs(), told), (&[epoch(1)][..], None));
         assert_eq!(files(), after_epoch);
-        Metrics::open(&run, "a", 0, 2).unwrap();
+        assert_eq!(open(0, 2).1, None);
         assert_eq!(files(), before_evaluation);
-        Metrics::open(&run, "a", 0, 0).unwrap();
+        assert_eq!(open(0, 0).1, None);
         assert_eq!(files(), fresh);
+    }
+
+    #[test]
+    fn what_will_not_be_recorded_again_is_kept() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "a").unwrap();
+        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let read = |name| std::fs::read_to_string(run.file(name)).unwrap();
+        let (mut metrics, _) = open(0, 0);
+        for number in 1..=3 {
+            metrics.epoch(&run, epoch(number)).unwrap();
+        }
+        let whole = read(METRICS);
+        let damaged = whole.replace("\"epoch\":2", "\"epoch\":?");
+        std::fs::write(run.file(METRICS), &damaged).unwrap();
+        let told = |(metrics, told): (Metrics, Option<String>)| {
+            assert_eq!(metrics.epochs()[0], epoch(1));
+            told.unwrap().replace(&run.path().display().to_string(), "RUN")
+        };
+        insta::assert_snapshot!(told(open(3, 6)), @"RUN/metrics.jsonl is damaged: line 3 does not read; as it was it is now RUN/metrics.old-1.jsonl");
+        assert_eq!(read("metrics.old-1.jsonl"), damaged);
+        assert_eq!(open(3, 6).1, None, "what is left out is told once");
+
+        std::fs::write(run.file(METRICS), &whole).unwrap();
+        insta::assert_snapshot!(told(open(1, 2)), @"RUN/metrics.jsonl goes on to epoch 3, beyond the checkpoint; as it was it is now RUN/metrics.old-2.jsonl");
+        assert_eq!(read("metrics.old-2.jsonl"), whole);
     }
 
     #[test]

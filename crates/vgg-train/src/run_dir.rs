@@ -73,7 +73,12 @@ impl RunDir {
     /// If there is no run, or another process trains in it.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         require_run(path)?;
-        Self::lock(path.into())
+        let run = Self::lock(path.into())?;
+        // It may be gone.
+        let checkpoints = run.file(CHECKPOINTS);
+        fs::create_dir_all(&checkpoints)
+            .with_context(|| cannot("make the folder", &checkpoints))?;
+        Ok(run)
     }
 
     fn lock(path: PathBuf) -> Result<Self> {

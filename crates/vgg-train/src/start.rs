@@ -13,7 +13,8 @@ use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::log::Log;
 use crate::memory;
-use crate::run_dir::{LOG, RunDir};
+use crate::resume::{Rise, SeenImages};
+use crate::run_dir::{CONFIG, LOG, RunDir};
 use crate::stored;
 use crate::train::{State, Training};
 use crate::ui::{Ui, bytes, millions};
@@ -31,8 +32,19 @@ pub(crate) enum Start<'a> {
     /// At the beginning, in the folder that this makes. It is called once all else is in order, so
     /// that a run that cannot start leaves no folder.
     New(&'a dyn Fn() -> Result<RunDir>),
-    /// In its folder, from its checkpoint if it has one.
-    Resume(RunDir, Option<Box<Checkpoint>>),
+    /// Where it was.
+    Resume(Box<Resume>),
+}
+
+/// A run that goes on.
+pub(crate) struct Resume {
+    pub run: RunDir,
+    /// If it has none, it starts over.
+    pub checkpoint: Option<Box<Checkpoint>>,
+    /// The config that it had so far.
+    pub before: Config,
+    /// The new contents of its config file, if they are to change: once all else is in order.
+    pub config_file: Option<String>,
 }
 
 /// What training needs besides a device: checked, loaded, and small enough for memory.
@@ -74,13 +86,19 @@ impl Job for Train<'_> {
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
         let input = config.input();
         let initial = || initial(config, &vgg, ui);
-        let (run, weights) = match start {
+        let (run, weights, before, config_file) = match start {
             Start::New(create) => {
                 let params = initial()?;
-                (create()?, Weights::Initial(params))
+                (create()?, Weights::Initial(params), None, None)
             }
-            Start::Resume(run, None) => (run, Weights::Initial(initial()?)),
-            Start::Resume(run, Some(checkpoint)) => (run, Weights::Trained(checkpoint)),
+            Start::Resume(resume) => {
+                let Resume { run, checkpoint, before, config_file } = *resume;
+                let weights = match checkpoint {
+                    None => Weights::Initial(initial()?),
+                    Some(checkpoint) => Weights::Trained(checkpoint),
+                };
+                (run, weights, Some(before), config_file)
+            }
         };
         let path = run.file(LOG);
         OpenOptions::new()
@@ -91,19 +109,15 @@ impl Job for Train<'_> {
             .with_context(|| format!("cannot write {}", path.display()))?;
 
         let seed = config.train.seed;
-        let (params, average, velocity, position, state) = match weights {
+        let (params, average, velocity, position, mut state) = match weights {
             Weights::Initial(params) => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
                 (params, None, None, position, State::default())
             }
             Weights::Trained(checkpoint) => {
-                let Checkpoint { params, unaveraged, velocity, progress, run: state, .. } =
-                    *checkpoint;
-                let state: State = serde_json::from_value(state).context(Failure::new(
-                    Code::Checkpoint,
-                    "the checkpoint is of another version of this program",
-                ))?;
+                let state = State::of(&checkpoint)?;
+                let Checkpoint { params, unaveraged, velocity, progress, .. } = *checkpoint;
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
                 ui.status("Resuming", &format!("{} at {at}", run.path().display()));
                 match unaveraged {
@@ -125,7 +139,18 @@ impl Job for Train<'_> {
         drop((params, average, velocity));
         trainer.restore_backend(&state.backend)?;
 
+        state.images = Some(SeenImages::of(config));
+
         let training = Training::new(config, ui, &data, run, trainer, position, state)?;
+        let rise = before
+            .and_then(|before| Rise::of(&before, config, &position, training.steps_per_epoch()));
+        if let Some(rise) = rise {
+            ui.warn(&rise.warning());
+            ui.help(&format!("with {}", rise.help()));
+        }
+        if let Some(text) = config_file {
+            training.folder().write(CONFIG, &text)?;
+        }
         let code = training.run();
         ui.end_bar();
         code

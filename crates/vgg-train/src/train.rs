@@ -26,6 +26,7 @@ use crate::lines::{bar_text, epoch_line, step_line, times};
 use crate::metrics::{self, Metrics};
 use crate::progress::{LongRunHint, Pace, Ticker, Work};
 use crate::report;
+use crate::resume::SeenImages;
 use crate::run_dir::{CONFUSION, CURVES, RunDir};
 use crate::signals::Stop;
 use crate::ui::Ui;
@@ -47,6 +48,20 @@ pub(crate) struct State {
     /// The backend's own ([`Backend::state`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) backend: Vec<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) images: Option<SeenImages>,
+}
+
+impl State {
+    /// That of a checkpoint.
+    ///
+    /// # Errors
+    /// A [`Failure`] with [`Code::Checkpoint`].
+    pub(crate) fn of(checkpoint: &Checkpoint) -> Result<Self> {
+        let message = "the checkpoint is of another version of this program";
+        serde_json::from_value(checkpoint.run.clone())
+            .context(Failure::new(Code::Checkpoint, message))
+    }
 }
 
 /// The epoch with the highest test accuracy.
@@ -69,6 +84,9 @@ pub(crate) struct Training<'a, B: Backend> {
     metrics: Metrics,
     position: Progress,
     state: State,
+    /// The place in the schedule of the run's step 0: before or after it, if earlier epochs had other
+    /// numbers of steps.
+    schedule_start: i64,
     /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
     in_flight: VecDeque<(u64, f32)>,
     stop: Stop,
@@ -100,7 +118,12 @@ impl<'a, B: Backend> Training<'a, B> {
             train_images: data.train.len() as u64,
             test_images: data.test.len() as u64,
         };
-        let metrics = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        let place = position.epoch * work.steps_per_epoch + position.batch;
+        let schedule_start = place as i64 - position.step as i64;
+        let (metrics, told) = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        if let Some(told) = told {
+            ui.warn(&told);
+        }
         Ok(Self {
             config,
             ui,
@@ -113,6 +136,7 @@ impl<'a, B: Backend> Training<'a, B> {
             metrics,
             position,
             state,
+            schedule_start,
             in_flight: VecDeque::new(),
             stop: Stop::listen()?,
             pace: Pace::new(work),
@@ -121,6 +145,16 @@ impl<'a, B: Backend> Training<'a, B> {
             saved: None,
             saved_at: Instant::now(),
         })
+    }
+
+    /// The run's folder.
+    pub(crate) fn folder(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// Steps of an epoch.
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        self.work.steps_per_epoch
     }
 
     /// Trains to the last epoch, or until asked to stop. The code to leave the program with.
@@ -189,8 +223,14 @@ impl<'a, B: Backend> Training<'a, B> {
     fn lr(&self, step: u64) -> f32 {
         let Work { epochs, steps_per_epoch, .. } = self.work;
         let (base, schedule) = (self.config.optimizer.lr as f32, self.config.schedule());
-        let lr = schedule.lr(base, step, steps_per_epoch, epochs * steps_per_epoch);
+        let place = self.place(step);
+        let lr = schedule.lr(base, place, steps_per_epoch, epochs * steps_per_epoch);
         lr * self.state.plateau.factor(schedule.decay)
+    }
+
+    /// The steps before step `step` of the run, if all epochs had as many as now.
+    fn place(&self, step: u64) -> u64 {
+        step.saturating_add_signed(self.schedule_start)
     }
 
     /// Counts a step, judges it and tells of it.
@@ -218,9 +258,9 @@ impl<'a, B: Backend> Training<'a, B> {
         if batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH)) || batch == 1 || batch == all {
             self.metrics.step(record.clone())?;
         }
-        let eta = self.pace.eta(self.position.step);
+        let eta = self.pace.eta(self.place(self.position.step));
         if self.ticker.is_due(Instant::now(), self.position.step, all) {
-            self.ui.progress_tick(&step_line(&record, &self.work, eta));
+            self.ui.progress_tick(&step_line(&record, batch, &self.work, eta));
         }
         self.ui.bar(batch, all, &bar_text(&record, &self.work, eta));
         self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);

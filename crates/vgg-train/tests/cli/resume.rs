@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use vgg_model::{Checkpoint, Progress};
 
-use super::{Workplace, metrics_without_times, sha256};
+use super::{Workplace, failure, metrics_without_times, sha256};
 
 /// Epochs that no test waits for.
 const ENDLESS: &str = "--set train.epochs=1000000";
@@ -166,4 +166,148 @@ fn a_finished_run_says_so() {
     let done = place.ok("resume runs/tiny-1");
     assert!(done.stderr.contains("Finished runs/tiny-1 is done already"), "{}", done.stderr);
     assert_eq!(before, sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors")));
+}
+
+#[test]
+fn a_resume_that_fails_changes_nothing() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    let files = ["config.toml", "metrics.jsonl", "metrics.csv", "checkpoints/last.safetensors"];
+    let contents = || files.map(|file| sha256(&place.path(&format!("runs/tiny-1/{file}"))));
+    let before = contents();
+    for (set, code) in [
+        ("--device cuda", 4),
+        ("--set data.dataset=image-folder --set data.folder=nowhere", 7),
+        ("--set data.dataset=fashion-mnist --data-dir nowhere --offline", 2),
+        ("--set optimizer.momentum=0", 2),
+        ("--set optimizer.freeze=['nothing']", 2),
+        ("--set init.std=0.1", 2),
+        ("--set data.normalize=data", 2),
+        ("--set data.hold_out=10", 2),
+        ("--set data.test_limit=20", 2),
+    ] {
+        let mut command = place.command(&format!("resume runs/tiny-1 --set train.epochs=3 {set}"));
+        // A machine may have a GPU.
+        let output = command.env("CUDA_VISIBLE_DEVICES", "").output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{set}");
+        assert!(contents() == before, "{set}");
+    }
+    place.ok("resume runs/tiny-1 -q --set train.epochs=3");
+    assert!(place.read("runs/tiny-1/config.toml").contains("epochs = 3 "));
+}
+
+#[test]
+fn an_epoch_is_finished_with_the_images_it_began_with() {
+    let place = Workplace::new();
+    // Steps of an epoch that lasts, whose number nobody knows.
+    let long = "--set data.train_limit=500 --set train.batch_size=2";
+    let mut child = place.spawn(&format!("tiny.toml -q {long}"));
+    wait_for_step(&place, &mut child, 0);
+    signal(&child, "-INT");
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    let last = place.path("runs/tiny-1/checkpoints/last.safetensors");
+    let mut checkpoint = Checkpoint::load(&last).unwrap();
+    let batch = checkpoint.progress.batch;
+    assert!(batch > 0 && batch < 250, "stopped within the epoch");
+    let refused = |set: &str| {
+        let error = failure(&place, &format!("resume runs/tiny-1 -q --set {set}"));
+        error.replace(&format!("step {batch} "), "step N ")
+    };
+    insta::assert_snapshot!(refused("train.batch_size=3"), @r"
+    2
+    error: train.batch_size was 2 and cannot become 3 in this run: it is at step N of epoch 1
+    help: it can change between epochs, or in a new run
+    ");
+    insta::assert_snapshot!(refused("data.train_limit=400"), @r"
+    2
+    error: data.train_limit was 500 and cannot become 400 in this run: it is at step N of epoch 1
+    help: it can change between epochs, or in a new run
+    ");
+    insta::assert_snapshot!(refused("data.hold_out=30"), @r"
+    2
+    error: data.hold_out was not set and cannot become 30 in this run: it would be tested on images that it was trained on
+    help: start a new run
+    ");
+    // The checkpoint of an older version does not know; the config does.
+    checkpoint.run.as_object_mut().unwrap().remove("images").unwrap();
+    checkpoint.save(&last).unwrap();
+    assert!(refused("train.batch_size=3").contains("error: train.batch_size was 2 and"));
+    place.ok("resume runs/tiny-1 -q --set train.epochs=1");
+}
+
+#[test]
+fn batches_may_change_between_epochs() {
+    let place = Workplace::new();
+    let step = "--set schedule.kind=step --set schedule.every_epochs=1 --set schedule.factor=0.5";
+    place.ok(&format!("tiny.toml -q {step}"));
+    let change = "--set train.batch_size=5 --set data.train_limit=50 --set train.epochs=4";
+    let done = place.ok(&format!("resume runs/tiny-1 {change}"));
+    assert!(done.stderr.contains("step  1/10"), "{}", done.stderr);
+    // The schedule counts epochs, whatever they have of steps: four each, then ten.
+    let table = place.read("runs/tiny-1/metrics.csv");
+    let column = |i| table.lines().skip(1).map(move |row| row.split(',').nth(i).unwrap());
+    assert_eq!(column(1).collect::<Vec<_>>(), ["4", "8", "18", "28"]);
+    assert_eq!(column(7).collect::<Vec<_>>(), ["0.01", "0.005", "0.0025", "0.00125"]);
+}
+
+#[test]
+fn a_prolonged_cosine_is_told() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set schedule.kind=cosine");
+    let said = |arguments: &str| {
+        let done = place.ok(&format!("resume runs/tiny-1 {arguments} --progress none"));
+        let told = ["warning: the learning rate", "help: --set", "help: with --set"];
+        let lines = done.stderr.lines().filter(|line| told.iter().any(|t| line.starts_with(t)));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    insta::assert_snapshot!(said(""), @r"
+    help: --set train.epochs=4 goes on with it, but the learning rate rises from 0.0003806 to 0.005: its cosine is that of 4 epochs now, not of 2
+    help: with --set schedule.kind=constant --set optimizer.lr=0.0003806 it stays what it was
+    ");
+    insta::assert_snapshot!(said("--set train.epochs=4"), @r"
+    warning: the learning rate rises from 0.0003806 to 0.005: its cosine is that of 4 epochs now, not of 2
+    help: with --set schedule.kind=constant --set optimizer.lr=0.0003806 it stays what it was
+    ");
+    insta::assert_snapshot!(said("--set train.epochs=6 --set schedule.kind=constant"), @"");
+}
+
+#[test]
+fn a_run_without_checkpoints_starts_over() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    let path = |name: &str| place.path(&format!("runs/tiny-1/checkpoints/{name}.safetensors"));
+    let weights = sha256(&path("last"));
+    let metrics = place.read("runs/tiny-1/metrics.jsonl");
+
+    // The network of the best epoch is more than a run that starts over has.
+    std::fs::remove_file(path("last")).unwrap();
+    let mut best = Checkpoint::load(&path("best")).unwrap();
+    best.progress.epoch = 2;
+    best.save(&path("best")).unwrap();
+    insta::assert_snapshot!(failure(&place, "resume runs/tiny-1"), @r"
+    7
+    error: runs/tiny-1/checkpoints/last.safetensors is missing
+    help: a new run can start from the best epoch: --set init.from=runs/tiny-1/checkpoints/best.safetensors
+    ");
+
+    std::fs::remove_dir_all(place.path("runs/tiny-1/checkpoints")).unwrap();
+    let done = place.ok("resume runs/tiny-1");
+    let told = "warning: there is no runs/tiny-1/checkpoints/last.safetensors: the run starts over";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    assert!(done.stderr.contains("metrics.jsonl goes on to epoch 2"), "{}", done.stderr);
+    assert_eq!(place.read("runs/tiny-1/metrics.old-1.jsonl"), metrics);
+    assert_eq!(sha256(&path("last")), weights);
+}
+
+#[test]
+fn damaged_metrics_are_kept() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q");
+    let damaged = place.read("runs/tiny-1/metrics.jsonl").replacen("\"epoch\":1", "?", 1);
+    std::fs::write(place.path("runs/tiny-1/metrics.jsonl"), &damaged).unwrap();
+    let done = place.ok("resume runs/tiny-1 --set train.epochs=3");
+    let told = "warning: runs/tiny-1/metrics.jsonl is damaged: line 2 does not read; as it was it \
+                is now runs/tiny-1/metrics.old-1.jsonl";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    assert_eq!(place.read("runs/tiny-1/metrics.old-1.jsonl"), damaged);
 }
