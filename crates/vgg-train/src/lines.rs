@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::metrics::{Epoch, Step};
-use crate::progress::Work;
+use crate::progress::{Throughput, Work};
 use crate::ui::{clock, grouped};
 
 /// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112.4 img/s  data 0 %  eta 0:54`
@@ -45,9 +45,14 @@ pub(crate) fn bar_text(step: &Step, work: &Work, eta: Option<Duration>) -> Strin
     )
 }
 
-/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  9:21  * best`
+/// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  data 0 %  9:21  * best`
 pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
-    let rate = epoch.images_per_second.map_or(String::new(), |r| format!("  {} img/s", rate(r)));
+    let rate = match (epoch.images_per_second, epoch.wait_share) {
+        (Some(images_per_second), Some(share)) => {
+            format!("  {} img/s  data {:.0} %", rate(images_per_second), 100.0 * share)
+        }
+        _ => String::new(),
+    };
     let time = epoch.seconds.map_or("resumed".into(), |s| clock(Duration::from_secs_f64(s)));
     format!(
         "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %{rate}  {time}{}",
@@ -61,24 +66,33 @@ pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
     )
 }
 
-/// `10 epochs in 1:21:40, 129.4 img/s`
+/// `10 epochs in 1:21:40 with tests, 122 img/s, data 0 %`
 ///
-/// Resumed epochs have no time of their own, and then there is none of all.
-pub(crate) fn times(epochs: &[Epoch]) -> String {
-    let plural = if epochs.len() == 1 { "" } else { "s" };
-    let mut text = format!("{} epoch{plural}", epochs.len());
-    let seconds: Option<f64> = epochs.iter().map(|epoch| epoch.seconds).sum();
-    match seconds {
-        Some(seconds) => text += &format!(" in {}", clock(Duration::from_secs_f64(seconds))),
-        None => text += " with interruptions",
+/// Of a run that was `resumed`, only what was done since then has a time.
+pub(crate) fn times(epochs: u64, resumed: bool, done: &Throughput) -> String {
+    let plural = if epochs == 1 { "" } else { "s" };
+    let text = format!("{epochs} epoch{plural}");
+    match (resumed, speed(done)) {
+        (_, None) => text,
+        (false, Some(speed)) => format!("{text} in {} with tests, {speed}", clock(done.wall)),
+        (true, Some(speed)) => {
+            let (images, time) = (grouped(done.images), clock(done.wall));
+            format!("{text}; since resuming {images} images in {time} with tests, {speed}")
+        }
     }
-    // All epochs have the same number of images, so theirs is the harmonic mean.
-    let rates: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.images_per_second).collect();
-    if !rates.is_empty() {
-        let times: f64 = rates.iter().map(|rate| 1.0 / rate).sum();
-        text += &format!(", {:.1} img/s", rates.len() as f64 / times);
-    }
-    text
+}
+
+/// `10 000 images in 1:22, 122 img/s, data 0 %`
+pub(crate) fn seen(done: &Throughput) -> String {
+    let (images, time) = (grouped(done.images), clock(done.wall));
+    let speed = speed(done).map_or(String::new(), |speed| format!(", {speed}"));
+    format!("{images} images in {time}{speed}")
+}
+
+/// `122 img/s, data 0 %`; nothing where nothing has passed.
+fn speed(done: &Throughput) -> Option<String> {
+    let rate = rate(done.images_per_second()?);
+    Some(format!("{rate} img/s, data {:.0} %", 100.0 * done.wait_share()))
 }
 
 fn epoch_of(epoch: u64, work: &Work) -> String {
@@ -138,35 +152,30 @@ mod tests {
             test_top5: 0.9961,
             lr: 0.05,
             images_per_second: Some(11240.0),
+            wait_share: Some(0.031),
             seconds: Some(666.6),
         };
-        insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  11:07  * best");
+        insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  data 3 %  11:07  * best");
         let resumed = Epoch { seconds: None, ..epoch.clone() };
-        assert!(epoch_line(&resumed, &WORK, false).ends_with("  11 240 img/s  resumed"));
+        assert!(epoch_line(&resumed, &WORK, false).ends_with("  11 240 img/s  data 3 %  resumed"));
         let tested = Epoch { images_per_second: None, ..resumed };
         assert!(epoch_line(&tested, &WORK, true).ends_with("top-5 99.6 %  resumed  * best"));
     }
 
     #[test]
     fn the_time_of_all_epochs() {
-        let epoch = |seconds, images_per_second| Epoch {
-            epoch: 1,
-            step: 469,
-            train_loss: 0.0,
-            train_accuracy: 0.0,
-            test_loss: 0.0,
-            test_accuracy: 0.0,
-            test_top5: 0.0,
-            lr: 0.0,
-            images_per_second,
-            seconds,
-        };
-        let whole = epoch(Some(90.0), Some(100.0));
-        assert_eq!(times(std::slice::from_ref(&whole)), "1 epoch in 1:30, 100.0 img/s");
-        let slow = epoch(Some(270.0), Some(300.0));
-        assert_eq!(times(&[whole.clone(), slow]), "2 epochs in 6:00, 150.0 img/s");
-        let resumed = epoch(None, None);
-        assert_eq!(times(&[whole, resumed.clone()]), "2 epochs with interruptions, 100.0 img/s");
-        assert_eq!(times(&[resumed]), "1 epoch with interruptions");
+        let second = Duration::from_secs(1);
+        let done = Throughput { images: 540_000, wall: 5400 * second, waited: 54 * second };
+        let text = times(9, false, &done);
+        assert_eq!(text, "9 epochs in 1:30:00 with tests, 100 img/s, data 1 %");
+        let slow = Throughput { images: 300, wall: 40 * second, waited: 30 * second };
+        assert_eq!(times(1, false, &slow), "1 epoch in 40.0 s with tests, 7.5 img/s, data 75 %");
+        assert_eq!(
+            times(9, true, &done),
+            "9 epochs; since resuming 540 000 images in 1:30:00 with tests, 100 img/s, data 1 %"
+        );
+        assert_eq!(seen(&slow), "300 images in 40.0 s, 7.5 img/s, data 75 %");
+        let tested = Throughput { wall: second, ..Throughput::default() };
+        assert_eq!(times(9, true, &tested), "9 epochs");
     }
 }

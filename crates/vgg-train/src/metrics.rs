@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::run_dir::{METRICS, METRICS_CSV, RunDir};
 
 /// Changes when a field changes its meaning or goes away.
-const SCHEMA: u32 = 2;
+const SCHEMA: u32 = 3;
 
 /// A line of `metrics.jsonl`. Accuracies are shares from 0 to 1.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,9 +44,9 @@ pub(crate) struct Step {
     pub train_accuracy: f64,
     /// Learning rate of this step.
     pub lr: f32,
-    /// Images trained on a second of step time.
+    /// Images a second of wall time: those of the epoch so far, since it began or was resumed.
     pub images_per_second: f64,
-    /// Share of the time spent waiting for data.
+    /// Share of that time spent waiting for images.
     pub wait_share: f64,
 }
 
@@ -69,25 +69,32 @@ pub(crate) struct Epoch {
     pub test_top5: f64,
     /// Learning rate of the last step.
     pub lr: f32,
-    /// Images a second of step time; loading and evaluation are not counted. Of an epoch that was
-    /// resumed, for the steps since then; none if there were none left to do.
+    /// Training images a second of wall time, from the epoch's start to the end of its last step;
+    /// the test is not counted. Of an epoch that was resumed, from then on; none if there was no
+    /// step left to do.
     pub images_per_second: Option<f64>,
-    /// Wall time of the epoch, loading and evaluation included; none if the epoch was resumed.
+    /// Share of that time spent waiting for images.
+    pub wait_share: Option<f64>,
+    /// Wall time of the epoch with its test; none if the epoch was resumed.
     pub seconds: Option<f64>,
 }
 
 impl Epoch {
     const COLUMNS: &str = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,\
-                           lr,images_per_second,seconds";
+                           lr,images_per_second,wait_share,seconds";
 
     fn row(&self) -> String {
         let Self { epoch, step, train_loss, train_accuracy, .. } = self;
         let Self { test_loss, test_accuracy, test_top5, lr, .. } = self;
-        let [images_per_second, seconds] = [self.images_per_second, self.seconds]
-            .map(|value| value.map_or(String::new(), |value| format!("{value:.1}")));
+        let number = |value: Option<f64>, digits| {
+            value.map_or(String::new(), |value| format!("{value:.digits$}"))
+        };
+        let (images_per_second, seconds) =
+            (number(self.images_per_second, 1), number(self.seconds, 1));
+        let wait_share = number(self.wait_share, 3);
         format!(
             "{epoch},{step},{train_loss},{train_accuracy},{test_loss},{test_accuracy},{test_top5},\
-             {lr},{images_per_second},{seconds}"
+             {lr},{images_per_second},{wait_share},{seconds}"
         )
     }
 }
@@ -231,6 +238,7 @@ mod tests {
             test_top5: 0.5,
             lr: 0.5,
             images_per_second: Some(100.0),
+            wait_share: Some(0.0625),
             seconds: Some(1.25),
         }
     }
@@ -294,11 +302,12 @@ mod tests {
     #[test]
     fn the_table_has_a_column_a_number() {
         insta::assert_snapshot!(format!("{}\n{}", Epoch::COLUMNS, epoch(3).row()), @r#"
-        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,seconds
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,1.2
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2
         "#);
-        let resumed = Epoch { images_per_second: None, seconds: None, ..epoch(3) };
-        assert_eq!(resumed.row(), "3,6,2.25,0.125,2,0.25,0.5,0.5,,");
+        let resumed =
+            Epoch { images_per_second: None, wait_share: None, seconds: None, ..epoch(3) };
+        assert_eq!(resumed.row(), "3,6,2.25,0.125,2,0.25,0.5,0.5,,,");
         insta::assert_snapshot!(to_line(&Record::Step(step(3))), @r#"{"kind":"step","epoch":2,"step":3,"batch_loss":2.5,"train_loss":2.25,"train_accuracy":0.125,"lr":0.5,"images_per_second":100.0,"wait_share":0.0}"#);
     }
 }

@@ -1,4 +1,9 @@
 //! The progress of training: how fast it goes, when it will be done, and when to say so.
+//!
+//! Images a second are always of wall time. In lines of steps and epochs they are the epoch's
+//! training images, from the epoch's start to the end of its last step so far; the test that follows
+//! is not training. In the last line they are all images trained on, from the start of the first
+//! epoch to when everything is written.
 
 use std::time::{Duration, Instant};
 
@@ -22,112 +27,136 @@ pub(crate) struct Work {
     pub test_images: u64,
 }
 
-/// What was measured in this process. Nothing of it is kept in a checkpoint: times are not part of
-/// a run's result.
-#[derive(Debug)]
-pub(crate) struct Pace {
-    work: Work,
-    epoch: Timed,
-    /// Of the epochs before the current one.
-    before: Timed,
-    evaluation: Timed,
-    /// The first step of a process also warms up caches and allocators, so it tells nothing of the
-    /// steps to come.
-    first: Timed,
-    steps: u64,
+/// Images that have passed in a stretch of wall time. Everything in it counts, waiting for images
+/// and saving, too, so that a rate is what a stopwatch beside the machine would give.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Throughput {
+    pub images: u64,
+    pub wall: Duration,
+    /// What of the wall time passed in waiting for images.
+    pub waited: Duration,
 }
 
-/// Images, and the time they took.
-#[derive(Clone, Copy, Debug, Default)]
-struct Timed {
-    images: u64,
-    /// From the batch being there to its metrics being back on the host.
-    busy: Duration,
-    waiting: Duration,
-}
-
-impl Timed {
-    fn add(&mut self, images: u64, busy: Duration, waiting: Duration) {
-        self.images += images;
-        self.busy += busy;
-        self.waiting += waiting;
+impl Throughput {
+    /// None where nothing has passed.
+    pub(crate) fn images_per_second(&self) -> Option<f64> {
+        (self.images > 0).then(|| self.images as f64 / self.wall.as_secs_f64().max(1e-9))
     }
 
-    fn images_per_second(&self) -> Option<f64> {
-        (self.images > 0).then(|| self.images as f64 / self.busy.as_secs_f64().max(1e-9))
-    }
-
-    fn wait_share(&self) -> f64 {
-        let all = (self.busy + self.waiting).as_secs_f64();
-        if all == 0.0 { 0.0 } else { self.waiting.as_secs_f64() / all }
+    /// The share of the wall time that passed in waiting for images.
+    pub(crate) fn wait_share(&self) -> f64 {
+        let wall = self.wall.as_secs_f64();
+        if wall == 0.0 { 0.0 } else { (self.waited.as_secs_f64() / wall).min(1.0) }
     }
 
     fn seconds_per_image(&self) -> Option<f64> {
-        (self.images > 0).then(|| (self.busy + self.waiting).as_secs_f64() / self.images as f64)
+        (self.images > 0).then(|| self.wall.as_secs_f64() / self.images as f64)
     }
 }
 
+impl std::ops::Add for Throughput {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            images: self.images + other.images,
+            wall: self.wall + other.wall,
+            waited: self.waited + other.waited,
+        }
+    }
+}
+
+/// What was measured in this process. Nothing of it is kept in a checkpoint: times are not part of
+/// a run's result.
+///
+/// A step ends when its metrics are back on the host, on a device that has others before it, too;
+/// then its images count. The caller reads the clock.
+#[derive(Debug)]
+pub(crate) struct Pace {
+    work: Work,
+    start: Instant,
+    epoch_start: Instant,
+    /// From the epoch's start to the end of its last step so far.
+    epoch: Throughput,
+    /// The same of the epochs before, together.
+    before: Throughput,
+    /// Up to the end of the process's first step, which also warms up caches and allocators, so
+    /// that it tells nothing of the steps to come.
+    first: Throughput,
+    steps: u64,
+    /// From an epoch's last step to the next epoch: its test, and what is written. How many of
+    /// them, and all their time.
+    between: (u32, Duration),
+}
+
 impl Pace {
-    pub(crate) fn new(work: Work) -> Self {
-        let none = Timed::default();
-        Self { work, epoch: none, before: none, evaluation: none, first: none, steps: 0 }
+    pub(crate) fn new(work: Work, now: Instant) -> Self {
+        let none = Throughput::default();
+        Self {
+            work,
+            start: now,
+            epoch_start: now,
+            epoch: none,
+            before: none,
+            first: none,
+            steps: 0,
+            between: (0, Duration::ZERO),
+        }
     }
 
-    pub(crate) fn start_epoch(&mut self) {
-        let Timed { images, busy, waiting } = std::mem::take(&mut self.epoch);
-        self.before.add(images, busy, waiting);
+    pub(crate) fn start_epoch(&mut self, now: Instant) {
+        if self.epoch.images > 0 {
+            let (count, time) = self.between;
+            let last_step = self.epoch_start + self.epoch.wall;
+            self.between = (count + 1, time + now.saturating_duration_since(last_step));
+        }
+        self.before = self.before + std::mem::take(&mut self.epoch);
+        self.epoch_start = now;
     }
 
-    pub(crate) fn step(&mut self, images: u64, busy: Duration, waiting: Duration) {
-        self.epoch.add(images, busy, waiting);
+    /// Counts time that passed in waiting for images.
+    pub(crate) fn waited(&mut self, time: Duration) {
+        self.epoch.waited += time;
+    }
+
+    /// Counts a step of so many images that has ended.
+    pub(crate) fn step(&mut self, images: u64, now: Instant) {
+        self.epoch.images += images;
+        self.epoch.wall = now.saturating_duration_since(self.epoch_start);
         self.steps += 1;
         if self.steps == 1 {
             self.first = self.epoch;
         }
     }
 
-    /// Of the time of steps, what passes until their metrics are back.
-    pub(crate) fn waited_for_device(&mut self, time: Duration) {
-        self.epoch.busy += time;
-        if self.steps == 1 {
-            self.first = self.epoch;
-        }
+    /// The current epoch's training so far: from its start, or the resumption of it, to the end of
+    /// the last step.
+    pub(crate) fn epoch(&self) -> Throughput {
+        self.epoch
     }
 
-    pub(crate) fn evaluated(&mut self, images: u64, time: Duration) {
-        self.evaluation.add(images, time, Duration::ZERO);
+    /// The process's training so far, tests and checkpoints included.
+    pub(crate) fn all(&self, now: Instant) -> Throughput {
+        let wall = now.saturating_duration_since(self.start);
+        Throughput { wall, ..self.before + self.epoch }
     }
 
-    /// Of the current epoch, in images a second of step time; none before its first step.
-    pub(crate) fn images_per_second(&self) -> Option<f64> {
-        self.epoch.images_per_second()
-    }
-
-    /// Of the current epoch.
-    pub(crate) fn wait_share(&self) -> f64 {
-        self.epoch.wait_share()
-    }
-
-    fn all(&self) -> Timed {
-        let mut all = self.before;
-        all.add(self.epoch.images, self.epoch.busy, self.epoch.waiting);
-        all
-    }
-
-    /// The time to the end of the run, evaluations included, after `steps` steps of it.
+    /// The time to the end of the run, tests and checkpoints included, after `steps` steps of it.
     pub(crate) fn eta(&self, steps: u64) -> Option<Duration> {
         let Work { epochs, steps_per_epoch, train_images, test_images } = self.work;
-        let all = self.all();
-        let after_first = Timed {
+        let all = self.before + self.epoch;
+        let after_first = Throughput {
             images: all.images - self.first.images,
-            busy: all.busy - self.first.busy,
-            waiting: all.waiting - self.first.waiting,
+            wall: all.wall - self.first.wall,
+            waited: Duration::ZERO,
         };
         let train = after_first.seconds_per_image().or(all.seconds_per_image())?;
-        let test = self.evaluation.seconds_per_image().unwrap_or(train * EVALUATION_COST);
+        let between = match self.between {
+            (0, _) => test_images as f64 * train * EVALUATION_COST,
+            (count, time) => time.as_secs_f64() / f64::from(count),
+        };
         let epochs_left = epochs as f64 - steps as f64 / steps_per_epoch as f64;
-        let seconds = epochs_left * train_images as f64 * train
-            + epochs_left.ceil() * test_images as f64 * test;
+        let seconds = epochs_left * train_images as f64 * train + epochs_left.ceil() * between;
         Duration::try_from_secs_f64(seconds).ok()
     }
 
@@ -215,22 +244,70 @@ mod tests {
         assert_eq!(lines_of_ten_epochs(Duration::from_secs(4))[..3], [1, 4, 9]);
     }
 
+    /// A pace and the seconds of a clock that it is told.
+    fn pace() -> (Pace, impl Fn(f64) -> Instant) {
+        let start = Instant::now();
+        (Pace::new(WORK, start), move |seconds| start + Duration::from_secs_f64(seconds))
+    }
+
     #[test]
-    fn the_end_is_estimated_with_evaluations() {
-        let mut pace = Pace::new(WORK);
+    fn a_rate_is_images_over_wall_time() {
+        let (mut pace, at) = pace();
+        assert_eq!(pace.epoch().images_per_second(), None);
+        pace.start_epoch(at(2.0));
+        // The device is given three steps before the metrics of the first one are back, and works
+        // while the host waits for images: none of the time is lost.
+        pace.waited(Duration::from_secs(6));
+        pace.step(128, at(10.0));
+        assert_eq!(pace.epoch().images_per_second(), Some(128.0 / 8.0));
+        assert_eq!(pace.epoch().wait_share(), 6.0 / 8.0);
+        // The last batch is short; a checkpoint took five seconds before it.
+        pace.step(32, at(18.0));
+        assert_eq!(pace.epoch().images_per_second(), Some(160.0 / 16.0));
+        assert_eq!(pace.epoch().wait_share(), 6.0 / 16.0);
+        // A test does not slow training, but the run.
+        assert_eq!(pace.epoch().images_per_second(), Some(160.0 / 16.0));
+        let all = pace.all(at(20.0));
+        assert_eq!((all.images_per_second(), all.wait_share()), (Some(160.0 / 20.0), 0.3));
+        pace.start_epoch(at(22.0));
+        assert_eq!(pace.epoch(), Throughput::default());
+        pace.step(128, at(24.0));
+        assert_eq!(pace.epoch().images_per_second(), Some(128.0 / 2.0));
+        let all = pace.all(at(25.0));
+        assert_eq!((all.images, all.wall, all.waited.as_secs()), (288, Duration::from_secs(25), 6));
+    }
+
+    #[test]
+    fn the_end_is_estimated_from_wall_time() {
+        let (mut pace, at) = pace();
+        pace.start_epoch(at(0.0));
         assert_eq!(pace.eta(0), None);
-        let second = Duration::from_secs(1);
-        pace.step(128, 100 * second, Duration::ZERO);
-        // The first step does not count.
-        pace.step(128, 60 * second, 4 * second);
-        let eta = pace.eta(469).unwrap().as_secs_f64();
-        assert!((eta - 9.0 * (60_000.0 * 0.5 + 10_000.0 * 0.5 / 3.0)).abs() < 1.0, "{eta}");
-        pace.evaluated(10_000, 1000 * second);
-        let eta = pace.eta(469).unwrap().as_secs_f64();
-        assert!((eta - 9.0 * (60_000.0 * 0.5 + 1000.0)).abs() < 1.0, "{eta}");
-        assert!((pace.wait_share() - 4.0 / 164.0).abs() < 1e-9);
-        assert!((pace.images_per_second().unwrap() - 256.0 / 160.0).abs() < 1e-9);
-        pace.start_epoch();
-        assert_eq!(pace.images_per_second(), None);
+        let near = |pace: &Pace, steps, expected: f64| {
+            let eta = pace.eta(steps).unwrap().as_secs_f64();
+            assert!((eta - expected).abs() < 1.0, "{eta} for {expected}");
+        };
+        pace.step(128, at(100.0));
+        near(&pace, 469, 9.0 * (60_000.0 + 10_000.0 / 3.0) * 100.0 / 128.0);
+        // The first step counts only while there is no other. Waiting and saving count always.
+        pace.waited(Duration::from_secs(4));
+        pace.step(128, at(164.0));
+        near(&pace, 469, 9.0 * (60_000.0 + 10_000.0 / 3.0) * 0.5);
+        // The test takes 900 seconds, its checkpoint 100.
+        pace.start_epoch(at(1164.0));
+        near(&pace, 469, 9.0 * (60_000.0 * 0.5 + 1000.0));
+        // In the middle of an epoch, its test is yet to come.
+        near(&pace, 469 * 9 + 235, 234.0 / 469.0 * 60_000.0 * 0.5 + 1000.0);
+    }
+
+    /// A process that resumes counts what it did itself.
+    #[test]
+    fn a_test_alone_has_no_rate() {
+        let (mut pace, at) = pace();
+        pace.start_epoch(at(0.0));
+        pace.start_epoch(at(10.0));
+        assert_eq!(pace.all(at(10.0)).images_per_second(), None);
+        pace.step(64, at(20.0));
+        assert_eq!(pace.all(at(20.0)).images, 64);
+        assert_eq!(pace.between, (0, Duration::ZERO), "nobody knows when the training ended");
     }
 }

@@ -201,6 +201,7 @@ mod tests {
             test_top5: 1.0,
             lr: 0.05,
             images_per_second: Some(1.0),
+            wait_share: Some(0.0),
             seconds: Some(1.0),
         };
         for n in [1, 2, 10] {

@@ -2,8 +2,8 @@
 //!
 //! What is computed follows `train_ch6` of Dive into Deep Learning: the training loss and accuracy
 //! of an epoch are means over its images of the values from the very forward passes used for the
-//! updates; the test accuracy is that of all test images after the epoch; images a second count
-//! step time alone.
+//! updates; the test accuracy is that of all test images after the epoch.
+//! Images a second are of wall time, unlike the book's ([`crate::progress`]).
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -91,6 +91,8 @@ pub(crate) struct Training<'a, B: Backend> {
     in_flight: VecDeque<(u64, f32)>,
     stop: Stop,
     pace: Pace,
+    /// Whether another process did some of the steps.
+    resumed: bool,
     ticker: Ticker,
     hint: LongRunHint,
     /// The step and epoch of the last checkpoint that this process wrote, and when.
@@ -139,7 +141,8 @@ impl<'a, B: Backend> Training<'a, B> {
             schedule_start,
             in_flight: VecDeque::new(),
             stop: Stop::listen()?,
-            pace: Pace::new(work),
+            pace: Pace::new(work, Instant::now()),
+            resumed: position.step > 0,
             ticker: Ticker::default(),
             hint: LongRunHint::default(),
             saved: None,
@@ -162,7 +165,7 @@ impl<'a, B: Backend> Training<'a, B> {
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
-            self.pace.start_epoch();
+            self.pace.start_epoch(start);
             let done = match self.train_epoch()? {
                 ControlFlow::Continue(()) => self.evaluate()?,
                 ControlFlow::Break(code) => return self.leave(code),
@@ -199,10 +202,9 @@ impl<'a, B: Backend> Training<'a, B> {
                 return Ok(ControlFlow::Continue(()));
             };
             let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
-            let start = Instant::now();
             self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
             self.in_flight.push_back((images, lr));
-            self.pace.step(images, start.elapsed(), batches.waited() - waited);
+            self.pace.waited(batches.waited() - waited);
             self.collect(AHEAD)?;
         }
     }
@@ -210,9 +212,7 @@ impl<'a, B: Backend> Training<'a, B> {
     /// Ends the steps that the device is done with, and waits until no more than `ahead` are left.
     fn collect(&mut self, ahead: usize) -> Result<()> {
         loop {
-            let start = Instant::now();
             let metrics = self.trainer.next_metrics(self.trainer.in_flight() > ahead)?;
-            self.pace.waited_for_device(start.elapsed());
             let Some(metrics) = metrics else { return Ok(()) };
             let (images, lr) = self.in_flight.pop_front().context("a step without images")?;
             self.end_step(metrics, images, lr)?;
@@ -236,6 +236,7 @@ impl<'a, B: Backend> Training<'a, B> {
     /// Counts a step, judges it and tells of it.
     fn end_step(&mut self, step: StepMetrics, images: u64, lr: f32) -> Result<()> {
         let loss_sum = f64::from(step.loss_sum);
+        self.pace.step(images, Instant::now());
         let position = &mut self.position;
         position.step += 1;
         position.batch += 1;
@@ -276,8 +277,8 @@ impl<'a, B: Backend> Training<'a, B> {
             train_loss: loss_sum / images as f64,
             train_accuracy: top1 as f64 / images as f64,
             lr,
-            images_per_second: self.pace.images_per_second().unwrap_or_default(),
-            wait_share: self.pace.wait_share(),
+            images_per_second: self.pace.epoch().images_per_second().unwrap_or_default(),
+            wait_share: self.pace.epoch().wait_share(),
         }
     }
 
@@ -307,7 +308,6 @@ impl<'a, B: Backend> Training<'a, B> {
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
         let images = self.data.test.len() as u64;
         let mut evaluation = Evaluation::new(self.data.test.classes().len());
-        let start = Instant::now();
         self.trainer.set_averaged(true);
         let mut batches = self.test.epoch(0, 0);
         let unreadable = || data::unreadable(&self.data.test.images);
@@ -320,7 +320,6 @@ impl<'a, B: Backend> Training<'a, B> {
             let epoch = self.position.epoch + 1;
             self.ui.bar(done, all, &format!("epoch {epoch}  test {done}/{all}"));
         }
-        self.pace.evaluated(evaluation.images(), start.elapsed());
         Ok(ControlFlow::Continue(evaluation))
     }
 
@@ -334,6 +333,8 @@ impl<'a, B: Backend> Training<'a, B> {
             return Err(self.diverged("the test loss is not a number any more").into());
         }
         let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        let training = self.pace.epoch();
+        let images_per_second = training.images_per_second();
         let record = metrics::Epoch {
             epoch: epoch + 1,
             step,
@@ -343,7 +344,8 @@ impl<'a, B: Backend> Training<'a, B> {
             test_accuracy: evaluation.accuracy(),
             test_top5: evaluation.top5(),
             lr: self.lr(step - 1),
-            images_per_second: self.pace.images_per_second(),
+            images_per_second,
+            wait_share: images_per_second.map(|_| training.wait_share()),
             seconds: time.map(|time| time.as_secs_f64()),
         };
         let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
@@ -436,7 +438,7 @@ impl<'a, B: Backend> Training<'a, B> {
                     100.0 * last.test_accuracy,
                     100.0 * best.accuracy,
                     best.epoch,
-                    times(epochs),
+                    times(last.epoch, self.resumed, &self.pace.all(Instant::now())),
                 ),
             );
         }

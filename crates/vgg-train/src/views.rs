@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use vgg_data::{Images, Loader, Transform, scaled_size};
@@ -87,13 +88,15 @@ pub(crate) struct Shown<'a> {
 
 impl Shown<'_> {
     /// Runs the network of `session` on all views, and gives for each image its number, how many
-    /// views it has, and what came out of them, `[views, outputs]`.
+    /// views it has, and what came out of them, `[views, outputs]`. The time that passed in waiting
+    /// for images.
     pub(crate) fn to<B: Backend>(
         &self,
         session: &mut Session<B>,
         groups: &[Group],
         take: &mut dyn FnMut(usize, usize, &[f32]),
-    ) -> Result<()> {
+    ) -> Result<Duration> {
+        let mut waited = Duration::ZERO;
         for Group { images, transform } in groups {
             let ([_, height, width], views) = (transform.shape(), transform.views());
             let vgg = (self.network)([height, width])?;
@@ -115,7 +118,8 @@ impl Shown<'_> {
                     take(*image, views, outputs);
                 }
             }
+            waited += batches.waited();
         }
-        Ok(())
+        Ok(waited)
     }
 }

@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn epochs_are_read_from_metrics() {
-        let metrics = r#"{"kind":"run","schema":2,"name":"x"}
+        let metrics = r#"{"kind":"run","schema":3,"name":"x"}
 {"kind":"step","epoch":1,"step":1,"batch_loss":2.5}
 {"kind":"epoch","epoch":1,"step":9,"train_loss":0.5,"train_accuracy":0.7,"test_loss":0.25,"test_accuracy":0.875,"test_top5":1.0,"lr":0.1,"images_per_second":null,"seconds":2.0}
 "#;

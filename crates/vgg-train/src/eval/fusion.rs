@@ -4,6 +4,7 @@
 //! and images of one size, wherever they are in the data set, pass through it together.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 use serde_json::json;
@@ -149,7 +150,7 @@ impl Job for Fusion<'_> {
         let parts = self.mode.parts();
         let passes = members.iter().map(|member| parts.len() * member.scales.len());
         let all = (images.len() * passes.sum::<usize>()) as u64;
-        let mut done = 0;
+        let (start, mut waited, mut done) = (Instant::now(), Duration::ZERO, 0);
         for member in members {
             ui.status("Evaluating", &self.describe(member));
             let images = images.with_channels(member.input.channels)?;
@@ -168,7 +169,7 @@ impl Job for Fusion<'_> {
                 for scale in &member.scales {
                     let groups = self.groups(&images, member, *part, *scale)?;
                     let equal_parts = members.len() * parts.len() * member.scales.len();
-                    shown.to(&mut session, &groups, &mut |image, views, logits| {
+                    waited += shown.to(&mut session, &groups, &mut |image, views, logits| {
                         posteriors.add(image, logits, 1.0 / (equal_parts * views) as f64);
                         done += 1;
                         ui.bar(done, all, &format!("{done} of {all} images"));
@@ -177,7 +178,7 @@ impl Job for Fusion<'_> {
                 backend = session.into_backend();
             }
         }
-        ui.end_bar();
+        super::tell(ui, images.len() as u64, start.elapsed(), waited);
         Ok(posteriors.evaluate(images.labels()))
     }
 }

@@ -8,6 +8,7 @@ mod fusion;
 mod posteriors;
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
@@ -22,9 +23,10 @@ use crate::data::{self, Part};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::file::Output;
+use crate::progress::Throughput;
 use crate::run_dir::{CONFIG, require_run};
 use crate::ui::Ui;
-use crate::{print, stored};
+use crate::{lines, print, stored};
 pub(crate) use evaluation::Evaluation;
 
 /// How images are shown to networks whose posteriors are averaged.
@@ -142,6 +144,7 @@ impl Job for Evaluate<'_> {
         device::tell(device, &backend, ui);
         let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
+        let start = Instant::now();
         let mut batches = test.loader(batch)?.epoch(0, 0);
         let unreadable = || data::unreadable(&test.images);
         while let Some(batch) = batches.next_batch().with_context(unreadable)? {
@@ -149,9 +152,15 @@ impl Job for Evaluate<'_> {
             let done = evaluation.images();
             ui.bar(done, test.len() as u64, &format!("{done} images"));
         }
-        ui.end_bar();
+        tell(ui, evaluation.images(), start.elapsed(), batches.waited());
         Ok(evaluation)
     }
+}
+
+/// Tells how fast it went, in images a second of wall time from the first image on.
+fn tell(ui: &Ui, images: u64, wall: Duration, waited: Duration) {
+    ui.end_bar();
+    ui.status("Evaluated", &lines::seen(&Throughput { images, wall, waited }));
 }
 
 impl Outcome {

@@ -1,6 +1,7 @@
 //! A run from its start to its end: what is printed and what is left behind.
 
 use std::path::Path;
+use std::time::Instant;
 
 use super::{Workplace, metrics_without_times, sha256};
 
@@ -40,6 +41,66 @@ fn a_run_leaves_its_results() {
     let counts = confusion.lines().skip(1).flat_map(|row| row.split(',').skip(1).take(10));
     assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 30);
     assert!(place.read("runs/tiny-1/log.txt").contains("Finished test accuracy"));
+}
+
+/// The number before ` img/s` in a line, and the seconds before it.
+fn rate_and_seconds(line: &str) -> (f64, f64) {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let number = |word: &str| word.trim_end_matches(',').parse::<f64>().ok();
+    let end = words.iter().position(|word| word.starts_with("img/s")).unwrap();
+    // Thousands are groups of digits: `12 345 img/s`.
+    let start = words[..end].iter().rposition(|word| number(word).is_none()).unwrap() + 1;
+    let seconds = words.iter().position(|word| *word == "s" || *word == "s,").unwrap() - 1;
+    (number(&words[start..end].concat()).unwrap(), number(words[seconds]).unwrap())
+}
+
+/// However long anything takes: the time that a rate is of is the time that is told.
+#[test]
+fn rates_are_of_wall_time() {
+    let place = Workplace::new();
+    // Most of the time goes to tests.
+    let much_testing = "--set train.epochs=3 --set data.train_limit=48 --set data.test_limit=256 \
+                        --set model.width=0.25 --set model.image_size=64";
+    let start = Instant::now();
+    let done = place.ok(&format!("tiny.toml {much_testing}"));
+    let outside = start.elapsed().as_secs_f64();
+
+    let line = done.stderr.lines().find(|line| line.contains("Finished")).unwrap();
+    let (rate, seconds) = rate_and_seconds(line);
+    assert!(seconds <= outside + 0.05, "{outside}: {line}");
+    // What is told of 144 images is rounded to half a unit of its last digit.
+    let rounding = rate * 0.05 + seconds * 0.5;
+    assert!((rate * seconds - 144.0).abs() <= rounding, "{line}");
+
+    let text = place.read("runs/tiny-1/metrics.jsonl");
+    let records = text.lines().map(|line| serde_json::from_str(line).unwrap());
+    let (mut training, mut epochs) = (0.0, 0.0);
+    let mut last_step = serde_json::Value::Null;
+    for record in records {
+        let record: serde_json::Value = record;
+        if record["kind"] == "step" {
+            last_step = record;
+        } else if record["kind"] == "epoch" {
+            assert_eq!(record["images_per_second"], last_step["images_per_second"]);
+            assert_eq!(record["wait_share"], last_step["wait_share"]);
+            let time = 48.0 / record["images_per_second"].as_f64().unwrap();
+            let with_test = record["seconds"].as_f64().unwrap();
+            assert!(time < with_test, "{record}");
+            training += time;
+            epochs += with_test;
+        }
+    }
+    assert!(training < epochs && epochs <= seconds + 0.05, "{training}, {epochs}: {line}");
+
+    let resumed = place.ok("resume runs/tiny-1 --set train.epochs=5").stderr;
+    assert!(resumed.contains("; 5 epochs; since resuming 96 images in "), "{resumed}");
+
+    let start = Instant::now();
+    let eval = place.ok("eval runs/tiny-1").stderr;
+    let line = eval.lines().find(|line| line.contains("Evaluated 256 images in ")).unwrap();
+    let (rate, seconds) = rate_and_seconds(line);
+    assert!(seconds <= start.elapsed().as_secs_f64() + 0.05, "{line}");
+    assert!((rate * seconds - 256.0).abs() <= rate * 0.05 + seconds * 0.5, "{line}");
 }
 
 #[test]
