@@ -1,6 +1,6 @@
 //! The one error type of the libraries.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -50,7 +50,7 @@ pub enum Error {
     },
 
     /// A file whose contents are not what they should be.
-    #[error("{}: {reason}", path.display())]
+    #[error("{}: {reason}", in_line(path))]
     Format {
         /// The file.
         path: PathBuf,
@@ -59,7 +59,7 @@ pub enum Error {
     },
 
     /// A file that could not be read or written.
-    #[error("{}: {source}", path.display())]
+    #[error("{}: {source}", in_line(path))]
     Io {
         /// The file.
         path: PathBuf,
@@ -78,5 +78,21 @@ impl Error {
             Error::Shape(message) => Error::Shape(format!("{name}: {message}")),
             other => other,
         }
+    }
+}
+
+/// A name of a file that cannot pass for a second line of a message.
+fn in_line(path: &Path) -> String {
+    path.display().to_string().replace('\n', "\\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_files_name_is_in_one_line() {
+        let error = Error::Format { path: "a\nerror: b".into(), reason: "damaged".into() };
+        assert_eq!(error.to_string(), "a\\nerror: b: damaged");
     }
 }

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use crate::print::printable_lines;
+
 /// Why the program ends, as its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -82,10 +84,10 @@ pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
 pub(crate) fn render(error: &anyhow::Error, color: bool) -> String {
     let (red, cyan, reset) =
         if color { ("\x1b[1;31m", "\x1b[1;36m", "\x1b[0m") } else { ("", "", "") };
-    let mut text = format!("{red}error{reset}: {error}\n");
-    let mut said = error.to_string();
+    let mut said = printable_lines(&error.to_string());
+    let mut text = format!("{red}error{reset}: {said}\n");
     for cause in error.chain().skip(1) {
-        let cause = cause.to_string();
+        let cause = printable_lines(&cause.to_string());
         // Wrappers often end with the words of what they wrap.
         if !said.contains(&cause) {
             let _ = writeln!(text, "  caused by: {cause}");
@@ -93,7 +95,7 @@ pub(crate) fn render(error: &anyhow::Error, color: bool) -> String {
         }
     }
     if let Some(help) = error.downcast_ref::<Failure>().and_then(|failure| failure.help.as_ref()) {
-        let _ = writeln!(text, "{cyan}help{reset}: {help}");
+        let _ = writeln!(text, "{cyan}help{reset}: {}", printable_lines(help));
     }
     text
 }

@@ -1,5 +1,7 @@
-//! Results, on standard output.
+//! Results, on standard output; and what a screen is spared.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::Write as _;
 
 use anyhow::Result;
@@ -8,12 +10,66 @@ use anyhow::Result;
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
     let mut out = std::io::stdout().lock();
     for line in lines {
-        writeln!(out, "{}", line.as_ref())?;
+        writeln!(out, "{}", printable(line.as_ref()))?;
     }
     Ok(out.flush()?)
 }
 
 /// Prints a value on a line.
 pub(crate) fn json(value: &serde_json::Value) -> Result<()> {
-    lines([value.to_string()])
+    let mut text = String::new();
+    for char in value.to_string().chars() {
+        match char {
+            // All that do not fit into one unit of four digits are harmless.
+            char if is_control(char) => write!(text, "\\u{:04x}", u32::from(char))?,
+            char => text.push(char),
+        }
+    }
+    lines([text])
+}
+
+/// A line as it may go to a screen: names of files, classes and tensors are other people's, and a
+/// character that moves the cursor, changes colours or the order of letters could forge a line. Such
+/// characters are escaped; files have all names as they are.
+pub(crate) fn printable(line: &str) -> Cow<'_, str> {
+    match line.contains(is_control) {
+        true => escaped(line, &[]).into(),
+        false => line.into(),
+    }
+}
+
+/// As [`printable`], of several lines, which may be indented with tabs.
+pub(crate) fn printable_lines(text: &str) -> String {
+    escaped(text, &['\n', '\t'])
+}
+
+fn escaped(text: &str, but: &[char]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for char in text.chars() {
+        match is_control(char) && !but.contains(&char) {
+            true => escaped.extend(char.escape_debug()),
+            false => escaped.push(char),
+        }
+    }
+    escaped
+}
+
+/// Control characters, and those that start a line or turn the direction of writing.
+fn is_control(char: char) -> bool {
+    let turns = matches!(char, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    char.is_control() || turns || matches!(char, '\u{2028}' | '\u{2029}')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_gets_no_control_characters() {
+        let name = "a\u{1b}[31m\n\u{9b}2K\r\u{202e}é 猫\\";
+        let shown = r"a\u{1b}[31m\n\u{9b}2K\r\u{202e}é 猫\";
+        assert_eq!(printable(name), shown);
+        assert_eq!(printable(shown), shown, "what is printable stays");
+        assert_eq!(printable_lines("a\n\tb\r"), "a\n\tb\\r");
+    }
 }

@@ -1,10 +1,13 @@
 //! Pictures and tables of a run: `curves.svg` and `confusion.csv`.
 
+use std::borrow::Cow;
+
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::metrics::Epoch;
+use crate::print::printable;
 
 const SIZE: (u32, u32) = (960, 420);
 /// Okabe and Ito's colours, which the colour-blind tell apart.
@@ -138,8 +141,10 @@ impl Confusion {
 
     /// A line a class: its accuracy, and what it is mistaken for most often.
     pub(crate) fn per_class(&self, classes: &[String]) -> Vec<String> {
+        // As they will be printed, for their widths.
+        let classes: Vec<_> = classes.iter().map(|class| printable(class)).collect();
         let width = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
-        let line = |(label, class): (usize, &String)| {
+        let line = |(label, class): (usize, &Cow<'_, str>)| {
             let accuracy = self.accuracy(label)?;
             let mut line = format!("{class:<width$}  {:5.1} %", 100.0 * accuracy);
             let others = self.row(label).iter().enumerate().filter(|(other, _)| *other != label);

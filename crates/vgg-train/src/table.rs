@@ -1,5 +1,7 @@
 //! Tables of text.
 
+use crate::print::printable;
+
 /// Rows of `N` columns, of which the first `left` are aligned to the left and the others to the
 /// right.
 pub(crate) struct Table<const N: usize> {
@@ -19,7 +21,8 @@ impl<const N: usize> Table<N> {
     }
 
     pub(crate) fn row(&mut self, cells: [String; N]) {
-        self.rows.push(Row::Cells(cells));
+        // As they will be printed, for their widths.
+        self.rows.push(Row::Cells(cells.map(|cell| printable(&cell).into_owned())));
     }
 
     /// A horizontal line.

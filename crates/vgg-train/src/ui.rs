@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::cli::{Output, ProgressKind, When};
 use crate::exit;
 use crate::log::now;
+use crate::print::printable;
 
 /// How often a bar is drawn anew.
 const REDRAWS_PER_SECOND: u8 = 5;
@@ -46,6 +47,7 @@ impl Ui {
 
     /// A fact or an event: `     Dataset fashion-mnist: 60000 train, 10000 test`.
     pub(crate) fn status(&self, verb: &str, text: &str) {
+        let text = printable(text);
         tracing::info!("{verb} {text}");
         if !self.quiet {
             self.print(&format!("{} {text}", self.paint("1;32", &format!("{verb:>12}"))));
@@ -54,6 +56,7 @@ impl Ui {
 
     /// More about what was said last.
     pub(crate) fn detail(&self, text: &str) {
+        let text = printable(text);
         tracing::info!("{text}");
         if !self.quiet {
             self.print(&format!("{:12} {text}", ""));
@@ -62,12 +65,14 @@ impl Ui {
 
     /// What may go wrong. Shown even if quiet.
     pub(crate) fn warn(&self, text: &str) {
+        let text = printable(text);
         tracing::warn!("{text}");
         self.print(&format!("{}: {text}", self.paint("1;33", "warning")));
     }
 
     /// What the user could do.
     pub(crate) fn help(&self, text: &str) {
+        let text = printable(text);
         tracing::info!("{text}");
         if !self.quiet {
             self.print(&format!("{}: {text}", self.paint("1;36", "help")));
@@ -76,19 +81,21 @@ impl Ui {
 
     /// A line of progress, dated where it is not on a screen.
     pub(crate) fn progress_line(&self, text: &str) {
+        let text = printable(text);
         tracing::info!("{text}");
         match self.progress {
             ProgressKind::None => {}
             ProgressKind::Plain => self.print(&format!("{}  {text}", now())),
-            ProgressKind::Bar | ProgressKind::Auto => self.print(text),
+            ProgressKind::Bar | ProgressKind::Auto => self.print(&text),
         }
     }
 
     /// A line of progress that a bar shows anyway.
     pub(crate) fn progress_tick(&self, text: &str) {
+        let text = printable(text);
         match self.progress {
             ProgressKind::Bar => tracing::info!("{text}"),
-            _ => self.progress_line(text),
+            _ => self.progress_line(&text),
         }
     }
 
@@ -114,7 +121,7 @@ impl Ui {
         });
         bar.set_length(total);
         bar.set_position(done);
-        bar.set_message(text.to_owned());
+        bar.set_message(printable(text).into_owned());
     }
 
     /// Takes the bar off the screen.
