@@ -31,6 +31,7 @@ pub mod image_folder;
 mod images;
 mod loader;
 mod mixup;
+pub mod names;
 mod picture;
 pub mod sample;
 mod statistics;

@@ -11,6 +11,7 @@ use crate::cli::Which;
 use crate::config::{self, Config, Loaded, Override};
 use crate::data;
 use crate::exit::{Code, Failure};
+use crate::file::read_text;
 use crate::run_dir::{CONFIG, RunDir};
 use crate::train::State;
 use crate::ui::{Ui, millions};
@@ -176,7 +177,7 @@ impl ImportOptions {
             ..plain
         };
         let classes = match &self.classes {
-            Some(path) => std::fs::read_to_string(path)
+            Some(path) => read_text(path)
                 .with_context(|| format!("cannot read {}", path.display()))?
                 .lines()
                 .map(|line| line.trim().to_owned())

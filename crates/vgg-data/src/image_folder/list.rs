@@ -1,5 +1,6 @@
 //! Which files a folder has.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -7,6 +8,7 @@ use std::time::UNIX_EPOCH;
 use vgg_tensor::{Error, Result};
 
 use super::ImageFile;
+use crate::names::composed;
 
 /// Classes that an error names; it counts the others.
 const NAMED: usize = 5;
@@ -18,34 +20,44 @@ pub(super) struct List {
     pub ignored: usize,
 }
 
-/// The names of the folders in `dir`, such as `images/train`, sorted.
+/// The names of the folders in `dir`, such as `images/train`, composed and sorted.
 ///
 /// # Errors
-/// When `dir` cannot be read, has no folder, or the name of one is not UTF-8.
+/// When `dir` cannot be read, has no folder, the name of one is not UTF-8, or two have the same name
+/// but for its Unicode form.
 pub fn class_names(dir: &Path) -> Result<Vec<String>> {
-    let mut classes = Vec::new();
+    Ok(class_folders(dir)?.into_keys().collect())
+}
+
+/// The folders in `dir` by their names.
+fn class_folders(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
+    let mut folders = BTreeMap::new();
     for path in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
-        match path.file_name().and_then(|name| name.to_str()) {
-            Some(name) => classes.push(name.to_owned()),
-            None => return Err(format_error(path, "the name of a class must be UTF-8")),
+        let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
+            return Err(format_error(path, "the name of a class must be UTF-8"));
+        };
+        if let Some(other) = folders.insert(composed(name).into_owned(), path) {
+            let reason = "two folders have this name, which differ in their Unicode form alone \
+                          (such as é as one or two code points)";
+            return Err(format_error(other, reason));
         }
     }
-    if classes.is_empty() {
-        return Err(format_error(
-            dir,
-            "no classes: a folder is expected for each, with its images",
-        ));
+    match folders.is_empty() {
+        true => {
+            Err(format_error(dir, "no classes: a folder is expected for each, with its images"))
+        }
+        false => Ok(folders),
     }
-    classes.sort_unstable();
-    Ok(classes)
 }
 
 /// The images of the `classes` in `dir`.
 pub(super) fn list(dir: &Path, classes: &[String]) -> Result<List> {
-    same_classes(dir, &class_names(dir)?, classes)?;
+    let mut folders = class_folders(dir)?;
+    same_classes(dir, &folders, classes)?;
     let mut list = List { files: Vec::new(), ignored: 0 };
     for (label, class) in classes.iter().enumerate() {
-        for path in entries(&dir.join(class))? {
+        let folder = folders.remove(&*composed(class));
+        for path in entries(&folder.unwrap_or_else(|| dir.join(class)))? {
             if path.is_dir() {
                 let reason = "a folder in the folder of a class, where only images are expected";
                 return Err(format_error(path, reason));
@@ -60,17 +72,20 @@ pub(super) fn list(dir: &Path, classes: &[String]) -> Result<List> {
     Ok(list)
 }
 
-fn same_classes(dir: &Path, found: &[String], expected: &[String]) -> Result<()> {
-    let without = |some: &[String], others: &[String]| {
-        let left: Vec<_> = some.iter().filter(|name| !others.contains(name)).cloned().collect();
-        (!left.is_empty()).then(|| match left.len() {
-            ..=NAMED => left.join(", "),
-            n => format!("{} and {} more", left[..NAMED].join(", "), n - NAMED),
-        })
+fn same_classes(dir: &Path, found: &BTreeMap<String, PathBuf>, expected: &[String]) -> Result<()> {
+    let expected: BTreeSet<_> = expected.iter().map(|name| composed(name)).collect();
+    let list = |what: &str, names: Vec<&str>| match names.len() {
+        0 => None,
+        1..=NAMED => Some(format!("{what} {}", names.join(", "))),
+        n => Some(format!("{what} {} and {} more", names[..NAMED].join(", "), n - NAMED)),
     };
-    let missing = without(expected, found).map(|names| format!("missing {names}"));
-    let extra = without(found, expected).map(|names| format!("not expected {names}"));
-    let problems: Vec<_> = [missing, extra].into_iter().flatten().collect();
+    let missing = expected.iter().filter(|name| !found.contains_key(&***name));
+    let extra = found.keys().filter(|name| !expected.contains(&***name));
+    let problems = [
+        list("missing", missing.map(|name| &**name).collect()),
+        list("not expected", extra.map(|name| &**name).collect()),
+    ];
+    let problems: Vec<_> = problems.into_iter().flatten().collect();
     match problems.is_empty() {
         true => Ok(()),
         false => Err(format_error(dir, &format!("other classes: {}", problems.join("; ")))),
@@ -86,7 +101,13 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(error)?;
     paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
-    paths.sort_unstable();
+    paths.sort_by_cached_key(|path| {
+        let name = path.file_name().unwrap_or_default();
+        match name.to_str() {
+            Some(name) => composed(name).as_bytes().to_vec(),
+            None => name.as_encoded_bytes().to_vec(),
+        }
+    });
     Ok(paths)
 }
 

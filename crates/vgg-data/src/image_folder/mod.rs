@@ -3,9 +3,11 @@
 //! A class is a folder, its name is the class's, and classes are sorted by name. Images are the
 //! files whose names end in `.jpg`, `.jpeg` or `.png`, in the order of their names; hidden files and
 //! folders are passed over, as are files with other endings. There is nothing below a class but
-//! files, so links cannot form a loop.
+//! files, so links cannot form a loop. Names are compared and sorted in one normal form
+//! ([`crate::names`]).
 
 mod cache;
+mod fingerprint;
 mod list;
 
 use std::path::{Path, PathBuf};
@@ -16,6 +18,8 @@ use vgg_tensor::{Error, Result};
 
 use crate::picture::{Picture, read_file, read_size};
 use cache::Cache;
+use fingerprint::Fingerprint;
+pub use fingerprint::{fingerprint, former_fingerprint};
 pub use list::class_names;
 
 /// The folder of the images to train on.
@@ -59,7 +63,7 @@ pub struct ImageFolder {
     damaged: Vec<Error>,
     ignored: usize,
     read: usize,
-    fingerprint: String,
+    fingerprint: Fingerprint,
 }
 
 /// What is known of a file: height and width, or what is wrong with it.
@@ -73,7 +77,7 @@ impl ImageFolder {
     /// a class; when a file cannot be read or is damaged (but see [`OpenOptions::skip_damaged`]).
     pub fn open(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<Self> {
         let list::List { files, ignored } = list::list(dir, classes)?;
-        let fingerprint = fingerprint(&files, classes);
+        let fingerprint = Fingerprint::new(&files, classes);
         let mut cache = Cache::open(options.cache.as_deref(), dir);
         let known: Vec<Option<Verdict>> =
             files.iter().map(|file| cache.get(file, options.skip_damaged)).collect();
@@ -166,11 +170,6 @@ impl ImageFolder {
         self.read
     }
 
-    /// The SHA-256 of the list of files: classes, names and lengths.
-    pub fn fingerprint(&self) -> &str {
-        &self.fingerprint
-    }
-
     /// The SHA-256 of each image's file: equal ones are copies.
     ///
     /// # Errors
@@ -202,20 +201,6 @@ fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
         Error::Io { source, .. } => source.to_string(),
         error => error.to_string(),
     })
-}
-
-fn fingerprint(files: &[ImageFile], classes: &[String]) -> String {
-    let mut hash = Sha256::new();
-    for ImageFile { path, label, bytes, .. } in files {
-        let name = path.file_name().unwrap_or_default();
-        // No name has a zero in it.
-        for part in [classes[*label as usize].as_bytes(), name.as_encoded_bytes()] {
-            hash.update(part);
-            hash.update([0]);
-        }
-        hash.update(bytes.to_le_bytes());
-    }
-    hex(&hash.finalize())
 }
 
 pub(crate) fn hex(bytes: &[u8]) -> String {

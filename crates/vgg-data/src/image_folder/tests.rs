@@ -141,7 +141,7 @@ fn a_second_start_reads_what_is_new() {
     assert_eq!(first.read(), 3);
     let second = open(false);
     assert_eq!((second.read(), second.sizes()), (0, first.sizes()));
-    assert_eq!(second.fingerprint(), first.fingerprint());
+    assert_eq!(second.fingerprint, first.fingerprint);
     // Headers alone do not show all damage.
     assert_eq!((open(true).read(), open(true).read(), open(false).read()), (3, 0, 0));
 
@@ -149,7 +149,7 @@ fn a_second_start_reads_what_is_new() {
     GrayImage::new(7, 9).save(cats.join("new.png")).unwrap();
     let third = open(false);
     assert_eq!((third.read(), third.sizes()[2]), (1, [9, 7]));
-    assert_ne!(third.fingerprint(), first.fingerprint());
+    assert_ne!(third.fingerprint, first.fingerprint);
     GrayImage::new(70, 90).save(cats.join("new.png")).unwrap();
     assert_eq!((open(false).read(), open(false).sizes()[2]), (1, [90, 70]));
 
@@ -218,4 +218,49 @@ fn copies_have_equal_digests() {
     let digests = open(&dir).unwrap().digests().unwrap();
     assert_eq!(digests[1], digests[3]);
     assert_ne!(digests[0], digests[1]);
+}
+
+#[test]
+fn names_are_the_same_in_any_unicode_form() {
+    let dir = tempfile::tempdir().unwrap();
+    let [train, val] = [TRAIN, VAL].map(|part| dir.path().join(part));
+    // As Linux has them, and as a Mac decomposes them: é is the last letter, and the first.
+    for (part, [class, z, e]) in [
+        (&train, ["caf\u{e9}", "z.png", "\u{e9}.png"]),
+        (&val, ["cafe\u{301}", "z.png", "e\u{301}.png"]),
+    ] {
+        fs::create_dir_all(part.join(class)).unwrap();
+        for (name, level) in [(z, 1), (e, 2)] {
+            let image = GrayImage::from_pixel(4, 4, image::Luma([level]));
+            image.save(part.join(class).join(name)).unwrap();
+        }
+    }
+    let classes = class_names(&val).unwrap();
+    assert_eq!(classes, ["caf\u{e9}"]);
+    let open = |part, classes: &[&str]| {
+        let classes: Vec<_> = classes.iter().map(|name| (*name).to_owned()).collect();
+        ImageFolder::open(part, &classes, &options())
+    };
+    let [train, val] = [&train, &val].map(|part| open(part, &["cafe\u{301}"]).unwrap());
+    let levels = |part: &ImageFolder| [0, 1].map(|i| part.picture(i).unwrap().pixels[0]);
+    assert_eq!((levels(&train), levels(&val)), ([1, 2], [1, 2]));
+    assert_eq!(fingerprint(&[train]), fingerprint(&[val]));
+
+    fs::create_dir(dir.path().join(VAL).join("caf\u{e9}")).unwrap();
+    let error = class_names(&dir.path().join(VAL)).unwrap_err().to_string();
+    assert!(error.contains("differ in their Unicode form alone"), "{error}");
+}
+
+#[test]
+fn a_fingerprint_is_a_sha_256_and_what_stood_for_it_is_known() {
+    let dir = tree();
+    let parts = [TRAIN, VAL]
+        .map(|part| ImageFolder::open(&dir.path().join(part), &names(), &options()).unwrap());
+    let lengths: Vec<_> = parts[0].files().iter().map(|file| file.bytes).collect();
+    let [a, b, c] = lengths[..] else { panic!("{lengths:?}") };
+    let list = format!("cat/a.JPG\t{a}\ncat/b.png\t{b}\ndog/c.jpeg\t{c}\n");
+    let list = hex(&Sha256::digest(list));
+    assert_eq!(fingerprint(&parts), hex(&Sha256::digest(format!("{list}\n{list}\n"))));
+    let former = former_fingerprint(&parts);
+    assert_eq!((former.len(), &former[..32]), (64, &former[32..]));
 }

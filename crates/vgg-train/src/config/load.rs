@@ -9,6 +9,7 @@ use toml::{Table, Value};
 use super::error::{deserialize_problem, in_file, in_override, locate};
 use super::{Config, Device, Override};
 use crate::exit::{Code, Failure};
+use crate::file::read_text;
 
 /// A config, and what the user gave for it.
 #[derive(Debug)]
@@ -26,7 +27,7 @@ pub(crate) struct Loaded {
 /// # Errors
 /// A [`Failure`] with [`Code::Usage`] that names the file, line and key, or the override.
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
+    let text = read_text(path).map_err(|error| {
         Failure::new(Code::Usage, format!("cannot read the config {}: {error}", path.display()))
             .help("the configs of this project are in the folder `configs`")
     })?;

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, class_names};
+use vgg_data::image_folder::{
+    OpenOptions, TRAIN, VAL, class_names, fingerprint, former_fingerprint,
+};
 use vgg_data::{ImageFolder, Images, Statistics};
 use vgg_tensor::Error;
 
@@ -95,7 +97,9 @@ fn named(data: &config::Data, parts: [ImageFolder; 2]) -> (String, [Images; 2]) 
 fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
     let parts = parts(data)?;
     let found = fingerprint(&parts);
-    if let Some(expected) = data.files_sha256.as_ref().filter(|expected| **expected != found) {
+    let is_other =
+        |expected: &&String| **expected != found && **expected != former_fingerprint(&parts);
+    if let Some(expected) = data.files_sha256.as_ref().filter(is_other) {
         let message = format!(
             "the run began with other image files: their list has SHA-256 {expected}, not {found}"
         );
@@ -117,10 +121,6 @@ fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
 pub(super) fn options(channels: usize, skip_damaged: bool) -> OpenOptions {
     let cache = Some(device::cache_dir().join("image-folders"));
     OpenOptions { channels, skip_damaged, cache }
-}
-
-fn fingerprint([train, val]: &[ImageFolder; 2]) -> String {
-    format!("{}{}", &train.fingerprint()[..32], &val.fingerprint()[..32])
 }
 
 /// Why an image folder cannot be opened, and what to do.

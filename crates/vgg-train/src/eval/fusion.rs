@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, anyhow};
 use serde_json::json;
 use vgg_data::Images;
+use vgg_data::names::composed;
 use vgg_model::{Input, Vgg};
 use vgg_tensor::Backend;
 
@@ -122,7 +123,8 @@ impl Member {
 
 /// The first difference of `found` to `expected`.
 fn difference(expected: &[String], found: &[String]) -> Option<String> {
-    let different = expected.iter().zip(found).enumerate().find(|(_, (a, b))| a != b);
+    let mut pairs = expected.iter().zip(found).enumerate();
+    let different = pairs.find(|(_, (a, b))| composed(a) != composed(b));
     match different {
         Some((i, (expected, found))) => Some(format!("class {i} is {found}, not {expected}")),
         None => (expected.len() != found.len())
@@ -240,6 +242,7 @@ mod tests {
         let names = |names: &str| names.split(' ').map(String::from).collect::<Vec<_>>();
         let difference = |a, b| difference(&names(a), &names(b));
         assert_eq!(difference("cat dog", "cat dog"), None);
+        assert_eq!(difference("caf\u{e9} dog", "cafe\u{301} dog"), None);
         assert_eq!(difference("cat dog", "dog cat").unwrap(), "class 0 is dog, not cat");
         assert_eq!(difference("cat dog", "cat cow").unwrap(), "class 1 is cow, not dog");
         assert_eq!(difference("cat dog", "cat").unwrap(), "it has 1 of them, not 2");

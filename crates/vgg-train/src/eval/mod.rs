@@ -14,6 +14,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use serde_json::{Value, json};
+use vgg_data::names;
 use vgg_model::Checkpoint;
 use vgg_tensor::Backend;
 
@@ -108,7 +109,7 @@ fn alone(run: &Path, network: Network, overrides: &[Override], ui: &Ui) -> Resul
     let path = stored::find(run, network.checkpoint)?;
     let checkpoint = stored::load(&path)?;
     let test = data::open(&config, ui)?.test;
-    if checkpoint.classes != test.classes() {
+    if !names::same(&checkpoint.classes, test.classes()) {
         let message = format!("{} tells other classes apart than the data set's", path.display());
         return Err(Failure::new(Code::Checkpoint, message).into());
     }

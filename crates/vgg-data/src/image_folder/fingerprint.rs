@@ -1,0 +1,57 @@
+//! Which files folders have, in a number.
+
+use std::fmt::Write as _;
+
+use sha2::{Digest, Sha256};
+
+use super::{ImageFile, ImageFolder, hex};
+use crate::names::composed;
+
+/// Of the files of one folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Fingerprint {
+    list: String,
+    former: String,
+}
+
+impl Fingerprint {
+    pub(super) fn new(files: &[ImageFile], classes: &[String]) -> Self {
+        let mut list = Sha256::new();
+        let mut former = Sha256::new();
+        for ImageFile { path, label, bytes, .. } in files {
+            let class = &classes[*label as usize];
+            let name = path.file_name().unwrap_or_default();
+            list.update(composed(class).as_bytes());
+            list.update(b"/");
+            match name.to_str() {
+                Some(name) => list.update(composed(name).as_bytes()),
+                None => list.update(name.as_encoded_bytes()),
+            }
+            list.update(format!("\t{bytes}\n"));
+            // No name has a zero in it.
+            for part in [class.as_bytes(), name.as_encoded_bytes()] {
+                former.update(part);
+                former.update([0]);
+            }
+            former.update(bytes.to_le_bytes());
+        }
+        let [list, former] = [list, former].map(|sha256| hex(&sha256.finalize()));
+        Self { list, former }
+    }
+}
+
+/// The SHA-256 of which files `folders` have: of a line a folder with the SHA-256 of its list, a line
+/// a file with class, name and length (`cat/1.jpg`, a tab, `2048`).
+pub fn fingerprint(folders: &[ImageFolder]) -> String {
+    let mut lines = String::new();
+    for folder in folders {
+        // Writing to a string cannot fail.
+        let _ = writeln!(lines, "{}", folder.fingerprint.list);
+    }
+    hex(&Sha256::digest(lines))
+}
+
+/// What stood for [`fingerprint`] in the configs of older runs: halves of two digests.
+pub fn former_fingerprint(folders: &[ImageFolder]) -> String {
+    folders.iter().map(|folder| &folder.fingerprint.former[..32]).collect()
+}
