@@ -17,7 +17,7 @@ use crate::resume::{Rise, SeenImages};
 use crate::run_dir::{CONFIG, LOG, RunDir};
 use crate::stored;
 use crate::train::{State, Training};
-use crate::ui::{Ui, bytes, millions};
+use crate::ui::{Ui, bytes, grouped, millions};
 
 /// A run to be started or resumed.
 pub(crate) struct Train<'a> {
@@ -147,6 +147,16 @@ impl Job for Train<'_> {
         if let Some(rise) = rise {
             ui.warn(&rise.warning());
             ui.help(&format!("with {}", rise.help()));
+        }
+        let (warmup, steps) =
+            (config.schedule.warmup_steps, config.train.epochs * training.steps_per_epoch());
+        if warmup >= steps {
+            ui.warn(&format!(
+                "schedule.warmup_steps, {}, is not below the steps of the run, {}: the rate stays \
+                 below optimizer.lr",
+                grouped(warmup),
+                grouped(steps),
+            ));
         }
         if let Some(text) = config_file {
             training.folder().write(CONFIG, &text)?;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use vgg_data::fashion_mnist;
 
-use super::limits::{at_least_one, positive};
+use super::limits::{at_least_one, in_f32, not_negative};
 
 /// The images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -166,15 +166,22 @@ impl Data {
             (numbers.len() != channels && numbers.len() != 1)
                 .then(|| format!("must have a number a channel, {channels}, not {}", numbers.len()))
         };
-        let infinite = self.mean.iter().any(|x| !x.is_finite());
+        let mean = |x: &f64| {
+            (!(-1e9..=1e9).contains(x))
+                .then(|| format!("must be from -1e9 to 1e9, not {x}"))
+                .or_else(|| in_f32(*x))
+        };
+        let std = |x: &f64| {
+            (!(1e-9..=1e9).contains(x)).then(|| format!("must be from 1e-9 to 1e9, not {x}"))
+        };
         let check = [
             ("data.train_limit", limit(self.train_limit)),
             ("data.test_limit", limit(self.test_limit)),
             ("data.hold_out", limit(self.hold_out)),
             ("data.mean", per_channel(&self.mean)),
-            ("data.mean", infinite.then(|| "must be finite numbers".to_owned())),
+            ("data.mean", self.mean.iter().find_map(mean)),
             ("data.std", per_channel(&self.std)),
-            ("data.std", self.std.iter().find_map(|x| positive(*x))),
+            ("data.std", self.std.iter().find_map(std)),
         ];
         let problem = check.into_iter().find_map(|(key, problem)| Some((key, problem?)));
         problem.or_else(|| self.out_of_place()).or_else(|| self.augment_out_of_limits(side))
@@ -215,11 +222,14 @@ impl Data {
             (self.is_folder() && size < side)
                 .then(|| format!("must be at least model.image_size, {side}, not {size}"))
         };
-        let at_least_zero = |x: f64| {
-            (!(x.is_finite() && x >= 0.0)).then(|| format!("must be a number from 0 on, not {x}"))
-        };
         let probability =
             |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
+        let values = augment.color_values.iter().flatten();
+        let vectors = augment.color_vectors.iter().flatten().flatten();
+        let finite = |x: &f64| (!x.is_finite()).then(|| format!("must be finite numbers, not {x}"));
+        let variance = |x: &f64| {
+            (!(x.is_finite() && *x >= 0.0)).then(|| format!("must be numbers from 0 on, not {x}"))
+        };
         let halves = augment.color_values.is_some() != augment.color_vectors.is_some();
         let check = [
             ("data.test_short_side", too_small(self.test_short_side(side))),
@@ -234,7 +244,7 @@ impl Data {
                 (augment.pad_crop >= h.min(w))
                     .then(|| format!("must be below the side of the images, {}", h.min(w))),
             ),
-            ("data.augment.color_shift", at_least_zero(augment.color_shift)),
+            ("data.augment.color_shift", not_negative(augment.color_shift)),
             (
                 "data.augment.color_shift",
                 (augment.color_shift > 0.0 && channels != 3)
@@ -244,6 +254,8 @@ impl Data {
                 "data.augment.color_values",
                 halves.then(|| "and data.augment.color_vectors go together".to_owned()),
             ),
+            ("data.augment.color_values", values.into_iter().find_map(variance)),
+            ("data.augment.color_vectors", vectors.into_iter().find_map(finite)),
             ("data.augment.random_erasing", probability(augment.random_erasing)),
             ("data.augment.mixup", probability(augment.mixup)),
         ];

@@ -51,6 +51,9 @@ pub(super) fn locate(text: &str, key: &str) -> Option<Range<usize>> {
     Some(value.span())
 }
 
+/// TOML's whole numbers have 64 bits, with a sign.
+const TOO_LARGE: &str = "whole numbers go up to 9223372036854775807";
+
 /// Puts serde's message into the words of someone who writes a config.
 ///
 /// Serde reports through text alone; the forms below are those of its derive macros, and the tests
@@ -70,7 +73,13 @@ pub(super) fn deserialize_problem(message: &str) -> Problem {
         .strip_prefix("invalid type: ")
         .or_else(|| message.strip_prefix("invalid value: "))
         .and_then(|rest| rest.rsplit_once(", expected "));
+    let too_large = |found: &str| {
+        let number = found.starts_with("integer").then(|| found.split('`').nth(1)).flatten();
+        number.and_then(|n| n.parse().ok()).is_some_and(|n: i128| n > i64::MAX.into())
+    };
     match parts {
+        _ if message.starts_with("u64 value was too large") => (TOO_LARGE.into(), None),
+        Some((found, _)) if too_large(found) => (TOO_LARGE.into(), None),
         Some((found, expected)) => {
             (format!("expected {}, found {}", plain_type(expected), plain_found(found)), None)
         }

@@ -63,8 +63,8 @@ fn parse(
     // The file by itself first: only there do errors have a place in the text.
     let mut config: Config = toml::from_str(text)
         .map_err(|error| fail(error.span(), deserialize_problem(error.message())))?;
-    let file: Table =
-        toml::from_str(text).map_err(|error| fail(error.span(), (error.message().into(), None)))?;
+    let file: Table = toml::from_str(text)
+        .map_err(|error| fail(error.span(), deserialize_problem(error.message())))?;
 
     // One at a time, so that an error is the last one's.
     let mut table = file.clone();
@@ -183,6 +183,11 @@ mod tests {
         2 | epochs = 1.5
           |          ^^^
         "#);
+        for seed in ["9223372036854775808", "99999999999999999999999999"] {
+            let text = error(&format!("[train]\nseed = {seed}\n"), &[]);
+            let said = "error: x.toml:2: whole numbers go up to 9223372036854775807\n";
+            assert!(text.starts_with(said), "{text}");
+        }
         insta::assert_snapshot!(error("train = 3\n", &[]), @r#"
         error: x.toml:1: expected a table, found the number 3
           |
@@ -247,6 +252,29 @@ mod tests {
         1 | name = "../x"
           |        ^^^^^^
         "#);
+    }
+
+    #[test]
+    fn values_are_checked_as_they_are_computed_with() {
+        for set in [
+            "optimizer.lr=1e-50",
+            "optimizer.lr=1e39",
+            "optimizer.momentum=0.9999999999",
+            "optimizer.weight_decay=1e39",
+            "optimizer.clip_norm=1e-60",
+            "optimizer.average_decay=0.9999999999",
+            "schedule.factor=1e-60",
+            "schedule.min_lr=1e-60",
+            "train.label_smoothing=0.99999999999",
+            "model.dropout=0.9999999999",
+            "init.std=1e-60",
+            "data.mean=[1e39]",
+            "data.std=[1e-30]",
+        ] {
+            let (key, _) = set.split_once('=').unwrap();
+            let text = error("", &[set]);
+            assert!(text.contains(&format!(": {key} must be ")), "{text}");
+        }
     }
 
     #[test]

@@ -29,6 +29,10 @@ impl Override {
         let parsed = toml::from_str::<Table>(&format!("value = {value}"));
         let value = match parsed.ok().and_then(|mut table| table.remove("value")) {
             Some(parsed) => parsed,
+            // No string, although it is no number of TOML's.
+            None if value.parse::<i128>().is_ok() => {
+                return Err(format!("{value} is too large: whole numbers go up to {}", i64::MAX));
+            }
             None => Value::String(value.into()),
         };
         Ok(Self { origin: format!("--set {argument}"), key: key.into(), value })
@@ -64,6 +68,9 @@ mod tests {
         assert!(parse("train.epochs").unwrap_err().contains("KEY=VALUE"));
         assert!(parse("train..epochs=1").unwrap_err().contains("is not a key"));
         assert!(parse("=1").is_err());
+        assert!(parse("train.seed=9223372036854775807").is_ok());
+        let error = parse("train.seed=9223372036854775808").unwrap_err();
+        assert!(error.ends_with("is too large: whole numbers go up to 9223372036854775807"));
     }
 
     #[test]
