@@ -52,7 +52,7 @@ fn network(dropout: f32, batch_norm: bool) -> (Vgg, Input, Params) {
     };
     let vgg = Vgg::new(&config).expect("a network");
     let init = Init { weights: WeightInit::KaimingNormal, biases: BiasInit::Torch };
-    let params = Params::init(&vgg, &init, 5);
+    let params = Params::init(&vgg, &init, 5).unwrap();
     (vgg, Input { mean: vec![0.5], std: vec![0.25], ..Input::unnormalized(1, 16, 16) }, params)
 }
 

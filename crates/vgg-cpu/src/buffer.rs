@@ -1,6 +1,7 @@
 //! Memory of the CPU backend.
 
 use std::fmt;
+use std::mem::take;
 use std::sync::{Mutex, OnceLock};
 
 use memmap2::MmapMut;
@@ -15,9 +16,15 @@ pub(crate) const LINE: usize = 16;
 pub(crate) struct AlignedVec(Option<MmapMut>);
 
 impl AlignedVec {
+    /// Bytes that room for `len` numbers takes.
+    pub(crate) fn bytes_for(len: usize) -> usize {
+        const PAGE: usize = 4096;
+        (len.max(1) * size_of::<f32>()).next_multiple_of(PAGE)
+    }
+
     /// Room for at least `len` numbers, all zero. Pages are only touched when they are first used.
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
-        let bytes = len.max(1).next_multiple_of(LINE) * size_of::<f32>();
+        let bytes = Self::bytes_for(len);
         let map =
             MmapMut::map_anon(bytes).map_err(|_| Error::OutOfMemory { bytes: bytes as u64 })?;
         #[cfg(target_os = "linux")]
@@ -36,15 +43,21 @@ impl AlignedVec {
         Ok(())
     }
 
-    /// Cuts the memory into pieces of at least the given lengths, each starting at a cache line,
-    /// and grows it if need be.
-    pub(crate) fn split<const N: usize>(&mut self, lens: [usize; N]) -> Result<[&mut [f32]; N]> {
-        self.reserve(lens.iter().map(|len| len.next_multiple_of(LINE)).sum())?;
+    /// Numbers that pieces of the given lengths take together, for [`AlignedVec::split`].
+    pub(crate) fn len_of<const N: usize>(lens: [usize; N]) -> usize {
+        lens.iter().map(|len| len.next_multiple_of(LINE)).sum()
+    }
+
+    /// Cuts the memory into pieces of the given lengths, each starting at a cache line.
+    ///
+    /// # Panics
+    /// If there is less than [`AlignedVec::len_of`] them.
+    pub(crate) fn split<const N: usize>(&mut self, lens: [usize; N]) -> [&mut [f32]; N] {
         let mut rest = self.as_f32_mut();
-        Ok(lens.map(|len| {
+        lens.map(|len| {
             let piece = rest.split_off_mut(..len.next_multiple_of(LINE));
-            &mut piece.expect("room was just made")[..len]
-        }))
+            &mut piece.expect("room was made for all pieces")[..len]
+        })
     }
 
     pub(crate) fn as_f32(&self) -> &[f32] {
@@ -72,7 +85,7 @@ pub struct Buffer {
     data: AlignedVec,
     derived: [OnceLock<AlignedVec>; 2],
     /// Memory of derived forms that became stale, to be used again.
-    spare: Mutex<Vec<AlignedVec>>,
+    stale: [Mutex<AlignedVec>; 2],
 }
 
 /// Which derived form of a weight.
@@ -87,7 +100,7 @@ pub(crate) enum Form {
 impl Buffer {
     pub(crate) fn zeroed(len: usize) -> Result<Self> {
         let data = AlignedVec::zeroed(len)?;
-        Ok(Self { data, derived: Default::default(), spare: Mutex::default() })
+        Ok(Self { data, derived: Default::default(), stale: Default::default() })
     }
 
     /// The first `len` numbers.
@@ -113,20 +126,45 @@ impl Buffer {
     }
 
     /// A derived form of `len` numbers, made by `fill` unless it is there already.
-    pub(crate) fn derived(&self, form: Form, len: usize, fill: impl FnOnce(&mut [f32])) -> &[f32] {
-        let made = self.derived[form as usize].get_or_init(|| {
-            let spare = self.spare.lock().expect("no holder of this lock panics").pop();
-            let mut vec = spare.unwrap_or_default();
-            vec.reserve(len).expect("memory for a weight's derived form");
-            fill(&mut vec.as_f32_mut()[..len]);
-            vec
-        });
-        &made.as_f32()[..len]
+    pub(crate) fn derived(
+        &self,
+        form: Form,
+        len: usize,
+        fill: impl FnOnce(&mut [f32]),
+    ) -> Result<&[f32]> {
+        let place = &self.derived[form as usize];
+        let made = match place.get() {
+            Some(made) => made,
+            None => {
+                let stale = &self.stale[form as usize];
+                let mut vec = take(&mut *stale.lock().expect("no holder of this lock panics"));
+                vec.reserve(len)?;
+                fill(&mut vec.as_f32_mut()[..len]);
+                place.get_or_init(|| vec)
+            }
+        };
+        Ok(&made.as_f32()[..len])
     }
 
     fn forget_derived(&mut self) {
-        let spare = self.spare.get_mut().expect("no holder of this lock panics");
-        spare.extend(self.derived.iter_mut().filter_map(OnceLock::take));
+        for (derived, stale) in self.derived.iter_mut().zip(&mut self.stale) {
+            if let Some(vec) = derived.take() {
+                *stale.get_mut().expect("no holder of this lock panics") = vec;
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn data_bytes(&self) -> usize {
+        self.data.as_bytes().len()
+    }
+
+    /// Bytes of derived forms, those that became stale included.
+    #[cfg(test)]
+    pub(crate) fn derived_bytes(&self) -> usize {
+        let derived = self.derived.iter().filter_map(OnceLock::get).map(|vec| vec.as_bytes().len());
+        let stale = self.stale.iter().map(|vec| vec.lock().unwrap().as_bytes().len());
+        derived.chain(stale).sum()
     }
 }
 
@@ -146,17 +184,32 @@ mod tests {
         buffer.f32_mut(3).copy_from_slice(&[1.0, 2.0, 3.0]);
         let double = |b: &Buffer| {
             let twice = b.f32(3).iter().map(|x| 2.0 * x).collect::<Vec<_>>();
-            b.derived(Form::Forward, 3, |out| out.copy_from_slice(&twice)).to_vec()
+            b.derived(Form::Forward, 3, |out| out.copy_from_slice(&twice)).unwrap().to_vec()
         };
         assert_eq!(double(&buffer), [2.0, 4.0, 6.0]);
-        let untouched = buffer.derived(Form::Forward, 3, |_| panic!("made twice"));
+        let untouched = buffer.derived(Form::Forward, 3, |_| panic!("made twice")).unwrap();
         assert_eq!(untouched, [2.0, 4.0, 6.0]);
         buffer.f32_mut(3)[0] = 5.0;
         assert_eq!(double(&buffer), [10.0, 4.0, 6.0]);
     }
 
     #[test]
+    fn memory_of_derived_forms_is_used_again() {
+        let mut buffer = Buffer::zeroed(3).unwrap();
+        let (small, large) = (AlignedVec::bytes_for(5), AlignedVec::bytes_for(5000));
+        for _ in 0..3 {
+            buffer.derived(Form::Backward, 5000, |_| {}).unwrap();
+            buffer.derived(Form::Forward, 5, |_| {}).unwrap();
+            assert_eq!(buffer.derived_bytes(), small + large);
+            buffer.forget_derived();
+        }
+    }
+
+    #[test]
     fn memory_that_cannot_be_had_is_an_error() {
         assert!(matches!(Buffer::zeroed(1 << 60), Err(Error::OutOfMemory { .. })));
+        let derived = Buffer::zeroed(1).unwrap();
+        let derived = derived.derived(Form::Forward, 1 << 60, |_| {});
+        assert!(matches!(derived, Err(Error::OutOfMemory { .. })));
     }
 }

@@ -19,6 +19,7 @@ mod isa;
 mod linear;
 mod lrn;
 mod max_pool2d;
+mod needs;
 mod prepare_images;
 pub mod roofline;
 mod sgd;
@@ -32,6 +33,7 @@ mod update;
 use std::collections::HashSet;
 use std::sync::Mutex;
 
+use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{
     AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
     SoftmaxCrossEntropy,
@@ -113,6 +115,14 @@ impl Backend for Cpu {
         format!("cpu, {threads} thread{}, {}", if threads == 1 { "" } else { "s" }, self.isa)
     }
 
+    fn bytes(&self, content: Content) -> u64 {
+        AlignedVec::bytes_for(self.len(content)) as u64
+    }
+
+    fn workspace(&self, operations: &[Operation]) -> u64 {
+        needs::bytes(self, operations)
+    }
+
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
         Buffer::zeroed(self.len(content))
     }
@@ -169,8 +179,7 @@ impl Backend for Cpu {
         pixels: &Buffer,
         x: &mut Buffer,
     ) -> Result<()> {
-        prepare_images::prepare(self, op, normalize, pixels, x);
-        Ok(())
+        prepare_images::prepare(self, op, normalize, pixels, x)
     }
 
     fn conv2d(
@@ -232,13 +241,11 @@ impl Backend for Cpu {
     }
 
     fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        lrn::forward(self, op, x, y);
-        Ok(())
+        lrn::forward(self, op, x, y)
     }
 
     fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
-        lrn::backward(self, op, x, dy, dx);
-        Ok(())
+        lrn::backward(self, op, x, dy, dx)
     }
 
     fn batch_norm2d(

@@ -1,10 +1,12 @@
 //! Local response normalisation.
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::Lrn;
 
 use crate::Cpu;
-use crate::buffer::Buffer;
+use crate::buffer::{AlignedVec, Buffer};
+use crate::needs::Needs;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// Numbers of one piece of work, if a pixel has no more: few enough to stay in the first-level
@@ -15,25 +17,40 @@ const CHUNK: usize = 1024;
 const REACH: usize = Lrn::SIZE / 2;
 
 /// See [`vgg_tensor::Backend::lrn`].
-pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) {
+pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
     let chunk = Chunk::of(op);
+    cpu.threads.reserve_scratch(forward_needs(op).scratch)?;
     let x = x.f32(op.x().len()).par_chunks(chunk.len());
     let y = y.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
     cpu.threads.run(|| {
         y.zip(x).for_each(|(y, x)| {
             let mut scratch = cpu.threads.scratch();
-            let [squares] = scratch.split([chunk.padded_len()]).expect("scratch memory");
+            let [squares] = scratch.split([chunk.padded_len()]);
             cpu.isa.run(Forward { chunk, x, y, squares });
         });
     });
+    Ok(())
+}
+
+/// What [`forward`] takes besides its buffers.
+pub(crate) fn forward_needs(op: &Lrn) -> Needs {
+    let scratch = AlignedVec::len_of([Chunk::of(op).padded_len()]);
+    Needs { scratch, ..Needs::default() }
 }
 
 /// See [`vgg_tensor::Backend::lrn_backward`].
 ///
 /// With `s_j = k + alpha · Σ x²` over j's window, channel i is in the windows of its neighbours:
 /// `dx_i = dy_i · s_i^−beta − 2 · alpha · beta · x_i · Σ_j dy_j · x_j · s_j^(−beta − 1)`.
-pub(crate) fn backward(cpu: &Cpu, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) {
+pub(crate) fn backward(
+    cpu: &Cpu,
+    op: &Lrn,
+    x: &Buffer,
+    dy: &Buffer,
+    dx: &mut Buffer,
+) -> Result<()> {
     let chunk = Chunk::of(op);
+    cpu.threads.reserve_scratch(backward_needs(op).scratch)?;
     let x = x.f32(op.x().len()).par_chunks(chunk.len());
     let dy = dy.f32(op.x().len()).par_chunks(chunk.len());
     let dx = dx.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
@@ -41,10 +58,17 @@ pub(crate) fn backward(cpu: &Cpu, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Bu
         dx.zip(x).zip(dy).for_each(|((dx, x), dy)| {
             let mut scratch = cpu.threads.scratch();
             let lens = [chunk.padded_len(); 2];
-            let [squares, through] = scratch.split(lens).expect("scratch memory");
+            let [squares, through] = scratch.split(lens);
             cpu.isa.run(Backward { chunk, x, dy, dx, squares, through });
         });
     });
+    Ok(())
+}
+
+/// What [`backward`] takes besides its buffers.
+pub(crate) fn backward_needs(op: &Lrn) -> Needs {
+    let scratch = AlignedVec::len_of([Chunk::of(op).padded_len(); 2]);
+    Needs { scratch, ..Needs::default() }
 }
 
 /// How many pixels a piece of work has, and of how many channels.

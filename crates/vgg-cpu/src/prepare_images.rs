@@ -1,10 +1,12 @@
 //! From bytes to feature maps: resize, normalise, channels innermost.
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::{Normalize, PrepareImages, TapTable, Taps};
 
 use crate::Cpu;
-use crate::buffer::Buffer;
+use crate::buffer::{AlignedVec, Buffer};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Backend::prepare_images`].
@@ -14,7 +16,7 @@ pub(crate) fn prepare(
     normalize: &Normalize,
     pixels: &Buffer,
     x: &mut Buffer,
-) {
+) -> Result<()> {
     assert_eq!(normalize.channels(), op.x().c, "normalisation for each channel");
     let Cpu { isa, threads, image_tables, .. } = cpu;
     let sides = Sides::of(op);
@@ -26,19 +28,40 @@ pub(crate) fn prepare(
     let (from, to) = (op.source(), op.x());
     let pixels = pixels.bytes(from.len()).par_chunks_exact(from.features());
     let images = x.f32_mut(to.len()).par_chunks_exact_mut(to.features()).zip(pixels);
-    let (wide_len, line_len) = (from.c * from.h * to.w, to.c * to.w);
-    let [wide_room, line_room] = [wide_len, line_len].map(|bytes| bytes.div_ceil(size_of::<f32>()));
+    threads.reserve_scratch(needs(op).scratch)?;
     threads.run(|| {
         images.for_each(|(x, pixels)| {
             let mut scratch = threads.scratch();
-            let room = scratch.split([wide_room, to.w, line_room]).expect("scratch memory");
-            let [wide, sums, line] = room;
-            let wide = &mut bytemuck::cast_slice_mut(wide)[..wide_len];
-            let line = &mut bytemuck::cast_slice_mut(line)[..line_len];
+            let [wide, sums, line] = scratch.split(lens(op));
+            let wide = &mut bytemuck::cast_slice_mut(wide)[..wide_bytes(op)];
+            let line = &mut bytemuck::cast_slice_mut(line)[..line_bytes(op)];
             let sums = bytemuck::cast_slice_mut(sums);
             isa.run(Image { tables, pixels, wide, sums, line, x });
         });
     });
+    Ok(())
+}
+
+/// What [`prepare`] takes besides its buffers.
+pub(crate) fn needs(op: &PrepareImages) -> Needs {
+    Needs { scratch: AlignedVec::len_of(lens(op)), ..Needs::default() }
+}
+
+/// Numbers of a thread's scratch memory: for `wide`, `sums` and `line` of an [`Image`].
+fn lens(op: &PrepareImages) -> [usize; 3] {
+    let room = |bytes: usize| bytes.div_ceil(size_of::<f32>());
+    [room(wide_bytes(op)), op.x().w, room(line_bytes(op))]
+}
+
+/// Bytes of an image that is as wide as it will be, and as high as it was.
+fn wide_bytes(op: &PrepareImages) -> usize {
+    let (from, to) = (op.source(), op.x());
+    from.c * from.h * to.w
+}
+
+/// Bytes of a row of each channel.
+fn line_bytes(op: &PrepareImages) -> usize {
+    op.x().c * op.x().w
 }
 
 /// The sides of images before and after.

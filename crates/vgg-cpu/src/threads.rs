@@ -25,7 +25,7 @@ impl Threads {
             .build()
             .map_err(|error| Error::Unavailable {
                 what: format!("a pool of {count} threads"),
-                hint: error.to_string(),
+                hint: format!("{error}; a limit on processes or memory may be reached"),
             })?;
         Ok(Self { scratch: (0..count).map(|_| Mutex::default()).collect(), pool })
     }
@@ -39,7 +39,21 @@ impl Threads {
         self.pool.install(work)
     }
 
-    /// This thread's scratch memory; what it holds is arbitrary.
+    /// Makes room for `len` numbers in each thread's scratch memory.
+    pub(crate) fn reserve_scratch(&self, len: usize) -> Result<()> {
+        let reserve = |scratch: &Mutex<AlignedVec>| {
+            scratch.lock().expect("scratch is free between operations").reserve(len)
+        };
+        if len > 0 { self.scratch.iter().try_for_each(reserve) } else { Ok(()) }
+    }
+
+    /// Bytes of all threads' scratch memory.
+    #[cfg(test)]
+    pub(crate) fn scratch_bytes(&self) -> usize {
+        self.scratch.iter().map(|scratch| scratch.lock().unwrap().as_bytes().len()).sum()
+    }
+
+    /// This thread's scratch memory, for which there is room; what it holds is arbitrary.
     ///
     /// # Panics
     /// Outside of [`Threads::run`], or if a caller up the stack holds the scratch.

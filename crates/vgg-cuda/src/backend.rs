@@ -51,8 +51,9 @@ impl Backend for Cuda {
         buffer::bytes(self.storage, content) as u64
     }
 
-    fn workspace(&self, operation: &Operation) -> u64 {
-        conv2d::workspace(self.storage, operation)
+    fn workspace(&self, operations: &[Operation]) -> u64 {
+        let each = operations.iter().map(|operation| conv2d::workspace(self.storage, operation));
+        each.max().unwrap_or(0)
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {

@@ -1,10 +1,11 @@
 //! Labelled images, wherever they are.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use vgg_tensor::{Draw, Error, Result};
 
+use crate::image_folder::ImageFile;
 use crate::loader::shuffled;
 use crate::picture::read_size;
 use crate::{Dataset, ImageFolder, Picture};
@@ -137,6 +138,39 @@ impl Images {
             Stored::Memory(_) | Stored::Files(_) => None,
             Stored::Folder(folder) => Some(folder),
         }
+    }
+
+    /// Bytes of host memory that they take: images in memory, or what is known of files.
+    pub fn bytes(&self) -> u64 {
+        let of_a_path = |path: &Path| (size_of::<PathBuf>() + path.as_os_str().len()) as u64;
+        let known = (size_of::<[usize; 2]>() + 2 * size_of::<u32>()) as u64;
+        match &self.stored {
+            Stored::Memory(dataset) => (dataset.pixels().len() + 8 * dataset.len()) as u64,
+            Stored::Folder(folder) => {
+                let own = (size_of::<ImageFile>() - size_of::<PathBuf>()) as u64 + known;
+                folder.files().iter().map(|file| own + of_a_path(&file.path)).sum()
+            }
+            Stored::Files(files) => files.paths.iter().map(|path| known + of_a_path(path)).sum(),
+        }
+    }
+
+    /// [`Images::bytes`] of these and others, which may be another part of the same.
+    pub fn bytes_with(&self, other: &Self) -> u64 {
+        let same = match (&self.stored, &other.stored) {
+            (Stored::Memory(a), Stored::Memory(b)) => Arc::ptr_eq(a, b),
+            (Stored::Folder(a), Stored::Folder(b)) => Arc::ptr_eq(a, b),
+            (Stored::Files(a), Stored::Files(b)) => Arc::ptr_eq(a, b),
+            _ => false,
+        };
+        self.bytes() + if same { 0 } else { other.bytes() }
+    }
+
+    /// Bytes of the largest image's pixels that are decoded when it is read; none if all are in
+    /// memory.
+    pub(crate) fn decoded_bytes(&self) -> u64 {
+        let is_memory = matches!(self.stored, Stored::Memory(_));
+        let bytes = |i| (self.size(i).iter().product::<usize>() * self.channels) as u64;
+        (0..self.len()).filter(|_| !is_memory).map(bytes).max().unwrap_or(0)
     }
 
     /// Image `i` at its own size.

@@ -35,6 +35,7 @@ pub mod names;
 mod picture;
 pub mod sample;
 mod statistics;
+mod threads;
 mod transform;
 
 pub use dataset::Dataset;

@@ -1,14 +1,17 @@
 //! Shuffled batches, made ready on a thread before they are needed.
 
+use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
-use std::thread::JoinHandle;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use rayon::ThreadPool;
 use rayon::prelude::*;
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use vgg_tensor::{Draw, Error, Result};
 
+use crate::threads::pool;
 use crate::{Images, Mixup, Moment, Transform};
 
 /// The random stream that shuffles: no other use of a run's seed may have this number.
@@ -95,11 +98,31 @@ impl Loader {
         self.images.len().div_ceil(self.batch_size)
     }
 
+    /// Bytes of host memory that an epoch takes: its batches, its order, and images that are being
+    /// decoded. What the images themselves take is [`Images::bytes`].
+    pub fn bytes(&self) -> u64 {
+        let pixels = self.transform.views() * self.transform.shape().iter().product::<usize>();
+        let mix = if self.mixup.is_some() { size_of::<(u32, f32)>() } else { 0 };
+        let of_a_batch = self.batch_size * (pixels + size_of::<u32>() + mix);
+        let order = self.images.len() * size_of::<u32>();
+        // A decoder has its output and, of a photograph, as much again on its way there.
+        let decoded = match &self.pool {
+            Some(pool) => 2 * pool.current_num_threads() as u64 * self.images.decoded_bytes(),
+            None => 0,
+        };
+        (BATCHES * of_a_batch + order) as u64 + decoded
+    }
+
     /// Starts `epoch` at batch number `first_batch`.
     ///
     /// The batches are the same as if the epoch had been started at 0 and the first ones passed
     /// over, so that an interrupted epoch can be taken up where it was.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
+        Epoch::start(first_batch..self.batches_per_epoch(), self.fill(epoch))
+    }
+
+    /// What fills the batches of an epoch.
+    fn fill(&self, epoch: u64) -> Fill {
         let Self { images, transform, batch_size, seed, mixup, pool } = self.clone();
         let order: Vec<u32> = match seed {
             Some(seed) => {
@@ -109,16 +132,18 @@ impl Loader {
         };
         let moment = Moment { seed: seed.unwrap_or_default(), epoch };
         let image_len = transform.views() * transform.shape().iter().product::<usize>();
-        Epoch::start(first_batch..self.batches_per_epoch(), move |index, batch| {
+        Box::new(move |index, batch| {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];
             batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
             match &pool {
                 None => {
+                    reserve(&mut batch.pixels, chosen.len() * image_len)?;
                     let pixels = chosen.iter().filter_map(|&i| images.stored_pixels(i as usize));
                     pixels.for_each(|pixels| batch.pixels.extend_from_slice(pixels));
                 }
                 Some(pool) => {
+                    reserve(&mut batch.pixels, chosen.len() * image_len)?;
                     batch.pixels.resize(chosen.len() * image_len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
                     pool.install(|| {
@@ -136,15 +161,10 @@ impl Loader {
     }
 }
 
-fn pool(threads: usize) -> Result<ThreadPool> {
-    ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .thread_name(|i| format!("images-{i}"))
-        .build()
-        .map_err(|error| Error::Unavailable {
-            what: "a thread for images".into(),
-            hint: error.to_string(),
-        })
+/// Makes room for `len` bytes in all.
+fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
+    let more = len.saturating_sub(bytes.len());
+    bytes.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes: len as u64 })
 }
 
 /// The numbers `0..len` in random order: the Fisher–Yates shuffle.
@@ -163,76 +183,50 @@ pub(crate) fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
 /// One pass over the data: a worker thread fills batches ahead of the caller.
 ///
 /// The batches go round: the caller's goes back to the worker when the next one is asked for, so
-/// that an epoch allocates only the first few. Dropping an `Epoch` early ends its thread.
+/// that an epoch allocates only the first few. Dropping an `Epoch` early ends its thread. Where no
+/// thread can be started, each batch is filled when it is asked for.
 #[derive(Debug)]
 pub struct Epoch {
-    filled: Receiver<Result<Batch>>,
-    /// `None` once the worker is to stop.
-    empty: Option<Sender<Batch>>,
+    filler: Filler,
     current: Batch,
-    worker: Option<JoinHandle<()>>,
     waited: Duration,
 }
 
+/// Puts a batch of the number into one that is empty.
+type Fill = Box<dyn FnMut(usize, &mut Batch) -> Result<()> + Send>;
+
+/// Who fills the batches.
+enum Filler {
+    Thread {
+        filled: Receiver<Result<Batch>>,
+        /// `None` once the worker is to stop.
+        empty: Option<Sender<Batch>>,
+        worker: Option<JoinHandle<()>>,
+    },
+    Caller {
+        indices: Range<usize>,
+        fill: Fill,
+    },
+}
+
 impl Epoch {
-    /// `fill(index, batch)` puts batch `index` into `batch`, which is empty.
-    fn start(
-        indices: std::ops::Range<usize>,
-        mut fill: impl FnMut(usize, &mut Batch) -> Result<()> + Send + 'static,
-    ) -> Self {
-        let (to_caller, filled) = channel::<Result<Batch>>();
-        let (empty, from_caller) = channel::<Batch>();
-        for _ in 1..BATCHES {
-            // The receiver is right here.
-            let _ = empty.send(Batch::default());
-        }
-        let worker = std::thread::spawn(move || {
-            for index in indices {
-                // An error on either side means that the caller has gone.
-                let Ok(mut batch) = from_caller.recv() else { return };
-                batch.pixels.clear();
-                batch.labels.clear();
-                batch.mix.clear();
-                let filled = fill(index, &mut batch).map(|()| batch);
-                let failed = filled.is_err();
-                if to_caller.send(filled).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        Epoch {
-            filled,
-            empty: Some(empty),
-            current: Batch::default(),
-            worker: Some(worker),
-            waited: Duration::ZERO,
-        }
+    fn start(indices: Range<usize>, fill: Fill) -> Self {
+        let filler = Filler::start(indices, fill);
+        Epoch { filler, current: Batch::default(), waited: Duration::ZERO }
     }
 
     /// The next batch, or `None` at the end of the epoch.
     ///
     /// # Errors
-    /// When an image cannot be read or is damaged; the epoch ends there.
+    /// When an image cannot be read or is damaged, or memory does not suffice; the epoch ends there.
     pub fn next_batch(&mut self) -> Result<Option<&Batch>> {
-        if let Some(empty) = &self.empty {
-            // If the worker has finished, it needs no more buffers.
-            let _ = empty.send(std::mem::take(&mut self.current));
-        }
-        let received = match self.filled.try_recv() {
-            Err(TryRecvError::Empty) => {
-                let start = Instant::now();
-                let received = self.filled.recv().ok();
-                self.waited += start.elapsed();
-                received
-            }
-            ready => ready.ok(),
-        };
-        match received {
+        let used = std::mem::take(&mut self.current);
+        match self.filler.next(used, &mut self.waited)? {
             Some(batch) => {
-                self.current = batch?;
+                self.current = batch;
                 Ok(Some(&self.current))
             }
-            None => self.join().map(|()| None),
+            None => Ok(None),
         }
     }
 
@@ -240,10 +234,82 @@ impl Epoch {
     pub fn waited(&self) -> Duration {
         self.waited
     }
+}
+
+impl Filler {
+    fn start(indices: Range<usize>, fill: Fill) -> Self {
+        let (to_caller, filled) = channel::<Result<Batch>>();
+        let (empty, from_caller) = channel::<Batch>();
+        for _ in 1..BATCHES {
+            // The receiver is right here.
+            let _ = empty.send(Batch::default());
+        }
+        // A thread that is not started takes its closure with it, but not what comes by a channel.
+        let (give, taken) = channel::<Fill>();
+        let all = indices.clone();
+        let worker = thread::Builder::new().name("batches".into()).spawn(move || {
+            let Ok(mut fill) = taken.recv() else { return };
+            for index in all {
+                // An error on either side means that the caller has gone.
+                let Ok(mut batch) = from_caller.recv() else { return };
+                let filled = refill(&mut fill, index, &mut batch).map(|()| batch);
+                let failed = filled.is_err();
+                if to_caller.send(filled).is_err() || failed {
+                    return;
+                }
+            }
+        });
+        match worker {
+            Ok(worker) => {
+                // The receiver waits for it.
+                let _ = give.send(fill);
+                Self::Thread { filled, empty: Some(empty), worker: Some(worker) }
+            }
+            Err(error) => {
+                log::warn!("batches are not made ahead: no thread can be started: {error}");
+                Self::Caller { indices, fill }
+            }
+        }
+    }
+
+    /// The next batch, in place of one that is used.
+    fn next(&mut self, mut used: Batch, waited: &mut Duration) -> Result<Option<Batch>> {
+        let start = Instant::now();
+        match self {
+            Self::Caller { indices, fill } => {
+                let Some(index) = indices.next() else { return Ok(None) };
+                let done = refill(fill, index, &mut used);
+                *waited += start.elapsed();
+                if done.is_err() {
+                    *indices = 0..0;
+                }
+                done.map(|()| Some(used))
+            }
+            Self::Thread { filled, empty, .. } => {
+                if let Some(empty) = empty {
+                    // If the worker has finished, it needs no more buffers.
+                    let _ = empty.send(used);
+                }
+                let received = match filled.try_recv() {
+                    Err(TryRecvError::Empty) => {
+                        let received = filled.recv().ok();
+                        *waited += start.elapsed();
+                        received
+                    }
+                    ready => ready.ok(),
+                };
+                match received {
+                    Some(batch) => batch.map(Some),
+                    None => self.join().map(|()| None),
+                }
+            }
+        }
+    }
 
     fn join(&mut self) -> Result<()> {
-        self.empty = None;
-        let Some(Err(panic)) = self.worker.take().map(JoinHandle::join) else { return Ok(()) };
+        let Self::Thread { empty, worker, .. } = self else { return Ok(()) };
+        *empty = None;
+        let Some(Err(panic)) = worker.take().map(JoinHandle::join) else { return Ok(()) };
         let reason = panic
             .downcast::<String>()
             .map(|reason| *reason)
@@ -253,7 +319,24 @@ impl Epoch {
     }
 }
 
-impl Drop for Epoch {
+/// Fills a batch anew.
+fn refill(fill: &mut Fill, index: usize, batch: &mut Batch) -> Result<()> {
+    batch.pixels.clear();
+    batch.labels.clear();
+    batch.mix.clear();
+    fill(index, batch)
+}
+
+impl fmt::Debug for Filler {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Thread { .. } => "a thread",
+            Self::Caller { .. } => "the caller",
+        })
+    }
+}
+
+impl Drop for Filler {
     fn drop(&mut self) {
         // The worker sees the closed channel at the latest when it has filled the few buffers it
         // still has. The caller no longer asks for errors.
@@ -337,16 +420,28 @@ mod tests {
 
     #[test]
     fn a_panic_of_the_worker_is_an_error() {
-        let mut epoch = Epoch::start(0..5, |index, batch| {
+        let fill = |index, batch: &mut Batch| {
             assert_ne!(index, 1, "no second batch");
             batch.labels.push(index as u32);
             Ok(())
-        });
+        };
+        let mut epoch = Epoch::start(0..5, Box::new(fill));
         assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [0]);
         let message = epoch.next_batch().unwrap_err().to_string();
         assert!(message.starts_with("preparing batches: a thread panicked: "), "{message}");
         assert!(message.contains("no second batch"), "{message}");
         assert!(epoch.next_batch().unwrap().is_none());
+    }
+
+    #[test]
+    fn batches_are_the_same_without_a_thread() {
+        let loader = loader(50, 8, 3);
+        let mut epoch = loader.epoch(2, 1);
+        let Filler::Thread { worker, .. } = &epoch.filler else { panic!("there are threads") };
+        assert_eq!(worker.as_ref().unwrap().thread().name(), Some("batches"));
+        epoch.filler = Filler::Caller { indices: 1..7, fill: loader.fill(2) };
+        let batches = collect(epoch);
+        assert_eq!((batches.len(), batches), (6, collect(loader.epoch(2, 1))));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 
 use crate::Images;
+use crate::threads::pool;
 
 /// Images that are decoded before their sums are added, in stored order.
 const AT_ONCE: usize = 256;
@@ -35,14 +36,14 @@ impl Statistics {
     /// When an image cannot be read.
     pub fn of(images: &Images) -> Result<Self> {
         let channels = images.channels();
-        let mut sums = Moments::default();
+        let (mut sums, pool) = (Moments::default(), pool(0)?);
         for start in (0..images.len()).step_by(AT_ONCE) {
             let end = images.len().min(start + AT_ONCE);
             let parts = (start..end).into_par_iter().map(|i| {
                 let picture = images.picture(i)?;
                 Ok(Moments::of(&picture.pixels, channels))
             });
-            for part in parts.collect::<Result<Vec<_>>>()? {
+            for part in pool.install(|| parts.collect::<Result<Vec<_>>>())? {
                 sums.add(&part);
             }
         }

@@ -44,7 +44,7 @@ fn train() -> Result<Checkpoint> {
     };
     let vgg = Vgg::new(&config)?;
     let init = Init { weights: WeightInit::KaimingNormal, biases: BiasInit::Zeros };
-    let params = Params::init(&vgg, &init, 42);
+    let params = Params::init(&vgg, &init, 42)?;
     let input = Input { mean: vec![0.5], std: vec![0.5], ..Input::unnormalized(1, SIDE, SIDE) };
     let sgd = SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.01) };
     let cpu = Cpu::new(Config::default())?;

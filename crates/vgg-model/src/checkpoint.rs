@@ -101,7 +101,7 @@ impl Checkpoint {
     /// # let path = folder.path().join("last.safetensors");
     /// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, ..Default::default() };
     /// let checkpoint = Checkpoint {
-    ///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42),
+    ///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42)?,
     ///     vgg: config,
     ///     input: Input::unnormalized(1, 28, 28),
     ///     classes: vec![],
@@ -172,6 +172,13 @@ impl Checkpoint {
     /// As [`Checkpoint::load`], but for files beside it.
     pub fn load_weights(path: &Path) -> Result<Self> {
         Ok(Self::load_own(path)?.0)
+    }
+
+    /// Bytes of its numbers in memory.
+    pub fn bytes(&self) -> u64 {
+        let others = [&self.velocity, &self.unaveraged].into_iter().flatten();
+        let tensors = others.chain([&self.params]).flat_map(Params::iter);
+        tensors.map(|(_, tensor)| size_of_val(tensor.data()) as u64).sum()
     }
 
     /// What the file at `path` has, and where velocities and unaveraged weights are.

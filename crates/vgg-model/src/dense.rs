@@ -1,6 +1,6 @@
 //! Networks on whole images: every fully connected layer as a convolution.
 
-use vgg_tensor::{Error, Result, Tensor};
+use vgg_tensor::{Error, Result};
 
 use crate::{Layer, Params, Vgg, VggConfig};
 
@@ -139,7 +139,7 @@ impl Params {
     pub fn for_network(&self, vgg: &Vgg) -> Result<Params> {
         let tensors = vgg.tensors().filter_map(|spec| {
             let tensor = self.get(&spec.name)?;
-            let shaped = Tensor::new(spec.dims.clone(), tensor.data().to_vec());
+            let shaped = tensor.try_clone().and_then(|tensor| tensor.reshaped(spec.dims.clone()));
             Some(shaped.map(|tensor| (spec.name.clone(), tensor)))
         });
         Params::new(vgg, tensors.collect::<Result<Vec<_>>>()?)
@@ -162,7 +162,7 @@ mod tests {
             VggConfig { width: 0.05, input: [1, 64, 64], classes: 7, fc_width: 12, ..config };
         let vgg = Vgg::new(&config).unwrap();
         let init = Init { weights: WeightInit::KaimingNormal, ..Init::default() };
-        let params = Params::init(&vgg, &init, 5);
+        let params = Params::init(&vgg, &init, 5).unwrap();
         (vgg, params)
     }
 

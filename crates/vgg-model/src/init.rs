@@ -1,6 +1,7 @@
 //! Initial values of parameters.
 
 use std::num::NonZero;
+use std::sync::Mutex;
 use std::thread;
 
 use serde::{Deserialize, Serialize};
@@ -94,9 +95,9 @@ enum Distribution {
 }
 
 /// The initial values of parameter `index` of a network.
-pub(crate) fn tensor(init: &Init, spec: &ParamSpec, index: usize, seed: u64) -> Tensor {
+pub(crate) fn tensor(init: &Init, spec: &ParamSpec, index: usize, seed: u64) -> Result<Tensor> {
     let draw = Draw { seed, stream: streams::init(index), step: 0 };
-    let mut tensor = Tensor::zeros(spec.dims.clone());
+    let mut tensor = Tensor::zeros(spec.dims.clone())?;
     match init.distribution(spec) {
         Distribution::Constant(value) => tensor.data_mut().fill(value),
         // Element `i` is `(2 u − 1) · bound` with `u = draw.uniform(i)`.
@@ -115,7 +116,7 @@ pub(crate) fn tensor(init: &Init, spec: &ParamSpec, index: usize, seed: u64) -> 
             }
         }),
     }
-    tensor
+    Ok(tensor)
 }
 
 /// Values that are drawn together.
@@ -125,20 +126,29 @@ const BLOCK: usize = 4;
 const MIN_PER_THREAD: usize = 1 << 16;
 
 /// Gives each [`BLOCK`] of values, the last of which may be shorter, to `draw` with its number, on
-/// as many threads as the process may use. A full network has more than 10⁸ values, and normal ones
-/// take a logarithm and a cosine each.
+/// as many threads as the process may use, or as can be started. A full network has more than 10⁸
+/// values, and normal ones take a logarithm and a cosine each.
 fn fill(values: &mut [f32], draw: impl Fn(u32, &mut [f32]) + Sync) {
     let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let per_thread = values.len().div_ceil(threads).max(MIN_PER_THREAD).div_ceil(BLOCK);
-    let draw = &draw;
-    thread::scope(|scope| {
-        for (part, values) in values.chunks_mut(per_thread * BLOCK).enumerate() {
-            scope.spawn(move || {
-                for (i, values) in values.chunks_mut(BLOCK).enumerate() {
-                    draw((part * per_thread + i) as u32, values);
-                }
-            });
+    let per_part = values.len().div_ceil(threads).max(MIN_PER_THREAD).div_ceil(BLOCK);
+    let count = values.len().div_ceil(per_part * BLOCK);
+    let parts = Mutex::new(values.chunks_mut(per_part * BLOCK).enumerate());
+    let next = || parts.lock().expect("no holder of this lock panics").next();
+    let work = || {
+        while let Some((part, values)) = next() {
+            for (i, values) in values.chunks_mut(BLOCK).enumerate() {
+                draw((part * per_part + i) as u32, values);
+            }
         }
+    };
+    thread::scope(|scope| {
+        // This thread takes what no other has taken.
+        for _ in 1..count {
+            if thread::Builder::new().spawn_scoped(scope, work).is_err() {
+                break;
+            }
+        }
+        work();
     });
 }
 
@@ -154,7 +164,7 @@ mod tests {
     }
 
     fn range(spec: &ParamSpec, index: usize, init: &Init) -> (f32, f32) {
-        let tensor = tensor(init, spec, index, 1);
+        let tensor = tensor(init, spec, index, 1).unwrap();
         let fold = |f: fn(f32, f32) -> f32, from| tensor.data().iter().copied().fold(from, f);
         (fold(f32::min, f32::INFINITY), fold(f32::max, f32::NEG_INFINITY))
     }
@@ -201,7 +211,8 @@ mod tests {
             (WeightInit::Normal { std: 0.01 }, 0.01),
         ];
         for (weights, std) in cases {
-            let tensor = tensor(&Init { weights, biases: BiasInit::Zeros }, spec, 6, 3);
+            let init = Init { weights, biases: BiasInit::Zeros };
+            let tensor = tensor(&init, spec, 6, 3).unwrap();
             let squares: f64 = tensor.data().iter().map(|x| f64::from(*x).powi(2)).sum();
             let actual = (squares / tensor.data().len() as f64).sqrt();
             assert!((actual / std - 1.0).abs() < 0.02, "{weights:?}: {actual} for {std}");
@@ -225,12 +236,30 @@ mod tests {
                 Distribution::Uniform(bound) => (2.0 * f64::from(draw.uniform(i)) - 1.0) * bound,
                 Distribution::Normal(std) => f64::from(draw.normal(i)) * std,
             };
-            let tensor = tensor(&init, spec, index, 9);
+            let tensor = tensor(&init, spec, index, 9).unwrap();
             for (i, value) in tensor.data().iter().enumerate() {
                 assert_eq!(*value, expected(i as u64) as f32, "{} of {}", i, spec.name);
             }
         }
         assert!(vgg.params()[8].dims.iter().product::<usize>() > MIN_PER_THREAD);
+    }
+
+    /// A thread with a stack that no machine has cannot be started. This test runs itself in a process
+    /// where all have one.
+    #[test]
+    fn threads_that_cannot_be_started_are_done_without() {
+        const NAME: &str = "init::tests::threads_that_cannot_be_started_are_done_without";
+        const STACK: (&str, &str) = ("RUST_MIN_STACK", "1125899906842624");
+        if std::env::var(STACK.0).as_deref() != Ok(STACK.1) {
+            let mut itself = std::process::Command::new(std::env::current_exe().unwrap());
+            itself.args([NAME, "--exact", "--test-threads=1"]).env(STACK.0, STACK.1);
+            assert!(itself.status().unwrap().success());
+            return;
+        }
+        assert!(thread::Builder::new().spawn(|| ()).is_err());
+        let mut values = vec![0.0; 3 * MIN_PER_THREAD + 1];
+        fill(&mut values, |block, values| values.fill(block as f32));
+        assert!(values.iter().enumerate().all(|(i, value)| *value == (i / BLOCK) as f32));
     }
 
     #[test]
@@ -239,7 +268,7 @@ mod tests {
             VggConfig { input: [1, 32, 32], width: 0.1, fc_width: 8, ..small().config().clone() };
         let vgg = Vgg::new(&config).unwrap();
         let wider = Vgg::new(&VggConfig { classes: 11, ..config }).unwrap();
-        let init = |vgg, seed| Params::init(vgg, &Init::default(), seed);
+        let init = |vgg, seed| Params::init(vgg, &Init::default(), seed).unwrap();
         let (a, b) = (init(&vgg, 1), init(&vgg, 2));
         assert!(a.iter().zip(b.iter()).all(|((_, a), (_, b))| a != b));
         // Another number of classes leaves the other layers as they are.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::mem::swap;
 
 use vgg_tensor::spec::Metrics;
-use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor};
+use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor, zeros};
 
 use crate::exec::{self, Memory};
 use crate::{Input, Mode, ParamSpec, Params, Plan, Vgg, invalid};
@@ -146,7 +146,7 @@ impl<B: Backend> Network<B> {
     /// Logits of any number of images, without dropout.
     pub(crate) fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
         let classes = self.vgg.outputs();
-        let mut logits = vec![0.0; self.count(pixels)? * classes];
+        let mut logits = zeros(self.count(pixels)? * classes)?;
         let chunks = pixels.chunks(self.batch * self.input.image_bytes());
         for (chunk, logits) in chunks.zip(logits.chunks_mut(self.batch * classes)) {
             let n = self.load(chunk, None)?;
@@ -257,13 +257,13 @@ impl<B: Backend> Network<B> {
         if !self.memory.average.is_empty() {
             self.restore_average(params)?;
         }
-        let zeros;
+        let start;
         let velocity = match velocity {
             Some(velocity) => velocity,
             None if self.memory.velocity.is_empty() => return Ok(()),
             None => {
-                zeros = Params::zeros(&self.vgg);
-                &zeros
+                start = Params::zeros(&self.vgg)?;
+                &start
             }
         };
         let plan = &self.plans[&self.batch];
@@ -329,7 +329,7 @@ fn download<'a, B: Backend<Buffer: 'a>>(
     specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
     buffers: impl IntoIterator<Item = &'a B::Buffer>,
 ) -> Result<Params> {
-    let mut params = Params::zeros_of(specs.clone());
+    let mut params = Params::zeros_of(specs.clone())?;
     for ((spec, buffer), tensor) in specs.into_iter().zip(buffers).zip(params.tensors_mut()) {
         backend.download(spec.content, buffer, tensor.data_mut())?;
     }

@@ -156,6 +156,21 @@ impl Op {
         }
     }
 
+    /// As a backend is asked for it in the backward pass. `dx` says whether the input's gradient is
+    /// wanted, and `applied` whether a fully connected weight's is applied at once.
+    pub(crate) fn backward_operation(&self, dx: bool, applied: bool) -> Operation {
+        match *self {
+            Op::Conv2d { spec, .. } => Operation::Conv2dBackward { op: spec, dx },
+            Op::BatchNorm2d { spec, .. } => Operation::BatchNorm2dBackward(spec),
+            Op::Lrn { spec } => Operation::LrnBackward(spec),
+            Op::MaxPool2d { spec } => Operation::MaxPool2dBackward(spec),
+            Op::AvgPool2d { spec } => Operation::AvgPool2dBackward(spec),
+            Op::Sigmoid { shape } => Operation::SigmoidBackward(shape),
+            Op::Linear { spec, .. } => Operation::LinearBackward { op: spec, applied, dx },
+            Op::Dropout { shape, p, .. } => Operation::Dropout { shape, p },
+        }
+    }
+
     /// For a summary.
     pub(crate) fn kind(&self) -> String {
         match self {

@@ -60,31 +60,38 @@ impl Params {
 
     /// Initial values. They depend on the seed and on each parameter's place in the network alone.
     ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    ///
     /// ```
     /// use vgg_model::{Init, Params, Vgg, VggConfig};
     /// let config = VggConfig { input: [1, 32, 32], fc_width: 8, width: 0.1, ..Default::default() };
     /// let vgg = Vgg::new(&config)?;
-    /// let params = Params::init(&vgg, &Init::default(), 42);
-    /// assert_eq!(params, Params::init(&vgg, &Init::default(), 42));
+    /// let params = Params::init(&vgg, &Init::default(), 42)?;
+    /// assert_eq!(params, Params::init(&vgg, &Init::default(), 42)?);
     /// assert_eq!(params.get("features.0.weight").unwrap().dims(), [6, 1, 3, 3]);
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
-    pub fn init(vgg: &Vgg, init: &Init, seed: u64) -> Self {
+    pub fn init(vgg: &Vgg, init: &Init, seed: u64) -> Result<Self> {
         let specs = vgg.tensors().enumerate();
-        let tensor =
-            |(i, spec): (usize, &ParamSpec)| (spec.name.clone(), init::tensor(init, spec, i, seed));
-        Self { tensors: specs.map(tensor).collect() }
+        let tensor = |(i, spec): (usize, &ParamSpec)| {
+            Ok((spec.name.clone(), init::tensor(init, spec, i, seed)?))
+        };
+        Ok(Self { tensors: specs.map(tensor).collect::<Result<_>>()? })
     }
 
     /// Zeros, without state: where a velocity starts.
-    pub fn zeros(vgg: &Vgg) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn zeros(vgg: &Vgg) -> Result<Self> {
         Self::zeros_of(vgg.params())
     }
 
     /// Zeros in the shapes of `specs`.
-    pub(crate) fn zeros_of<'a>(specs: impl IntoIterator<Item = &'a ParamSpec>) -> Self {
-        let zeros = |spec: &ParamSpec| (spec.name.clone(), Tensor::zeros(spec.dims.clone()));
-        Self { tensors: specs.into_iter().map(zeros).collect() }
+    pub(crate) fn zeros_of<'a>(specs: impl IntoIterator<Item = &'a ParamSpec>) -> Result<Self> {
+        let zeros = |spec: &ParamSpec| Ok((spec.name.clone(), Tensor::zeros(spec.dims.clone())?));
+        Ok(Self { tensors: specs.into_iter().map(zeros).collect::<Result<_>>()? })
     }
 
     /// Reads the parameters of `vgg` from a file with torchvision's names, written by this crate or

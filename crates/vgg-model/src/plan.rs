@@ -186,11 +186,16 @@ impl Plan {
         self.sum(|content| content.bytes() as u64)
     }
 
-    /// Bytes of device memory that a backend takes: all buffers, and the greediest operation's
-    /// workspace as far as it is known.
+    /// Bytes of device memory that a backend takes: all buffers, and what the operations take
+    /// besides as far as it is known.
     pub fn bytes_on(&self, backend: &impl Backend) -> u64 {
-        let workspaces = self.operations().map(|operation| backend.workspace(&operation));
-        self.sum(|content| backend.bytes(content)) + workspaces.max().unwrap_or(0)
+        let mut operations: Vec<Operation> = self.operations().collect();
+        if let Some(training) = self.training() {
+            // Tests are forward passes, too, and may be of parameters of their own.
+            let averaged = self.operations().filter(|_| training.averages).collect::<Vec<_>>();
+            operations.extend(self.backward_operations().chain(averaged));
+        }
+        self.sum(|content| backend.bytes(content)) + backend.workspace(&operations)
     }
 
     fn sum(&self, bytes: impl Fn(Content) -> u64) -> u64 {
@@ -202,7 +207,7 @@ impl Plan {
     }
 
     /// The operations of a forward pass in their order, as a backend is asked for them; those of a
-    /// training step if it is a plan for training.
+    /// training step's if it is a plan for training.
     ///
     /// ```
     /// use vgg_model::{Input, Mode, Plan, Training, Vgg, VggConfig};
@@ -217,6 +222,15 @@ impl Plan {
         let is_done = |step: &&Step| self.trains() || !step.op.is_dropout();
         let layers = self.steps.iter().filter(is_done).map(|step| step.op.operation());
         std::iter::once(Operation::PrepareImages(self.prepare)).chain(layers)
+    }
+
+    /// The operations of a training step's backward pass in their order, where all parameters are
+    /// trained.
+    pub(crate) fn backward_operations(&self) -> impl Iterator<Item = Operation> {
+        self.steps.iter().enumerate().rev().map(|(i, step)| {
+            let applied = step.op.weight().is_some_and(|w| !self.stores_gradient(&self.params[w]));
+            step.op.backward_operation(i > 0, applied)
+        })
     }
 
     /// The lines of a summary: input, layers, and what the layers share.

@@ -15,7 +15,7 @@ use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType, fold};
 /// let config =
 ///     VggConfig { input: [1, 32, 32], width: 0.1, classes: 3, fc_width: 8, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
-/// let params = Params::init(&vgg, &Init::default(), 42); // or `Checkpoint::load(…)?.params`
+/// let params = Params::init(&vgg, &Init::default(), 42)?; // or `Checkpoint::load(…)?.params`
 /// let input = Input::unnormalized(1, 28, 28);
 /// let mut session = Session::new(Cpu::new(Config::default())?, &vgg, &input, params, 8)?;
 /// let probabilities = session.probabilities(&[0; 2 * 28 * 28])?;
@@ -61,7 +61,7 @@ impl<B: Backend> Session<B> {
     ///
     /// let config = VggConfig { input: [1, 32, 32], width: 0.1, fc_width: 8, ..Default::default() };
     /// let vgg = Vgg::new(&config)?;
-    /// let params = Params::init(&vgg, &Init::default(), 42);
+    /// let params = Params::init(&vgg, &Init::default(), 42)?;
     /// let input = Input::unnormalized(1, 28, 28);
     /// let cpu = Cpu::new(Config::default())?;
     /// let mut session =

@@ -27,7 +27,7 @@ use crate::{Input, Metrics, Params, Plan, Recipe, Vgg, invalid};
 /// let config =
 ///     VggConfig { input: [1, 32, 32], width: 0.1, classes: 3, fc_width: 8, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
-/// let params = Params::init(&vgg, &Init::default(), 42);
+/// let params = Params::init(&vgg, &Init::default(), 42)?;
 /// let input = Input::unnormalized(1, 28, 28);
 /// let sgd = SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.05) };
 /// let mut trainer = Trainer::new(Cpu::new(Config::default())?, &vgg, &input, &params, 8, sgd, 42)?;

@@ -55,8 +55,8 @@ impl Params {
     /// let config = VggConfig { input: [1, 32, 32], fc_width: 8, width: 0.1, ..Default::default() };
     /// let ten = Vgg::new(&VggConfig { classes: 10, ..config.clone() })?;
     /// let two = Vgg::new(&VggConfig { classes: 2, ..config })?;
-    /// let trained = Params::init(&ten, &Init::default(), 1);
-    /// let mut params = Params::init(&two, &Init::default(), 2);
+    /// let trained = Params::init(&ten, &Init::default(), 1)?;
+    /// let mut params = Params::init(&two, &Init::default(), 2)?;
     /// let layers = params.copy_from(&two, &trained, &ten, Copying::All);
     /// assert_eq!(params.get("features.0.weight"), trained.get("features.0.weight"));
     /// let head = layers.last().unwrap();
@@ -193,7 +193,7 @@ mod tests {
             ..VggConfig::default()
         };
         let vgg = Vgg::new(&config).unwrap();
-        let params = Params::init(&vgg, &Init::default(), seed);
+        let params = Params::init(&vgg, &Init::default(), seed).unwrap();
         (vgg, params)
     }
 

@@ -183,9 +183,9 @@ pub trait Backend {
         content.bytes() as u64
     }
 
-    /// Bytes that an operation takes besides its buffers, as far as that is known before it is
-    /// called. Operations share them.
-    fn workspace(&self, _operation: &Operation) -> u64 {
+    /// Bytes that these operations, one after the other, take besides their buffers, as far as that
+    /// is known before they are called. Each has parameters of its own.
+    fn workspace(&self, _operations: &[Operation]) -> u64 {
         0
     }
 

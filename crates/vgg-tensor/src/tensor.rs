@@ -1,6 +1,6 @@
 //! Tensors in host memory.
 
-use crate::{Error, Result};
+use crate::{Error, Result, room_for, zeros};
 
 /// A dense `f32` tensor in host memory, last dimension innermost (PyTorch's contiguous order).
 ///
@@ -25,10 +25,31 @@ impl Tensor {
     }
 
     /// A tensor of zeros.
-    pub fn zeros(dims: impl Into<Vec<usize>>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn zeros(dims: impl Into<Vec<usize>>) -> Result<Self> {
         let dims = dims.into();
-        let data = vec![0.0; dims.iter().product()];
-        Self { dims, data }
+        let data = zeros(dims.iter().product())?;
+        Ok(Self { dims, data })
+    }
+
+    /// The same again: `clone`, where there is memory for it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn try_clone(&self) -> Result<Self> {
+        let mut data = room_for(self.data.len())?;
+        data.extend_from_slice(&self.data);
+        Ok(Self { dims: self.dims.clone(), data })
+    }
+
+    /// The same numbers under other dimensions.
+    ///
+    /// # Errors
+    /// As [`Tensor::new`].
+    pub fn reshaped(self, dims: impl Into<Vec<usize>>) -> Result<Self> {
+        Self::new(dims, self.data)
     }
 
     /// The dimensions, outermost first.
@@ -57,5 +78,14 @@ mod tests {
         let error = Tensor::new([2, 3], vec![0.0; 5]).unwrap_err();
         assert_eq!(error.to_string(), "5 numbers do not fill [2, 3]");
         assert!(Tensor::new([usize::MAX, 2], vec![0.0; 2]).is_err());
+        let tensor = Tensor::zeros([2, 3]).unwrap();
+        assert_eq!(tensor.try_clone().unwrap().reshaped([3, 2]).unwrap().dims(), [3, 2]);
+        assert!(tensor.reshaped([3, 3]).is_err());
+    }
+
+    #[test]
+    fn memory_that_cannot_be_had_is_an_error() {
+        let error = Tensor::zeros([1 << 30, 1 << 30]).unwrap_err();
+        assert!(matches!(error, Error::OutOfMemory { bytes } if bytes == 1 << 62));
     }
 }

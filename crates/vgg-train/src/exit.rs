@@ -60,6 +60,10 @@ impl std::error::Error for Failure {}
 
 /// The exit code of an error.
 pub(crate) fn code(error: &anyhow::Error) -> Code {
+    // Whatever was being done.
+    if error.chain().any(is_out_of_memory) {
+        return Code::Memory;
+    }
     if let Some(failure) = error.downcast_ref::<Failure>() {
         return failure.code;
     }
@@ -69,6 +73,16 @@ pub(crate) fn code(error: &anyhow::Error) -> Code {
         Some(vgg_tensor::Error::OutOfMemory { .. }) => Code::Memory,
         Some(vgg_tensor::Error::Format { .. }) => Code::Data,
         _ => Code::Other,
+    }
+}
+
+fn is_out_of_memory(cause: &(dyn std::error::Error + 'static)) -> bool {
+    use std::io::{Error as Io, ErrorKind};
+    let is_io = |io: &Io| io.kind() == ErrorKind::OutOfMemory;
+    match cause.downcast_ref::<vgg_tensor::Error>() {
+        Some(vgg_tensor::Error::OutOfMemory { .. }) => true,
+        Some(vgg_tensor::Error::Io { source, .. }) => is_io(source),
+        _ => cause.downcast_ref::<Io>().is_some_and(is_io),
     }
 }
 
@@ -126,6 +140,11 @@ mod tests {
         };
         assert_eq!(code(vgg_tensor::Error::OutOfMemory { bytes: 1 }), Code::Memory);
         assert_eq!(code(vgg_tensor::Error::Shape("x".into())), Code::Usage);
+        let io = std::io::Error::from(std::io::ErrorKind::OutOfMemory);
+        assert_eq!(code(vgg_tensor::Error::Io { path: "a.png".into(), source: io }), Code::Memory);
+        let reading = Failure::new(Code::Data, "cannot read an image");
+        let error = Err::<(), _>(vgg_tensor::Error::OutOfMemory { bytes: 1 }).context(reading);
+        assert_eq!(super::code(&error.unwrap_err()), Code::Memory);
         let unavailable = vgg_tensor::Error::Unavailable { what: "x".into(), hint: "y".into() };
         assert_eq!(code(unavailable), Code::Device);
     }

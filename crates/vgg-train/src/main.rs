@@ -42,6 +42,8 @@ mod views;
 use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -129,8 +131,11 @@ fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Cod
 
 /// A panic is never the user's doing.
 fn tell_of_bugs() {
+    let no_bug = Arc::new(AtomicBool::new(true));
+    signals::leave_without_memory(no_bug.clone());
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        no_bug.store(false, Ordering::Relaxed);
         default(panic);
         let version = env!("CARGO_PKG_VERSION");
         let _ = writeln!(

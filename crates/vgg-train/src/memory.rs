@@ -18,6 +18,18 @@ struct Place<'a> {
     needs: &'a dyn Fn(&Plan) -> u64,
 }
 
+/// What training takes of host memory besides a plan's buffers and copies of the weights.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Host {
+    /// The data set.
+    pub data: u64,
+    /// Batches that are made ready.
+    pub batches: u64,
+    /// What is there already of all that training takes: the data set and, in a run that goes on, a
+    /// checkpoint, which makes room for those to come.
+    pub held: u64,
+}
+
 /// The plan for batches of `batch` images, if there is memory for training by it.
 ///
 /// # Errors
@@ -28,12 +40,13 @@ pub(crate) fn plan(
     batch: usize,
     mode: Mode,
     backend: &impl Backend,
+    besides: Host,
 ) -> Result<Plan> {
     let plan = Plan::new(vgg, input, batch, mode)?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
-    let on_host = |plan: &Plan| copies(vgg, plan);
-    let on_both = |plan: &Plan| needed(vgg, plan, backend);
-    let host = free::bytes();
+    let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan);
+    let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
+    let host = free::bytes().map(|free| free + besides.held);
     let places: &[Place<'_>] = match backend.free_memory() {
         None => &[Place { name: "memory", free: host, needs: &on_both }],
         device => &[
@@ -89,20 +102,23 @@ fn fitting(
     Ok(None)
 }
 
-/// Bytes that training by a plan takes, wherever: the backend's buffers, and copies of the weights
-/// and velocities on the host, from which a checkpoint is written.
-pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
-    plan.bytes_on(backend) + copies(vgg, plan)
+/// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
+/// velocities on the host, from which a checkpoint is written, and the data.
+pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
+    plan.bytes_on(backend) + copies(vgg, plan) + besides.data + besides.batches
 }
 
 fn copies(vgg: &Vgg, plan: &Plan) -> u64 {
-    let copies = match plan.mode() {
-        Mode::Infer { .. } => 1,
+    let (weights, velocities) = match plan.mode() {
+        Mode::Infer { .. } => (1, 0),
         Mode::Train(Training { momentum, averages, .. }) => {
-            1 + u64::from(momentum) + u64::from(averages)
+            (1 + u64::from(averages), u64::from(momentum))
         }
     };
-    copies * (size_of::<f32>() * vgg.param_count()) as u64
+    let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();
+    let params = vgg.param_count();
+    let numbers = weights * (params + state) as u64 + velocities * params as u64;
+    size_of::<f32>() as u64 * numbers
 }
 
 impl Place<'_> {
@@ -141,7 +157,7 @@ mod tests {
         let plan =
             |batch| Plan::new(&vgg, &input, batch, Mode::Train(Training::default())).unwrap();
         let cpu = Cpu::new(Config::default()).unwrap();
-        let needs = |plan: &Plan| needed(&vgg, plan, &cpu);
+        let needs = |plan: &Plan| needed(&vgg, plan, &cpu, Host::default());
         let help = |free| {
             let place = Place { name: "memory", free: Some(free), needs: &needs };
             let error = place.check(&vgg, &input, &plan(128)).unwrap_err();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use anyhow::{Context as _, Result};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use crate::exit::Code;
@@ -16,6 +16,15 @@ use crate::exit::Code;
 #[derive(Debug, Default)]
 pub(crate) struct Stop {
     signal: Arc<AtomicUsize>,
+}
+
+/// Leaves with [`Code::Memory`] where there is no memory for something small: Rust says so and aborts.
+/// What is large is asked for first, and is an error.
+///
+/// Bugs abort, too. Once there is a panic, `no_bug` is false, and an abort is one.
+pub(crate) fn leave_without_memory(no_bug: Arc<AtomicBool>) {
+    // Without it, such an abort is a signal's.
+    let _ = flag::register_conditional_shutdown(SIGABRT, Code::Memory as i32, no_bug);
 }
 
 impl Stop {

@@ -57,7 +57,14 @@ pub(crate) struct Ready {
 
 impl Ready {
     /// Makes it, and tells of it.
-    pub(crate) fn make(config: &Config, ui: &Ui, backend: &impl Backend) -> Result<Self> {
+    ///
+    /// `held` are bytes of a checkpoint that it goes on from.
+    pub(crate) fn make(
+        config: &Config,
+        ui: &Ui,
+        backend: &impl Backend,
+        held: u64,
+    ) -> Result<Self> {
         device::tell(&config.device, backend, ui);
         if backend.free_memory().is_some() && config.device.autotune {
             let file = device::tuning_file();
@@ -72,8 +79,11 @@ impl Ready {
         let recipe = config.recipe();
         recipe.check(&vgg)?;
         let (part, mode) = (recipe.part_of(batch), recipe.mode(&vgg));
-        let plan = memory::plan(&vgg, &config.input(), part, mode, backend)?;
-        ui.status("Model", &describe(config, &vgg, memory::needed(&vgg, &plan, backend), batch));
+        let mut host = data.memory(batch, part)?;
+        host.held += held;
+        let plan = memory::plan(&vgg, &config.input(), part, mode, backend, host)?;
+        let needed = memory::needed(&vgg, &plan, backend, host);
+        ui.status("Model", &describe(config, &vgg, needed, batch));
         Ok(Self { vgg, data, batch })
     }
 }
@@ -83,7 +93,11 @@ impl Job for Train<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<Code> {
         let Self { config, ui, log, start } = self;
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
+        let held = match &start {
+            Start::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
+            Start::New(_) => 0,
+        };
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held)?;
         let input = config.input();
         let initial = || initial(config, &vgg, ui);
         let (run, weights, before, config_file) = match start {
@@ -175,7 +189,7 @@ enum Weights {
 
 /// The weights before the first step.
 fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
-    let mut params = Params::init(vgg, &config.init(), config.train.seed);
+    let mut params = Params::init(vgg, &config.init(), config.train.seed)?;
     let Some(from) = &config.init.from else { return Ok(params) };
     let path = stored::find(from, Which::Best)?;
     let checkpoint = stored::load(&path)?;

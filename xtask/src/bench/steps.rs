@@ -135,7 +135,7 @@ impl Job for Whole {
         let Self(case) = self;
         let vgg = case.net.vgg()?;
         let input = Input::unnormalized(1, 28, 28);
-        let params = Params::init(&vgg, &Init::default(), 0);
+        let params = Params::init(&vgg, &Init::default(), 0)?;
         let pixels: Vec<u8> =
             (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
         let infer = |backend: B, weights: WeightType, params: Params| {

@@ -11,7 +11,9 @@ use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 
 use super::{Pieces, aux_layout};
 use crate::Cpu;
+use crate::buffer::AlignedVec;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// What the gradients are computed from.
@@ -26,10 +28,10 @@ pub(super) struct Given<'a> {
 
 /// Each channel's `Σ dz` and `Σ dz · (x − mean)`.
 pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
-    let (c, y) = (given.op.x().c, given.op.y());
-    let pieces = Pieces::new(y.n * y.h, y.w * c);
+    let (c, pieces) = (given.op.x().c, pieces(given.op));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    let [partials] = workspace.split([pieces.count * 2 * c])?;
+    needs(given.op).reserve(cpu, workspace)?;
+    let [partials] = workspace.split([pieces.len(c)]);
     cpu.threads.run(|| {
         partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(piece, partial)| {
             let (dz, products) = partial.split_at_mut(c);
@@ -39,6 +41,18 @@ pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
     let add_up =
         |k: usize| partials.iter().skip(k).step_by(2 * c).map(|x| f64::from(*x)).sum::<f64>();
     Ok((0..c).map(|k| (add_up(k), add_up(c + k))).collect())
+}
+
+/// What [`sums`] takes besides its buffers.
+pub(super) fn needs(op: &BatchNorm2d) -> Needs {
+    let workspace = AlignedVec::len_of([pieces(op).len(op.x().c)]);
+    Needs { workspace, ..Needs::default() }
+}
+
+/// How the rows of the output are split.
+fn pieces(op: &BatchNorm2d) -> Pieces {
+    let y = op.y();
+    Pieces::new(y.n * y.h, y.w * y.c)
 }
 
 /// The sums of some rows of the output, counted through all images.

@@ -16,6 +16,7 @@ use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::epilogue::AuxLayout;
+use crate::needs::Needs;
 
 /// See [`vgg_tensor::Backend::batch_norm2d`].
 pub(crate) fn forward(
@@ -92,6 +93,16 @@ pub(crate) fn backward(
     Ok(())
 }
 
+/// What [`forward`] takes besides its buffers.
+pub(crate) fn forward_needs(op: &BatchNorm2d) -> Needs {
+    statistics::needs(op)
+}
+
+/// What [`backward()`] takes besides its buffers.
+pub(crate) fn backward_needs(op: &BatchNorm2d) -> Needs {
+    backward::needs(op)
+}
+
 fn running(old: f32, new: f64) -> f32 {
     let momentum = f64::from(BatchNorm2d::MOMENTUM);
     ((1.0 - momentum) * f64::from(old) + momentum * new) as f32
@@ -124,6 +135,11 @@ impl Pieces {
         const LEAST: usize = 1 << 14; // numbers of a piece
         const MOST: usize = 64;
         Self { rows, count: (rows * row_len / LEAST).clamp(1, MOST).min(rows) }
+    }
+
+    /// Numbers in all pieces' two sums of `c` channels.
+    fn len(self, c: usize) -> usize {
+        self.count * 2 * c
     }
 
     fn rows(self, piece: usize) -> Range<usize> {

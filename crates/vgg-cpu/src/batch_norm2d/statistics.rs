@@ -6,6 +6,8 @@ use vgg_tensor::spec::BatchNorm2d;
 
 use super::Pieces;
 use crate::Cpu;
+use crate::buffer::AlignedVec;
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// Numbers that stay in the first-level cache between their mean and their squares.
@@ -21,7 +23,8 @@ const MOST: usize = 256;
 pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64, f64)>> {
     let (c, pieces) = (op.x().c, Pieces::new(op.count(), op.x().c));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    let [partials] = workspace.split([pieces.count * 2 * c])?;
+    needs(op).reserve(cpu, workspace)?;
+    let [partials] = workspace.split([pieces.len(c)]);
     cpu.threads.run(|| {
         partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(piece, partial)| {
             let rows = pieces.rows(piece);
@@ -42,6 +45,13 @@ pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64
         (mean, squares)
     };
     Ok((0..c).map(channel).collect())
+}
+
+/// What [`moments`] takes besides its buffers.
+pub(super) fn needs(op: &BatchNorm2d) -> Needs {
+    let c = op.x().c;
+    let workspace = AlignedVec::len_of([Pieces::new(op.count(), c).len(c)]);
+    Needs { workspace, ..Needs::default() }
 }
 
 /// The moments of `x: [pixels, c]`.

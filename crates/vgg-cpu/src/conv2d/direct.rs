@@ -12,8 +12,8 @@
 //!   a stride, dy has zeros for the sums that are skipped.
 
 use rayon::prelude::*;
-use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::{Result, Shape};
 
 use super::Gradients;
 use super::pieces::Pieces;
@@ -23,6 +23,7 @@ use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::gemm::{Gemm, panel_width};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// Rows of sums in a strip: enough to share the padded rows, few enough for the cache.
@@ -37,20 +38,36 @@ pub(super) fn forward(
     bias: &[f32],
     y: &mut [f32],
     aux: &mut [u8],
-) {
-    let filters = packed_filters(cpu, op, weight, Form::Forward);
+) -> Result<()> {
+    let filters = packed_filters(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, STRIP);
     let window = Window::forward(op);
-    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    let lens = forward_lens(cpu, op);
+    cpu.threads.reserve_scratch(AlignedVec::len_of(lens))?;
     strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
-        let lens = [window.padded_len(STRIP), STRIP * op.conv_y().w * c_out];
         let mut scratch = cpu.threads.scratch();
-        let [padded, sums] = scratch.split(lens).expect("scratch memory");
+        let [padded, sums] = scratch.split(lens);
         let (image, row) = strips.locate(slab.strips.start);
         let rows = STRIP.min(op.conv_y().h - row);
         window.pad_rows(&x[image * op.x().features()..], row, rows, padded);
         cpu.isa.run(ForwardStrip { op, window, filters, bias, slab, rows, padded, sums });
     });
+    Ok(())
+}
+
+/// What [`forward`] takes besides its buffers.
+pub(super) fn forward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
+    Needs {
+        workspace: 0,
+        scratch: AlignedVec::len_of(forward_lens(cpu, op)),
+        derived: packed_filters_len(cpu, op, Form::Forward),
+    }
+}
+
+/// Numbers of a thread's scratch memory: for the padded rows and the sums of a strip.
+fn forward_lens(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    [Window::forward(op).padded_len(STRIP), STRIP * op.conv_y().w * c_out]
 }
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
@@ -64,30 +81,22 @@ pub(super) fn backward(
     aux: &[u8],
     Gradients { dweight, dbias, dx }: Gradients<'_>,
     workspace: &mut AlignedVec,
-) -> vgg_tensor::Result<()> {
-    let lanes = cpu.isa.lanes();
+) -> Result<()> {
+    backward_needs(cpu, op, dx.is_some()).reserve(cpu, workspace)?;
     let filters = match dx {
-        Some(_) => packed_filters(cpu, op, weight, Form::Backward),
+        Some(_) => packed_filters(cpu, op, weight, Form::Backward)?,
         None => &[],
     };
     let window = Window::forward(op);
     let gradient_window = Window::input_gradient(op);
-    let c_out = op.c_out().next_multiple_of(lanes);
-    let row_len = op.conv_y().w * c_out;
-    let dw_len = op.kernel() * window.row_k() * c_out;
-    let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
-    let [partials] = workspace.split([pieces.len()])?;
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    let dw_len = weight_gradient_len(op, c_out);
+    let pieces = pieces(op, c_out);
+    let [partials] = workspace.split([pieces.len()]);
+    let lens = backward_lens(cpu, op, dx.is_some());
     pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
-        let lens = [
-            window.padded_len(STRIP),
-            STRIP * row_len,
-            if piece.dx.is_some() { gradient_window.image.features() } else { 0 },
-            gradient_window.padded_len(STRIP),
-            STRIP * op.x().w * op.x().c.next_multiple_of(lanes),
-        ];
         let mut scratch = cpu.threads.scratch();
-        let [padded, gradient, full_gradient, padded_gradient, sums] =
-            scratch.split(lens).expect("scratch memory");
+        let [padded, gradient, full_gradient, padded_gradient, sums] = scratch.split(lens);
         let (dw, db) = piece.partial.split_at_mut(dw_len);
         cpu.isa.run(BackwardPiece {
             op,
@@ -111,6 +120,42 @@ pub(super) fn backward(
     sum_weight_gradient(op, &pieces, partials, c_out, dweight);
     pieces.sum_into(partials, dw_len, dbias);
     Ok(())
+}
+
+/// What [`backward`] takes besides its buffers. `dx` says whether the input's gradient is wanted.
+pub(super) fn backward_needs(cpu: &Cpu, op: &Conv2d, dx: bool) -> Needs {
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    Needs {
+        workspace: AlignedVec::len_of([pieces(op, c_out).len()]),
+        scratch: AlignedVec::len_of(backward_lens(cpu, op, dx)),
+        derived: if dx { packed_filters_len(cpu, op, Form::Backward) } else { 0 },
+    }
+}
+
+/// Numbers of a piece's memory: for `padded`, `gradient`, `full_gradient`, `padded_gradient` and
+/// `sums` of [`BackwardPiece`].
+fn backward_lens(cpu: &Cpu, op: &Conv2d, dx: bool) -> [usize; 5] {
+    let lanes = cpu.isa.lanes();
+    let (window, gradient_window) = (Window::forward(op), Window::input_gradient(op));
+    [
+        window.padded_len(STRIP),
+        STRIP * op.conv_y().w * op.c_out().next_multiple_of(lanes),
+        if dx { gradient_window.image.features() } else { 0 },
+        gradient_window.padded_len(STRIP),
+        STRIP * op.x().w * op.x().c.next_multiple_of(lanes),
+    ]
+}
+
+/// How the images are split, with `c_out` columns in a share: of the weight's gradient, then the
+/// bias's.
+pub(super) fn pieces(op: &Conv2d, c_out: usize) -> Pieces {
+    let terms = op.conv_y().h * op.conv_y().w;
+    Pieces::new(op.x().n, terms, weight_gradient_len(op, c_out) + c_out)
+}
+
+/// Numbers in a share of the weight's gradient, of `c_out` columns.
+pub(super) fn weight_gradient_len(op: &Conv2d, c_out: usize) -> usize {
+    op.kernel() * op.kernel() * op.x().c * c_out
 }
 
 /// The weight's gradient from the pieces' shares, which begin with
@@ -141,16 +186,13 @@ pub(super) fn packed_filters<'a>(
     op: &Conv2d,
     weight: &'a Buffer,
     form: Form,
-) -> &'a [f32] {
-    let (c_out, c_in, taps) = (op.c_out(), op.x().c, op.kernel() * op.kernel());
+) -> Result<&'a [f32]> {
+    let (c_in, taps) = (op.x().c, op.kernel() * op.kernel());
     let w = weight.f32(op.weight().len());
-    let (long, k) = match form {
-        Form::Forward => (c_out, c_in),
-        Form::Backward => (c_in, c_out),
-    };
+    let (long, k) = long_and_k(op, form);
     let width = panel_width(cpu.isa.lanes());
     let panel_len = taps * k * width;
-    weight.derived(form, long.div_ceil(width) * panel_len, |out| {
+    weight.derived(form, packed_filters_len(cpu, op, form), |out| {
         for (i, out) in out.iter_mut().enumerate() {
             let (panel, lane) = (i / panel_len, i % width);
             let (tap, k) = (i % panel_len / width / k, i / width % k);
@@ -162,6 +204,21 @@ pub(super) fn packed_filters<'a>(
             *out = if channel < long { w[at] } else { 0.0 };
         }
     })
+}
+
+/// Numbers of [`packed_filters`].
+pub(super) fn packed_filters_len(cpu: &Cpu, op: &Conv2d, form: Form) -> usize {
+    let (long, k) = long_and_k(op, form);
+    let width = panel_width(cpu.isa.lanes());
+    long.div_ceil(width) * op.kernel() * op.kernel() * k * width
+}
+
+/// The channels that panels run along, and those that are k.
+fn long_and_k(op: &Conv2d, form: Form) -> (usize, usize) {
+    match form {
+        Form::Forward => (op.c_out(), op.x().c),
+        Form::Backward => (op.x().c, op.c_out()),
+    }
 }
 
 /// `rows` rows of sums, `[rows][w][c rounded up]`, of a window over padded rows.

@@ -14,7 +14,8 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use crate::Cpu;
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Form};
+use crate::needs::Needs;
 use winograd::Cut;
 
 /// What the backward pass writes.
@@ -42,6 +43,24 @@ impl Algorithm {
             (1, 3, 8.., 8..) => Self::Winograd,
             (1, 3, ..=few_channels::FEW, _) if !cpu.isa.is_portable() => Self::FewChannels,
             _ => Self::Direct,
+        }
+    }
+}
+
+/// What a pass takes besides its buffers. `dx` says whether the input's gradient is wanted.
+pub(crate) fn needs(cpu: &Cpu, op: &Conv2d, pass: Form, dx: bool) -> Needs {
+    match (Algorithm::of(cpu, op), pass) {
+        (Algorithm::Winograd, Form::Forward) => {
+            winograd::forward_needs(cpu, op, Cut::forward(op, cpu.threads.count()))
+        }
+        (Algorithm::Winograd, Form::Backward) => {
+            winograd::backward_needs(cpu, op, Cut::backward(op), dx)
+        }
+        (Algorithm::FewChannels, Form::Forward) => few_channels::forward_needs(cpu, op),
+        (Algorithm::FewChannels, Form::Backward) if !dx => few_channels::backward_needs(cpu, op),
+        (Algorithm::Direct, Form::Forward) => direct::forward_needs(cpu, op),
+        (Algorithm::FewChannels | Algorithm::Direct, Form::Backward) => {
+            direct::backward_needs(cpu, op, dx)
         }
     }
 }
@@ -79,16 +98,13 @@ pub(crate) fn forward(
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
     log_once(cpu, op);
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    cpu.threads.run(|| {
-        match Algorithm::of(cpu, op) {
-            Algorithm::Winograd => {
-                let cut = Cut::forward(op, cpu.threads.count());
-                winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)?;
-            }
-            Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
-            Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
+    cpu.threads.run(|| match Algorithm::of(cpu, op) {
+        Algorithm::Winograd => {
+            let cut = Cut::forward(op, cpu.threads.count());
+            winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)
         }
-        Ok(())
+        Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
+        Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
     })
 }
 

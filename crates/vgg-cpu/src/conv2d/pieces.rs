@@ -86,7 +86,8 @@ mod tests {
         for (images, partial_len) in [(128, 100), (1, 100), (96, 9 << 20), (5, 1 << 22), (3, 7)] {
             let pieces = Pieces::new(images, 16, partial_len);
             let mut memory = AlignedVec::default();
-            let [partials] = memory.split([pieces.len()]).unwrap();
+            memory.reserve(AlignedVec::len_of([pieces.len()])).unwrap();
+            let [partials] = memory.split([pieces.len()]);
             let mut dx = vec![0.0; images * 2];
             let outputs = pieces.with_images(Some(&mut dx), 2, partials);
             let mut next = 0;

@@ -8,8 +8,9 @@ use vgg_tensor::{Result, WeightGradient};
 
 use super::{K_BLOCK, Sizes};
 use crate::Cpu;
-use crate::buffer::Buffer;
+use crate::buffer::{AlignedVec, Buffer};
 use crate::gemm::{Ahead, Gemm, pack_columns, pack_rows, packed_len, panel_width};
+use crate::needs::Needs;
 use crate::sgd::Update;
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
@@ -34,14 +35,9 @@ pub(crate) fn backward(
     let dx = dx.map(|dx| dx.f32_mut(op.x().len()));
     let padded_out = panels * width;
     let batch_panels = n.div_ceil(width);
-    let mut workspace = cpu.workspace.lock().expect("no holder of this lock panics");
-    let [gradient, by_panel, by_image, packed, dx_transposed] = workspace.split([
-        n * padded_out,
-        n * padded_out,
-        batch_panels * padded_out * width,
-        packed_len(features, n, mr),
-        features * batch_panels * width,
-    ])?;
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    backward_needs(cpu, op).reserve(cpu, workspace)?;
+    let [gradient, by_panel, by_image, packed, dx_transposed] = workspace.split(lens(cpu, op));
     cpu.threads.run(|| {
         undo_relu(op, dy, aux, padded_out, gradient);
         let gradient = &*gradient;
@@ -78,6 +74,25 @@ pub(crate) fn backward(
         }
     });
     Ok(())
+}
+
+/// What [`backward`] takes besides its buffers.
+pub(crate) fn backward_needs(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+}
+
+/// Numbers of the workspace: for the output's gradient as it lies, in panels of outputs and in
+/// panels of images, the packed inputs, and the input's gradient, transposed.
+fn lens(cpu: &Cpu, op: &Linear) -> [usize; 5] {
+    let Sizes { n, features, width, mr, panels, .. } = Sizes::new(cpu, op);
+    let (padded_out, batch_panels) = (panels * width, n.div_ceil(width));
+    [
+        n * padded_out,
+        n * padded_out,
+        batch_panels * padded_out * width,
+        packed_len(features, n, mr),
+        features * batch_panels * width,
+    ]
 }
 
 /// `dy` where ReLU was alive, rows padded with zeros to `padded_out` numbers.

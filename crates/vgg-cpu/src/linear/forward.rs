@@ -9,8 +9,9 @@ use super::stream::{MAX_IMAGES, SIDE_BY_SIDE, StreamedPanels};
 use super::weight::{Number, numbers};
 use super::{K_BLOCK, MAX_BLOCK, Sizes};
 use crate::Cpu;
-use crate::buffer::Buffer;
+use crate::buffer::{AlignedVec, Buffer};
 use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Backend::linear`].
@@ -45,9 +46,9 @@ fn run<T: Number>(
     let y = y.f32_mut(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
     let streamed = n <= MAX_IMAGES;
-    let mut workspace = cpu.workspace.lock().expect("no holder of this lock panics");
-    let packed_len = if streamed { 0 } else { packed_len(n, features, mr) };
-    let [packed, sums] = workspace.split([packed_len, panels * n * width])?;
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    forward_needs(cpu, op).reserve(cpu, workspace)?;
+    let [packed, sums] = workspace.split(lens(cpu, op));
     cpu.threads.run(|| {
         if streamed {
             let sums = sums.par_chunks_mut(SIDE_BY_SIDE * n * width);
@@ -78,6 +79,18 @@ fn run<T: Number>(
         }
     });
     Ok(())
+}
+
+/// What [`forward`] takes besides its buffers.
+pub(crate) fn forward_needs(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+}
+
+/// Numbers of the workspace: for the packed inputs, if they are packed, and the sums.
+fn lens(cpu: &Cpu, op: &Linear) -> [usize; 2] {
+    let Sizes { n, features, width, mr, panels, .. } = Sizes::new(cpu, op);
+    let packed_len = if n <= MAX_IMAGES { 0 } else { packed_len(n, features, mr) };
+    [packed_len, panels * n * width]
 }
 
 /// The sums of one panel of outputs: `[n][width]`.

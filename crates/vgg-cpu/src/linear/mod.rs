@@ -13,8 +13,8 @@ mod forward;
 mod stream;
 mod weight;
 
-pub(crate) use backward::backward;
-pub(crate) use forward::forward;
+pub(crate) use backward::{backward, backward_needs};
+pub(crate) use forward::{forward, forward_needs};
 pub(crate) use weight::{buffer_len, download_weight, upload_weight};
 
 use vgg_tensor::spec::Linear;

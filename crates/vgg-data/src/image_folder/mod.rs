@@ -17,6 +17,7 @@ use sha2::{Digest, Sha256};
 use vgg_tensor::{Error, Result};
 
 use crate::picture::{Picture, read_file, read_size};
+use crate::threads::pool;
 use cache::Cache;
 use fingerprint::Fingerprint;
 pub use fingerprint::{fingerprint, former_fingerprint};
@@ -82,11 +83,11 @@ impl ImageFolder {
         let known: Vec<Option<Verdict>> =
             files.iter().map(|file| cache.get(file, options.skip_damaged)).collect();
         let read = known.iter().filter(|known| known.is_none()).count();
-        let verdicts: Vec<Verdict> = files
-            .par_iter()
-            .zip(known)
-            .map(|(file, known)| known.unwrap_or_else(|| inspect(file, options)))
-            .collect();
+        let verdict = |(file, known): (&ImageFile, Option<Verdict>)| {
+            known.unwrap_or_else(|| inspect(file, options))
+        };
+        let verdicts: Vec<Verdict> =
+            pool(0)?.install(|| files.par_iter().zip(known).map(verdict).collect());
         if read > 0 {
             cache.store(&files, &verdicts, options.skip_damaged);
         }
@@ -176,7 +177,7 @@ impl ImageFolder {
     /// When a file cannot be read.
     pub fn digests(&self) -> Result<Vec<[u8; 32]>> {
         let digest = |file: &ImageFile| Ok(Sha256::digest(read_file(&file.path)?).into());
-        self.files.par_iter().map(digest).collect()
+        pool(0)?.install(|| self.files.par_iter().map(digest).collect())
     }
 
     /// Decodes image `i`.

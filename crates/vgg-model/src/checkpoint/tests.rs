@@ -18,7 +18,7 @@ fn config() -> VggConfig {
 fn checkpoint(seed: u64) -> Checkpoint {
     let vgg = Vgg::new(&config()).unwrap();
     Checkpoint {
-        params: Params::init(&vgg, &Init::default(), seed),
+        params: Params::init(&vgg, &Init::default(), seed).unwrap(),
         vgg: config(),
         input: Input {
             mean: vec![0.286041],
@@ -26,7 +26,7 @@ fn checkpoint(seed: u64) -> Checkpoint {
             ..Input::unnormalized(1, 28, 28)
         },
         classes: ["T-shirt/top", "\"quoted\"", "Mantel für Ölzeug"].map(String::from).to_vec(),
-        velocity: Some(Params::init(&vgg, &Init::default(), seed + 1000)),
+        velocity: Some(Params::init(&vgg, &Init::default(), seed + 1000).unwrap()),
         unaveraged: None,
         progress: Progress {
             epoch: 3,

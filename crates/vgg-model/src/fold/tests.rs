@@ -28,7 +28,7 @@ fn input() -> Input {
 fn initial() -> (Vgg, Params) {
     let vgg = Vgg::new(&config()).unwrap();
     let init = Init { weights: WeightInit::KaimingNormal, ..Init::default() };
-    let params = Params::init(&vgg, &init, 5);
+    let params = Params::init(&vgg, &init, 5).unwrap();
     (vgg, params)
 }
 
@@ -125,7 +125,7 @@ fn running_statistics_are_no_parameters() {
     assert!(same("features.1.running_mean") && same("features.1.running_var"));
     assert!(!same("features.1.weight") && !same("features.0.weight"));
     let (vgg, _) = initial();
-    assert_eq!(Params::zeros(&vgg).iter().count(), vgg.params().len());
+    assert_eq!(Params::zeros(&vgg).unwrap().iter().count(), vgg.params().len());
 }
 
 #[test]

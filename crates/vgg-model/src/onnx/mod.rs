@@ -52,7 +52,7 @@ mod graph {
 /// # let path = folder.path().join("network.onnx");
 /// let config = VggConfig { input: [1, 32, 32], width: 0.05, fc_width: 8, ..Default::default() };
 /// let checkpoint = Checkpoint {
-///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42),
+///     params: Params::init(&Vgg::new(&config)?, &Init::default(), 42)?,
 ///     vgg: config,
 ///     input: Input::unnormalized(1, 28, 28),
 ///     classes: vec![],

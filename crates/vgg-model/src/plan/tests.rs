@@ -117,7 +117,7 @@ fn operations_are_the_calls_of_a_forward_pass() {
         VggConfig { width: 0.05, input: [1, 32, 32], fc_width: 12, ..VggConfig::default() };
     let vgg = Vgg::new(&config).unwrap();
     let input = Input::unnormalized(1, 28, 28);
-    let params = Params::init(&vgg, &Init::default(), 1);
+    let params = Params::init(&vgg, &Init::default(), 1).unwrap();
     let backend = || Profiled::new(Reference::<f32>::new()).unwrap();
     let pixels = vec![7; 2 * input.image_bytes()];
     let forward = |events: &[Event]| -> Vec<Operation> {
@@ -133,6 +133,10 @@ fn operations_are_the_calls_of_a_forward_pass() {
     let calls = forward(trainer.backend().events());
     assert_eq!(trainer.plan().operations().collect::<Vec<_>>(), calls);
     assert_eq!(calls.len(), 1 + 8 + 3 + 2);
+    let events = trainer.backend().events().iter().map(|event| event.operation);
+    let after = events.skip_while(|op| !matches!(op, Operation::SoftmaxCrossEntropy(_))).skip(1);
+    let backward: Vec<_> = after.take_while(|op| !matches!(op, Operation::Sgd(_))).collect();
+    assert_eq!(trainer.plan().backward_operations().collect::<Vec<_>>(), backward);
 
     let mut session = Session::new(backend(), &vgg, &input, params, 2).unwrap();
     session.logits(&pixels).unwrap();

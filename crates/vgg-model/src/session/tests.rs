@@ -17,7 +17,7 @@ fn network() -> (Vgg, Input, Params) {
     let config =
         VggConfig { width: 0.05, input: [1, 32, 32], fc_width: 12, ..VggConfig::default() };
     let vgg = Vgg::new(&config).unwrap();
-    let params = Params::init(&vgg, &Init::default(), 5);
+    let params = Params::init(&vgg, &Init::default(), 5).unwrap();
     (vgg, Input::unnormalized(1, 16, 16), params)
 }
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError};
 use sha2::{Digest, Sha256};
-use vgg_tensor::{Error, Result, Tensor};
+use vgg_tensor::{Error, Result, Tensor, zeros};
 
 use super::keys::repeated_key;
 use super::{
@@ -108,7 +108,7 @@ impl<'a> Reader<'a> {
             let reason = format!("its header of {len} bytes is too long for a network's");
             return Err(format_error(self.path, reason));
         }
-        let mut header = vec![0; len as usize];
+        let mut header = zeros(len as usize)?;
         self.file.read_exact(&mut header).map_err(io_error(self.path))?;
         let metadata: Metadata = serde_json::from_slice(&header).map_err(|e| {
             not_safetensors(self.path, SafeTensorError::InvalidHeaderDeserialization(e))
@@ -138,7 +138,7 @@ impl<'a> Reader<'a> {
                 let reason = format!("{name} is {}, but checkpoints have F32", info.dtype);
                 return Err(format_error(self.path, reason));
             }
-            let mut data = vec![0.0; (end - start) / size_of::<f32>()];
+            let mut data = zeros::<f32>((end - start) / size_of::<f32>())?;
             for numbers in data.chunks_mut(PIECE / size_of::<f32>()) {
                 let bytes = &mut piece[..size_of_val(numbers)];
                 self.file.read_exact(bytes).map_err(io_error(self.path))?;

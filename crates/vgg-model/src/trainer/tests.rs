@@ -19,7 +19,7 @@ fn network(dropout: f32) -> (Vgg, Input, Params) {
         ..VggConfig::default()
     };
     let vgg = Vgg::new(&config).unwrap();
-    let params = Params::init(&vgg, &Init::default(), 5);
+    let params = Params::init(&vgg, &Init::default(), 5).unwrap();
     let input = Input { mean: vec![0.5], std: vec![0.25], ..Input::unnormalized(1, 16, 16) };
     (vgg, input, params)
 }
@@ -50,7 +50,7 @@ fn one_batch_is_learnt_by_heart() {
     let (vgg, input, _) = network(0.0);
     // Kaiming's weights keep the signal through ReLUs; Xavier's need many steps to wake up.
     let init = Init { weights: WeightInit::KaimingNormal, biases: BiasInit::Zeros };
-    let params = Params::init(&vgg, &init, 5);
+    let params = Params::init(&vgg, &init, 5).unwrap();
     let backend = Reference::<f32>::new();
     let mut trainer = Trainer::new(backend, &vgg, &input, &params, BATCH, momentum(), 1).unwrap();
     let (pixels, labels) = images(3);
@@ -191,7 +191,7 @@ fn a_short_batch_is_the_mean_over_its_own_images() {
     let (pixels, labels) = (&pixels[..3 * 256], &labels[..3]);
     let mut trainer = trainer(0.0, SgdConfig::plain(0.1));
     let (_, together) = trainer.gradients(pixels, labels).unwrap();
-    let mut sum = Params::zeros(trainer.vgg());
+    let mut sum = Params::zeros(trainer.vgg()).unwrap();
     for (pixels, label) in pixels.chunks(256).zip(labels.chunks(1)) {
         let (_, one) = trainer.gradients(pixels, label).unwrap();
         for (sum, (_, one)) in sum.tensors_mut().zip(one.iter()) {
@@ -239,9 +239,10 @@ fn what_does_not_fit_is_refused() {
     let message = trainer.restore(&params, Some(&params), 0).unwrap_err().to_string();
     assert_eq!(message, "momentum = 0, but it must be above 0 to go on from a velocity");
     let other = Vgg::new(&VggConfig { width: 0.1, ..trainer.vgg().config().clone() }).unwrap();
-    let message = trainer.restore(&Params::zeros(&other), None, 0).unwrap_err().to_string();
+    let message =
+        trainer.restore(&Params::zeros(&other).unwrap(), None, 0).unwrap_err().to_string();
     assert_eq!(message, "features.0.weight is [6, 1, 3, 3], but [3, 1, 3, 3] in the network");
     let (vgg, input, _) = network(0.5);
     let backend = Reference::<f32>::new();
-    assert!(Session::new(backend, &vgg, &input, Params::zeros(&other), 1).is_err());
+    assert!(Session::new(backend, &vgg, &input, Params::zeros(&other).unwrap(), 1).is_err());
 }

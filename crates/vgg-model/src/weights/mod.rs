@@ -32,7 +32,7 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 /// # let path = folder.path().join("weights.safetensors");
 /// let config = VggConfig { input: [3, 32, 32], width: 1.0 / 64.0, fc_width: 8, ..Default::default() };
 /// let vgg = Vgg::new(&config)?;
-/// let params = Params::init(&vgg, &Init::default(), 42);
+/// let params = Params::init(&vgg, &Init::default(), 42)?;
 /// params.save(&path)?;
 ///
 /// let file = WeightFile::open(&path)?;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use half::{bf16, f16};
 use safetensors::Dtype;
-use vgg_tensor::{Error, Result};
+use vgg_tensor::{Error, Result, room_for, zeros};
 
 use crate::tensor_file::{PIECE, format_error, io_error};
 
@@ -49,7 +49,7 @@ impl Source {
         if start.checked_add(len).is_none_or(|end| end > self.len) {
             return Err(self.error("it is damaged or cut short"));
         }
-        let mut bytes = vec![0; len as usize];
+        let mut bytes = zeros(len as usize)?;
         self.fill(start, &mut bytes)?;
         Ok(bytes)
     }
@@ -74,7 +74,7 @@ impl Source {
             return Err(self.error(reason));
         };
         let size = bytes_each(*dtype);
-        let mut numbers = vec![0.0; *span];
+        let mut numbers = zeros(*span)?;
         let mut piece = vec![0; PIECE];
         let mut place = *start;
         for numbers in numbers.chunks_mut(PIECE / size) {
@@ -83,7 +83,7 @@ impl Source {
             decode(bytes, numbers);
             place += bytes.len() as u64;
         }
-        Ok(tensor.contiguous(numbers))
+        tensor.contiguous(numbers)
     }
 }
 
@@ -160,15 +160,15 @@ impl Located {
     }
 
     /// Orders the numbers that were read, from the first to the last, by the dimensions.
-    fn contiguous(&self, numbers: Vec<f32>) -> Vec<f32> {
+    fn contiguous(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
         let plain = contiguous_strides(&self.dims);
         let mut dims = self.dims.iter().zip(&self.strides).zip(&plain);
         if numbers.is_empty() || dims.all(|((dim, stride), plain)| *dim == 1 || stride == plain) {
-            return numbers;
+            return Ok(numbers);
         }
-        let mut ordered = Vec::with_capacity(self.dims.iter().product());
+        let mut ordered = room_for(self.dims.iter().product())?;
         gather(&numbers, &self.dims, &self.strides, &mut ordered);
-        ordered
+        Ok(ordered)
     }
 }
 

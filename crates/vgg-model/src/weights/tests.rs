@@ -76,7 +76,7 @@ fn numbers_that_no_network_has_are_told() {
     let path = folder.path().join("weights.safetensors");
     let vgg = Vgg::new(&VggConfig { batch_norm: true, ..config() }).unwrap();
     let refused = |name: &str, number: f32| {
-        let mut params = Params::init(&vgg, &Init::default(), 1);
+        let mut params = Params::init(&vgg, &Init::default(), 1).unwrap();
         params.get_mut(name).unwrap().data_mut()[1] = number;
         params.save(&path).unwrap();
         match WeightFile::open(&path).unwrap().params(&vgg, &Convention::TORCHVISION) {
@@ -243,7 +243,7 @@ fn the_configuration_follows_from_the_shapes() {
     let path = folder.path().join("weights.safetensors");
     for config in [config(), VggConfig { input: [1, 96, 96], width: 0.25, ..config() }] {
         let vgg = Vgg::new(&config).unwrap();
-        Params::init(&vgg, &Init::default(), 1).save(&path).unwrap();
+        Params::init(&vgg, &Init::default(), 1).unwrap().save(&path).unwrap();
         let file = WeightFile::open(&path).unwrap();
         assert_eq!(file.config(config.arch, &Convention::TORCHVISION).unwrap(), config);
     }

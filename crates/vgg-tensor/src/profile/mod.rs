@@ -89,8 +89,8 @@ impl<B: Backend> Backend for Profiled<B> {
         self.backend.bytes(content)
     }
 
-    fn workspace(&self, operation: &Operation) -> u64 {
-        self.backend.workspace(operation)
+    fn workspace(&self, operations: &[Operation]) -> u64 {
+        self.backend.workspace(operations)
     }
 
     fn alloc(&mut self, content: Content) -> Result<B::Buffer> {

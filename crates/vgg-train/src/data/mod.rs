@@ -10,6 +10,7 @@ use vgg_data::{Augment, ColorShift, Erase, Images, Loader, Mixup, Transform};
 
 use crate::config::{self, Config};
 use crate::exit::{Code, Failure};
+use crate::memory::Host;
 use crate::ui::{Ui, grouped};
 pub(crate) use check::command as check;
 pub(crate) use fashion::folder as fashion_folder;
@@ -21,6 +22,16 @@ pub(crate) use statistics::command as statistics;
 pub(crate) struct Data {
     pub train: Part,
     pub test: Part,
+}
+
+impl Data {
+    /// Host memory of training on batches of `batch` images and testing on `test_batch`.
+    pub(crate) fn memory(&self, batch: usize, test_batch: usize) -> Result<Host> {
+        let (train, test) = (self.train.loader(batch)?, self.test.loader(test_batch)?);
+        // A part of the images that the other part is held out of has the same in memory.
+        let data = self.train.images.bytes_with(&self.test.images);
+        Ok(Host { data, batches: train.bytes().max(test.bytes()), held: data })
+    }
 }
 
 /// Images, and how they become a network's input.

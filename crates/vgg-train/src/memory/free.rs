@@ -12,17 +12,35 @@ pub(crate) fn bytes() -> Option<u64> {
 fn below(root: &Path) -> Option<u64> {
     let machine = fs::read_to_string(root.join("proc/meminfo")).ok()?;
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let limited = groups.lines().filter_map(|line| in_group(root, line)).min();
-    parse_meminfo(&machine).into_iter().chain(limited).min()
+    let in_groups = groups.lines().filter_map(|line| in_group(root, line)).min();
+    parse_meminfo(&machine).into_iter().chain(in_groups).chain(to_own_limits(root)).min()
+}
+
+/// Bytes to the limits of the process itself: `ulimit -v` and `ulimit -d`, which batch systems set.
+fn to_own_limits(root: &Path) -> Option<u64> {
+    let limits = fs::read_to_string(root.join("proc/self/limits")).ok()?;
+    let status = fs::read_to_string(root.join("proc/self/status")).ok()?;
+    // Each line has the soft limit first, which is a number of bytes or the word `unlimited`.
+    let limit = |name: &str| -> Option<u64> {
+        let line = limits.lines().find_map(|line| line.strip_prefix(name))?;
+        line.split_whitespace().next()?.parse().ok()
+    };
+    let left = |name, used| Some(limit(name)?.saturating_sub(kib(&status, used)? << 10));
+    [left("Max address space", "VmSize"), left("Max data size", "VmData")]
+        .into_iter()
+        .flatten()
+        .min()
 }
 
 /// Of the whole machine, swap included.
 fn parse_meminfo(text: &str) -> Option<u64> {
-    let kib = |name: &str| -> Option<u64> {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
-        line.trim().strip_suffix(" kB")?.trim().parse().ok()
-    };
-    Some((kib("MemAvailable")? + kib("SwapFree").unwrap_or(0)) << 10)
+    Some((kib(text, "MemAvailable")? + kib(text, "SwapFree").unwrap_or(0)) << 10)
+}
+
+/// The number of a line `NAME: NUMBER kB`.
+fn kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
 /// The files of a control group, as containers and service managers set them up.
@@ -112,6 +130,23 @@ mod tests {
             [("sys/fs/cgroup/a/memory.max", "max\n"), ("sys/fs/cgroup/a/memory.current", "9\n")];
         assert_eq!(free(&[own, unlimited[0], unlimited[1]]), Some(1024));
         assert_eq!(below(Path::new("nowhere")), None);
+    }
+
+    #[test]
+    fn limits_of_the_process() {
+        let status = ("proc/self/status", "Name:\tx\nVmSize:\t       1 kB\nVmData:\t  2 kB\n");
+        let limits = |space: &str, data: &str| {
+            let text = format!(
+                "Limit                     Soft Limit           Hard Limit           Units     \n\
+                 Max data size             {data}            unlimited            bytes     \n\
+                 Max address space         {space}            9999            bytes     \n"
+            );
+            free(&[status, ("proc/self/limits", &text)])
+        };
+        assert_eq!(limits("unlimited", "unlimited"), Some(1024));
+        assert_eq!(limits("1524", "unlimited"), Some(500));
+        assert_eq!(limits("1524", "2448"), Some(400));
+        assert_eq!(limits("1000", "unlimited"), Some(0));
     }
 
     #[test]

@@ -42,9 +42,9 @@ impl Job for Measure<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
         let Self { config, trace, ui } = self;
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend)?;
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0)?;
         let (seed, device) = (config.train.seed, backend.describe());
-        let params = Params::init(&vgg, &config.init(), seed);
+        let params = Params::init(&vgg, &config.init(), seed)?;
         let (input, recipe) = (config.input(), config.recipe());
         let lr = recipe.sgd.lr;
         let backend = Profiled::new(backend)?;

@@ -5,6 +5,7 @@ mod errors;
 mod eval;
 mod extract;
 mod image_folder;
+mod memory;
 mod names;
 mod output;
 mod predict;

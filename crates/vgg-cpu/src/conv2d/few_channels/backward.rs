@@ -4,16 +4,17 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::{KERNEL, RUN, STRIP, TAPS, assert_inside, products, runs, used_sums};
+use super::{KERNEL, RUN, STRIP, assert_inside, products, runs, used_sums};
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::conv2d::Gradients;
-use crate::conv2d::direct::sum_weight_gradient;
-use crate::conv2d::pieces::Pieces;
+use crate::conv2d::direct::{pieces, sum_weight_gradient, weight_gradient_len};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution but for `dx`; see [`vgg_tensor::Backend::conv2d_backward`].
@@ -26,15 +27,16 @@ pub(in crate::conv2d) fn backward(
     aux: &[u8],
     Gradients { dweight, dbias, .. }: Gradients<'_>,
     workspace: &mut AlignedVec,
-) -> vgg_tensor::Result<()> {
+) -> Result<()> {
+    backward_needs(cpu, op).reserve(cpu, workspace)?;
     let window = Window::forward(op);
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
-    let dw_len = TAPS * op.x().c * c_out;
-    let pieces = Pieces::new(op.x().n, op.conv_y().h * op.conv_y().w, dw_len + c_out);
-    let [partials] = workspace.split([pieces.len()])?;
+    let dw_len = weight_gradient_len(op, c_out);
+    let pieces = pieces(op, c_out);
+    let [partials] = workspace.split([pieces.len()]);
     pieces.with_images(None, op.x().features(), partials).into_par_iter().for_each(|piece| {
         let mut scratch = cpu.threads.scratch();
-        let [padded] = scratch.split([window.padded_len(STRIP)]).expect("scratch memory");
+        let [padded] = scratch.split([window.padded_len(STRIP)]);
         let (dw, db) = piece.partial.split_at_mut(dw_len);
         let piece = Piece { op, window, x, dy, aux, images: piece.images, dw, db, padded };
         match op.x().c {
@@ -47,6 +49,16 @@ pub(in crate::conv2d) fn backward(
     sum_weight_gradient(op, &pieces, partials, c_out, dweight);
     pieces.sum_into(partials, dw_len, dbias);
     Ok(())
+}
+
+/// What [`backward`] takes besides its buffers.
+pub(in crate::conv2d) fn backward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
+    let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
+    Needs {
+        workspace: AlignedVec::len_of([pieces(op, c_out).len()]),
+        scratch: AlignedVec::len_of([Window::forward(op).padded_len(STRIP)]),
+        derived: 0,
+    }
 }
 
 /// The images of one piece.

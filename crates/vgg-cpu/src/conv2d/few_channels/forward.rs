@@ -3,16 +3,18 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::{KERNEL, STRIP, TAPS, assert_inside, products, runs, used_sums};
 use crate::Cpu;
-use crate::buffer::{Buffer, Form};
-use crate::conv2d::direct::packed_filters;
+use crate::buffer::{AlignedVec, Buffer, Form};
+use crate::conv2d::direct::{packed_filters, packed_filters_len};
 use crate::conv2d::strips::{Slab, Strips};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool};
 use crate::gemm::panel_width;
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
@@ -24,13 +26,14 @@ pub(in crate::conv2d) fn forward(
     bias: &[f32],
     y: &mut [f32],
     aux: &mut [u8],
-) {
-    let filters = packed_filters(cpu, op, weight, Form::Forward);
+) -> Result<()> {
+    cpu.threads.reserve_scratch(forward_needs(cpu, op).scratch)?;
+    let filters = packed_filters(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, STRIP);
     let window = Window::forward(op);
     strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
         let mut scratch = cpu.threads.scratch();
-        let [padded] = scratch.split([window.padded_len(STRIP)]).expect("scratch memory");
+        let [padded] = scratch.split([window.padded_len(STRIP)]);
         let (image, row) = strips.locate(slab.strips.start);
         window.pad_rows(&x[image * op.x().features()..], row, STRIP, padded);
         let strip = Strip { op, window, filters, bias, row, slab, padded };
@@ -41,6 +44,16 @@ pub(in crate::conv2d) fn forward(
             c => unreachable!("{c} channels are not few"),
         }
     });
+    Ok(())
+}
+
+/// What [`forward`] takes besides its buffers.
+pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
+    Needs {
+        workspace: 0,
+        scratch: AlignedVec::len_of([Window::forward(op).padded_len(STRIP)]),
+        derived: packed_filters_len(cpu, op, Form::Forward),
+    }
 }
 
 /// One strip of the output.

@@ -15,8 +15,8 @@ use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use super::window::Window;
 
-pub(super) use backward::backward;
-pub(super) use forward::forward;
+pub(super) use backward::{backward, backward_needs};
+pub(super) use forward::{forward, forward_needs};
 
 /// The most input channels that are few: those of images. Each number is compiled for itself.
 pub(super) const FEW: usize = 3;

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::block::Block;
-use super::cut::{Cut, Products, Split};
+use super::cut::{Cut, Products, Split, whole_vectors};
 use super::filters::{self, Filters};
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
@@ -18,6 +19,7 @@ use crate::conv2d::Gradients;
 use crate::conv2d::pieces::{PieceOutput, Pieces};
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Ahead, Gemm, panel_width};
+use crate::needs::Needs;
 use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
 
@@ -27,37 +29,33 @@ use crate::simd::{Kernel, Simd};
 pub(in crate::conv2d) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
-    Cut { split, rows }: Cut,
+    cut: Cut,
     x: &[f32],
     weight: &Buffer,
     dy: &[f32],
     aux: &[u8],
     Gradients { dweight, dbias, dx }: Gradients<'_>,
     workspace: &mut AlignedVec,
-) -> vgg_tensor::Result<()> {
-    let filters = dx.is_some().then(|| Filters::new(cpu, op, weight, Form::Backward));
+) -> Result<()> {
+    let Cut { split, rows } = cut;
+    backward_needs(cpu, op, cut, dx.is_some()).reserve(cpu, workspace)?;
+    let filters =
+        dx.is_some().then(|| Filters::new(cpu, op, weight, Form::Backward)).transpose()?;
     let strips = Strips::new(op, TILE);
-    let channels = [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()));
+    let channels = whole_vectors(cpu, op);
     let du_len = Points::len(op.x().c, channels[1]);
-    let share = du_len + channels[1];
-    let pieces = match split {
-        Split::Tiles => {
-            let tiles = strips.per_image * op.conv_y().w.div_ceil(TILE);
-            Pieces::new(op.x().n, tiles, share)
-        }
-        Split::Points => Pieces::one(op.x().n, share),
-    };
-    let len = Block::new(op, strips, 0..rows).len(channels);
+    let pieces = pieces(op, split, channels);
+    let len = cut.block_len(op, channels);
     let [partials, memory] = match split {
-        Split::Tiles => workspace.split([pieces.len(), 0])?,
-        Split::Points => workspace.split([pieces.len(), len])?,
+        Split::Tiles => workspace.split([pieces.len(), 0]),
+        Split::Points => workspace.split([pieces.len(), len]),
     };
     let pass = Pass { cpu, op, split, rows, strips, channels, x, filters, dy, aux };
     let outputs = pieces.with_images(dx, op.x().features(), partials);
     match split {
         Split::Tiles => outputs.into_par_iter().for_each(|output| {
             let mut scratch = cpu.threads.scratch();
-            let [memory] = scratch.split([len]).expect("scratch memory");
+            let [memory] = scratch.split([len]);
             pass.piece(output, memory);
         }),
         Split::Points => outputs.into_iter().for_each(|output| pass.piece(output, memory)),
@@ -65,6 +63,29 @@ pub(in crate::conv2d) fn backward(
     filters::weight_gradient(cpu, op, partials, pieces.partial_len, dweight);
     pieces.sum_into(partials, du_len, dbias);
     Ok(())
+}
+
+/// What [`backward`] takes besides its buffers. `dx` says whether the input's gradient is wanted.
+pub(in crate::conv2d) fn backward_needs(cpu: &Cpu, op: &Conv2d, cut: Cut, dx: bool) -> Needs {
+    let channels = whole_vectors(cpu, op);
+    let [block, scratch] = cut.split.workspace_and_scratch(cut.block_len(op, channels));
+    Needs {
+        workspace: AlignedVec::len_of([pieces(op, cut.split, channels).len()]) + block,
+        scratch,
+        derived: if dx { Filters::len(cpu, op, Form::Backward) } else { 0 },
+    }
+}
+
+/// How the images are split. A share has the gradient of the filters at the points, then the bias's.
+fn pieces(op: &Conv2d, split: Split, [_, c_out]: [usize; 2]) -> Pieces {
+    let share = Points::len(op.x().c, c_out) + c_out;
+    match split {
+        Split::Tiles => {
+            let tiles = op.conv_y().h.div_ceil(TILE) * op.conv_y().w.div_ceil(TILE);
+            Pieces::new(op.x().n, tiles, share)
+        }
+        Split::Points => Pieces::one(op.x().n, share),
+    }
 }
 
 /// What all pieces read.

@@ -6,7 +6,11 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
+use super::block::Block;
 use super::transform::{POINTS, TILE};
+use crate::Cpu;
+use crate::buffer::AlignedVec;
+use crate::conv2d::strips::Strips;
 
 /// How the tiles are cut into blocks, and who does a block's work.
 #[derive(Clone, Copy, Debug)]
@@ -65,6 +69,13 @@ impl Cut {
     }
 }
 
+impl Cut {
+    /// Numbers of a block at the points, with so many channels of input and output.
+    pub(super) fn block_len(self, op: &Conv2d, channels: [usize; 2]) -> usize {
+        Block::new(op, Strips::new(op, TILE), 0..self.rows).len(channels)
+    }
+}
+
 impl fmt::Display for Cut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let who = match self.split {
@@ -80,12 +91,26 @@ fn numbers_of_a_tile(op: &Conv2d) -> usize {
     POINTS * (op.x().c + op.c_out())
 }
 
+/// Channels of input and output, rounded up to whole vectors.
+pub(super) fn whole_vectors(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
+    [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()))
+}
+
 /// Tiles side by side.
 pub(super) fn tiles_of_a_row(op: &Conv2d) -> usize {
     op.conv_y().w.div_ceil(TILE)
 }
 
 impl Split {
+    /// Where a block's memory of `len` numbers is: in the workspace or in each thread's scratch.
+    pub(super) fn workspace_and_scratch(self, len: usize) -> [usize; 2] {
+        let len = AlignedVec::len_of([len]);
+        match self {
+            Self::Tiles => [0, len],
+            Self::Points => [len, 0],
+        }
+    }
+
     /// Does `jobs` jobs of a block: the thread all of them, or the threads one by one.
     pub(super) fn run(self, jobs: Range<usize>, work: impl Fn(Range<usize>) + Sync) {
         match self {

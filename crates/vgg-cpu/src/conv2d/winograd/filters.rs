@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::algebra::{Filter, FilterGradient};
@@ -28,7 +29,7 @@ pub(super) struct Filters<'a> {
 impl<'a> Filters<'a> {
     /// Forward, the panels run along the output channels and k along the input channels; backward
     /// the other way round (U[p]ᵀ).
-    pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Self {
+    pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Result<Self> {
         let (c_out, c_in) = (op.c_out(), op.x().c);
         let w = weight.f32(op.weight().len());
         let (long, k, long_stride, k_stride) = match form {
@@ -37,7 +38,7 @@ impl<'a> Filters<'a> {
         };
         let width = panel_width(cpu.isa.lanes());
         let (panels, panel_len) = (long.div_ceil(width), k * width);
-        let numbers = weight.derived(form, POINTS * panels * panel_len, |out| {
+        let numbers = weight.derived(form, Self::len(cpu, op, form), |out| {
             let u = Shared::new(out);
             (0..panels).into_par_iter().for_each(|panel| {
                 let count = (long - panel * width).min(width);
@@ -53,8 +54,18 @@ impl<'a> Filters<'a> {
                     panels,
                 });
             });
-        });
-        Self { numbers, panels, panel_len }
+        })?;
+        Ok(Self { numbers, panels, panel_len })
+    }
+
+    /// Numbers that they are.
+    pub(super) fn len(cpu: &Cpu, op: &Conv2d, form: Form) -> usize {
+        let (long, k) = match form {
+            Form::Forward => (op.c_out(), op.x().c),
+            Form::Backward => (op.x().c, op.c_out()),
+        };
+        let width = panel_width(cpu.isa.lanes());
+        POINTS * long.div_ceil(width) * k * width
     }
 
     /// The panels of a point that some channels lie in.

@@ -3,10 +3,11 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
+use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::block::Block;
-use super::cut::{Cut, Products, Split};
+use super::cut::{Cut, Products, Split, whole_vectors};
 use super::filters::Filters;
 use super::input::TransformInput;
 use super::output::PutOutput;
@@ -16,6 +17,7 @@ use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::strips::{Slab, Strips};
 use crate::gemm::{Ahead, Gemm, panel_width};
+use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
@@ -23,17 +25,19 @@ use crate::simd::{Kernel, Simd};
 pub(in crate::conv2d) fn forward(
     cpu: &Cpu,
     op: &Conv2d,
-    Cut { split, rows }: Cut,
+    cut: Cut,
     x: &[f32],
     weight: &Buffer,
     bias: &[f32],
     y: &mut [f32],
     aux: &mut [u8],
     workspace: &mut AlignedVec,
-) -> vgg_tensor::Result<()> {
-    let filters = Filters::new(cpu, op, weight, Form::Forward);
+) -> Result<()> {
+    let Cut { split, rows } = cut;
+    forward_needs(cpu, op, cut).reserve(cpu, workspace)?;
+    let filters = Filters::new(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, TILE);
-    let channels = [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()));
+    let channels = whole_vectors(cpu, op);
     let products = Products::new(split, channels[1], panel_width(cpu.isa.lanes()));
     let block = |slab: Slab<'_>, memory: &mut [f32]| {
         let block = Block::new(op, strips, slab.strips.clone());
@@ -49,20 +53,27 @@ pub(in crate::conv2d) fn forward(
             Split::Points => strips.cut(slab, 1).into_par_iter().for_each(put),
         }
     };
-    let len = Block::new(op, strips, 0..rows).len(channels);
+    let len = cut.block_len(op, channels);
     let slabs = strips.cut(strips.slab(y, aux), rows);
     match split {
         Split::Tiles => slabs.into_par_iter().for_each(|slab| {
             let mut scratch = cpu.threads.scratch();
-            let [memory] = scratch.split([len]).expect("scratch memory");
+            let [memory] = scratch.split([len]);
             block(slab, memory);
         }),
         Split::Points => {
-            let [memory] = workspace.split([len])?;
+            let [memory] = workspace.split([len]);
             slabs.into_iter().for_each(|slab| block(slab, memory));
         }
     }
     Ok(())
+}
+
+/// What [`forward`] takes besides its buffers.
+pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d, cut: Cut) -> Needs {
+    let len = cut.block_len(op, whole_vectors(cpu, op));
+    let [workspace, scratch] = cut.split.workspace_and_scratch(len);
+    Needs { workspace, scratch, derived: Filters::len(cpu, op, Form::Forward) }
 }
 
 /// `M[p] = V[p] · U[p]` for some of the jobs.

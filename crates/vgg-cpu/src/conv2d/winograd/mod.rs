@@ -24,6 +24,6 @@ mod transform;
 
 use patch::Patch;
 
-pub(super) use backward::backward;
+pub(super) use backward::{backward, backward_needs};
 pub(super) use cut::Cut;
-pub(super) use forward::forward;
+pub(super) use forward::{forward, forward_needs};

@@ -1,0 +1,50 @@
+//! Memory and threads that do not suffice.
+
+use std::process::Command;
+
+use super::{Done, Workplace};
+
+/// A stack that no machine has room for: threads cannot be started.
+const NO_THREADS: (&str, &str) = ("RUST_MIN_STACK", "1125899906842624");
+
+/// Runs the program in a shell that limits the address space to so many KiB.
+fn limited(place: &Workplace, kib: u32, arguments: &str) -> Done {
+    let program = place.command(arguments);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "ulimit -v $0; exec \"$@\"", &kib.to_string()]);
+    shell.arg(program.get_program()).args(program.get_args());
+    shell.current_dir(program.get_current_dir().unwrap());
+    Done::of(shell.output().unwrap())
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn an_address_space_limit_is_respected() {
+    let place = Workplace::new();
+    let done = limited(&place, 400_000, "tiny.toml --set model.width=1 --set model.fc_width=4096");
+    assert_eq!(done.code, Some(5), "{}", done.stderr);
+    assert!(done.stderr.contains("error: training at batch size 16 needs "), "{}", done.stderr);
+    assert!(!place.path("runs").exists());
+}
+
+/// Wherever it is that memory ends.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_runs_out_has_a_code() {
+    for kib in [24_000, 30_000, 35_000, 40_000, 60_000, 100_000] {
+        let place = Workplace::new();
+        let done = limited(&place, kib, "tiny.toml --set device.threads=1 --set train.epochs=1");
+        assert!(matches!(done.code, Some(0 | 4 | 5)), "{kib} KiB: {:?} {}", done.code, done.stderr);
+        assert!(!done.stderr.contains("panicked"), "{kib} KiB: {}", done.stderr);
+    }
+}
+
+#[test]
+fn threads_that_cannot_be_started_are_told() {
+    let place = Workplace::new();
+    let done =
+        Done::of(place.command("tiny.toml").env(NO_THREADS.0, NO_THREADS.1).output().unwrap());
+    assert_eq!(done.code, Some(4), "{}", done.stderr);
+    assert!(done.stderr.contains("threads is not available: "), "{}", done.stderr);
+    assert!(done.stderr.contains("a limit on processes or memory"), "{}", done.stderr);
+}
