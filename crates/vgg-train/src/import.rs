@@ -25,7 +25,7 @@ pub(crate) struct ImportOptions {
 
     /// Config of the network and its data set: the run can be evaluated and trained on
     #[arg(long, value_name = "CONFIG", required_unless_present = "arch", conflicts_with = "arch")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
 
     /// Configuration of the network, such as vgg11, where there is no data set: the run can predict
     ///
@@ -124,6 +124,14 @@ impl ImportOptions {
             };
         }
         convention
+    }
+
+    /// The config that `--print-config` is about.
+    pub(crate) fn config_to_print(&self) -> Result<&Path> {
+        self.config.as_deref().ok_or_else(|| {
+            let failure = Failure::new(Code::Usage, "--print-config needs --config CONFIG");
+            failure.help("without it, the run's config is made of the weights").into()
+        })
     }
 
     /// The run's config file: that of `--config`, or one of the network alone.
