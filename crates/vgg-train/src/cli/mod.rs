@@ -148,7 +148,7 @@ pub(crate) enum Command {
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
-    /// program; what it asks for beyond tensors is refused, and nothing in it is run.
+    /// program; nothing in it is run, and what it has beside tensors is left aside.
     Import {
         /// File of the weights
         file: PathBuf,
