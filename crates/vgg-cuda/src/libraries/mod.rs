@@ -67,7 +67,7 @@ pub fn libraries() -> [Library; 3] {
     let toolkit = toolkit(known);
     if known.is_none()
         && let Some(problem) = &mut driver.problem
-        && toolkit.cudnn.as_ref().is_some_and(|cudnn| cudnn.cuda > DRIVER[0])
+        && toolkit.cudnn.as_ref().is_none_or(|cudnn| cudnn.cuda > DRIVER[0])
     {
         problem.hint = problem.hint.replace(OLD_DRIVER, NEW_DRIVER);
     }
