@@ -38,7 +38,7 @@ use vgg_tensor::spec::{
     AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
     SoftmaxCrossEntropy,
 };
-use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
+use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient, zeros};
 
 pub use buffer::Buffer;
 pub use isa::Isa;
@@ -169,7 +169,9 @@ impl Backend for Cpu {
     }
 
     fn start_download(&mut self, content: Content, src: &Buffer) -> Result<Vec<f32>> {
-        Ok(src.f32(content.len()).to_vec())
+        let mut numbers = zeros(content.len())?;
+        self.download(content, src, &mut numbers)?;
+        Ok(numbers)
     }
 
     fn prepare_images(

@@ -95,8 +95,9 @@ impl Backend for Cuda {
     }
 
     fn start_download(&mut self, content: Content, src: &Buffer) -> Result<Landing> {
-        let len = content.len();
-        self.pinned.start_download(&self.gpu.stream, src.f32(len), len)
+        let (storage, shape) = buffer::layout(self.storage, content);
+        let from = src.numbers(storage, content.len());
+        self.pinned.start_download(&self.gpu.stream, from, storage, shape)
     }
 
     /// The loss scale, in `f16`.

@@ -23,6 +23,21 @@ pub(crate) fn unpack(storage: Storage, shape: Shape, bytes: &[u8], nchw: &mut [f
     }
 }
 
+/// Whether none of the numbers is infinite or NaN.
+pub(crate) fn is_finite(storage: Storage, bytes: &[u8]) -> bool {
+    match storage {
+        Storage::F32 => all(bytes, |x| f32::from_ne_bytes(x).is_finite()),
+        Storage::Bf16 => all(bytes, |x| bf16::from_ne_bytes(x).is_finite()),
+        Storage::F16 => all(bytes, |x| f16::from_ne_bytes(x).is_finite()),
+    }
+}
+
+fn all<const N: usize>(bytes: &[u8], holds: impl Fn([u8; N]) -> bool) -> bool {
+    let (numbers, _) = bytes.as_chunks::<N>();
+    // No early end within a piece, so that it is done by vectors.
+    numbers.chunks(4096).all(|piece| piece.iter().fold(true, |all, x| all & holds(*x)))
+}
+
 fn channels_last<const N: usize>(
     shape: Shape,
     nchw: &[f32],
@@ -74,6 +89,11 @@ mod tests {
             let mut back = vec![0.0; shape.len()];
             unpack(storage, shape, &bytes, &mut back);
             assert_eq!(back, numbers);
+            assert!(is_finite(storage, &bytes));
+            for bad in [f32::NAN, f32::NEG_INFINITY] {
+                let bad = pack(storage, shape, &[&numbers[1..], &[bad]].concat());
+                assert!(!is_finite(storage, &bad));
+            }
         }
     }
 }

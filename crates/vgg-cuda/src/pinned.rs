@@ -2,11 +2,14 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaEvent, CudaStream, DriverError, PinnedHostSlice, result};
-use vgg_tensor::{Download, Result};
+use vgg_tensor::{Download, Error, Result, Shape, zeros};
 
 use crate::error::During;
+use crate::layout;
 use crate::memory::Address;
+use crate::precision::Storage;
 
 /// Uploads under way: of a batch and its labels, for this step and the next one.
 const SLOTS: usize = 4;
@@ -18,11 +21,17 @@ struct Slot {
 }
 
 impl Slot {
-    fn new(stream: &CudaStream, bytes: usize) -> Result<Self, DriverError> {
+    fn new(stream: &CudaStream, bytes: usize) -> Result<Self> {
+        const OP: &str = "allocating pinned memory";
         let context = stream.context();
         // SAFETY: bytes of any value are bytes.
-        let memory = unsafe { context.alloc_pinned_with_flags(bytes, 0) }?;
-        Ok(Self { memory, copied: context.new_event(None)? })
+        let memory = match unsafe { context.alloc_pinned_with_flags(bytes.max(1), 0) } {
+            Err(DriverError(CUresult::CUDA_ERROR_OUT_OF_MEMORY)) => {
+                return Err(Error::OutOfMemory { bytes: bytes as u64 });
+            }
+            memory => memory.during(OP)?,
+        };
+        Ok(Self { memory, copied: context.new_event(None).during(OP)? })
     }
 }
 
@@ -31,7 +40,7 @@ impl Slot {
 pub(crate) struct Pinned {
     uploads: [Option<Slot>; SLOTS],
     next: usize,
-    /// What downloads have given back.
+    /// What downloads have given back. The same ones come again and again, so none is freed.
     downloads: Arc<Mutex<Vec<Slot>>>,
 }
 
@@ -48,7 +57,7 @@ impl Pinned {
         }
         let slot = match slot {
             Some(slot) if slot.memory.len() >= src.len() => slot,
-            _ => slot.insert(Slot::new(stream, src.len().max(1)).during(OP)?),
+            _ => slot.insert(Slot::new(stream, src.len())?),
         };
         let memory = &mut slot.memory.as_mut_slice().during(OP)?[..src.len()];
         memory.copy_from_slice(src);
@@ -58,26 +67,28 @@ impl Pinned {
         slot.copied.record(stream).during(OP)
     }
 
-    /// Orders `len` numbers to be copied from the device.
+    /// Orders numbers in our order to be copied from the device.
     pub(crate) fn start_download(
         &mut self,
         stream: &CudaStream,
         src: Address,
-        len: usize,
+        storage: Storage,
+        shape: Shape,
     ) -> Result<Landing> {
         const OP: &str = "download";
-        let bytes = 4 * len;
-        let free = lock(&self.downloads).pop().filter(|slot| slot.memory.len() >= bytes);
-        let mut slot = match free {
-            Some(slot) => slot,
-            None => Slot::new(stream, bytes.max(1)).during(OP)?,
+        let bytes = storage.bytes() * shape.len();
+        let mut free = lock(&self.downloads);
+        let mut slot = match free.iter().position(|slot| slot.memory.len() == bytes.max(1)) {
+            Some(i) => free.swap_remove(i),
+            None => Slot::new(stream, bytes)?,
         };
+        drop(free);
         let memory = &mut slot.memory.as_mut_slice().during(OP)?[..bytes];
         // SAFETY: `src` has so many bytes, as the buffer was asked for them; the pinned memory lives
         // until the event below has been waited for.
         unsafe { result::memcpy_dtoh_async(memory, src.0, stream.cu_stream()) }.during(OP)?;
         slot.copied.record(stream).during(OP)?;
-        Ok(Landing { slot: Some(slot), bytes, free: self.downloads.clone() })
+        Ok(Landing { slot: Some(slot), storage, shape, free: self.downloads.clone() })
     }
 }
 
@@ -85,8 +96,19 @@ impl Pinned {
 pub struct Landing {
     /// There until it is dropped.
     slot: Option<Slot>,
-    bytes: usize,
+    storage: Storage,
+    shape: Shape,
     free: Arc<Mutex<Vec<Slot>>>,
+}
+
+impl Landing {
+    /// Waits for the bytes, which are in our order.
+    fn bytes(&self) -> Result<&[u8]> {
+        const OP: &str = "download";
+        let Some(slot) = &self.slot else { return Ok(&[]) };
+        slot.copied.synchronize().during(OP)?;
+        Ok(&slot.memory.as_slice().during(OP)?[..self.storage.bytes() * self.shape.len()])
+    }
 }
 
 impl Download for Landing {
@@ -94,13 +116,14 @@ impl Download for Landing {
         self.slot.as_ref().is_none_or(|slot| !matches!(slot.copied.try_is_complete(), Ok(false)))
     }
 
+    fn is_finite(&self) -> Result<bool> {
+        Ok(layout::is_finite(self.storage, self.bytes()?))
+    }
+
     fn wait(self) -> Result<Vec<f32>> {
-        const OP: &str = "download";
-        let Some(slot) = &self.slot else { return Ok(Vec::new()) };
-        slot.copied.synchronize().during(OP)?;
-        let bytes = &slot.memory.as_slice().during(OP)?[..self.bytes];
-        let (numbers, _) = bytes.as_chunks();
-        Ok(numbers.iter().map(|number| f32::from_ne_bytes(*number)).collect())
+        let mut numbers = zeros(self.shape.len())?;
+        layout::unpack(self.storage, self.shape, self.bytes()?, &mut numbers);
+        Ok(numbers)
     }
 }
 

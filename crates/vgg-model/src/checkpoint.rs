@@ -115,6 +115,16 @@ impl Checkpoint {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn save(&self, path: &Path) -> Result<()> {
+        self.save_also_as(None, path)
+    }
+
+    /// As [`Checkpoint::save`]; before `path`, `other` becomes the same file of weights, in the same
+    /// folder and without being written twice. It stays when `path` is replaced. What is beside
+    /// `path`, which training alone needs, goes with `path` then.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::save`].
+    pub fn save_also_as(&self, other: Option<&Path>, path: &Path) -> Result<()> {
         self.check()?;
         let stem = path.file_stem().ok_or_else(|| {
             io_error(path)(io::Error::new(io::ErrorKind::InvalidInput, "no file name"))
@@ -138,6 +148,9 @@ impl Checkpoint {
         };
         let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
         let (weights, _) = tensor_file::write(path, &json, &self.params)?;
+        if let Some(other) = other {
+            tensor_file::link(&weights, other)?;
+        }
         commit(weights, path)?;
         // From here on the new checkpoint counts, and what is beside it must stay.
         for new_file in [new_velocity, new_unaveraged].into_iter().flatten() {

@@ -8,7 +8,8 @@ use vgg_tensor::spec::Metrics;
 use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor, zeros};
 
 use crate::exec::{self, Memory};
-use crate::{Input, Mode, ParamSpec, Params, Plan, Vgg, invalid};
+use crate::snapshot::Arriving;
+use crate::{Input, Mode, Params, Plan, Vgg, invalid};
 
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
@@ -182,14 +183,15 @@ impl<B: Backend> Network<B> {
         Ok(Metrics::from_array(metrics))
     }
 
-    pub(crate) fn params(&mut self) -> Result<Params> {
+    /// Starts to copy the parameters, and the running statistics with them, to the host.
+    pub(crate) fn start_params(&mut self) -> Result<Arriving<B::Download>> {
         let buffers = self.memory.params.iter().chain(&self.memory.state);
-        download(&mut self.backend, self.vgg.tensors(), buffers)
+        Arriving::start(&mut self.backend, self.vgg.tensors(), buffers)
     }
 
     /// The running statistics.
     pub(crate) fn state(&mut self) -> Result<Params> {
-        download(&mut self.backend, self.vgg.state(), &self.memory.state)
+        Arriving::start(&mut self.backend, self.vgg.state(), &self.memory.state)?.wait()
     }
 
     /// Goes back to what [`Network::state`] gave.
@@ -205,24 +207,25 @@ impl<B: Backend> Network<B> {
 
     /// The gradients, all of which have room.
     pub(crate) fn gradients(&mut self) -> Result<Params> {
-        download(&mut self.backend, self.vgg.params(), self.memory.gradients.iter().flatten())
+        let buffers = self.memory.gradients.iter().flatten();
+        Arriving::start(&mut self.backend, self.vgg.params(), buffers)?.wait()
     }
 
-    /// `None` without momentum.
-    pub(crate) fn velocity(&mut self) -> Result<Option<Params>> {
+    /// Starts to copy the velocities. `None` without momentum.
+    pub(crate) fn start_velocity(&mut self) -> Result<Option<Arriving<B::Download>>> {
         if self.memory.velocity.is_empty() {
             return Ok(None);
         }
-        download(&mut self.backend, self.vgg.params(), &self.memory.velocity).map(Some)
+        Arriving::start(&mut self.backend, self.vgg.params(), &self.memory.velocity).map(Some)
     }
 
-    /// `None` if training keeps none.
-    pub(crate) fn average(&mut self) -> Result<Option<Params>> {
+    /// Starts to copy the averages. `None` if training keeps none.
+    pub(crate) fn start_average(&mut self) -> Result<Option<Arriving<B::Download>>> {
         if self.memory.average.is_empty() {
             return Ok(None);
         }
         let buffers = self.memory.average.iter().chain(&self.memory.average_state);
-        download(&mut self.backend, self.vgg.tensors(), buffers).map(Some)
+        Arriving::start(&mut self.backend, self.vgg.tensors(), buffers).map(Some)
     }
 
     /// Lets averages and parameters change places.
@@ -321,17 +324,4 @@ fn upload<'a, B: Backend<Buffer: 'a>>(
         backend.upload(*content, tensor.borrow().data(), buffer)?;
     }
     Ok(())
-}
-
-/// Copies parameters, or what has their shapes, out of their buffers.
-fn download<'a, B: Backend<Buffer: 'a>>(
-    backend: &mut B,
-    specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
-    buffers: impl IntoIterator<Item = &'a B::Buffer>,
-) -> Result<Params> {
-    let mut params = Params::zeros_of(specs.clone())?;
-    for ((spec, buffer), tensor) in specs.into_iter().zip(buffers).zip(params.tensors_mut()) {
-        backend.download(spec.content, buffer, tensor.data_mut())?;
-    }
-    Ok(params)
 }

@@ -36,11 +36,6 @@ impl Params {
         Self::of(vgg.params(), tensors)
     }
 
-    /// Some of a network's parameters, in their order.
-    pub(crate) fn some(tensors: Tensors) -> Self {
-        Self { tensors }
-    }
-
     fn of<'a>(
         specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
         tensors: impl IntoIterator<Item = (String, Tensor)>,
@@ -61,6 +56,11 @@ impl Params {
         let params = Self { tensors: ordered };
         params.check_against(specs)?;
         Ok(params)
+    }
+
+    /// Tensors by the names and in the shapes that a network's have.
+    pub(crate) fn of_tensors(tensors: Vec<(String, Tensor)>) -> Self {
+        Self { tensors }
     }
 
     /// Initial values. They depend on the seed and on each parameter's place in the network alone.

@@ -5,7 +5,7 @@
 //! itself read as zeros, so a change of any byte is found before anything else is believed.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
@@ -51,10 +51,37 @@ pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(Temp
 /// Makes a file beside `path` that is removed if it is not renamed.
 pub(crate) fn create(path: &Path) -> Result<(File, TempPath)> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // A fixed name: what a killed process left behind is overwritten.
+    // A fixed name: what a killed process left behind is replaced. Not overwritten, as it may be a
+    // good file under a second name (`link`).
     let temp = path.with_file_name(format!(".{name}.tmp"));
-    let create = || Ok((File::create(&temp)?, TempPath::try_from_path(&temp)?));
+    remove_if_there(&temp).map_err(io_error(path))?;
+    let create = || Ok((File::create_new(&temp)?, TempPath::try_from_path(&temp)?));
     create().map_err(io_error(path))
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives a written file a second name in the same folder, atomically. Where the file system has no
+/// such links it is copied.
+pub(crate) fn link(file: &Path, path: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let temp = path.with_file_name(format!(".{name}.tmp"));
+    let make = || {
+        remove_if_there(&temp)?;
+        let linked = fs::hard_link(file, &temp);
+        let temp = TempPath::try_from_path(&temp)?;
+        if linked.is_err() {
+            fs::copy(file, &temp)?;
+            File::options().write(true).open(&temp)?.sync_all()?;
+        }
+        Ok(temp)
+    };
+    commit(make().map_err(io_error(path))?, path)
 }
 
 /// Gives a written file its name, atomically.

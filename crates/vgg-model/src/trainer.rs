@@ -7,7 +7,8 @@ use vgg_tensor::{Backend, Download, Result};
 use crate::exec::{self, Noise};
 use crate::network::Network;
 use crate::optimizer::check_lr;
-use crate::{Input, Metrics, Params, Plan, Recipe, Vgg, invalid};
+use crate::snapshot::Arriving;
+use crate::{Input, Metrics, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 
 /// A network in training on a backend.
 ///
@@ -269,13 +270,27 @@ impl<B: Backend> Trainer<B> {
         self.steps = steps;
     }
 
+    /// Orders all that [`Trainer::restore`] and [`Trainer::restore_average`] take to be copied, as it
+    /// is now, without waiting: steps may follow while it is on its way.
+    ///
+    /// # Errors
+    /// What the backend returns.
+    pub fn start_snapshot(&mut self) -> Result<Snapshot<B::Download>> {
+        self.set_averaged(false);
+        Ok(Snapshot {
+            params: self.network.start_params()?,
+            velocity: self.network.start_velocity()?,
+            average: self.network.start_average()?,
+        })
+    }
+
     /// The parameters, and the running statistics with them, as they are now.
     ///
     /// # Errors
     /// What the backend returns.
     pub fn params(&mut self) -> Result<Params> {
         self.set_averaged(false);
-        self.network.params()
+        self.network.start_params()?.wait()
     }
 
     /// The parameters' averages as they are now; `None` if the recipe keeps none.
@@ -284,7 +299,7 @@ impl<B: Backend> Trainer<B> {
     /// What the backend returns.
     pub fn average(&mut self) -> Result<Option<Params>> {
         self.set_averaged(false);
-        self.network.average()
+        self.network.start_average()?.map(Arriving::wait).transpose()
     }
 
     /// Whether [`Trainer::evaluate`] and [`Trainer::logits`] take averages instead of the parameters
@@ -301,7 +316,7 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn velocity(&mut self) -> Result<Option<Params>> {
-        self.network.velocity()
+        self.network.start_velocity()?.map(Arriving::wait).transpose()
     }
 
     /// Goes on from another state. Without `velocity` it starts as zeros.

@@ -120,10 +120,17 @@ impl<Buffer> WeightGradient<'_, Buffer> {
     }
 }
 
-/// Numbers on their way from a device ([`Backend::start_download`]).
-pub trait Download {
+/// Numbers on their way from a device ([`Backend::start_download`]). Another thread may wait for
+/// them.
+pub trait Download: Send + 'static {
     /// Whether they have arrived, or never will.
     fn is_done(&self) -> bool;
+
+    /// Waits for them to arrive: whether none is infinite or NaN. It costs less than to have them.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`] if the device failed.
+    fn is_finite(&self) -> Result<bool>;
 
     /// Waits for them.
     ///
@@ -136,6 +143,12 @@ pub trait Download {
 impl Download for Vec<f32> {
     fn is_done(&self) -> bool {
         true
+    }
+
+    fn is_finite(&self) -> Result<bool> {
+        // No early end within a piece, so that it is done by vectors.
+        let finite = |piece: &[f32]| piece.iter().fold(true, |all, x| all & x.is_finite());
+        Ok(self.chunks(4096).all(finite))
     }
 
     fn wait(self) -> Result<Vec<f32>> {
@@ -203,8 +216,8 @@ pub trait Backend {
     /// `content` is not `Bytes`, and `dst` has exactly its length.
     fn download(&mut self, content: Content, src: &Self::Buffer, dst: &mut [f32]) -> Result<()>;
 
-    /// Starts to copy a vector of numbers from the device, after all work ordered before, and does not
-    /// wait for it. `content` is a [`Content::Vector`].
+    /// As [`Backend::download`], without waiting. The numbers are those of now: what is ordered next
+    /// may change the buffer.
     fn start_download(&mut self, content: Content, src: &Self::Buffer) -> Result<Self::Download>;
 
     /// What this backend has come to in training that decides about further steps, besides what its

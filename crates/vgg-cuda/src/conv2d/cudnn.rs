@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use cudarc::cudnn::result::CudnnError;
+use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
 use cudarc::driver::CudaStream;
 use vgg_tensor::spec::Conv2d;
@@ -18,7 +18,6 @@ use super::descriptor::{self, Filter, Tensor};
 use super::direction::{Call, Direction, Workspace};
 use super::tuning::Tuning;
 use crate::error::During;
-use crate::libraries::cudnn::{cudnnCreate, cudnnDestroy, cudnnSetStream};
 use crate::memory::Address;
 
 /// cuDNN has no more algorithms for anything.
@@ -61,13 +60,11 @@ impl Cudnn {
         tuning: Option<Tuning>,
     ) -> Result<Self> {
         const OP: &str = "starting cuDNN";
-        let mut handle = std::ptr::null_mut();
-        // SAFETY: there is room for the handle.
-        unsafe { cudnnCreate(&raw mut handle) }.result().during(OP)?;
+        let handle = result::create_handle().during(OP)?;
         let convolutions = HashMap::new();
         let cudnn = Self { handle, stream: stream.clone(), rules, tuning, convolutions };
         // SAFETY: the handle is valid, and the stream lives as long as it does.
-        unsafe { cudnnSetStream(handle, stream.cu_stream().cast()) }.result().during(OP)?;
+        unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.during(OP)?;
         Ok(cudnn)
     }
 
@@ -140,7 +137,7 @@ impl Cudnn {
 impl Drop for Cudnn {
     fn drop(&mut self) {
         // SAFETY: the handle is valid, and nobody uses it any more.
-        if let Err(error) = unsafe { cudnnDestroy(self.handle) }.result() {
+        if let Err(error) = unsafe { result::destroy_handle(self.handle) } {
             log::debug!("cuDNN does not close: {error}");
         }
     }

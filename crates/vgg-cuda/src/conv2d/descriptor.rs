@@ -2,34 +2,20 @@
 
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::CudnnError;
+use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
-use crate::libraries::cudnn::{
-    cudnnCreateConvolutionDescriptor, cudnnCreateFilterDescriptor, cudnnCreateTensorDescriptor,
-    cudnnDestroyConvolutionDescriptor, cudnnDestroyFilterDescriptor, cudnnDestroyTensorDescriptor,
-    cudnnSetConvolution2dDescriptor, cudnnSetConvolutionMathType, cudnnSetFilter4dDescriptor,
-    cudnnSetTensor4dDescriptor,
-};
 use crate::precision::Storage;
 
 /// A descriptor that is destroyed when it is dropped.
 macro_rules! owned {
-    ($(#[$doc:meta])* $name:ident, $raw:ty, $create:path, $destroy:path) => {
+    ($(#[$doc:meta])* $name:ident, $raw:ty, $destroy:path) => {
         $(#[$doc])*
         pub(super) struct $name($raw);
 
         impl $name {
-            /// One that describes nothing yet.
-            fn empty() -> Result<Self, CudnnError> {
-                let mut raw = std::ptr::null_mut();
-                // SAFETY: there is room for the descriptor.
-                unsafe { $create(&raw mut raw) }.result()?;
-                Ok(Self(raw))
-            }
-
             pub(super) const fn raw(&self) -> $raw {
                 self.0
             }
@@ -38,7 +24,7 @@ macro_rules! owned {
         impl Drop for $name {
             fn drop(&mut self) {
                 // SAFETY: it was created, and is destroyed only here.
-                if let Err(error) = unsafe { $destroy(self.0) }.result() {
+                if let Err(error) = unsafe { $destroy(self.0) } {
                     log::debug!("a cuDNN descriptor is not destroyed: {error}");
                 }
             }
@@ -50,33 +36,30 @@ owned!(
     /// Maps, channels innermost.
     Tensor,
     sys::cudnnTensorDescriptor_t,
-    cudnnCreateTensorDescriptor,
-    cudnnDestroyTensorDescriptor
+    result::destroy_tensor_descriptor
 );
 owned!(
     /// A weight `[c_out, kh, kw, c_in]`.
     Filter,
     sys::cudnnFilterDescriptor_t,
-    cudnnCreateFilterDescriptor,
-    cudnnDestroyFilterDescriptor
+    result::destroy_filter_descriptor
 );
 owned!(
     /// Padding, stride, and what is computed with.
     Convolution,
     sys::cudnnConvolutionDescriptor_t,
-    cudnnCreateConvolutionDescriptor,
-    cudnnDestroyConvolutionDescriptor
+    result::destroy_convolution_descriptor
 );
 
 const FORMAT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
 
 impl Tensor {
     pub(super) fn new(storage: Storage, shape: Shape) -> Result<Self, CudnnError> {
-        let tensor = Self::empty()?;
-        let [n, c, h, w] = dims(shape);
+        let tensor = Self(result::create_tensor_descriptor()?);
         // SAFETY: it was created above.
-        unsafe { cudnnSetTensor4dDescriptor(tensor.0, FORMAT, data_type(storage), n, c, h, w) }
-            .result()?;
+        unsafe {
+            result::set_tensor4d_descriptor(tensor.0, FORMAT, data_type(storage), dims(shape))
+        }?;
         Ok(tensor)
     }
 }
@@ -88,24 +71,23 @@ impl Filter {
         c_in: usize,
         kernel: usize,
     ) -> Result<Self, CudnnError> {
-        let filter = Self::empty()?;
-        let [k, c, h, w] = dims(Shape::new(c_out, c_in, kernel, kernel));
+        let filter = Self(result::create_filter_descriptor()?);
+        let dims = dims(Shape::new(c_out, c_in, kernel, kernel));
         // SAFETY: it was created above.
-        unsafe { cudnnSetFilter4dDescriptor(filter.0, data_type(storage), FORMAT, k, c, h, w) }
-            .result()?;
+        unsafe { result::set_filter4d_descriptor(filter.0, data_type(storage), FORMAT, dims) }?;
         Ok(filter)
     }
 }
 
 impl Convolution {
     pub(super) fn new(op: &Conv2d) -> Result<Self, CudnnError> {
-        let convolution = Self::empty()?;
+        let convolution = Self(result::create_convolution_descriptor()?);
         let [padding, stride] = [op.padding(), op.stride()].map(int);
         let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let sums = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
         // SAFETY: it was created above.
         unsafe {
-            cudnnSetConvolution2dDescriptor(
+            result::set_convolution2d_descriptor(
                 convolution.0,
                 padding,
                 padding,
@@ -116,14 +98,13 @@ impl Convolution {
                 mode,
                 sums,
             )
-        }
-        .result()?;
+        }?;
         Ok(convolution)
     }
 
     pub(super) fn set_math(&self, math: sys::cudnnMathType_t) -> Result<(), CudnnError> {
         // SAFETY: it was created and is not destroyed.
-        unsafe { cudnnSetConvolutionMathType(self.0, math) }.result()
+        unsafe { result::set_convolution_math_type(self.0, math) }
     }
 }
 

@@ -3,17 +3,11 @@
 use std::cell::OnceCell;
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::CudnnError;
+use cudarc::cudnn::result::{self, CudnnError};
 use cudarc::cudnn::sys;
 
 use super::algorithm::{Algorithm, Proposal};
 use super::cudnn::Convolution;
-use crate::libraries::cudnn::{
-    cudnnConvolutionBackwardData, cudnnConvolutionBackwardFilter, cudnnConvolutionForward,
-    cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnGetConvolutionBackwardDataWorkspaceSize,
-    cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnGetConvolutionBackwardFilterWorkspaceSize,
-    cudnnGetConvolutionForwardAlgorithm_v7, cudnnGetConvolutionForwardWorkspaceSize,
-};
 use crate::memory::Address;
 
 /// A handle and descriptors, all valid.
@@ -111,7 +105,7 @@ impl Direction for Forward {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionForwardAlgorithm_v7(
+            result::get_convolution_forward_algorithm(
                 handle,
                 x,
                 weight,
@@ -122,26 +116,21 @@ impl Direction for Forward {
                 found,
             )
         }
-        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionForwardWorkspaceSize(
+            result::get_convolution_forward_workspace_size(
                 handle,
                 x,
                 weight,
                 convolution,
                 sums,
                 algorithm,
-                &raw mut bytes,
             )
         }
-        .result()?;
-        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -153,7 +142,7 @@ impl Direction for Forward {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnConvolutionForward(
+            result::convolution_forward(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.x,
@@ -169,7 +158,6 @@ impl Direction for Forward {
                 to.as_ptr().cast_mut(),
             )
         }
-        .result()
     }
 }
 
@@ -195,7 +183,7 @@ impl Direction for BackwardData {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionBackwardDataAlgorithm_v7(
+            result::get_convolution_backward_data_algorithm(
                 handle,
                 weight,
                 sums,
@@ -206,26 +194,21 @@ impl Direction for BackwardData {
                 found,
             )
         }
-        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionBackwardDataWorkspaceSize(
+            result::get_convolution_backward_data_workspace_size(
                 handle,
                 weight,
                 sums,
                 convolution,
                 x,
                 algorithm,
-                &raw mut bytes,
             )
         }
-        .result()?;
-        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -237,7 +220,7 @@ impl Direction for BackwardData {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnConvolutionBackwardData(
+            result::convolution_backward_data(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.weight,
@@ -253,7 +236,6 @@ impl Direction for BackwardData {
                 to.as_ptr().cast_mut(),
             )
         }
-        .result()
     }
 }
 
@@ -279,7 +261,7 @@ impl Direction for BackwardFilter {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionBackwardFilterAlgorithm_v7(
+            result::get_convolution_backward_filter_algorithm(
                 handle,
                 x,
                 sums,
@@ -290,26 +272,21 @@ impl Direction for BackwardFilter {
                 found,
             )
         }
-        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnGetConvolutionBackwardFilterWorkspaceSize(
+            result::get_convolution_backward_filter_workspace_size(
                 handle,
                 x,
                 sums,
                 convolution,
                 weight,
                 algorithm,
-                &raw mut bytes,
             )
         }
-        .result()?;
-        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -321,7 +298,7 @@ impl Direction for BackwardFilter {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            cudnnConvolutionBackwardFilter(
+            result::convolution_backward_filter(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.x,
@@ -337,6 +314,5 @@ impl Direction for BackwardFilter {
                 to.as_ptr().cast_mut(),
             )
         }
-        .result()
     }
 }

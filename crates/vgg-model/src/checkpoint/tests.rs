@@ -61,6 +61,13 @@ fn velocity_of(folder: &TempDir) -> PathBuf {
     folder.path().join(name)
 }
 
+/// What the file of weights at `path` calls its velocity.
+fn velocity_name(path: &Path) -> String {
+    let (own, _) = tensor_file::read_own(path).unwrap();
+    let header: Header = serde_json::from_str(&own.header).unwrap();
+    header.velocity.unwrap().file
+}
+
 /// The message of a load that must be refused as badly formatted, without the file's name, which it
 /// must begin with.
 fn refused(path: &Path, blamed: &Path) -> String {
@@ -265,19 +272,64 @@ fn saving_again_replaces_both_files_and_leaves_others_alone() {
 }
 
 #[test]
+fn one_file_of_weights_has_two_names() {
+    let (folder, path) = folder();
+    let best = path.with_file_name("best.safetensors");
+    checkpoint(1).save_also_as(Some(&best), &path).unwrap();
+    assert_eq!(names(&folder).len(), 3, "{:?}", names(&folder));
+    assert_eq!(fs::read(&best).unwrap(), fs::read(&path).unwrap());
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let inode = |path| fs::metadata(path).unwrap().ino();
+        assert_eq!(inode(&best), inode(&path));
+    }
+    // It goes on when the other one does.
+    checkpoint(2).save(&path).unwrap();
+    assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint(2));
+    let weights = Checkpoint::load_weights(&best).unwrap();
+    assert_eq!(weights, Checkpoint { velocity: None, ..checkpoint(1) });
+    let reason = refused(&best, &path.with_file_name(velocity_name(&best)));
+    assert_eq!(reason, format!("missing, but {} needs it to go on training", best.display()));
+    checkpoint(3).save_also_as(Some(&best), &path).unwrap();
+    assert_eq!(Checkpoint::load(&best).unwrap(), checkpoint(3));
+}
+
+/// A process that is killed between the two renames leaves a good file under a temporary name, too.
+#[test]
+fn what_a_killed_process_left_is_not_written_into() {
+    let (_folder, path) = folder();
+    let best = path.with_file_name("best.safetensors");
+    checkpoint(1).save_also_as(Some(&best), &path).unwrap();
+    for name in [".last.safetensors.tmp", ".best.safetensors.tmp"] {
+        fs::hard_link(&best, path.with_file_name(name)).unwrap();
+    }
+    checkpoint(2).save(&path).unwrap();
+    let weights = Checkpoint::load_weights(&best).unwrap();
+    assert_eq!(weights, Checkpoint { velocity: None, ..checkpoint(1) });
+    checkpoint(3).save_also_as(Some(&best), &path).unwrap();
+    for path in [&best, &path] {
+        assert_eq!(Checkpoint::load(path).unwrap(), checkpoint(3));
+    }
+}
+
+#[test]
 fn a_write_that_fails_leaves_the_old_checkpoint() {
     let (folder, path) = folder();
     checkpoint(1).save(&path).unwrap();
     let before = names(&folder);
     // A folder where a temporary file would go stands for a disk that takes no more.
-    for blocked in [".last.velocity-new.safetensors.tmp", ".last.safetensors.tmp"] {
+    let best = path.with_file_name("best.safetensors");
+    let temporary =
+        [".last.velocity-new.safetensors.tmp", ".last.safetensors.tmp", ".best.safetensors.tmp"];
+    for blocked in temporary {
         let blocked = path.with_file_name(blocked);
         fs::create_dir(&blocked).unwrap();
-        let error = checkpoint(2).save(&path).unwrap_err();
+        let error = checkpoint(2).save_also_as(Some(&best), &path).unwrap_err();
         assert!(matches!(error, Error::Io { .. }), "{error}");
         // A save of the same velocity must not take the old checkpoint's away either.
         let same = Checkpoint { run: 1.into(), ..checkpoint(1) };
-        assert!(same.save(&path).is_err());
+        assert!(same.save_also_as(Some(&best), &path).is_err());
         fs::remove_dir(&blocked).unwrap();
         assert_eq!(names(&folder), before);
         assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint(1));

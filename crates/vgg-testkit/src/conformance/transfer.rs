@@ -2,7 +2,7 @@
 
 use half::f16;
 use vgg_tensor::spec::WeightType;
-use vgg_tensor::{Backend, Content, Shape};
+use vgg_tensor::{Backend, Content, Download as _, Shape};
 
 use super::{downloaded, linear_weight, uploaded};
 use crate::{Arithmetic, inputs};
@@ -27,7 +27,7 @@ const CONTENTS: [Content; 17] = [
     linear_weight(128, [16, 7, 7], WeightType::F16),
 ];
 
-/// Checks `alloc`, `upload` and `download`.
+/// Checks `alloc`, `upload`, `download` and `start_download`.
 ///
 /// # Panics
 /// If a number changes on its way.
@@ -37,6 +37,11 @@ pub fn check_transfer<B: Backend>(backend: &mut B, arithmetic: Arithmetic) {
         let zeros = downloaded(backend, content, &buffer).expect("download");
         assert_eq!(zeros, vec![0.0; content.len()], "{content:?} after alloc");
         check_round_trip(backend, content, content, arithmetic);
+        let mut buffer = buffer;
+        let arriving = backend.start_download(content, &buffer).expect("start_download");
+        backend.upload(content, &vec![1.0; content.len()], &mut buffer).expect("upload");
+        assert!(arriving.is_finite().expect("is_finite"), "{content:?}");
+        assert_eq!(arriving.wait().expect("wait"), zeros, "{content:?}, changed afterwards");
     }
     // A buffer of maps takes any other maps of no more numbers.
     let room = Content::Maps(Shape::new(2, 6, 4, 5));
@@ -78,4 +83,9 @@ fn check_round_trip<B: Backend>(
     let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let expected: Vec<f32> = numbers.iter().map(stored).collect();
     assert_eq!(bits(&back), bits(&expected), "{content:?} in a buffer for {room:?}");
+    let arriving = backend.start_download(content, &buffer).expect("start_download");
+    let finite = expected.iter().all(|x| x.is_finite());
+    assert_eq!(arriving.is_finite().expect("is_finite"), finite, "{content:?}");
+    let arrived = std::thread::spawn(|| arriving.wait().expect("wait")).join().expect("a thread");
+    assert_eq!(bits(&arrived), bits(&expected), "{content:?} on another thread");
 }

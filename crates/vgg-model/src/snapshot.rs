@@ -1,0 +1,75 @@
+//! A training state on its way from the device.
+
+use vgg_tensor::{Backend, Download, Result, Tensor};
+
+use crate::{ParamSpec, Params};
+
+/// What a run needs to go on, as it was at one moment, on its way to the host
+/// ([`crate::Trainer::start_snapshot`]). Another thread may wait for it.
+pub struct Snapshot<D> {
+    pub(crate) params: Arriving<D>,
+    pub(crate) velocity: Option<Arriving<D>>,
+    pub(crate) average: Option<Arriving<D>>,
+}
+
+/// A [`Snapshot`] that has arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainerState {
+    /// The parameters, and the running statistics with them.
+    pub params: Params,
+    /// The velocities; `None` without momentum.
+    pub velocity: Option<Params>,
+    /// The parameters' averages; `None` if the recipe keeps none.
+    pub average: Option<Params>,
+}
+
+impl<D: Download> Snapshot<D> {
+    /// Waits until the parameters have arrived: whether none is infinite or NaN. An update can
+    /// overflow although its loss did not.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Device`] if the device failed.
+    pub fn is_finite(&self) -> Result<bool> {
+        let mut tensors = self.params.0.iter();
+        tensors.try_fold(true, |all, (_, numbers)| Ok(all & numbers.is_finite()?))
+    }
+
+    /// Waits for all of it.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Device`] if the device failed.
+    pub fn wait(self) -> Result<TrainerState> {
+        let Self { params, velocity, average } = self;
+        Ok(TrainerState {
+            params: params.wait()?,
+            velocity: velocity.map(Arriving::wait).transpose()?,
+            average: average.map(Arriving::wait).transpose()?,
+        })
+    }
+}
+
+/// Parameters on their way, with their names and shapes.
+pub(crate) struct Arriving<D>(Vec<((String, Vec<usize>), D)>);
+
+impl<D: Download> Arriving<D> {
+    /// Starts to copy parameters, or what has their shapes, out of their buffers.
+    pub(crate) fn start<'a, B: Backend<Buffer: 'a, Download = D>>(
+        backend: &mut B,
+        specs: impl IntoIterator<Item = &'a ParamSpec>,
+        buffers: impl IntoIterator<Item = &'a B::Buffer>,
+    ) -> Result<Self> {
+        let start = |(spec, buffer): (&ParamSpec, &B::Buffer)| {
+            let numbers = backend.start_download(spec.content, buffer)?;
+            Ok(((spec.name.clone(), spec.dims.clone()), numbers))
+        };
+        specs.into_iter().zip(buffers).map(start).collect::<Result<_>>().map(Self)
+    }
+
+    /// Waits for them.
+    pub(crate) fn wait(self) -> Result<Params> {
+        let arrived = |((name, dims), numbers): ((String, Vec<usize>), D)| {
+            Ok((name, Tensor::new(dims, numbers.wait()?)?))
+        };
+        self.0.into_iter().map(arrived).collect::<Result<_>>().map(Params::of_tensors)
+    }
+}
