@@ -44,7 +44,7 @@ pub(crate) fn plan(
 ) -> Result<Plan> {
     let plan = Plan::new(vgg, input, batch, mode)?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
-    let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan);
+    let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan, backend);
     let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
     let host = free::bytes().map(|free| free + besides.held);
     let places: &[Place<'_>] = match backend.free_memory() {
@@ -105,10 +105,10 @@ fn fitting(
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
 /// velocities on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
-    plan.bytes_on(backend) + copies(vgg, plan) + besides.data + besides.batches
+    plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.data + besides.batches
 }
 
-fn copies(vgg: &Vgg, plan: &Plan) -> u64 {
+fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
     let (weights, velocities) = match plan.mode() {
         Mode::Infer { .. } => (1, 0),
         Mode::Train(Training { momentum, averages, .. }) => {
@@ -118,7 +118,9 @@ fn copies(vgg: &Vgg, plan: &Plan) -> u64 {
     let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();
     let params = vgg.param_count();
     let numbers = weights * (params + state) as u64 + velocities * params as u64;
-    size_of::<f32>() as u64 * numbers
+    // From a device they come into memory of its driver's first.
+    let times = if backend.free_memory().is_some() { 2 } else { 1 };
+    times * size_of::<f32>() as u64 * numbers
 }
 
 impl Place<'_> {
@@ -176,6 +178,7 @@ mod tests {
 
     #[test]
     fn a_checkpoint_is_copies() {
+        let cpu = Cpu::new(Config::default()).unwrap();
         let vgg = Vgg::new(&VggConfig::default()).unwrap();
         let count = |momentum| {
             let input = Input::unnormalized(3, 224, 224);
@@ -186,7 +189,7 @@ mod tests {
                 Mode::Train(Training { momentum, ..Training::default() }),
             )
             .unwrap();
-            copies(&vgg, &plan) / (4 * vgg.param_count() as u64)
+            copies(&vgg, &plan, &cpu) / (4 * vgg.param_count() as u64)
         };
         assert_eq!((count(false), count(true)), (1, 2));
     }

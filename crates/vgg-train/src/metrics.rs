@@ -181,6 +181,11 @@ impl Metrics {
         self.write_csv(run)
     }
 
+    /// The file, to be flushed to the disk.
+    pub(crate) fn file(&self) -> Result<File> {
+        self.file.try_clone().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+
     /// The finished epochs.
     pub(crate) fn epochs(&self) -> &[Epoch] {
         &self.epochs

@@ -16,6 +16,7 @@ use vgg_model::{Checkpoint, Plateau, Progress, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
+use crate::checkpoint_writer::{CheckpointWriter, NotSaved, Order};
 use crate::cli::Which;
 use crate::config::{Config, FlatLoss, Weights};
 use crate::data::{self, Data};
@@ -36,6 +37,8 @@ const RECORDS_PER_EPOCH: u64 = 20;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
+
+const NOT_FINITE: &str = "the weights are not numbers any more";
 
 /// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
 /// equal runs have equal files.
@@ -79,6 +82,8 @@ pub(crate) struct Training<'a, B: Backend> {
     loader: Loader,
     test: Loader,
     work: Work,
+    /// Before the trainer and the folder's lock, so that it is done with both.
+    writer: CheckpointWriter<B::Download>,
     run: RunDir,
     trainer: Trainer<B>,
     metrics: Metrics,
@@ -95,7 +100,7 @@ pub(crate) struct Training<'a, B: Backend> {
     resumed: bool,
     ticker: Ticker,
     hint: LongRunHint,
-    /// The step and epoch of the last checkpoint that this process wrote, and when.
+    /// The step and epoch of the last checkpoint that this process ordered, and when.
     saved: Option<(u64, u64)>,
     saved_at: Instant,
 }
@@ -133,6 +138,7 @@ impl<'a, B: Backend> Training<'a, B> {
             loader,
             test,
             work,
+            writer: CheckpointWriter::start()?,
             run,
             trainer,
             metrics,
@@ -167,7 +173,10 @@ impl<'a, B: Backend> Training<'a, B> {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
             self.pace.start_epoch(start);
             let done = match self.train_epoch()? {
-                ControlFlow::Continue(()) => self.evaluate()?,
+                ControlFlow::Continue(()) => {
+                    self.take()?;
+                    self.evaluate()?
+                }
                 ControlFlow::Break(code) => return self.leave(code),
             };
             match done {
@@ -178,6 +187,7 @@ impl<'a, B: Backend> Training<'a, B> {
                 ControlFlow::Break(code) => return self.leave(code),
             }
         }
+        self.wait_for_checkpoint()?;
         self.finish(evaluation);
         Ok(Code::Success)
     }
@@ -191,9 +201,10 @@ impl<'a, B: Backend> Training<'a, B> {
                 self.collect(0)?;
                 return Ok(ControlFlow::Break(code));
             }
-            if self.saved_at.elapsed() >= every {
+            self.check_checkpoint()?;
+            if self.saved_at.elapsed() >= every && !self.writer.is_writing() {
                 self.collect(0)?;
-                self.save(Which::Last)?;
+                self.save(false)?;
             }
             let waited = batches.waited();
             let unreadable = || data::unreadable(&self.data.train.images);
@@ -245,7 +256,8 @@ impl<'a, B: Backend> Training<'a, B> {
         position.top1 += step.top1 as u64;
         position.top5 += step.top5 as u64;
         if !loss_sum.is_finite() {
-            return Err(self.diverged("the training loss is not a number any more").into());
+            let what = "the training loss is not a number any more";
+            return Err(self.diverged(what, self.position).into());
         }
         let classes = self.data.train.classes().len();
         if self.config.guard.flat_loss != FlatLoss::Off
@@ -315,6 +327,7 @@ impl<'a, B: Backend> Training<'a, B> {
             if let Some(code) = self.stop.requested() {
                 return Ok(ControlFlow::Break(code));
             }
+            self.check_checkpoint()?;
             evaluation.add(&self.trainer.logits(&batch.pixels)?, &batch.labels);
             let (done, all) = (evaluation.images(), images);
             let epoch = self.position.epoch + 1;
@@ -327,10 +340,16 @@ impl<'a, B: Backend> Training<'a, B> {
     /// the epoch.
     ///
     /// The checkpoint comes last: what is written before it is written again, to the same effect,
-    /// if the process ends in between.
+    /// if the process ends in between, or while the checkpoint is being written.
     fn end_epoch(&mut self, evaluation: &Evaluation, time: Option<Duration>) -> Result<()> {
+        // An update can overflow although its loss did not, and a network of such weights test well:
+        // ReLU makes zero of NaN.
+        if !self.writer.is_finite()? {
+            return Err(self.diverged(NOT_FINITE, self.position).into());
+        }
         if !evaluation.loss().is_finite() {
-            return Err(self.diverged("the test loss is not a number any more").into());
+            let what = "the test loss is not a number any more";
+            return Err(self.diverged(what, self.position).into());
         }
         let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
         let training = self.pace.epoch();
@@ -361,61 +380,70 @@ impl<'a, B: Backend> Training<'a, B> {
 
         let Progress { step, seed, .. } = self.position;
         self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
-        if best {
-            self.save(Which::Best)?;
-        }
-        self.save(Which::Last)
+        self.save(best)
     }
 
-    /// Writes a checkpoint, unless it is there already.
-    fn save(&mut self, which: Which) -> Result<()> {
+    /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
+    fn take(&mut self) -> Result<()> {
+        self.wait_for_checkpoint()?;
+        self.writer.take(self.position.step, self.trainer.start_snapshot()?);
+        self.state.backend = self.trainer.backend_state()?;
+        Ok(())
+    }
+
+    /// Orders a checkpoint to be written, unless it was ordered already.
+    fn save(&mut self, best: bool) -> Result<()> {
         let Progress { epoch, step, .. } = self.position;
-        if which == Which::Last && self.saved == Some((step, epoch)) {
+        if self.saved == Some((step, epoch)) {
             return Ok(());
         }
-        let params = self.trainer.params()?;
-        self.state.backend = self.trainer.backend_state()?;
-        // An update can overflow although its loss did not. Such weights must not replace good ones.
-        if params.iter().any(|(_, tensor)| tensor.data().iter().any(|x| !x.is_finite())) {
-            return Err(self.diverged("the weights are not numbers any more").into());
+        if !self.writer.has(step) {
+            self.take()?;
         }
-        // A network is classified with by its average, if it has one, and trained on from itself.
-        let (params, unaveraged) = match self.trainer.average()? {
-            Some(average) => (average, Some(params)),
-            None => (params, None),
-        };
-        let (velocity, unaveraged) = match which {
-            Which::Best => (None, None),
-            Which::Last => (self.trainer.velocity()?, unaveraged),
-        };
-        let path = self.run.checkpoint(which);
-        let checkpoint = Checkpoint {
+        self.writer.write(Order {
             vgg: self.trainer.vgg().config().clone(),
             input: self.config.input(),
             classes: self.data.train.classes().to_vec(),
-            params,
-            velocity,
-            unaveraged,
             progress: self.position,
             run: serde_json::to_value(&self.state)?,
-        };
-        checkpoint.save(&path).with_context(|| {
-            let failure = Failure::new(Code::Other, "cannot save a checkpoint");
-            let run = self.run.path().display();
-            failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
-        })?;
-        tracing::info!("saved {} at step {step}", path.display());
-        if which == Which::Last {
-            self.saved = Some((step, epoch));
-            self.saved_at = Instant::now();
-        }
+            last: self.run.checkpoint(Which::Last),
+            best: best.then(|| self.run.checkpoint(Which::Best)),
+            records: self.metrics.file()?,
+        });
+        self.saved = Some((step, epoch));
+        self.saved_at = Instant::now();
         Ok(())
+    }
+
+    /// Looks whether a checkpoint that is being written has failed.
+    fn check_checkpoint(&mut self) -> Result<()> {
+        let done = self.writer.poll();
+        self.saved(done)
+    }
+
+    /// Waits for the checkpoint that is being written.
+    fn wait_for_checkpoint(&mut self) -> Result<()> {
+        let done = self.writer.finish();
+        self.saved(done)
+    }
+
+    fn saved(&mut self, done: Result<(), NotSaved>) -> Result<()> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(NotSaved::NotFinite(at)) => Err(self.diverged(NOT_FINITE, at).into()),
+            Err(NotSaved::Failed(error)) => Err(error).with_context(|| {
+                let failure = Failure::new(Code::Other, "cannot save a checkpoint");
+                let run = self.run.path().display();
+                failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
+            }),
+        }
     }
 
     /// Saves and says how to go on.
     fn leave(&mut self, code: Code) -> Result<Code> {
         self.ui.end_bar();
-        self.save(Which::Last)?;
+        self.save(false)?;
+        self.wait_for_checkpoint()?;
         let Progress { epoch, batch, .. } = self.position;
         self.ui
             .status("Stopped", &format!("in epoch {} after step {batch}; state saved", epoch + 1));
@@ -446,8 +474,12 @@ impl<'a, B: Backend> Training<'a, B> {
         self.ui.help(&format!("vgg-train predict {run} IMAGE… classifies image files"));
     }
 
-    fn diverged(&self, what: &str) -> Failure {
-        let Progress { epoch, step, .. } = self.position;
+    fn diverged(&mut self, what: &str, at: Progress) -> Failure {
+        // What is being written may become the last good checkpoint.
+        if self.writer.finish().is_err() {
+            tracing::warn!("the checkpoint before was not saved either");
+        }
+        let Progress { epoch, step, .. } = at;
         Failure::new(Code::Diverged, format!("{what}, at step {step} in epoch {}", epoch + 1)).help(
             format!(
                 "try a lower optimizer.lr (now {}) or a warm-up (schedule.warmup_steps); {}",

@@ -5,41 +5,45 @@ use super::{Workplace, failure};
 #[test]
 fn help() {
     insta::assert_snapshot!("help", Workplace::new().ok("--help").stdout);
-    for command in ["train", "predict", "doctor"] {
-        let help = Workplace::new().ok(&format!("{command} --help")).stdout;
-        insta::assert_snapshot!(format!("{command}-help"), help);
-    }
+    insta::assert_snapshot!("predict-help", Workplace::new().ok("predict --help").stdout);
 }
 
 #[test]
 fn bad_arguments() {
     let place = Workplace::new();
-    let nothing = failure(&place, "");
-    assert!(nothing.starts_with("2\nTrain, evaluate and use VGG networks"), "{nothing}");
+    insta::assert_snapshot!(failure(&place, ""), @r#"
+    2
+    error: the following required arguments were not provided:
+      <CONFIG>
+
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
+
+    For more information, try '--help'.
+    "#);
     insta::assert_snapshot!(failure(&place, "nowhere.toml"), @r#"
     2
     error: cannot read the config nowhere.toml: No such file or directory (os error 2)
     help: the configs of this project are in the folder `configs`
     "#);
-    insta::assert_snapshot!(failure(&place, "tiny.toml resume x"), @r"
+    insta::assert_snapshot!(failure(&place, "tiny.toml resume x"), @r#"
     2
-    error: unexpected argument 'resume' found
+    error: unexpected `tiny.toml` before the command
 
-    Usage: vgg-train train [OPTIONS] <CONFIG>
-
-    For more information, try '--help'.
-    ");
-    insta::assert_snapshot!(failure(&place, "predict x a.png --set train.epochs=2"), @r"
-    2
-    error: invalid value 'train.epochs=2' for '--set <KEY=VALUE>': only keys of `device` mean something here, not train.epochs
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
 
     For more information, try '--help'.
-    ");
-    insta::assert_snapshot!(failure(&place, "import x --arch vgg11 --to run --print-config"), @r"
+    "#);
+    insta::assert_snapshot!(failure(&place, "--profile resume x"), @r#"
     2
-    error: --print-config needs --config CONFIG
-    help: without it, the run's config is made of the weights
-    ");
+    error: unexpected `--profile` before the command
+
+    Usage: vgg-train [OPTIONS] CONFIG
+           vgg-train [OPTIONS] COMMAND …
+
+    For more information, try '--help'.
+    "#);
     insta::assert_snapshot!(failure(&place, "tiny.toml --threads x"), @r#"
     2
     error: invalid value 'x' for '--threads <N>': invalid digit found in string
@@ -187,6 +191,54 @@ fn training_that_diverges() {
     assert!(done.stderr.contains("at step"), "{}", done.stderr);
     assert!(done.stderr.contains("help: try a lower optimizer.lr"), "{}", done.stderr);
     assert!(!place.path("runs/tiny-1/checkpoints/last.safetensors").exists());
+}
+
+/// The only step's loss is a number, and so is the loss of the test, as ReLU makes zero of NaN.
+#[test]
+fn weights_that_are_not_numbers_are_no_epoch() {
+    let place = Workplace::new();
+    let overflow = "tiny.toml --set train.epochs=1 --set train.batch_size=60 \
+                    --set optimizer.lr=3e38 --set optimizer.weight_decay=1e3 \
+                    --set optimizer.freeze=['classifier']";
+    for (often, run) in [("", "tiny-1"), ("--set checkpoint.every_minutes=1e-9", "tiny-2")] {
+        let done = place.run(&format!("{overflow} {often}"));
+        assert_eq!(done.code, Some(6), "{}", done.stderr);
+        let told = "error: the weights are not numbers any more, at step 1 in epoch 1\n";
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+        assert!(!done.stderr.contains("test loss"), "{}", done.stderr);
+        let metrics = place.read(&format!("runs/{run}/metrics.jsonl"));
+        assert!(!metrics.contains(r#""kind":"epoch""#), "{metrics}");
+        assert!(!place.path(&format!("runs/{run}/checkpoints/best.safetensors")).exists());
+    }
+    // What was saved before the first step is good, and still there.
+    let last = place.path("runs/tiny-2/checkpoints/last.safetensors");
+    assert_eq!(vgg_model::Checkpoint::load(&last).unwrap().progress.step, 0);
+}
+
+/// A folder where a temporary file would go stands for a disk that takes no more.
+#[test]
+fn a_checkpoint_that_cannot_be_written_ends_training() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    let checkpoints = place.path("runs/tiny-1/checkpoints");
+    let last = checkpoints.join("last.safetensors");
+    let before = super::sha256(&last);
+    let blocked = checkpoints.join(".last.safetensors.tmp");
+    std::fs::create_dir(&blocked).unwrap();
+    for epochs in [2, 1_000_000] {
+        let done = place.run(&format!("resume runs/tiny-1 --set train.epochs={epochs}"));
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        assert!(done.stderr.contains("error: cannot save a checkpoint\n"), "{}", done.stderr);
+        let help = "help: vgg-train resume runs/tiny-1 goes on; the last good checkpoint is \
+                    runs/tiny-1/checkpoints/last.safetensors\n";
+        assert!(done.stderr.contains(help), "{}", done.stderr);
+        assert_eq!(super::sha256(&last), before);
+    }
+    std::fs::remove_dir(&blocked).unwrap();
+    place.ok("resume runs/tiny-1 -q --set train.epochs=2");
+    place.ok("tiny.toml -q --set train.epochs=2");
+    let other = place.path("runs/tiny-2/checkpoints/last.safetensors");
+    assert_eq!(super::sha256(&last), super::sha256(&other));
 }
 
 #[test]

@@ -31,6 +31,12 @@ fn a_run_leaves_its_results() {
     for file in files {
         assert!(place.path("runs/tiny-1").join(file).is_file(), "{file}");
     }
+    // The best network is written once, under two names.
+    let checkpoint = |name: &str| sha256(&place.path("runs/tiny-1/checkpoints").join(name));
+    let last_is_best =
+        done.stderr.lines().any(|line| line.contains("epoch 2/2") && line.ends_with("* best"));
+    let same = checkpoint("last.safetensors") == checkpoint("best.safetensors");
+    assert_eq!(same, last_is_best, "{}", done.stderr);
     let rows = place.read("runs/tiny-1/metrics.csv");
     assert_eq!(rows.lines().count(), 1 + 2);
     let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));

@@ -74,12 +74,7 @@ extern "C" fn cudnnGetVersion() -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn cudnnGetCudartVersion() -> usize {
-    let mut version = 0;
-    state::call((), (), |state| {
-        version = 1000 * state.settings.toolkit as usize + 40;
-        Ok(())
-    });
-    version
+    12_040
 }
 
 #[unsafe(no_mangle)]
