@@ -9,8 +9,14 @@ classes and 3×64×64 inputs, so that the classifier sees maps of 2×2. `expecte
 images and the logits for each normalisation, computed in float64.
 """
 
+import argparse
+import collections
+import datetime
+import pathlib
+import random
 from pathlib import Path
 
+import numpy
 import torch
 from safetensors.torch import save_file
 from torchvision.models import vgg
@@ -60,6 +66,41 @@ def renamed(state, convs, linears, weight, bias, separator):
     return {names[key]: value for key, value in state.items()}
 
 
+def script(model, state):
+    """What training scripts save beside the weights, or in their place: objects of any type."""
+    optimizer = torch.optim.Adam(model.classifier[6].parameters(), amsgrad=True)
+    model(torch.zeros(1, 3, 64, 64)).sum().backward()
+    optimizer.step()
+    model.load_state_dict(state)
+    scheduler = torch.optim.lr_scheduler.MultiStepLR(optimizer, [3, 5])
+    best = collections.defaultdict(list, top1=[0.5, numpy.float64(0.25)])
+    everything = {
+        "args": argparse.Namespace(lr=0.1, device=torch.device("cpu"), output=pathlib.Path("runs")),
+        "best": best,
+        "counts": collections.Counter("abca"),
+        "when": datetime.datetime(2026, 1, 2),
+        "function": torch.nn.functional.relu,
+        "classes": {"cat", "dog"},
+        "frozen": frozenset([1]),
+        "bytes": b"\x00\xff" * 200,
+        "matrix": numpy.eye(3),
+        "random": (random.getstate(), numpy.random.default_rng(1).bit_generator.state),
+        "torch_random": torch.get_rng_state(),
+        "type": torch.float32,
+        "complex": torch.zeros(2, dtype=torch.complex64),
+        "sparse": torch.eye(3).to_sparse(),
+        "shape": torch.Size([1, 2]),
+        "expanded": torch.zeros(1).expand(5),
+        "model": collections.OrderedDict((f"module.{key}", value) for key, value in state.items()),
+        "optimizer": optimizer.state_dict(),
+        "schedule": scheduler.state_dict(),
+    }
+    for protocol in (2, 5):
+        torch.save(everything, HERE / f"script{protocol}.pth", pickle_protocol=protocol)
+    torch.save(model, HERE / "whole.pth")
+    torch.save({"epoch": 1, "model": model}, HERE / "whole_legacy.pth", _use_new_zipfile_serialization=False)
+
+
 def main():
     torch.manual_seed(1)
     HERE.mkdir(exist_ok=True)
@@ -84,6 +125,7 @@ def main():
     training = {"epoch": 3, "lr": 0.1, "state_dict": nested, "optimizer": optimizer}
     torch.save(training, HERE / "training.pth")
     torch.save(training, HERE / "training_legacy.pth", _use_new_zipfile_serialization=False)
+    script(model, state)
     torch.save(state, HERE / "protocol4.pth", pickle_protocol=4)
     torch.save({key: value.double() for key, value in state.items()}, HERE / "double.pth")
 

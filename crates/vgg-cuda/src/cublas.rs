@@ -2,16 +2,19 @@
 
 use std::sync::Arc;
 
-use cudarc::cublas::result;
 use cudarc::cublas::sys::{
-    cublasComputeType_t, cublasGemmAlgo_t, cublasHandle_t, cublasOperation_t, cublasPointerMode_t,
-    cublasSetPointerMode_v2, cublasSetWorkspace_v2, cudaDataType_t,
+    cublasComputeType_t, cublasGemmAlgo_t, cublasHandle_t, cublasMath_t, cublasOperation_t,
+    cublasPointerMode_t, cudaDataType_t,
 };
 use cudarc::driver::CudaStream;
 use vgg_tensor::Result;
 
 use crate::Precision;
 use crate::error::During;
+use crate::libraries::cublas::{
+    cublasCreate_v2, cublasDestroy_v2, cublasGemmEx, cublasSetMathMode, cublasSetPointerMode_v2,
+    cublasSetStream_v2, cublasSetWorkspace_v2,
+};
 use crate::memory::{Address, Memory};
 use crate::precision::Storage;
 
@@ -61,7 +64,9 @@ impl Cublas {
     pub(crate) fn new(stream: &Arc<CudaStream>, precision: Precision) -> Result<Self> {
         const OP: &str = "starting cuBLAS";
         let workspace = Memory::uninitialised(stream, WORKSPACE)?;
-        let handle = result::create_handle().during(OP)?;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: there is room for the handle.
+        unsafe { cublasCreate_v2(&raw mut handle) }.result().during(OP)?;
         let compute = match precision {
             Precision::Tf32 => cublasComputeType_t::CUBLAS_COMPUTE_32F_FAST_TF32,
             _ => cublasComputeType_t::CUBLAS_COMPUTE_32F,
@@ -69,14 +74,19 @@ impl Cublas {
         let cublas = Self { handle, compute, _workspace: workspace };
         // SAFETY: the handle is valid, and the stream and the workspace live as long as it does.
         unsafe {
-            result::set_stream(handle, stream.cu_stream().cast()).during(OP)?;
+            cublasSetStream_v2(handle, stream.cu_stream().cast()).result().during(OP)?;
+            // Otherwise a sum may be cut into parts, which are added in the type of the result. (What
+            // tf32 is about follows from the type that is computed with.)
+            let exact = cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+            cublasSetMathMode(handle, exact).result().during(OP)?;
             let workspace = cublas._workspace.address().as_ptr().cast_mut();
             cublasSetWorkspace_v2(handle, workspace, WORKSPACE).result().during(OP)?;
         }
         Ok(cublas)
     }
 
-    /// `c = factor · a · b`, where `c` is `m × n` and `k` is what is summed over. Sums are `f32`.
+    /// `c = factor · a · b`, where `c` is `m × n` and `k` is what is summed over. Sums are `f32` to
+    /// the end, whatever the matrices are.
     ///
     /// # Safety
     /// The matrices are in memory of the device, which they fit into, and `c` is in no other's.
@@ -111,7 +121,7 @@ impl Cublas {
         // are read before the call returns; the rest is as the caller promises.
         unsafe {
             cublasSetPointerMode_v2(self.handle, mode).result().during(op)?;
-            result::gemm_ex(
+            cublasGemmEx(
                 self.handle,
                 transposed(b),
                 transposed(a),
@@ -133,6 +143,7 @@ impl Cublas {
                 cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
         }
+        .result()
         .during(op)
     }
 }
@@ -140,7 +151,7 @@ impl Cublas {
 impl Drop for Cublas {
     fn drop(&mut self) {
         // SAFETY: the handle is valid, and nobody uses it any more.
-        if let Err(error) = unsafe { result::destroy_handle(self.handle) } {
+        if let Err(error) = unsafe { cublasDestroy_v2(self.handle) }.result() {
             log::debug!("cuBLAS does not close: {error}");
         }
     }

@@ -36,7 +36,6 @@ enum Stored {
 #[derive(Debug)]
 struct Files {
     paths: Vec<PathBuf>,
-    sizes: Vec<[usize; 2]>,
     classes: [String; 1],
 }
 
@@ -61,15 +60,12 @@ impl Images {
     }
 
     /// PNG and JPEG files with 1 (grey) or 3 (red, green, blue) channels, as [`Picture::read`] has
-    /// them. Nobody says what they show: all are of one class, which has no name.
-    ///
-    /// # Errors
-    /// When a file cannot be read, or its header is not that of an image.
-    pub fn from_files(paths: &[PathBuf], channels: usize) -> Result<Self> {
-        let sizes = paths.iter().map(|path| read_size(path)).collect::<Result<_>>()?;
-        let files = Files { paths: paths.to_vec(), sizes, classes: [String::new()] };
+    /// them. Nobody says what they show: all are of one class, which has no name. None is opened
+    /// before it is asked for.
+    pub fn from_files(paths: &[PathBuf], channels: usize) -> Self {
+        let files = Files { paths: paths.to_vec(), classes: [String::new()] };
         let labels = vec![0; paths.len()].into();
-        Ok(Self::all(Stored::Files(Arc::new(files)), channels, labels))
+        Self::all(Stored::Files(Arc::new(files)), channels, labels)
     }
 
     /// The same images with another number of channels: 1 (grey) or 3 (red, green, blue), converted
@@ -118,17 +114,20 @@ impl Images {
 
     /// Height and width of image `i`, which is not decoded for that.
     ///
+    /// # Errors
+    /// When its file cannot be read, or its header is not that of an image.
+    ///
     /// # Panics
     /// When there is no image `i`.
-    pub fn size(&self, i: usize) -> [usize; 2] {
+    pub fn size(&self, i: usize) -> Result<[usize; 2]> {
         let at = self.chosen[i] as usize;
         match &self.stored {
             Stored::Memory(dataset) => {
                 let [_, h, w] = dataset.image_shape();
-                [h, w]
+                Ok([h, w])
             }
-            Stored::Folder(folder) => folder.sizes()[at],
-            Stored::Files(files) => files.sizes[at],
+            Stored::Folder(folder) => Ok(folder.sizes()[at]),
+            Stored::Files(files) => read_size(&files.paths[at]),
         }
     }
 
@@ -143,11 +142,12 @@ impl Images {
     /// Bytes of host memory that they take: images in memory, or what is known of files.
     pub fn bytes(&self) -> u64 {
         let of_a_path = |path: &Path| (size_of::<PathBuf>() + path.as_os_str().len()) as u64;
-        let known = (size_of::<[usize; 2]>() + 2 * size_of::<u32>()) as u64;
+        let known = 2 * size_of::<u32>() as u64;
         match &self.stored {
             Stored::Memory(dataset) => (dataset.pixels().len() + 8 * dataset.len()) as u64,
             Stored::Folder(folder) => {
-                let own = (size_of::<ImageFile>() - size_of::<PathBuf>()) as u64 + known;
+                let own = size_of::<ImageFile>() - size_of::<PathBuf>() + size_of::<[usize; 2]>();
+                let own = own as u64 + known;
                 folder.files().iter().map(|file| own + of_a_path(&file.path)).sum()
             }
             Stored::Files(files) => files.paths.iter().map(|path| known + of_a_path(path)).sum(),
@@ -165,12 +165,12 @@ impl Images {
         self.bytes() + if same { 0 } else { other.bytes() }
     }
 
-    /// Bytes of the largest image's pixels that are decoded when it is read; none if all are in
-    /// memory.
+    /// Bytes of the largest image's pixels that are decoded when it is read, as far as sizes are
+    /// known; none if all are in memory.
     pub(crate) fn decoded_bytes(&self) -> u64 {
-        let is_memory = matches!(self.stored, Stored::Memory(_));
-        let bytes = |i| (self.size(i).iter().product::<usize>() * self.channels) as u64;
-        (0..self.len()).filter(|_| !is_memory).map(bytes).max().unwrap_or(0)
+        let Some(folder) = self.folder() else { return 0 };
+        let sizes = self.chosen.iter().map(|at| folder.sizes()[*at as usize]);
+        sizes.map(|[h, w]| (h * w * self.channels) as u64).max().unwrap_or(0)
     }
 
     /// Image `i` at its own size.
@@ -311,20 +311,22 @@ mod tests {
         let paths = ["a.png", "b.jpg"].map(|name| dir.path().join(name));
         image::GrayImage::new(7, 9).save(&paths[0]).unwrap();
         image::RgbImage::new(5, 4).save(&paths[1]).unwrap();
-        let images = Images::from_files(&paths, 3).unwrap();
+        let images = Images::from_files(&paths, 3);
         assert_eq!((images.len(), images.labels()), (2, &[0, 0][..]));
-        assert_eq!([images.size(0), images.size(1)], [[9, 7], [4, 5]]);
+        assert_eq!([images.size(0).unwrap(), images.size(1).unwrap()], [[9, 7], [4, 5]]);
         let picture = images.subset(&[1]).picture(0).unwrap();
         assert_eq!([picture.h, picture.w, picture.c], [4, 5, 3]);
         std::fs::write(&paths[1], "text").unwrap();
-        let error = Images::from_files(&paths, 3).unwrap_err().to_string();
+        let error = images.size(1).unwrap_err();
+        assert!(error.is_of_a_file());
+        let error = error.to_string();
         assert!(error.ends_with("b.jpg: this is not a PNG or JPEG image"), "{error}");
     }
 
     #[test]
     fn channels_are_converted() {
         let grey = images(2).with_channels(3).unwrap();
-        assert_eq!((grey.channels(), grey.size(1)), (3, [1, 1]));
+        assert_eq!((grey.channels(), grey.size(1).unwrap()), (3, [1, 1]));
         assert_eq!(grey.picture(1).unwrap().pixels, [1, 1, 1]);
         let classes = vec!["a".to_owned()];
         let colour = Dataset::new([3, 1, 1], vec![255, 0, 0], vec![0], classes).unwrap();

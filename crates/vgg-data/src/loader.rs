@@ -29,6 +29,9 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// `[n]`, the class that each image is mixed with and its share; empty without mixup.
     pub mix: Vec<(u32, f32)>,
+    /// Images that cannot be read, by their place in the batch, and why: their pixels are zeros. None
+    /// but of a loader that [passes them over](Loader::passing_over).
+    pub unreadable: Vec<(usize, String)>,
 }
 
 /// Cuts images into batches, in an order that depends on nothing but the seed and the epoch.
@@ -40,6 +43,8 @@ pub struct Loader {
     /// Decides the order and what else is random; without it the order is the stored one.
     seed: Option<u64>,
     mixup: Option<Mixup>,
+    /// Whether images that cannot be read are passed over.
+    passes_over: bool,
     /// Transforms images, unless they are copied as they are.
     pool: Option<Arc<ThreadPool>>,
 }
@@ -71,6 +76,7 @@ impl Loader {
             batch_size,
             seed: None,
             mixup: None,
+            passes_over: false,
             pool,
         })
     }
@@ -85,6 +91,13 @@ impl Loader {
     #[must_use]
     pub fn mixed(self, mixup: Mixup) -> Self {
         Loader { mixup: Some(mixup), ..self }
+    }
+
+    /// The same, where a file that cannot be read, or is no image, does not end an epoch:
+    /// [`Batch::unreadable`] tells of it.
+    #[must_use]
+    pub fn passing_over(self) -> Self {
+        Loader { passes_over: true, ..self }
     }
 
     /// The images.
@@ -123,7 +136,7 @@ impl Loader {
 
     /// What fills the batches of an epoch.
     fn fill(&self, epoch: u64) -> Fill {
-        let Self { images, transform, batch_size, seed, mixup, pool } = self.clone();
+        let Self { images, transform, batch_size, seed, mixup, passes_over, pool } = self.clone();
         let order: Vec<u32> = match seed {
             Some(seed) => {
                 shuffled(images.len(), Draw { seed, stream: SHUFFLE_STREAM, step: epoch })
@@ -146,11 +159,18 @@ impl Loader {
                     reserve(&mut batch.pixels, chosen.len() * image_len)?;
                     batch.pixels.resize(chosen.len() * image_len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
-                    pool.install(|| {
-                        places.try_for_each(|(out, &i)| {
-                            transform.apply(&images, i as usize, moment, out)
-                        })
-                    })?;
+                    let apply = |(place, (out, &i)): (usize, (&mut [u8], &u32))| {
+                        let applied = transform.apply(&images, i as usize, moment, out);
+                        applied.err().map(|error| (place, error))
+                    };
+                    let failed: Vec<_> =
+                        pool.install(|| places.enumerate().filter_map(apply).collect());
+                    for (place, error) in failed {
+                        if !passes_over || !error.is_of_a_file() {
+                            return Err(error);
+                        }
+                        batch.unreadable.push((place, error.to_string()));
+                    }
                 }
             }
             if let Some(mixup) = &mixup {
@@ -324,6 +344,7 @@ fn refill(fill: &mut Fill, index: usize, batch: &mut Batch) -> Result<()> {
     batch.pixels.clear();
     batch.labels.clear();
     batch.mix.clear();
+    batch.unreadable.clear();
     fill(index, batch)
 }
 
@@ -442,6 +463,26 @@ mod tests {
         epoch.filler = Filler::Caller { indices: 1..7, fill: loader.fill(2) };
         let batches = collect(epoch);
         assert_eq!((batches.len(), batches), (6, collect(loader.epoch(2, 1))));
+    }
+
+    #[test]
+    fn unreadable_files_are_passed_over_if_they_may_be() {
+        let dir = tempfile::tempdir().unwrap();
+        let paths = ["a.png", "b.png", "c.png", "no.png"].map(|name| dir.path().join(name));
+        for (level, path) in [70, 80, 90].into_iter().zip(&paths) {
+            image::GrayImage::from_pixel(6, 5, image::Luma([level])).save(path).unwrap();
+        }
+        std::fs::write(&paths[1], "text").unwrap();
+        let images = Images::from_files(&paths, 1);
+        let transform = Transform::resized([1, 2, 2]);
+        let loader = Loader::new(images, transform, 3, 2).unwrap();
+        let strict = loader.epoch(0, 0).next_batch().unwrap_err().to_string();
+        assert!(strict.ends_with("b.png: this is not a PNG or JPEG image"), "{strict}");
+        let batches = collect(loader.passing_over().epoch(0, 0));
+        assert_eq!(batches[0].pixels, [[70; 4], [0; 4], [90; 4]].concat());
+        assert_eq!(batches[0].unreadable, [(1, strict)]);
+        assert_eq!(batches[1].unreadable.len(), 1);
+        assert!(batches[1].unreadable[0].1.contains("no.png: No such file"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl Mixup {
 
     /// Mixes batch number `index`.
     pub(crate) fn apply(&self, moment: Moment, index: usize, batch: &mut Batch) {
-        let Batch { pixels, labels, mix } = batch;
+        let Batch { pixels, labels, mix, .. } = batch;
         if labels.is_empty() {
             return;
         }
@@ -74,8 +74,11 @@ mod tests {
     #[test]
     fn each_image_is_mixed_with_the_next() {
         let (mixup, moment) = (Mixup::new(0.4).unwrap(), Moment { seed: 1, epoch: 2 });
-        let mut batch =
-            Batch { pixels: vec![0, 10, 100, 20, 200, 30], labels: vec![3, 4, 5], mix: vec![] };
+        let mut batch = Batch {
+            pixels: vec![0, 10, 100, 20, 200, 30],
+            labels: vec![3, 4, 5],
+            ..Batch::default()
+        };
         mixup.apply(moment, 7, &mut batch);
         let share = mixup.share(moment, 7);
         assert!(share > 0.0 && share < 1.0);

@@ -86,6 +86,18 @@ const D: Column = [B[0], B[1], &[Conv3(256); 3], &[Conv3(512); 3], &[Conv3(512);
 const E: Column = [B[0], B[1], &[Conv3(256); 4], &[Conv3(512); 4], &[Conv3(512); 4]];
 
 impl Arch {
+    /// All of them, the paper's by their columns first.
+    pub const ALL: [Self; 8] = [
+        Arch::Vgg11,
+        Arch::Vgg11Lrn,
+        Arch::Vgg13,
+        Arch::Vgg16C,
+        Arch::Vgg16,
+        Arch::Vgg19,
+        Arch::AlexNet,
+        Arch::LeNet,
+    ];
+
     /// The smallest number of input rows and columns, which pools and strides leave something of.
     pub const fn min_side(self) -> usize {
         match self {

@@ -36,6 +36,11 @@ impl Params {
         Self::of(vgg.params(), tensors)
     }
 
+    /// Some of a network's parameters, in their order.
+    pub(crate) fn some(tensors: Tensors) -> Self {
+        Self { tensors }
+    }
+
     fn of<'a>(
         specs: impl IntoIterator<Item = &'a ParamSpec> + Clone,
         tensors: impl IntoIterator<Item = (String, Tensor)>,

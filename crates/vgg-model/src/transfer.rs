@@ -104,6 +104,9 @@ impl Params {
             return Err(format!("{from} has {} parameters, not {}", theirs.len(), ours.len()));
         }
         for ((_, here), (_, there)) in ours.iter().zip(&theirs) {
+            if other.get(&there.name).is_none() {
+                return Err(format!("{} is not in the file", there.name));
+            }
             if here.dims != there.dims {
                 let (name, there, here) = (&there.name, &there.dims, &here.dims);
                 return Err(format!("{name} is {there:?} there, but {here:?} here"));

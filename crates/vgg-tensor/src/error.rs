@@ -70,6 +70,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a file is at fault: it cannot be read, or it is not what it should be. Another one may
+    /// be better.
+    pub fn is_of_a_file(&self) -> bool {
+        match self {
+            Error::Io { source, .. } => source.kind() != std::io::ErrorKind::OutOfMemory,
+            Error::Format { .. } => true,
+            _ => false,
+        }
+    }
+
     /// Puts `name: ` in front of a shape error's message, so that it says which layer is meant.
     /// Other errors stay as they are.
     #[must_use]

@@ -44,11 +44,15 @@ struct Processor {
 #[derive(Serialize)]
 struct Library {
     name: &'static str,
-    file: &'static str,
+    file: String,
     version: Option<String>,
+    /// The version of CUDA that it is of.
+    cuda: Option<i32>,
     path: Option<PathBuf>,
+    /// Of the same name, but only to link programs with.
+    stubs: Vec<PathBuf>,
     /// What to do, if it cannot be used.
-    install: Option<&'static str>,
+    install: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -91,14 +95,18 @@ impl Report {
     fn make(overrides: &[Override], runs: &Path) -> Result<Self> {
         let device = config::device(overrides)?;
         let backend = Cpu::new(device::cpu(&device))?.describe();
-        let libraries = vgg_cuda::libraries().map(|library| Library {
+        let libraries = vgg_cuda::libraries();
+        let driver = libraries[0].check();
+        let libraries = libraries.map(|library| Library {
             name: library.name,
             file: library.file,
             version: library.version,
+            cuda: library.cuda,
             path: library.path,
-            install: (!library.usable).then_some(library.install),
+            stubs: library.stubs,
+            install: library.problem.map(|problem| problem.hint),
         });
-        let (gpus, no_gpu) = match vgg_cuda::devices() {
+        let (gpus, no_gpu) = match driver.and_then(|()| vgg_cuda::devices()) {
             Ok(devices) => (devices.iter().map(Gpu::new).collect(), None),
             Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
         };
@@ -125,20 +133,12 @@ impl Report {
         }
         say("memory", self.memory.map_or("unknown".into(), |free| bytes(free) + " free"));
         for (i, library) in self.libraries.iter().enumerate() {
-            let version = match &library.version {
-                None if library.path.is_some() => "not the library it should be".to_owned(),
-                None => "missing".to_owned(),
-                Some(version) => version.clone(),
-            };
-            let path = library.path.as_ref().map(|path| format!(", {}", path.display()));
-            let text = format!(
-                "{} ({}): {version}{}",
-                library.name,
-                library.file,
-                path.unwrap_or_default()
-            );
-            say(if i == 0 { "CUDA" } else { "" }, text);
-            if let Some(install) = library.install {
+            let first = if i == 0 { "CUDA" } else { "" };
+            say(first, format!("{} ({}): {}", library.name, library.file, library.state()));
+            for stub in &library.stubs {
+                say("", format!("  passed over: {}, a stub to link programs with", stub.display()));
+            }
+            if let Some(install) = &library.install {
                 say("", format!("  {install}"));
             }
         }
@@ -168,6 +168,27 @@ impl Report {
             say(what, format!("{path}: {state}{}", free.unwrap_or_default()));
         }
         lines
+    }
+}
+
+impl Library {
+    /// Its version and its file, or that there is none.
+    fn state(&self) -> String {
+        let version = match (&self.version, self.cuda) {
+            (None, _) if self.path.is_some() => "not the library it should be".to_owned(),
+            (None, _) => "missing".to_owned(),
+            // The driver's version, and cuBLAS's, are CUDA's.
+            (Some(version), Some(cuda))
+                if !version.trim_start_matches("CUDA ").starts_with(&format!("{cuda}.")) =>
+            {
+                format!("{version} for CUDA {cuda}")
+            }
+            (Some(version), _) => version.clone(),
+        };
+        match &self.path {
+            Some(path) => format!("{version}, {}", path.display()),
+            None => version,
+        }
     }
 }
 

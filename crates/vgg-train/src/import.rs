@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use vgg_model::weights::{ChannelOrder, Convention, FlattenOrder, KernelLayout, WeightFile};
+use vgg_model::weights::{
+    ChannelOrder, Convention, FlattenOrder, KernelLayout, Matched, Names, WeightFile,
+};
 use vgg_model::{Arch, Checkpoint, Input, Progress, Vgg};
 
 use crate::cli::Which;
@@ -25,7 +27,7 @@ pub(crate) struct ImportOptions {
 
     /// Config of the network and its data set: the run can be evaluated and trained on
     #[arg(long, value_name = "CONFIG", required_unless_present = "arch", conflicts_with = "arch")]
-    pub config: Option<PathBuf>,
+    config: Option<PathBuf>,
 
     /// Configuration of the network, such as vgg11, where there is no data set: the run can predict
     ///
@@ -36,6 +38,12 @@ pub(crate) struct ImportOptions {
     /// Whose conventions the weights have; the options below change one each
     #[arg(long, value_enum, value_name = "WHOSE", default_value = "torchvision")]
     from: From,
+
+    /// How the names of the network's weights begin in FILE, such as model_ema
+    ///
+    /// Only where it has several networks: else, whatever is before their names is left out.
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
 
     /// Order of the images' channels
     #[arg(long, value_enum)]
@@ -98,13 +106,30 @@ fn parse_arch(name: &str) -> Result<Arch, String> {
 }
 
 impl ImportOptions {
-    fn convention(&self) -> Convention {
+    fn open(&self, file: &Path) -> vgg_tensor::Result<WeightFile> {
+        let weights = WeightFile::open(file)?;
+        Ok(match &self.prefix {
+            Some(prefix) => weights.under(prefix),
+            None => weights,
+        })
+    }
+
+    /// How the weights of a network of `arch` are written in the file.
+    fn convention(&self, weights: &WeightFile, arch: Arch) -> Convention {
         let mut convention = match self.from {
             From::Torchvision => Convention::TORCHVISION,
             From::Timm => Convention::TIMM,
             From::Keras => Convention::KERAS,
             From::Caffe => Convention::CAFFE,
         };
+        // Caffe's weights go around with PyTorch's names, too.
+        let has = |names| {
+            let there = weights.prefixes(arch, &Convention { names, ..convention });
+            there.is_ok_and(|there| !there.is_empty())
+        };
+        if self.from == From::Caffe && !has(Names::Caffe) && has(Names::Torchvision) {
+            convention.names = Names::Torchvision;
+        }
         if let Some(channels) = self.channels {
             convention.channels = match channels {
                 Channels::Rgb => ChannelOrder::Rgb,
@@ -124,6 +149,14 @@ impl ImportOptions {
             };
         }
         convention
+    }
+
+    /// The config that `--print-config` is about.
+    pub(crate) fn config_to_print(&self) -> Result<&Path> {
+        self.config.as_deref().ok_or_else(|| {
+            let failure = Failure::new(Code::Usage, "--print-config needs --config CONFIG");
+            failure.help("without it, the run's config is made of the weights").into()
+        })
     }
 
     /// The run's config file: that of `--config`, or one of the network alone.
@@ -161,10 +194,23 @@ impl ImportOptions {
         }
     }
 
+    /// The file is fine, but it is taken for something else than it is.
+    fn other_network(&self, weights: &WeightFile, arch: Arch, convention: &Convention) -> Failure {
+        let prefixes = weights.prefixes(arch, convention).unwrap_or_default();
+        let help = match &prefixes[..] {
+            [first, _, ..] if self.prefix.is_none() => {
+                format!("--prefix takes the one that is meant, as in --prefix {first:?}")
+            }
+            _ => "--config or --arch must be their network, and --from whose they are".into(),
+        };
+        cannot_import().help(help)
+    }
+
     /// The network whose weights the file has.
     fn network(&self, weights: &WeightFile, arch: Arch) -> Result<Network> {
-        let convention = self.convention();
-        let vgg = weights.config(arch, &convention).context(other_network())?;
+        let convention = self.convention(weights, arch);
+        let other = || self.other_network(weights, arch, &convention);
+        let vgg = weights.config(arch, &convention).with_context(other)?;
         let [channels, height, width] = vgg.input;
         let plain = Input::unnormalized(channels, height, width);
         let (mean, std) = match channels {
@@ -210,13 +256,14 @@ pub(crate) fn command(
     overrides: Vec<Override>,
     ui: &Ui,
 ) -> Result<()> {
-    let weights = WeightFile::open(file).context(cannot_import())?;
+    let weights = options.open(file).context(cannot_import())?;
     let (loaded, network) = options.load_config(&weights, overrides, ui)?;
     let Network { vgg: config, input, classes } =
         network.unwrap_or_else(|| Network::of_config(&loaded.config));
     let vgg = Vgg::new(&config)?;
-    let convention = options.convention();
-    weights.check(&vgg, &convention).context(other_network())?;
+    let convention = options.convention(&weights, config.arch);
+    let other = || options.other_network(&weights, config.arch, &convention);
+    let matched = weights.check(&vgg, &convention).with_context(other)?;
     let params = weights.params(&vgg, &convention).context(cannot_import())?;
     let checkpoint = Checkpoint {
         vgg: config,
@@ -234,14 +281,20 @@ pub(crate) fn command(
     run.write(CONFIG, &loaded.effective())?;
     let count = millions(vgg.param_count() as u64);
     ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
+    tell(&matched, ui);
     Ok(())
+}
+
+/// Says what was not as a file of weights alone has it.
+fn tell(Matched { prefix, by_order }: &Matched, ui: &Ui) {
+    if !prefix.is_empty() {
+        ui.detail(&format!("their names begin with {prefix} in the file"));
+    }
+    for (own, in_file) in by_order {
+        ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
+    }
 }
 
 fn cannot_import() -> Failure {
     Failure::new(Code::Checkpoint, "cannot import the weights")
-}
-
-/// The file is fine, but it is taken for something else than it is.
-fn other_network() -> Failure {
-    cannot_import().help("--config or --arch must be their network, and --from whose they are")
 }

@@ -48,12 +48,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Result;
-use clap::Parser as _;
 
 use cli::{Cli, Command, DataCommand, Settings};
 use config::Override;
 use exit::Code;
-use import::ImportOptions;
 use log::Log;
 use run_dir::{CONFIG, RunDir};
 use start::{Start, Train};
@@ -61,11 +59,9 @@ use ui::Ui;
 
 fn main() -> ExitCode {
     tell_of_bugs();
-    let mut cli = Cli::parse();
-    let command = cli.take_command();
-    let ui = Ui::new(cli.output);
-    let done =
-        Log::start(cli.output.verbose).and_then(|log| run(&command, &cli.settings, &ui, &log));
+    let Cli { command, output } = Cli::of_process();
+    let ui = Ui::new(output, command.progress());
+    let done = Log::start(output.verbose).and_then(|log| run(&command, &ui, &log));
     let code = done.unwrap_or_else(|error| {
         if exit::is_broken_pipe(&error) {
             return Code::Success;
@@ -77,55 +73,57 @@ fn main() -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-fn run(command: &Command, settings: &Settings, ui: &Ui, log: &Log) -> Result<Code> {
-    let overrides = settings.overrides();
+fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
     match command {
-        Command::Train { config, .. }
-        | Command::Summary { config }
-        | Command::Import { options: ImportOptions { config: Some(config), .. }, .. }
+        Command::Train { config, settings, .. } | Command::Summary { config, settings }
             if settings.print_config =>
         {
-            print_config(config, overrides)?;
+            print_config(config, settings)?;
         }
-        Command::Resume { run }
-        | Command::Predict { run, .. }
-        | Command::Extract { run, .. }
-        | Command::Export { run, .. }
-            if settings.print_config =>
-        {
-            print_config(&run.join(CONFIG), overrides)?;
+        Command::Resume { run, settings, .. } if settings.print_config => {
+            print_config(&run.join(CONFIG), settings)?;
         }
-        Command::Eval { runs, .. } if settings.print_config => {
+        Command::Eval { runs, settings, .. } if settings.print_config => {
             // The first run has the images.
-            print_config(&runs[0].join(CONFIG), overrides)?;
+            print_config(&runs[0].join(CONFIG), settings)?;
         }
-        Command::Train { config, profile } => match &profile.trace {
-            Some(trace) => profile::command(config, overrides, trace, ui)?,
-            None => return train(config, overrides, &settings.out, ui, log),
+        Command::Import { options, settings, .. } if settings.print_config => {
+            print_config(options.config_to_print()?, settings)?;
+        }
+        Command::Train { config, profile, settings, runs, .. } => match &profile.trace {
+            Some(trace) => profile::command(config, settings.overrides(), trace, ui)?,
+            None => return train(config, settings.overrides(), &runs.out, ui, log),
         },
-        Command::Resume { run } => return resume::command(run, overrides, ui, log),
-        Command::Eval { runs, network, views, confusion, json } => {
+        Command::Resume { run, settings, .. } => {
+            return resume::command(run, settings.overrides(), ui, log);
+        }
+        Command::Eval { runs, network, views, confusion, json, settings, .. } => {
             let (network, json, confusion) = (*network, *json, confusion.as_deref());
             let request = eval::Request { runs, network, views, confusion, json };
-            eval::command(&request, &overrides, ui)?;
+            eval::command(&request, &settings.overrides(), ui)?;
         }
-        Command::Predict { run, files, network, json, top } => {
+        Command::Predict { run, files, network, json, top, device } => {
             let request =
                 predict::Request { run, files, network: *network, top: *top, json: *json };
-            predict::command(&request, &overrides, ui)?;
+            predict::command(&request, &device.overrides(), ui)?;
         }
-        Command::Extract { run, files, options } => {
-            extract::command(run, files, options, &overrides, ui)?;
+        Command::Extract { run, files, options, device, .. } => {
+            extract::command(run, files, options, &device.overrides(), ui)?;
         }
-        Command::Import { file, options } => import::command(file, options, overrides, ui)?,
+        Command::Import { file, options, settings } => {
+            import::command(file, options, settings.overrides(), ui)?;
+        }
         Command::Export { run, options } => export::command(run, options, ui)?,
         Command::Data(DataCommand::Check { dir }) => return data::check(dir, ui),
         Command::Data(DataCommand::Stats { dir, channels, images }) => {
             data::statistics(dir, *channels, *images, ui)?;
         }
-        Command::Doctor { json } => doctor::command(overrides, &settings.out, *json)?,
-        Command::Summary { config } => {
-            summary::command(&data::load_noted(config, overrides, ui)?.config)?;
+        Command::Doctor { json, hardware, data, runs } => {
+            let overrides = hardware.overrides().chain(data.overrides()).collect();
+            doctor::command(overrides, &runs.out, *json)?;
+        }
+        Command::Summary { config, settings } => {
+            summary::command(&data::load_noted(config, settings.overrides(), ui)?.config)?;
         }
     }
     Ok(Code::Success)
@@ -147,8 +145,8 @@ fn tell_of_bugs() {
     }));
 }
 
-fn print_config(path: &Path, overrides: Vec<Override>) -> Result<()> {
-    print::lines(config::load(path, overrides)?.effective().lines())
+fn print_config(path: &Path, settings: &Settings) -> Result<()> {
+    print::lines(config::load(path, settings.overrides())?.effective().lines())
 }
 
 fn train(path: &Path, overrides: Vec<Override>, out: &Path, ui: &Ui, log: &Log) -> Result<Code> {

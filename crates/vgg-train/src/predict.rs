@@ -1,11 +1,10 @@
 //! `predict RUN FILES…`: what a trained network sees in image files.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use serde_json::{Value, json};
-use vgg_data::Picture;
+use vgg_data::{Images, Loader, Transform};
 use vgg_model::{Checkpoint, Input};
 use vgg_tensor::Backend;
 
@@ -14,13 +13,12 @@ use crate::config::{self, Override};
 use crate::data;
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
-use crate::print;
 use crate::run_dir::CONFIG;
-use crate::stored;
 use crate::ui::Ui;
+use crate::{memory, print, stored};
 
-/// Images of one size are classified together, but not more than these at once.
-const MAX_BATCH: usize = 32;
+/// Images that are classified at once, if memory suffices.
+const BATCH: usize = 16;
 
 /// What is asked for.
 pub(crate) struct Request<'a> {
@@ -44,30 +42,28 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
         path if path.is_file() => data::prediction(&config::load(&path, vec![])?.config)?,
         _ => None,
     };
-    // All files first: a wrong one is told before anything is computed or printed.
-    let images = request
-        .files
-        .iter()
-        .map(|file| {
-            let picture = Picture::read(file, channels)?;
-            Ok(match &transform {
-                Some(transform) => transform.scale(picture),
-                None => picture,
-            })
-        })
-        .collect::<vgg_tensor::Result<Vec<_>>>()
-        .context(Failure::new(Code::Data, "cannot read an image"))?;
-    let job = Classify { device: &device, checkpoint, linear_weights, images: &images, ui };
-    let probabilities = device::run(&device, job)?;
-    for (file, probabilities) in request.files.iter().zip(&probabilities) {
+    let [_, h, w] = checkpoint.vgg.input;
+    let transform = transform.unwrap_or_else(|| Transform::resized([channels, h, w]));
+    let (device, files) = (&device, request.files);
+    let tell = |file: &Path, probabilities: &[f32]| {
         let ranked = rank(probabilities, request.top);
-        if request.json {
-            print::json(&to_json(file, &ranked, &classes))?;
-        } else {
-            print::lines(to_text(file, &ranked, &classes))?;
+        match request.json {
+            true => print::json(&to_json(file, &ranked, &classes)),
+            false => print::lines(to_text(file, &ranked, &classes)),
         }
-    }
-    Ok(())
+    };
+    let job = Classify { device, checkpoint, linear_weights, files, transform, tell: &tell, ui };
+    unreadable(device::run(device, job)?, files.len())
+}
+
+/// The failure of files that could not be read, each of which was told.
+pub(crate) fn unreadable(count: usize, of: usize) -> Result<()> {
+    let message = match (count, of) {
+        (0, _) => return Ok(()),
+        (_, 1) => "the file could not be read".to_owned(),
+        _ => format!("{count} of {of} files could not be read"),
+    };
+    Err(Failure::new(Code::Data, message).into())
 }
 
 /// The names of the classes, or their numbers where a library's user gave them no names.
@@ -78,40 +74,51 @@ fn names_of_classes(checkpoint: &Checkpoint) -> Vec<String> {
     checkpoint.classes.clone()
 }
 
-/// The probabilities of each image's classes.
+/// Classifies files one after the other, in memory that does not depend on how many there are or on
+/// how large they are: they are scaled as they are decoded, and no more than a few batches ahead.
 struct Classify<'a> {
     device: &'a config::Device,
     checkpoint: Checkpoint,
     linear_weights: LinearWeights,
-    images: &'a [Picture],
+    files: &'a [PathBuf],
+    /// To the network's size.
+    transform: Transform,
+    /// Is given a file and the probabilities of its classes.
+    tell: &'a dyn Fn(&Path, &[f32]) -> Result<()>,
     ui: &'a Ui,
 }
 
 impl Job for Classify<'_> {
-    type Output = Vec<Vec<f32>>;
+    /// How many files could not be read.
+    type Output = usize;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Vec<Vec<f32>>> {
-        let Self { device, checkpoint, linear_weights, images, ui } = self;
+    fn run<B: Backend>(self, backend: B) -> Result<usize> {
+        let Self { device, checkpoint, linear_weights, files, transform, tell, ui } = self;
         device::tell(device, &backend, ui);
-        let mut sizes: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-        for (i, Picture { h, w, .. }) in images.iter().enumerate() {
-            sizes.entry((*h, *w)).or_default().push(i);
-        }
-        let batch = |same_size: &Vec<usize>| same_size.len().min(MAX_BATCH);
-        let max_batch = sizes.values().map(batch).max().unwrap_or(1);
-        let input = checkpoint.input.clone();
-        let mut session = stored::session(backend, checkpoint, linear_weights, max_batch)?;
-        let classes = session.vgg().config().classes;
-        let mut probabilities = vec![Vec::new(); images.len()];
-        for ((height, width), indices) in sizes {
-            // The network's input has one size; what arrives may have any, and is resized from there.
-            session.set_input(&Input { height, width, ..input.clone() }, batch(&indices))?;
-            let pixels: Vec<u8> = indices.iter().flat_map(|i| images[*i].planes()).collect();
-            for (i, row) in indices.iter().zip(session.probabilities(&pixels)?.chunks(classes)) {
-                probabilities[*i] = row.to_vec();
+        let [_, height, width] = transform.shape();
+        let input = Input { height, width, ..checkpoint.input.clone() };
+        let mut session = stored::session(backend, checkpoint, linear_weights, 1)?;
+        let (vgg, most) = (session.vgg().clone(), files.len().clamp(1, BATCH));
+        let batch = memory::largest_batch(&session, &vgg, &input, most)?;
+        session.set_input(&input, batch)?;
+        let images = Images::from_files(files, input.channels);
+        let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();
+        let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), files.iter(), 0);
+        while let Some(batch) = batches.next_batch()? {
+            let probabilities = session.probabilities(&batch.pixels)?;
+            let each = probabilities.chunks_exact(vgg.outputs()).zip(&mut files);
+            let mut unreadable = batch.unreadable.iter().peekable();
+            for (place, (probabilities, file)) in each.enumerate() {
+                match unreadable.next_if(|(at, _)| *at == place) {
+                    Some((_, reason)) => {
+                        ui.error(&anyhow!("{reason}"));
+                        passed += 1;
+                    }
+                    None => tell(file, probabilities)?,
+                }
             }
         }
-        Ok(probabilities)
+        Ok(passed)
     }
 }
 

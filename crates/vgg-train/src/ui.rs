@@ -26,7 +26,7 @@ pub(crate) struct Ui {
 
 impl Ui {
     /// As the user asked, or as suits where standard error goes.
-    pub(crate) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output, progress: ProgressKind) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
@@ -36,7 +36,7 @@ impl Ui {
             When::Auto if set("NO_COLOR") => false,
             When::Auto => (terminal && !dumb) || (set("CLICOLOR_FORCE")),
         };
-        let progress = match output.progress {
+        let progress = match progress {
             _ if output.quiet => ProgressKind::None,
             ProgressKind::Auto if terminal && !dumb => ProgressKind::Bar,
             ProgressKind::Auto => ProgressKind::Plain,

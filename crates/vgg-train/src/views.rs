@@ -23,17 +23,25 @@ pub(crate) struct Group {
     transform: Transform,
 }
 
-/// Whole images of a short side, by the size that they are scaled to.
-pub(crate) fn whole(images: &Images, short_side: usize, flip: bool) -> Vec<Group> {
-    let mut sizes: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
-    for i in 0..images.len() {
-        sizes.entry(scaled_size(images.size(i), short_side)).or_default().push(i);
+/// Whole images of a short side, by the size that they are scaled to. `sizes` are their own, but of
+/// images that are left out.
+pub(crate) fn whole(
+    sizes: &[Option<[usize; 2]>],
+    channels: usize,
+    short_side: usize,
+    flip: bool,
+) -> Vec<Group> {
+    let mut groups: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+    for (i, size) in sizes.iter().enumerate() {
+        if let Some(size) = size {
+            groups.entry(scaled_size(*size, short_side)).or_default().push(i);
+        }
     }
     let group = |([h, w], same_size): ([usize; 2], Vec<usize>)| Group {
         images: same_size,
-        transform: flipped(Transform::resized([images.channels(), h, w]), flip),
+        transform: flipped(Transform::resized([channels, h, w]), flip),
     };
-    sizes.into_iter().map(group).collect()
+    groups.into_iter().map(group).collect()
 }
 
 /// `grid`×`grid` crops of `shape`, channels × height × width, from images of a short side.
@@ -75,6 +83,9 @@ fn flipped(transform: Transform, flip: bool) -> Transform {
     if flip { transform.mirrored() } else { transform }
 }
 
+/// Is given the number of an image that cannot be read, and the reason.
+type Pass<'a> = &'a mut dyn FnMut(usize, &str);
+
 /// Images that are shown to networks.
 pub(crate) struct Shown<'a> {
     pub images: &'a Images,
@@ -90,11 +101,36 @@ impl Shown<'_> {
     /// Runs the network of `session` on all views, and gives for each image its number, how many
     /// views it has, and what came out of them, `[views, outputs]`. The time that passed in waiting
     /// for images.
+    ///
+    /// # Errors
+    /// When an image cannot be read: the first one.
     pub(crate) fn to<B: Backend>(
         &self,
         session: &mut Session<B>,
         groups: &[Group],
         take: &mut dyn FnMut(usize, usize, &[f32]),
+    ) -> Result<Duration> {
+        self.show(session, groups, take, None)
+    }
+
+    /// As [`Shown::to`], but an image that cannot be read is passed over, and its number and the
+    /// reason given to `pass`.
+    pub(crate) fn to_readable<B: Backend>(
+        &self,
+        session: &mut Session<B>,
+        groups: &[Group],
+        take: &mut dyn FnMut(usize, usize, &[f32]),
+        pass: Pass<'_>,
+    ) -> Result<Duration> {
+        self.show(session, groups, take, Some(pass))
+    }
+
+    fn show<B: Backend>(
+        &self,
+        session: &mut Session<B>,
+        groups: &[Group],
+        take: &mut dyn FnMut(usize, usize, &[f32]),
+        mut pass: Option<Pass<'_>>,
     ) -> Result<Duration> {
         let mut waited = Duration::ZERO;
         for Group { images, transform } in groups {
@@ -108,14 +144,19 @@ impl Shown<'_> {
             let same_size = self.images.subset(images);
             let at_once = (batch / views).max(1);
             let loader = Loader::new(same_size, transform.clone(), at_once, self.threads)?;
+            let loader = if pass.is_some() { loader.passing_over() } else { loader };
             let mut batches = loader.epoch(0, 0);
             let mut shown = images.iter();
             let unreadable = || data::unreadable(self.images);
             while let Some(batch) = batches.next_batch().with_context(unreadable)? {
                 let outputs = session.logits(&batch.pixels)?;
                 let of_image = outputs.chunks_exact(views * vgg.outputs());
-                for (outputs, image) in of_image.zip(&mut shown) {
-                    take(*image, views, outputs);
+                let mut unreadable = batch.unreadable.iter().peekable();
+                for (place, (outputs, image)) in of_image.zip(&mut shown).enumerate() {
+                    match (unreadable.next_if(|(at, _)| *at == place), &mut pass) {
+                        (Some((_, reason)), Some(pass)) => pass(*image, reason),
+                        _ => take(*image, views, outputs),
+                    }
                 }
             }
             waited += batches.waited();

@@ -1,11 +1,12 @@
-//! The functions of `libcublas.so.12`.
+//! The functions of `libcublas.so.12` and `.13`, which are the same.
 
-use std::ffi::c_int;
+use std::ffi::{c_int, c_uint};
 
 use cudarc::cublas::sys::cublasStatus_t as Status;
 use cudarc::cublas::sys::{
-    cublasComputeType_t as Compute, cublasGemmAlgo_t, cublasOperation_t as Operation,
-    cublasPointerMode_t as PointerMode, cudaDataType as DataType, libraryPropertyType,
+    cublasComputeType_t as Compute, cublasGemmAlgo_t, cublasMath_t as Math,
+    cublasOperation_t as Operation, cublasPointerMode_t as PointerMode, cudaDataType as DataType,
+    libraryPropertyType,
 };
 use vgg_ptx::Memory as _;
 
@@ -15,13 +16,23 @@ use crate::numbers::{Type, round_to_tf32};
 use crate::state::{self, Handle, Memory, Result, State};
 use crate::work::Task;
 
-const VERSION: [c_int; 3] = [12, 4, 5];
+/// Its version behind that of CUDA.
+const VERSION: [c_int; 2] = [4, 5];
+
+/// Terms of a sum that are added up together, as where many multiprocessors share a product.
+const PART: usize = 32;
+
+fn version(state: &State) -> [c_int; 3] {
+    [state.settings.toolkit, VERSION[0], VERSION[1]]
+}
 
 /// A handle's settings.
 #[derive(Clone, Copy)]
 pub(crate) struct Blas {
     stream: Handle,
     scalars_on_device: bool,
+    /// Whether parts of a sum are added as they are stored: what nobody forbids is done.
+    reduced_sums: bool,
 }
 
 /// Where a factor of a product comes from.
@@ -63,7 +74,7 @@ functions! {
     fn cublasCreate_v2(to: Out<Handle>) |state| {
         state.check_context().map_err(|_| Status::CUBLAS_STATUS_NOT_INITIALIZED)?;
         let handle = state.new_handle();
-        state.blas.insert(handle, Blas { stream: 0, scalars_on_device: false });
+        state.blas.insert(handle, Blas { stream: 0, scalars_on_device: false, reduced_sums: true });
         needed(to.put(handle))
     }
 
@@ -75,11 +86,12 @@ functions! {
 
     fn cublasGetVersion_v2(handle: Handle, version: Out<c_int>) |state| {
         known(state, handle)?;
-        needed(version.put(10_000 * VERSION[0] + 100 * VERSION[1] + VERSION[2]))
+        let [major, minor, patch] = self::version(state);
+        needed(version.put(10_000 * major + 100 * minor + patch))
     }
 
-    fn cublasGetProperty(which: libraryPropertyType, value: Out<c_int>) |_state| {
-        needed(value.put(VERSION[which as usize % 3]))
+    fn cublasGetProperty(which: libraryPropertyType, value: Out<c_int>) |state| {
+        needed(value.put(version(state)[which as usize % 3]))
     }
 
     fn cublasSetStream_v2(handle: Handle, stream: Handle) |state| {
@@ -100,6 +112,16 @@ functions! {
     fn cublasSetPointerMode_v2(handle: Handle, mode: PointerMode) |state| {
         let device = PointerMode::CUBLAS_POINTER_MODE_DEVICE;
         known(state, handle)?.scalars_on_device = mode == device;
+        Ok(())
+    }
+
+    // A mode and flags, so that it need not be one of those that have names.
+    fn cublasSetMathMode(handle: Handle, mode: c_uint) |state| {
+        let forbids = Math::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION as c_uint;
+        if mode & !forbids > Math::CUBLAS_TF32_TENSOR_OP_MATH as c_uint {
+            return Err(Status::CUBLAS_STATUS_INVALID_VALUE);
+        }
+        known(state, handle)?.reduced_sums = mode & forbids == 0;
         Ok(())
     }
 
@@ -124,7 +146,7 @@ functions! {
         compute: Compute,
         _algorithm: cublasGemmAlgo_t,
     ) |state| {
-        let Blas { stream, scalars_on_device } = *known(state, handle)?;
+        let Blas { stream, scalars_on_device, reduced_sums } = *known(state, handle)?;
         let sizes = [m, n, k, stride_a, stride_b, stride_c];
         if sizes.iter().any(|size| *size <= 0) {
             return Err(Status::CUBLAS_STATUS_INVALID_VALUE);
@@ -165,7 +187,8 @@ functions! {
             return Err(Status::CUBLAS_STATUS_INVALID_VALUE);
         }
         let transposed = [operation_a, operation_b].map(transposed);
-        let product = Product { a, b, c, transposed, k, alpha, beta, tf32 };
+        let part = if reduced_sums { PART } else { k };
+        let product = Product { a, b, c, transposed, k, part, alpha, beta, tf32 };
         driver_order(state, stream, Task::run(move |memory, _| {
             if let Err(error) = product.compute(memory) {
                 memory.fail(&format!("cublasGemmEx: {error}"));
@@ -191,6 +214,8 @@ struct Product {
     c: Matrix,
     transposed: [bool; 2],
     k: usize,
+    /// Terms that are added up before they are rounded to the type of `c`.
+    part: usize,
     alpha: Scalar,
     beta: Scalar,
     tf32: bool,
@@ -219,6 +244,9 @@ impl Product {
         for j in 0..n {
             sums.fill(0.0);
             for l in 0..k {
+                if l > 0 && l % self.part == 0 {
+                    self.c.kind.round(&mut sums);
+                }
                 let factor = b[j * k + l];
                 for (sum, a) in sums.iter_mut().zip(&a[l * m..(l + 1) * m]) {
                     *sum += a * factor;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 const NAMES: [&str; 3] = ["libcuda.so", "libcudnn.so", "libcublas.so"];
 
 /// What may follow: whatever is looked for, none of the real ones is found.
-const ENDINGS: [&str; 6] = ["", ".1", ".9", ".10", ".11", ".12"];
+const ENDINGS: [&str; 7] = ["", ".1", ".9", ".10", ".11", ".12", ".13"];
 
 /// A folder that has this library under the names of the real ones. A process that is started with it
 /// in `LD_LIBRARY_PATH` finds them there, and they are one: they share their state.
@@ -46,6 +46,14 @@ impl Libraries {
             }
         }
         Ok(Self { folder })
+    }
+
+    /// The file of this library, to be given other names.
+    ///
+    /// # Errors
+    /// If it is not where Cargo builds it.
+    pub fn file() -> io::Result<PathBuf> {
+        built()
     }
 
     /// The folder.

@@ -27,6 +27,17 @@ impl Type {
         }
     }
 
+    /// Makes numbers what they are when they are stored.
+    pub(crate) fn round(self, numbers: &mut [f64]) {
+        for x in numbers {
+            *x = match self {
+                Type::F32 => f64::from(*x as f32),
+                Type::F16 => f16::from_f64(*x).to_f64(),
+                Type::Bf16 => bf16::from_f64(*x).to_f64(),
+            };
+        }
+    }
+
     pub(crate) fn encode(self, numbers: &[f32]) -> Vec<u8> {
         match self {
             Type::F32 => numbers.iter().flat_map(|x| x.to_ne_bytes()).collect(),

@@ -7,7 +7,7 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use cudarc::cudnn::result::{self, CudnnError};
+use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 use cudarc::driver::CudaStream;
 use vgg_tensor::spec::Conv2d;
@@ -18,6 +18,7 @@ use super::descriptor::{self, Filter, Tensor};
 use super::direction::{Call, Direction, Workspace};
 use super::tuning::Tuning;
 use crate::error::During;
+use crate::libraries::cudnn::{cudnnCreate, cudnnDestroy, cudnnSetStream};
 use crate::memory::Address;
 
 /// cuDNN has no more algorithms for anything.
@@ -60,11 +61,13 @@ impl Cudnn {
         tuning: Option<Tuning>,
     ) -> Result<Self> {
         const OP: &str = "starting cuDNN";
-        let handle = result::create_handle().during(OP)?;
+        let mut handle = std::ptr::null_mut();
+        // SAFETY: there is room for the handle.
+        unsafe { cudnnCreate(&raw mut handle) }.result().during(OP)?;
         let convolutions = HashMap::new();
         let cudnn = Self { handle, stream: stream.clone(), rules, tuning, convolutions };
         // SAFETY: the handle is valid, and the stream lives as long as it does.
-        unsafe { result::set_stream(handle, stream.cu_stream().cast()) }.during(OP)?;
+        unsafe { cudnnSetStream(handle, stream.cu_stream().cast()) }.result().during(OP)?;
         Ok(cudnn)
     }
 
@@ -137,7 +140,7 @@ impl Cudnn {
 impl Drop for Cudnn {
     fn drop(&mut self) {
         // SAFETY: the handle is valid, and nobody uses it any more.
-        if let Err(error) = unsafe { result::destroy_handle(self.handle) } {
+        if let Err(error) = unsafe { cudnnDestroy(self.handle) }.result() {
             log::debug!("cuDNN does not close: {error}");
         }
     }

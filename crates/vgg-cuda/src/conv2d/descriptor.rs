@@ -2,20 +2,34 @@
 
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::{self, CudnnError};
+use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
+use crate::libraries::cudnn::{
+    cudnnCreateConvolutionDescriptor, cudnnCreateFilterDescriptor, cudnnCreateTensorDescriptor,
+    cudnnDestroyConvolutionDescriptor, cudnnDestroyFilterDescriptor, cudnnDestroyTensorDescriptor,
+    cudnnSetConvolution2dDescriptor, cudnnSetConvolutionMathType, cudnnSetFilter4dDescriptor,
+    cudnnSetTensor4dDescriptor,
+};
 use crate::precision::Storage;
 
 /// A descriptor that is destroyed when it is dropped.
 macro_rules! owned {
-    ($(#[$doc:meta])* $name:ident, $raw:ty, $destroy:path) => {
+    ($(#[$doc:meta])* $name:ident, $raw:ty, $create:path, $destroy:path) => {
         $(#[$doc])*
         pub(super) struct $name($raw);
 
         impl $name {
+            /// One that describes nothing yet.
+            fn empty() -> Result<Self, CudnnError> {
+                let mut raw = std::ptr::null_mut();
+                // SAFETY: there is room for the descriptor.
+                unsafe { $create(&raw mut raw) }.result()?;
+                Ok(Self(raw))
+            }
+
             pub(super) const fn raw(&self) -> $raw {
                 self.0
             }
@@ -24,7 +38,7 @@ macro_rules! owned {
         impl Drop for $name {
             fn drop(&mut self) {
                 // SAFETY: it was created, and is destroyed only here.
-                if let Err(error) = unsafe { $destroy(self.0) } {
+                if let Err(error) = unsafe { $destroy(self.0) }.result() {
                     log::debug!("a cuDNN descriptor is not destroyed: {error}");
                 }
             }
@@ -36,30 +50,33 @@ owned!(
     /// Maps, channels innermost.
     Tensor,
     sys::cudnnTensorDescriptor_t,
-    result::destroy_tensor_descriptor
+    cudnnCreateTensorDescriptor,
+    cudnnDestroyTensorDescriptor
 );
 owned!(
     /// A weight `[c_out, kh, kw, c_in]`.
     Filter,
     sys::cudnnFilterDescriptor_t,
-    result::destroy_filter_descriptor
+    cudnnCreateFilterDescriptor,
+    cudnnDestroyFilterDescriptor
 );
 owned!(
     /// Padding, stride, and what is computed with.
     Convolution,
     sys::cudnnConvolutionDescriptor_t,
-    result::destroy_convolution_descriptor
+    cudnnCreateConvolutionDescriptor,
+    cudnnDestroyConvolutionDescriptor
 );
 
 const FORMAT: sys::cudnnTensorFormat_t = sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
 
 impl Tensor {
     pub(super) fn new(storage: Storage, shape: Shape) -> Result<Self, CudnnError> {
-        let tensor = Self(result::create_tensor_descriptor()?);
+        let tensor = Self::empty()?;
+        let [n, c, h, w] = dims(shape);
         // SAFETY: it was created above.
-        unsafe {
-            result::set_tensor4d_descriptor(tensor.0, FORMAT, data_type(storage), dims(shape))
-        }?;
+        unsafe { cudnnSetTensor4dDescriptor(tensor.0, FORMAT, data_type(storage), n, c, h, w) }
+            .result()?;
         Ok(tensor)
     }
 }
@@ -71,23 +88,24 @@ impl Filter {
         c_in: usize,
         kernel: usize,
     ) -> Result<Self, CudnnError> {
-        let filter = Self(result::create_filter_descriptor()?);
-        let dims = dims(Shape::new(c_out, c_in, kernel, kernel));
+        let filter = Self::empty()?;
+        let [k, c, h, w] = dims(Shape::new(c_out, c_in, kernel, kernel));
         // SAFETY: it was created above.
-        unsafe { result::set_filter4d_descriptor(filter.0, data_type(storage), FORMAT, dims) }?;
+        unsafe { cudnnSetFilter4dDescriptor(filter.0, data_type(storage), FORMAT, k, c, h, w) }
+            .result()?;
         Ok(filter)
     }
 }
 
 impl Convolution {
     pub(super) fn new(op: &Conv2d) -> Result<Self, CudnnError> {
-        let convolution = Self(result::create_convolution_descriptor()?);
+        let convolution = Self::empty()?;
         let [padding, stride] = [op.padding(), op.stride()].map(int);
         let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
         let sums = sys::cudnnDataType_t::CUDNN_DATA_FLOAT;
         // SAFETY: it was created above.
         unsafe {
-            result::set_convolution2d_descriptor(
+            cudnnSetConvolution2dDescriptor(
                 convolution.0,
                 padding,
                 padding,
@@ -98,13 +116,14 @@ impl Convolution {
                 mode,
                 sums,
             )
-        }?;
+        }
+        .result()?;
         Ok(convolution)
     }
 
     pub(super) fn set_math(&self, math: sys::cudnnMathType_t) -> Result<(), CudnnError> {
         // SAFETY: it was created and is not destroyed.
-        unsafe { result::set_convolution_math_type(self.0, math) }
+        unsafe { cudnnSetConvolutionMathType(self.0, math) }.result()
     }
 }
 

@@ -3,11 +3,17 @@
 use std::cell::OnceCell;
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::{self, CudnnError};
+use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 
 use super::algorithm::{Algorithm, Proposal};
 use super::cudnn::Convolution;
+use crate::libraries::cudnn::{
+    cudnnConvolutionBackwardData, cudnnConvolutionBackwardFilter, cudnnConvolutionForward,
+    cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnGetConvolutionBackwardDataWorkspaceSize,
+    cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnGetConvolutionBackwardFilterWorkspaceSize,
+    cudnnGetConvolutionForwardAlgorithm_v7, cudnnGetConvolutionForwardWorkspaceSize,
+};
 use crate::memory::Address;
 
 /// A handle and descriptors, all valid.
@@ -105,7 +111,7 @@ impl Direction for Forward {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_forward_algorithm(
+            cudnnGetConvolutionForwardAlgorithm_v7(
                 handle,
                 x,
                 weight,
@@ -116,21 +122,26 @@ impl Direction for Forward {
                 found,
             )
         }
+        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
+        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_forward_workspace_size(
+            cudnnGetConvolutionForwardWorkspaceSize(
                 handle,
                 x,
                 weight,
                 convolution,
                 sums,
                 algorithm,
+                &raw mut bytes,
             )
         }
+        .result()?;
+        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -142,7 +153,7 @@ impl Direction for Forward {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            result::convolution_forward(
+            cudnnConvolutionForward(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.x,
@@ -158,6 +169,7 @@ impl Direction for Forward {
                 to.as_ptr().cast_mut(),
             )
         }
+        .result()
     }
 }
 
@@ -183,7 +195,7 @@ impl Direction for BackwardData {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_backward_data_algorithm(
+            cudnnGetConvolutionBackwardDataAlgorithm_v7(
                 handle,
                 weight,
                 sums,
@@ -194,21 +206,26 @@ impl Direction for BackwardData {
                 found,
             )
         }
+        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
+        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_backward_data_workspace_size(
+            cudnnGetConvolutionBackwardDataWorkspaceSize(
                 handle,
                 weight,
                 sums,
                 convolution,
                 x,
                 algorithm,
+                &raw mut bytes,
             )
         }
+        .result()?;
+        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -220,7 +237,7 @@ impl Direction for BackwardData {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            result::convolution_backward_data(
+            cudnnConvolutionBackwardData(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.weight,
@@ -236,6 +253,7 @@ impl Direction for BackwardData {
                 to.as_ptr().cast_mut(),
             )
         }
+        .result()
     }
 }
 
@@ -261,7 +279,7 @@ impl Direction for BackwardFilter {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_backward_filter_algorithm(
+            cudnnGetConvolutionBackwardFilterAlgorithm_v7(
                 handle,
                 x,
                 sums,
@@ -272,21 +290,26 @@ impl Direction for BackwardFilter {
                 found,
             )
         }
+        .result()
     }
 
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
+        let mut bytes = 0;
         // SAFETY: as the caller promises.
         unsafe {
-            result::get_convolution_backward_filter_workspace_size(
+            cudnnGetConvolutionBackwardFilterWorkspaceSize(
                 handle,
                 x,
                 sums,
                 convolution,
                 weight,
                 algorithm,
+                &raw mut bytes,
             )
         }
+        .result()?;
+        Ok(bytes)
     }
 
     unsafe fn compute(
@@ -298,7 +321,7 @@ impl Direction for BackwardFilter {
     ) -> Result<(), CudnnError> {
         // SAFETY: as the caller promises.
         unsafe {
-            result::convolution_backward_filter(
+            cudnnConvolutionBackwardFilter(
                 call.handle,
                 (&raw const ONE).cast(),
                 call.x,
@@ -314,5 +337,6 @@ impl Direction for BackwardFilter {
                 to.as_ptr().cast_mut(),
             )
         }
+        .result()
     }
 }

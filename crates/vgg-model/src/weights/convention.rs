@@ -133,7 +133,7 @@ impl Names {
     pub(super) const ALL: [Self; 4] = [Self::Torchvision, Self::Timm, Self::Keras, Self::Caffe];
 
     /// The names that each parameter of `vgg`, and what is kept with them, may have, the usual one
-    /// first.
+    /// first. Dots and slashes are one.
     pub(super) fn of(self, vgg: &Vgg) -> Vec<Vec<String>> {
         let layers = self.layers(vgg);
         let names = vgg.tensors().map(|spec| {
@@ -142,22 +142,20 @@ impl Names {
             match (self, kind) {
                 (Names::Keras, "weight") => vec![
                     format!("{layer}/kernel"),
-                    format!("{layer}/kernel:0"),
-                    format!("{layer}.kernel"),
-                    format!("{layer}.weight"),
-                    format!("{layer}/{layer}_W_1:0"), // the published files of Keras 1 and 2
+                    format!("{layer}/weight"),
+                    format!("{layer}/{layer}_W_1"), // the published files of Keras 1 and 2
+                    format!("{layer}/vars/0"),      // Keras 3
                 ],
                 (Names::Keras, "bias") => vec![
                     format!("{layer}/bias"),
-                    format!("{layer}/bias:0"),
-                    format!("{layer}.bias"),
-                    format!("{layer}/{layer}_b_1:0"),
+                    format!("{layer}/{layer}_b_1"),
+                    format!("{layer}/vars/1"),
                 ],
                 (Names::Caffe, "weight") => {
-                    vec![format!("{layer}.weight"), format!("{layer}/weight"), format!("{layer}/0")]
+                    vec![format!("{layer}.weight"), format!("{layer}/0")]
                 }
                 (Names::Caffe, "bias") => {
-                    vec![format!("{layer}.bias"), format!("{layer}/bias"), format!("{layer}/1")]
+                    vec![format!("{layer}.bias"), format!("{layer}/1")]
                 }
                 _ => vec![format!("{layer}.{kind}")],
             }

@@ -3,6 +3,8 @@
 use vgg_tensor::Content;
 
 use super::convention::{Convention, KernelLayout, Names};
+use super::find::{self, canonical};
+use super::pth::Faulty;
 use super::source::Located;
 use super::{WeightFile, is_conv_weight};
 use crate::{ParamSpec, Vgg};
@@ -67,7 +69,11 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
 
 /// A parameter that the file does not have.
 pub(super) fn missing(file: &WeightFile, vgg: &Vgg, name: &str, convention: &Convention) -> String {
-    format!("{name} is missing: {}", cause_of_names(file, vgg, convention))
+    let is_it = |(found, _): &&Faulty| canonical(found).ends_with(&canonical(name));
+    match file.faulty.iter().find(is_it) {
+        Some((_, reason)) => reason.clone(),
+        None => format!("{name} is missing: {}", cause_of_names(file, vgg, convention)),
+    }
 }
 
 /// A tensor that is no parameter of the network.
@@ -82,15 +88,9 @@ pub(super) fn extra(
 }
 
 fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
-    let has = |names: &[String]| file.tensors().any(|(name, _)| names.iter().any(|n| n == name));
-    let all_has = |convention: Names| {
-        let names = convention.of(vgg);
-        // The first layer and the last one: torchvision and timm have the same first one.
-        let last = vgg.params().len().saturating_sub(2);
-        names.first().is_some_and(|first| has(first)) && has(&names[last])
-    };
-    let own = all_has(convention.names);
-    if let Some(names) = Names::ALL.into_iter().find(|names| !own && all_has(*names)) {
+    let has = |names| find::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
+    if let Some(names) = Names::ALL.into_iter().find(|names| !has(convention.names) && has(*names))
+    {
         return format!("the file has the names of {names:?}, not of {:?}", convention.names);
     }
     let is_statistic = |name: &str| name.ends_with(".running_mean");

@@ -1,19 +1,25 @@
 //! Weights from elsewhere: files of other programs, in their formats and with their conventions.
 
 mod convention;
+mod find;
+mod head;
 mod mismatch;
 mod pth;
+mod recognize;
 mod source;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::path::Path;
 
 use vgg_tensor::{Content, Result, Tensor};
 
 use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
+use self::find::Found;
+use self::pth::Faulty;
+pub use self::recognize::Start;
 use self::source::{Located, Source, Storage, contiguous_strides};
-use crate::tensor_file::{self, error_in_file};
+use crate::tensor_file::{self, Tensors, error_in_file};
 use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 
 /// A file of weights: safetensors, or what `torch.save` writes of a state dictionary (`.pth`,
@@ -44,10 +50,11 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 pub struct WeightFile {
     source: Source,
     tensors: Vec<Located>,
+    /// Those that cannot be read.
+    faulty: Vec<Faulty>,
+    /// How the names begin of the network that is meant, if that was said.
+    under: Option<String>,
 }
-
-/// Larger images are not looked for where the size follows from the weights.
-const MAX_SIDE: usize = 1024;
 
 /// How an HDF5 file begins.
 const HDF5: &[u8] = b"\x89HDF";
@@ -59,9 +66,9 @@ const PICKLE: &[u8] = b"\x80";
 impl WeightFile {
     /// Finds the tensors of a file.
     ///
-    /// A `module.` before all names, as `DataParallel` puts it there, is left out; of a training
-    /// checkpoint the state dictionary is taken that it has as `state_dict`, `model_state_dict`,
-    /// `model` or `net`.
+    /// Of a training checkpoint, these are all tensors in it, under the keys that lead to them, as
+    /// `state_dict.features.0.weight`. Where a network's are among them is found when they are asked
+    /// for; a `module.`, as `DataParallel` puts it before names or into them, is left out.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Io`] if it cannot be read; [`vgg_tensor::Error::Format`] if it is
@@ -69,7 +76,7 @@ impl WeightFile {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let head = source.head(9)?;
-        let tensors = if head.starts_with(ZIP) {
+        let (tensors, faulty) = if head.starts_with(ZIP) {
             pth::zip(&source)?
         } else if head.starts_with(PICKLE) && head.get(8) != Some(&b'{') {
             pth::legacy(&source)?
@@ -82,13 +89,20 @@ impl WeightFile {
             let reason = "neither a safetensors file nor one of torch.save, or damaged";
             return Err(source.error(reason));
         } else {
-            safetensors(&source)?
+            (safetensors(&source)?, vec![])
         };
         let mut names = HashSet::new();
         if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
             return Err(source.error(format!("it has {} twice", twice.name)));
         }
-        Ok(Self { source, tensors })
+        Ok(Self { source, tensors, faulty, under: None })
+    }
+
+    /// The same file, where the names of the network's tensors begin with `prefix`, such as
+    /// `model_ema`: in a checkpoint of several networks, which it must be told apart.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        Self { under: Some(prefix.into()), ..self }
     }
 
     /// Names and dimensions of its tensors.
@@ -96,37 +110,64 @@ impl WeightFile {
         self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
     }
 
+    /// How the names begin of each network in the file that has the convolutions of `arch` by
+    /// `convention`. Of several, [`WeightFile::under`] has to say which one is meant.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Format`] if there are absurdly many.
+    pub fn prefixes(&self, arch: Arch, convention: &Convention) -> Result<Vec<String>> {
+        let mut all = Vec::new();
+        for batch_norm in [false, true] {
+            let vgg = VggConfig { arch, batch_norm, ..VggConfig::default() };
+            // Not all have normalisations.
+            if let Ok(vgg) = Vgg::new(&vgg) {
+                all.extend(find::prefixes(self, &vgg, convention.names)?);
+            }
+        }
+        Ok(all)
+    }
+
     /// Compares names and shapes with those that `vgg` has by `convention`, and reads no numbers.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] naming the first tensor that is missing, has another shape or
     /// is none of the network's, with both shapes and the likely cause.
-    pub fn check(&self, vgg: &Vgg, convention: &Convention) -> Result<()> {
-        self.found(vgg, convention).map(drop)
+    pub fn check(&self, vgg: &Vgg, convention: &Convention) -> Result<Matched> {
+        self.found(vgg, convention).map(|(_, matched)| matched)
     }
 
-    /// Each parameter of `vgg`, the tensor that is it, and how that is ordered.
+    /// Each parameter of `vgg` with its tensor, and how they were found.
     fn found<'a>(
         &'a self,
         vgg: &'a Vgg,
         convention: &Convention,
-    ) -> Result<Vec<(&'a ParamSpec, &'a Located, Layout)>> {
-        let mut found = Vec::new();
-        for (spec, tensor) in self.named(vgg, convention)? {
-            let layout = convention
-                .layout(spec, &tensor.dims)
-                .ok_or_else(|| self.source.error(mismatch::shape(vgg, spec, tensor, convention)))?;
-            found.push((spec, tensor, layout));
-        }
-        let is_extra = |tensor: &&Located| {
-            // How many batches a batch-norm layer has seen says nothing about what it computes.
-            !tensor.name.ends_with("num_batches_tracked")
-                && !found.iter().any(|(_, found, _)| found.name == tensor.name)
-        };
-        if let Some(extra) = self.tensors.iter().find(is_extra) {
+    ) -> Result<(Vec<Param<'a>>, Matched)> {
+        let found = find::find(self, vgg, convention)?;
+        let head = found.head.as_ref().map_err(|reason| self.source.error(reason))?;
+        let params = self.layouts(vgg.tensors(), vgg, &found, convention)?;
+        if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
-        Ok(found)
+        let pair = |(own, in_file): &(&str, &str)| ((*own).to_owned(), (*in_file).to_owned());
+        let by_order = head.by_order.iter().map(pair).collect();
+        Ok((params, Matched { prefix: find::trimmed(found.prefix).into(), by_order }))
+    }
+
+    /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.
+    fn layouts<'a>(
+        &self,
+        specs: impl Iterator<Item = &'a ParamSpec>,
+        vgg: &Vgg,
+        found: &Found<'a>,
+        convention: &Convention,
+    ) -> Result<Vec<Param<'a>>> {
+        let layout = |spec: &'a ParamSpec| {
+            let tensor = found.tensors[spec.name.as_str()];
+            let layout = convention.layout(spec, &tensor.dims);
+            let error = || self.source.error(mismatch::shape(vgg, spec, tensor, convention));
+            Ok((spec, tensor, layout.ok_or_else(error)?))
+        };
+        specs.map(layout).collect()
     }
 
     /// Reads the parameters of `vgg`, which the file has by `convention`.
@@ -135,90 +176,36 @@ impl WeightFile {
     /// Those of [`WeightFile::check`]; [`vgg_tensor::Error::Format`] naming the first tensor whose
     /// numbers are of a type that weights do not have, or are no weights.
     pub fn params(&self, vgg: &Vgg, convention: &Convention) -> Result<Params> {
-        let found = self.found(vgg, convention)?;
-        let first_conv = vgg.params().iter().position(is_conv_weight);
-        let read = found.into_iter().enumerate().map(|(i, (spec, tensor, layout))| {
-            let reverse = Some(i) == first_conv && convention.channels == ChannelOrder::Bgr;
+        let (found, _) = self.found(vgg, convention)?;
+        let params = Params::new(vgg, self.read(found, convention)?);
+        params.map_err(|error| error_in_file(self.source.path(), error))
+    }
+
+    /// Reads parameters, of which the first is the first convolution's weight.
+    fn read(&self, params: Vec<Param<'_>>, convention: &Convention) -> Result<Tensors> {
+        let read = |(i, (spec, tensor, layout)): (usize, Param<'_>)| {
+            let reverse = i == 0 && convention.channels == ChannelOrder::Bgr;
             let numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
             check_numbers(spec, &numbers)
                 .map_err(|what| self.source.error(format!("{} {what}", tensor.name)))?;
             Ok((spec.name.clone(), Tensor::new(spec.dims.clone(), numbers)?))
-        });
-        let params = Params::new(vgg, read.collect::<Result<Vec<_>>>()?);
-        params.map_err(|error| error_in_file(self.source.path(), error))
-    }
-
-    /// The network of configuration `arch` whose parameters the file has by `convention`: its
-    /// width, classes, and the channels and side of its input follow from the shapes; of several
-    /// sides, it is the default one or else the smallest.
-    ///
-    /// # Errors
-    /// [`vgg_tensor::Error::Format`] if they are of no such network.
-    pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
-        let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
-        let full = VggConfig { arch, batch_norm, ..VggConfig::default() };
-        let vgg = Vgg::new(&full)?;
-        let mut sizes = Vec::new();
-        for (spec, tensor) in self.named(&vgg, convention)? {
-            if !matches!(spec.content, Content::Vector(_)) {
-                let size = convention.outputs_and_inputs(spec, &tensor.dims).ok_or_else(|| {
-                    self.source.error(mismatch::shape(&vgg, spec, tensor, convention))
-                })?;
-                sizes.push((spec, size));
-            }
-        }
-        let linears = sizes.iter().position(|(spec, _)| !is_conv_weight(spec)).unwrap_or(0);
-        let (convs, linears) = sizes.split_at(linears);
-        let ([(first, (c_out, c_in)), ..], [(_, (fc_width, inputs)), .., (_, (classes, _))]) =
-            (convs, linears)
-        else {
-            return Err(self.source.error("a network without convolutions or without classes"));
         };
-        let fixed = arch == Arch::LeNet; // its hidden layers' width is no setting
-        let with_side = |side| VggConfig {
-            width: *c_out as f64 / first.dims[0] as f64,
-            input: [*c_in, side, side],
-            classes: *classes,
-            fc_width: if fixed { full.fc_width } else { *fc_width },
-            ..full.clone()
-        };
-        let with_inputs = |inputs: usize| {
-            let fits = |config: &VggConfig| {
-                let vgg = Vgg::new(config).ok();
-                let linear = vgg.iter().flat_map(Vgg::params).find(|spec| spec.dims.len() == 2);
-                linear.is_some_and(|linear| linear.dims[1] == inputs)
-            };
-            let mut sides = [full.input[1]].into_iter().chain(arch.min_side()..=MAX_SIDE);
-            sides.find_map(|side| Some(with_side(side)).filter(fits))
-        };
-        with_inputs(*inputs).ok_or_else(|| {
-            let wanted = format!("its first fully connected layer has {inputs} inputs");
-            let cause = match with_inputs(*fc_width) {
-                Some(_) => mismatch::TRANSPOSED.into(),
-                None => format!("none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels"),
-            };
-            self.source.error(format!("{wanted}: {cause}"))
-        })
-    }
-
-    /// Each parameter of `vgg` with the tensor that has its name, whatever its shape.
-    fn named<'a>(
-        &'a self,
-        vgg: &'a Vgg,
-        convention: &Convention,
-    ) -> Result<Vec<(&'a ParamSpec, &'a Located)>> {
-        let by_name: HashMap<&str, &Located> =
-            self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor)).collect();
-        let found = vgg.tensors().zip(convention.names.of(vgg)).map(|(spec, names)| {
-            let tensor = names.iter().find_map(|name| by_name.get(name.as_str()).copied());
-            let tensor = tensor.ok_or_else(|| {
-                self.source.error(mismatch::missing(self, vgg, &names[0], convention))
-            })?;
-            Ok((spec, tensor))
-        });
-        found.collect()
+        params.into_iter().enumerate().map(read).collect()
     }
 }
+
+/// Where a file has a network's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Matched {
+    /// How the names of its tensors begin in the file, as `state_dict.module`.
+    pub prefix: String,
+    /// Fully connected layers that were found by their order and sizes, as their names are others:
+    /// the network's and the file's.
+    pub by_order: Vec<(String, String)>,
+}
+
+/// A parameter, its tensor, and how that is ordered.
+type Param<'a> = (&'a ParamSpec, &'a Located, Layout);
 
 fn is_conv_weight(spec: &ParamSpec) -> bool {
     matches!(spec.content, Content::ConvWeight { .. })

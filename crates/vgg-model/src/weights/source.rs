@@ -159,6 +159,12 @@ impl Located {
         }
     }
 
+    /// Whether both are the same numbers of a file.
+    pub(super) fn is_at(&self, other: &Self) -> bool {
+        (self.dtype, &self.dims, &self.strides, self.start)
+            == (other.dtype, &other.dims, &other.strides, other.start)
+    }
+
     /// Orders the numbers that were read, from the first to the last, by the dimensions.
     fn contiguous(&self, numbers: Vec<f32>) -> Result<Vec<f32>> {
         let plain = contiguous_strides(&self.dims);

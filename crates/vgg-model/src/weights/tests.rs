@@ -256,6 +256,6 @@ fn the_configuration_follows_from_the_shapes() {
     let last = refused_of(&["classifier.6.weight"]);
     assert!(last.ends_with("it seems to be transposed, inputs by outputs"), "{last}");
     let file = WeightFile::open(&path).unwrap();
-    let error = file.config(Arch::Vgg11, &Convention::TIMM).unwrap_err().to_string();
-    assert!(error.ends_with("the file has the names of Torchvision, not of Timm"), "{error}");
+    let error = file.config(Arch::Vgg11, &Convention::CAFFE).unwrap_err().to_string();
+    assert!(error.ends_with("the file has the names of Torchvision, not of Caffe"), "{error}");
 }

@@ -211,7 +211,11 @@ impl Fusion<'_> {
         scale: usize,
     ) -> Result<Vec<Group>> {
         match part {
-            Part::Whole => Ok(views::whole(images, scale, self.flip)),
+            Part::Whole => {
+                let sizes = (0..images.len()).map(|i| images.size(i).map(Some));
+                let sizes = sizes.collect::<vgg_tensor::Result<Vec<_>>>()?;
+                Ok(views::whole(&sizes, images.channels(), scale, self.flip))
+            }
             Part::Crops(grid) => {
                 views::crops(images, member.vgg.config().input, scale, grid, self.flip)
             }

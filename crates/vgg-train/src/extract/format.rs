@@ -31,28 +31,25 @@ impl Format {
     }
 }
 
-/// Descriptors, and what a file says of them.
-pub(super) struct Descriptors<'a> {
+/// What a file says before the numbers, which follow in little-endian order.
+pub(super) struct Header<'a> {
     /// Images, and numbers of each.
     pub dims: [usize; 2],
-    pub numbers: &'a [f32],
     pub files: &'a [PathBuf],
     /// How they were made, by name.
     pub about: &'a [(&'a str, String)],
 }
 
-impl Descriptors<'_> {
+impl Header<'_> {
     pub(super) fn to_bytes(&self, format: Format) -> Vec<u8> {
-        let mut bytes = match format {
-            Format::Npy => self.npy_header(),
-            Format::Safetensors => self.safetensors_header(),
-        };
-        bytes.extend(self.numbers.iter().flat_map(|x| x.to_le_bytes()));
-        bytes
+        match format {
+            Format::Npy => self.npy(),
+            Format::Safetensors => self.safetensors(),
+        }
     }
 
     /// Version 1.0: a Python dictionary, padded so that the numbers start at a multiple of 64 bytes.
-    fn npy_header(&self) -> Vec<u8> {
+    fn npy(&self) -> Vec<u8> {
         const START: usize = 10;
         let [n, d] = self.dims;
         let mut header =
@@ -65,14 +62,15 @@ impl Descriptors<'_> {
     }
 
     /// Eight bytes of length, and JSON that is padded to a multiple of as many.
-    fn safetensors_header(&self) -> Vec<u8> {
+    fn safetensors(&self) -> Vec<u8> {
+        let [n, d] = self.dims;
         let names: Vec<_> = self.files.iter().map(|file| file.to_string_lossy()).collect();
         let mut metadata: BTreeMap<_, _> = self.about.iter().cloned().collect();
         metadata.insert("files", json!(names).to_string());
         let features = json!({
             "dtype": "F32",
             "shape": self.dims,
-            "data_offsets": [0, size_of_val(self.numbers)],
+            "data_offsets": [0, size_of::<f32>() * n * d],
         });
         let mut header =
             json!({ "__metadata__": metadata, "features": features }).to_string().into_bytes();
@@ -89,13 +87,16 @@ mod tests {
 
     const NUMBERS: [f32; 6] = [0.5, -1.0, 2.0, 0.0, 3.25, 1e-3];
 
-    fn descriptors(files: &[PathBuf]) -> Descriptors<'_> {
-        Descriptors { dims: [2, 3], numbers: &NUMBERS, files, about: &[] }
+    /// A file of [`NUMBERS`].
+    fn file(format: Format, files: &[PathBuf], about: &[(&str, String)]) -> Vec<u8> {
+        let mut bytes = Header { dims: [2, 3], files, about }.to_bytes(format);
+        bytes.extend(NUMBERS.iter().flat_map(|x| x.to_le_bytes()));
+        bytes
     }
 
     #[test]
     fn npy_is_what_numpy_writes() {
-        let bytes = descriptors(&[]).to_bytes(Format::Npy);
+        let bytes = file(Format::Npy, &[], &[]);
         // numpy.save of this matrix: its first bytes, and its length.
         let start =
             b"\x93NUMPY\x01\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
@@ -109,8 +110,7 @@ mod tests {
     fn safetensors_reads_the_other_format() {
         let files = ["a.png", "b \"c\".jpg"].map(PathBuf::from);
         let about = [("layer", "fc7".to_owned())];
-        let bytes =
-            Descriptors { about: &about, ..descriptors(&files) }.to_bytes(Format::Safetensors);
+        let bytes = file(Format::Safetensors, &files, &about);
         let read = SafeTensors::deserialize(&bytes).unwrap();
         let features = read.tensor("features").unwrap();
         assert_eq!((features.dtype(), features.shape()), (safetensors::Dtype::F32, &[2, 3][..]));

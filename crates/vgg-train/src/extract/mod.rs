@@ -2,24 +2,24 @@
 
 mod format;
 
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, anyhow};
 use clap::Args;
 use vgg_data::Images;
 use vgg_model::{Input, Vgg};
-use vgg_tensor::Backend;
+use vgg_tensor::{Backend, zeros};
 
 use crate::cli::Which;
 use crate::config::{self, Override};
 use crate::device::{self, Job};
-use crate::exit::{Code, Failure};
 use crate::file::Output;
 use crate::run_dir::CONFIG;
 use crate::ui::{Ui, grouped};
 use crate::views::Shown;
-use crate::{stored, views};
-use format::{Descriptors, Format};
+use crate::{predict, stored, views};
+use format::{Format, Header};
 
 /// Which descriptors, and where they go.
 #[derive(Debug, Args)]
@@ -39,6 +39,8 @@ pub(crate) struct ExtractOptions {
     flip: bool,
 
     /// File to write, over an older one: .npy, or .safetensors, where the files' names are, too
+    ///
+    /// It has a row for each file, in their order; that of a file that cannot be read is not a number.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
@@ -75,33 +77,47 @@ pub(crate) fn command(
         _ => h.max(w),
     };
     let scales = views::scales(&options.scales, tested, vgg.config(), &path)?;
-    let images = Images::from_files(files, channels)
-        .context(Failure::new(Code::Data, "cannot read an image"))?;
-
-    let dims = [images.len(), features.outputs()];
-    let job = Extract {
-        device: &device,
-        path: &path,
-        vgg: &vgg,
-        input: &input,
-        layer,
-        scales: &scales,
-        flip: *flip,
-        images: &images,
-        dims,
-        ui,
-    };
-    let numbers = device::run(&device, job)?;
-    let scales: Vec<_> = scales.iter().map(usize::to_string).collect();
-    let about =
-        [("layer", layer.clone()), ("scales", scales.join(",")), ("flip", flip.to_string())];
-    let descriptors = Descriptors { dims, numbers: &numbers, files, about: &about };
-    place.write(|out| out.write_all(&descriptors.to_bytes(format)))?;
-    let [n, d] = dims.map(|n| grouped(n as u64));
+    let dims = [files.len(), features.outputs()];
+    let names: Vec<_> = scales.iter().map(usize::to_string).collect();
+    let about = [("layer", layer.clone()), ("scales", names.join(",")), ("flip", flip.to_string())];
+    let header = Header { dims, files, about: &about }.to_bytes(format);
+    let mut extracted = Ok(0);
+    let written = place.write(|out| {
+        out.write_all(&header)?;
+        let job = Extract {
+            device: &device,
+            path: &path,
+            vgg: &vgg,
+            input: &input,
+            layer,
+            scales: &scales,
+            flip: *flip,
+            files,
+            channels,
+            dims,
+            out,
+            ui,
+        };
+        extracted = device::run(&device, job);
+        match &extracted {
+            Ok(_) => Ok(()),
+            Err(_) => Err(io::Error::other("there is not all of it")),
+        }
+    });
+    let unreadable = extracted?;
+    written?;
+    let [n, d] = [files.len() - unreadable, features.outputs()].map(|n| grouped(n as u64));
     ui.status("Extracted", &format!("{n} descriptors of {d} numbers to {}", output.display()));
-    Ok(())
+    predict::unreadable(unreadable, files.len())
 }
 
+/// Numbers of descriptors that are in memory at once.
+const NUMBERS: usize = 16 << 20;
+
+/// Files that are looked at together, so that those of one size pass through the network together.
+const FILES: usize = 1024;
+
+/// Writes descriptors in the order of the files. Memory does not depend on how many there are.
 struct Extract<'a> {
     device: &'a config::Device,
     path: &'a Path,
@@ -110,40 +126,81 @@ struct Extract<'a> {
     layer: &'a str,
     scales: &'a [usize],
     flip: bool,
-    images: &'a Images,
-    /// Images, and numbers of each.
+    files: &'a [PathBuf],
+    channels: usize,
+    /// Files, and numbers of each.
     dims: [usize; 2],
+    out: &'a mut dyn Write,
     ui: &'a Ui,
 }
 
 impl Job for Extract<'_> {
-    type Output = Vec<f32>;
+    /// How many files could not be read: their descriptors are not numbers.
+    type Output = usize;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Vec<f32>> {
-        let Self { images, scales, ui, dims: [n, d], .. } = self;
+    fn run<B: Backend>(self, backend: B) -> Result<usize> {
+        let Self { scales, channels, ui, dims: [n, d], out, .. } = self;
         device::tell(self.device, &backend, ui);
         let network = |size| self.vgg.features(self.layer, size);
         let [_, h, w] = self.vgg.config().input;
         let checkpoint = stored::load(self.path)?;
         let mut session = stored::session_of(backend, checkpoint, &network([h, w])?)?;
-        let shown =
-            Shown { images, input: self.input, network: &network, threads: self.device.threads };
-        let (mut sums, mut done) = (vec![0.0; n * d], 0);
-        let all = (n * scales.len()) as u64;
-        for scale in scales {
-            let groups = views::whole(images, *scale, self.flip);
-            shown.to(&mut session, &groups, &mut |image, _, outputs| {
-                let sums = &mut sums[image * d..][..d];
-                for view in outputs.chunks_exact(d) {
-                    sums.iter_mut().zip(view).for_each(|(sum, x)| *sum += x);
+        let (all, mut done, mut passed) = ((n * scales.len()) as u64, 0, 0);
+        for files in self.files.chunks((NUMBERS / d).clamp(1, FILES)) {
+            let images = &Images::from_files(files, channels);
+            let shown = Shown {
+                images,
+                input: self.input,
+                network: &network,
+                threads: self.device.threads,
+            };
+            let mut unreadable = vec![false; files.len()];
+            let mut pass = |image: usize, reason: &str| {
+                ui.error(&anyhow!("{reason}"));
+                unreadable[image] = true;
+            };
+            let mut sizes = Vec::with_capacity(files.len());
+            for image in 0..files.len() {
+                sizes.push(match images.size(image) {
+                    Err(error) if error.is_of_a_file() => {
+                        pass(image, &error.to_string());
+                        None
+                    }
+                    size => Some(size?),
+                });
+            }
+            let mut sums = zeros(files.len() * d)?;
+            for scale in scales {
+                let groups = views::whole(&sizes, channels, *scale, self.flip);
+                let mut lost = Vec::new();
+                let mut add = |image: usize, _, outputs: &[f32]| {
+                    let sums = &mut sums[image * d..][..d];
+                    for view in outputs.chunks_exact(d) {
+                        sums.iter_mut().zip(view).for_each(|(sum, x)| *sum += x);
+                    }
+                    done += 1;
+                    ui.bar(done, all, &format!("{done} of {all} images"));
+                };
+                shown.to_readable(&mut session, &groups, &mut add, &mut |image, reason| {
+                    pass(image, reason);
+                    lost.push(image);
+                })?;
+                // It is told once, not at each scale.
+                lost.into_iter().for_each(|image| sizes[image] = None);
+            }
+            for (descriptor, unreadable) in sums.chunks_exact_mut(d).zip(&unreadable) {
+                match unreadable {
+                    true => descriptor.fill(f32::NAN),
+                    false => normalize(descriptor),
                 }
-                done += 1;
-                ui.bar(done, all, &format!("{done} of {all} images"));
-            })?;
+            }
+            for number in &sums {
+                out.write_all(&number.to_le_bytes())?;
+            }
+            passed += unreadable.iter().filter(|unreadable| **unreadable).count();
         }
         ui.end_bar();
-        sums.chunks_exact_mut(d).for_each(normalize);
-        Ok(sums)
+        Ok(passed)
     }
 }
 

@@ -4,13 +4,39 @@ use vgg_simulated_cuda::Libraries;
 
 use super::{Done, Workplace, metrics_without_times};
 
+/// Variables by which libraries are found.
+const PLACES: [&str; 7] = [
+    "VIRTUAL_ENV",
+    "CONDA_PREFIX",
+    "PYTHONPATH",
+    "PYTHONUSERBASE",
+    "PYENV_VERSION",
+    "CUDA_HOME",
+    "CUDA_PATH",
+];
+
+/// The program where libraries are found by these variables alone, and a GPU as the others say.
+fn run_with(
+    place: &Workplace,
+    variables: &[(&str, &str)],
+    gpu: &[(&str, &str)],
+    arguments: &str,
+) -> Done {
+    let mut command = place.command(arguments);
+    for name in PLACES {
+        command.env_remove(name);
+    }
+    command.env("PATH", "").env("HOME", place.folder.path());
+    command.envs(variables.iter().copied());
+    command.envs(gpu.iter().map(|(name, value)| (format!("VGG_SIMULATED_{name}"), value)));
+    Done::of(command.output().unwrap())
+}
+
 /// The program with CUDA: all libraries, or all but some, and a GPU as the variables say.
 fn run(place: &Workplace, missing: &[&str], gpu: &[(&str, &str)], arguments: &str) -> Done {
     let libraries = Libraries::without(missing).unwrap();
-    let mut command = place.command(arguments);
-    command.env("LD_LIBRARY_PATH", libraries.folder());
-    command.envs(gpu.iter().map(|(name, value)| (format!("VGG_SIMULATED_{name}"), value)));
-    Done::of(command.output().unwrap())
+    let folder = libraries.folder().to_str().unwrap();
+    run_with(place, &[("LD_LIBRARY_PATH", folder)], gpu, arguments)
 }
 
 fn ok(place: &Workplace, arguments: &str) -> Done {
@@ -19,13 +45,24 @@ fn ok(place: &Workplace, arguments: &str) -> Done {
     done
 }
 
+/// A text without the path of the simulated library and of temporary folders.
+fn without_paths(text: &str) -> String {
+    let library = std::fs::canonicalize(Libraries::file().unwrap()).unwrap();
+    let text = text.replace(library.to_str().unwrap(), "SIMULATED");
+    let temporary = format!("{}/", std::env::temp_dir().display());
+    let mut parts = text.split(&temporary);
+    let first = parts.next().unwrap().to_owned();
+    parts.fold(first, |text, part| text + "TMP" + &part[part.find('/').unwrap_or(0)..])
+}
+
 /// The exit code and the message of a run that fails.
 fn failure(missing: &[&str], gpu: &[(&str, &str)], arguments: &str) -> String {
     let place = Workplace::new();
     let done = run(&place, missing, gpu, arguments);
     let message = done.stderr.lines().skip_while(|line| !line.starts_with("error"));
     assert!(!place.path("runs").exists(), "a run that cannot start leaves no folder");
-    format!("{}\n{}", done.code.unwrap(), message.collect::<Vec<_>>().join("\n"))
+    let message = message.collect::<Vec<_>>().join("\n");
+    format!("{}\n{}", done.code.unwrap(), without_paths(&message))
 }
 
 #[test]
@@ -150,15 +187,15 @@ fn what_is_missing_is_named() {
     "#);
     insta::assert_snapshot!(failure(&["libcudnn"], &[], TRAIN), @r#"
     4
-    error: cuDNN (libcudnn.so.9) is not available: install cuDNN 9 for CUDA 12: the package cudnn9-cuda-12 of NVIDIA's repositories, or `pip install nvidia-cudnn-cu12` with its folder nvidia/cudnn/lib in LD_LIBRARY_PATH
+    error: cuDNN (libcudnn.so.9) is not available: TMP/libcudnn.so.9: file too short; install cuDNN 9 for CUDA 12: `pip install nvidia-cudnn-cu12` in the Python environment that is active, or the package cudnn9-cuda-12 of NVIDIA's repositories
     "#);
     insta::assert_snapshot!(failure(&["libcublas"], &[], TRAIN), @r#"
     4
-    error: cuBLAS (libcublas.so.12) is not available: install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in LD_LIBRARY_PATH
+    error: cuBLAS (libcublas.so.12) is not available: TMP/libcublas.so.12: file too short; install cuBLAS 12: `pip install nvidia-cublas-cu12` in the Python environment that is active, or the package libcublas-12-6 of NVIDIA's repositories
     "#);
     insta::assert_snapshot!(failure(&[], &[("DRIVER", "11080")], TRAIN), @r#"
     4
-    error: the NVIDIA driver for CUDA 12.0 or later is not available: CUDA 11.8 is here; install NVIDIA's driver, version 525 or later
+    error: the NVIDIA driver for CUDA 12.0 or later is not available: CUDA 11.8 is here, SIMULATED; install NVIDIA's driver, version 525 or later
     "#);
     insta::assert_snapshot!(failure(&[], &[("CAPABILITY", "7.0")], TRAIN), @r#"
     4
@@ -210,12 +247,13 @@ fn doctor_tells_what_there_is() {
         assert_eq!(done.code, Some(0), "{}", done.stderr);
         let lines = done.stdout.lines().skip_while(|line| !line.starts_with("CUDA"));
         let lines = lines.take_while(|line| !line.starts_with("data"));
-        lines.map(str::trim_end).collect::<Vec<_>>().join("\n")
+        let text = lines.map(str::trim_end).collect::<Vec<_>>().join("\n");
+        without_paths(&text)
     };
     insta::assert_snapshot!(doctor(&[], &[("DEVICES", "2"), ("CAPABILITY", "7.5")]), @r#"
-    CUDA       the NVIDIA driver (libcuda.so.1): CUDA 12.4
-               cuDNN (libcudnn.so.9): 9.1.0
-               cuBLAS (libcublas.so.12): 12.4.5
+    CUDA       the NVIDIA driver (libcuda.so.1): CUDA 12.4, SIMULATED
+               cuDNN (libcudnn.so.9): 9.1.0 for CUDA 12, SIMULATED
+               cuBLAS (libcublas.so.12): 12.4.5, SIMULATED
     GPU        cuda:0: Simulated GPU, compute capability 7.5; f32, tf32, f16
                132 multiprocessors, 8.0 GiB of 8.0 GiB free
     GPU        cuda:1: Simulated GPU, compute capability 7.5; f32, tf32, f16
@@ -223,13 +261,13 @@ fn doctor_tells_what_there_is() {
     device     --device auto is cuda:0
     "#);
     insta::assert_snapshot!(doctor(&["libcublas"], &[]), @r#"
-    CUDA       the NVIDIA driver (libcuda.so.1): CUDA 12.4
-               cuDNN (libcudnn.so.9): 9.1.0
+    CUDA       the NVIDIA driver (libcuda.so.1): CUDA 12.4, SIMULATED
+               cuDNN (libcudnn.so.9): 9.1.0 for CUDA 12, SIMULATED
                cuBLAS (libcublas.so.12): missing
-                 install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in LD_LIBRARY_PATH
+                 TMP/libcublas.so.12: file too short; install cuBLAS 12: `pip install nvidia-cublas-cu12` in the Python environment that is active, or the package libcublas-12-6 of NVIDIA's repositories
     GPU        cuda:0: Simulated GPU, compute capability 9.0; f32, tf32, bf16, f16
                132 multiprocessors, 8.0 GiB of 8.0 GiB free
-    device     --device auto is cpu (no GPU: cuBLAS (libcublas.so.12) is not available: install cuBLAS 12: the package libcublas-12-6 of NVIDIA's repositories, or `pip install nvidia-cublas-cu12` with its folder nvidia/cublas/lib in LD_LIBRARY_PATH)
+    device     --device auto is cpu (no GPU: cuBLAS (libcublas.so.12) is not available: TMP/libcublas.so.12: file too short; install cuBLAS 12: `pip install nvidia-cublas-cu12` in the Python environment that is active, or the package libcublas-12-6 of NVIDIA's repositories)
     "#);
 }
 
@@ -240,17 +278,159 @@ fn another_library_under_a_name_is_not_taken_for_it() {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
     let used = maps.lines().filter_map(|line| line.find('/').map(|at| &line[at..]));
     let other = used.into_iter().find(|path| path.contains("libc.so")).expect("libc is used");
-    for name in ["libcuda.so", "libcudnn.so", "libcublas.so"] {
+    for name in ["libcuda.so", "libcudnn.so.9", "libcublas.so.12", "libcublas.so.13"] {
         std::os::unix::fs::symlink(other, place.path(name)).unwrap();
     }
-    let run = |arguments: &str| {
-        let mut command = place.command(arguments);
-        Done::of(command.env("LD_LIBRARY_PATH", place.folder.path()).output().unwrap())
-    };
+    let folder = place.folder.path().to_str().unwrap();
+    let run = |arguments: &str| run_with(&place, &[("LD_LIBRARY_PATH", folder)], &[], arguments);
     let doctor = run("doctor");
     assert_eq!(doctor.code, Some(0), "{}", doctor.stderr);
     assert_eq!(doctor.stdout.matches("): missing").count(), 3, "{}", doctor.stdout);
     let train = run("tiny.toml --device cuda");
     assert_eq!(train.code, Some(4), "{}", train.stderr);
     assert!(train.stderr.contains("the NVIDIA driver (libcuda.so.1) is not"), "{}", train.stderr);
+}
+
+/// Puts the simulated libraries into a folder, as links to one file or as copies.
+fn install(place: &Workplace, folder: &str, files: &[&str], copies: bool) {
+    let folder = place.path(folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let library = Libraries::file().unwrap();
+    for file in files {
+        match copies {
+            true => drop(std::fs::copy(&library, folder.join(file)).unwrap()),
+            false => std::os::unix::fs::symlink(&library, folder.join(file)).unwrap(),
+        }
+    }
+}
+
+/// What `doctor` says of the libraries: one line each, with paths from the workplace on.
+fn found(place: &Workplace, variables: &[(&str, &str)], gpu: &[(&str, &str)]) -> String {
+    let done = run_with(place, variables, gpu, "doctor --data-dir data");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let lines = done.stdout.lines().skip_while(|line| !line.starts_with("CUDA")).skip(1);
+    let lines = lines.take_while(|line| !line.starts_with("GPU"));
+    let text = lines.map(str::trim).collect::<Vec<_>>().join("\n");
+    let real = std::fs::canonicalize(place.folder.path()).unwrap();
+    text.replace(&format!("{}/", real.display()), "")
+}
+
+const CUDNN: &str = "libcudnn.so.9";
+const SITE: &str = "lib/python3.12/site-packages";
+
+/// Without `LD_LIBRARY_PATH`, but for the driver.
+#[test]
+fn cuda_12_and_13_are_found_where_they_are_installed() {
+    for (cuda, cublas, folder) in [
+        ("12", "libcublas.so.12", "nvidia/cublas/lib"),
+        ("13", "libcublas.so.13", "nvidia/cu13/lib"),
+    ] {
+        let place = Workplace::new();
+        install(&place, "driver", &["libcuda.so.1"], false);
+        for prefix in ["venv", "python", "user", "conda"] {
+            install(&place, &format!("{prefix}/{SITE}/nvidia/cudnn/lib"), &[CUDNN], false);
+            install(&place, &format!("{prefix}/{SITE}/{folder}"), &[cublas], false);
+        }
+        install(&place, "python/bin", &["python3"], false);
+        install(&place, "env/lib", &[CUDNN, cublas], false);
+        install(&place, "toolkit/lib64", &[CUDNN, cublas], false);
+        let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+        for (variable, value) in [
+            ("VIRTUAL_ENV", path("venv")),
+            ("PATH", path("python/bin")),
+            ("PYTHONUSERBASE", path("user")),
+            ("PYTHONPATH", path(&format!("venv/{SITE}"))),
+            ("CONDA_PREFIX", path("conda")),
+            ("CONDA_PREFIX", path("env")),
+            ("CUDA_HOME", path("toolkit")),
+        ] {
+            let driver = path("driver");
+            let variables = [("LD_LIBRARY_PATH", &*driver), (variable, &value)];
+            let gpu = [("TOOLKIT", cuda), ("DRIVER", "13000")];
+            let said = found(&place, &variables, &gpu);
+            let expected = format!("cuDNN ({CUDNN}): 9.1.0 for CUDA {cuda}");
+            assert!(said.starts_with(&expected), "{variable}={value}: {said}");
+            assert!(said.contains(&format!("cuBLAS ({cublas}): {cuda}.4.5")), "{variable}: {said}");
+            if variable != "VIRTUAL_ENV" {
+                continue; // one will do to show that it works
+            }
+            let done =
+                run_with(&place, &variables, &gpu, "tiny.toml --device cuda --set train.epochs=1");
+            assert_eq!(done.code, Some(0), "{variable}: {}", done.stderr);
+        }
+    }
+}
+
+#[test]
+fn two_versions_of_cuda_are_not_mixed() {
+    let place = Workplace::new();
+    install(&place, "driver", &["libcuda.so.1"], true);
+    // An environment of each, and one that lacks its cuBLAS.
+    for (prefix, cublas) in [("cu12", "libcublas.so.12"), ("cu13", "libcublas.so.13")] {
+        install(&place, &format!("{prefix}/lib"), &[CUDNN, cublas], true);
+    }
+    install(&place, "part-cu13/lib", &[CUDNN], true);
+    let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+    let found = |first: &str, second: &str, driver: &str| {
+        let variables = [
+            ("LD_LIBRARY_PATH", path("driver")),
+            ("CONDA_PREFIX", path(first)),
+            ("CUDA_HOME", path(second)),
+        ];
+        let variables = variables.each_ref().map(|(name, value)| (*name, &**value));
+        found(&place, &variables, &[("DRIVER", driver)])
+    };
+    // The first of the two that is whole and that the driver knows.
+    insta::assert_snapshot!(found("cu13", "cu12", "13000"), @r#"
+    cuDNN (libcudnn.so.9): 9.1.0 for CUDA 13, cu13/lib/libcudnn.so.9
+    cuBLAS (libcublas.so.13): 13.4.5, cu13/lib/libcublas.so.13
+    "#);
+    insta::assert_snapshot!(found("cu13", "cu12", "12040"), @r#"
+    cuDNN (libcudnn.so.9): 9.1.0 for CUDA 12, cu12/lib/libcudnn.so.9
+    cuBLAS (libcublas.so.12): 12.4.5, cu12/lib/libcublas.so.12
+    "#);
+    insta::assert_snapshot!(found("part-cu13", "cu12", "13000"), @r#"
+    cuDNN (libcudnn.so.9): 9.1.0 for CUDA 12, cu12/lib/libcudnn.so.9
+    cuBLAS (libcublas.so.12): 12.4.5, cu12/lib/libcublas.so.12
+    "#);
+    // Nothing that goes together.
+    insta::assert_snapshot!(found("part-cu13", "none", "13000"), @r#"
+    cuDNN (libcudnn.so.9): 9.1.0 for CUDA 13, part-cu13/lib/libcudnn.so.9
+    cuBLAS (libcublas.so.13): missing
+    install cuBLAS 13: `pip install "nvidia-cublas<14"` in the Python environment that is active, or the package libcublas-13-0 of NVIDIA's repositories
+    "#);
+    insta::assert_snapshot!(found("cu13", "none", "12040"), @r#"
+    cuDNN (libcudnn.so.9): 9.1.0 for CUDA 13, cu13/lib/libcudnn.so.9
+    9.1.0 for CUDA 13 is here, cu13/lib/libcudnn.so.9; the driver knows CUDA 12.4; install cuDNN 9 for CUDA 12: `pip install nvidia-cudnn-cu12` in the Python environment that is active, or the package cudnn9-cuda-12 of NVIDIA's repositories
+    cuBLAS (libcublas.so.13): 13.4.5, cu13/lib/libcublas.so.13
+    "#);
+}
+
+#[test]
+fn stubs_are_passed_over() {
+    let place = Workplace::new();
+    install(&place, "named", &["libcuda.so.1", CUDNN], false);
+    install(&place, "cuda/lib64/stubs", &["libcublas.so.12", "libcuda.so"], true);
+    let stubs = place.path("cuda/lib64/stubs");
+    let link = place.path("named/libcublas.so.12");
+    std::os::unix::fs::symlink(stubs.join("libcublas.so.12"), link).unwrap();
+    install(&place, "env/lib", &["libcublas.so.12"], false);
+    let path = |name: &str| place.path(name).to_str().unwrap().to_owned();
+    let variables = [("LD_LIBRARY_PATH", &*path("named")), ("CONDA_PREFIX", &path("env"))];
+    let said = found(&place, &variables, &[]);
+    assert!(said.contains("cuBLAS (libcublas.so.12): 12.4.5"), "{said}");
+    let passed = "passed over: cuda/lib64/stubs/libcublas.so.12, a stub to link programs with";
+    assert!(said.contains(passed), "{said}");
+    let done = run_with(&place, &variables, &[], "tiny.toml --device cuda --set train.epochs=1");
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+
+    // The crate that binds the driver takes the stub: it is said what hides the driver.
+    let stubs = stubs.to_str().unwrap();
+    let done = run_with(&place, &[("LD_LIBRARY_PATH", stubs)], &[], "tiny.toml --device cuda");
+    assert_eq!(done.code, Some(4));
+    assert!(
+        done.stderr.contains("is a stub to link programs with, and hides it"),
+        "{}",
+        done.stderr
+    );
 }

@@ -20,7 +20,11 @@ fn trained() -> Workplace {
 /// The rows of the file that `extract` writes.
 fn rows(place: &Workplace, arguments: &str) -> Vec<Vec<f32>> {
     place.ok(&format!("extract runs/folder-1 {arguments} --output out.npy -q"));
-    let bytes = std::fs::read(place.path("out.npy")).unwrap();
+    read_rows(place, "out.npy")
+}
+
+fn read_rows(place: &Workplace, name: &str) -> Vec<Vec<f32>> {
+    let bytes = std::fs::read(place.path(name)).unwrap();
     let header = String::from_utf8(bytes[10..128].to_vec()).unwrap();
     let (_, shape) = header.split_once("'shape': (").unwrap();
     let (n, rest) = shape.split_once(", ").unwrap();
@@ -88,9 +92,32 @@ fn help() {
 }
 
 #[test]
-fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
+fn a_file_that_cannot_be_read_has_no_numbers() {
     let place = trained();
     std::fs::write(place.path("notes.png"), "text").unwrap();
+    let photo = std::fs::read(place.path("1.png")).unwrap();
+    // Its header is whole.
+    std::fs::write(place.path("cut.png"), &photo[..photo.len() - 30]).unwrap();
+    let good = rows(&place, "0.png 1.png --scales 40,70");
+    let files = "0.png notes.png cut.png 1.png no.png";
+    let run = format!("extract runs/folder-1 -q {files} --scales 40,70 --output bad.npy");
+    let told = failure(&place, &run);
+    let lines: Vec<_> = told.lines().collect();
+    assert_eq!(
+        (lines[0], lines.len(), lines[4]),
+        ("3", 5, "error: 3 of 5 files could not be read")
+    );
+    for (line, name) in lines[1..4].iter().zip(["notes.png", "no.png", "cut.png"]) {
+        assert!(line.starts_with(&format!("error: {name}: ")), "{told}");
+    }
+    let all = read_rows(&place, "bad.npy");
+    assert_eq!([&all[0], &all[3]], [&good[0], &good[1]]);
+    assert!([1, 2, 4].iter().all(|i| all[*i].iter().all(|x: &f32| x.is_nan())));
+}
+
+#[test]
+fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
+    let place = trained();
     let run = |arguments: &str| failure(&place, &format!("extract runs/folder-1 -q {arguments}"));
     insta::assert_snapshot!(run("0.png --layer fc9 --output out.npy"), @r"
     2
@@ -100,11 +127,6 @@ fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
     2
     error: --output out.csv has no known format
     help: the name of the file ends in .npy or .safetensors
-    ");
-    insta::assert_snapshot!(run("0.png notes.png --output out.npy"), @r"
-    3
-    error: cannot read an image
-      caused by: notes.png: this is not a PNG or JPEG image
     ");
     insta::assert_snapshot!(run("0.png --scales 31 --output out.npy"), @r"
     2

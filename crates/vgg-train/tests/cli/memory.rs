@@ -39,6 +39,25 @@ fn memory_that_runs_out_has_a_code() {
     }
 }
 
+/// The images take 360 MB.
+#[test]
+#[cfg(target_os = "linux")]
+fn many_large_images_pass_one_after_the_other() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    image::RgbImage::from_pixel(2000, 1500, image::Rgb([9, 90, 200]))
+        .save(place.path("large.png"))
+        .unwrap();
+    let files = "large.png ".repeat(40);
+    for command in [
+        format!("predict runs/tiny-1 {files} --top 1"),
+        format!("extract runs/tiny-1 {files} --output out.npy"),
+    ] {
+        let done = limited(&place, 350_000, &format!("{command} -q --set device.threads=1"));
+        assert_eq!(done.code, Some(0), "{}", done.stderr);
+    }
+}
+
 #[test]
 fn threads_that_cannot_be_started_are_told() {
     let place = Workplace::new();

@@ -52,16 +52,36 @@ fn image_files_of_any_size_are_classified() {
 }
 
 #[test]
-fn files_that_are_not_images() {
+fn files_that_are_not_images_are_passed_over() {
     let place = trained();
     std::fs::write(place.path("notes.txt"), "shirts, shoes\n").unwrap();
+    let good = place.ok("predict runs/tiny-1 0.png 1.png -q").stdout;
     for file in ["notes.txt", "tiny.toml", "nowhere.png"] {
-        let done = place.run(&format!("predict runs/tiny-1 0.png {file}"));
+        let done = place.run(&format!("predict runs/tiny-1 -q 0.png {file} 1.png"));
         assert_eq!(done.code, Some(3), "{}", done.stderr);
-        assert!(done.stderr.contains("error: cannot read an image"), "{}", done.stderr);
-        assert!(done.stderr.contains(file), "{}", done.stderr);
-        assert_eq!(done.stdout, "", "nothing before all files are known to be images");
+        let lines: Vec<_> = done.stderr.lines().collect();
+        assert!(lines[0].starts_with(&format!("error: {file}: ")), "{}", done.stderr);
+        assert_eq!(lines[1..], ["error: 1 of 3 files could not be read"]);
+        assert_eq!(done.stdout, good);
     }
+    let done = place.run("predict runs/tiny-1 -q notes.txt --json");
+    assert_eq!((done.code, &*done.stdout), (Some(3), ""));
+    assert!(done.stderr.ends_with("error: the file could not be read\n"), "{}", done.stderr);
+}
+
+#[test]
+fn results_are_in_the_order_of_the_files_however_many() {
+    let place = trained();
+    let files: Vec<String> = (0..75)
+        .map(|i| ["0.png", "photo.jpg", "no.png", "1.png", "2.png"][i * i * i % 5].to_owned())
+        .collect();
+    let done = place.run(&format!("predict runs/tiny-1 -q --json --top 1 {}", files.join(" ")));
+    assert_eq!(done.code, Some(3));
+    let told = json(&done.stdout);
+    let told: Vec<_> = told.iter().map(|line| line["file"].as_str().unwrap()).collect();
+    let expected = files.iter().map(String::as_str).filter(|file| *file != "no.png");
+    assert_eq!(told, expected.collect::<Vec<_>>());
+    assert_eq!(done.stderr.matches("error: no.png: ").count(), 75 - told.len());
 }
 
 #[test]

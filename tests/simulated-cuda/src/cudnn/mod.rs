@@ -74,7 +74,12 @@ extern "C" fn cudnnGetVersion() -> usize {
 
 #[unsafe(no_mangle)]
 extern "C" fn cudnnGetCudartVersion() -> usize {
-    12_040
+    let mut version = 0;
+    state::call((), (), |state| {
+        version = 1000 * state.settings.toolkit as usize + 40;
+        Ok(())
+    });
+    version
 }
 
 #[unsafe(no_mangle)]

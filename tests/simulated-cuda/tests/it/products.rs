@@ -4,9 +4,9 @@ use std::ffi::c_void;
 
 use cudarc::cublas::result::{self, CublasError};
 use cudarc::cublas::sys::{
-    cublasComputeType_t as Compute, cublasGemmAlgo_t, cublasHandle_t,
-    cublasOperation_t as Operation, cublasPointerMode_t as PointerMode, cublasSetPointerMode_v2,
-    cublasStatus_t as Status, cudaDataType_t as DataType,
+    cublasComputeType_t as Compute, cublasGemmAlgo_t, cublasHandle_t, cublasMath_t,
+    cublasOperation_t as Operation, cublasPointerMode_t as PointerMode, cublasSetMathMode,
+    cublasSetPointerMode_v2, cublasStatus_t as Status, cudaDataType_t as DataType,
 };
 use half::{bf16, f16};
 
@@ -74,6 +74,31 @@ impl Cublas {
 
 fn host(scalars: &[f32; 2]) -> [*const c_void; 2] {
     [(&raw const scalars[0]).cast(), (&raw const scalars[1]).cast()]
+}
+
+/// 256 + 1 in a first part, which is 256 as it is stored, and 1 in another.
+#[test]
+fn parts_of_a_sum_are_added_as_they_are_stored_unless_that_is_forbidden() {
+    on_gpu(|gpu| {
+        let cublas = Cublas::new(&gpu);
+        let mut terms = [0.0; 64];
+        (terms[0], terms[1], terms[40]) = (256.0, 1.0, 1.0);
+        let upload = |numbers: [f32; 64]| gpu.upload(&numbers.map(|x| bf16::from_f32(x).to_bits()));
+        let half = DataType::CUDA_R_16BF;
+        let (a, ones) = ((upload(terms), half, 1), (upload([1.0; 64]), half, 64));
+        let product = |of: DataType| {
+            let c = (gpu.alloc(4).unwrap(), of, 1);
+            cublas.gemm([N, N], [1, 1, 64], host(&[1.0, 0.0]), a, ones, c).unwrap();
+            c.0
+        };
+        let stored = || bf16::from_bits(gpu.download(product(half), 1).unwrap()[0]).to_f32();
+        assert_eq!(stored(), 256.0);
+        assert_eq!(gpu.download::<f32>(product(F32), 1).unwrap(), [258.0]);
+        let exact = cublasMath_t::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION;
+        // SAFETY: the handle is valid.
+        unsafe { cublasSetMathMode(cublas.handle, exact) }.result().unwrap();
+        assert_eq!(stored(), 258.0);
+    });
 }
 
 const GAP: f32 = f32::NAN;

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pickle::{Global, Id, Result, StorageRef, TensorRef, Value};
+use super::pickle::{Global, Id, Object, Result, StorageRef, TensorRef, Value};
 
 /// More dimensions than this are taken for an attack.
 const MAX_RANK: usize = 8;
@@ -43,22 +43,28 @@ impl<'a> Machine<'a> {
             b'J' => self.array().map(|x| self.push(Value::Int(i32::from_le_bytes(x).into())))?,
             b'K' => self.array().map(|x| self.push(Value::Int(u8::from_le_bytes(x).into())))?,
             b'M' => self.array().map(|x| self.push(Value::Int(u16::from_le_bytes(x).into())))?,
-            0x8a => self.long()?,
+            0x8a => self.array().and_then(|[len]| self.long(len.into()))?,
+            0x8b => self.array().and_then(|len| self.long(u32::from_le_bytes(len)))?,
             b'G' => self.take(8).map(|_| self.push(Value::Float))?,
-            b'X' => self.array().and_then(|len| self.push_text(u32::from_le_bytes(len)))?,
             // Python 2 wrote names as bytes.
-            b'T' => self.array().and_then(|len| self.push_text(u32::from_le_bytes(len)))?,
+            b'X' | b'T' => {
+                self.array().and_then(|len| self.push_text(u32::from_le_bytes(len).into()))?;
+            }
             0x8c | b'U' => self.array().and_then(|[len]| self.push_text(len.into()))?,
+            0x8d => self.array().and_then(|len| self.push_text(u64::from_le_bytes(len)))?,
+            b'C' => self.array().and_then(|[len]| self.push_bytes(len.into()))?,
+            b'B' => self.array().and_then(|len| self.push_bytes(u32::from_le_bytes(len).into()))?,
+            0x8e | 0x96 => self.array().and_then(|len| self.push_bytes(u64::from_le_bytes(len)))?,
             b'}' => self.push(Value::Dict(vec![])),
-            b']' => self.push(Value::List(vec![])),
+            b']' | 0x8f => self.push(Value::List(vec![])), // 0x8f: EMPTY_SET
             b')' => self.push(Value::Tuple(vec![])),
             b'(' => self.marks.push(self.stack.len()),
-            b't' => self.marked().map(|items| self.push(Value::Tuple(items)))?,
+            b't' | 0x91 => self.marked().map(|items| self.push(Value::Tuple(items)))?, // FROZENSET
             0x85 => self.top(1).map(|items| self.push(Value::Tuple(items)))?,
             0x86 => self.top(2).map(|items| self.push(Value::Tuple(items)))?,
             0x87 => self.top(3).map(|items| self.push(Value::Tuple(items)))?,
             b'a' => self.top(1).and_then(|items| self.append(items))?,
-            b'e' => self.marked().and_then(|items| self.append(items))?,
+            b'e' | 0x90 => self.marked().and_then(|items| self.append(items))?, // ADDITEMS
             b's' => self.top(2).and_then(|items| self.set(&items))?,
             b'u' => self.marked().and_then(|items| self.set(&items))?,
             b'q' => self.array().and_then(|[slot]| self.remember(slot.into()))?,
@@ -66,13 +72,25 @@ impl<'a> Machine<'a> {
             0x94 => self.remember(self.memo.len() as u32)?,
             b'h' => self.array().and_then(|[slot]| self.recall(slot.into()))?,
             b'j' => self.array().and_then(|slot| self.recall(u32::from_le_bytes(slot)))?,
-            b'c' => {
-                let (module, name) = (self.line()?, self.line()?);
-                self.push(Value::Global(Global::find(&module, &name)?));
-            }
+            b'0' => self.pop().map(drop)?,
+            b'1' => self.marked().map(drop)?,
+            b'2' => self.peek().map(|id| self.stack.push(id))?,
+            b'c' => self.global()?,
             0x93 => self.stack_global()?,
             b'Q' => self.persistent()?,
             b'R' => self.reduce()?,
+            // Instances: NEWOBJ and NEWOBJ_EX, and of classes of Python 2, INST and OBJ.
+            0x81 => self.top(2).map(|call| self.push_object(call[0]))?,
+            0x92 => self.top(3).map(|call| self.push_object(call[0]))?,
+            b'i' => {
+                self.marked()?;
+                self.global()?;
+                self.pop().map(|class| self.push_object(class))?;
+            }
+            b'o' => {
+                let class = *self.marked()?.first().ok_or(UNBALANCED)?;
+                self.push_object(class);
+            }
             b'b' => self.build()?,
             other => {
                 let name = opcode_name(other);
@@ -102,13 +120,17 @@ impl<'a> Machine<'a> {
         Ok(String::from_utf8_lossy(line).into_owned())
     }
 
-    fn long(&mut self) -> Result<()> {
-        let [len] = self.array()?;
-        let bytes = self.take(len.into())?;
+    fn long(&mut self, len: u32) -> Result<()> {
+        let bytes = self.take(len as usize)?;
         let mut wide = [if bytes.last().is_some_and(|byte| *byte >= 0x80) { 0xff } else { 0 }; 16];
-        let low = wide.get_mut(..bytes.len()).ok_or("its pickle has a number above 128 bits")?;
-        low.copy_from_slice(bytes);
-        self.push(Value::Int(i128::from_le_bytes(wide)));
+        match wide.get_mut(..bytes.len()) {
+            Some(low) => {
+                low.copy_from_slice(bytes);
+                self.push(Value::Int(i128::from_le_bytes(wide)));
+            }
+            // As in the states of generators of random numbers.
+            None => self.push(Value::Float),
+        }
         Ok(())
     }
 
@@ -120,10 +142,21 @@ impl<'a> Machine<'a> {
         self.values.push(value);
     }
 
-    fn push_text(&mut self, len: u32) -> Result<()> {
-        let text = String::from_utf8_lossy(self.take(len as usize)?).into_owned();
-        self.push(Value::Text(text));
+    fn push_text(&mut self, len: u64) -> Result<()> {
+        let bytes = self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+        self.push(Value::Text(String::from_utf8_lossy(bytes).into_owned()));
         Ok(())
+    }
+
+    fn push_bytes(&mut self, len: u64) -> Result<()> {
+        self.take(usize::try_from(len).unwrap_or(usize::MAX))?;
+        self.push(Value::Bytes);
+        Ok(())
+    }
+
+    /// What `of`, of which nothing is known, was to make.
+    fn push_object(&mut self, of: Id) {
+        self.push(Value::Object(Box::new(Object { of, items: vec![], state: None })));
     }
 
     fn pop(&mut self) -> Result<Id> {
@@ -199,6 +232,8 @@ impl<'a> Machine<'a> {
         let list = self.peek()?;
         match &mut self.values[list as usize] {
             Value::List(list) => list.extend(items),
+            // A queue, or a list of another kind.
+            Value::Object(_) => {}
             other => return Err(unexpected("a list", other)),
         }
         Ok(())
@@ -206,19 +241,27 @@ impl<'a> Machine<'a> {
 
     fn set(&mut self, items: &[Id]) -> Result<()> {
         let dict = self.peek()?;
-        let (pairs, rest) = items.as_chunks::<2>();
-        match &mut self.values[dict as usize] {
-            Value::Dict(dict) if rest.is_empty() => {
-                dict.extend(pairs.iter().map(|[key, value]| (*key, *value)));
-            }
+        let (pairs, []) = items.as_chunks::<2>() else {
+            return Err("its pickle has a key without a value".into());
+        };
+        let dict = match &mut self.values[dict as usize] {
+            Value::Dict(dict) => dict,
+            Value::Object(object) => &mut object.items,
             other => return Err(unexpected("a dictionary", other)),
-        }
+        };
+        dict.extend(pairs.iter().map(|[key, value]| (*key, *value)));
+        Ok(())
+    }
+
+    fn global(&mut self) -> Result<()> {
+        let (module, name) = (self.line()?, self.line()?);
+        self.push(Value::Global(Global::find(&module, &name)));
         Ok(())
     }
 
     fn stack_global(&mut self) -> Result<()> {
         let names = self.top(2)?;
-        let global = Global::find(self.text(names[0])?, self.text(names[1])?)?;
+        let global = Global::find(self.text(names[0])?, self.text(names[1])?);
         self.push(Value::Global(global));
         Ok(())
     }
@@ -227,6 +270,11 @@ impl<'a> Machine<'a> {
     fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let (storage, view) = match *self.tuple(id)? {
+            // A class, with its source beside it.
+            [tag, class, ..] if self.text(tag)? == "module" => {
+                self.stack.push(class);
+                return Ok(());
+            }
             [tag, ty, key, _, len] if self.text(tag)? == "storage" => ([ty, key, len], None),
             [tag, ty, key, _, len, view] if self.text(tag)? == "storage" => {
                 ([ty, key, len], (*self.value(view) != Value::None).then_some(view))
@@ -235,7 +283,9 @@ impl<'a> Machine<'a> {
         };
         let [ty, key, len] = storage;
         let Value::Global(Global::Storage(dtype)) = *self.value(ty) else {
-            return Err(unexpected("a storage's type", self.value(ty)));
+            // Of a type that weights do not have.
+            self.push_object(ty);
+            return Ok(());
         };
         self.text(key)?;
         let len = self.count("storage length", len)?;
@@ -252,30 +302,54 @@ impl<'a> Machine<'a> {
         Ok(())
     }
 
-    /// Does what the function would do to the arguments.
+    /// Does what the function would do to the arguments, if it is a known one.
     fn reduce(&mut self) -> Result<()> {
         let call = self.top(2)?;
-        let (function, args) = (self.value(call[0]).global(), self.tuple(call[1])?);
-        match (function, args) {
-            (Some(Global::OrderedDict), []) => self.push(Value::Dict(vec![])),
-            (Some(Global::OrderedDict), [items]) => {
+        self.call(call[0], call[1])
+    }
+
+    fn call(&mut self, function: Id, args: Id) -> Result<()> {
+        let Value::Global(global) = self.value(function) else {
+            self.push_object(function);
+            return Ok(());
+        };
+        if let Global::Other(_) = global {
+            self.push_object(function);
+            return Ok(());
+        }
+        match (global, self.tuple(args)?) {
+            (Global::OrderedDict, []) => self.push(Value::Dict(vec![])),
+            (Global::OrderedDict, [items]) => {
                 let items = *items;
                 self.ordered_dict(items)?;
             }
-            (Some(Global::RebuildTensor), [storage, offset, dims, strides, ..]) => {
-                let tensor = self.tensor(*storage, *offset, *dims, *strides)?;
-                self.push(Value::Tensor(Box::new(tensor)));
+            (Global::RebuildTensor, [storage, offset, dims, strides, ..]) => {
+                match self.value(*storage) {
+                    // Of a type that weights do not have.
+                    Value::Object(_) => self.push_object(function),
+                    _ => {
+                        let tensor = self.tensor(*storage, *offset, *dims, *strides)?;
+                        self.push(Value::Tensor(Box::new(tensor)));
+                    }
+                }
             }
-            (Some(Global::Parameter), [tensor, ..]) => {
+            (Global::RebuildFromType, [inner, _, args, ..]) => match self.value(*inner) {
+                Value::Global(Global::RebuildTensor | Global::Parameter) => {
+                    let (inner, args) = (*inner, *args);
+                    self.call(inner, args)?;
+                }
+                _ => self.push_object(function),
+            },
+            (Global::Parameter, [tensor, ..]) => {
                 let tensor = *tensor;
                 match self.value(tensor) {
-                    Value::Tensor(_) => self.stack.push(tensor),
+                    Value::Tensor(_) | Value::Object(_) => self.stack.push(tensor),
                     other => return Err(unexpected("a tensor", other)),
                 }
             }
-            (function, args) => {
-                let what = function.map_or("what is no function".into(), |f| format!("{f:?}"));
-                return Err(format!("its pickle calls {what} with {} arguments", args.len()));
+            (global, args) => {
+                let count = args.len();
+                return Err(format!("its pickle calls {global:?} with {count} arguments"));
             }
         }
         Ok(())
@@ -309,13 +383,15 @@ impl<'a> Machine<'a> {
         Ok(TensorRef { storage: (**storage).clone(), offset, dims, strides })
     }
 
-    /// Attributes of a dictionary (versions of modules) or of a parameter: nothing that matters.
+    /// Attributes: those of an object are kept; of a dictionary (versions of modules), of a
+    /// parameter and of others, nothing in them matters.
     fn build(&mut self) -> Result<()> {
-        self.pop()?;
-        match self.value(self.peek()?) {
-            Value::Dict(_) | Value::Tensor(_) => Ok(()),
-            other => Err(unexpected("a dictionary or a tensor", other)),
+        let state = self.pop()?;
+        let built = self.peek()?;
+        if let Value::Object(object) = &mut self.values[built as usize] {
+            object.state = Some(state);
         }
+        Ok(())
     }
 }
 
@@ -328,14 +404,9 @@ fn unexpected(expected: &str, found: &Value) -> String {
 /// Instructions by their names in Python's `pickletools`, where they do what weights never do.
 fn opcode_name(opcode: u8) -> String {
     let name = match opcode {
-        b'i' => "INST",
-        b'o' => "OBJ",
-        0x81 => "NEWOBJ",
-        0x92 => "NEWOBJ_EX",
         0x82..=0x84 => "EXT",
         b'P' => "PERSID",
-        b'0'..=b'2' => "POP or DUP",
-        0x8b => "LONG4",
+        0x97 | 0x98 => "NEXT_BUFFER or READONLY_BUFFER",
         _ => return format!("{opcode:#04x}"),
     };
     format!("{name} ({opcode:#04x})")

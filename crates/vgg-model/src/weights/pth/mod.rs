@@ -2,10 +2,11 @@
 //!
 //! Since PyTorch 1.6 they are zip archives with `data.pkl` and `data/KEY`; before, a sequence of
 //! pickles with the bytes after it, which is how torchvision's VGG weights are still given out.
-//! Either may hold the parameters directly or under a key of a training checkpoint.
+//! Either may hold the parameters directly or anywhere in a training checkpoint.
 
 mod machine;
 mod pickle;
+mod walk;
 mod zip;
 
 use std::collections::HashMap;
@@ -20,14 +21,15 @@ use super::source::{Located, Source, Storage, bytes_each};
 /// length in memory: a value for every byte.
 const MAX_PICKLE: u64 = 4 << 20;
 
-/// Where training programs keep the parameters among other things.
-const NESTED_IN: [&str; 4] = ["state_dict", "model_state_dict", "model", "net"];
+/// The tensors of a pickle, and those that do not lie within their storage, each with the reason.
+/// They do not matter unless they are a network's.
+type Tensors = (Vec<Located>, Vec<Faulty>);
 
-/// What wrappers of modules put before all names: `DataParallel`, `torch.compile`.
-const WRAPPERS: [&str; 2] = ["module.", "_orig_mod."];
+/// A tensor's name, and why there is none.
+pub(super) type Faulty = (String, String);
 
 /// The tensors of a zip archive.
-pub(super) fn zip(source: &Source) -> Result<Vec<Located>> {
+pub(super) fn zip(source: &Source) -> Result<Tensors> {
     let entries = zip::entries(source)?;
     let pickle =
         entries.iter().find(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"));
@@ -59,7 +61,7 @@ pub(super) fn zip(source: &Source) -> Result<Vec<Located>> {
             )),
         }
     };
-    let located = named(&pickled).and_then(|named| locate(&pickled, &named, place));
+    let located = walk::named(&pickled).and_then(|named| locate(&pickled, named, place));
     located.map_err(|reason| source.error(reason))
 }
 
@@ -69,16 +71,19 @@ const PROTOCOL: i128 = 1001;
 
 /// The tensors of a file from before PyTorch 1.6, or saved as one is now with
 /// `_use_new_zipfile_serialization=False`.
-pub(super) fn legacy(source: &Source) -> Result<Vec<Located>> {
+pub(super) fn legacy(source: &Source) -> Result<Tensors> {
     let head = source.head(MAX_PICKLE)?;
     legacy_of(source, &head).map_err(|reason| source.error(reason))
 }
 
-fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Vec<Located>> {
+fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Tensors> {
     let (magic, rest) = Pickled::read(head)?;
     let (protocol, rest) = match magic.root() {
         Value::Int(MAGIC) => Pickled::read(rest)?,
-        _ => return Err("a pickle, but none of torch.save".into()),
+        other => {
+            let reason = magic.foreign(other).map(pickle::refused);
+            return Err(reason.unwrap_or("a pickle, but none of torch.save".into()));
+        }
     };
     if *protocol.root() != Value::Int(PROTOCOL) {
         return Err(format!("its protocol is not {PROTOCOL}, the only one known"));
@@ -88,10 +93,10 @@ fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Vec<Located>> {
         return Err("its byte order is not little-endian, which alone is read".into());
     }
     let (pickled, rest) = Pickled::read(rest)?;
-    let named = named(&pickled)?;
+    let named = walk::named(&pickled)?;
     let (keys, rest) = Pickled::read(rest)?;
     let starts = legacy_storages(source, &pickled, &keys, (head.len() - rest.len()) as u64)?;
-    locate(&pickled, &named, |key, _, _| {
+    locate(&pickled, named, |key, _, _| {
         starts.get(key).copied().ok_or_else(|| format!("its storage {key:?} is missing"))
     })
 }
@@ -139,63 +144,27 @@ fn cut_short(key: &str) -> String {
     format!("the file ends within its storage {key:?}: it is cut short")
 }
 
-/// A tensor of a state dictionary and its name.
-type Named<'a> = (&'a str, &'a TensorRef);
-
-/// The tensors of the state dictionary that a pickle made.
-fn named(pickled: &Pickled) -> pickle::Result<Vec<Named<'_>>> {
-    let mut named: Vec<Named<'_>> = Vec::new();
-    for (key, value) in state_dict(pickled)? {
-        if let (Some(name), Value::Tensor(tensor)) = (pickled.text(*key), pickled.get(*value)) {
-            named.push((name, tensor));
-        }
-    }
-    for wrapper in WRAPPERS {
-        if named.iter().all(|(name, _)| name.starts_with(wrapper)) {
-            named.iter_mut().for_each(|(name, _)| *name = &name[wrapper.len()..]);
-        }
-    }
-    Ok(named)
-}
-
 /// Finds tensors in the file, where `place` is where a storage (key, type, length) begins.
 fn locate(
     pickled: &Pickled,
-    named: &[Named<'_>],
+    named: Vec<(String, &TensorRef)>,
     place: impl Fn(&str, Dtype, usize) -> pickle::Result<u64>,
-) -> pickle::Result<Vec<Located>> {
-    let located = named.iter().map(|(name, tensor)| {
-        let TensorRef { storage, offset, dims, strides } = tensor;
+) -> pickle::Result<Tensors> {
+    let (mut located, mut faulty) = (Vec::new(), Vec::new());
+    for (name, TensorRef { storage, offset, dims, strides }) in named {
         let key = pickled.text(storage.key).unwrap_or_default();
-        let start = place(key, storage.dtype, storage.len)?;
-        let storage = Storage { dtype: storage.dtype, start, len: storage.len };
-        Located::new(name, storage, *offset, dims, strides)
-    });
-    located.collect()
-}
-
-/// The dictionary that has the parameters.
-fn state_dict(pickled: &Pickled) -> pickle::Result<&[(pickle::Id, pickle::Id)]> {
-    let mut dict = pickled.root();
-    // A checkpoint of a checkpoint is no more than this.
-    for _ in 0..NESTED_IN.len() {
-        let inner = NESTED_IN.iter().find_map(|key| {
-            find(pickled, dict, key).filter(|value| matches!(value, Value::Dict(_)))
+        let tensor = place(key, storage.dtype, storage.len).and_then(|start| {
+            let storage = Storage { dtype: storage.dtype, start, len: storage.len };
+            Located::new(&name, storage, *offset, dims, strides)
         });
-        dict = inner.unwrap_or(dict);
+        match tensor {
+            Ok(tensor) => located.push(tensor),
+            Err(reason) => faulty.push((name, reason)),
+        }
     }
-    match dict {
-        Value::Dict(pairs)
-            if pairs.iter().any(|(_, value)| matches!(pickled.get(*value), Value::Tensor(_))) =>
-        {
-            Ok(pairs)
-        }
-        Value::Dict(pairs) => {
-            let keys: Vec<_> = pairs.iter().filter_map(|(key, _)| pickled.text(*key)).collect();
-            let keys: String = keys.join(", ").chars().take(200).collect();
-            Err(format!("it has no tensors at its top or under {NESTED_IN:?}, only: {keys}"))
-        }
-        other => Err(format!("it has {} where a state dictionary must be", other.kind())),
+    match faulty.first() {
+        Some((_, reason)) if located.is_empty() => Err(reason.clone()),
+        _ => Ok((located, faulty)),
     }
 }
 

@@ -3,7 +3,8 @@
 //! A pickle is a program for a stack machine, and may ask to import and call any function of
 //! Python: this is how a file of weights can run code. This interpreter has no way to run any. It
 //! knows by name the few functions that make tensors and dictionaries, and does itself what they
-//! would do; any other name is an error that tells it.
+//! would do. Any other one makes an [`Object`], which is inert: it has what was put into it, and
+//! does nothing. So a training script's checkpoint is read past its options, schedulers and paths.
 //!
 //! Values lie in one arena and refer to each other by index: what a pickle nests or shares takes no
 //! recursion and no copies, so it takes memory in proportion to its own length and no more.
@@ -23,41 +24,60 @@ pub(super) enum Value {
     None,
     Bool(bool),
     Int(i128),
+    /// A number that no length or offset is.
     Float,
     Text(String),
+    Bytes,
     Tuple(Vec<Id>),
+    /// A list or a set.
     List(Vec<Id>),
     Dict(Vec<(Id, Id)>),
     Global(Global),
     Storage(Box<StorageRef>),
     Tensor(Box<TensorRef>),
+    Object(Box<Object>),
 }
 
-/// What a pickle may import.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// What a function or class that is not known here was to make.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Object {
+    /// The function or class.
+    pub(super) of: Id,
+    /// Pairs that were put into it as into a dictionary.
+    pub(super) items: Vec<(Id, Id)>,
+    /// Its attributes, most often a dictionary.
+    pub(super) state: Option<Id>,
+}
+
+/// What a pickle imports.
+#[derive(Clone, Debug, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
     /// `_rebuild_tensor` and its second version, whose further arguments do not matter here.
     RebuildTensor,
     /// `_rebuild_parameter`, or `Parameter` itself: its first argument, a tensor.
     Parameter,
+    /// `_rebuild_from_type_v2`, of a tensor's subclass: a function and its arguments, which make it.
+    RebuildFromType,
     Storage(Dtype),
+    /// Any other, by its name, which is never followed.
+    Other(Box<str>),
 }
 
 impl Global {
-    pub(super) fn find(module: &str, name: &str) -> Result<Self> {
+    pub(super) fn find(module: &str, name: &str) -> Self {
         match (module, name) {
-            ("collections", "OrderedDict") => return Ok(Global::OrderedDict),
+            ("collections", "OrderedDict") => return Global::OrderedDict,
             ("torch._utils", "_rebuild_tensor" | "_rebuild_tensor_v2") => {
-                return Ok(Global::RebuildTensor);
+                return Global::RebuildTensor;
             }
-            ("torch._utils", "_rebuild_parameter") | ("torch.nn.parameter", "Parameter") => {
-                return Ok(Global::Parameter);
-            }
+            ("torch._utils", "_rebuild_parameter" | "_rebuild_parameter_with_state")
+            | ("torch.nn.parameter", "Parameter") => return Global::Parameter,
+            ("torch._tensor", "_rebuild_from_type_v2") => return Global::RebuildFromType,
             _ => {}
         }
         let storage = (module == "torch").then(|| name.strip_suffix("Storage")).flatten();
-        let dtype = match storage {
+        Global::Storage(match storage {
             Some("Float") => Dtype::F32,
             Some("Double") => Dtype::F64,
             Some("Half") => Dtype::F16,
@@ -69,19 +89,21 @@ impl Global {
             Some("Char") => Dtype::I8,
             Some("Byte") => Dtype::U8,
             Some("Bool") => Dtype::BOOL,
-            _ => {
-                let asked = shortened(&format!("{module}.{name}"));
-                // Sparse, quantised, complex, without numbers.
-                let makes_tensors = module == "torch._utils" && name.starts_with("_rebuild_");
-                let what = match makes_tensors || storage.is_some() {
-                    true => "it has a tensor of a kind that no network here has",
-                    false => "this file is not only weights, as of a `state_dict()`",
-                };
-                return Err(format!("it asks to run `{asked}`: {what}; nothing was run"));
-            }
-        };
-        Ok(Global::Storage(dtype))
+            _ => return Global::Other(shortened(&format!("{module}.{name}")).into()),
+        })
     }
+}
+
+/// Why an object is no weights, where those must be.
+pub(super) fn refused(name: &str) -> String {
+    // Sparse, quantised, complex, without numbers.
+    let makes_tensors = name.starts_with("torch._utils._rebuild_")
+        || (name.starts_with("torch.") && name.ends_with("Storage"));
+    let what = match makes_tensors {
+        true => "it has a tensor of a kind that no network here has",
+        false => "this file is not only weights, as of a `state_dict()`",
+    };
+    format!("it asks to run `{name}`: {what}; nothing was run")
 }
 
 /// A range of a storage, by its key in the file.
@@ -124,6 +146,10 @@ impl Pickled {
         self.get(self.root)
     }
 
+    pub(super) fn root_id(&self) -> Id {
+        self.root
+    }
+
     pub(super) fn get(&self, id: Id) -> &Value {
         &self.values[id as usize]
     }
@@ -140,16 +166,21 @@ impl Pickled {
             _ => None,
         }
     }
-}
 
-impl Value {
-    pub(super) fn global(&self) -> Option<Global> {
-        match self {
-            Value::Global(global) => Some(*global),
+    /// The name of the function or class that an object was to come from, or of one itself.
+    pub(super) fn foreign<'a>(&'a self, value: &'a Value) -> Option<&'a str> {
+        match value {
+            Value::Object(object) => match self.get(object.of) {
+                Value::Global(Global::Other(name)) => Some(name),
+                _ => None,
+            },
+            Value::Global(Global::Other(name)) => Some(name),
             _ => None,
         }
     }
+}
 
+impl Value {
     /// What it is, in a word.
     pub(super) fn kind(&self) -> &'static str {
         match self {
@@ -157,12 +188,14 @@ impl Value {
             Value::Bool(_) => "a truth value",
             Value::Int(_) | Value::Float => "a number",
             Value::Text(_) => "a text",
+            Value::Bytes => "bytes",
             Value::Tuple(_) => "a tuple",
             Value::List(_) => "a list",
             Value::Dict(_) => "a dictionary",
             Value::Global(_) => "a function",
             Value::Storage(_) => "a storage",
             Value::Tensor(_) => "a tensor",
+            Value::Object(_) => "an object",
         }
     }
 }

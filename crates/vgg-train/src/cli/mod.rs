@@ -1,47 +1,48 @@
 //! The command line.
 
+mod arrange;
+mod options;
+
 use std::path::PathBuf;
 
-use clap::builder::FalseyValueParser;
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use serde::Serialize;
 use vgg_model::WeightType;
 
-use crate::config::{DeviceKind, Override, Precision};
 use crate::eval::Views;
 use crate::export::ExportOptions;
 use crate::extract::ExtractOptions;
 use crate::import::ImportOptions;
+pub(crate) use options::{
+    DataDir, DeviceSettings, Hardware, Output, Progress, ProgressKind, Runs, Settings, When,
+};
 
 /// Train, evaluate and use VGG networks.
 ///
-/// `vgg-train CONFIG` trains the network that the config file describes and puts everything about
-/// the run into a new folder `runs/NAME-N`. Results go to standard output, all else to standard
-/// error.
+/// `vgg-train CONFIG` is short for `vgg-train train CONFIG`: it trains the network that the config
+/// describes and puts everything about the run into a new folder `runs/NAME-N`. Results go to
+/// standard output, all else to standard error.
 #[derive(Debug, Parser)]
 #[command(name = "vgg-train", version, max_term_width = 100)]
-#[command(subcommand_negates_reqs = true)]
-#[command(override_usage = "vgg-train [OPTIONS] CONFIG\n       vgg-train [OPTIONS] COMMAND …")]
+#[command(override_usage = "vgg-train [OPTIONS] CONFIG\n       vgg-train COMMAND …")]
+#[command(
+    after_help = "`vgg-train COMMAND --help` has the options of a command, `vgg-train train \
+                        --help` those of training."
+)]
 #[command(after_long_help = EXIT_CODES)]
+#[command(arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
-    command: Option<Command>,
-
-    /// Config file of the run, such as configs/vgg11_small.toml
-    #[arg(required = true)]
-    config: Option<PathBuf>,
-
-    #[command(flatten)]
-    profile: Profile,
-
-    #[command(flatten)]
-    pub settings: Settings,
+    pub command: Command,
 
     #[command(flatten)]
     pub output: Output,
 }
 
-const EXIT_CODES: &str = "Exit codes:
+const EXIT_CODES: &str = "`vgg-train COMMAND --help` has the options of a command, \
+`vgg-train train --help` those of training.
+
+Exit codes:
     0  finished
     1  any failure not below
     2  bad option, config key or value
@@ -58,15 +59,25 @@ const EXIT_CODES: &str = "Exit codes:
 pub(crate) enum Command {
     /// Train the network of a config (`vgg-train CONFIG` does the same)
     Train {
-        /// Config file of the run
+        /// Config file of the run, such as configs/vgg11_small.toml
         config: PathBuf,
         #[command(flatten)]
         profile: Profile,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        runs: Runs,
+        #[command(flatten)]
+        progress: Progress,
     },
     /// Go on with a run from its last checkpoint, to the bit as if it had not been interrupted
     Resume {
         /// Folder of the run, such as runs/vgg11_small-1
         run: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        progress: Progress,
     },
     /// Evaluate a run's network, or several together, on its data set's test images
     ///
@@ -88,6 +99,10 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        progress: Progress,
     },
     /// Classify image files with a run's network
     ///
@@ -109,6 +124,8 @@ pub(crate) enum Command {
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
+        #[command(flatten)]
+        device: DeviceSettings,
     },
     /// Write descriptors of image files: what a layer of a run's network makes of them
     ///
@@ -123,16 +140,22 @@ pub(crate) enum Command {
         files: Vec<PathBuf>,
         #[command(flatten)]
         options: ExtractOptions,
+        #[command(flatten)]
+        device: DeviceSettings,
+        #[command(flatten)]
+        progress: Progress,
     },
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
-    /// program; what it asks for beyond tensors is refused, and nothing in it is run.
+    /// program; nothing in it is run, and what it has beside tensors is left aside.
     Import {
         /// File of the weights
         file: PathBuf,
         #[command(flatten)]
         options: ImportOptions,
+        #[command(flatten)]
+        settings: Settings,
     },
     /// Write a run's network for other programs: safetensors for PyTorch, or ONNX
     Export {
@@ -149,11 +172,19 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        hardware: Hardware,
+        #[command(flatten)]
+        data: DataDir,
+        #[command(flatten)]
+        runs: Runs,
     },
     /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
     Summary {
         /// Config file of the run
         config: PathBuf,
+        #[command(flatten)]
+        settings: Settings,
     },
 }
 
@@ -230,118 +261,24 @@ impl From<LinearWeights> for WeightType {
     }
 }
 
-/// What beats the config.
-#[derive(Debug, Args)]
-pub(crate) struct Settings {
-    /// Set a key of the config, such as train.epochs=2 (may be repeated)
-    #[arg(long = "set", value_name = "KEY=VALUE", global = true)]
-    #[arg(value_parser = Override::parse)]
-    set: Vec<Override>,
-
-    /// Print the effective config, with where each value is from, and do nothing else
-    #[arg(long, global = true)]
-    pub print_config: bool,
-
-    /// Device to compute on: auto (a GPU if there is one), cpu, cuda or cuda:N
-    #[arg(long, global = true, env = "VGG_DEVICE", hide_possible_values = true)]
-    device: Option<DeviceKind>,
-
-    /// What numbers are stored as and computed with on a GPU
-    #[arg(long, value_enum, global = true, env = "VGG_PRECISION")]
-    precision: Option<Precision>,
-
-    /// CPU threads (0: all); results do not depend on them
-    #[arg(long, value_name = "N", global = true, env = "VGG_THREADS")]
-    threads: Option<u16>,
-
-    /// Never use the network: fail where data are missing
-    #[arg(long, global = true, env = "VGG_OFFLINE", value_parser = FalseyValueParser::new())]
-    offline: bool,
-
-    /// Folder of the data sets
-    #[arg(long, value_name = "DIR", global = true, env = "VGG_DATA_DIR")]
-    data_dir: Option<PathBuf>,
-
-    /// Folder of the run folders
-    #[arg(long, value_name = "DIR", global = true, env = "VGG_RUNS_DIR", default_value = "runs")]
-    pub out: PathBuf,
-}
-
-impl Settings {
-    /// All that beats the file, the stronger later.
-    pub(crate) fn overrides(&self) -> Vec<Override> {
-        let kind = self.device.map(|device| {
-            Override::new("--device or VGG_DEVICE", "device.kind", device.to_string())
-        });
-        let precision = self.precision.and_then(|precision| {
-            let name = precision.to_possible_value()?.get_name().to_owned();
-            Some(Override::new("--precision or VGG_PRECISION", "device.precision", name))
-        });
-        let threads = self.threads.map(|threads| {
-            Override::new("--threads or VGG_THREADS", "device.threads", i64::from(threads))
-        });
-        let offline =
-            self.offline.then(|| Override::new("--offline or VGG_OFFLINE", "data.download", false));
-        let dir = self.data_dir.as_ref().map(|dir| {
-            let dir = dir.to_string_lossy().into_owned();
-            Override::new("--data-dir or VGG_DATA_DIR", "data.dir", dir)
-        });
-        let options = [kind, precision, threads, offline, dir].into_iter().flatten();
-        options.chain(self.set.iter().cloned()).collect()
+impl Cli {
+    /// The arguments of this process. Leaves it with a usage error if they make no sense.
+    pub(crate) fn of_process() -> Self {
+        let args = arrange::command_first(&Self::command(), std::env::args_os().collect());
+        Self::parse_from(args)
     }
 }
 
-/// How much is said, and how.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Output {
-    /// Say nothing but warnings and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Say more; VGG_LOG has finer control, such as VGG_LOG=vgg_cpu=trace
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
-
-    /// How progress is shown; auto is a bar on a terminal and dated lines elsewhere
-    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "HOW")]
-    pub progress: ProgressKind,
-
-    /// Whether to colour messages; NO_COLOR and CLICOLOR_FORCE are honoured
-    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "WHEN")]
-    pub color: When,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressKind {
-    Auto,
-    Bar,
-    Plain,
-    None,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
-}
-
-impl Cli {
-    /// What to do: the command, or training the config given alone.
-    ///
-    /// Leaves the program with a usage error if both are given.
-    pub(crate) fn take_command(&mut self) -> Command {
-        let profile = Profile { trace: self.profile.trace.take() };
-        let message = match (self.command.take(), self.config.take()) {
-            (None, Some(config)) => return Command::Train { config, profile },
-            (Some(command), None) if profile.trace.is_none() => return command,
-            (Some(_), None) => "unexpected `--profile` before the command".into(),
-            (Some(_), Some(config)) => {
-                format!("unexpected `{}` before the command", config.display())
-            }
-            (None, None) => "a config file or a command is needed".into(),
-        };
-        Cli::command().error(clap::error::ErrorKind::ArgumentConflict, message).exit()
+impl Command {
+    /// How its progress is to be shown.
+    pub(crate) fn progress(&self) -> ProgressKind {
+        match self {
+            Self::Train { progress, .. }
+            | Self::Resume { progress, .. }
+            | Self::Eval { progress, .. }
+            | Self::Extract { progress, .. } => progress.progress,
+            _ => ProgressKind::Auto,
+        }
     }
 }
 
@@ -350,7 +287,9 @@ mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Cli, clap::Error> {
-        Cli::try_parse_from(std::iter::once("vgg-train").chain(line.split_whitespace()))
+        let args = std::iter::once("vgg-train").chain(line.split_whitespace());
+        let args = args.map(std::ffi::OsString::from).collect();
+        Cli::try_parse_from(arrange::command_first(&Cli::command(), args))
     }
 
     #[test]
@@ -360,19 +299,31 @@ mod tests {
 
     #[test]
     fn a_config_alone_is_trained() {
-        for line in ["x.toml --threads 2", "train x.toml --threads 2", "--threads 2 train x.toml"] {
-            let mut cli = parse(line).unwrap();
-            assert!(
-                matches!(cli.take_command(), Command::Train { config, .. } if config.ends_with("x.toml"))
-            );
-            assert_eq!(cli.settings.threads, Some(2), "{line}");
+        for line in [
+            "x.toml --threads 2",
+            "train x.toml --threads 2",
+            "--threads 2 train x.toml",
+            "--threads 2 -q x.toml",
+            "--threads=2 --profile x.toml",
+        ] {
+            match parse(line).unwrap().command {
+                Command::Train { config, settings, .. } => {
+                    assert!(config.ends_with("x.toml"));
+                    assert_eq!(settings.overrides()[0].value, 2.into(), "{line}");
+                }
+                other => panic!("{line}: {other:?}"),
+            }
         }
         assert!(parse("").is_err());
+        assert!(matches!(
+            parse("--set a=resume resume x").unwrap().command,
+            Command::Resume { .. }
+        ));
     }
 
     #[test]
     fn a_profile_has_a_file() {
-        let trace = |line| match parse(line).unwrap().take_command() {
+        let trace = |line| match parse(line).unwrap().command {
             Command::Train { profile, .. } => profile.trace,
             other => panic!("{other:?}"),
         };
@@ -388,8 +339,9 @@ mod tests {
     fn options_become_overrides_and_set_is_strongest() {
         let cli =
             parse("x.toml --set device.threads=1 --threads 2 --offline --device cpu").unwrap();
+        let Command::Train { settings, .. } = cli.command else { panic!("{cli:?}") };
         let given: Vec<_> =
-            cli.settings.overrides().into_iter().map(|set| (set.key, set.value)).collect();
+            settings.overrides().into_iter().map(|set| (set.key, set.value)).collect();
         let expected = [
             ("device.kind", "cpu".into()),
             ("device.threads", 2.into()),
@@ -397,5 +349,31 @@ mod tests {
             ("device.threads", toml::Value::from(1)),
         ];
         assert_eq!(given, expected.map(|(key, value)| (key.to_owned(), value)));
+    }
+
+    #[test]
+    fn commands_take_the_options_that_they_use() {
+        let predict = "predict run a.png --set device.autotune=true --threads 2";
+        assert!(parse(predict).is_ok());
+        for line in [
+            "predict run a.png --set train.epochs=2",
+            "predict run a.png --print-config",
+            "predict run a.png --data-dir data",
+            "extract run a.png --output a.npy --print-config",
+            "export run --format onnx --output a --device cpu",
+            "export run --format onnx --output a --set device.threads=1",
+            "data check images --print-config",
+            "data stats images --set data.channels=1",
+            "doctor --set device.threads=1",
+            "doctor --print-config",
+            "doctor --progress bar",
+            "resume run --out runs",
+            "eval run --out runs",
+        ] {
+            let error = parse(line).expect_err(line).kind();
+            let refused =
+                [clap::error::ErrorKind::UnknownArgument, clap::error::ErrorKind::ValueValidation];
+            assert!(refused.contains(&error), "{line}: {error:?}");
+        }
     }
 }

@@ -1,0 +1,230 @@
+//! The same network under the names that programs give it.
+
+use tempfile::TempDir;
+use vgg_tensor::{Error, Tensor};
+
+use super::*;
+use crate::{Arch, Copying, Init, Params, VggConfig};
+
+fn config() -> VggConfig {
+    let input = [3, 64, 64];
+    VggConfig { width: 1.0 / 32.0, input, classes: 7, fc_width: 5, ..VggConfig::default() }
+}
+
+fn params(config: &VggConfig, seed: u64) -> Params {
+    Params::init(&Vgg::new(config).unwrap(), &Init::default(), seed).unwrap()
+}
+
+type Named = Vec<(String, Tensor)>;
+
+fn renamed(params: &Params, rename: impl Fn(&str) -> String) -> Named {
+    params.iter().map(|(name, tensor)| (rename(name), tensor.clone())).collect()
+}
+
+/// A file of these tensors, which lives as long as the folder.
+fn file(tensors: Named) -> (TempDir, WeightFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    Params::some(tensors).save(&path).unwrap();
+    let file = WeightFile::open(&path).unwrap();
+    (folder, file)
+}
+
+/// What is read of a file by torchvision's conventions.
+fn read(file: &WeightFile) -> std::result::Result<Params, String> {
+    let convention = Convention::TORCHVISION;
+    let read = file
+        .config(Arch::Vgg11, &convention)
+        .and_then(|config| file.params(&Vgg::new(&config)?, &convention));
+    read.map_err(|error| match error {
+        Error::Format { reason, .. } => reason,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn refused(tensors: Named) -> String {
+    read(&file(tensors).1).unwrap_err()
+}
+
+#[test]
+fn wrappers_are_left_out_wherever_they_are() {
+    let params = params(&config(), 1);
+    let within = |name: &str| match name.split_once('.') {
+        Some(("features", rest)) => format!("features.module.{rest}"),
+        _ => name.to_owned(),
+    };
+    type Rename<'a> = &'a dyn Fn(&str) -> String;
+    let cases: [(&str, Rename<'_>); 6] = [
+        ("module", &|name| format!("module.{name}")),
+        ("_orig_mod.module", &|name| format!("_orig_mod.module.{name}")),
+        ("state_dict.model.backbone", &|name| format!("state_dict.model.backbone.{name}")),
+        ("", &within),
+        ("net", &|name| format!("net.{}", within(name))),
+        ("encoder", &|name| {
+            format!("encoder._fsdp_wrapped_module.{name}").replace("._fsdp", "/_fsdp")
+        }),
+    ];
+    for (prefix, rename) in cases {
+        let mut tensors = renamed(&params, rename);
+        if !prefix.is_empty() {
+            // Beside the network, anything may be.
+            tensors.push(("n_averaged".into(), Tensor::zeros([1]).unwrap()));
+            tensors.push(("loss.weight".into(), Tensor::zeros([3, 4]).unwrap()));
+        }
+        let (_folder, file) = file(tensors);
+        assert_eq!(read(&file).unwrap(), params, "{prefix}");
+        let vgg = Vgg::new(&config()).unwrap();
+        let matched = file.check(&vgg, &Convention::TORCHVISION).unwrap();
+        let own = prefix == matched.prefix || prefix == "encoder";
+        assert!(own && matched.by_order.is_empty(), "{matched:?}");
+    }
+    let mut twice = renamed(&params, str::to_owned);
+    twice.push(("features.module.0.weight".into(), Tensor::zeros([2, 3, 3, 3]).unwrap()));
+    assert_eq!(
+        refused(twice),
+        "it has features.0.weight and features.module.0.weight, which are the same parameter's names"
+    );
+    let mut more = renamed(&params, |name| format!("module.{name}"));
+    more.push(("module.classifier.7.bias".into(), Tensor::zeros([7]).unwrap()));
+    assert!(refused(more).starts_with("module.classifier.7.bias [7] is not a parameter of the"));
+}
+
+#[test]
+fn of_several_networks_none_is_guessed() {
+    let [student, teacher, plain] = [1, 2, 3].map(|seed| params(&config(), seed));
+    let both = || {
+        let mut tensors = renamed(&student, |name| format!("student.{name}"));
+        tensors.extend(renamed(&teacher, |name| format!("teacher.module.{name}")));
+        tensors.extend(renamed(&plain, str::to_owned));
+        file(tensors)
+    };
+    let (_folder, file) = both();
+    assert_eq!(
+        read(&file).unwrap_err(),
+        "it has 3 such networks, whose names begin differently: student, teacher.module, \"\""
+    );
+    let prefixes = file.prefixes(Arch::Vgg11, &Convention::TORCHVISION).unwrap();
+    assert_eq!(prefixes, ["student", "teacher.module", ""]);
+    let cases =
+        [("student", &student), ("teacher", &teacher), ("teacher.module.", &teacher), ("", &plain)];
+    for (prefix, expected) in cases {
+        let (_folder, file) = both();
+        assert_eq!(read(&file.under(prefix)).unwrap(), *expected, "{prefix}");
+    }
+    let (_folder, file) = both();
+    assert_eq!(
+        read(&file.under("teach")).unwrap_err(),
+        "it has no network under \"teach\", but under student, teacher.module, \"\""
+    );
+}
+
+/// The head's layers under other names.
+fn with_head(params: &Params, names: [&str; 3]) -> Named {
+    let layers =
+        [("classifier.0", names[0]), ("classifier.3", names[1]), ("classifier.6", names[2])];
+    renamed(params, |name| {
+        let found = layers
+            .iter()
+            .find_map(|(ours, theirs)| Some(format!("{theirs}{}", name.strip_prefix(ours)?)));
+        found.unwrap_or(name.to_owned())
+    })
+}
+
+#[test]
+fn heads_are_found_by_order_and_sizes() {
+    let params = params(&config(), 1);
+    let vgg = Vgg::new(&config()).unwrap();
+    for names in [
+        ["classifier.1", "classifier.4", "classifier.6"],
+        ["dense", "dense_1", "dense_2"],
+        ["head.9", "head.10", "head.11"],
+        // The sizes alone tell which is the last one.
+        ["z.fc1", "z.fc2", "a.fc"],
+    ] {
+        let (_folder, file) = file(with_head(&params, names));
+        assert_eq!(read(&file).unwrap(), params, "{names:?}");
+        let by_order = file.check(&vgg, &Convention::TORCHVISION).unwrap().by_order;
+        let expected = ["classifier.0", "classifier.3", "classifier.6"].iter().zip(names);
+        let expected: Vec<_> = expected.map(|(a, b)| ((*a).to_owned(), b.to_owned())).collect();
+        assert_eq!(by_order, expected);
+    }
+    // A backbone in a module, and the head beside it.
+    let head = with_head(&params, ["head.0", "head.1", "head.2"]);
+    let within = |(name, tensor): (String, Tensor)| match name.starts_with("features") {
+        true => (format!("model.backbone.{name}"), tensor),
+        false => (format!("model.{name}"), tensor),
+    };
+    assert_eq!(read(&file(head.into_iter().map(within).collect()).1).unwrap(), params);
+}
+
+#[test]
+fn heads_that_do_not_fit_are_told() {
+    let params = params(&config(), 1);
+    let without = |layers: &[&str]| -> Named {
+        let all = renamed(&params, str::to_owned).into_iter();
+        all.filter(|(name, _)| !layers.iter().any(|layer| name.starts_with(layer))).collect()
+    };
+    assert_eq!(
+        refused(without(&["classifier"])),
+        "it has the network's convolutions alone, no fully connected layers"
+    );
+    assert_eq!(
+        refused(without(&["classifier.3"])),
+        "classifier.3.weight is missing: the file has 2 fully connected layers (classifier.0, \
+         classifier.6), the network 3"
+    );
+    let mut other = without(&["classifier.3"]);
+    other.push(("classifier.4.weight".into(), Tensor::zeros([8, 6]).unwrap()));
+    other.push(("classifier.4.bias".into(), Tensor::zeros([8]).unwrap()));
+    assert_eq!(
+        refused(other),
+        "classifier.3.weight is missing, and the file's fully connected layers (classifier.0, \
+         classifier.4, classifier.6) do not follow on each other"
+    );
+}
+
+#[test]
+fn a_network_can_start_from_any_file() {
+    let narrow = VggConfig { width: 1.0 / 16.0, ..config() };
+    let of = |arch, batch_norm| VggConfig { arch, batch_norm, ..narrow.clone() };
+    for (arch, batch_norm) in [(Arch::Vgg13, false), (Arch::Vgg16C, false), (Arch::Vgg16, true)] {
+        let params = params(&of(arch, batch_norm), 1);
+        let (_folder, whole) = file(renamed(&params, |name| format!("model.{name}")));
+        let start = whole.start(Arch::Vgg11).unwrap();
+        assert_eq!((start.vgg, start.headless), (of(arch, batch_norm), None));
+        assert_eq!(start.params, params);
+        let all = renamed(&params, str::to_owned).into_iter();
+        let convs = all.filter(|(name, _)| name.starts_with("features")).collect();
+        let (_folder, headless) = file(convs);
+        let start = headless.start(Arch::Vgg11).unwrap();
+        assert_eq!((start.vgg.arch, start.vgg.width), (arch, narrow.width));
+        assert!(start.headless.unwrap().contains("convolutions alone"));
+        // Its convolutions are copied, and what it does not have is not.
+        let vgg = Vgg::new(&of(Arch::Vgg11, batch_norm)).unwrap();
+        let mut own = Params::init(&vgg, &Init::default(), 9).unwrap();
+        let other = Vgg::new(&start.vgg).unwrap();
+        let layers = own.copy_from(&vgg, &start.params, &other, Copying::All);
+        let (copied, kept): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.from.is_ok());
+        assert_eq!(own.get("features.0.weight"), params.get("features.0.weight"));
+        assert!(!copied.is_empty() && kept.len() >= 3, "{layers:?}");
+        let last = kept.last().unwrap();
+        assert_eq!(last.from.as_ref().unwrap_err(), "classifier.6.weight is not in the file");
+    }
+    // Keras's names and orders.
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
+    let start = WeightFile::open(path.as_ref()).unwrap().start(Arch::Vgg19).unwrap();
+    assert_eq!((start.vgg.arch, start.convention), (Arch::Vgg11, Convention::KERAS));
+    assert_eq!((start.vgg.classes, start.vgg.fc_width, start.headless), (10, 16, None));
+}
+
+#[test]
+fn names_without_what_is_around_them() {
+    for (name, expected) in [
+        ("module.features.module.0.weight", "features.0.weight"),
+        ("block1_conv1/block1_conv1/kernel:0", "block1_conv1.kernel"),
+        ("features.0.0.weight", "features.0.0.weight"),
+        ("modules.0.weight", "modules.0.weight"),
+    ] {
+        assert_eq!(canonical(name), expected);
+    }
+}

@@ -1,0 +1,191 @@
+//! The fully connected layers of a file's network: by their names, or by their order.
+//!
+//! Programs name the last layers as they like: `classifier.1`, where dropout comes first, `head.fc`,
+//! `dense_2`. But each is a matrix and a vector, and the outputs of one are the inputs of the next. So
+//! where the names are not those of the convention, as many layers as the network has are taken in
+//! the order that their names and their sizes give.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use vgg_tensor::Content;
+
+use super::convention::Convention;
+use super::find::{SEPARATORS, canonical, layer_of, linear_layers};
+use super::pth::Faulty;
+use super::source::Located;
+use super::{WeightFile, is_conv_weight};
+use crate::{ParamSpec, Vgg};
+
+/// The fully connected layers.
+pub(super) struct Head<'a> {
+    /// By the parameters' own names.
+    pub(super) tensors: Vec<(&'a str, &'a Located)>,
+    /// Layers of the network, and of the file, if they were found by their order.
+    pub(super) by_order: Vec<(&'a str, &'a str)>,
+}
+
+/// A fully connected layer in a file.
+#[derive(Clone, Copy)]
+struct Linear<'a> {
+    layer: &'a str,
+    weight: &'a Located,
+    bias: &'a Located,
+    outputs: usize,
+    inputs: usize,
+}
+
+/// Finds those of the network whose convolutions are `body`, under `prefix`.
+///
+/// # Errors
+/// Why there is none.
+pub(super) fn find<'a>(
+    file: &'a WeightFile,
+    vgg: &'a Vgg,
+    convention: &Convention,
+    prefix: &'a str,
+    body: &HashMap<&str, &Located>,
+) -> Result<Head<'a>, String> {
+    let layers = linear_layers(vgg);
+    let all = vgg.tensors().zip(convention.names.of(vgg));
+    let wanted: Vec<(&ParamSpec, Vec<String>)> =
+        all.filter(|(spec, _)| layers.contains(&layer_of(&spec.name))).collect();
+    let in_scope = |tensor: &'a Located| Some((tensor.name.strip_prefix(prefix)?, tensor));
+    let by_name: HashMap<String, &Located> =
+        file.tensors.iter().filter_map(in_scope).map(|(name, t)| (canonical(name), t)).collect();
+    let (mut tensors, mut missing) = (Vec::new(), None);
+    for (spec, names) in &wanted {
+        match names.iter().find_map(|name| by_name.get(&canonical(name))) {
+            Some(tensor) => tensors.push((spec.name.as_str(), *tensor)),
+            None => missing = missing.or(names.first()),
+        }
+    }
+    let Some((missing, (first, _))) = missing.zip(wanted.first()) else {
+        return Ok(Head { tensors, by_order: vec![] });
+    };
+
+    let taken: HashSet<&str> = body.values().map(|tensor| tensor.name.as_str()).collect();
+    let linears = |scope: &str| {
+        let in_scope = |tensor: &&Located| {
+            tensor.name.starts_with(scope) && !taken.contains(tensor.name.as_str())
+        };
+        linears(file.tensors.iter().filter(in_scope), convention, first)
+    };
+    // Within the module of the convolutions, or else in the next one around it.
+    let (mut scope, mut found) = (prefix, linears(prefix));
+    while found.is_empty() && !scope.is_empty() {
+        let outer = scope.trim_end_matches(SEPARATORS);
+        scope = outer.rfind(SEPARATORS).map_or("", |at| &outer[..=at]);
+        found = linears(scope);
+    }
+    let damaged = |(name, _): &&Faulty| {
+        name.starts_with(prefix) && canonical(name).ends_with(&canonical(missing))
+    };
+    if let Some((_, reason)) = file.faulty.iter().find(damaged) {
+        return Err(reason.clone());
+    }
+    if found.is_empty() {
+        return Err("it has the network's convolutions alone, no fully connected layers".into());
+    }
+    let matrices: Vec<_> = found.iter().filter(|l| l.weight.dims.len() == 2).copied().collect();
+    if matrices.len() == layers.len() {
+        found = matrices;
+    }
+    let names = found.iter().map(|linear| linear.layer).collect::<Vec<_>>().join(", ");
+    if found.len() != layers.len() {
+        let (there, wanted) = (found.len(), layers.len());
+        return Err(format!(
+            "{missing} is missing: the file has {there} fully connected layers ({names}), the \
+             network {wanted}"
+        ));
+    }
+    let last_conv = vgg.params().iter().rfind(|spec| is_conv_weight(spec));
+    let channels = last_conv.and_then(|spec| {
+        let (c_out, _) = convention.outputs_and_inputs(spec, &body.get(&*spec.name)?.dims)?;
+        Some(c_out)
+    });
+    let ordered = in_order(found, channels.unwrap_or(1)).ok_or_else(|| {
+        format!(
+            "{missing} is missing, and the file's fully connected layers ({names}) do not follow \
+             on each other"
+        )
+    })?;
+    let by_order = layers.iter().copied().zip(ordered.iter().map(|linear| linear.layer)).collect();
+    let tensors = wanted.iter().map(|(spec, _)| {
+        let place = layers.iter().position(|layer| *layer == layer_of(&spec.name));
+        let linear = &ordered[place.expect("only these layers' parameters are wanted")];
+        let is_weight = matches!(spec.content, Content::LinearWeight { .. });
+        (spec.name.as_str(), if is_weight { linear.weight } else { linear.bias })
+    });
+    Ok(Head { tensors: tensors.collect(), by_order })
+}
+
+/// The layers of a matrix, which may be written as a convolution's kernel, and a vector alone, by
+/// their names.
+fn linears<'a>(
+    tensors: impl Iterator<Item = &'a Located>,
+    convention: &Convention,
+    spec: &ParamSpec,
+) -> Vec<Linear<'a>> {
+    let mut layers: BTreeMap<&str, Vec<&Located>> = BTreeMap::new();
+    for tensor in tensors {
+        layers.entry(layer_of(&tensor.name)).or_default().push(tensor);
+    }
+    let linear = |(layer, mut tensors): (&'a str, Vec<&'a Located>)| {
+        tensors.sort_by_key(|tensor| tensor.dims.len());
+        let [bias, weight] = tensors[..] else { return None };
+        let (outputs, inputs) = convention.outputs_and_inputs(spec, &weight.dims)?;
+        (bias.dims == [outputs]).then_some(Linear { layer, weight, bias, outputs, inputs })
+    };
+    let mut linears: Vec<_> = layers.into_iter().filter_map(linear).collect();
+    linears.sort_by(|a, b| natural(a.layer).cmp(&natural(b.layer)));
+    linears
+}
+
+/// The layers in the order of their names, if the outputs of each are the inputs of the next, or else
+/// in the only order in which they are. The first one takes maps of so many channels.
+fn in_order(linears: Vec<Linear<'_>>, channels: usize) -> Option<Vec<Linear<'_>>> {
+    let follow = |order: &[Linear<'_>]| {
+        order.windows(2).all(|pair| pair[0].outputs == pair[1].inputs)
+            && order.first().is_some_and(|first| first.inputs.is_multiple_of(channels))
+    };
+    if follow(&linears) {
+        return Some(linears);
+    }
+    let mut orders = permutations(&linears).into_iter().filter(|order| follow(order));
+    orders.next().filter(|_| orders.next().is_none())
+}
+
+/// All orders of a few things.
+fn permutations<T: Copy>(things: &[T]) -> Vec<Vec<T>> {
+    if things.len() <= 1 {
+        return vec![things.to_vec()];
+    }
+    let starting_with = |i: usize| {
+        let rest: Vec<T> = [&things[..i], &things[i + 1..]].concat();
+        permutations(&rest).into_iter().map(move |order| [&[things[i]], &order[..]].concat())
+    };
+    (0..things.len()).flat_map(starting_with).collect()
+}
+
+/// Orders names as people count: `dense_9` comes before `dense_10`.
+fn natural(name: &str) -> Vec<(bool, u64, &[u8])> {
+    let parts = name.as_bytes().chunk_by(|a, b| a.is_ascii_digit() == b.is_ascii_digit());
+    let part = |part| match std::str::from_utf8(part).ok().and_then(|digits| digits.parse().ok()) {
+        Some(number) => (false, number, &[][..]),
+        None => (true, 0, part),
+    };
+    parts.map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_ordered_as_people_count() {
+        let mut names = ["dense_10", "classifier.10", "dense", "dense_9", "classifier.1", "a.0.b"];
+        names.sort_by_key(|name| natural(name));
+        let expected = ["a.0.b", "classifier.1", "classifier.10", "dense", "dense_9", "dense_10"];
+        assert_eq!(names, expected);
+    }
+}

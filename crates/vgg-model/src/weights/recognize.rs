@@ -1,0 +1,159 @@
+//! What network a file has the weights of.
+
+use vgg_tensor::{Content, Result};
+
+use super::find::{self, Found};
+use super::{Convention, Located, WeightFile, is_conv_weight, mismatch};
+use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
+
+/// Larger images are not looked for where the size follows from the weights.
+const MAX_SIDE: usize = 1024;
+
+/// Weights that another network can start from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Start {
+    /// Their network.
+    pub vgg: VggConfig,
+    /// Whose conventions they have.
+    pub convention: Convention,
+    /// Its parameters; only those of its convolutions where `headless` says why.
+    pub params: Params,
+    /// Why its fully connected layers are not there, if they are not.
+    pub headless: Option<String>,
+}
+
+impl WeightFile {
+    /// The network of configuration `arch` whose parameters the file has by `convention`: its
+    /// width, classes, and the channels and side of its input follow from the shapes; of several
+    /// sides, it is the default one or else the smallest.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Format`] if they are of no such network.
+    pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
+        let (config, headless) = self.config_of(arch, convention)?;
+        match headless {
+            Some(reason) => Err(self.source.error(reason)),
+            None => Ok(config),
+        }
+    }
+
+    /// Reads the weights of whatever network the file has, for another one to start from: of the
+    /// configuration `likely`, or else of any, and by the conventions of the names that it has. Its
+    /// fully connected layers need not be there.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Format`] if it has none, or several; else as [`WeightFile::params`].
+    pub fn start(&self, likely: Arch) -> Result<Start> {
+        let conventions = [Convention::TORCHVISION, Convention::KERAS, Convention::CAFFE];
+        let archs = || [likely].into_iter().chain(Arch::ALL);
+        let mut first_error = None;
+        for (convention, arch) in
+            conventions.iter().flat_map(|convention| archs().map(move |arch| (convention, arch)))
+        {
+            match self.start_as(arch, convention) {
+                Ok(start) => return start,
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        Err(first_error.expect("there are conventions"))
+    }
+
+    /// The weights of a network of `arch`, if it is one: only reading them may fail.
+    fn start_as(&self, arch: Arch, convention: &Convention) -> Result<Result<Start>> {
+        let (config, headless) = self.config_of(arch, convention)?;
+        let vgg = Vgg::new(&config)?;
+        let found = find::find(self, &vgg, convention)?;
+        let wrong = match (&headless, found.extra) {
+            (None, extra) => extra,
+            // What is left may be of a head, but not more convolutions.
+            (Some(_), extra) => extra.filter(|tensor| tensor.dims.len() == 4),
+        };
+        if let Some(extra) = wrong {
+            return Err(self.source.error(mismatch::extra(self, &vgg, extra, convention)));
+        }
+        let specs = vgg.tensors().filter(|spec| found.tensors.contains_key(spec.name.as_str()));
+        let params = self.layouts(specs, &vgg, &found, convention)?;
+        let read = self.read(params, convention).map(Params::some);
+        let convention = *convention;
+        Ok(read.map(|params| Start { vgg: config, convention, params, headless }))
+    }
+
+    /// The network, where its fully connected layers are the default ones if they are not there, and
+    /// why they are not.
+    fn config_of(
+        &self,
+        arch: Arch,
+        convention: &Convention,
+    ) -> Result<(VggConfig, Option<String>)> {
+        // There may be other networks beside it.
+        let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
+        let full = VggConfig { arch, batch_norm, ..VggConfig::default() };
+        let vgg = Vgg::new(&full)?;
+        match find::find(self, &vgg, convention) {
+            Ok(found) => self.config_as(&vgg, &found, convention),
+            Err(error) if batch_norm => {
+                let vgg = Vgg::new(&VggConfig { batch_norm: false, ..full })?;
+                let found = find::find(self, &vgg, convention).map_err(|_| error)?;
+                self.config_as(&vgg, &found, convention)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The network that is `vgg` but for what the shapes of its tensors say.
+    fn config_as(
+        &self,
+        vgg: &Vgg,
+        found: &Found<'_>,
+        convention: &Convention,
+    ) -> Result<(VggConfig, Option<String>)> {
+        let full = vgg.config();
+        let size = |spec: &ParamSpec, tensor: &Located| {
+            let size = convention.outputs_and_inputs(spec, &tensor.dims);
+            size.ok_or_else(|| self.source.error(mismatch::shape(vgg, spec, tensor, convention)))
+        };
+        let weights =
+            vgg.params().iter().filter(|spec| !matches!(spec.content, Content::Vector(_)));
+        let sizes = weights
+            .filter_map(|spec| Some((spec, *found.tensors.get(spec.name.as_str())?)))
+            .map(|(spec, tensor)| Ok((spec, size(spec, tensor)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let linears = sizes.iter().position(|(spec, _)| !is_conv_weight(spec));
+        let (convs, linears) = sizes.split_at(linears.unwrap_or(sizes.len()));
+        let Some((first, (c_out, c_in))) = convs.first() else {
+            return Err(self.source.error("a network without convolutions"));
+        };
+        let width = *c_out as f64 / first.dims[0] as f64;
+        let with = |side, (fc_width, classes): (usize, usize)| VggConfig {
+            width,
+            input: [*c_in, side, side],
+            classes,
+            // LeNet's hidden layers' width is no setting.
+            fc_width: if full.arch == Arch::LeNet { full.fc_width } else { fc_width },
+            ..full.clone()
+        };
+        let [(_, (fc_width, inputs)), .., (_, (classes, _))] = linears else {
+            let config = with(full.input[1], (full.fc_width, full.classes));
+            return Ok((config, found.head.as_ref().err().cloned()));
+        };
+        let with_inputs = |inputs: usize| {
+            let fits = |config: &VggConfig| {
+                let vgg = Vgg::new(config).ok();
+                let linear = vgg.iter().flat_map(Vgg::params).find(|spec| spec.dims.len() == 2);
+                linear.is_some_and(|linear| linear.dims[1] == inputs)
+            };
+            let least = full.arch.min_side();
+            let mut sides = [full.input[1]].into_iter().chain(least..=MAX_SIDE);
+            sides.find_map(|side| Some(with(side, (*fc_width, *classes))).filter(fits))
+        };
+        let config = with_inputs(*inputs).ok_or_else(|| {
+            let wanted = format!("its first fully connected layer has {inputs} inputs");
+            let cause = match with_inputs(*fc_width) {
+                Some(_) => mismatch::TRANSPOSED.into(),
+                None => format!("none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels"),
+            };
+            self.source.error(format!("{wanted}: {cause}"))
+        })?;
+        Ok((config, None))
+    }
+}

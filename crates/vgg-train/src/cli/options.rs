@@ -1,0 +1,189 @@
+//! Options that several commands take. A command has those that it uses, and no others.
+
+use std::path::PathBuf;
+
+use clap::builder::FalseyValueParser;
+use clap::{Args, ValueEnum};
+
+use crate::config::{DeviceKind, Override, Precision};
+
+/// What beats a config.
+#[derive(Debug, Args)]
+pub(crate) struct Settings {
+    /// Set a key of the config, such as train.epochs=2 (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Override::parse)]
+    set: Vec<Override>,
+
+    /// Print the effective config, with where each value is from, and do nothing else
+    #[arg(long)]
+    pub print_config: bool,
+
+    #[command(flatten)]
+    compute: Compute,
+
+    #[command(flatten)]
+    data: DataPlace,
+}
+
+/// The device, for what has no config of its own.
+#[derive(Debug, Args)]
+pub(crate) struct DeviceSettings {
+    /// Set a key of the config's table `device`, such as device.autotune=true (may be repeated)
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = of_device)]
+    set: Vec<Override>,
+
+    #[command(flatten)]
+    compute: Compute,
+}
+
+/// What is computed on.
+#[derive(Debug, Args)]
+pub(crate) struct Compute {
+    /// Device to compute on: auto (a GPU if there is one), cpu, cuda or cuda:N
+    #[arg(long, env = "VGG_DEVICE", hide_possible_values = true)]
+    device: Option<DeviceKind>,
+
+    #[command(flatten)]
+    hardware: Hardware,
+}
+
+/// How a device is used.
+#[derive(Debug, Args)]
+pub(crate) struct Hardware {
+    /// What numbers are stored as and computed with on a GPU
+    #[arg(long, value_enum, env = "VGG_PRECISION")]
+    precision: Option<Precision>,
+
+    /// CPU threads (0: all); results do not depend on them
+    #[arg(long, value_name = "N", env = "VGG_THREADS")]
+    threads: Option<u16>,
+}
+
+/// Where data sets are.
+#[derive(Debug, Args)]
+pub(crate) struct DataPlace {
+    /// Never use the network: fail where data are missing
+    #[arg(long, env = "VGG_OFFLINE", value_parser = FalseyValueParser::new())]
+    offline: bool,
+
+    #[command(flatten)]
+    dir: DataDir,
+}
+
+/// The folder of the data sets.
+#[derive(Debug, Args)]
+pub(crate) struct DataDir {
+    /// Folder of the data sets
+    #[arg(long, value_name = "DIR", env = "VGG_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+/// The folder of the runs.
+#[derive(Debug, Args)]
+pub(crate) struct Runs {
+    /// Folder of the run folders
+    #[arg(long, value_name = "DIR", env = "VGG_RUNS_DIR", default_value = "runs")]
+    pub out: PathBuf,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Progress {
+    /// How progress is shown; auto is a bar on a terminal and dated lines elsewhere
+    #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
+    pub progress: ProgressKind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProgressKind {
+    Auto,
+    Bar,
+    Plain,
+    None,
+}
+
+/// How much is said, and how.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct Output {
+    /// Say nothing but warnings and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say more; VGG_LOG has finer control, such as VGG_LOG=vgg_cpu=trace
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+
+    /// Whether to colour messages; NO_COLOR and CLICOLOR_FORCE are honoured
+    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "WHEN")]
+    pub color: When,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum When {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Settings {
+    /// All that beats the file, the stronger later.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let options = self.compute.overrides().chain(self.data.overrides());
+        options.chain(self.set.iter().cloned()).collect()
+    }
+}
+
+impl DeviceSettings {
+    /// All that beats the defaults, the stronger later.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        self.compute.overrides().chain(self.set.iter().cloned()).collect()
+    }
+}
+
+impl Compute {
+    fn overrides(&self) -> impl Iterator<Item = Override> {
+        let kind = self.device.map(|device| {
+            Override::new("--device or VGG_DEVICE", "device.kind", device.to_string())
+        });
+        kind.into_iter().chain(self.hardware.overrides())
+    }
+}
+
+impl Hardware {
+    pub(crate) fn overrides(&self) -> impl Iterator<Item = Override> + use<> {
+        let precision = self.precision.and_then(|precision| {
+            let name = precision.to_possible_value()?.get_name().to_owned();
+            Some(Override::new("--precision or VGG_PRECISION", "device.precision", name))
+        });
+        let threads = self.threads.map(|threads| {
+            Override::new("--threads or VGG_THREADS", "device.threads", i64::from(threads))
+        });
+        [precision, threads].into_iter().flatten()
+    }
+}
+
+impl DataPlace {
+    fn overrides(&self) -> impl Iterator<Item = Override> {
+        let offline =
+            self.offline.then(|| Override::new("--offline or VGG_OFFLINE", "data.download", false));
+        offline.into_iter().chain(self.dir.overrides())
+    }
+}
+
+impl DataDir {
+    pub(crate) fn overrides(&self) -> Option<Override> {
+        self.data_dir.as_ref().map(|dir| {
+            let dir = dir.to_string_lossy().into_owned();
+            Override::new("--data-dir or VGG_DATA_DIR", "data.dir", dir)
+        })
+    }
+}
+
+/// [`Override::parse`], of the device alone.
+fn of_device(argument: &str) -> Result<Override, String> {
+    let set = Override::parse(argument)?;
+    match set.key == "device" || set.key.starts_with("device.") {
+        true => Ok(set),
+        false => Err(format!("only keys of `device` mean something here, not {}", set.key)),
+    }
+}
