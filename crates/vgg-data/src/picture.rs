@@ -112,6 +112,10 @@ pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
 }
 
 fn read_start(path: &Path, len: u64) -> Result<Vec<u8>> {
+    if path.is_dir() {
+        let reason = "this is a folder; name the image files in it".into();
+        return Err(Error::Format { path: path.into(), reason });
+    }
     let mut bytes = Vec::new();
     File::open(path)
         .and_then(|file| file.take(len).read_to_end(&mut bytes))

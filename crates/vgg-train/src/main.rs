@@ -24,6 +24,7 @@ mod lines;
 mod log;
 mod memory;
 mod metrics;
+mod nearest;
 mod network;
 mod predict;
 mod print;
@@ -50,7 +51,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Result;
 
 use cli::{Cli, Command, DataCommand, Settings};
-use config::Override;
+use config::{Override, SHIPPED};
 use exit::Code;
 use log::Log;
 use run_dir::{CONFIG, RunDir};
@@ -118,6 +119,8 @@ fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
         Command::Data(DataCommand::Stats { dir, channels, images }) => {
             data::statistics(dir, *channels, *images, ui)?;
         }
+        Command::Configs { name: None } => configs()?,
+        Command::Configs { name: Some(name) } => print::lines(config::text(name)?.lines())?,
         Command::Doctor { json, hardware, data, runs } => {
             let overrides = hardware.overrides().chain(data.overrides()).collect();
             doctor::command(overrides, &runs.out, *json)?;
@@ -143,6 +146,15 @@ fn tell_of_bugs() {
             "this is a bug in vgg-train {version}; please report it with the lines above"
         );
     }));
+}
+
+/// The program's own configs.
+fn configs() -> Result<()> {
+    print::lines(
+        SHIPPED
+            .iter()
+            .flat_map(|shipped| [shipped.name.to_owned(), format!("    {}", shipped.about())]),
+    )
 }
 
 fn print_config(path: &Path, settings: &Settings) -> Result<()> {

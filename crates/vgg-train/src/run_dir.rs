@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 
 use crate::cli::Which;
 use crate::exit::{Code, Failure};
+use crate::nearest::nearest;
 
 /// A run's folder, locked for as long as this value lives.
 #[derive(Debug)]
@@ -133,23 +134,66 @@ impl RunDir {
 /// Whether a run keeps the file `path`, or would if it were there.
 pub(crate) fn is_own_file(path: &Path) -> bool {
     const OWN: [&str; 7] = [CONFIG, LOG, METRICS, METRICS_CSV, CURVES, CONFUSION, LOCK];
-    let is_run = |folder: &Path| folder.join(CONFIG).is_file() && folder.join(CHECKPOINTS).is_dir();
+    let is_run = |folder: &Path| is_run(folder) && folder.join(CHECKPOINTS).is_dir();
     let Some(folder) = path.parent() else { return false };
     let in_checkpoints = folder.ends_with(CHECKPOINTS) && folder.parent().is_some_and(is_run);
     in_checkpoints || (OWN.iter().any(|name| path.ends_with(name)) && is_run(folder))
 }
 
+/// Whether `path` is the folder of a run.
+pub(crate) fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
+}
+
 /// Fails if `path` is not the folder of a run.
 pub(crate) fn require_run(path: &Path) -> Result<()> {
-    if path.join(CONFIG).is_file() {
+    if is_run(path) {
         return Ok(());
     }
-    let message = match path.exists() {
-        true => format!("{} is not the folder of a run: it has no {CONFIG}", path.display()),
-        false => format!("there is no run {}", path.display()),
+    let name = path.display();
+    let looks = || "a run's folder looks like runs/vgg11_small-1".to_owned();
+    let run_of_checkpoint = path.parent().and_then(Path::parent).filter(|run| is_run(run));
+    let (message, help) = match path.metadata() {
+        Ok(metadata) if metadata.is_dir() => (
+            format!("{name} is not the folder of a run: it has no {CONFIG}"),
+            match runs_in(path)[..] {
+                [] => looks(),
+                [ref run] => format!("it has the run {run}"),
+                [ref run, .., ref last] => format!("it has runs from {run} to {last}"),
+            },
+        ),
+        Ok(_) => (
+            format!("{name} is a file, not the folder of a run"),
+            match run_of_checkpoint {
+                Some(run) => format!("its run is {}", run.display()),
+                None if path.extension().is_some_and(|ending| ending == "toml") => {
+                    format!("`vgg-train {name}` trains a new run of this config")
+                }
+                None => looks(),
+            },
+        ),
+        Err(_) => {
+            let beside = path.parent().map(runs_in).unwrap_or_default();
+            let usual = runs_in(Path::new("runs"));
+            let given = path.to_string_lossy();
+            let below_usual = format!("runs/{given}");
+            let all = || beside.iter().chain(&usual).map(|run| &**run);
+            let near = nearest(&given, all()).or_else(|| nearest(&below_usual, all()));
+            let help = near.map_or_else(looks, |run| format!("did you mean `{run}`?"));
+            (format!("there is no run {name}"), help)
+        }
     };
-    let help = "a run's folder looks like runs/vgg11_small-1";
     Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+/// The runs in a folder, by path, sorted.
+fn runs_in(folder: &Path) -> Vec<String> {
+    let listed = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let entries = fs::read_dir(listed).into_iter().flatten().flatten();
+    let runs = entries.map(|entry| folder.join(entry.file_name())).filter(|path| is_run(path));
+    let mut runs: Vec<_> = runs.map(|path| path.to_string_lossy().into_owned()).collect();
+    runs.sort();
+    runs
 }
 
 /// Where the run in `path` keeps a checkpoint.

@@ -12,7 +12,7 @@ use crate::run_dir::{checkpoint_path, require_run};
 
 /// The checkpoint that `run` names: a file, or a run's best or last.
 pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
-    if run.is_file() {
+    if run.is_file() && run.extension().is_none_or(|ending| ending != "toml") {
         return Ok(run.into());
     }
     require_run(run)?;

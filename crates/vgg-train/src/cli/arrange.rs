@@ -2,15 +2,19 @@
 //! front of a command.
 
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
 use clap::Command;
+
+use crate::config::Shipped;
+use crate::nearest::nearest;
 
 /// The arguments with the command first: the one that stands among them, or `train`.
 pub(super) fn command_first(command: &Command, mut args: Vec<OsString>) -> Vec<OsString> {
     let Some(first) = first_word(command, &args) else { return args };
     let name = args[first].clone();
-    let is_help = name == "help";
-    if is_help || command.find_subcommand(&name).is_some() {
+    let is_command = name == "help" || command.find_subcommand(&name).is_some();
+    if is_command || is_mistyped_command(command, &name) {
         // Options before a command are its own, too.
         let name = args.remove(first);
         args.insert(1, name);
@@ -18,6 +22,13 @@ pub(super) fn command_first(command: &Command, mut args: Vec<OsString>) -> Vec<O
         args.insert(1, "train".into());
     }
     args
+}
+
+/// Whether a word is near a command's name, and no config: clap then says which command may be meant.
+fn is_mistyped_command(command: &Command, word: &OsStr) -> bool {
+    let is_config = Path::new(word).exists() || Shipped::find(Path::new(word)).is_some();
+    let names = command.get_subcommands().map(Command::get_name);
+    !is_config && word.to_str().and_then(|word| nearest(word, names)).is_some()
 }
 
 /// The index of the first argument after the program's name that is neither an option nor the value

@@ -59,7 +59,7 @@ Exit codes:
 pub(crate) enum Command {
     /// Train the network of a config (`vgg-train CONFIG` does the same)
     Train {
-        /// Config file of the run, such as configs/vgg11_small.toml
+        /// Config of the run: a file, or a name that `vgg-train configs` lists
         config: PathBuf,
         #[command(flatten)]
         profile: Profile,
@@ -179,9 +179,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         runs: Runs,
     },
+    /// List the configs that are part of the program, or print one, to copy and change
+    Configs {
+        /// Name of the config to print, such as vgg11_small
+        name: Option<PathBuf>,
+    },
     /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
     Summary {
-        /// Config file of the run
+        /// Config of the run: a file, or a name that `vgg-train configs` lists
         config: PathBuf,
         #[command(flatten)]
         settings: Settings,

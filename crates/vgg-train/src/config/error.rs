@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 use super::Override;
 use crate::exit::{Code, Failure};
+use crate::nearest::nearest;
 
 /// A message, and what to do about it.
 type Problem = (String, Option<String>);
@@ -119,49 +120,15 @@ fn quoted_or(text: &str) -> &str {
 
 /// The nearest of the known words, or all of them where none is near.
 fn suggest(word: &str, known: &[&str]) -> String {
-    let nearest = known.iter().map(|k| (distance(word, k), *k)).min();
-    match nearest {
-        // A third of the letters wrong is a typo; more is another word.
-        Some((distance, nearest)) if distance <= word.len().max(nearest.len()).div_ceil(3) => {
-            format!("did you mean `{nearest}`?")
-        }
-        _ => format!("it can be {}", known.join(", ")),
+    match nearest(word, known.iter().copied()) {
+        Some(nearest) => format!("did you mean `{nearest}`?"),
+        None => format!("it can be {}", known.join(", ")),
     }
-}
-
-/// Insertions, deletions and substitutions that turn `a` into `b` (Levenshtein's distance).
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let substituted = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = substituted.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn edit_distance() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("lr", "lr", 0),
-            ("", "abc", 3),
-            ("kitten", "sitting", 3),
-            ("ab", "ba", 2),
-        ] {
-            assert_eq!(distance(a, b), expected, "{a} {b}");
-            assert_eq!(distance(b, a), expected, "{b} {a}");
-        }
-    }
 
     #[test]
     fn suggestions_are_near_or_complete() {

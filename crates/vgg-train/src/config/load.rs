@@ -1,15 +1,15 @@
 //! From a file and overrides to a checked [`Config`], and back to text.
 
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 
 use anyhow::Result;
 use serde::Deserialize;
 use toml::{Table, Value};
 
 use super::error::{deserialize_problem, in_file, in_override, locate};
+use super::source::Source;
 use super::{Config, Device, Override};
-use crate::exit::{Code, Failure};
-use crate::file::read_text;
+use crate::exit::Failure;
 
 /// A config, and what the user gave for it.
 #[derive(Debug)]
@@ -20,19 +20,27 @@ pub(crate) struct Loaded {
     overrides: Vec<Override>,
     /// Keys whose values are from the data.
     pub noted: Vec<&'static str>,
+    /// Where `data.folder` was looked for.
+    pub folder_places: Vec<PathBuf>,
 }
 
-/// Reads `path` and applies `overrides`, later ones over earlier ones.
+/// Reads the config `path`, a file or a name of the program's own, and applies `overrides`, later ones over earlier ones.
 ///
 /// # Errors
 /// A [`Failure`] with [`Code::Usage`] that names the file, line and key, or the override.
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
-    let text = read_text(path).map_err(|error| {
-        Failure::new(Code::Usage, format!("cannot read the config {}: {error}", path.display()))
-            .help("the configs of this project are in the folder `configs`")
-    })?;
-    let default_name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned());
-    Ok(parse(&path.display().to_string(), &text, &default_name.unwrap_or_default(), overrides)?)
+    let source = Source::read(path)?;
+    let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
+    loaded.place_folder(&source);
+    Ok(loaded)
+}
+
+/// The text of a config: of a file or of the program's own.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn text(path: &Path) -> Result<String> {
+    Ok(Source::read(path)?.text)
 }
 
 /// What `overrides` say about the device, where there need not be a file.
@@ -85,10 +93,23 @@ fn parse(
             None => fail(locate(text, key), problem),
         });
     }
-    Ok(Loaded { config, file, overrides, noted: Vec::new() })
+    Ok(Loaded { config, file, overrides, noted: Vec::new(), folder_places: Vec::new() })
 }
 
 impl Loaded {
+    /// Makes `data.folder` the first of the places where it is.
+    fn place_folder(&mut self, source: &Source) {
+        let Some(folder) = &self.config.data.folder else { return };
+        let mut places = source.places(folder);
+        if self.overrides.iter().any(|set| set.key == "data.folder") {
+            // As all paths of a command line.
+            places.drain(..places.len() - 1);
+        }
+        let there = places.iter().find(|place| place.is_dir()).or(places.first());
+        self.config.data.folder = there.cloned().or_else(|| self.config.data.folder.take());
+        self.folder_places = places;
+    }
+
     /// The whole config as TOML that [`load`] reads, with a comment a line where its value is from.
     pub(crate) fn effective(&self) -> String {
         let origin = |key: &str| {
@@ -106,7 +127,10 @@ impl Loaded {
             let pair = format!("{key} = {value}");
             format!("{pair:<32} # {}\n", origin(path))
         };
-        let table = Table::try_from(&self.config).expect("a config is a table of plain values");
+        let mut config = self.config.clone();
+        // So that a run can be resumed from anywhere.
+        config.data.folder = config.data.folder.map(|folder| absolute(&folder).unwrap_or(folder));
+        let table = Table::try_from(&config).expect("a config is a table of plain values");
         let mut text = String::new();
         write_table(&mut text, "", &table, &line);
         text
@@ -131,6 +155,7 @@ fn write_table(
 
 #[cfg(test)]
 mod tests {
+    use super::super::{SHIPPED, Shipped};
     use super::*;
 
     fn error(text: &str, sets: &[&str]) -> String {
@@ -314,27 +339,18 @@ mod tests {
         assert_eq!(loaded.config.model, super::super::Model::default());
     }
 
-    /// The configs in the repository.
-    fn shipped() -> impl Iterator<Item = std::path::PathBuf> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
-        let files = |folder| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-        let folders = [folder.join("paper"), folder.join("experiments"), folder];
-        folders.into_iter().flat_map(files).filter(|path| path.is_file())
-    }
-
     #[test]
     fn shipped_configs_load_and_name_quicker_ones_that_exist() {
-        let configs: Vec<_> = shipped().map(|path| load(&path, vec![]).unwrap().config).collect();
-        assert_eq!(configs.len(), 20);
-        for config in configs.iter().filter(|config| !config.quicker.is_empty()) {
-            assert!(shipped().any(|path| path.ends_with(&config.quicker)), "{}", config.quicker);
+        for shipped in SHIPPED {
+            let config = load(Path::new(shipped.name), vec![]).unwrap().config;
+            let quicker = Shipped::find(Path::new(&config.quicker));
+            assert!(config.quicker.is_empty() || quicker.is_some(), "{}", shipped.name);
         }
     }
 
     #[test]
     fn the_reference_config_documents_every_key() {
-        let path = shipped().find(|path| path.ends_with("configs/vgg11_small.toml")).unwrap();
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = Shipped::find(Path::new("vgg11_small")).unwrap().text;
         let sets = [
             "model.avg_pool=7",
             "data.dir=a",

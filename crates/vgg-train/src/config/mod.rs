@@ -10,6 +10,8 @@ mod error;
 mod limits;
 mod load;
 mod overrides;
+mod shipped;
+mod source;
 
 use std::path::PathBuf;
 
@@ -18,8 +20,9 @@ use vgg_model::{Arch, Copying};
 
 pub(crate) use data::{Augment, Data, DatasetName, Normalize};
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use load::{Loaded, device, load, without_file};
+pub(crate) use load::{Loaded, device, load, text, without_file};
 pub(crate) use overrides::Override;
+pub(crate) use shipped::{SHIPPED, Shipped};
 
 /// A run's settings. The tables are those of the file.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

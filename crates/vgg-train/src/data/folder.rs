@@ -1,6 +1,6 @@
 //! Image folders: what a config notes of one, and its images.
 
-use std::path::Path;
+use std::path::{Path, PathBuf, absolute};
 
 use anyhow::{Context as _, Result};
 use vgg_data::image_folder::{
@@ -33,9 +33,12 @@ const FOLDER_HELP: &str = "it must have train/CLASS and val/CLASS, the same clas
 /// deviation if they are to be those of the data, and the components of the colours.
 pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<Loaded> {
     let mut loaded = config::load(path, overrides)?;
-    let Loaded { config, noted, .. } = &mut loaded;
+    let Loaded { config, noted, folder_places, .. } = &mut loaded;
     let Config { data, .. } = config;
     if let (true, Some(folder)) = (data.is_folder(), &data.folder) {
+        if !folder.is_dir() {
+            return Err(no_folder(folder, folder_places));
+        }
         if data.classes.is_empty() {
             data.classes =
                 class_names(&folder.join(TRAIN)).map_err(|error| explain(folder, error))?;
@@ -43,6 +46,14 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
         }
         if data.files_sha256.is_none() {
             ui.status("Scanning", &folder.display().to_string());
+            if let [_, here] = &folder_places[..]
+                && here == folder
+            {
+                ui.detail(&format!(
+                    "data.folder is that of the current folder: there is none beside {}",
+                    path.display()
+                ));
+            }
             data.files_sha256 = Some(fingerprint(&parts(data)?));
             noted.push("data.files_sha256");
         }
@@ -111,6 +122,9 @@ fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
 
 fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
     let folder = data.folder.as_deref().unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        return Err(no_folder(folder, &[]));
+    }
     let options = options(data.channels, data.skip_damaged);
     let open = |part| ImageFolder::open(&folder.join(part), &data.classes, &options);
     let both = || -> vgg_tensor::Result<_> { Ok([open(TRAIN)?, open(VAL)?]) };
@@ -123,8 +137,30 @@ pub(super) fn options(channels: usize, skip_damaged: bool) -> OpenOptions {
     OpenOptions { channels, skip_damaged, cache }
 }
 
+/// `data.folder` is in none of the `places` where it was looked for.
+fn no_folder(folder: &Path, places: &[PathBuf]) -> anyhow::Error {
+    let full = |place: &Path| absolute(place).unwrap_or(place.into()).display().to_string();
+    let message = format!("there is no image folder {}", folder.display());
+    let help = match places {
+        [beside, here] => format!(
+            "data.folder was looked for beside the config, {}, and in the current folder, {}",
+            full(beside),
+            full(here)
+        ),
+        _ => "--set data.folder=DIR says where the images are".to_owned(),
+    };
+    Failure::new(Code::Data, message).help(help).into()
+}
+
 /// Why an image folder cannot be opened, and what to do.
 pub(super) fn explain(folder: &Path, error: Error) -> anyhow::Error {
+    if !folder.exists() {
+        return Failure::new(Code::Data, format!("there is no folder {}", folder.display())).into();
+    }
+    if folder.is_file() {
+        let message = format!("{} is a file, not a folder of images", folder.display());
+        return Failure::new(Code::Usage, message).help(FOLDER_HELP).into();
+    }
     let help = match &error {
         Error::Format { path, .. } if path.is_file() => DAMAGED_HELP,
         _ => FOLDER_HELP,

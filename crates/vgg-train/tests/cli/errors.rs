@@ -16,11 +16,6 @@ fn bad_arguments() {
     let place = Workplace::new();
     let nothing = failure(&place, "");
     assert!(nothing.starts_with("2\nTrain, evaluate and use VGG networks"), "{nothing}");
-    insta::assert_snapshot!(failure(&place, "nowhere.toml"), @r#"
-    2
-    error: cannot read the config nowhere.toml: No such file or directory (os error 2)
-    help: the configs of this project are in the folder `configs`
-    "#);
     insta::assert_snapshot!(failure(&place, "tiny.toml resume x"), @r"
     2
     error: unexpected argument 'resume' found

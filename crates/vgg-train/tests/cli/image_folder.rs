@@ -147,7 +147,7 @@ fn other_folders_are_refused() {
     );
     let done = run(&place, "folder.toml --set data.folder=nowhere");
     assert_eq!(done.code, Some(3));
-    assert!(done.stderr.contains("cannot open the image folder nowhere"), "{}", done.stderr);
+    assert!(done.stderr.contains("there is no image folder nowhere"), "{}", done.stderr);
     let done = run(&place, "tiny.toml --set data.augment.random_crop=true");
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);

@@ -1,0 +1,96 @@
+//! The configs that are part of the program, by name: `vgg11_small`, `paper/vgg16`.
+
+use std::path::Path;
+
+/// A config of the folder `configs`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shipped {
+    /// Its path below `configs`, without the ending.
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! shipped {
+    ($($name:literal)*) => {
+        [$(Shipped {
+            name: $name,
+            text: include_str!(concat!("../../../../configs/", $name, ".toml")),
+        }),*]
+    };
+}
+
+/// All of them, the usual ones first.
+pub(crate) const SHIPPED: [Shipped; 20] = shipped! {
+    "smoke"
+    "vgg11_small_quick"
+    "vgg11_small"
+    "vgg13_small"
+    "vgg16_small"
+    "vgg19_small"
+    "vgg13_accurate"
+    "vgg11"
+    "alexnet"
+    "lenet"
+    "experiments/baselines"
+    "experiments/depth"
+    "experiments/pre_initialisation"
+    "experiments/scale"
+    "paper/vgg11"
+    "paper/vgg11-lrn"
+    "paper/vgg13"
+    "paper/vgg16-c"
+    "paper/vgg16"
+    "paper/vgg19"
+};
+
+impl Shipped {
+    /// The config of this name, which may be written as the path of its file in a checkout.
+    pub(crate) fn find(name: &Path) -> Option<Self> {
+        let name = name.to_str()?;
+        let name = name.strip_prefix("./").unwrap_or(name);
+        let name = name.strip_prefix("configs/").unwrap_or(name);
+        let name = name.strip_suffix(".toml").unwrap_or(name);
+        SHIPPED.into_iter().find(|shipped| shipped.name == name)
+    }
+
+    /// What it is, in the first sentence of its comment.
+    pub(crate) fn about(&self) -> String {
+        let comment = self.text.lines().map_while(|line| line.strip_prefix("# "));
+        let comment = comment.collect::<Vec<_>>().join(" ");
+        match comment.split_once(". ") {
+            Some((first, _)) => format!("{first}."),
+            None => comment,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_config_of_the_checkout_is_part_of_the_program() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
+        let mut files = vec![];
+        for folder in ["", "experiments", "paper"].map(|part| folder.join(part)) {
+            files.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        files.retain(|path| path.is_file());
+        let named = |path: &Path| Shipped::find(path.strip_prefix(&folder).unwrap());
+        let missing: Vec<_> = files.iter().filter(|path| named(path).is_none()).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+        assert_eq!(files.len(), SHIPPED.len());
+    }
+
+    #[test]
+    fn configs_have_names_and_say_what_they_are() {
+        for name in ["paper/vgg16", "configs/paper/vgg16.toml", "./configs/paper/vgg16.toml"] {
+            assert_eq!(Shipped::find(Path::new(name)).unwrap().name, "paper/vgg16", "{name}");
+        }
+        assert_eq!(Shipped::find(Path::new("elsewhere/smoke.toml")), None);
+        for shipped in SHIPPED {
+            let about = shipped.about();
+            assert!(about.ends_with('.') && (20..150).contains(&about.len()), "{about}");
+        }
+    }
+}
