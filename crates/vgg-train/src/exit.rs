@@ -24,7 +24,7 @@ pub(crate) enum Code {
     Diverged = 6,
     /// A checkpoint that cannot be read or does not fit the network.
     Checkpoint = 7,
-    /// Stopped by SIGTERM or SIGUSR1 with the state saved (`EX_TEMPFAIL`: run me again).
+    /// Stopped by SIGTERM, SIGUSR1 or SIGHUP with the state saved (`EX_TEMPFAIL`: run me again).
     Terminated = 75,
     /// Stopped by Ctrl-C with the state saved.
     Interrupted = 130,

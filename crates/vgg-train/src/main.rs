@@ -60,6 +60,7 @@ use ui::Ui;
 
 fn main() -> ExitCode {
     tell_of_bugs();
+    signals::survive_file_size_limit();
     let Cli { command, output } = Cli::of_process();
     let ui = Ui::new(output, command.progress());
     let done = Log::start(output.verbose).and_then(|log| run(&command, &ui, &log));

@@ -1,4 +1,4 @@
-//! Ctrl-C and the signals of schedulers.
+//! Ctrl-C, the signals of schedulers, a terminal that closes, and limits.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -27,8 +27,17 @@ pub(crate) fn leave_without_memory(no_bug: Arc<AtomicBool>) {
     let _ = flag::register_conditional_shutdown(SIGABRT, Code::Memory as i32, no_bug);
 }
 
+/// Makes a file that grows beyond the process's limit (`ulimit -f`) an error of whoever writes it, as
+/// a full disk is, instead of a signal that ends the program.
+pub(crate) fn survive_file_size_limit() {
+    // A signal that is handled is not fatal, whatever the handler does.
+    #[cfg(unix)]
+    let _ = flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
+}
+
 impl Stop {
-    /// Starts to listen for SIGINT, SIGTERM and, where there is one, SIGUSR1.
+    /// Starts to listen for SIGINT and SIGTERM and, where there are such, SIGUSR1 and SIGHUP. Under
+    /// `nohup`, SIGHUP stays ignored.
     pub(crate) fn listen() -> Result<Self> {
         let stop = Self::default();
         let asked_before = Arc::new(AtomicBool::new(false));
@@ -45,6 +54,13 @@ impl Stop {
                 .and_then(|_| flag::register_usize(signal, stop.signal.clone(), code as usize))
                 .context("cannot listen for signals")?;
         }
+        // A terminal that closes may send several, through the shell and without.
+        #[cfg(unix)]
+        if is_ignored(signal_hook::consts::SIGHUP) == Some(false) {
+            let (hang_up, code) = (signal_hook::consts::SIGHUP, Code::Terminated as usize);
+            flag::register_usize(hang_up, stop.signal.clone(), code)
+                .context("cannot listen for signals")?;
+        }
         Ok(stop)
     }
 
@@ -56,4 +72,13 @@ impl Stop {
             _ => Some(Code::Interrupted),
         }
     }
+}
+
+/// Whether the process was started with this signal ignored; `None` where the system does not tell.
+#[cfg(unix)]
+fn is_ignored(signal: i32) -> Option<bool> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
+    let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
+    Some(mask & (1 << (signal - 1)) != 0)
 }

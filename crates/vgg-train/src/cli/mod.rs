@@ -51,7 +51,7 @@ Exit codes:
     5  not enough memory
     6  training diverged
     7  checkpoint unreadable or of another network
-   75  stopped by SIGTERM or SIGUSR1, state saved: run `vgg-train resume RUN`
+   75  stopped by SIGTERM, SIGUSR1 or SIGHUP, state saved: `vgg-train resume RUN`
   130  stopped by Ctrl-C, state saved; a second Ctrl-C leaves at once";
 
 /// What to do.

@@ -232,6 +232,41 @@ fn a_checkpoint_that_cannot_be_written_ends_training() {
     assert_eq!(super::sha256(&last), super::sha256(&other));
 }
 
+/// As a full disk, and not a signal that ends the program.
+#[test]
+#[cfg(unix)]
+fn a_limit_on_file_sizes_is_an_error() {
+    let place = Workplace::new();
+    // 50 KiB: less than a checkpoint.
+    let limited = |arguments: &str| {
+        let output = place.command_after("ulimit -f 100", arguments).output().unwrap();
+        super::Done::of(output)
+    };
+    let done = limited("tiny.toml");
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    let told = "error: cannot save a checkpoint\n  caused by: runs/tiny-1/checkpoints/";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    assert!(done.stderr.contains("File too large"), "{}", done.stderr);
+    assert!(done.stderr.contains("; there is no checkpoint yet\n"), "{}", done.stderr);
+    let left = std::fs::read_dir(place.path("runs/tiny-1/checkpoints")).unwrap().count();
+    assert_eq!(left, 0, "a disk that is full has no room for leftovers");
+
+    // With room again it goes on, and without loses nothing.
+    place.ok("resume runs/tiny-1 -q --set train.epochs=1");
+    let last = super::sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors"));
+    let done = limited("resume runs/tiny-1 --set train.epochs=2");
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.contains("the last good checkpoint is"), "{}", done.stderr);
+    assert_eq!(super::sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors")), last);
+    for output in ["--format onnx --output it.onnx", "--format safetensors --output it.safetensors"]
+    {
+        let done = limited(&format!("export runs/tiny-1 {output}"));
+        assert_eq!(done.code, Some(1), "{}", done.stderr);
+        assert!(done.stderr.contains("File too large"), "{}", done.stderr);
+    }
+    assert!(!place.path("it.onnx").exists() && !place.path("it.safetensors").exists());
+}
+
 #[test]
 fn training_that_does_not_learn() {
     let place = Workplace::new();

@@ -94,6 +94,23 @@ impl Workplace {
         command
     }
 
+    /// As [`Workplace::command`], after what a shell does to itself: limits, ignored signals.
+    #[cfg(unix)]
+    fn command_after(&self, setup: &str, arguments: &str) -> Command {
+        let program = self.command(arguments);
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &format!("{setup}; exec \"$0\" \"$@\"")]);
+        shell.arg(program.get_program()).args(program.get_args());
+        shell.current_dir(self.folder.path());
+        for (name, value) in program.get_envs() {
+            match value {
+                Some(value) => shell.env(name, value),
+                None => shell.env_remove(name),
+            };
+        }
+        shell
+    }
+
     fn run(&self, arguments: &str) -> Done {
         Done::of(self.command(arguments).output().unwrap())
     }

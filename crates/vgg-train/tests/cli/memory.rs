@@ -1,20 +1,14 @@
 //! Memory and threads that do not suffice.
 
-use std::process::Command;
-
 use super::{Done, Workplace};
 
 /// A stack that no machine has room for: threads cannot be started.
 const NO_THREADS: (&str, &str) = ("RUST_MIN_STACK", "1125899906842624");
 
-/// Runs the program in a shell that limits the address space to so many KiB.
+/// Runs the program with an address space of so many KiB.
+#[cfg(target_os = "linux")]
 fn limited(place: &Workplace, kib: u32, arguments: &str) -> Done {
-    let program = place.command(arguments);
-    let mut shell = Command::new("sh");
-    shell.args(["-c", "ulimit -v $0; exec \"$@\"", &kib.to_string()]);
-    shell.arg(program.get_program()).args(program.get_args());
-    shell.current_dir(program.get_current_dir().unwrap());
-    Done::of(shell.output().unwrap())
+    Done::of(place.command_after(&format!("ulimit -v {kib}"), arguments).output().unwrap())
 }
 
 #[test]

@@ -4,7 +4,7 @@
 //! what they are compared with. So no test depends on how fast the machine is.
 #![cfg(unix)]
 
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use vgg_model::{Checkpoint, Progress};
@@ -114,7 +114,8 @@ fn a_run_killed_before_its_first_checkpoint() {
 fn a_run_stopped_by_a_signal() {
     // Most of the time goes to steps in the first run, to evaluation in the second one.
     let evaluating = "--set data.train_limit=16 --set data.test_limit=256";
-    for (name, code, arguments) in [("-INT", 130, ""), ("-TERM", 75, evaluating)] {
+    for (name, code, arguments) in [("-INT", 130, ""), ("-TERM", 75, evaluating), ("-HUP", 75, "")]
+    {
         let place = Workplace::new();
         let mut child = place.spawn(&format!("tiny.toml -q {arguments} {ENDLESS}"));
         wait_for_step(&place, &mut child, 4);
@@ -123,6 +124,33 @@ fn a_run_stopped_by_a_signal() {
         let eval = place.ok("eval runs/tiny-1 --checkpoint last");
         assert!(eval.stdout.contains("top-1"));
         finish_and_compare(&place, arguments);
+    }
+}
+
+/// Under `nohup` a run outlives its terminal.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_signal_that_is_ignored_stays_ignored() {
+    let place = Workplace::new();
+    let mut command = place.command_after("trap '' HUP", &format!("tiny.toml -q {ENDLESS}"));
+    let mut child = command.stderr(Stdio::null()).spawn().unwrap();
+    wait_for_step(&place, &mut child, 0);
+    signal(&child, "-HUP");
+    wait_for_step(&place, &mut child, 40);
+    signal(&child, "-TERM");
+    assert_eq!(child.wait().unwrap().code(), Some(75));
+}
+
+/// The terminal is gone, and with it who would read what is said.
+#[test]
+fn a_run_without_a_reader_goes_on() {
+    let place = Workplace::new();
+    for options in ["", "-v", "--progress bar"] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let status =
+            place.command(&format!("tiny.toml {options}")).stderr(writer).status().unwrap();
+        assert!(status.success(), "{options}: {status}");
     }
 }
 
