@@ -2,91 +2,84 @@
 
 use std::time::Duration;
 
+use crate::fields::Fields;
 use crate::metrics::{Epoch, Step};
 use crate::progress::{Throughput, Work};
-use crate::ui::{clock, grouped};
+use crate::ui::{clock, count, grouped};
 
-/// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112.4 img/s  data 0 %  eta 0:54`
+/// `epoch  1/10  step 120/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 0:54`
 ///
-/// `batch` is the step's place in its epoch. The loss is that of the step, and the mean of the epoch so far; so is the accuracy.
-pub(crate) fn step_line(step: &Step, batch: u64, work: &Work, eta: Option<Duration>) -> String {
-    let mut line = format!(
-        "{}  step {batch:>width$}/{}  loss {:.3} ({:.3})  acc {:.1} %  lr {}  {} img/s  data {:.0} %",
-        epoch_of(step.epoch, work),
-        work.steps_per_epoch,
-        step.batch_loss,
-        step.train_loss,
-        100.0 * step.train_accuracy,
-        short(step.lr),
-        rate(step.images_per_second),
-        100.0 * step.wait_share,
-        width = work.steps_per_epoch.to_string().len(),
-    );
-    if let Some(eta) = eta {
-        line += &format!("  eta {}", clock(eta));
+/// `batch` is the step's place in its epoch. The loss is that of the step, and the mean of the epoch
+/// so far; so is the accuracy.
+pub(crate) fn step_line(step: &Step, batch: u64, work: &Work, eta: Option<Duration>) -> Fields {
+    let all = work.steps_per_epoch;
+    let line = Fields::default()
+        .with(0, epoch_of(step.epoch, work))
+        .with(1, format!("step {batch:>width$}/{all}", width = all.to_string().len()))
+        .with(3, format!("loss {:.3} ({:.3})", step.batch_loss, step.train_loss))
+        .with(4, format!("acc {:.1} %", 100.0 * step.train_accuracy))
+        .with(6, format!("lr {}", short(step.lr)))
+        .with(5, format!("{} img/s", rate(step.images_per_second)))
+        .with(7, format!("data {:.0} %", 100.0 * step.wait_share));
+    match eta {
+        Some(eta) => line.with(2, format!("eta {}", clock(eta))),
+        None => line,
     }
-    line
 }
 
-/// `epoch  1/10  eta 0:54  loss 1.083 (1.512)  acc 58.6 %  112 img/s  lr 0.05  data 0 %`
-///
-/// What matters most is first: beside a bar there is room for about half of it.
-pub(crate) fn bar_text(step: &Step, work: &Work, eta: Option<Duration>) -> String {
-    format!(
-        "{}  eta {}  loss {:.3} ({:.3})  acc {:.1} %  {} img/s  lr {}  data {:.0} %",
-        epoch_of(step.epoch, work),
-        eta.map(clock).unwrap_or_default(),
-        step.batch_loss,
-        step.train_loss,
-        100.0 * step.train_accuracy,
-        rate(step.images_per_second),
-        short(step.lr),
-        100.0 * step.wait_share,
-    )
+/// `epoch  1/10  test 1 200/10 000`
+pub(crate) fn test_line(epoch: u64, images: u64, work: &Work) -> Fields {
+    let [done, all] = [images, work.test_images].map(grouped);
+    Fields::default().with(0, epoch_of(epoch, work)).with(1, format!("test {done}/{all}"))
 }
 
 /// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  data 0 %  9:21  * best`
-pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> String {
-    let rate = match (epoch.images_per_second, epoch.wait_share) {
-        (Some(images_per_second), Some(share)) => {
-            format!("  {} img/s  data {:.0} %", rate(images_per_second), 100.0 * share)
-        }
-        _ => String::new(),
+pub(crate) fn epoch_line(epoch: &Epoch, work: &Work, best: bool) -> Fields {
+    let result = |part, loss: f64, digits, accuracy: f64| {
+        format!("{part} loss {loss:.3}  acc {:.digits$} %", 100.0 * accuracy)
     };
+    let mut line = Fields::default()
+        .with(0, epoch_of(epoch.epoch, work))
+        .with(3, result("train", epoch.train_loss, 1, epoch.train_accuracy))
+        .with(1, result(work.tested_on(), epoch.test_loss, 2, epoch.test_accuracy));
+    if work.tells_top5() {
+        line = line.with(6, format!("top-5 {:.1} %", 100.0 * epoch.test_top5));
+    }
+    if let (Some(images_per_second), Some(share)) = (epoch.images_per_second, epoch.wait_share) {
+        line = line
+            .with(5, format!("{} img/s", rate(images_per_second)))
+            .with(7, format!("data {:.0} %", 100.0 * share));
+    }
     let time = epoch.seconds.map_or("resumed".into(), |s| clock(Duration::from_secs_f64(s)));
-    format!(
-        "{}  train loss {:.3}  acc {:.1} %  test loss {:.3}  acc {:.2} %  top-5 {:.1} %{rate}  {time}{}",
-        epoch_of(epoch.epoch, work),
-        epoch.train_loss,
-        100.0 * epoch.train_accuracy,
-        epoch.test_loss,
-        100.0 * epoch.test_accuracy,
-        100.0 * epoch.test_top5,
-        if best { "  * best" } else { "" },
-    )
+    let line = line.with(4, time);
+    if best { line.with(2, "* best") } else { line }
+}
+
+/// `1 200 of 10 000 images`
+pub(crate) fn images_line(done: u64, all: u64) -> Fields {
+    format!("{} of {}", grouped(done), count(all, "image")).into()
 }
 
 /// `10 epochs in 1:21:40 with tests, 122 img/s, data 0 %`
 ///
 /// Of a run that was `resumed`, only what was done since then has a time.
 pub(crate) fn times(epochs: u64, resumed: bool, done: &Throughput) -> String {
-    let plural = if epochs == 1 { "" } else { "s" };
-    let text = format!("{epochs} epoch{plural}");
+    let text = count(epochs, "epoch");
     match (resumed, speed(done)) {
         (_, None) => text,
         (false, Some(speed)) => format!("{text} in {} with tests, {speed}", clock(done.wall)),
         (true, Some(speed)) => {
-            let (images, time) = (grouped(done.images), clock(done.wall));
-            format!("{text}; since resuming {images} images in {time} with tests, {speed}")
+            let (images, time) = (count(done.images, "image"), clock(done.wall));
+            format!("{text}; since resuming {images} in {time} with tests, {speed}")
         }
     }
 }
 
 /// `10 000 images in 1:22, 122 img/s, data 0 %`
 pub(crate) fn seen(done: &Throughput) -> String {
-    let (images, time) = (grouped(done.images), clock(done.wall));
+    let (images, time) = (count(done.images, "image"), clock(done.wall));
     let speed = speed(done).map_or(String::new(), |speed| format!(", {speed}"));
-    format!("{images} images in {time}{speed}")
+    format!("{images} in {time}{speed}")
 }
 
 /// `122 img/s, data 0 %`; nothing where nothing has passed.
@@ -122,8 +115,14 @@ pub(crate) fn short(lr: f32) -> String {
 mod tests {
     use super::*;
 
-    const WORK: Work =
-        Work { epochs: 10, steps_per_epoch: 469, train_images: 60_000, test_images: 10_000 };
+    const WORK: Work = Work {
+        epochs: 10,
+        steps_per_epoch: 469,
+        train_images: 60_000,
+        test_images: 10_000,
+        classes: 10,
+        held_out: false,
+    };
 
     #[test]
     fn steps_and_epochs() {
@@ -139,7 +138,11 @@ mod tests {
         };
         let eta = Some(Duration::from_secs(5400));
         insta::assert_snapshot!(step_line(&step, 47, &WORK, eta), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 0.05  112 img/s  data 0 %  eta 1:30:00");
-        insta::assert_snapshot!(bar_text(&step, &WORK, eta), @"epoch  2/10  eta 1:30:00  loss 1.083 (1.512)  acc 58.6 %  112 img/s  lr 0.05  data 0 %");
+        // Beside a bar of 10 columns on screens of 60, 80 and 200.
+        let line = step_line(&step, 47, &WORK, eta);
+        insta::assert_snapshot!(line.fit(47), @"epoch  2/10  step  47/469  eta 1:30:00");
+        insta::assert_snapshot!(line.fit(67), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  eta 1:30:00");
+        assert_eq!(line.fit(137), line.to_string());
         let slow = Step { images_per_second: 7.25, lr: 1.23456e-7, ..step };
         insta::assert_snapshot!(step_line(&slow, 47, &WORK, None), @"epoch  2/10  step  47/469  loss 1.083 (1.512)  acc 58.6 %  lr 1.235e-7  7.2 img/s  data 0 %");
         let epoch = Epoch {
@@ -156,10 +159,20 @@ mod tests {
             seconds: Some(666.6),
         };
         insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  data 3 %  11:07  * best");
+        let line = epoch_line(&epoch, &WORK, true);
+        insta::assert_snapshot!(line.fit(60), @"epoch 10/10  test loss 0.481  acc 82.44 %  * best");
+        insta::assert_snapshot!(line.fit(80), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  * best");
+        let few = Work { classes: 5, held_out: true, ..WORK };
+        insta::assert_snapshot!(epoch_line(&epoch, &few, false), @"epoch 10/10  train loss 0.894  acc 66.9 %  held-out loss 0.481  acc 82.44 %  11 240 img/s  data 3 %  11:07");
         let resumed = Epoch { seconds: None, ..epoch.clone() };
-        assert!(epoch_line(&resumed, &WORK, false).ends_with("  11 240 img/s  data 3 %  resumed"));
+        let ends = |epoch: &Epoch, best, end| {
+            let line = epoch_line(epoch, &WORK, best).to_string();
+            assert!(line.ends_with(end), "{line}");
+        };
+        ends(&resumed, false, "  11 240 img/s  data 3 %  resumed");
         let tested = Epoch { images_per_second: None, ..resumed };
-        assert!(epoch_line(&tested, &WORK, true).ends_with("top-5 99.6 %  resumed  * best"));
+        ends(&tested, true, "top-5 99.6 %  resumed  * best");
+        insta::assert_snapshot!(test_line(10, 1200, &WORK), @"epoch 10/10  test 1 200/10 000");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use tracing_subscriber::Layer as _;
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
@@ -14,6 +14,9 @@ use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::exit::{Code, Failure};
+
+/// The target of what is said to the user: it is in the log file, and on standard error already.
+pub(crate) const SAID: &str = "vgg_train::said";
 
 /// Where the log goes: memory until there is a run folder, then its file.
 #[derive(Clone, Debug)]
@@ -43,9 +46,8 @@ impl Log {
             .with_ansi(false)
             .with_target(false)
             .with_writer(log.clone())
-            .with_filter(filter("info")?);
-        // What the program itself says at `info` is on standard error already.
-        let on_screen = filter("debug,vgg_train=warn")?;
+            .with_filter(filter("info")?.with_target(SAID, LevelFilter::INFO));
+        let on_screen = filter("debug,vgg_train=warn")?.with_target(SAID, LevelFilter::OFF);
         let screen = verbose.then(|| {
             tracing_subscriber::fmt::layer()
                 .with_ansi(false)

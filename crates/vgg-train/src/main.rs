@@ -17,6 +17,7 @@ mod eval;
 mod exit;
 mod export;
 mod extract;
+mod fields;
 mod file;
 mod guard;
 mod import;
@@ -26,6 +27,7 @@ mod memory;
 mod metrics;
 mod nearest;
 mod network;
+mod outcome;
 mod predict;
 mod print;
 mod profile;
@@ -68,7 +70,7 @@ fn main() -> ExitCode {
         if exit::is_broken_pipe(&error) {
             return Code::Success;
         }
-        tracing::error!("{}", exit::render(&error, false).trim_end());
+        tracing::error!(target: log::SAID, "{}", exit::render(&error, false).trim_end());
         ui.error(&error);
         exit::code(&error)
     });
@@ -92,12 +94,15 @@ fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
         Command::Import { options, settings, .. } if settings.print_config => {
             print_config(options.config_to_print()?, settings)?;
         }
-        Command::Train { config, profile, settings, runs, .. } => match &profile.trace {
-            Some(trace) => profile::command(config, settings.overrides(), trace, ui)?,
-            None => return train(config, settings.overrides(), &runs.out, ui, log),
-        },
-        Command::Resume { run, settings, .. } => {
-            return resume::command(run, settings.overrides(), ui, log);
+        Command::Train { config, options, settings, runs, .. } => {
+            let (overrides, out) = (settings.overrides(), &runs.out);
+            match &options.profile {
+                Some(trace) => profile::command(config, overrides, trace.as_deref(), out, ui)?,
+                None => return train(config, overrides, out, options.json, ui, log),
+            }
+        }
+        Command::Resume { run, json, settings, .. } => {
+            return resume::command(run, settings.overrides(), *json, ui, log);
         }
         Command::Eval { runs, network, views, confusion, json, settings, .. } => {
             let (network, json, confusion) = (*network, *json, confusion.as_deref());
@@ -162,7 +167,14 @@ fn print_config(path: &Path, settings: &Settings) -> Result<()> {
     print::lines(config::load(path, settings.overrides())?.effective().lines())
 }
 
-fn train(path: &Path, overrides: Vec<Override>, out: &Path, ui: &Ui, log: &Log) -> Result<Code> {
+fn train(
+    path: &Path,
+    overrides: Vec<Override>,
+    out: &Path,
+    json: bool,
+    ui: &Ui,
+    log: &Log,
+) -> Result<Code> {
     let loaded = data::load_noted(path, overrides, ui)?;
     let config = &loaded.config;
     let create = || {
@@ -170,5 +182,6 @@ fn train(path: &Path, overrides: Vec<Override>, out: &Path, ui: &Ui, log: &Log) 
         run.write(CONFIG, &loaded.effective())?;
         Ok(run)
     };
-    device::run(&config.device, Train { config, ui, log, start: Start::New(&create) })
+    let start = Start::New(&create);
+    outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, json)
 }

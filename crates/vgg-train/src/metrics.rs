@@ -203,6 +203,15 @@ impl Metrics {
     }
 }
 
+/// The record of a finished epoch, if the run has it.
+pub(crate) fn epoch(run: &RunDir, number: u64) -> Option<Epoch> {
+    let text = std::fs::read_to_string(run.file(METRICS)).ok()?;
+    text.lines().find_map(|line| match serde_json::from_str(line) {
+        Ok(Record::Epoch(epoch)) if epoch.epoch == number => Some(epoch),
+        _ => None,
+    })
+}
+
 /// Copies a run's metrics to a name that is free.
 fn keep(run: &RunDir, path: &Path) -> Result<PathBuf> {
     let mut names = (1..).map(|n| run.file(&format!("metrics.old-{n}.jsonl")));

@@ -25,6 +25,26 @@ pub(crate) struct Work {
     pub steps_per_epoch: u64,
     pub train_images: u64,
     pub test_images: u64,
+    pub classes: usize,
+    /// Whether test images are held out of those to train on.
+    pub held_out: bool,
+}
+
+impl Work {
+    /// What the images are called that each epoch is tested on.
+    pub(crate) fn tested_on(&self) -> &'static str {
+        if self.held_out { "held-out" } else { "test" }
+    }
+
+    /// Whether a true class among five says anything.
+    pub(crate) fn tells_top5(&self) -> bool {
+        tells_top5(self.classes)
+    }
+}
+
+/// Whether it says anything that a true class is among the first five.
+pub(crate) fn tells_top5(classes: usize) -> bool {
+    classes > 5
 }
 
 /// Images that have passed in a stretch of wall time. Everything in it counts, waiting for images
@@ -143,7 +163,7 @@ impl Pace {
 
     /// The time to the end of the run, tests and checkpoints included, after `steps` steps of it.
     pub(crate) fn eta(&self, steps: u64) -> Option<Duration> {
-        let Work { epochs, steps_per_epoch, train_images, test_images } = self.work;
+        let Work { epochs, steps_per_epoch, train_images, test_images, .. } = self.work;
         let all = self.before + self.epoch;
         let after_first = Throughput {
             images: all.images - self.first.images,
@@ -202,6 +222,11 @@ pub(crate) struct LongRunHint {
 }
 
 impl LongRunHint {
+    /// One that was told already, if the run was.
+    pub(crate) fn new(resumed: bool) -> Self {
+        Self { done: resumed }
+    }
+
     pub(crate) fn check(&mut self, ui: &Ui, pace: &Pace, eta: Option<Duration>, quicker: &str) {
         if self.done || !pace.is_settled() {
             return;
@@ -217,8 +242,14 @@ impl LongRunHint {
 mod tests {
     use super::*;
 
-    const WORK: Work =
-        Work { epochs: 10, steps_per_epoch: 469, train_images: 60_000, test_images: 10_000 };
+    const WORK: Work = Work {
+        epochs: 10,
+        steps_per_epoch: 469,
+        train_images: 60_000,
+        test_images: 10_000,
+        classes: 10,
+        held_out: false,
+    };
 
     /// Lines of ten epochs with `step_time` a step.
     fn lines_of_ten_epochs(step_time: Duration) -> Vec<u64> {

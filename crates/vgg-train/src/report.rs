@@ -1,13 +1,17 @@
 //! Pictures and tables of a run: `curves.svg` and `confusion.csv`.
 
-use std::borrow::Cow;
-
 use anyhow::{Result, anyhow};
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use crate::metrics::Epoch;
 use crate::print::printable;
+use crate::ui::count;
+
+/// More classes than this are too many to be told one by one …
+const MANY_CLASSES: usize = 20;
+/// … but for the worst.
+const WORST_CLASSES: usize = 10;
 
 const SIZE: (u32, u32) = (960, 420);
 /// Okabe and Ito's colours, which the colour-blind tell apart.
@@ -139,23 +143,38 @@ impl Confusion {
         csv
     }
 
-    /// A line a class: its accuracy, and what it is mistaken for most often.
-    pub(crate) fn per_class(&self, classes: &[String]) -> Vec<String> {
+    /// A line a class: its accuracy, and what it is mistaken for most often. Of many classes only
+    /// the worst are told, and where `all` are.
+    pub(crate) fn per_class(&self, classes: &[String], all: &str) -> Vec<String> {
+        let mut told: Vec<(usize, f64)> =
+            (0..classes.len()).filter_map(|label| Some((label, self.accuracy(label)?))).collect();
+        let left_out = match told.len() > MANY_CLASSES {
+            true => told.len() - WORST_CLASSES,
+            false => 0,
+        };
+        if left_out > 0 {
+            // Stable, so that the first of equals are the first classes.
+            told.sort_by(|(_, a), (_, b)| a.total_cmp(b));
+            told.truncate(WORST_CLASSES);
+        }
         // As they will be printed, for their widths.
-        let classes: Vec<_> = classes.iter().map(|class| printable(class)).collect();
-        let width = classes.iter().map(|class| class.chars().count()).max().unwrap_or(0);
-        let line = |(label, class): (usize, &Cow<'_, str>)| {
-            let accuracy = self.accuracy(label)?;
-            let mut line = format!("{class:<width$}  {:5.1} %", 100.0 * accuracy);
-            let others = self.row(label).iter().enumerate().filter(|(other, _)| *other != label);
+        let name = |label: usize| printable(&classes[label]);
+        let width = told.iter().map(|(label, _)| name(*label).chars().count()).max().unwrap_or(0);
+        let line = |(label, accuracy): &(usize, f64)| {
+            let mut line = format!("{:<width$}  {:5.1} %", name(*label), 100.0 * accuracy);
+            let others = self.row(*label).iter().enumerate().filter(|(other, _)| other != label);
             // The first of equals, so that the line does not depend on the order of iteration.
             let most = others.max_by_key(|(other, count)| (**count, std::cmp::Reverse(*other)));
             if let Some((other, count)) = most.filter(|(_, count)| **count > 0) {
-                line += &format!("  most often taken for {} ({count})", classes[other]);
+                line += &format!("  most often taken for {} ({count})", name(other));
             }
-            Some(line)
+            line
         };
-        classes.iter().enumerate().filter_map(line).collect()
+        let mut lines: Vec<String> = told.iter().map(line).collect();
+        if left_out > 0 {
+            lines.push(format!("and {} that are no worse; {all}", count(left_out as u64, "class")));
+        }
+        lines
     }
 }
 
@@ -188,10 +207,26 @@ mod tests {
         "a, ""b""",0,1,0,1.0000
         none,0,0,0,
         "#);
-        insta::assert_snapshot!(confusion.per_class(&classes).join("\n"), @r#"
+        insta::assert_snapshot!(confusion.per_class(&classes, "").join("\n"), @r#"
         T-shirt/top   50.0 %  most often taken for a, "b" (1)
         a, "b"       100.0 %
         "#);
+    }
+
+    #[test]
+    fn the_worst_of_many_classes_are_told() {
+        let mut confusion = Confusion::new(21);
+        for label in 0..21 {
+            confusion.add(label, label);
+            // The last class is the worst, then those from the seventh on.
+            (5..label).step_by(3).for_each(|other| confusion.add(label, other));
+        }
+        let classes: Vec<String> = (0..21).map(|label| format!("class{label}")).collect();
+        let lines = confusion.per_class(&classes, "all are in confusion.csv");
+        assert_eq!(lines.len(), 11);
+        assert_eq!(lines[0], "class18   16.7 %  most often taken for class5 (1)");
+        assert_eq!(lines[10], "and 11 classes that are no worse; all are in confusion.csv");
+        assert_eq!(confusion.per_class(&classes[..20], "").len(), 20);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::memory;
 use crate::resume::{Rise, SeenImages};
 use crate::run_dir::{CONFIG, LOG, RunDir};
 use crate::stored;
-use crate::train::{State, Training};
+use crate::train::{End, State, Training};
 use crate::ui::{Ui, bytes, grouped, millions};
 
 /// A run to be started or resumed.
@@ -83,15 +83,16 @@ impl Ready {
         host.held += held;
         let plan = memory::plan(&vgg, &config.input(), part, mode, backend, host)?;
         let needed = memory::needed(&vgg, &plan, backend, host);
-        ui.status("Model", &describe(config, &vgg, needed, batch));
+        ui.status("Model", &describe(config, &vgg));
+        ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
         Ok(Self { vgg, data, batch })
     }
 }
 
 impl Job for Train<'_> {
-    type Output = Code;
+    type Output = End;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Code> {
+    fn run<B: Backend>(self, backend: B) -> Result<End> {
         let Self { config, ui, log, start } = self;
         let held = match &start {
             Start::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
@@ -175,9 +176,9 @@ impl Job for Train<'_> {
         if let Some(text) = config_file {
             training.folder().write(CONFIG, &text)?;
         }
-        let code = training.run();
+        let end = training.run();
         ui.end_bar();
-        code
+        end
     }
 }
 
@@ -210,7 +211,7 @@ fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
     Ok(params)
 }
 
-fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
+fn describe(config: &Config, vgg: &Vgg) -> String {
     let [c, h, w] = vgg.config().input;
     let width = if config.model.width == 1.0 {
         String::new()
@@ -219,10 +220,9 @@ fn describe(config: &Config, vgg: &Vgg, memory: u64, batch: usize) -> String {
     };
     let norm = if config.model.batch_norm { " with batch norm" } else { "" };
     format!(
-        "{}{width}{norm}: {} parameters, {} MACs an image of {c}×{h}×{w}, needs {} at batch {batch}",
+        "{}{width}{norm}: {} parameters, {} MACs an image of {c}×{h}×{w}",
         config.model.arch,
         millions(vgg.param_count() as u64),
         millions(vgg.macs()),
-        bytes(memory),
     )
 }

@@ -22,9 +22,11 @@ use crate::config::{Config, FlatLoss, Weights};
 use crate::data::{self, Data};
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
+use crate::fields::Fields;
 use crate::guard;
-use crate::lines::{bar_text, epoch_line, step_line, times};
+use crate::lines::{epoch_line, step_line, test_line, times};
 use crate::metrics::{self, Metrics};
+use crate::outcome::Outcome;
 use crate::progress::{LongRunHint, Pace, Ticker, Work};
 use crate::report;
 use crate::resume::SeenImages;
@@ -45,7 +47,7 @@ const NOT_FINITE: &str = "the weights are not numbers any more";
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct State {
-    best: Option<Best>,
+    pub(crate) best: Option<Best>,
     flat_loss: guard::FlatLoss,
     plateau: Plateau,
     /// The backend's own ([`Backend::state`]).
@@ -69,9 +71,17 @@ impl State {
 
 /// The epoch with the highest test accuracy.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Best {
-    epoch: u64,
-    accuracy: f64,
+pub(crate) struct Best {
+    pub epoch: u64,
+    pub accuracy: f64,
+}
+
+/// How training ended.
+pub(crate) enum End {
+    /// After the last epoch, with what came out.
+    Finished(Option<Box<Outcome>>),
+    /// When asked to, with the code to leave the program with.
+    Stopped(Code),
 }
 
 /// A run on its way.
@@ -124,6 +134,8 @@ impl<'a, B: Backend> Training<'a, B> {
             steps_per_epoch: loader.batches_per_epoch() as u64,
             train_images: data.train.len() as u64,
             test_images: data.test.len() as u64,
+            classes: data.train.classes().len(),
+            held_out: config.data.hold_out.is_some(),
         };
         let place = position.epoch * work.steps_per_epoch + position.batch;
         let schedule_start = place as i64 - position.step as i64;
@@ -150,7 +162,7 @@ impl<'a, B: Backend> Training<'a, B> {
             pace: Pace::new(work, Instant::now()),
             resumed: position.step > 0,
             ticker: Ticker::default(),
-            hint: LongRunHint::default(),
+            hint: LongRunHint::new(position.step > 0),
             saved: None,
             saved_at: Instant::now(),
         })
@@ -166,8 +178,8 @@ impl<'a, B: Backend> Training<'a, B> {
         self.work.steps_per_epoch
     }
 
-    /// Trains to the last epoch, or until asked to stop. The code to leave the program with.
-    pub(crate) fn run(mut self) -> Result<Code> {
+    /// Trains to the last epoch, or until asked to stop.
+    pub(crate) fn run(mut self) -> Result<End> {
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
@@ -177,19 +189,18 @@ impl<'a, B: Backend> Training<'a, B> {
                     self.take()?;
                     self.evaluate()?
                 }
-                ControlFlow::Break(code) => return self.leave(code),
+                ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
             };
             match done {
                 ControlFlow::Continue(done) => {
                     self.end_epoch(&done, (!resumed).then(|| start.elapsed()))?;
                     evaluation = Some(done);
                 }
-                ControlFlow::Break(code) => return self.leave(code),
+                ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
             }
         }
         self.wait_for_checkpoint()?;
-        self.finish(evaluation);
-        Ok(Code::Success)
+        self.finish(evaluation)
     }
 
     /// Trains to the end of the epoch, unless asked to stop.
@@ -272,12 +283,19 @@ impl<'a, B: Backend> Training<'a, B> {
             self.metrics.step(record.clone())?;
         }
         let eta = self.pace.eta(self.place(self.position.step));
+        let line = step_line(&record, batch, &self.work, eta);
         if self.ticker.is_due(Instant::now(), self.position.step, all) {
-            self.ui.progress_tick(&step_line(&record, batch, &self.work, eta));
+            self.ui.progress_tick(&line);
         }
-        self.ui.bar(batch, all, &bar_text(&record, &self.work, eta));
+        self.show(&line);
         self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
         Ok(())
+    }
+
+    /// Shows how far the run is, on a bar.
+    fn show(&self, line: &Fields) {
+        let Work { epochs, steps_per_epoch, .. } = self.work;
+        self.ui.bar(self.place(self.position.step), epochs * steps_per_epoch, line);
     }
 
     fn step_record(&self, batch_loss: f64, lr: f32) -> metrics::Step {
@@ -318,7 +336,6 @@ impl<'a, B: Backend> Training<'a, B> {
 
     /// Tests the network as it is, unless asked to stop.
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
-        let images = self.data.test.len() as u64;
         let mut evaluation = Evaluation::new(self.data.test.classes().len());
         self.trainer.set_averaged(true);
         let mut batches = self.test.epoch(0, 0);
@@ -329,9 +346,8 @@ impl<'a, B: Backend> Training<'a, B> {
             }
             self.check_checkpoint()?;
             evaluation.add(&self.trainer.logits(&batch.pixels)?, &batch.labels);
-            let (done, all) = (evaluation.images(), images);
-            let epoch = self.position.epoch + 1;
-            self.ui.bar(done, all, &format!("epoch {epoch}  test {done}/{all}"));
+            let (epoch, images) = (self.position.epoch + 1, evaluation.images());
+            self.show(&test_line(epoch, images, &self.work));
         }
         Ok(ControlFlow::Continue(evaluation))
     }
@@ -451,27 +467,31 @@ impl<'a, B: Backend> Training<'a, B> {
         Ok(code)
     }
 
-    fn finish(&self, evaluation: Option<Evaluation>) {
-        if let Some(evaluation) = evaluation {
-            for line in evaluation.confusion.per_class(self.data.test.classes()) {
-                self.ui.detail(&line);
-            }
+    /// Tells what came out.
+    fn finish(&self, evaluation: Option<Evaluation>) -> Result<End> {
+        let classes = self.data.test.classes();
+        let confusion = evaluation.as_ref().map(|evaluation| &evaluation.confusion);
+        for line in confusion.into_iter().flat_map(|confusion| {
+            let all = format!("all are in {}", self.run.file(CONFUSION).display());
+            confusion.per_class(classes, &all)
+        }) {
+            self.ui.detail(&line);
         }
-        let epochs = self.metrics.epochs();
-        if let (Some(best), Some(last)) = (self.state.best, epochs.last()) {
-            self.ui.status(
-                "Finished",
-                &format!(
-                    "test accuracy {:.2} %, best {:.2} % (epoch {}); {}",
-                    100.0 * last.test_accuracy,
-                    100.0 * best.accuracy,
-                    best.epoch,
-                    times(last.epoch, self.resumed, &self.pace.all(Instant::now())),
-                ),
-            );
+        let done = self.pace.all(Instant::now());
+        self.ui.status("Finished", &times(self.position.epoch, self.resumed, &done));
+        if self.config.data.is_folder() && !self.work.held_out {
+            let help = "the best epoch is the best on the test images, which flatters it: \
+                        data.hold_out keeps training images apart to choose by";
+            self.ui.help(help);
         }
-        let run = self.run.path().display();
-        self.ui.help(&format!("vgg-train predict {run} IMAGE… classifies image files"));
+        let run = self.run.path();
+        self.ui.help(&format!("vgg-train predict {} IMAGE… classifies image files", run.display()));
+        let last = self.metrics.epochs().last().filter(|last| last.epoch == self.position.epoch);
+        Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
+            let time = Some(done).filter(|_| !self.resumed);
+            let outcome = Outcome::new(run, self.config, last, best).timed(time);
+            Box::new(outcome.with_classes(classes, confusion))
+        })))
     }
 
     fn diverged(&mut self, what: &str, at: Progress) -> Failure {

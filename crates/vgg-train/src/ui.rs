@@ -1,5 +1,6 @@
 //! What the user sees while the program works. All of it goes to standard error, and to the log.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::io::{IsTerminal as _, Write as _};
 use std::time::Duration;
@@ -8,11 +9,24 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::cli::{Output, ProgressKind, When};
 use crate::exit;
-use crate::log::now;
+use crate::fields::Fields;
+use crate::log::{SAID, now};
 use crate::print::printable;
 
 /// How often a bar is drawn anew.
 const REDRAWS_PER_SECOND: u8 = 5;
+
+/// Columns of a screen that does not tell.
+const COLUMNS: usize = 80;
+
+/// Columns that a line of all fields takes: a bar has more than the least only beside it.
+const ALL_FIELDS: usize = 110;
+
+/// Columns of a bar, least and most.
+const BAR: [usize; 2] = [10, 60];
+
+/// Columns before a fact.
+const INDENT: usize = 13;
 
 /// Standard error, with or without colour, a bar, or anything at all.
 #[derive(Debug)]
@@ -20,8 +34,10 @@ pub(crate) struct Ui {
     quiet: bool,
     color: bool,
     progress: ProgressKind,
-    /// The bar on the screen, which other output must not run into.
-    bar: RefCell<Option<ProgressBar>>,
+    /// Whether it is a screen, whose lines end somewhere.
+    terminal: bool,
+    /// The bar on the screen, which other output must not run into, and its columns.
+    bar: RefCell<Option<(ProgressBar, usize)>>,
 }
 
 impl Ui {
@@ -42,60 +58,59 @@ impl Ui {
             ProgressKind::Auto => ProgressKind::Plain,
             chosen => chosen,
         };
-        Self { quiet: output.quiet, color, progress, bar: RefCell::new(None) }
+        Self { quiet: output.quiet, color, progress, terminal, bar: RefCell::new(None) }
     }
 
     /// A fact or an event: `     Dataset fashion-mnist: 60000 train, 10000 test`.
     pub(crate) fn status(&self, verb: &str, text: &str) {
         let text = printable(text);
-        tracing::info!("{verb} {text}");
+        tracing::info!(target: SAID, "{verb} {text}");
         if !self.quiet {
-            self.print(&format!("{} {text}", self.paint("1;32", &format!("{verb:>12}"))));
+            let verb = self.paint("1;32", &format!("{verb:>12}"));
+            self.print(&format!("{verb} {}", self.wrapped(&text)));
         }
     }
 
     /// More about what was said last.
     pub(crate) fn detail(&self, text: &str) {
         let text = printable(text);
-        tracing::info!("{text}");
+        tracing::info!(target: SAID, "{text}");
         if !self.quiet {
-            self.print(&format!("{:12} {text}", ""));
+            self.print(&format!("{:12} {}", "", self.wrapped(&text)));
         }
     }
 
     /// What may go wrong. Shown even if quiet.
     pub(crate) fn warn(&self, text: &str) {
         let text = printable(text);
-        tracing::warn!("{text}");
+        tracing::warn!(target: SAID, "{text}");
         self.print(&format!("{}: {text}", self.paint("1;33", "warning")));
     }
 
     /// What the user could do.
     pub(crate) fn help(&self, text: &str) {
         let text = printable(text);
-        tracing::info!("{text}");
+        tracing::info!(target: SAID, "{text}");
         if !self.quiet {
             self.print(&format!("{}: {text}", self.paint("1;36", "help")));
         }
     }
 
     /// A line of progress, dated where it is not on a screen.
-    pub(crate) fn progress_line(&self, text: &str) {
-        let text = printable(text);
-        tracing::info!("{text}");
+    pub(crate) fn progress_line(&self, line: &Fields) {
+        tracing::info!(target: SAID, "{line}");
         match self.progress {
             ProgressKind::None => {}
-            ProgressKind::Plain => self.print(&format!("{}  {text}", now())),
-            ProgressKind::Bar | ProgressKind::Auto => self.print(&text),
+            ProgressKind::Plain => self.print(&format!("{}  {line}", now())),
+            ProgressKind::Bar | ProgressKind::Auto => self.print(&line.fit(self.columns())),
         }
     }
 
     /// A line of progress that a bar shows anyway.
-    pub(crate) fn progress_tick(&self, text: &str) {
-        let text = printable(text);
+    pub(crate) fn progress_tick(&self, line: &Fields) {
         match self.progress {
-            ProgressKind::Bar => tracing::info!("{text}"),
-            _ => self.progress_line(&text),
+            ProgressKind::Bar => tracing::info!(target: SAID, "{line}"),
+            _ => self.progress_line(line),
         }
     }
 
@@ -106,28 +121,48 @@ impl Ui {
     }
 
     /// Moves the bar to `done` of `total`, with `text` beside it; makes it if there is none.
-    pub(crate) fn bar(&self, done: u64, total: u64, text: &str) {
+    pub(crate) fn bar(&self, done: u64, total: u64, text: &Fields) {
         if self.progress != ProgressKind::Bar {
             return;
         }
+        let columns = self.columns();
+        let width = columns.saturating_sub(ALL_FIELDS).clamp(BAR[0], BAR[1]);
         let mut bar = self.bar.borrow_mut();
-        let bar = bar.get_or_insert_with(|| {
-            let bar = ProgressBar::with_draw_target(
-                Some(total),
-                ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND),
-            );
-            let style = ProgressStyle::with_template("[{bar:10}] {wide_msg}");
-            bar.with_style(style.expect("the template is well formed").progress_chars("=> "))
+        let (bar, styled_for) = bar.get_or_insert_with(|| {
+            let target = ProgressDrawTarget::stderr_with_hz(REDRAWS_PER_SECOND);
+            (ProgressBar::with_draw_target(Some(total), target), 0)
         });
+        if *styled_for != columns {
+            let style = ProgressStyle::with_template(&format!("[{{bar:{width}}}] {{wide_msg}}"));
+            bar.set_style(style.expect("the template is well formed").progress_chars("=> "));
+            *styled_for = columns;
+        }
         bar.set_length(total);
         bar.set_position(done);
-        bar.set_message(printable(text).into_owned());
+        bar.set_message(text.fit(columns.saturating_sub(width + "[] ".len())));
     }
 
     /// Takes the bar off the screen.
     pub(crate) fn end_bar(&self) {
-        if let Some(bar) = self.bar.borrow_mut().take() {
+        if let Some((bar, _)) = self.bar.borrow_mut().take() {
             bar.finish_and_clear();
+        }
+    }
+
+    /// How wide the screen is.
+    fn columns(&self) -> usize {
+        let size = rustix::termios::tcgetwinsize(std::io::stderr());
+        size.map_or(COLUMNS, |size| match size.ws_col {
+            0 => COLUMNS,
+            columns => columns.into(),
+        })
+    }
+
+    /// A fact on a screen, on more lines if one has no room for it.
+    fn wrapped<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        match self.terminal {
+            true => wrapped(text, self.columns().saturating_sub(INDENT)),
+            false => text.into(),
         }
     }
 
@@ -137,7 +172,7 @@ impl Ui {
             let _ = writeln!(std::io::stderr().lock(), "{line}");
         };
         match &*self.bar.borrow() {
-            Some(bar) => bar.suspend(print),
+            Some((bar, _)) => bar.suspend(print),
             None => print(),
         }
     }
@@ -145,6 +180,37 @@ impl Ui {
     fn paint(&self, style: &str, text: &str) -> String {
         if self.color { format!("\x1b[{style}m{text}\x1b[0m") } else { text.to_owned() }
     }
+}
+
+/// Breaks a fact between what punctuation divides, into lines of so many columns where they can be.
+fn wrapped(text: &str, columns: usize) -> Cow<'_, str> {
+    if text.chars().count() <= columns {
+        return text.into();
+    }
+    let (mut lines, mut width) = (String::new(), 0);
+    for part in text.split_inclusive([',', ';', ':']) {
+        let length = part.chars().count();
+        // No break within a word, as in a path or a time.
+        let breaks = part.starts_with(' ') && width > 0 && width + length > columns;
+        let part = if breaks { part.trim_start() } else { part };
+        if breaks {
+            lines += &format!("\n{:INDENT$}", "");
+            width = 0;
+        }
+        lines += part;
+        width += length;
+    }
+    lines.into()
+}
+
+/// `1 image`, `2 images`.
+pub(crate) fn count(n: u64, what: &str) -> String {
+    let plural = match what {
+        _ if n == 1 => "",
+        what if what.ends_with("ss") => "es",
+        _ => "s",
+    };
+    format!("{} {what}{plural}", grouped(n))
 }
 
 /// `1234567` as `1 234 567`.
@@ -196,6 +262,23 @@ pub(crate) fn clock(time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_are_broken_where_they_pause() {
+        let fact = "fashion-mnist: 60 000 train, 10 000 test, 10 classes, 1×28×28";
+        assert_eq!(wrapped(fact, 61), fact);
+        let lines = "fashion-mnist: 60 000 train, 10 000 test,\n             10 classes, 1×28×28";
+        assert_eq!([52, 41].map(|columns| wrapped(fact, columns)), [lines, lines]);
+        let path = "/a/path:with/colons,and/commas that is long";
+        assert_eq!(wrapped(path, 10), path);
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let counts =
+            [count(1, "image"), count(2000, "image"), count(0, "class"), count(1, "class")];
+        assert_eq!(counts, ["1 image", "2 000 images", "0 classes", "1 class"]);
+    }
 
     #[test]
     fn numbers_are_readable() {

@@ -62,7 +62,7 @@ pub(crate) enum Command {
         /// Config of the run: a file, or a name that `vgg-train configs` lists
         config: PathBuf,
         #[command(flatten)]
-        profile: Profile,
+        options: TrainOptions,
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
@@ -74,6 +74,9 @@ pub(crate) enum Command {
     Resume {
         /// Folder of the run, such as runs/vgg11_small-1
         run: PathBuf,
+        /// Print what came out as JSON
+        #[arg(long)]
+        json: bool,
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
@@ -214,16 +217,19 @@ pub(crate) enum DataCommand {
     },
 }
 
-/// Profiling in place of training.
-#[derive(Debug, Args)]
-pub(crate) struct Profile {
+/// What is special to training.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TrainOptions {
     /// Do not train, but time each operation of a few training steps
     ///
-    /// Prints a table and writes the times to FILE (without one: profile.json) as a trace that
-    /// ui.perfetto.dev and chrome://tracing open. There is no run folder.
-    #[arg(id = "profile", long = "profile", value_name = "FILE", num_args = 0..=1)]
-    #[arg(require_equals = true, default_missing_value = "profile.json")]
-    pub trace: Option<PathBuf>,
+    /// Prints a table and writes the times to FILE (without one: a new NAME-profile-N.json among the
+    /// run folders) as a trace that ui.perfetto.dev and chrome://tracing open. There is no run folder.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
+
+    /// Print what came out of training as JSON
+    #[arg(long, conflicts_with = "profile")]
+    pub json: bool,
 }
 
 /// Which of a run's networks, and how it is kept in memory.
@@ -329,14 +335,15 @@ mod tests {
     #[test]
     fn a_profile_has_a_file() {
         let trace = |line| match parse(line).unwrap().command {
-            Command::Train { profile, .. } => profile.trace,
+            Command::Train { options, .. } => options.profile,
             other => panic!("{other:?}"),
         };
         assert_eq!(trace("x.toml"), None);
         for line in ["x.toml --profile", "--profile x.toml", "train x.toml --profile"] {
-            assert_eq!(trace(line), Some("profile.json".into()), "{line}");
+            assert_eq!(trace(line), Some(None), "{line}");
         }
-        assert_eq!(trace("train x.toml --profile=a/b.json"), Some("a/b.json".into()));
+        assert_eq!(trace("train x.toml --profile=a/b.json"), Some(Some("a/b.json".into())));
+        assert!(parse("x.toml --profile --json").is_err());
         assert!(parse("resume x --profile").is_err());
     }
 

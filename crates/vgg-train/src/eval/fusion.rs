@@ -19,8 +19,9 @@ use crate::cli::{LinearWeights, Network};
 use crate::config::{self, Config, Override};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
+use crate::lines::images_line;
 use crate::run_dir::{CONFIG, require_run};
-use crate::ui::Ui;
+use crate::ui::{Ui, count};
 use crate::views::{Group, Shown};
 use crate::{data, stored, views};
 
@@ -93,7 +94,7 @@ pub(super) fn evaluate(request: &Request<'_>, overrides: &[Override], ui: &Ui) -
         "mode": mode,
         "flip": views.flip,
     });
-    Ok(Outcome { evaluation, classes: images.classes().to_vec(), settings, errors: true })
+    Ok(Outcome { evaluation, classes: images.classes().to_vec(), settings })
 }
 
 impl Member {
@@ -155,6 +156,7 @@ impl Job for Fusion<'_> {
         let (start, mut waited, mut done) = (Instant::now(), Duration::ZERO, 0);
         for member in members {
             ui.status("Evaluating", &self.describe(member));
+            self.warn_of_equal_crops(member);
             let images = images.with_channels(member.input.channels)?;
             for part in parts {
                 let mut session = self.session(backend, member, *part)?;
@@ -174,7 +176,7 @@ impl Job for Fusion<'_> {
                     waited += shown.to(&mut session, &groups, &mut |image, views, logits| {
                         posteriors.add(image, logits, 1.0 / (equal_parts * views) as f64);
                         done += 1;
-                        ui.bar(done, all, &format!("{done} of {all} images"));
+                        ui.bar(done, all, &images_line(done, all));
                     })?;
                 }
                 backend = session.into_backend();
@@ -222,6 +224,19 @@ impl Fusion<'_> {
         }
     }
 
+    /// Says where crops are not several: of an image that is no larger than they are.
+    fn warn_of_equal_crops(&self, member: &Member) {
+        let [_, h, w] = member.vgg.config().input;
+        let many = self.mode.parts().contains(&Part::Crops(GRID));
+        for scale in member.scales.iter().filter(|scale| many && **scale == h.max(w)) {
+            self.ui.warn(&format!(
+                "at scale {scale} the crops of {h}×{w} lie on each other along an image's short \
+                 side: of square ones all {GRID}×{GRID} are the same"
+            ));
+            self.ui.help("larger --scales have crops that differ");
+        }
+    }
+
     /// A member and what it sees, in words.
     fn describe(&self, member: &Member) -> String {
         let mode = match self.mode {
@@ -232,8 +247,9 @@ impl Fusion<'_> {
         };
         let scales: Vec<_> = member.scales.iter().map(usize::to_string).collect();
         let mirrored = if self.flip { ", with mirror images" } else { "" };
-        let (path, scales, images) = (member.path.display(), scales.join(", "), self.images.len());
-        format!("{path} on {images} images: {mode} at {scales}{mirrored}")
+        let images = count(self.images.len() as u64, "image");
+        let (path, scales) = (member.path.display(), scales.join(", "));
+        format!("{path} on {images}: {mode} at {scales}{mirrored}")
     }
 }
 

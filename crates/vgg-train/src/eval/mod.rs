@@ -24,9 +24,9 @@ use crate::data::{self, Part};
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
 use crate::file::Output;
-use crate::progress::Throughput;
+use crate::progress::{Throughput, tells_top5};
 use crate::run_dir::{CONFIG, require_run};
-use crate::ui::Ui;
+use crate::ui::{Ui, count, grouped};
 use crate::{lines, print, stored};
 pub(crate) use evaluation::Evaluation;
 
@@ -98,8 +98,6 @@ struct Outcome {
     classes: Vec<String>,
     /// What was evaluated and how, for JSON.
     settings: Value,
-    /// Whether it is told in errors, as the paper does.
-    errors: bool,
 }
 
 /// A run's network on its test images, as training evaluates it.
@@ -117,7 +115,10 @@ fn alone(run: &Path, network: Network, overrides: &[Override], ui: &Ui) -> Resul
         LinearWeights::F32 => "",
         LinearWeights::F16 => ", fully connected weights in f16,",
     };
-    ui.status("Evaluating", &format!("{}{stored} on {} images", path.display(), test.len()));
+    ui.status(
+        "Evaluating",
+        &format!("{}{stored} on {}", path.display(), count(test.len() as u64, "image")),
+    );
     let batch = config.train.batch_size.min(test.len()).max(1);
     let linear_weights = network.linear_weights;
     let evaluation = device::run(
@@ -125,7 +126,7 @@ fn alone(run: &Path, network: Network, overrides: &[Override], ui: &Ui) -> Resul
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
     let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
-    Ok(Outcome { evaluation, classes: test.classes().to_vec(), settings, errors: false })
+    Ok(Outcome { evaluation, classes: test.classes().to_vec(), settings })
 }
 
 struct Evaluate<'a> {
@@ -151,7 +152,8 @@ impl Job for Evaluate<'_> {
         while let Some(batch) = batches.next_batch().with_context(unreadable)? {
             evaluation.add(&session.logits(&batch.pixels)?, &batch.labels);
             let done = evaluation.images();
-            ui.bar(done, test.len() as u64, &format!("{done} images"));
+            let all = test.len() as u64;
+            ui.bar(done, all, &lines::images_line(done, all));
         }
         tell(ui, evaluation.images(), start.elapsed(), batches.waited());
         Ok(evaluation)
@@ -167,18 +169,17 @@ fn tell(ui: &Ui, images: u64, wall: Duration, waited: Duration) {
 impl Outcome {
     fn to_text(&self) -> Vec<String> {
         let evaluation = &self.evaluation;
-        let shares = [("top-1", evaluation.accuracy()), ("top-5", evaluation.top5())];
-        let share = |(name, share): (&str, f64)| match self.errors {
-            true => format!("{name} error  {:.2} %", 100.0 * (1.0 - share)),
-            false => format!("{name}        {:.2} %", 100.0 * share),
-        };
         let mut lines = vec![
-            format!("test images  {}", evaluation.images()),
-            format!("loss         {:.4}", evaluation.loss()),
+            format!("test images     {}", grouped(evaluation.images())),
+            format!("loss            {:.4}", evaluation.loss()),
+            format!("top-1 accuracy  {:.2} %", 100.0 * evaluation.accuracy()),
         ];
-        lines.extend(shares.map(share));
+        if tells_top5(self.classes.len()) {
+            lines.push(format!("top-5 accuracy  {:.2} %", 100.0 * evaluation.top5()));
+        }
         lines.push(String::new());
-        lines.extend(evaluation.confusion.per_class(&self.classes));
+        let all = "--confusion FILE writes all";
+        lines.extend(evaluation.confusion.per_class(&self.classes, all));
         lines
     }
 
@@ -190,11 +191,7 @@ impl Outcome {
         json["loss"] = evaluation.loss().into();
         json["top1"] = evaluation.accuracy().into();
         json["top5"] = evaluation.top5().into();
-        if self.errors {
-            json["top1_error"] = (1.0 - evaluation.accuracy()).into();
-            json["top5_error"] = (1.0 - evaluation.top5()).into();
-            json["confusion"] = evaluation.confusion.rows().collect();
-        }
+        json["confusion"] = evaluation.confusion.rows().collect();
         json["classes"] = classes.iter().enumerate().map(class).collect();
         json
     }

@@ -15,8 +15,9 @@ use crate::cli::Which;
 use crate::config::{self, Override};
 use crate::device::{self, Job};
 use crate::file::Output;
+use crate::lines::images_line;
 use crate::run_dir::CONFIG;
-use crate::ui::{Ui, grouped};
+use crate::ui::{Ui, count};
 use crate::views::Shown;
 use crate::{predict, stored, views};
 use format::{Format, Header};
@@ -106,8 +107,9 @@ pub(crate) fn command(
     });
     let unreadable = extracted?;
     written?;
-    let [n, d] = [files.len() - unreadable, features.outputs()].map(|n| grouped(n as u64));
-    ui.status("Extracted", &format!("{n} descriptors of {d} numbers to {}", output.display()));
+    let [n, d] = [files.len() - unreadable, features.outputs()].map(|n| n as u64);
+    let (descriptors, numbers) = (count(n, "descriptor"), count(d, "number"));
+    ui.status("Extracted", &format!("{descriptors} of {numbers} to {}", output.display()));
     predict::unreadable(unreadable, files.len())
 }
 
@@ -179,7 +181,7 @@ impl Job for Extract<'_> {
                         sums.iter_mut().zip(view).for_each(|(sum, x)| *sum += x);
                     }
                     done += 1;
-                    ui.bar(done, all, &format!("{done} of {all} images"));
+                    ui.bar(done, all, &images_line(done, all));
                 };
                 shown.to_readable(&mut session, &groups, &mut add, &mut |image, reason| {
                     pass(image, reason);

@@ -4,9 +4,11 @@ mod breakdown;
 mod step;
 mod trace;
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use serde_json::Value;
 use vgg_model::{Params, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::profile::Profiled;
@@ -23,25 +25,50 @@ use step::{Names, Step};
 /// Steps that are timed, after one that is not.
 const STEPS: usize = 5;
 
-/// Prints the breakdown of a step and writes the steps to the file `trace`.
-pub(crate) fn command(path: &Path, overrides: Vec<Override>, trace: &Path, ui: &Ui) -> Result<()> {
-    let trace = &Output::new(trace, &[path])?;
-    let config = data::load_noted(path, overrides, ui)?.config;
-    print::lines(device::run(&config.device, Measure { config: &config, trace, ui })?)
+/// Prints the breakdown of a step and writes the steps to the file `trace`, or else to a new one in
+/// `out`, where run folders are.
+pub(crate) fn command(
+    path: &Path,
+    overrides: Vec<Override>,
+    trace: Option<&Path>,
+    out: &Path,
+    ui: &Ui,
+) -> Result<()> {
+    let given = trace.map(|trace| Output::new(trace, &[path])).transpose()?;
+    let config = &data::load_noted(path, overrides, ui)?.config;
+    let (trace, lines) = device::run(&config.device, Measure { config, ui })?;
+    let output = match given {
+        Some(output) => output,
+        None => {
+            let path = unused(out, &config.name);
+            fs::create_dir_all(out)
+                .with_context(|| format!("cannot make the folder {}", out.display()))?;
+            Output::new(&path, &[])?
+        }
+    };
+    output.write(|file| Ok(serde_json::to_writer(file, &trace)?))?;
+    ui.status("Trace", &format!("{}: open it in ui.perfetto.dev", output.path().display()));
+    print::lines(lines)
+}
+
+/// The first `NAME-profile-N.json` that is not there.
+fn unused(out: &Path, name: &str) -> PathBuf {
+    let mut paths = (1..).map(|n| out.join(format!("{name}-profile-{n}.json")));
+    paths.find(|path| !path.exists()).unwrap_or_default()
 }
 
 /// Steps to be timed.
 struct Measure<'a> {
     config: &'a Config,
-    trace: &'a Output,
     ui: &'a Ui,
 }
 
 impl Job for Measure<'_> {
-    type Output = Vec<String>;
+    /// The trace, and the lines of the table.
+    type Output = (Value, Vec<String>);
 
-    fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
-        let Self { config, trace, ui } = self;
+    fn run<B: Backend>(self, backend: B) -> Result<Self::Output> {
+        let Self { config, ui } = self;
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0)?;
         let (seed, device) = (config.train.seed, backend.describe());
         let params = Params::init(&vgg, &config.init(), seed)?;
@@ -67,9 +94,6 @@ impl Job for Measure<'_> {
         step()?;
         let steps = (0..STEPS).map(|_| step()).collect::<Result<Vec<_>>>()?;
 
-        let json = trace::json(&config.name, &device, &steps);
-        trace.write(|out| Ok(serde_json::to_writer(out, &json)?))?;
-        ui.status("Trace", &format!("{}: open it in ui.perfetto.dev", trace.path().display()));
-        Ok(breakdown::lines(&steps, batch))
+        Ok((trace::json(&config.name, &device, &steps), breakdown::lines(&steps, batch)))
     }
 }

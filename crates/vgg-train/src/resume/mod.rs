@@ -13,10 +13,12 @@ use crate::config::{self, Config, Override};
 use crate::device;
 use crate::exit::{Code, Failure};
 use crate::log::Log;
+use crate::metrics;
+use crate::outcome::{self, Outcome};
 use crate::run_dir::{CONFIG, RunDir};
 use crate::start::{Resume, Start, Train};
 use crate::stored;
-use crate::train::State;
+use crate::train::{End, State};
 use crate::ui::Ui;
 pub(crate) use images::SeenImages;
 pub(crate) use rate::Rise;
@@ -25,7 +27,13 @@ pub(crate) use rate::Rise;
 ///
 /// With overrides the run goes on under a changed config, as with more epochs or other threads; its
 /// `config.toml` is rewritten once all is ready for the first step.
-pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui, log: &Log) -> Result<Code> {
+pub(crate) fn command(
+    path: &Path,
+    overrides: Vec<Override>,
+    json: bool,
+    ui: &Ui,
+    log: &Log,
+) -> Result<Code> {
     let run = RunDir::open(path)?;
     let file = run.file(CONFIG);
     // What cannot be read without the overrides is as if it had always been with them.
@@ -46,11 +54,15 @@ pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui, log: &Log)
     if let Some(progress) = done.filter(|progress| progress.epoch >= config.train.epochs) {
         ui.status("Finished", &format!("{} is done already", path.display()));
         tell_how_it_goes_on(config, progress, ui);
-        return Ok(Code::Success);
+        let best = checkpoint.as_ref().and_then(|checkpoint| State::of(checkpoint).ok()?.best);
+        let last = metrics::epoch(&run, progress.epoch);
+        let outcome =
+            last.zip(best).map(|(last, best)| Box::new(Outcome::new(path, config, &last, best)));
+        return outcome::tell(End::Finished(outcome), json);
     }
     let config_file = changed.then(|| loaded.effective());
     let start = Start::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
-    device::run(&config.device, Train { config, ui, log, start })
+    outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, json)
 }
 
 /// Says how a run that is done can go on, and what of that is not as one might think.

@@ -97,7 +97,7 @@ fn images_of_a_folder_have_any_size() {
     let row = |i: usize| counts[i].as_array().unwrap().iter().map(|n| n.as_u64().unwrap());
     assert_eq!([row(0).sum::<u64>(), row(1).sum()], [5, 5]);
     let right = row(0).next().unwrap() + row(1).nth(1).unwrap();
-    assert_near(dense["top1_error"].as_f64().unwrap(), 1.0 - right as f64 / 10.0);
+    assert_near(dense["top1"].as_f64().unwrap(), right as f64 / 10.0);
     assert!(place.read("confusion.csv").starts_with("true class,green,red,accuracy\ngreen,"));
 
     // A network of grey images is shown grey ones.
@@ -127,8 +127,30 @@ fn what_is_said_and_printed() {
     ");
     let lines: Vec<_> = done.stdout.lines().take(5).collect();
     let words: Vec<_> = lines.iter().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(words, ["test images", "loss", "top-1 error", "top-5 error", ""]);
+    assert_eq!(words, ["test images", "loss", "top-1 accuracy", "top-5 accuracy", ""]);
     insta::assert_snapshot!("eval-help", place.ok("eval --help").stdout);
+}
+
+#[test]
+fn crops_that_are_equal_and_places_that_say_nothing_are_told() {
+    let place = image_folder::place();
+    let done = image_folder::ok(&place, "folder.toml");
+    // Two classes: the true one is always among five.
+    assert!(!done.stderr.contains("top-5"), "{}", done.stderr);
+    let said = "help: the best epoch is the best on the test images, which flatters it: \
+                data.hold_out keeps";
+    assert_eq!(done.stderr.matches(said).count(), 1, "{}", done.stderr);
+    let held_out = image_folder::ok(&place, "folder.toml --set data.hold_out=5");
+    assert!(!held_out.stderr.contains("flatters"), "{}", held_out.stderr);
+    assert!(held_out.stdout.contains("on the held-out images"), "{}", held_out.stdout);
+
+    let eval = |scales: &str| {
+        let arguments = format!("eval runs/folder-1 --mode multicrop --scales {scales}");
+        let done = image_folder::ok(&place, &arguments);
+        assert!(!done.stdout.contains("top-5"), "{}", done.stdout);
+        done.stderr.matches("warning: at scale 32 the crops of 32×32 lie on each other").count()
+    };
+    assert_eq!([eval("32,40"), eval("40")], [1, 0]);
 }
 
 #[test]

@@ -84,7 +84,7 @@ fn a_folder_is_trained_on_evaluated_and_predicted() {
     assert_eq!([origin("mean"), origin("color_values"), origin("flip")], ["data", "data", "file"]);
 
     let evaluated = ok(&place, "eval runs/folder-1 -q");
-    assert!(evaluated.stdout.starts_with("test images  10\n"), "{}", evaluated.stdout);
+    assert!(evaluated.stdout.starts_with("test images     10\n"), "{}", evaluated.stdout);
     let predicted = ok(&place, "predict runs/folder-1 images/val/red/01.jpg -q");
     assert!(predicted.stdout.contains("%  green"), "{}", predicted.stdout);
     assert!(ok(&place, "summary folder.toml").stdout.contains("8×3×32×32"));

@@ -57,13 +57,18 @@ fn the_table_has_every_operation_in_the_order_of_a_step() {
         assert!(done.stdout.contains(operation), "{operation}: {}", done.stdout);
     }
     assert!(done.stderr.contains("Profiling 5 steps of 16 images"), "{}", done.stderr);
-    assert!(done.stderr.contains("Trace profile.json"), "{}", done.stderr);
-    let mut files: Vec<_> = std::fs::read_dir(place.folder.path())
-        .unwrap()
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    files.sort();
-    assert_eq!(files, ["profile.json", "tiny.toml"]);
+    assert!(done.stderr.contains("Trace runs/tiny-profile-1.json"), "{}", done.stderr);
+    // Among the runs, and never over an older one.
+    place.ok("tiny.toml --profile -q");
+    let files = |folder: &str| {
+        let entries = std::fs::read_dir(place.path(folder)).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(files(""), ["runs", "tiny.toml"]);
+    assert_eq!(files("runs"), ["tiny-profile-1.json", "tiny-profile-2.json"]);
 }
 
 #[test]

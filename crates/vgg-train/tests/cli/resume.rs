@@ -189,9 +189,10 @@ fn one_process_trains_in_a_run() {
 #[test]
 fn a_finished_run_says_so() {
     let place = Workplace::new();
-    place.ok("tiny.toml -q");
+    let first = place.ok("tiny.toml -q");
     let before = sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors"));
     let done = place.ok("resume runs/tiny-1");
+    assert_eq!(done.stdout, first.stdout);
     assert!(done.stderr.contains("Finished runs/tiny-1 is done already"), "{}", done.stderr);
     assert_eq!(before, sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors")));
 }

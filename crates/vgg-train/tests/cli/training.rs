@@ -9,13 +9,16 @@ use super::{Workplace, metrics_without_times, sha256};
 fn a_run_leaves_its_results() {
     let place = Workplace::new();
     let done = place.ok("tiny.toml");
-    assert_eq!(done.stdout, "", "progress is not a result");
+    let result = "runs/tiny-1: test accuracy ";
+    assert!(done.stdout.starts_with(result) && done.stdout.lines().count() == 1, "{}", done.stdout);
     for verb in
         ["Device cpu", "Dataset fashion-mnist-sample: 60 train", "Model vgg11", "Run runs/tiny-1"]
     {
         assert!(done.stderr.contains(verb), "{verb}: {}", done.stderr);
     }
-    assert!(done.stderr.contains("Finished test accuracy"), "{}", done.stderr);
+    assert!(done.stderr.contains("Finished 2 epochs in "), "{}", done.stderr);
+    let header = done.stderr.lines().take_while(|line| !line.contains("epoch"));
+    assert!(header.map(|line| line.chars().count()).max() <= Some(80), "{}", done.stderr);
     assert!(done.stderr.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", done.stderr);
 
     let files = [
@@ -46,7 +49,7 @@ fn a_run_leaves_its_results() {
     let confusion = place.read("runs/tiny-1/confusion.csv");
     let counts = confusion.lines().skip(1).flat_map(|row| row.split(',').skip(1).take(10));
     assert_eq!(counts.map(|count| count.parse::<u64>().unwrap()).sum::<u64>(), 30);
-    assert!(place.read("runs/tiny-1/log.txt").contains("Finished test accuracy"));
+    assert!(place.read("runs/tiny-1/log.txt").contains("Finished 2 epochs"));
 }
 
 /// The number before ` img/s` in a line, and the seconds before it.
@@ -99,7 +102,7 @@ fn rates_are_of_wall_time() {
     assert!(training < epochs && epochs <= seconds + 0.05, "{training}, {epochs}: {line}");
 
     let resumed = place.ok("resume runs/tiny-1 --set train.epochs=5").stderr;
-    assert!(resumed.contains("; 5 epochs; since resuming 96 images in "), "{resumed}");
+    assert!(resumed.contains("Finished 5 epochs; since resuming 96 images in "), "{resumed}");
 
     let start = Instant::now();
     let eval = place.ok("eval runs/tiny-1").stderr;
@@ -143,6 +146,54 @@ fn the_smoke_config_learns() {
 }
 
 #[test]
+fn the_result_is_json_if_asked_for() {
+    let place = Workplace::new();
+    let json = |arguments: &str| {
+        let done = place.ok(&format!("{arguments} --json -q"));
+        assert_eq!(done.stderr, "");
+        serde_json::from_str::<serde_json::Value>(&done.stdout).unwrap()
+    };
+    let result = json("tiny.toml");
+    assert_eq!((&result["run"], &result["epochs"]), (&"runs/tiny-1".into(), &2.into()));
+    assert_eq!(result["checkpoints"]["best"], "runs/tiny-1/checkpoints/best.safetensors");
+    let last = place.read("runs/tiny-1/metrics.jsonl");
+    let last: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+    for key in ["train_loss", "test_loss", "test_accuracy", "test_top5"] {
+        assert_eq!(result[key], last[key], "{key}");
+    }
+    assert!(result["best"]["accuracy"].as_f64() >= result["test_accuracy"].as_f64());
+    assert!(result["seconds"].as_f64() > Some(0.0));
+    assert_eq!(result["classes"].as_array().unwrap().len(), 10);
+
+    // A run that is done already says again what came out.
+    let again = json("resume runs/tiny-1");
+    for key in ["run", "epochs", "test_accuracy", "best", "checkpoints"] {
+        assert_eq!(again[key], result[key], "{key}");
+    }
+    let held_out = json("train tiny.toml --set data.hold_out=30");
+    assert_eq!([&result["tested_on"], &held_out["tested_on"]], ["test", "held out"]);
+}
+
+#[test]
+fn nothing_is_said_twice() {
+    let place = Workplace::new();
+    for (filter, option) in [("", ""), ("debug", ""), ("", "-v"), ("debug", "-v"), ("info", "-v")] {
+        let mut command = place.command(&format!("tiny.toml {option} --set train.epochs=1"));
+        let output = command.env("VGG_LOG", filter).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr.matches("10 classes, 1×28×28").count(), 1, "{filter} {option}: {stderr}");
+        let mut command = place.command(&format!("resume nowhere {option}"));
+        let output = command.env("VGG_LOG", filter).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(stderr.matches("there is no run").count(), 1, "{filter} {option}: {stderr}");
+    }
+    // Whatever is filtered, the log has what was said.
+    let mut command = place.command("tiny.toml -q --set train.epochs=1 --out filtered");
+    command.env("VGG_LOG", "vgg_cpu=trace").output().unwrap();
+    assert!(place.read("filtered/tiny-1/log.txt").contains("Finished 1 epoch in"));
+}
+
+#[test]
 fn quiet_is_quiet_and_colour_is_asked_for() {
     let place = Workplace::new();
     assert_eq!(place.ok("tiny.toml -q").stderr, "");
@@ -175,7 +226,7 @@ fn settings_come_from_file_environment_and_options() {
         place.command("--print-config tiny.toml").env("VGG_OFFLINE", "1").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("download = false"), "{text}");
-    place.command("tiny.toml -q").env("VGG_RUNS_DIR", "there").status().unwrap();
+    place.command("tiny.toml -q").env("VGG_RUNS_DIR", "there").output().unwrap();
     assert!(place.path("there/tiny-1/config.toml").is_file());
 }
 
