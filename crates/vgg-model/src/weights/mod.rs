@@ -3,6 +3,7 @@
 mod convention;
 mod find;
 mod head;
+mod kind;
 mod mismatch;
 mod pth;
 mod recognize;
@@ -16,6 +17,7 @@ use vgg_tensor::{Content, Result, Tensor};
 use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::find::Found;
+use self::kind::Kind;
 use self::pth::Faulty;
 pub use self::recognize::Start;
 use self::source::{Located, Source, Storage, contiguous_strides};
@@ -56,13 +58,6 @@ pub struct WeightFile {
     under: Option<String>,
 }
 
-/// How an HDF5 file begins.
-const HDF5: &[u8] = b"\x89HDF";
-/// How a zip archive begins.
-const ZIP: &[u8] = b"PK\x03\x04";
-/// How a pickle begins.
-const PICKLE: &[u8] = b"\x80";
-
 impl WeightFile {
     /// Finds the tensors of a file.
     ///
@@ -75,21 +70,11 @@ impl WeightFile {
     /// damaged, or anything else than weights.
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
-        let head = source.head(9)?;
-        let (tensors, faulty) = if head.starts_with(ZIP) {
-            pth::zip(&source)?
-        } else if head.starts_with(PICKLE) && head.get(8) != Some(&b'{') {
-            pth::legacy(&source)?
-        } else if head.starts_with(HDF5) {
-            let reason = "an HDF5 file, which is not read: write its arrays to safetensors";
-            return Err(source.error(reason));
-        } else if head.is_empty() {
-            return Err(source.error("the file is empty"));
-        } else if head.get(8) != Some(&b'{') {
-            let reason = "neither a safetensors file nor one of torch.save, or damaged";
-            return Err(source.error(reason));
-        } else {
-            (safetensors(&source)?, vec![])
+        let kind = Kind::of(&source.head(kind::HEAD)?).map_err(|reason| source.error(reason))?;
+        let (tensors, faulty) = match kind {
+            Kind::Zip => pth::zip(&source)?,
+            Kind::Legacy => pth::legacy(&source)?,
+            Kind::Safetensors => (safetensors(&source)?, vec![]),
         };
         let mut names = HashSet::new();
         if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
@@ -183,6 +168,7 @@ impl WeightFile {
 
     /// Reads parameters, of which the first is the first convolution's weight.
     fn read(&self, params: Vec<Param<'_>>, convention: &Convention) -> Result<Tensors> {
+        self.source.verify(params.iter().map(|(_, tensor, _)| *tensor))?;
         let read = |(i, (spec, tensor, layout)): (usize, Param<'_>)| {
             let reverse = i == 0 && convention.channels == ChannelOrder::Bgr;
             let numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
@@ -233,7 +219,7 @@ fn safetensors(source: &Source) -> Result<Vec<Located>> {
         let info = metadata.info(&name).expect("the header has what its keys name");
         let len = info.shape.iter().product();
         let start = data + info.data_offsets.0 as u64;
-        let storage = Storage { dtype: info.dtype, start, len };
+        let storage = Storage { dtype: info.dtype, start, len, entry: None };
         Located::new(&name, storage, 0, &info.shape, &contiguous_strides(&info.shape))
             .map_err(|reason| source.error(reason))
     });

@@ -1,5 +1,6 @@
 //! A file of weights, and the tensors found in it, none of whose numbers have been read.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -65,6 +66,33 @@ impl Source {
         file.read_exact(bytes).map_err(io_error(&self.path))
     }
 
+    /// Compares the bytes of the archive's entries that `tensors` are in with their checksums.
+    pub(super) fn verify<'a>(&self, tensors: impl Iterator<Item = &'a Located>) -> Result<()> {
+        let mut verified = HashSet::new();
+        for Located { name, entry, .. } in tensors {
+            let Some(entry @ Entry { crc: Some(crc), .. }) = entry else { continue };
+            if verified.insert(entry.start) && self.crc(entry)? != *crc {
+                let reason = format!("{name} is damaged: its entry's checksum does not match");
+                return Err(self.error(reason));
+            }
+        }
+        Ok(())
+    }
+
+    /// The CRC-32 of an entry's bytes.
+    pub(super) fn crc(&self, entry: &Entry) -> Result<u32> {
+        let mut crc = crc32fast::Hasher::new();
+        let (mut place, end) = (entry.start, entry.start + entry.len);
+        let mut piece = vec![0; PIECE];
+        while place < end {
+            let bytes = &mut piece[..PIECE.min((end - place) as usize)];
+            self.fill(place, bytes)?;
+            crc.update(bytes);
+            place += bytes.len() as u64;
+        }
+        Ok(crc.finalize())
+    }
+
     /// The numbers of `tensor`, last dimension innermost.
     pub(super) fn numbers(&self, tensor: &Located) -> Result<Vec<f32>> {
         let Located { name, dtype, start, span, .. } = tensor;
@@ -100,6 +128,8 @@ pub(super) struct Located {
     start: u64,
     /// Numbers from the first to the last.
     span: usize,
+    /// Where its storage is, if that has a checksum of its own.
+    entry: Option<Entry>,
 }
 
 /// A range of numbers of one type in a file.
@@ -110,6 +140,17 @@ pub(super) struct Storage {
     pub(super) start: u64,
     /// Numbers in it, all of which are in the file.
     pub(super) len: usize,
+    /// The archive's entry that it is.
+    pub(super) entry: Option<Entry>,
+}
+
+/// Bytes of an entry of an archive, all of which are in the file.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Entry {
+    pub(super) start: u64,
+    pub(super) len: u64,
+    /// Their CRC-32, if the archive has it.
+    pub(super) crc: Option<u32>,
 }
 
 impl Located {
@@ -150,7 +191,8 @@ impl Located {
                 }
                 let start = storage.start + (offset * bytes_each(storage.dtype)) as u64;
                 let (name, dims, strides) = (name.into(), dims.into(), strides.into());
-                Ok(Self { name, dims, dtype: storage.dtype, strides, start, span })
+                let Storage { dtype, entry, .. } = storage;
+                Ok(Self { name, dims, dtype, strides, start, span, entry })
             }
             _ => {
                 let storage = format!("its storage of {} numbers", storage.len);

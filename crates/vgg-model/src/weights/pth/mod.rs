@@ -15,7 +15,8 @@ use safetensors::Dtype;
 use vgg_tensor::Result;
 
 use self::pickle::{Pickled, TensorRef, Value};
-use super::source::{Located, Source, Storage, bytes_each};
+use super::kind;
+use super::source::{Entry, Located, Source, Storage, bytes_each};
 
 /// A pickle of weights has some ten thousand bytes. What one makes can take a hundred times its own
 /// length in memory: a value for every byte.
@@ -34,9 +35,14 @@ pub(super) fn zip(source: &Source) -> Result<Tensors> {
     let pickle =
         entries.iter().find(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"));
     let Some((name, entry)) = pickle else {
-        return Err(source.error("a zip archive, but none of torch.save: it has no data.pkl"));
+        return Err(source.error(kind::of_archive(entries.keys().map(String::as_str))));
     };
     let prefix = name.trim_end_matches("data.pkl");
+    if entries.keys().any(|name| name.starts_with(&format!("{prefix}code/"))) {
+        let reason =
+            "a program of TorchScript, which is not read: save the module's `state_dict()`";
+        return Err(source.error(reason));
+    }
     if let Some(entry) = entries.get(&format!("{prefix}byteorder")) {
         let order = source.bytes(entry.start, entry.len.min(16))?;
         if order != b"little" {
@@ -47,6 +53,9 @@ pub(super) fn zip(source: &Source) -> Result<Tensors> {
     if entry.len > MAX_PICKLE {
         return Err(source.error(format!("its pickle of {} bytes is too long", entry.len)));
     }
+    if entry.crc.is_some_and(|crc| source.crc(entry).is_ok_and(|found| found != crc)) {
+        return Err(source.error("its pickle is damaged: its checksum does not match"));
+    }
     let code = source.bytes(entry.start, entry.len)?;
     let (pickled, _) = Pickled::read(&code).map_err(|reason| source.error(reason))?;
     let place = |key: &str, dtype, len: usize| {
@@ -54,7 +63,7 @@ pub(super) fn zip(source: &Source) -> Result<Tensors> {
         let entry = entry.ok_or_else(|| format!("its entry data/{key} is missing"))?;
         let bytes = len.checked_mul(bytes_each(dtype)).map(|bytes| bytes as u64);
         match bytes {
-            Some(bytes) if bytes <= entry.len => Ok(entry.start),
+            Some(bytes) if bytes <= entry.len => Ok((entry.start, Some(*entry))),
             _ => Err(format!(
                 "its entry data/{key} has {} bytes, too few for {len} numbers as {dtype}",
                 entry.len
@@ -97,7 +106,8 @@ fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Tensors> {
     let (keys, rest) = Pickled::read(rest)?;
     let starts = legacy_storages(source, &pickled, &keys, (head.len() - rest.len()) as u64)?;
     locate(&pickled, named, |key, _, _| {
-        starts.get(key).copied().ok_or_else(|| format!("its storage {key:?} is missing"))
+        let start = starts.get(key).ok_or_else(|| format!("its storage {key:?} is missing"))?;
+        Ok((*start, None))
     })
 }
 
@@ -144,17 +154,18 @@ fn cut_short(key: &str) -> String {
     format!("the file ends within its storage {key:?}: it is cut short")
 }
 
-/// Finds tensors in the file, where `place` is where a storage (key, type, length) begins.
+/// Finds tensors in the file, where `place` is where a storage (key, type, length) begins, and the
+/// archive's entry that it is.
 fn locate(
     pickled: &Pickled,
     named: Vec<(String, &TensorRef)>,
-    place: impl Fn(&str, Dtype, usize) -> pickle::Result<u64>,
+    place: impl Fn(&str, Dtype, usize) -> pickle::Result<(u64, Option<Entry>)>,
 ) -> pickle::Result<Tensors> {
     let (mut located, mut faulty) = (Vec::new(), Vec::new());
     for (name, TensorRef { storage, offset, dims, strides }) in named {
         let key = pickled.text(storage.key).unwrap_or_default();
-        let tensor = place(key, storage.dtype, storage.len).and_then(|start| {
-            let storage = Storage { dtype: storage.dtype, start, len: storage.len };
+        let tensor = place(key, storage.dtype, storage.len).and_then(|(start, entry)| {
+            let storage = Storage { dtype: storage.dtype, start, len: storage.len, entry };
             Located::new(&name, storage, *offset, dims, strides)
         });
         match tensor {

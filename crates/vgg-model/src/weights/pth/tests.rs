@@ -239,6 +239,28 @@ fn damaged_archives_are_told() {
     assert_eq!(scratch.refused(&other), "its entry data/0 is missing");
 }
 
+#[test]
+fn checksums_that_are_there_are_compared() {
+    let (scratch, zip) = (Scratch::new(), golden("zip.pth"));
+    let directory = zip.windows(4).position(|w| w == b"PK\x01\x02").unwrap();
+    // A bit of a number; the first storage's entry ends before the second one's header.
+    let name = zip.windows(7).position(|w| w == b"/data/1").unwrap();
+    let mut other = zip.clone();
+    other[name - 60] ^= 1;
+    let expected = "features.0.weight is damaged: its entry's checksum does not match";
+    assert_eq!(scratch.refused(&other), expected);
+    // An archive may be written without them, as zeros.
+    let without = with_entries(&other, "", |entry| entry[16..20].fill(0));
+    assert!(scratch.open(&without).is_ok());
+    // The pickle's are compared before it is read.
+    let pickle = zip.windows(8).position(|w| w == b"data.pkl").unwrap();
+    let text =
+        pickle + zip[pickle..directory].windows(5).position(|w| w == b"cpuq\x07").unwrap_or(99);
+    let mut other = zip;
+    other[text] ^= 1;
+    assert_eq!(scratch.refused(&other), "its pickle is damaged: its checksum does not match");
+}
+
 /// Changes each entry of the directory whose name ends so: its 46 bytes and name are given.
 fn with_entries(zip: &[u8], end: &str, change: impl Fn(&mut [u8])) -> Vec<u8> {
     let mut zip = zip.to_vec();

@@ -8,14 +8,7 @@ use std::collections::HashMap;
 
 use vgg_tensor::Result;
 
-use crate::weights::source::Source;
-
-/// Bytes of an entry.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Entry {
-    pub(super) start: u64,
-    pub(super) len: u64,
-}
+use crate::weights::source::{Entry, Source};
 
 const END: &[u8] = b"PK\x05\x06";
 const END_LEN: u64 = 22;
@@ -38,7 +31,7 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
     let mut rest = Fields(&directory);
     let (mut entries, mut places) = (HashMap::new(), Vec::new());
     while !rest.0.is_empty() {
-        let (name, method, header, len) =
+        let (name, method, crc, header, len) =
             directory_entry(&mut rest).ok_or_else(|| damaged(source))?;
         if method != 0 {
             return Err(source.error(format!(
@@ -57,7 +50,10 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
             return Err(damaged(source));
         }
         places.push((header, start + len));
-        if entries.insert(name.clone(), Entry { start, len }).is_some() {
+        if entries
+            .insert(name.clone(), Entry { start, len, crc: (crc != 0).then_some(crc) })
+            .is_some()
+        {
             return Err(source.error(format!("the zip archive is damaged: it has {name:?} twice")));
         }
     }
@@ -93,9 +89,9 @@ fn directory(source: &Source) -> Result<(u64, u64)> {
     }
 }
 
-/// Name, method (0 if neither compressed nor encrypted), place of the local header, and length of
-/// an entry.
-fn directory_entry(rest: &mut Fields<'_>) -> Option<(String, u16, u64, u64)> {
+/// Name, method (0 if neither compressed nor encrypted), checksum, place of the local header, and
+/// length of an entry.
+fn directory_entry(rest: &mut Fields<'_>) -> Option<(String, u16, u32, u64, u64)> {
     let mut fields = Fields(rest.take(DIRECTORY_ENTRY_LEN)?);
     if fields.take(4)? != DIRECTORY_ENTRY {
         return None;
@@ -103,7 +99,8 @@ fn directory_entry(rest: &mut Fields<'_>) -> Option<(String, u16, u64, u64)> {
     fields.take(4)?; // versions
     let encrypted = fields.u16()? & 1;
     let method = fields.u16()? | encrypted;
-    fields.take(8)?; // time, checksum
+    fields.take(4)?; // time
+    let crc = fields.u32()?;
     let (packed, len) = (fields.u32()?, fields.u32()?);
     let (name_len, extra_len, comment_len) = (fields.u16()?, fields.u16()?, fields.u16()?);
     fields.take(8)?; // disk, attributes
@@ -119,7 +116,7 @@ fn directory_entry(rest: &mut Fields<'_>) -> Option<(String, u16, u64, u64)> {
     };
     let (len, packed, header) = (wide(len)?, wide(packed)?, wide(header)?);
     let method = if packed == len { method } else { u16::MAX };
-    Some((name, method, header, len))
+    Some((name, method, crc, header, len))
 }
 
 fn zip64_extra(extra: &[u8]) -> &[u8] {
