@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -209,8 +209,40 @@ impl Checkpoint {
         Ok((checkpoint, beside))
     }
 
+    /// Reads the file at `path` as [`Checkpoint::load_weights`] does, if it is a checkpoint, and not
+    /// weights alone or anything else.
+    ///
+    /// # Errors
+    /// As [`Checkpoint::load_weights`], of a checkpoint.
+    pub fn load_if_one(path: &Path) -> Result<Option<Self>> {
+        match tensor_file::has_header(path)? {
+            true => Self::load_weights(path).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Writes the network alone: the bytes of a checkpoint without a run's progress.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write_network(&self, out: &mut dyn Write) -> io::Result<()> {
+        let header = Header {
+            vgg: self.vgg.clone(),
+            input: self.input.clone(),
+            classes: self.classes.clone(),
+            progress: Progress::default(),
+            velocity: None,
+            unaveraged: None,
+            run: serde_json::Value::Null,
+        };
+        tensor_file::write_stream(out, &serde_json::to_string(&header)?, &self.params)
+    }
+
     /// Whether the parts fit together and all numbers of the header can be written as JSON.
-    fn check(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] with the first that does not.
+    pub fn check(&self) -> Result<()> {
         let vgg = Vgg::new(&self.vgg)?;
         self.params.check(&vgg)?;
         if let Some(unaveraged) = &self.unaveraged {

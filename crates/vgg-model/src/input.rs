@@ -23,12 +23,17 @@ pub struct Input {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel, on the scale 0 to 1.
     pub std: Vec<f32>,
+    /// How an image of another size becomes one of these: its short side is scaled to so many
+    /// pixels, and the centre is cut. Left out, the whole image is stretched.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub short_side: Option<usize>,
 }
 
 impl Input {
     /// Images that are not normalised: a pixel becomes 0 to 1.
     pub fn unnormalized(channels: usize, height: usize, width: usize) -> Self {
-        Self { channels, height, width, mean: vec![0.0; channels], std: vec![1.0; channels] }
+        let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
+        Self { channels, height, width, mean, std, short_side: None }
     }
 
     /// Bytes of one image.

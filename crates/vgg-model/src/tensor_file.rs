@@ -19,7 +19,7 @@ use crate::Params;
 mod keys;
 mod read;
 
-pub(crate) use read::{locate, read_own};
+pub(crate) use read::{has_header, locate, read_own};
 
 /// The version of what `header` means.
 const SCHEMA: &str = "1";

@@ -29,7 +29,7 @@ pub(crate) struct ExportOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// The weights, with torchvision's names
+    /// The weights, with torchvision's names; `predict` takes the file as it takes a checkpoint
     Safetensors,
     /// The network: it takes normalised images of its own size, gives logits, and says in its
     /// metadata how to normalise
@@ -42,7 +42,7 @@ pub(crate) fn command(run: &Path, options: &ExportOptions, ui: &Ui) -> Result<()
     let output = Output::new(&options.output, &[&path])?;
     let checkpoint = stored::load(&path)?;
     match options.format {
-        Format::Safetensors => output.write(|out| checkpoint.params.write(out))?,
+        Format::Safetensors => output.write(|out| checkpoint.write_network(out))?,
         Format::Onnx => {
             let model = onnx::Model::new(&checkpoint)?;
             output.write(|out| model.write(out))?;

@@ -30,7 +30,8 @@ impl Config {
             _ => values.iter().map(|x| *x as f32).collect(),
         };
         let (mean, std) = (numbers(&self.data.mean), numbers(&self.data.std));
-        Input { channels, height, width, mean, std }
+        let short_side = self.data.short_side_of_network(self.model.image_size);
+        Input { channels, height, width, mean, std, short_side }
     }
 
     /// The weights before the first step.

@@ -13,7 +13,6 @@ use crate::config::{self, Override};
 use crate::data;
 use crate::device::{self, Job};
 use crate::exit::{Code, Failure};
-use crate::run_dir::CONFIG;
 use crate::ui::Ui;
 use crate::{memory, print, stored};
 
@@ -35,15 +34,9 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
     let device = config::device(overrides)?;
     let Network { checkpoint, linear_weights } = request.network;
     let checkpoint = stored::load(&stored::find(request.run, checkpoint)?)?;
-    let channels = checkpoint.input.channels;
     let classes = names_of_classes(&checkpoint);
-    // Which images a network was trained on, its run knows.
-    let transform = match request.run.join(CONFIG) {
-        path if path.is_file() => data::prediction(&config::load(&path, vec![])?.config)?,
-        _ => None,
-    };
-    let [_, h, w] = checkpoint.vgg.input;
-    let transform = transform.unwrap_or_else(|| Transform::resized([channels, h, w]));
+    let (input, transform) = data::prediction(request.run, &checkpoint)?;
+    let described = describe(&input, checkpoint.vgg.input);
     let (device, files) = (&device, request.files);
     let tell = |file: &Path, probabilities: &[f32]| {
         let ranked = rank(probabilities, request.top);
@@ -52,7 +45,16 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
             false => print::lines(to_text(file, &ranked, &classes)),
         }
     };
-    let job = Classify { device, checkpoint, linear_weights, files, transform, tell: &tell, ui };
+    let job = Classify {
+        device,
+        checkpoint,
+        linear_weights,
+        files,
+        transform,
+        described,
+        tell: &tell,
+        ui,
+    };
     unreadable(device::run(device, job)?, files.len())
 }
 
@@ -64,6 +66,16 @@ pub(crate) fn unreadable(count: usize, of: usize) -> Result<()> {
         _ => format!("{count} of {of} files could not be read"),
     };
     Err(Failure::new(Code::Data, message).into())
+}
+
+/// How images become a network's input of channels, height and width, in words.
+pub(crate) fn describe(input: &Input, [_, h, w]: [usize; 3]) -> String {
+    let Input { mean, std, .. } = input;
+    let scaled = match input.short_side {
+        Some(side) => format!("scaled to a short side of {side}, {h}×{w} cut from the centre"),
+        None => format!("stretched to {h}×{w}"),
+    };
+    format!("images {scaled}, less {mean:?}, divided by {std:?}")
 }
 
 /// The names of the classes, or their numbers where a library's user gave them no names.
@@ -83,6 +95,8 @@ struct Classify<'a> {
     files: &'a [PathBuf],
     /// To the network's size.
     transform: Transform,
+    /// What that is, in words.
+    described: String,
     /// Is given a file and the probabilities of its classes.
     tell: &'a dyn Fn(&Path, &[f32]) -> Result<()>,
     ui: &'a Ui,
@@ -93,8 +107,10 @@ impl Job for Classify<'_> {
     type Output = usize;
 
     fn run<B: Backend>(self, backend: B) -> Result<usize> {
-        let Self { device, checkpoint, linear_weights, files, transform, tell, ui } = self;
+        let Self { device, checkpoint, linear_weights, files, transform, described, tell, ui } =
+            self;
         device::tell(device, &backend, ui);
+        ui.status("Input", &described);
         let [_, height, width] = transform.shape();
         let input = Input { height, width, ..checkpoint.input.clone() };
         let mut session = stored::session(backend, checkpoint, linear_weights, 1)?;

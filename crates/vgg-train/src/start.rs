@@ -191,12 +191,22 @@ enum Weights {
 /// The weights before the first step.
 fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
     let mut params = Params::init(vgg, &config.init(), config.train.seed)?;
-    let Some(from) = &config.init.from else { return Ok(params) };
+    let freeze = &config.optimizer.freeze;
+    let Some(from) = &config.init.from else {
+        if !freeze.is_empty() {
+            let names = freeze.join(", ");
+            ui.warn(&format!(
+                "{names} stay as they are initialised: optimizer.freeze, without init.from"
+            ));
+        }
+        return Ok(params);
+    };
     let path = stored::find(from, Which::Best)?;
-    let checkpoint = stored::load(&path)?;
+    let starting = stored::starting(&path, config.model.arch)?;
     ui.status("Starting", &format!("from {}", path.display()));
-    let other = Vgg::new(&checkpoint.vgg)?;
-    let layers = params.copy_from(vgg, &checkpoint.params, &other, config.init.copying);
+    starting.notes.iter().for_each(|note| ui.detail(note));
+    let other = Vgg::new(&starting.vgg)?;
+    let layers = params.copy_from(vgg, &starting.params, &other, config.init.copying);
     for Transferred { layer, from } in &layers {
         match from {
             Ok(from) => ui.detail(&format!("{layer}: a copy of {from}")),
@@ -207,6 +217,31 @@ fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
         let message = format!("nothing of {} fits this network", path.display());
         let help = "another arch, width, fc_width or image size has other shapes".to_owned();
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
+    }
+    // What stays random would never learn.
+    let is_frozen = |layer: &str| {
+        let mut of_layer = vgg
+            .params()
+            .iter()
+            .filter(|spec| spec.name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')));
+        of_layer.any(|spec| freeze.iter().any(|frozen| spec.name.starts_with(frozen)))
+    };
+    for Transferred { layer, from } in &layers {
+        if let (Err(reason), true) = (from, is_frozen(layer)) {
+            let message = format!(
+                "optimizer.freeze keeps {layer} as it is, but it was just initialised at random: {reason}"
+            );
+            let help = format!("let it be trained, or give it the shapes of {}", path.display());
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+    }
+    let (was, is) = (&starting.input, config.input());
+    if was.channels == is.channels && (&was.mean, &was.std) != (&is.mean, &is.std) {
+        ui.warn(&format!(
+            "the copied layers were trained on images less {:?}, divided by {:?}: data.mean and \
+             data.std are others here",
+            was.mean, was.std
+        ));
     }
     Ok(params)
 }

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Input, Session, Vgg};
+use vgg_model::weights::{Start, WeightFile};
+use vgg_model::{Arch, Checkpoint, Input, Params, Session, Vgg, VggConfig};
 use vgg_tensor::Backend;
 
 use crate::cli::{LinearWeights, Which};
@@ -30,10 +31,53 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
 /// Reads a checkpoint for its network; what only training needs is left aside.
 ///
 /// # Errors
-/// A [`Failure`] with [`Code::Checkpoint`].
+/// A [`Failure`] with [`Code::Checkpoint`]; of weights that are no checkpoint, it says what to do.
 pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
-    Checkpoint::load_weights(path)
-        .with_context(|| Failure::new(Code::Checkpoint, "cannot use the checkpoint"))
+    if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
+        return Ok(checkpoint);
+    }
+    // What it is instead.
+    WeightFile::open(path).context(cannot_use())?;
+    let path = path.display();
+    let message = format!("{path} has weights alone, and is no checkpoint");
+    let help = format!("vgg-train import {path} --to RUN makes a run of them");
+    Err(Failure::new(Code::Checkpoint, message).help(help).into())
+}
+
+/// A network that another one starts from.
+pub(crate) struct Starting {
+    pub vgg: VggConfig,
+    /// All its parameters, or those that a file of weights has.
+    pub params: Params,
+    /// What it was shown.
+    pub input: Input,
+    /// What is to be said of it.
+    pub notes: Vec<String>,
+}
+
+/// Reads a checkpoint, or weights of another program, most likely of a network of `arch`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn starting(path: &Path, arch: Arch) -> Result<Starting> {
+    if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
+        let Checkpoint { vgg, params, input, .. } = checkpoint;
+        return Ok(Starting { vgg, params, input, notes: vec![] });
+    }
+    let weights = WeightFile::open(path).context(cannot_use())?;
+    let failure = || {
+        cannot_use()
+            .help("`vgg-train import` has options for it; init.from can be the run that it makes")
+    };
+    let Start { vgg, convention, params, headless } = weights.start(arch).with_context(failure)?;
+    let mut notes =
+        vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
+    notes.extend(headless);
+    Ok(Starting { input: convention.input(vgg.input), vgg, params, notes })
+}
+
+fn cannot_use() -> Failure {
+    Failure::new(Code::Checkpoint, "cannot use the checkpoint")
 }
 
 /// Gives the network of a checkpoint to a backend, for up to `max_batch` images at once.

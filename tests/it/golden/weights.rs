@@ -124,7 +124,8 @@ fn what_does_not_fit_is_told_with_its_likely_cause() {
     assert_eq!(
         other(VggConfig { input: [3, 96, 96], ..config() }),
         "classifier.0.weight is [16, 32], but [16, 72] in the network: the file's network has \
-         another input size or width"
+         last maps of 2×2, this one of 3×3: it takes images of another size, or pools them, as \
+         model.avg_pool = 2 does"
     );
     assert!(
         other(VggConfig { width: 1.0 / 32.0, ..config() })

@@ -83,7 +83,8 @@ pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
 /// The model's input is `input`, `[batch, channels, height, width]`: pixels on the scale 0 to 1,
 /// less the mean and divided by the standard deviation, in the network's own size. Its output is
 /// `logits`, `[batch, classes]`. The batch is of any size. What feeds it rightly is in the
-/// metadata: `mean`, `std` and, if the classes have names, `classes`, as JSON.
+/// metadata, as JSON: `mean`, `std`, `short_side`, to which an image is scaled before its centre is
+/// cut, unless it is stretched, and, if the classes have names, `classes`.
 ///
 /// Weights have torchvision's names. Dropout, which does nothing outside of training, is left out.
 #[derive(Debug)]
@@ -103,6 +104,9 @@ impl<'a> Model<'a> {
         let vgg = Vgg::new(&checkpoint.vgg)?;
         params.check(&vgg)?;
         let mut metadata = vec![("mean", json(&input.mean)), ("std", json(&input.std))];
+        if let Some(short_side) = input.short_side {
+            metadata.push(("short_side", short_side.to_string()));
+        }
         if !classes.is_empty() {
             metadata.push(("classes", json(classes)));
         }

@@ -28,6 +28,18 @@ pub(crate) fn locate(path: &Path) -> Result<(Metadata, u64)> {
     Ok((metadata, start))
 }
 
+/// Whether a file is one of ours, intact, that says more than its tensors.
+pub(crate) fn has_header(path: &Path) -> Result<bool> {
+    let mut file = Reader::open(path)?;
+    if !file.is_own()? {
+        return Ok(false);
+    }
+    file.verify()?;
+    let metadata = file.metadata()?;
+    let header = metadata.metadata().as_ref().and_then(|map| map.get("vgg.header"));
+    Ok(header.is_some_and(|header| !header.is_empty()))
+}
+
 /// Reads a file that must be one of ours.
 pub(crate) fn read_own(path: &Path) -> Result<(Own, Tensors)> {
     let mut file = Reader::open(path)?;
@@ -62,6 +74,14 @@ impl<'a> Reader<'a> {
             Ok(Self { path, file, len })
         };
         open().map_err(io_error(path))
+    }
+
+    /// Whether it begins as a file of ours.
+    fn is_own(&mut self) -> Result<bool> {
+        let mut start = Vec::new();
+        let mut head = self.start()?.take(DIGEST_START as u64);
+        head.read_to_end(&mut start).map_err(io_error(self.path))?;
+        Ok(start.get(8..) == Some(PREFIX.as_bytes()))
     }
 
     /// The digest, if the file is ours and it is the right one; `None` if the file is not ours.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use vgg_tensor::Content;
 
-use crate::{Layer, ParamSpec, Vgg};
+use crate::{Input, Layer, ParamSpec, Vgg};
 
 /// How a program names and orders a network's parameters, and what numbers it feeds the network.
 ///
@@ -24,6 +24,9 @@ pub struct Convention {
     pub mean: [f32; 3],
     /// What divides it after that: red, green, blue.
     pub std: [f32; 3],
+    /// The short side that an image is scaled to, before the 224×224 pixels of the published networks
+    /// are cut from its centre; without one it is stretched to them.
+    pub short_side: Option<usize>,
 }
 
 impl Convention {
@@ -35,6 +38,7 @@ impl Convention {
         flatten: FlattenOrder::Chw,
         mean: [0.485, 0.456, 0.406],
         std: [0.229, 0.224, 0.225],
+        short_side: Some(256),
     };
 
     /// timm's: as torchvision's but for the head, whose layers are convolutions with names of
@@ -51,13 +55,30 @@ impl Convention {
         ..Self::TORCHVISION
     };
 
-    /// Keras's: the authors' images, but everything has channels last.
+    /// Keras's: the authors' images, stretched as in its documentation; everything has channels last.
     pub const KERAS: Self = Self {
         names: Names::Keras,
         kernels: KernelLayout::Hwio,
         flatten: FlattenOrder::Hwc,
+        short_side: None,
         ..Self::CAFFE
     };
+
+    /// The images that a network takes whose inputs are `[channels, rows, columns]`. One of other
+    /// sizes than the published networks' is not known to have a margin cut off; one of other
+    /// channels, to have its pixels normalised.
+    pub fn input(&self, [channels, height, width]: [usize; 3]) -> Input {
+        let plain = Input::unnormalized(channels, height, width);
+        let (mean, std) = match channels {
+            3 => (self.mean.to_vec(), self.std.to_vec()),
+            _ => (plain.mean, plain.std),
+        };
+        let short_side = self.short_side.map(|short_side| match [height, width] {
+            [224, 224] => short_side,
+            _ => height.max(width),
+        });
+        Input { mean, std, short_side, ..plain }
+    }
 
     /// How a tensor of dimensions `dims` holds the parameter `spec`, if it can.
     pub(super) fn layout(&self, spec: &ParamSpec, dims: &[usize]) -> Option<Layout> {

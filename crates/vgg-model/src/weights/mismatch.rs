@@ -58,6 +58,14 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         return format!("the file's network takes images of {file} channels, this one {network}");
     }
     if is_first(Box::new(weights().filter(|spec| !is_conv_weight(spec)))) && found.1 != expected.1 {
+        if let Content::LinearWeight { c, h, w, .. } = spec.content
+            && let Some(side) = (1..=64).find(|side| c * side * side == found.1)
+        {
+            return format!(
+                "the file's network has last maps of {side}×{side}, this one of {h}×{w}: it takes \
+                 images of another size, or pools them, as model.avg_pool = {side} does"
+            );
+        }
         return "the file's network has another input size or width".into();
     }
     if found.0 != expected.0 {

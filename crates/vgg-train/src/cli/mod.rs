@@ -109,10 +109,10 @@ pub(crate) enum Command {
     },
     /// Classify image files with a run's network
     ///
-    /// Any PNG or JPEG does; it is converted to the channels of the network's data set and resized
-    /// to the network's input, which stretches images that are not square; a run on an image folder
-    /// cuts the centre instead, as when it is tested. Images should look like
-    /// those of the data set: Fashion-MNIST shows one light piece of clothing on black.
+    /// Any PNG or JPEG does; it is converted to the channels of the network's data set and shown to
+    /// the network as when it is tested: of an image folder's images and of those that other programs'
+    /// weights are for, the short side is scaled and the centre cut; others are stretched. Images
+    /// should look like those of the data set: Fashion-MNIST shows one light piece of clothing on black.
     Predict {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
@@ -151,7 +151,8 @@ pub(crate) enum Command {
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
-    /// program; nothing in it is run, and what it has beside tensors is left aside.
+    /// program; nothing in it is run, and what it has beside tensors is left aside. A checkpoint of
+    /// this program, or what it exported, keeps its classes and how its images are shown.
     Import {
         /// File of the weights
         file: PathBuf,

@@ -33,7 +33,8 @@ pub(crate) struct Data {
     /// Test on so many images of the training set, which are not trained on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold_out: Option<usize>,
-    /// The short side that an image folder's images are tested at.
+    /// The short side that an image folder's images are tested at; without a data set, that images
+    /// to predict are scaled to, which are stretched if it is left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_short_side: Option<usize>,
     pub normalize: Normalize,
@@ -41,7 +42,8 @@ pub(crate) struct Data {
     pub mean: Vec<f64>,
     /// Divides them after that, one number or one a channel.
     pub std: Vec<f64>,
-    /// The classes of an image folder, in the order of their labels. The program notes them.
+    /// The classes of an image folder, or of a network without a data set, in the order of their
+    /// labels. The program notes them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<String>,
     /// The SHA-256 of the lists of an image folder's files. The program notes it.
@@ -81,6 +83,8 @@ pub(crate) enum DatasetName {
     FashionMnistSample,
     /// Image files in a folder a class.
     ImageFolder,
+    /// There is none: the network was imported without one, and can predict.
+    None,
 }
 
 /// Where mean and standard deviation come from.
@@ -126,19 +130,34 @@ impl Data {
         self.dataset == DatasetName::ImageFolder
     }
 
+    /// Whether images are Fashion-MNIST's, or a sample of them.
+    pub(crate) fn is_fashion(&self) -> bool {
+        matches!(self.dataset, DatasetName::FashionMnist | DatasetName::FashionMnistSample)
+    }
+
     /// Channels, height and width of the images that a network with inputs of `side` is fed with.
     pub(crate) fn image_shape(&self, side: usize) -> [usize; 3] {
-        match self.is_folder() {
-            true => [self.channels, side, side],
-            false => [1, fashion_mnist::SIDE, fashion_mnist::SIDE],
+        match self.is_fashion() {
+            true => [1, fashion_mnist::SIDE, fashion_mnist::SIDE],
+            false => [self.channels, side, side],
         }
     }
 
     /// The names of the classes; of an image folder, once they are noted.
     pub(crate) fn class_names(&self) -> Vec<String> {
-        match self.is_folder() {
-            true => self.classes.clone(),
-            false => fashion_mnist::CLASSES.map(String::from).to_vec(),
+        match self.is_fashion() {
+            true => fashion_mnist::CLASSES.map(String::from).to_vec(),
+            false => self.classes.clone(),
+        }
+    }
+
+    /// How a network of inputs of `side` is shown images of any size: scaled to this short side, or
+    /// stretched.
+    pub(crate) fn short_side_of_network(&self, side: usize) -> Option<usize> {
+        match self.dataset {
+            DatasetName::ImageFolder => Some(self.test_short_side(side)),
+            DatasetName::None => self.test_short_side,
+            DatasetName::FashionMnist | DatasetName::FashionMnistSample => None,
         }
     }
 
@@ -204,9 +223,12 @@ impl Data {
                 ),
             ],
             false => vec![
+                (
+                    "data.test_short_side",
+                    self.test_short_side.filter(|_| self.is_fashion()).and_then(|_| only()),
+                ),
                 ("data.folder", self.folder.as_ref().and_then(|_| only())),
                 ("data.skip_damaged", self.skip_damaged.then(only).flatten()),
-                ("data.test_short_side", self.test_short_side.and_then(|_| only())),
                 ("data.augment.short_side", augment.short_side.first().and_then(|_| only())),
                 ("data.augment.random_crop", augment.random_crop.then(only).flatten()),
             ],
@@ -219,7 +241,7 @@ impl Data {
         let [channels, h, w] = self.image_shape(side);
         let [least, most] = self.train_short_side(side);
         let too_small = |size: usize| {
-            (self.is_folder() && size < side)
+            (!self.is_fashion() && size < side)
                 .then(|| format!("must be at least model.image_size, {side}, not {size}"))
         };
         let probability =

@@ -35,6 +35,10 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
     let mut loaded = config::load(path, overrides)?;
     let Loaded { config, noted, folder_places, .. } = &mut loaded;
     let Config { data, .. } = config;
+    if data.mean.iter().any(|mean| *mean > 1.0) {
+        let mean = &data.mean;
+        ui.warn(&format!("data.mean = {mean:?}: pixels are on the scale 0 to 1, not 0 to 255"));
+    }
     if let (true, Some(folder)) = (data.is_folder(), &data.folder) {
         if !folder.is_dir() {
             return Err(no_folder(folder, folder_places));

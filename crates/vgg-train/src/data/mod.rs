@@ -5,12 +5,16 @@ mod fashion;
 mod folder;
 mod statistics;
 
+use std::path::Path;
+
 use anyhow::{Context as _, Result};
 use vgg_data::{Augment, ColorShift, Erase, Images, Loader, Mixup, Transform};
+use vgg_model::{Checkpoint, Input};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, DatasetName};
 use crate::exit::{Code, Failure};
 use crate::memory::Host;
+use crate::run_dir::CONFIG;
 use crate::ui::{Ui, grouped};
 pub(crate) use check::command as check;
 pub(crate) use fashion::folder as fashion_folder;
@@ -68,6 +72,7 @@ impl Part {
 /// # Errors
 /// With [`Code::Data`]; the message says what was tried and what to do.
 pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
+    require(config)?;
     let data = &config.data;
     let (name, [train, test]) = match data.is_folder() {
         true => folder::open(data, ui)?,
@@ -129,12 +134,37 @@ pub(crate) fn unreadable(images: &Images) -> Failure {
     }
 }
 
-/// How images to predict are scaled and cut: those of a run on an image folder as when it is tested.
-/// Other images are stretched to the network's input.
-pub(crate) fn prediction(config: &Config) -> Result<Option<Transform>> {
-    let (data, side) = (&config.data, config.model.image_size);
-    let transform = || Transform::scaled(data.image_shape(side), [data.test_short_side(side); 2]);
-    Ok(data.is_folder().then(transform).transpose()?)
+/// How images to predict are scaled and cut for the network of a run or of a checkpoint alone: as
+/// when it is tested, or stretched.
+///
+/// # Errors
+/// If the run's config is none.
+pub(crate) fn prediction(run: &Path, checkpoint: &Checkpoint) -> Result<(Input, Transform)> {
+    let short_side = match run.join(CONFIG) {
+        path if path.is_file() => {
+            let config = config::load(&path, vec![])?.config;
+            config.data.short_side_of_network(config.model.image_size)
+        }
+        _ => checkpoint.input.short_side,
+    };
+    let [_, h, w] = checkpoint.vgg.input;
+    let shape = [checkpoint.input.channels, h, w];
+    let transform = match short_side {
+        Some(short_side) => Transform::scaled(shape, [short_side; 2])?,
+        None => Transform::resized(shape),
+    };
+    Ok((Input { short_side, ..checkpoint.input.clone() }, transform))
+}
+
+/// Refuses a config without a data set.
+pub(crate) fn require(config: &Config) -> Result<()> {
+    if config.data.dataset != DatasetName::None {
+        return Ok(());
+    }
+    let message = "the run has no data set: it was imported without one";
+    let help = "--set data.dataset=image-folder --set data.folder=FOLDER evaluates it on images; \
+                import --config CONFIG makes a run that can be trained on";
+    Err(Failure::new(Code::Usage, message).help(help).into())
 }
 
 fn augment(data: &config::Data, channels: usize) -> Result<Augment> {

@@ -75,7 +75,7 @@ pub(crate) fn command(
             let config = config::load(&path, vec![])?.config;
             config.data.test_short_side(config.model.image_size)
         }
-        _ => h.max(w),
+        _ => input.short_side.unwrap_or(h.max(w)),
     };
     let scales = views::scales(&options.scales, tested, vgg.config(), &path)?;
     let dims = [files.len(), features.outputs()];

@@ -6,10 +6,11 @@ mod rate;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Progress, VggConfig};
+use vgg_model::{Checkpoint, Input, Progress, VggConfig};
 
 use crate::cli::Which;
 use crate::config::{self, Config, Override};
+use crate::data;
 use crate::device;
 use crate::exit::{Code, Failure};
 use crate::log::Log;
@@ -41,6 +42,7 @@ pub(crate) fn command(
     let changed = !overrides.is_empty();
     let loaded = config::load(&file, overrides)?;
     let config = &loaded.config;
+    data::require(config)?;
     let before = before.map_or_else(|| config.clone(), |before| before.config);
     let last = run.checkpoint(Which::Last);
     let checkpoint = match last.is_file() {
@@ -118,7 +120,9 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
     let Progress { seed, .. } = checkpoint.progress;
     let problem = if seed != config.train.seed {
         Some(format!("the run's seed is {seed}, not {}", config.train.seed))
-    } else if checkpoint.input != config.input() || config.data.normalize != before.data.normalize {
+    } else if !same_numbers(&checkpoint.input, &config.input())
+        || config.data.normalize != before.data.normalize
+    {
         Some("the normalisation of the images cannot change within a run".into())
     } else if config.init != before.init {
         Some("init says how a run begins, and this one has begun".into())
@@ -134,8 +138,13 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
+/// Whether pixels become the same numbers. How images are scaled and cut is among [`SeenImages`].
+fn same_numbers(was: &Input, is: &Input) -> bool {
+    *is == Input { short_side: is.short_side, ..was.clone() }
+}
+
 /// Which settings of two networks differ, and how.
-fn difference(checkpoint: &VggConfig, config: &VggConfig) -> Result<String> {
+pub(crate) fn difference(checkpoint: &VggConfig, config: &VggConfig) -> Result<String> {
     let (checkpoint, config) = (serde_json::to_value(checkpoint)?, serde_json::to_value(config)?);
     let settings = checkpoint.as_object().into_iter().flatten();
     let differing = settings.filter(|(key, value)| config[key] != **value);

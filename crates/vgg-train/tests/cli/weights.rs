@@ -44,10 +44,192 @@ fn pytorchs_weights_predict_and_leave_as_they_came() {
     let expected = std::fs::read(golden("network.onnx")).unwrap();
     assert!(std::fs::read(place.path("out.onnx")).unwrap() == expected);
 
-    // It is a network of colour images, not of its config's data set.
-    let done = place.run("eval new/run --offline --set data.dataset=fashion-mnist-sample");
+    // It is a network without a data set: none is claimed, loaded or fetched.
+    for command in ["eval new/run", "resume new/run"] {
+        let done = place.run(command);
+        assert_eq!((done.code, done.stdout.as_str()), (Some(2), ""), "{command}");
+        assert!(
+            done.stderr.contains("error: the run has no data set: it was imported without one")
+        );
+        assert!(!done.stderr.contains("Fashion"), "{}", done.stderr);
+    }
+    let config = place.read("new/run/config.toml");
+    assert!(config.contains("dataset = \"none\"") && config.contains("test_short_side = 64"));
+}
+
+/// A safetensors file of networks under prefixes.
+fn write_networks(path: &Path, networks: &[(&str, &Params)]) {
+    let (mut entries, mut bytes) = (Vec::new(), Vec::new());
+    for (prefix, params) in networks {
+        for (name, tensor) in params.iter() {
+            let start = bytes.len();
+            bytes.extend(tensor.data().iter().flat_map(|x| x.to_le_bytes()));
+            let (dims, end) = (tensor.dims(), bytes.len());
+            entries.push(format!(
+                r#""{prefix}{name}":{{"dtype":"F32","shape":{dims:?},"data_offsets":[{start},{end}]}}"#
+            ));
+        }
+    }
+    let header = format!("{{{}}}", entries.join(","));
+    let len = (header.len() as u64).to_le_bytes();
+    std::fs::write(path, [&len[..], header.as_bytes(), &bytes].concat()).unwrap();
+}
+
+/// The parameters of the golden files' network.
+fn golden_params() -> Params {
+    let config = vgg_model::VggConfig {
+        width: 1.0 / 64.0,
+        input: [3, 64, 64],
+        fc_width: 16,
+        classes: 10,
+        ..Default::default()
+    };
+    Params::load(&golden("zip.pth"), &vgg_model::Vgg::new(&config).unwrap()).unwrap()
+}
+
+#[test]
+fn of_several_networks_in_a_file_one_is_chosen() {
+    let place = Workplace::new();
+    let params = golden_params();
+    let both = [("model.", &params), ("model_ema.module.", &params)];
+    write_networks(&place.path("both.safetensors"), &both);
+    let done = place.run("import both.safetensors --arch vgg11 --to run");
     assert_eq!(done.code, Some(7));
-    assert!(done.stderr.contains("tells other classes apart than the data set's"));
+    assert!(done.stderr.contains("it has 2 such networks, whose names begin differently: model, "));
+    assert!(done.stderr.ends_with("as in --prefix \"model\"\n"), "{}", done.stderr);
+    let done = place.ok("import both.safetensors --to run --prefix model_ema");
+    assert!(done.stderr.contains("their names begin with model_ema.module"), "{}", done.stderr);
+    let done = place.run("import both.safetensors --to other --prefix ema");
+    assert_eq!(done.code, Some(7));
+    assert!(done.stderr.contains("it has no network under \"ema\", but under model, model_ema"));
+    assert!(!place.path("other").exists());
+}
+
+#[test]
+fn a_photograph_is_cut_and_not_stretched() {
+    let place = Workplace::new();
+    // All that the network sees is the square in the middle.
+    let color = |x: u32, y: u32| image::Rgb([(x * 4) as u8, (y * 4) as u8, (x * y) as u8]);
+    image::RgbImage::from_fn(64, 64, color).save(place.path("square.png")).unwrap();
+    let wide = |x: u32, y: u32| match x.checked_sub(32) {
+        Some(x) if x < 64 => color(x, y),
+        _ => image::Rgb([255, 0, 200]),
+    };
+    image::RgbImage::from_fn(128, 64, wide).save(place.path("wide.png")).unwrap();
+    let zip = golden("zip.pth");
+    place.ok(&format!("import {} --to cut", zip.display()));
+    place.ok(&format!("import {} --to stretched --short-side stretch", zip.display()));
+    let predictions = |run: &str| {
+        let done = place.ok(&format!("predict {run} square.png wide.png --json --top 10"));
+        let predictions =
+            done.stdout.lines().map(|line| line.split_once("\"predictions\"").unwrap().1);
+        let predictions: Vec<_> = predictions.map(str::to_owned).collect();
+        (predictions[0].clone(), predictions[1].clone(), done.stderr)
+    };
+    let (square, wide, told) = predictions("cut");
+    assert_eq!(square, wide);
+    assert!(told.contains("Input images scaled to a short side of 64, 64×64 cut"), "{told}");
+    let (_, stretched, told) = predictions("stretched");
+    assert_ne!(square, stretched);
+    assert!(told.contains("Input images stretched to 64×64"), "{told}");
+    // A checkpoint alone knows it, and so does what is exported, and imported again.
+    place.ok("export cut --format safetensors --output w.safetensors");
+    place.ok("import w.safetensors --to again");
+    for run in ["cut/checkpoints/last.safetensors", "w.safetensors", "again"] {
+        assert_eq!(predictions(run).1, wide, "{run}");
+    }
+    let narrow = place.run("import w.safetensors --to narrow --short-side 32");
+    assert_eq!(narrow.code, Some(2), "{}", narrow.stderr);
+}
+
+#[test]
+fn a_checkpoint_says_itself_what_it_is() {
+    let place = Workplace::new();
+    place.ok("tiny.toml --set train.epochs=1 --set data.mean=[0.286] --set data.std=[0.353]");
+    let predict = |run: &str| {
+        place.ok(&format!("predict {run} {} --json --top 10", sample().display())).stdout
+    };
+    let expected = predict("runs/tiny-1");
+    place.ok("import runs/tiny-1/checkpoints/best.safetensors --to again");
+    place.ok("export runs/tiny-1 --format safetensors --output w.safetensors");
+    place.ok("import w.safetensors --arch vgg11 --to exported");
+    for run in ["again", "exported", "w.safetensors"] {
+        assert_eq!(predict(run), expected, "{run}");
+    }
+    // With a config, it keeps its normalisation, and goes on.
+    place.ok("import w.safetensors --config tiny.toml --to more");
+    assert!(place.read("more/config.toml").contains("mean = [0.286]"));
+    place.ok("resume more --set train.epochs=1");
+    for (options, said) in [
+        ("--arch vgg13", "w.safetensors is a checkpoint of vgg11, not of vgg13"),
+        ("--from keras", "--from is for other programs' weights"),
+        ("--config tiny.toml --set model.fc_width=8", "w.safetensors is of another network than"),
+    ] {
+        let done = place.run(&format!("import w.safetensors --to other {options}"));
+        assert!(done.code != Some(0) && done.stderr.contains(said), "{}", done.stderr);
+        assert!(!place.path("other").exists());
+    }
+}
+
+#[test]
+fn training_starts_from_weights_of_any_program() {
+    let place = Workplace::new();
+    let params = golden_params();
+    write_networks(&place.path("whole.safetensors"), &[("net.", &params)]);
+    let sets = "--set model.width=0.015625 --set model.image_size=64 --set train.epochs=1 \
+                --set data.dataset=image-folder --set data.folder=set";
+    for (part, class) in [("train", "a"), ("train", "b"), ("val", "a"), ("val", "b")] {
+        let folder = place.path(&format!("set/{part}/{class}"));
+        std::fs::create_dir_all(&folder).unwrap();
+        let shade = if class == "a" { 30 } else { 220 };
+        let image = image::RgbImage::from_pixel(64, 64, image::Rgb([shade; 3]));
+        image.save(folder.join("1.png")).unwrap();
+    }
+    let text = place.read("tiny.toml").replace("train_limit = 60\ntest_limit = 30\n", "");
+    std::fs::write(place.path("own.toml"), text).unwrap();
+    let done = place.ok(&format!("own.toml {sets} --set init.from=whole.safetensors"));
+    assert!(done.stderr.contains("weights of vgg11, by Torchvision's names"), "{}", done.stderr);
+    assert!(done.stderr.contains("classifier.3: a copy of classifier.3"), "{}", done.stderr);
+    assert!(done.stderr.contains("data.mean and data.std are others here"), "{}", done.stderr);
+    // What fits stays as it is if that is asked; what does not may not.
+    let freeze = |what: &str| {
+        place.run(&format!(
+            "own.toml {sets} --set init.from=whole.safetensors --set optimizer.freeze=[\"{what}\"]"
+        ))
+    };
+    assert_eq!(freeze("features").code, Some(0));
+    let done = freeze("classifier");
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+    let said = "optimizer.freeze keeps classifier.6 as it is, but it was just initialised at random: \
+                classifier.6.weight is [10, 16] there, but [2, 16] here";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    let done = place.ok(&format!("own.toml {sets} --set optimizer.freeze=[\"features.0\"]"));
+    assert!(done.stderr.contains("features.0 stay as they are initialised"), "{}", done.stderr);
+}
+
+#[test]
+fn a_failed_import_leaves_nothing_and_says_why() {
+    let place = Workplace::new();
+    std::fs::write(place.path("two"), "\u{feff}cat\r\ndog\r\n").unwrap();
+    let zip = golden("zip.pth");
+    let import = |options: &str| place.run(&format!("import {} --to run {options}", zip.display()));
+    for (options, said) in [
+        ("--classes two", "names of classes = 2"),
+        ("--mean 123.68,116.78,103.94", "help: divided by 255: --mean 0.485,0.458,0.4076"),
+        ("--mean 0.5,0.5", "--mean must have a number a channel, 3, not 2"),
+        ("--short-side x", "expected a number of pixels, or stretch"),
+    ] {
+        let done = import(options);
+        assert_eq!(done.code, Some(2), "{}", done.stderr);
+        assert!(done.stderr.contains(said), "{}", done.stderr);
+        assert!(!place.path("run").exists(), "{options}");
+    }
+    assert_eq!(import("--mean 0.5 --std 0.25").code, Some(0));
+    // Weights where a run is asked for.
+    let done = place.run(&format!("predict {} {}", zip.display(), sample().display()));
+    assert_eq!(done.code, Some(7));
+    assert!(done.stderr.contains("zip.pth has weights alone, and is no checkpoint"));
+    assert!(done.stderr.contains("--to RUN makes a run of them"), "{}", done.stderr);
 }
 
 #[test]

@@ -1,0 +1,229 @@
+//! `import FILE --to RUN`: a run of weights from elsewhere.
+
+mod options;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use vgg_model::weights::{Matched, WeightFile};
+use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Vgg, VggConfig};
+
+use crate::cli::Which;
+use crate::config::{self, Config, Loaded, Override};
+use crate::data;
+use crate::exit::{Code, Failure};
+use crate::run_dir::{CONFIG, RunDir};
+use crate::train::State;
+use crate::ui::{Ui, millions};
+pub(crate) use options::ImportOptions;
+
+/// A network with its weights, as it came.
+struct Network {
+    vgg: VggConfig,
+    input: Input,
+    classes: Vec<String>,
+    params: Params,
+    /// How the weights were found, if they are of another program.
+    matched: Option<Matched>,
+}
+
+/// `import FILE --to RUN`.
+pub(crate) fn command(
+    file: &Path,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+    ui: &Ui,
+) -> Result<()> {
+    let own = Checkpoint::load_if_one(file).context(cannot_import())?;
+    let (network, loaded) = match (own, &options.config) {
+        (Some(checkpoint), _) => {
+            options.check_own(file)?;
+            of_checkpoint(file, checkpoint, options, overrides, ui)?
+        }
+        (None, Some(path)) => {
+            let weights = options.open(file).context(cannot_import())?;
+            let given = options.overrides().chain(overrides).collect();
+            let loaded = data::load_noted(path, given, ui)?;
+            (with_config(&weights, &loaded.config, options)?, loaded)
+        }
+        (None, None) => {
+            let weights = options.open(file).context(cannot_import())?;
+            let network = alone(&weights, options)?;
+            let loaded = config_of(&network, &options.to, overrides)?;
+            (network, loaded)
+        }
+    };
+    let Network { vgg, input, classes, params, matched } = network;
+    let count = millions(Vgg::new(&vgg)?.param_count() as u64);
+    let images = crate::predict::describe(&input, vgg.input);
+    let checkpoint = Checkpoint {
+        vgg,
+        input,
+        classes,
+        params,
+        velocity: None,
+        unaveraged: None,
+        progress: Progress { seed: loaded.config.train.seed, ..Progress::default() },
+        run: serde_json::to_value(State::default())?,
+    };
+    checkpoint.check()?;
+    let run = RunDir::create_at(&options.to)?;
+    let saved = checkpoint
+        .save(&run.checkpoint(Which::Last))
+        .map_err(anyhow::Error::from)
+        // A folder without a config is no run.
+        .and_then(|()| run.write(CONFIG, &loaded.effective()));
+    if saved.is_err() {
+        // All in it was made here.
+        let _ = fs::remove_dir_all(&options.to);
+    }
+    saved?;
+    ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
+    tell(matched.as_ref(), ui);
+    if !loaded.config.data.is_fashion() {
+        ui.detail(&images);
+    }
+    Ok(())
+}
+
+/// Says what was not as a file of weights alone has it.
+fn tell(matched: Option<&Matched>, ui: &Ui) {
+    let Some(Matched { prefix, by_order }) = matched else { return };
+    if !prefix.is_empty() {
+        ui.detail(&format!("their names begin with {prefix} in the file"));
+    }
+    for (own, in_file) in by_order {
+        ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
+    }
+}
+
+/// The network of a checkpoint of ours, with all that it says of itself.
+fn of_checkpoint(
+    file: &Path,
+    checkpoint: Checkpoint,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+    ui: &Ui,
+) -> Result<(Network, Loaded)> {
+    let Checkpoint { vgg, input, classes, params, .. } = checkpoint;
+    if let Some(arch) = options.arch.filter(|arch| *arch != vgg.arch) {
+        let message = format!("{} is a checkpoint of {}, not of {arch}", file.display(), vgg.arch);
+        return Err(anyhow!(message).context(cannot_import().help("--arch can be left out")));
+    }
+    let network = Network { vgg, input, classes, params, matched: None };
+    let Some(path) = &options.config else {
+        let input = options.change(network.input.clone())?;
+        let classes = options.class_names()?.unwrap_or(network.classes.clone());
+        let network = Network { input, classes, ..network };
+        let loaded = config_of(&network, &options.to, overrides)?;
+        return Ok((network, loaded));
+    };
+    // What it was trained with is no choice of another config.
+    let numbers = |key, values: &[f32]| Override::new("the checkpoint", key, in_config(values));
+    let own = [
+        numbers("data.mean", &network.input.mean),
+        numbers("data.std", &network.input.std),
+        Override::new("the checkpoint", "data.normalize", "given"),
+    ];
+    let given = own.into_iter().chain(options.overrides()).chain(overrides).collect();
+    let loaded = data::load_noted(path, given, ui)?;
+    let config = &loaded.config;
+    let wanted = config.vgg();
+    let (file, path) = (file.display(), path.display());
+    if (VggConfig { dropout: wanted.dropout, ..network.vgg.clone() }) != wanted {
+        let message = format!("{file} is of another network than {path}");
+        let help = crate::resume::difference(&network.vgg, &wanted)?;
+        return Err(anyhow!(message).context(cannot_import().help(help)));
+    }
+    let classes = config.data.class_names();
+    if !network.classes.is_empty() && network.classes != classes {
+        let message = format!("{file} tells other classes apart than the data set of {path}");
+        return Err(anyhow!(message).context(cannot_import()));
+    }
+    Ok((Network { vgg: wanted, input: config.input(), classes, ..network }, loaded))
+}
+
+/// The weights of a config's network.
+fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -> Result<Network> {
+    let (config, input, classes) = (config.vgg(), config.input(), config.data.class_names());
+    let vgg = Vgg::new(&config)?;
+    let convention = options.convention(weights, config.arch);
+    let other = || options.other_network(weights, config.arch);
+    let matched = Some(weights.check(&vgg, &convention).with_context(other)?);
+    let params = weights.params(&vgg, &convention).context(cannot_import())?;
+    Ok(Network { vgg: config, input, classes, params, matched })
+}
+
+/// The network that the weights are of.
+fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Network> {
+    let fits = |arch: Arch| {
+        let convention = options.convention(weights, arch);
+        let config = weights.config(arch, &convention)?;
+        let matched = weights.check(&Vgg::new(&config)?, &convention)?;
+        Ok((config, convention, matched))
+    };
+    let found = match options.arch {
+        Some(arch) => fits(arch).map_err(|error| (arch, error)),
+        None => {
+            let mut tried = Arch::ALL.into_iter().map(|arch| fits(arch).map_err(|e| (arch, e)));
+            let first = tried.next().expect("there are architectures");
+            first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
+        }
+    };
+    let (vgg, convention, matched) =
+        found.map_err(|(arch, error): (Arch, vgg_tensor::Error)| {
+            let failure = match weights.start(arch).ok().and_then(|start| start.headless) {
+                Some(_) => cannot_import().help(
+                    "a network of other classes can start from it: init.from = FILE in its config",
+                ),
+                None => options.other_network(weights, arch),
+            };
+            anyhow::Error::from(error).context(failure)
+        })?;
+    let input = options.change(convention.input(vgg.input))?;
+    let classes = options.class_names()?.unwrap_or_default();
+    let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
+    Ok(Network { vgg, input, classes, params, matched: Some(matched) })
+}
+
+/// The config of a network without a data set.
+fn config_of(network: &Network, to: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+    let Network { vgg, input, classes, .. } = network;
+    let text = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let names: Vec<String> = match classes.is_empty() {
+        true => (0..vgg.classes).map(|class| format!("class {class}")).collect(),
+        false => classes.clone(),
+    };
+    let of = |key, value: toml::Value| Override::new("the weights", key, value);
+    let mut of_weights = vec![
+        of("model.arch", text(serde_json::to_value(vgg.arch)?).into()),
+        of("model.width", vgg.width.into()),
+        of("model.batch_norm", vgg.batch_norm.into()),
+        of("model.image_size", (vgg.input[1] as i64).into()),
+        of("model.fc_width", (vgg.fc_width as i64).into()),
+        of("model.dropout", in_config(&[vgg.dropout])[0].into()),
+        of("data.dataset", "none".into()),
+        of("data.channels", (input.channels as i64).into()),
+        of("data.mean", in_config(&input.mean).into()),
+        of("data.std", in_config(&input.std).into()),
+        of("data.classes", names.into()),
+    ];
+    if let Some(side) = vgg.avg_pool {
+        of_weights.push(of("model.avg_pool", (side as i64).into()));
+    }
+    if let Some(side) = input.short_side {
+        of_weights.push(of("data.test_short_side", (side as i64).into()));
+    }
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    config::without_file(&name, of_weights.into_iter().chain(overrides).collect())
+}
+
+/// Numbers as a config has them: with no more digits than they need.
+fn in_config(numbers: &[f32]) -> Vec<f64> {
+    numbers.iter().map(|x| x.to_string().parse().unwrap_or(f64::from(*x))).collect()
+}
+
+fn cannot_import() -> Failure {
+    Failure::new(Code::Checkpoint, "cannot import the weights")
+}
