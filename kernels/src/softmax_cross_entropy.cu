@@ -6,7 +6,8 @@
 // smoothing / classes.
 // dlogits = (softmax(logits) - target) / n, times the loss scale, if there is one. A rank is
 // how many classes are ahead of the true one, at most 5; of equal logits the lower class is ahead,
-// and NaN is ahead of everything, so that a network that has blown up does not look accurate.
+// and NaN is ahead of everything, but as the true class's has rank 5, so that a network that has blown
+// up does not look accurate.
 //
 // A warp takes an image. The numbers are few, so that exponentials and sums are f64, as on the CPU.
 // Sums are taken in a fixed order.
@@ -57,7 +58,8 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
             ahead += class_ != label && !behind;
         }
         max = warp_max(max);
-        const u32 rank = warp_sum(ahead);
+        const u32 sum_ahead = warp_sum(ahead);
+        const u32 rank = true_logit != true_logit ? 5 : min_u32(sum_ahead, 5);
 
         double sum = 0.0, below_max = 0.0;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
@@ -78,7 +80,7 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
                 const double mean = below_max / (double)classes;
                 expected = (1.0 - smoothing) * expected + smoothing * mean;
             }
-            images[i] = make_float2((float)(log(sum) - expected), (float)min_u32(rank, 5));
+            images[i] = make_float2((float)(log(sum) - expected), (float)rank);
         }
         if (!all_dlogits) continue;
         // dlogits may be the logits, of which the first lane reads those of two classes.

@@ -50,8 +50,8 @@ pub(crate) fn forward_backward(
             Some(Ordering::Greater) | None => *class != label,
         };
         let rank = logits.iter().enumerate().filter(ahead).count();
-        top1 += usize::from(rank < 1);
-        top5 += usize::from(rank < 5);
+        top1 += usize::from(rank < 1 && !true_logit.is_nan());
+        top5 += usize::from(rank < 5 && !true_logit.is_nan());
         if let Some(dlogits) = &mut dlogits {
             for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {
                 let mut target = if class == label { 1.0 - share } else { 0.0 };

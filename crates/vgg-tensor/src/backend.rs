@@ -163,8 +163,8 @@ impl Download for Vec<f32> {
 /// operation once its spec has been seen. A call may return before its work is done; only
 /// [`Backend::download`] and [`Download::wait`] wait for all that was ordered before.
 ///
-/// What ReLU, pooling and ranks make of NaN is left open: a run that has come to it has failed, which
-/// shows in its loss or its weights.
+/// What ReLU and pooling make of NaN is left open: a run that has come to it has failed, which shows
+/// in its loss or its weights.
 ///
 /// How activations and weights lie in a [`Backend::Buffer`] is the backend's own business;
 /// [`Backend::upload`] and [`Backend::download`] translate. Results do not depend on how many
@@ -427,7 +427,8 @@ pub trait Backend {
     ///
     /// `labels` holds what [`SoftmaxCrossEntropy`] says, each class below the number of classes.
     /// `metrics` receives [`crate::spec::Metrics`]; where logits are equal, the lower class ranks
-    /// first. `dlogits`, if given, receives the gradient of the *mean* loss:
+    /// first. NaN ranks before all numbers, but as the true class's it is never a hit: a network that
+    /// has blown up does not look accurate. `dlogits`, if given, receives the gradient of the *mean* loss:
     /// `(softmax(logits) − target) / n`.
     fn softmax_cross_entropy(
         &mut self,

@@ -34,10 +34,16 @@ pub(super) fn forward_backward<T: Real>(
         for logit in logits {
             sum += (*logit - max).exp();
         }
+        let own = logits[label];
         let ahead = |class: usize| {
-            logits[class] > logits[label] || logits[class] == logits[label] && class < label
+            // NaN is behind nothing.
+            let behind = logits[class] < own || logits[class] == own && class > label;
+            class != label && !behind
         };
-        let rank = (0..classes).filter(|class| ahead(*class)).count();
+        #[expect(clippy::eq_op, reason = "NaN alone differs from itself")]
+        let hit = own == own;
+        let rank =
+            if hit { (0..classes).filter(|class| ahead(*class)).count() } else { classes.max(5) };
         for class in 0..classes {
             metrics[0] += target(class) * (sum.ln() - (logits[class] - max));
         }

@@ -20,21 +20,30 @@ impl Evaluation {
 
     /// Takes in a batch of `logits`, `[labels.len(), classes]`.
     ///
-    /// Where logits are equal, the lower class ranks first, as in training.
+    /// Ranks are those of [`vgg_tensor::Backend::softmax_cross_entropy`]: where logits are equal, the
+    /// lower class is first, and NaN is before all numbers, but never a hit.
     pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
         let classes = logits.len() / labels.len().max(1);
         for (logits, &label) in logits.chunks(classes).zip(labels) {
             let label = label as usize;
             let own = logits[label];
-            let before = |(class, logit): &(usize, &f32)| {
-                **logit > own || (**logit == own && *class < label)
-            };
-            let rank = logits.iter().enumerate().filter(before).count();
+            let behind =
+                |class: usize| logits[class] < own || (logits[class] == own && class > label);
+            let ahead = (0..classes).filter(|class| *class != label && !behind(*class));
             self.images += 1;
             self.loss_sum += log_sum_exp(logits) - f64::from(own);
-            self.top1 += u64::from(rank == 0);
-            self.top5 += u64::from(rank < 5);
-            self.confusion.add(label, first_max(logits));
+            let is_number = !own.is_nan();
+            self.top1 += u64::from(is_number && ahead.clone().count() == 0);
+            self.top5 += u64::from(is_number && ahead.clone().count() < 5);
+            let first = |a: usize, b: usize| {
+                if logits[a].is_nan() || logits[a] >= logits[b] { a } else { b }
+            };
+            match ahead.reduce(first) {
+                Some(predicted) => self.confusion.add(label, predicted),
+                None if is_number => self.confusion.add(label, label),
+                // There is no other class.
+                None => {}
+            }
         }
     }
 
@@ -64,10 +73,6 @@ fn log_sum_exp(logits: &[f32]) -> f64 {
     f64::from(max) + sum.ln()
 }
 
-fn first_max(logits: &[f32]) -> usize {
-    (1..logits.len()).fold(0, |best, i| if logits[i] > logits[best] { i } else { best })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,6 +95,25 @@ mod tests {
         assert!((evaluation.loss() - expected / 3.0).abs() < 1e-6);
         assert_eq!(evaluation.confusion.accuracy(1), Some(0.5));
         assert_eq!(evaluation.confusion.accuracy(0), None);
+    }
+
+    #[test]
+    fn nan_is_never_a_hit() {
+        const NAN: f32 = f32::NAN;
+        let hits = |logits: &[f32], label| {
+            let mut evaluation = Evaluation::new(logits.len());
+            evaluation.add(logits, &[label]);
+            let recognised = evaluation.confusion.accuracy(label as usize);
+            (evaluation.top1, evaluation.top5, recognised)
+        };
+        assert_eq!(hits(&[NAN, NAN, NAN], 0), (0, 0, Some(0.0)));
+        assert_eq!(hits(&[NAN, 1.0], 0), (0, 0, Some(0.0)));
+        assert_eq!(hits(&[1.0, NAN], 0), (0, 1, Some(0.0)));
+        assert_eq!(hits(&[NAN], 0), (0, 0, None));
+        assert_eq!(hits(&[0.0, 2.0, 2.0], 1), (1, 1, Some(1.0)));
+        let mut posteriors = super::super::posteriors::Posteriors::new(1, 2);
+        posteriors.add(0, &[0.0, NAN], 1.0);
+        assert_eq!(posteriors.evaluate(&[0]).accuracy(), 0.0);
     }
 
     #[test]
