@@ -58,6 +58,10 @@ pub(crate) fn forward_backward(
                 target += if class == other { share } else { 0.0 };
                 target = (1.0 - smoothing) * target + smoothing / classes as f64;
                 *d = ((exp(x) / sum - target) / n as f64) as f32;
+                // A class that is ruled out. What would be computed from it is slow, and nothing.
+                if d.is_subnormal() {
+                    *d = 0.0;
+                }
             }
         }
     }

@@ -21,7 +21,6 @@ impl Threads {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(count)
             .thread_name(|i| format!("vgg-cpu-{i}"))
-            .start_handler(|_| flush_denormals())
             .build()
             .map_err(|error| Error::Unavailable {
                 what: format!("a pool of {count} threads"),
@@ -60,23 +59,5 @@ impl Threads {
     pub(crate) fn scratch(&self) -> MutexGuard<'_, AlignedVec> {
         let index = rayon::current_thread_index().expect("scratch is for the pool's threads");
         self.scratch[index].try_lock().expect("scratch has one user at a time")
-    }
-}
-
-/// Lets the CPU treat denormal numbers as zero in this thread: they are far below anything that
-/// matters to training, and can slow arithmetic down by an order of magnitude.
-fn flush_denormals() {
-    #[cfg(target_arch = "x86_64")]
-    {
-        const FLUSH_TO_ZERO: u32 = 1 << 15;
-        const DENORMALS_ARE_ZERO: u32 = 1 << 6;
-        let mut control = 0u32;
-        // SAFETY: reads and writes this thread's SSE control register (SSE2 is baseline), keeping
-        // the rounding mode and exception masks that Rust relies on.
-        unsafe {
-            std::arch::asm!("stmxcsr [{}]", in(reg) &mut control, options(nostack, preserves_flags));
-            control |= FLUSH_TO_ZERO | DENORMALS_ARE_ZERO;
-            std::arch::asm!("ldmxcsr [{}]", in(reg) &control, options(nostack, preserves_flags));
-        }
     }
 }

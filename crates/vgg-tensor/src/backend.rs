@@ -164,7 +164,8 @@ impl Download for Vec<f32> {
 /// [`Backend::download`] and [`Download::wait`] wait for all that was ordered before.
 ///
 /// What ReLU and pooling make of NaN is left open: a run that has come to it has failed, which shows
-/// in its loss or its weights.
+/// in its loss or its weights. Numbers below 2⁻¹²⁶, subnormal ones, may be taken for zeros: some
+/// devices and libraries do, and none has to.
 ///
 /// How activations and weights lie in a [`Backend::Buffer`] is the backend's own business;
 /// [`Backend::upload`] and [`Backend::download`] translate. Results do not depend on how many

@@ -45,7 +45,7 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// `LANES` numbers can be read at `p`.
     unsafe fn load(self, p: *const f32) -> Self::V;
 
-    /// The vector of halves at `p`, widened; what is subnormal as a half is not flushed.
+    /// The vector of halves at `p`, widened, those that are subnormal as a half, too.
     ///
     /// # Safety
     /// `LANES` numbers can be read at `p`.
