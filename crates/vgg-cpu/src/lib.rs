@@ -7,10 +7,29 @@
 //!
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
+//!
+//! # In a crate of your own
+//! A release build is fast. In a development build the kernels are some 80 times slower, unless
+//! they are optimised there, too, which no crate can say of itself: the `Cargo.toml` of the
+//! workspace that is built does, by these lines.
+//!
+//! ```toml
+//! [profile.dev.package."*"] # all dependencies
+//! opt-level = 3
+//!
+//! [profile.dev.package.vgg-cpu] # overflow and pointer checks would cost a third of its speed
+//! opt-level = 3
+//! debug-assertions = false
+//! overflow-checks = false
+//! codegen-units = 1
+//! ```
+//!
+//! [`Cpu::new`] warns, once, in the log of a build without them.
 
 mod avg_pool2d;
 mod batch_norm2d;
 mod buffer;
+mod build;
 mod conv2d;
 mod dropout;
 mod epilogue;
@@ -81,6 +100,7 @@ impl Cpu {
     /// # Errors
     /// [`vgg_tensor::Error::Unavailable`] if the threads cannot be started.
     pub fn new(config: Config) -> Result<Self> {
+        build::warn_if_slow();
         let available = std::thread::available_parallelism().map_or(1, usize::from);
         let threads = Threads::new(config.threads.unwrap_or(available).max(1))?;
         let isa = config.isa.unwrap_or_else(Isa::best);
