@@ -37,6 +37,10 @@ impl Message {
         self.delimited(field, value.as_bytes())
     }
 
+    pub(super) fn raw(self, field: u64, value: &[u8]) -> Self {
+        self.delimited(field, value)
+    }
+
     pub(super) fn message(self, field: u64, value: Message) -> Self {
         self.delimited(field, &value.bytes)
     }

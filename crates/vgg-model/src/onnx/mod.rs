@@ -6,7 +6,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
 use serde::Serialize;
-use vgg_tensor::spec::{BatchNorm2d, Lrn};
+use vgg_tensor::spec::{AvgPool2d, BatchNorm2d, Lrn};
 use vgg_tensor::{Error, Result};
 
 use self::message::Message;
@@ -97,8 +97,8 @@ impl<'a> Model<'a> {
     /// The model, all of it but the weights' bytes.
     ///
     /// # Errors
-    /// [`Error::Shape`] if it would be larger than 2 GiB, which no reader takes, has an average pool
-    /// to a size that does not divide its maps, or the checkpoint's parts do not fit together.
+    /// [`Error::Shape`] if it would be larger than 2 GiB, which no reader takes, or the checkpoint's
+    /// parts do not fit together.
     pub fn new(checkpoint: &'a Checkpoint) -> Result<Self> {
         let Checkpoint { input, classes, params, .. } = checkpoint;
         let vgg = Vgg::new(&checkpoint.vgg)?;
@@ -229,15 +229,13 @@ fn small_fields(vgg: &Vgg) -> Result<Message> {
                 [h, w] = [h, w].map(|side| (side - kernel) / stride + 1);
             }
             Layer::AvgPool2d { h: h_out, w: w_out, .. } => {
-                if h % h_out != 0 || w % w_out != 0 {
-                    return Err(Error::Shape(format!(
-                        "{name}: ONNX has no average pool of {h}×{w} to {h_out}×{w_out}; the input's \
-                         size must make the sides multiples"
-                    )));
+                if h % h_out == 0 && w % w_out == 0 {
+                    let window = [h / h_out, w / w_out];
+                    let attributes = [ints("kernel_shape", window), ints("strides", window)];
+                    nodes.push("AveragePool", name, &[], name, attributes);
+                } else {
+                    nodes.pool(name, [h, w], [h_out, w_out]);
                 }
-                let window = [h / h_out, w / w_out];
-                let attributes = [ints("kernel_shape", window), ints("strides", window)];
-                nodes.push("AveragePool", name, &[], name, attributes);
                 [h, w] = [h_out, w_out];
             }
             Layer::Sigmoid { .. } => nodes.push("Sigmoid", name, &[], name, []),
@@ -281,10 +279,20 @@ impl Nodes {
         y: &str,
         attributes: [Message; N],
     ) {
-        let mut node = Message::default().text(1, &self.x);
-        for param in params {
-            node = node.text(1, &format!("{layer}.{param}"));
-        }
+        let params = params.iter().map(|param| format!("{layer}.{param}"));
+        let inputs: Vec<_> = std::iter::once(self.x.clone()).chain(params).collect();
+        self.node(op, &inputs, y, attributes);
+    }
+
+    /// Appends an operator of these inputs.
+    fn node<const N: usize>(
+        &mut self,
+        op: &str,
+        inputs: &[String],
+        y: &str,
+        attributes: [Message; N],
+    ) {
+        let mut node = inputs.iter().fold(Message::default(), |node, input| node.text(1, input));
         node = node.text(2, y).text(3, y).text(4, op);
         for attribute in attributes {
             node = node.message(5, attribute);
@@ -293,10 +301,44 @@ impl Nodes {
         self.x = y.into();
     }
 
+    /// Appends an average pool whose windows are not equal, which ONNX has not. It is linear, and the
+    /// same for all columns and all rows: `means(rows) · x · means(columns)ᵀ`.
+    fn pool(&mut self, layer: &str, [h, w]: [usize; 2], [h_out, w_out]: [usize; 2]) {
+        let [rows, columns] = ["rows", "columns"].map(|part| format!("{layer}.{part}"));
+        let transposed: Vec<f32> = {
+            let means = means(w, w_out);
+            (0..w * w_out).map(|i| means[i % w_out * w + i / w_out]).collect()
+        };
+        let constants = [(&rows, [h_out, h], means(h, h_out)), (&columns, [w, w_out], transposed)];
+        for (name, dims, numbers) in constants {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|x| x.to_le_bytes()).collect();
+            let tensor = Message::default()
+                .ints(1, dims.map(|dim| dim as i64))
+                .int(2, FLOAT)
+                .text(8, name)
+                .raw(9, &bytes);
+            self.graph = std::mem::take(&mut self.graph).message(graph::INITIALIZER, tensor);
+        }
+        let across = format!("{layer}.across");
+        self.node("MatMul", &[self.x.clone(), columns], &across, []);
+        self.node("MatMul", &[rows, across], layer, []);
+    }
+
     /// Appends the ReLU that is part of a layer.
     fn relu(&mut self, layer: &str) {
         self.push("Relu", layer, &[], &format!("{layer}.relu"), []);
     }
+}
+
+/// What each of `to` outputs along a side is of `from` inputs, `[to, from]`: see [`AvgPool2d`].
+fn means(from: usize, to: usize) -> Vec<f32> {
+    let mut means = vec![0.0; to * from];
+    for (i, row) in means.chunks_exact_mut(from).enumerate() {
+        let window = AvgPool2d::window(i, from, to);
+        let share = 1.0 / window.len() as f32;
+        row[window].fill(share);
+    }
+    means
 }
 
 fn float(name: &str, value: f32) -> Message {
@@ -325,6 +367,9 @@ fn value(name: &str, dims: &[usize]) -> Message {
 
 #[cfg(test)]
 mod tests {
+    use vgg_tensor::{Backend as _, Content, Shape};
+    use vgg_testkit::Reference;
+
     use super::*;
     use crate::VggConfig;
 
@@ -340,20 +385,50 @@ mod tests {
         assert!(error.ends_with("more than the 2147483647 that its readers take"), "{error}");
     }
 
-    #[test]
-    fn average_pools_must_divide() {
-        let model = |side| {
-            let config = VggConfig {
-                input: [3, side, side],
-                width: 1.0 / 64.0,
-                fc_width: 8,
-                avg_pool: Some(2),
-                ..VggConfig::default()
-            };
-            Frame::new(&Vgg::new(&config).unwrap(), &[])
+    /// How often a text is in the graph of a network whose last maps have a side of `side / 32`, pooled
+    /// to 2.
+    fn count(side: usize, text: &str) -> usize {
+        let config = VggConfig {
+            input: [3, side, side],
+            width: 1.0 / 64.0,
+            fc_width: 8,
+            avg_pool: Some(2),
+            ..VggConfig::default()
         };
-        assert!(model(64).is_ok() && model(128).is_ok());
-        let error = model(96).err().unwrap().to_string();
-        assert!(error.contains("ONNX has no average pool of 3×3 to 2×2"), "{error}");
+        let graph = small_fields(&Vgg::new(&config).unwrap()).unwrap();
+        graph.bytes().windows(text.len()).filter(|bytes| *bytes == text.as_bytes()).count()
+    }
+
+    #[test]
+    fn average_pools_are_operators_or_products() {
+        for side in [64, 128] {
+            let counts = ["AveragePool", "MatMul", "avgpool.rows"].map(|text| count(side, text));
+            // One to the same size is none.
+            assert_eq!(counts, [1, 0, 0], "{side}");
+        }
+        let counts = ["AveragePool", "MatMul", "avgpool.rows", "avgpool.columns"];
+        assert_eq!(counts.map(|text| count(96, text)), [0, 2, 2, 2]);
+    }
+
+    #[test]
+    fn products_with_means_are_the_pool() {
+        let ([h, w], [h_out, w_out]) = ([5, 3], [3, 7]);
+        let shape = Shape::new(1, 1, h, w);
+        let x: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 11) as f32).collect();
+        let pool = AvgPool2d::new(shape, h_out, w_out).unwrap();
+        let mut backend = Reference::<f32>::new();
+        let [from, to] = [pool.x(), pool.y()].map(Content::Maps);
+        let [mut input, mut output] = [from, to].map(|maps| backend.alloc(maps).unwrap());
+        backend.upload(from, &x, &mut input).unwrap();
+        backend.avg_pool2d(&pool, &input, &mut output).unwrap();
+        let mut expected = vec![0.0; to.len()];
+        backend.download(to, &output, &mut expected).unwrap();
+        let (rows, columns) = (means(h, h_out), means(w, w_out));
+        for (i, expected) in expected.iter().enumerate() {
+            let (row, column) = (&rows[i / w_out * h..][..h], &columns[i % w_out * w..][..w]);
+            let products = (0..h * w).map(|k| row[k / w] * column[k % w] * x[k]);
+            let sum: f32 = products.sum();
+            assert!((sum - expected).abs() < 1e-5, "{i}: {sum} for {expected}");
+        }
     }
 }
