@@ -105,7 +105,7 @@ pub(crate) fn short(lr: f32) -> String {
     let text = format!("{lr:.3e}");
     // Through a number again, so that 5.000e-2 is 0.05.
     match text.parse::<f32>() {
-        Ok(lr) if lr >= 1e-4 => lr.to_string(),
+        Ok(lr) if lr >= 1e-4 || lr == 0.0 => lr.to_string(),
         Ok(lr) => format!("{lr:e}"),
         Err(_) => text,
     }

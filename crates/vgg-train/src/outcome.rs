@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 
 use crate::cli::Which;
 use crate::config::Config;
+use crate::confusion::Confusion;
 use crate::exit::Code;
 use crate::metrics::Epoch;
 use crate::print;
 use crate::progress::Throughput;
-use crate::report::Confusion;
 use crate::run_dir::checkpoint_path;
 use crate::train::{Best, End};
 

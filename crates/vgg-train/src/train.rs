@@ -19,6 +19,7 @@ use vgg_tensor::spec::Metrics as StepMetrics;
 use crate::checkpoint_writer::{CheckpointWriter, NotSaved, Order};
 use crate::cli::Which;
 use crate::config::{Config, FlatLoss, Weights};
+use crate::curves;
 use crate::data::{self, Data};
 use crate::eval::Evaluation;
 use crate::exit::{Code, Failure};
@@ -28,7 +29,6 @@ use crate::lines::{epoch_line, step_line, test_line, times};
 use crate::metrics::{self, Metrics};
 use crate::outcome::Outcome;
 use crate::progress::{LongRunHint, Pace, Ticker, Work};
-use crate::report;
 use crate::resume::SeenImages;
 use crate::run_dir::{CONFUSION, CURVES, RunDir};
 use crate::signals::Stop;
@@ -391,7 +391,10 @@ impl<'a, B: Backend> Training<'a, B> {
         self.ui.end_bar();
         self.ui.progress_line(&epoch_line(&record, &self.work, best));
         self.metrics.epoch(&self.run, record)?;
-        self.run.write(CURVES, &report::curves(&self.config.name, self.metrics.epochs())?)?;
+        self.run.write(
+            CURVES,
+            &curves::svg(&self.config.name, self.work.tested_on(), self.metrics.epochs())?,
+        )?;
         self.run.write(CONFUSION, &evaluation.confusion.to_csv(self.data.test.classes()))?;
 
         let Progress { step, seed, .. } = self.position;

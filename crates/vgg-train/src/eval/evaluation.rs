@@ -1,6 +1,6 @@
 //! How good predictions are.
 
-use crate::report::Confusion;
+use crate::confusion::Confusion;
 
 /// Sums over the images seen so far.
 #[derive(Clone, Debug)]

@@ -1,10 +1,5 @@
-//! Pictures and tables of a run: `curves.svg` and `confusion.csv`.
+//! The table of a run's tests: `confusion.csv`, and what is told of each class.
 
-use anyhow::{Result, anyhow};
-use plotters::coord::Shift;
-use plotters::prelude::*;
-
-use crate::metrics::Epoch;
 use crate::print::printable;
 use crate::ui::count;
 
@@ -12,87 +7,6 @@ use crate::ui::count;
 const MANY_CLASSES: usize = 20;
 /// … but for the worst.
 const WORST_CLASSES: usize = 10;
-
-const SIZE: (u32, u32) = (960, 420);
-/// Okabe and Ito's colours, which the colour-blind tell apart.
-const TRAIN: RGBColor = RGBColor(0, 114, 178);
-const TEST: RGBColor = RGBColor(213, 94, 0);
-const GRID: RGBColor = RGBColor(230, 230, 230);
-
-/// Loss and accuracy by epoch, as SVG.
-pub(crate) fn curves(name: &str, epochs: &[Epoch]) -> Result<String> {
-    let mut svg = String::new();
-    draw(&mut svg, name, epochs).map_err(|error| anyhow!("cannot draw the curves: {error}"))?;
-    Ok(svg)
-}
-
-type DrawResult = Result<(), Box<dyn std::error::Error>>;
-
-fn draw(svg: &mut String, name: &str, epochs: &[Epoch]) -> DrawResult {
-    let area = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    area.fill(&WHITE)?;
-    let area = area.titled(name, ("sans-serif", 20))?;
-    let (left, right) = area.split_horizontally(SIZE.0 / 2);
-    let points = |value: fn(&Epoch) -> f64| -> Vec<(f64, f64)> {
-        epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch))).collect()
-    };
-    let loss = [points(|e| e.train_loss), points(|e| e.test_loss)];
-    let accuracy = [points(|e| 100.0 * e.train_accuracy), points(|e| 100.0 * e.test_accuracy)];
-    // Losses fall and accuracies rise, so these corners are free.
-    panel(&left, "loss", loss, SeriesLabelPosition::UpperRight)?;
-    panel(&right, "accuracy, %", accuracy, SeriesLabelPosition::LowerRight)?;
-    area.present()?;
-    Ok(())
-}
-
-/// One chart with a line for training and one for the test images.
-fn panel(
-    area: &DrawingArea<SVGBackend<'_>, Shift>,
-    title: &str,
-    [train, test]: [Vec<(f64, f64)>; 2],
-    legend: SeriesLabelPosition,
-) -> DrawResult {
-    let values = || train.iter().chain(&test).map(|(_, value)| *value);
-    let low = values().fold(f64::INFINITY, f64::min);
-    let high = values().fold(f64::NEG_INFINITY, f64::max);
-    let margin = ((high - low) * 0.08).max(high.abs() * 0.01).max(1e-3);
-    let last = train.last().map_or(1.0, |(epoch, _)| *epoch);
-
-    let mut chart = ChartBuilder::on(area)
-        .margin(12)
-        .caption(title, ("sans-serif", 15))
-        .x_label_area_size(36)
-        .y_label_area_size(48)
-        .build_cartesian_2d(0.5..last + 0.5, (low - margin).max(0.0)..high + margin)?;
-    chart
-        .configure_mesh()
-        .light_line_style(TRANSPARENT)
-        .bold_line_style(GRID)
-        .axis_style(BLACK.mix(0.4))
-        .label_style(("sans-serif", 12))
-        .x_desc("epoch")
-        .x_labels((last as usize).clamp(2, 12))
-        .x_label_formatter(&|epoch| {
-            // Epochs are whole; the chart would also label halves.
-            if epoch.fract().abs() < 1e-6 { format!("{epoch:.0}") } else { String::new() }
-        })
-        .draw()?;
-    for (label, color, points) in [("train", TRAIN, train), ("test", TEST, test)] {
-        let dots = points.clone().into_iter().map(|at| Circle::new(at, 3, color.filled()));
-        chart.draw_series(dots)?;
-        chart
-            .draw_series(LineSeries::new(points, color.stroke_width(2)))?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2)));
-    }
-    chart
-        .configure_series_labels()
-        .position(legend)
-        .background_style(WHITE.mix(0.8))
-        .label_font(("sans-serif", 12))
-        .draw()?;
-    Ok(())
-}
 
 /// How often images of each class were taken for each class.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -227,29 +141,5 @@ mod tests {
         assert_eq!(lines[0], "class18   16.7 %  most often taken for class5 (1)");
         assert_eq!(lines[10], "and 11 classes that are no worse; all are in confusion.csv");
         assert_eq!(confusion.per_class(&classes[..20], "").len(), 20);
-    }
-
-    #[test]
-    fn curves_have_a_point_an_epoch() {
-        let epoch = |epoch| Epoch {
-            epoch,
-            step: epoch,
-            train_loss: 1.0 / epoch as f64,
-            train_accuracy: 0.5,
-            test_loss: 0.9 / epoch as f64,
-            test_accuracy: 0.75,
-            test_top5: 1.0,
-            lr: 0.05,
-            images_per_second: Some(1.0),
-            wait_share: Some(0.0),
-            seconds: Some(1.0),
-        };
-        for n in [1, 2, 10] {
-            let svg = curves("tiny", &(1..=n).map(epoch).collect::<Vec<_>>()).unwrap();
-            assert!(svg.starts_with("<svg") && svg.ends_with("</svg>\n"), "{svg}");
-            // Four lines of n points; the dots of the two panels.
-            assert_eq!(svg.matches("<circle").count() as u64, 4 * n);
-            assert!(svg.contains("accuracy") && svg.contains("epoch") && !svg.contains("NaN"));
-        }
     }
 }
