@@ -5,6 +5,8 @@
 //! updates; the test accuracy is that of all test images after the epoch.
 //! Images a second are of wall time, unlike the book's ([`crate::progress`]).
 
+mod saving;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -16,8 +18,7 @@ use vgg_model::{Checkpoint, Plateau, Progress, Trainer};
 use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
-use crate::checkpoint_writer::{CheckpointWriter, NotSaved, Order};
-use crate::cli::Which;
+use crate::checkpoint_writer::CheckpointWriter;
 use crate::config::{Config, FlatLoss, Weights};
 use crate::curves;
 use crate::data::{self, Data};
@@ -33,14 +34,13 @@ use crate::resume::SeenImages;
 use crate::run_dir::{CONFUSION, CURVES, RunDir};
 use crate::signals::Stop;
 use crate::ui::Ui;
+use saving::NOT_FINITE;
 
 /// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
 const RECORDS_PER_EPOCH: u64 = 20;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
-
-const NOT_FINITE: &str = "the weights are not numbers any more";
 
 /// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
 /// equal runs have equal files.
@@ -402,62 +402,6 @@ impl<'a, B: Backend> Training<'a, B> {
         self.save(best)
     }
 
-    /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
-    fn take(&mut self) -> Result<()> {
-        self.wait_for_checkpoint()?;
-        self.writer.take(self.position.step, self.trainer.start_snapshot()?);
-        self.state.backend = self.trainer.backend_state()?;
-        Ok(())
-    }
-
-    /// Orders a checkpoint to be written, unless it was ordered already.
-    fn save(&mut self, best: bool) -> Result<()> {
-        let Progress { epoch, step, .. } = self.position;
-        if self.saved == Some((step, epoch)) {
-            return Ok(());
-        }
-        if !self.writer.has(step) {
-            self.take()?;
-        }
-        self.writer.write(Order {
-            vgg: self.trainer.vgg().config().clone(),
-            input: self.config.input(),
-            classes: self.data.train.classes().to_vec(),
-            progress: self.position,
-            run: serde_json::to_value(&self.state)?,
-            last: self.run.checkpoint(Which::Last),
-            best: best.then(|| self.run.checkpoint(Which::Best)),
-            records: self.metrics.file()?,
-        });
-        self.saved = Some((step, epoch));
-        self.saved_at = Instant::now();
-        Ok(())
-    }
-
-    /// Looks whether a checkpoint that is being written has failed.
-    fn check_checkpoint(&mut self) -> Result<()> {
-        let done = self.writer.poll();
-        self.saved(done)
-    }
-
-    /// Waits for the checkpoint that is being written.
-    fn wait_for_checkpoint(&mut self) -> Result<()> {
-        let done = self.writer.finish();
-        self.saved(done)
-    }
-
-    fn saved(&mut self, done: Result<(), NotSaved>) -> Result<()> {
-        match done {
-            Ok(()) => Ok(()),
-            Err(NotSaved::NotFinite(at)) => Err(self.diverged(NOT_FINITE, at).into()),
-            Err(NotSaved::Failed(error)) => Err(error).with_context(|| {
-                let failure = Failure::new(Code::Other, "cannot save a checkpoint");
-                let run = self.run.path().display();
-                failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
-            }),
-        }
-    }
-
     /// Saves and says how to go on.
     fn leave(&mut self, code: Code) -> Result<Code> {
         self.ui.end_bar();
@@ -510,13 +454,5 @@ impl<'a, B: Backend> Training<'a, B> {
                 self.last_good()
             ),
         )
-    }
-
-    fn last_good(&self) -> String {
-        let paths = [Which::Last, Which::Best].map(|which| self.run.checkpoint(which));
-        match paths.iter().find(|path| path.is_file()) {
-            Some(path) => format!("the last good checkpoint is {}", path.display()),
-            None => "there is no checkpoint yet".into(),
-        }
     }
 }

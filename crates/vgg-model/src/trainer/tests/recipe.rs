@@ -1,6 +1,7 @@
 //! What a recipe has besides the optimiser.
 
 use super::*;
+use crate::TrainerState;
 
 fn recipe() -> Recipe {
     Recipe::from(momentum())
@@ -120,6 +121,30 @@ fn averages_follow_the_weights() {
     let mut plain = super::trainer(0.0, recipe());
     assert_eq!(plain.average().unwrap(), None);
     assert!(plain.restore_average(&average).is_err());
+}
+
+#[test]
+fn a_snapshot_is_of_its_moment() {
+    let average_decay = Some(0.5);
+    let mut trainer = trainer(0.5, Recipe { average_decay, ..recipe() });
+    let (pixels, labels) = images(BATCH);
+    trainer.step(&pixels, &labels, 0.05).unwrap();
+    // What is evaluated makes no difference.
+    trainer.set_averaged(true);
+    let snapshot = trainer.start_snapshot().unwrap();
+    let params = trainer.params().unwrap();
+    let (velocity, average) = (trainer.velocity().unwrap(), trainer.average().unwrap());
+    trainer.step(&pixels, &labels, 0.05).unwrap();
+    assert_ne!(trainer.params().unwrap(), params);
+    assert!(snapshot.is_finite().unwrap());
+    let state = snapshot.wait().unwrap();
+    assert!(velocity.is_some() && average.is_some() && average != Some(params.clone()));
+    assert_eq!(state, TrainerState { params: params.clone(), velocity, average });
+
+    let mut damaged = params;
+    *damaged.tensors_mut().last().unwrap().data_mut().last_mut().unwrap() = f32::NAN;
+    trainer.restore(&damaged, None, 1).unwrap();
+    assert!(!trainer.start_snapshot().unwrap().is_finite().unwrap());
 }
 
 #[test]
