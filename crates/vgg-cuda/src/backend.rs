@@ -56,6 +56,13 @@ impl Backend for Cuda {
         each.max().unwrap_or(0)
     }
 
+    fn check_size(&self, operation: &Operation) -> Result<()> {
+        match operation {
+            Operation::Linear(op) | Operation::LinearBackward { op, .. } => linear::check_size(op),
+            _ => conv2d::check_size(operation),
+        }
+    }
+
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
         let bytes = buffer::bytes(self.storage, content);
         Ok(Buffer { memory: Memory::zeroed(&self.gpu.stream, bytes)? })

@@ -12,6 +12,21 @@ impl Status for DriverError {}
 impl Status for CudnnError {}
 impl Status for CublasError {}
 
+/// Passes if so many of `what` are not too many for a library that counts them with 31 bits.
+///
+/// # Errors
+/// [`Error::Unavailable`] with the number.
+pub(crate) fn fits_31_bits(library: &str, what: &str, len: usize) -> Result<()> {
+    const MOST: usize = i32::MAX as usize;
+    if len <= MOST {
+        return Ok(());
+    }
+    Err(Error::Unavailable {
+        what: format!("an operation on {len} {what}"),
+        hint: format!("{library} takes {MOST} at most"),
+    })
+}
+
 /// Says during what a call failed.
 pub(crate) trait During<T> {
     /// The error, if there is one, as one of `op`.

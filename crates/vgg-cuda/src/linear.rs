@@ -11,6 +11,7 @@ use vgg_tensor::{Result, WeightGradient};
 
 use crate::bias::{BiasGradient, Mask};
 use crate::cublas::{Factor, Matrix};
+use crate::error::fits_31_bits;
 use crate::gpu::{groups, list};
 use crate::memory::Address;
 use crate::precision::Storage;
@@ -22,6 +23,12 @@ const BLOCK_BYTES: usize = 16 << 20;
 
 /// Rows of a block, in multiples that cuBLAS's tiles like.
 const ROWS: usize = 128;
+
+/// See [`vgg_tensor::Backend::check_size`]: cuBLAS has rows and columns counted with 31 bits.
+pub(crate) fn check_size(op: &Linear) -> Result<()> {
+    let most = [op.x().n, op.in_features(), op.out_features()].into_iter().max();
+    fits_31_bits("cuBLAS", "rows or columns", most.unwrap_or(0))
+}
 
 /// See [`vgg_tensor::Backend::linear`].
 pub(crate) fn forward(

@@ -198,6 +198,16 @@ impl Plan {
         self.sum(|content| backend.bytes(content)) + backend.workspace(&operations)
     }
 
+    /// Passes if no operation is too large for a backend, however much memory there is.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Unavailable`], saying what is too large.
+    pub fn check_on(&self, backend: &impl Backend) -> Result<()> {
+        let backward = self.training().map(|_| self.backward_operations());
+        let mut operations = self.operations().chain(backward.into_iter().flatten());
+        Ok(operations.try_for_each(|operation| backend.check_size(&operation))?)
+    }
+
     fn sum(&self, bytes: impl Fn(Content) -> u64) -> u64 {
         let small = [self.pixels(), self.labels(), Self::METRICS];
         let all = small.iter().chain(&self.maps).chain(&self.aux);

@@ -203,6 +203,14 @@ pub trait Backend {
         0
     }
 
+    /// Passes if an operation is not too large: a library below may count numbers with 32 bits.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`], saying what is too large for what.
+    fn check_size(&self, _operation: &Operation) -> Result<()> {
+        Ok(())
+    }
+
     /// A buffer of zeros with room for `content`.
     fn alloc(&mut self, content: Content) -> Result<Self::Buffer>;
 

@@ -1,4 +1,5 @@
-//! Whether a plan fits into memory, told before it is too late to tell.
+//! Whether a plan fits into memory and is not too large for the device's libraries, told before it is
+//! too late to tell.
 
 pub(crate) mod free;
 
@@ -54,6 +55,15 @@ pub(crate) fn plan(
             Place { name: "memory", free: host, needs: &on_host },
         ],
     };
+    plan.check_on(backend).map_err(|error| {
+        let fits = |batch| {
+            let Ok(plan) = Plan::new(vgg, input, batch, plan.mode()) else { return false };
+            plan.check_on(backend).is_ok() && places.iter().all(|place| place.has_room(&plan))
+        };
+        let message = format!("batch size {batch} is too large for {}", backend.describe());
+        let failure = Failure::new(Code::Memory, message).help(advice(last(batch, fits)));
+        anyhow::Error::from(error).context(failure)
+    })?;
     places.iter().try_for_each(|place| place.check(vgg, input, &plan))?;
     Ok(plan)
 }
@@ -73,7 +83,13 @@ pub(crate) fn largest_batch<B: Backend>(
     let held = session.plan().bytes_on(backend);
     let free = backend.free_memory().or_else(free::bytes);
     let room = free.map_or(u64::MAX, |free| free + held);
-    let needs = |batch| Ok(Plan::new(vgg, input, batch, session.plan().mode())?.bytes_on(backend));
+    let plan = |batch| Plan::new(vgg, input, batch, session.plan().mode());
+    plan(1)?.check_on(backend)?;
+    let needs = |batch| {
+        let plan = plan(batch)?;
+        // What is too large for the device does not fit, whatever memory there is.
+        Ok(plan.check_on(backend).map_or(u64::MAX, |()| plan.bytes_on(backend)))
+    };
     if let Some(batch) = fitting(halves(most), room, needs)? {
         return Ok(batch);
     }
@@ -102,6 +118,24 @@ fn fitting(
     Ok(None)
 }
 
+/// The largest batch size below `batch` that fits, if any does, where all smaller ones do.
+fn last(batch: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let (mut fitting, mut too_large) = (0, batch);
+    while too_large - fitting > 1 {
+        let middle = usize::midpoint(fitting, too_large);
+        *if fits(middle) { &mut fitting } else { &mut too_large } = middle;
+    }
+    (fitting > 0).then_some(fitting)
+}
+
+/// Which batch size to choose instead.
+fn advice(batch: Option<usize>) -> String {
+    match batch {
+        Some(batch) => format!("--set train.batch_size={batch} would fit"),
+        None => "no batch size would fit; a smaller model.width or model.image_size would".into(),
+    }
+}
+
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
 /// velocities on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
@@ -124,6 +158,10 @@ fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
 }
 
 impl Place<'_> {
+    fn has_room(&self, plan: &Plan) -> bool {
+        self.free.is_none_or(|free| (self.needs)(plan) <= free)
+    }
+
     fn check(&self, vgg: &Vgg, input: &Input, plan: &Plan) -> Result<()> {
         let needed = (self.needs)(plan);
         let Some(free) = self.free.filter(|free| needed > *free) else { return Ok(()) };
@@ -133,13 +171,7 @@ impl Place<'_> {
         let name = self.name;
         let message =
             format!("training at batch size {batch} needs {needed} of {name}, but {free} are free");
-        let help = match fitting {
-            Some(batch) => format!("--set train.batch_size={batch} would fit"),
-            None => {
-                "no batch size would fit; a smaller model.width or model.image_size would".into()
-            }
-        };
-        Err(Failure::new(Code::Memory, message).help(help).into())
+        Err(Failure::new(Code::Memory, message).help(advice(fitting)).into())
     }
 }
 
@@ -174,6 +206,12 @@ mod tests {
     fn a_batch_is_halved_until_it_fits() {
         let fitting = |free| fitting(halves(12), free, |batch| Ok(10 * batch as u64)).unwrap();
         assert_eq!([120, 119, 30, 29, 9].map(fitting), [Some(12), Some(6), Some(3), Some(1), None]);
+    }
+
+    #[test]
+    fn the_last_batch_that_fits_is_found() {
+        let last = |most| last(100, |batch| batch <= most);
+        assert_eq!([0, 1, 37, 98, 99].map(last), [None, Some(1), Some(37), Some(98), Some(99)]);
     }
 
     #[test]

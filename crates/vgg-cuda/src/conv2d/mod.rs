@@ -20,6 +20,7 @@ use direction::{BackwardData, BackwardFilter, Forward, Workspace};
 pub(crate) use tuning::Tuning;
 
 use crate::bias::{BiasGradient, Mask};
+use crate::error::fits_31_bits;
 use crate::gpu::{groups, list};
 use crate::memory::Address;
 use crate::precision::Storage;
@@ -40,6 +41,17 @@ pub(crate) fn workspace(storage: Storage, operation: &Operation) -> u64 {
         Operation::Conv2dBackward { op, dx } if *dx || !first_stage::takes(op) => sums(op),
         _ => 0,
     }
+}
+
+/// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
+pub(crate) fn check_size(operation: &Operation) -> Result<()> {
+    let op = match operation {
+        Operation::Conv2d(op) if !first_stage::takes(op) => op,
+        Operation::Conv2dBackward { op, dx } if *dx || !first_stage::takes(op) => op,
+        _ => return Ok(()),
+    };
+    let most = op.x().len().max(op.conv_y().len()).max(op.weight().len());
+    fits_31_bits("cuDNN", "numbers", most)
 }
 
 /// See [`vgg_tensor::Backend::conv2d`].

@@ -93,6 +93,10 @@ impl<B: Backend> Backend for Profiled<B> {
         self.backend.workspace(operations)
     }
 
+    fn check_size(&self, operation: &Operation) -> Result<()> {
+        self.backend.check_size(operation)
+    }
+
     fn alloc(&mut self, content: Content) -> Result<B::Buffer> {
         self.backend.alloc(content)
     }

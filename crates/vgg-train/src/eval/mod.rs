@@ -27,7 +27,7 @@ use crate::file::Output;
 use crate::progress::{Throughput, tells_top5};
 use crate::run_dir::{CONFIG, require_run};
 use crate::ui::{Ui, count, grouped};
-use crate::{lines, print, stored};
+use crate::{lines, memory, print, stored};
 pub(crate) use evaluation::Evaluation;
 
 /// How images are shown to networks whose posteriors are averaged.
@@ -144,7 +144,10 @@ impl Job for Evaluate<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<Evaluation> {
         let Self { device, checkpoint, linear_weights, batch, test, ui } = self;
         device::tell(device, &backend, ui);
-        let mut session = stored::session(backend, checkpoint, linear_weights, batch)?;
+        let input = checkpoint.input.clone();
+        let mut session = stored::session(backend, checkpoint, linear_weights, 1)?;
+        let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch)?;
+        session.set_input(&input, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
         let start = Instant::now();
         let mut batches = test.loader(batch)?.epoch(0, 0);

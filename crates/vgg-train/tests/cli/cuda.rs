@@ -239,6 +239,20 @@ fn memory_that_does_not_suffice_is_told_before_and_in_training() {
     "#);
 }
 
+/// cuDNN takes maps of less than 2³¹ numbers: here, 7 × 8 × 6000 × 6000.
+#[test]
+fn maps_that_are_too_large_for_cudnn_are_told_before() {
+    const LARGE: &str = "tiny.toml --device cuda --set model.arch=vgg13 --set model.width=0.125 \
+                         --set model.image_size=6000 --set train.batch_size=16";
+    let memory = [("MEMORY", "9000000000000")];
+    insta::assert_snapshot!(failure(&[], &memory, LARGE), @r#"
+    5
+    error: batch size 16 is too large for cuda:0, Simulated GPU, tf32
+      caused by: an operation on 4608000000 numbers is not available: cuDNN takes 2147483647 at most
+    help: --set train.batch_size=7 would fit
+    "#);
+}
+
 #[test]
 fn doctor_tells_what_there_is() {
     let place = Workplace::new();
