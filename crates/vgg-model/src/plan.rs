@@ -205,7 +205,7 @@ impl Plan {
     pub fn check_on(&self, backend: &impl Backend) -> Result<()> {
         let backward = self.training().map(|_| self.backward_operations());
         let mut operations = self.operations().chain(backward.into_iter().flatten());
-        Ok(operations.try_for_each(|operation| backend.check_size(&operation))?)
+        operations.try_for_each(|operation| backend.check_size(&operation))
     }
 
     fn sum(&self, bytes: impl Fn(Content) -> u64) -> u64 {

@@ -14,7 +14,7 @@ mod weights;
 mod whole_step;
 mod wide;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use vgg_cuda::{Config, Precision};
 use vgg_tensor::Result;
@@ -29,9 +29,14 @@ const F32: f64 = 1e-5;
 /// The same for the reference in `f64`, whose results are rounded to `f32` at the end.
 const F64: f64 = 1e-7;
 
+/// A file of this package, whose folder Cargo starts tests in. `cargo xtask gpu-check` does, too, also
+/// on a machine that has no more of the checkout.
+fn file(name: &str) -> PathBuf {
+    Path::new("golden").join(name)
+}
+
 fn golden(name: &str) -> Golden {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("golden");
-    Golden::open(folder.join(name).with_extension("safetensors"))
+    Golden::open(file(name).with_extension("safetensors"))
 }
 
 /// Checks a tensor of a golden file.

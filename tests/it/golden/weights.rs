@@ -11,7 +11,7 @@ use vgg_tensor::Result;
 use super::{F32, check, golden};
 
 fn path(file: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/weights").join(file)
+    super::file("weights").join(file)
 }
 
 fn config() -> VggConfig {

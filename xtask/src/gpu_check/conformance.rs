@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::report::Report;
-use super::{Check, programs};
+use super::{Check, NO_TIME, programs};
 use crate::{child, status};
 
 const LIMIT: Duration = Duration::from_secs(20 * 60);
@@ -30,10 +30,12 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
             (format!("every operation in {name}"), format!("conformance::cuda_{name}::"))
         })
         .collect();
+    // A filter is any part of a path: this one is not part of the next one's.
     groups.push(("training beside the CPU".into(), "cuda::".into()));
+    groups.push(("products at their limits".into(), "cuda_products::".into()));
     groups.push(("PyTorch's numbers".into(), "golden::".into()));
     for (name, filter) in &groups {
-        run(report, name, Command::new(&tests), &[filter], LIMIT)?;
+        run(report, name, Command::new(&tests), &[filter], check.limit(LIMIT))?;
     }
     let operations: Vec<&str> =
         groups.iter().map(|(_, filter)| &**filter).filter(|f| f.starts_with("conf")).collect();
@@ -46,7 +48,7 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
                     &format!("compute-sanitizer {tool}"),
                     sanitized,
                     &operations,
-                    SANITIZED,
+                    check.limit(SANITIZED),
                 )?;
             }
         }
@@ -57,7 +59,14 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
 
 fn sanitized(sanitizer: &Path, tool: &str, tests: &Path) -> Command {
     let mut command = Command::new(sanitizer);
-    command.args(["--tool", tool, "--error-exitcode", "86"]).arg(tests);
+    command.args(["--tool", tool, "--error-exitcode", "86"]);
+    if tool == "racecheck" {
+        // cuDNN's and cuBLAS's own would take hours.
+        for kernel in vgg_kernels::MODULES.iter().flat_map(|module| module.kernels) {
+            command.arg("--kernel-name").arg(format!("kns={kernel}"));
+        }
+    }
+    command.arg(tests);
     command
 }
 
@@ -73,6 +82,10 @@ fn run(
     // One after another, so that the last one that began is the one that hangs.
     command.args(filters).arg("--test-threads=1");
     command.env("VGG_REQUIRE_CUDA", "1").current_dir(programs::root().join("tests"));
+    if limit.is_zero() {
+        report.failed(name, NO_TIME);
+        return Ok(());
+    }
     let ended = child::run(&mut command, "", limit)?;
     let Tests { passed, failed } = Tests::of(&ended.stdout);
     let seconds = ended.time.as_secs_f64();
@@ -129,6 +142,19 @@ mod tests {
         let expected = Tests { passed: 1, failed: vec!["a::c".into(), "a::d".into()] };
         assert_eq!(Tests::of(stdout), expected);
         assert_eq!(Tests::of("test result: ok. 0 passed\n"), Tests { passed: 0, failed: vec![] });
+    }
+
+    #[test]
+    fn racecheck_watches_our_kernels_alone() {
+        let arguments = |tool| {
+            let command = sanitized(Path::new("sanitizer"), tool, Path::new("tests"));
+            command.get_args().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>()
+        };
+        let racecheck = arguments("racecheck");
+        let kernels: usize = vgg_kernels::MODULES.iter().map(|module| module.kernels.len()).sum();
+        assert_eq!(racecheck.iter().filter(|a| *a == "--kernel-name").count(), kernels);
+        assert!(racecheck.contains(&"kns=sgd_f32".to_owned()), "{racecheck:?}");
+        assert!(!arguments("memcheck").contains(&"--kernel-name".to_owned()));
     }
 
     #[test]

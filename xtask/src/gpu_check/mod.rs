@@ -1,12 +1,15 @@
 //! `cargo xtask gpu-check`: everything that only a machine with a GPU can tell, in one report.
 
 mod conformance;
+mod kernels;
+mod pack;
 mod programs;
 mod report;
 mod speed;
 mod training;
 
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use vgg_cuda::{Device, Precision};
@@ -17,7 +20,8 @@ use report::Report;
 /// Check correctness, training and speed on this machine's GPU, and write a report
 ///
 /// A check that fails is reported, and the others go on. None takes forever: what hangs is killed.
-/// Of several GPUs the first is used; CUDA_VISIBLE_DEVICES chooses.
+/// With --pack, everything that the check takes is put into a folder, whose `run` does the same on a
+/// machine that has neither Cargo nor this checkout. Of several GPUs the first is used; CUDA_VISIBLE_DEVICES chooses.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to check [default: everything]
@@ -32,6 +36,14 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "gpu-check.md")]
     report: PathBuf,
 
+    /// Stop after so many minutes: what is left then fails as not done
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..))]
+    minutes: Option<u64>,
+
+    /// Check nothing: put programs, configs, tests' files and data into FOLDER, to be carried
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["parts", "peer", "report", "tiny", "minutes"])]
+    pack: Option<PathBuf>,
+
     /// Train and measure tiny networks: to try the command itself
     #[arg(long)]
     tiny: bool,
@@ -45,7 +57,12 @@ enum Part {
     Training,
     /// Layers, operations and whole steps, against the GPU's limits
     Speed,
+    /// The time of each kernel in training, if Nsight Compute (`ncu`) is in PATH
+    Kernels,
 }
+
+/// Why a check failed that was not done.
+const NO_TIME: &str = "not done: the time is over";
 
 /// What all checks need to know.
 struct Check {
@@ -53,9 +70,23 @@ struct Check {
     precisions: Vec<Precision>,
     peer: Option<PathBuf>,
     tiny: bool,
+    /// When all must be done.
+    end: Option<Instant>,
+}
+
+impl Check {
+    /// How long something may take that takes `most` at most.
+    fn limit(&self, most: Duration) -> Duration {
+        let left = |end: Instant| end.saturating_duration_since(Instant::now());
+        self.end.map_or(most, |end| most.min(left(end)))
+    }
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    if let Some(folder) = &args.pack {
+        return pack::pack(folder);
+    }
+    let end = args.minutes.map(|minutes| Instant::now() + Duration::from_secs(60 * minutes));
     let device =
         vgg_cuda::find(0, Precision::F32).context("gpu-check is for a machine with a GPU")?;
     let Device { name, capability: (major, minor), .. } = &device;
@@ -64,7 +95,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let all = [Precision::Bf16, Precision::Tf32, Precision::F32, Precision::F16];
     let (precisions, missing): (Vec<_>, Vec<_>) =
         all.into_iter().partition(|precision| device.check(*precision).is_ok());
-    let check = Check { precisions, peer: args.peer, tiny: args.tiny };
+    let check = Check { precisions, peer: args.peer, tiny: args.tiny, end };
 
     report.section("Machine");
     report.text(format!("{name}, compute capability {major}.{minor}."));
@@ -76,7 +107,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     report.part("Machine", programs::describe);
     let parts = match &args.parts[..] {
-        [] => &[Part::Conformance, Part::Training, Part::Speed][..],
+        [] => &[Part::Conformance, Part::Training, Part::Speed, Part::Kernels][..],
         parts => parts,
     };
     for part in parts {
@@ -85,6 +116,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Part::Conformance => report.part("Conformance", |r| conformance::check(&check, r)),
             Part::Training => report.part("Training", |r| training::check(&check, r)),
             Part::Speed => report.part("Speed", |r| speed::check(&check, r)),
+            Part::Kernels => report.part("Kernels", |r| kernels::check(&check, r)),
         }
     }
     report.save()?;

@@ -3,10 +3,12 @@
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
+use vgg_data::DATA_DIR_VARIABLE;
 
 use super::report::Report;
 use crate::{child, status};
@@ -16,20 +18,63 @@ const BUILD: Duration = Duration::from_secs(60 * 60);
 /// For programs that only say something.
 pub(super) const SHORT: Duration = Duration::from_secs(60);
 
-/// The checkout.
+/// The folder of the data sets in a pack.
+pub(super) const DATA: &str = "data";
+
+/// Where a pack says which commit it is of.
+pub(super) const COMMIT: &str = "COMMIT";
+
+/// The checkout, or what was packed of it.
 pub(super) fn root() -> &'static Path {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    xtask.parent().unwrap_or(xtask)
+    packed().unwrap_or_else(|| {
+        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+        xtask.parent().unwrap_or(xtask)
+    })
+}
+
+/// The folder that this program was packed into, if it was.
+fn packed() -> Option<&'static Path> {
+    static PACKED: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let find = || {
+        let program = env::current_exe().ok()?;
+        let folder = program.parent()?.parent()?;
+        folder.join(COMMIT).is_file().then(|| folder.to_owned())
+    };
+    PACKED.get_or_init(find).as_deref()
 }
 
 /// `vgg-train`, built.
 pub(super) fn vgg_train() -> Result<PathBuf> {
-    build(&["build", "--package=vgg-train"])
+    match packed() {
+        Some(folder) => Ok(folder.join("bin/vgg-train")),
+        None => build(&["build", "--package=vgg-train"]),
+    }
 }
 
 /// The tests across the crates, built.
 pub(super) fn tests() -> Result<PathBuf> {
-    build(&["test", "--package=vgg-tests", "--test=it", "--no-run"])
+    match packed() {
+        Some(folder) => Ok(folder.join("bin/tests")),
+        None => build(&["test", "--package=vgg-tests", "--test=it", "--no-run"]),
+    }
+}
+
+/// `vgg-train` as it is to be started: with its configs, and the data where they are.
+pub(super) fn in_root(command: &mut Command) {
+    command.current_dir(root());
+    if let Some(folder) = packed() {
+        command.env(DATA_DIR_VARIABLE, folder.join(DATA));
+    }
+}
+
+/// The commit that is checked out, or was packed.
+pub(super) fn commit() -> Option<String> {
+    if let Some(folder) = packed() {
+        return std::fs::read_to_string(folder.join(COMMIT)).ok();
+    }
+    let mut git = Command::new("git");
+    git.current_dir(root()).args(["describe", "--always", "--dirty", "--match=-"]);
+    child::run(&mut git, "", SHORT).and_then(|git| git.checked("git")).ok()
 }
 
 /// Builds a program; returns where it is. It is started without Cargo, so that killing it ends it.
@@ -56,9 +101,7 @@ pub(super) fn find(name: &str) -> Option<PathBuf> {
 
 /// What the machine and its libraries are.
 pub(super) fn describe(report: &mut Report) -> Result<()> {
-    let mut git = Command::new("git");
-    git.current_dir(root()).args(["describe", "--always", "--dirty", "--match=-"]);
-    if let Ok(commit) = child::run(&mut git, "", SHORT).and_then(|git| git.checked("git")) {
+    if let Some(commit) = commit() {
         report.text(format!("Commit {}.", commit.trim()));
     }
     if let Some(smi) = find("nvidia-smi") {

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use vgg_cuda::Precision;
 
 use super::report::Report;
-use super::{Check, programs};
+use super::{Check, NO_TIME, programs};
 use crate::{child, status};
 
 /// More than the bench's own limits on what it starts leave it.
@@ -39,24 +39,29 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     for precision in &check.precisions {
         let name = precision.name();
         let single = bench(*precision, &["layers", "operations"]);
-        run(report, &format!("layers and operations in {name}"), single)?;
+        run(report, &format!("layers and operations in {name}"), single, check)?;
         // Each by itself: the largest may need more memory than there is.
         for case in cases {
             let step = ["steps", "--case", case];
-            run(report, &format!("{case} in {name}"), bench(*precision, &step))?;
+            run(report, &format!("{case} in {name}"), bench(*precision, &step), check)?;
             if let Some(peer) = peer {
                 let mut beside = bench(*precision, &step);
                 beside.arg("--rounds=3").arg("--peer").arg(peer);
-                run(report, &format!("{case} in {name} beside PyTorch"), beside)?;
+                run(report, &format!("{case} in {name} beside PyTorch"), beside, check)?;
             }
         }
     }
     Ok(())
 }
 
-fn run(report: &mut Report, name: &str, mut command: Command) -> Result<()> {
+fn run(report: &mut Report, name: &str, mut command: Command, check: &Check) -> Result<()> {
+    let limit = check.limit(LIMIT);
+    if limit.is_zero() {
+        report.failed(name, NO_TIME);
+        return Ok(());
+    }
     status("Measuring", name);
-    let ended = child::run(&mut command, "", LIMIT)?;
+    let ended = child::run(&mut command, "", limit)?;
     let minutes = ended.time.as_secs_f64() / 60.0;
     match ended.checked("cargo xtask bench") {
         Ok(tables) => {

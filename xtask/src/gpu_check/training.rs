@@ -10,7 +10,7 @@ use serde::Deserialize;
 use vgg_cuda::Precision;
 
 use super::report::Report;
-use super::{Check, programs};
+use super::{Check, NO_TIME, programs};
 use crate::{child, status};
 
 const LIMIT: Duration = Duration::from_secs(60 * 60);
@@ -40,7 +40,12 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
         let epochs = if i == 0 { epochs } else { 1 };
         let name = format!("{config}, {} epoch(s) in {}", epochs, precision.name());
         status("Training", &name);
-        match train(&program, config, epochs, *precision) {
+        let limit = check.limit(LIMIT);
+        if limit.is_zero() {
+            report.failed(&name, NO_TIME);
+            continue;
+        }
+        match train(&program, config, epochs, *precision, limit) {
             Ok(found) => judge(report, &name, &found, i == 0 && !check.tiny),
             Err(error) => report.failed(&name, format!("{error:#}")),
         }
@@ -73,16 +78,22 @@ fn judge(report: &mut Report, name: &str, epochs: &[Epoch], whole: bool) {
 ///
 /// # Errors
 /// If the program fails, or the run has not so many epochs with losses.
-fn train(program: &Path, config: &str, epochs: usize, precision: Precision) -> Result<Vec<Epoch>> {
+fn train(
+    program: &Path,
+    config: &str,
+    epochs: usize,
+    precision: Precision,
+    limit: Duration,
+) -> Result<Vec<Epoch>> {
     let runs = tempfile::tempdir().context("no temporary folder")?;
     let mut command = Command::new(program);
     command
         .arg(config)
         .args(["--device=cuda", "--progress=none", "--precision", precision.name(), "--out"])
         .arg(runs.path())
-        .arg(format!("--set=train.epochs={epochs}"))
-        .current_dir(programs::root());
-    child::run(&mut command, "", LIMIT)?.checked("vgg-train")?;
+        .arg(format!("--set=train.epochs={epochs}"));
+    programs::in_root(&mut command);
+    child::run(&mut command, "", limit)?.checked("vgg-train")?;
     let mut entries = fs::read_dir(runs.path()).context("the folder of runs")?;
     let run = entries.next().context("vgg-train left no run")?.context("the folder of runs")?;
     let metrics = run.path().join("metrics.jsonl");
