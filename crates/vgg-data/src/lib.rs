@@ -29,6 +29,7 @@ pub mod fetch;
 pub mod idx;
 pub mod image_folder;
 mod images;
+mod jpeg;
 mod loader;
 mod mixup;
 pub mod names;

@@ -7,6 +7,8 @@ use std::path::Path;
 use image::{DynamicImage, ImageError, ImageReader, Limits};
 use vgg_tensor::{Error, Result};
 
+use crate::jpeg;
+
 /// The largest height and width that are read.
 const MAX_SIDE: u32 = 1 << 14;
 
@@ -53,7 +55,7 @@ impl Picture {
     pub(crate) fn decode(path: &Path, bytes: &[u8], channels: usize) -> Result<Self> {
         let image = reader(path, bytes)?.decode().map_err(|error| explain(path, error))?;
         // The decoder fills what is missing with grey.
-        if bytes.starts_with(&[0xff, 0xd8]) && !ends(bytes) {
+        if jpeg::is_jpeg(bytes) && !jpeg::is_whole(bytes) {
             let reason = "the image is damaged: the file is cut short".into();
             return Err(Error::Format { path: path.into(), reason });
         }
@@ -101,6 +103,15 @@ pub(crate) fn read_size(path: &Path) -> Result<[usize; 2]> {
     })
 }
 
+/// Whether the EXIF data of a JPEG ask for it to be turned or mirrored, which is not done.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(crate) fn asks_to_be_turned(path: &Path) -> Result<bool> {
+    let bytes = read_file(path)?;
+    Ok(jpeg::is_jpeg(&bytes) && jpeg::asks_to_be_turned(&bytes))
+}
+
 /// The contents of a file, unless it is larger than any image should be.
 pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>> {
     let bytes = read_start(path, MAX_BYTES + 1)?;
@@ -146,15 +157,6 @@ fn explain(path: &Path, error: ImageError) -> Error {
         error => format!("the image is damaged: {error}"),
     };
     Error::Format { path: path.into(), reason: reason.trim_end().into() }
-}
-
-/// Whether a JPEG has an end-of-image marker after its last scan began. Compressed data cannot look
-/// like a marker, but a preview in the header has markers of its own.
-fn ends(jpeg: &[u8]) -> bool {
-    let last = |marker: u8| jpeg.windows(2).rposition(|pair| pair == [0xff, marker]);
-    const START_OF_SCAN: u8 = 0xda;
-    const END_OF_IMAGE: u8 = 0xd9;
-    last(END_OF_IMAGE).is_some_and(|end| last(START_OF_SCAN).is_none_or(|scan| scan < end))
 }
 
 /// `[h, w, 1]`.
@@ -277,6 +279,21 @@ mod tests {
         }
         let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &bytes).unwrap());
         assert_eq!(read_size(&path).unwrap(), [8, 24]);
+        assert!(asks_to_be_turned(&path).unwrap());
+    }
+
+    #[test]
+    fn what_follows_a_jpeg_is_no_part_of_it() {
+        let image = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 15, 7]));
+        let path = Path::new("a.jpg");
+        let mut jpeg = Vec::new();
+        image.write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+        let alone = Picture::decode(path, &jpeg, 3).unwrap();
+        // A film whose bytes look like the start of a scan.
+        jpeg.extend(b"\0\0\0\x18ftypmp42\x01\x02\xff\xda\x03\x04\xff\xda");
+        assert_eq!(Picture::decode(path, &jpeg, 3).unwrap(), alone);
+        let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &jpeg).unwrap());
+        assert!(!asks_to_be_turned(&path).unwrap());
     }
 
     #[test]

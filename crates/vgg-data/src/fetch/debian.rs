@@ -4,12 +4,28 @@
 //! system's (a fresh container has none) nor touches them. The system's list of servers, its keys
 //! and its proxy settings apply.
 
+use std::io::{Read as _, Seek as _};
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 pub(super) const PACKAGE: &str = "dataset-fashion-mnist";
+
+/// How long apt may receive nothing: its own limit is for each of many files.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Whether this system has what it takes.
+pub(super) fn is_here() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there =
+        |program: &str| std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    is_there("apt-get") && is_there("dpkg-deb")
+}
 
 /// Downloads the package and unpacks its files below a temporary folder.
 ///
@@ -21,14 +37,15 @@ pub(super) fn unpack() -> Result<TempDir, String> {
         std::fs::create_dir_all(dir.path().join(folder))
             .map_err(|error| format!("temporary folder: {error}"))?;
     }
-    run(apt_get(dir.path()).arg("update"))?;
-    run(apt_get(dir.path()).args(["download", PACKAGE]))?;
+    run(apt_get(dir.path()).arg("update"), dir.path(), SILENCE)?;
+    run(apt_get(dir.path()).args(["download", PACKAGE]), dir.path(), SILENCE)?;
     let package = std::fs::read_dir(dir.path())
         .map_err(|error| format!("temporary folder: {error}"))?
         .filter_map(|entry| Some(entry.ok()?.path()))
         .find(|path| path.extension().is_some_and(|extension| extension == "deb"))
         .ok_or("apt-get has downloaded no package")?;
-    run(Command::new("dpkg-deb").arg("--extract").args([package.as_path(), dir.path()]))?;
+    let extract = ["--extract".as_ref(), package.as_path(), dir.path()];
+    run(Command::new("dpkg-deb").args(extract), dir.path(), SILENCE)?;
     Ok(dir)
 }
 
@@ -51,21 +68,56 @@ fn apt_get(dir: &Path) -> Command {
     command
 }
 
-/// Runs `command`. If it fails, the reason is the last error that it printed.
-fn run(command: &mut Command) -> Result<(), String> {
+/// Runs `command`, as long as there is ever more in the folder `dir` and its folders, or waits no
+/// longer than `silence` for that. If it fails, the reason is the last error that it printed.
+fn run(command: &mut Command, dir: &Path, silence: Duration) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
+    let temporary = |error| format!("temporary file: {error}");
+    let mut messages = tempfile::tempfile().map_err(temporary)?;
+    let mut child = command
         .env("LC_ALL", "C")
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::null())
+        .stderr(messages.try_clone().map_err(temporary)?)
+        .spawn()
         .map_err(|error| format!("{name} cannot be run ({error})"))?;
-    if output.status.success() {
+    let (mut bytes, mut since) = (0, Instant::now());
+    let status = loop {
+        if let Some(status) = child.try_wait().map_err(|error| format!("{name}: {error}"))? {
+            break status;
+        }
+        match bytes_below(dir) {
+            now if now != bytes => (bytes, since) = (now, Instant::now()),
+            _ if since.elapsed() > silence => {
+                // What it started ends when it is gone.
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(format!("{name} received nothing for {silence:?}"));
+            }
+            _ => {}
+        }
+        std::thread::sleep(LOOK.min(silence));
+    };
+    if status.success() {
         return Ok(());
     }
-    let messages = String::from_utf8_lossy(&output.stderr);
-    let mut lines = messages.lines().rev().filter(|line| !line.trim().is_empty());
+    let mut text = Vec::new();
+    messages.rewind().and_then(|()| messages.read_to_end(&mut text)).map_err(temporary)?;
+    let text = String::from_utf8_lossy(&text);
+    let mut lines = text.lines().rev().filter(|line| !line.trim().is_empty());
     let last = lines.clone().find(|line| line.starts_with("E:")).or_else(|| lines.next());
     Err(format!("{name} failed: {}", last.unwrap_or("it gave no reason")))
+}
+
+/// The length of all files in a folder and its folders, as far as they can be seen.
+fn bytes_below(dir: &Path) -> u64 {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    let of = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => bytes_below(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.map(of).sum()
 }
 
 #[cfg(test)]
@@ -73,7 +125,8 @@ mod tests {
     use super::*;
 
     fn check(script: &str, expected: Result<(), &str>) {
-        let result = run(Command::new("sh").args(["-c", script]));
+        let dir = tempfile::tempdir().unwrap();
+        let result = run(Command::new("sh").args(["-c", script]), dir.path(), SILENCE);
         assert_eq!(result, expected.map_err(String::from));
     }
 
@@ -89,8 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn silence_is_not_borne_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let silence = Duration::from_millis(50);
+        let reason = run(Command::new("sleep").arg("600"), dir.path(), silence).unwrap_err();
+        assert_eq!(reason, "sleep received nothing for 50ms");
+        std::fs::create_dir(dir.path().join("a")).unwrap();
+        std::fs::write(dir.path().join("a/b"), "12345").unwrap();
+        assert!(bytes_below(dir.path()) >= 5, "what arrives is counted");
+    }
+
+    #[test]
     fn a_missing_program_is_named() {
-        let reason = run(&mut Command::new("no-such-program")).unwrap_err();
+        let mut command = Command::new("no-such-program");
+        let reason = run(&mut command, Path::new("."), SILENCE).unwrap_err();
         assert!(reason.starts_with("no-such-program cannot be run ("), "{reason}");
     }
 }

@@ -54,6 +54,19 @@ impl Source {
     }
 }
 
+impl Source {
+    /// Why there is no need to try a place that not every system has.
+    fn cannot_be_here(&self) -> Option<&'static str> {
+        match self {
+            Source::Folder(path) if path == Path::new(INSTALLED) && !path.is_dir() => {
+                Some("there is no such folder")
+            }
+            Source::DebianPackage if !debian::is_here() => Some("this system has no apt-get"),
+            _ => None,
+        }
+    }
+}
+
 impl std::fmt::Display for Source {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
@@ -104,9 +117,9 @@ impl Fetch {
     /// tried and how to put the files there by hand.
     pub fn run(&self, on_event: &mut dyn FnMut(&Event)) -> Result<Outcome> {
         let mut failures = Vec::new();
-        let mut fail = |source: String, reason: String, on_event: &mut dyn FnMut(&Event)| {
+        let fail = |source: String, reason: String, on_event: &mut dyn FnMut(&Event)| {
             on_event(&Event::Failed { source: &source, reason: &reason });
-            failures.push(format!("{source}: {reason}"));
+            format!("{source}: {reason}")
         };
 
         let mut missing: Vec<&File> = Vec::new();
@@ -116,7 +129,7 @@ impl Fetch {
                 Err(error) if is_not_found(&error) => {}
                 Err(error) => {
                     let (source, reason) = split(error);
-                    fail(source, reason, on_event);
+                    failures.push(fail(source, reason, on_event));
                 }
             }
             missing.push(file);
@@ -131,8 +144,13 @@ impl Fetch {
             .map_err(|source| Error::Io { path: self.dir.clone(), source })?;
 
         for source in &self.sources {
+            if let Some(reason) = source.cannot_be_here() {
+                // No news, unless all others fail.
+                failures.push(format!("{source}: {reason}"));
+                continue;
+            }
             if let Err(reason) = self.try_source(source, &mut missing, on_event) {
-                fail(source.to_string(), reason, on_event);
+                failures.push(fail(source.to_string(), reason, on_event));
             }
             if missing.is_empty() {
                 return Ok(Outcome::Fetched(fetched));

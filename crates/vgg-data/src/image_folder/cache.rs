@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{ImageFile, Verdict, hex};
 
-const HEADER: &str = "images of a folder, as vgg-data found them; 1";
+const HEADER: &str = "images of a folder, as vgg-data found them; 2";
 
 /// A file, and whether all of it was looked at or just its header.
 type Entry = (bool, Verdict);

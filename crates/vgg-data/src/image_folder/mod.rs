@@ -16,7 +16,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use vgg_tensor::{Error, Result};
 
-use crate::picture::{Picture, read_file, read_size};
+use crate::picture::{Picture, asks_to_be_turned, read_file, read_size};
 use crate::threads::pool;
 use cache::Cache;
 use fingerprint::Fingerprint;
@@ -178,6 +178,16 @@ impl ImageFolder {
     pub fn digests(&self) -> Result<Vec<[u8; 32]>> {
         let digest = |file: &ImageFile| Ok(Sha256::digest(read_file(&file.path)?).into());
         pool(0)?.install(|| self.files.par_iter().map(digest).collect())
+    }
+
+    /// How many images ask by their EXIF data to be turned or mirrored. They are used as they are
+    /// stored, as torchvision uses them.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn turned(&self) -> Result<usize> {
+        let turned = |file: &ImageFile| Ok(usize::from(asks_to_be_turned(&file.path)?));
+        self.files.par_iter().map(turned).sum()
     }
 
     /// Decodes image `i`.

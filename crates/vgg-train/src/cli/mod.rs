@@ -113,6 +113,7 @@ pub(crate) enum Command {
     /// the network as when it is tested: of an image folder's images and of those that other programs'
     /// weights are for, the short side is scaled and the centre cut; others are stretched. Images
     /// should look like those of the data set: Fashion-MNIST shows one light piece of clothing on black.
+    /// An image that asks by its EXIF data to be turned is not.
     Predict {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
@@ -201,6 +202,9 @@ pub(crate) enum Command {
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Decode all images: damage, duplicates, sizes, images of each class
+    ///
+    /// It also counts images that ask by their EXIF data to be turned. They are not, here and in
+    /// training, as torchvision does not turn them either.
     Check {
         /// Folder of the images
         dir: PathBuf,

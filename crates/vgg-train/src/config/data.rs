@@ -1,8 +1,12 @@
 //! The images: where they are, and how they are presented.
 
+use std::fmt::Formatter;
+use std::marker::PhantomData;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::value::SeqAccessDeserializer;
+use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use vgg_data::fashion_mnist;
 
 use super::limits::{at_least_one, in_f32, not_negative};
@@ -39,8 +43,10 @@ pub(crate) struct Data {
     pub test_short_side: Option<usize>,
     pub normalize: Normalize,
     /// Subtracted from pixels on the scale 0 to 1, one number or one a channel.
+    #[serde(deserialize_with = "one_or_more")]
     pub mean: Vec<f64>,
     /// Divides them after that, one number or one a channel.
+    #[serde(deserialize_with = "one_or_more")]
     pub std: Vec<f64>,
     /// The classes of an image folder, or of a network without a data set, in the order of their
     /// labels. The program notes them.
@@ -103,6 +109,7 @@ pub(crate) enum Normalize {
 pub(crate) struct Augment {
     /// The short side that an image folder's images are scaled to: none (the network's input), one
     /// number, or the first and the last of those drawn from.
+    #[serde(deserialize_with = "one_or_more")]
     pub short_side: Vec<usize>,
     /// Cut the input anywhere from an image folder's images, not from the centre.
     pub random_crop: bool,
@@ -122,6 +129,37 @@ pub(crate) struct Augment {
     pub random_erasing: f64,
     /// Both parameters of the beta distribution of mixup's shares; 0 is no mixup.
     pub mixup: f64,
+}
+
+/// Reads a list, or a number alone as a list of one.
+fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Deserialize<'de>,
+{
+    struct Numbers<T>(PhantomData<T>);
+
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Numbers<T> {
+        type Value = Vec<T>;
+
+        fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+            f.write_str("a number or a list of numbers")
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Vec<T>, E> {
+            T::deserialize(number.into_deserializer()).map(|number| vec![number])
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<Vec<T>, E> {
+            T::deserialize(number.into_deserializer()).map(|number| vec![number])
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
+            Vec::deserialize(SeqAccessDeserializer::new(list))
+        }
+    }
+
+    deserializer.deserialize_any(Numbers(PhantomData))
 }
 
 impl Data {

@@ -233,12 +233,29 @@ mod tests {
           |        ^^^^^^^
         help: did you mean `vgg11`?
         "#);
-        insta::assert_snapshot!(error("[data]\nmean = 0.5\n", &[]), @r#"
-        error: x.toml:2: expected a list, as in [0.5], found the number 0.5
+        insta::assert_snapshot!(error("[data]\nmean = true\n", &[]), @r#"
+        error: x.toml:2: expected a number or a list of numbers, found true
           |
-        2 | mean = 0.5
-          |        ^^^
+        2 | mean = true
+          |        ^^^^
         "#);
+        insta::assert_snapshot!(error("[data.augment]\nshort_side = 256.5\n", &[]), @r#"
+        error: x.toml:2: expected a whole number from 0 on, found the number 256.5
+          |
+        2 | short_side = 256.5
+          |              ^^^^^
+        "#);
+    }
+
+    #[test]
+    fn a_number_alone_is_a_list_of_one() {
+        let text = "[data]\ndataset = \"image-folder\"\nfolder = \"a\"\nmean = 0.5\nstd = 1\n\
+                    [data.augment]\nshort_side = 256\n";
+        let data = parse("x.toml", text, "x", vec![]).unwrap().config.data;
+        assert_eq!(
+            (data.mean, data.std, data.augment.short_side),
+            (vec![0.5], vec![1.0], vec![256])
+        );
     }
 
     #[test]

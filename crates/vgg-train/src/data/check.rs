@@ -35,6 +35,9 @@ pub(crate) fn command(dir: &Path, ui: &Ui) -> Result<Code> {
     }
     lines.extend(balance(&classes, &parts));
     lines.extend(duplicates(&parts)?);
+    let turned = parts.iter().map(ImageFolder::turned).sum::<vgg_tensor::Result<usize>>();
+    let turned = turned.context(Failure::new(Code::Data, "cannot read an image"))?;
+    lines.push(format!("orientation  {turned} ask by their EXIF data to be turned, and are not"));
     let damaged: Vec<_> = parts.iter().flat_map(ImageFolder::damaged).collect();
     lines.push(format!("damaged      {}", grouped(damaged.len() as u64)));
     lines.extend(damaged.iter().map(|error| format!("  {error}")));

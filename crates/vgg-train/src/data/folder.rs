@@ -47,6 +47,13 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
             data.classes =
                 class_names(&folder.join(TRAIN)).map_err(|error| explain(folder, error))?;
             noted.push("data.classes");
+            if let [class] = &data.classes[..] {
+                let message = format!(
+                    "the image folder {} has one class, {class}; there must be at least two",
+                    folder.display()
+                );
+                return Err(Failure::new(Code::Data, message).help(FOLDER_HELP).into());
+            }
         }
         if data.files_sha256.is_none() {
             ui.status("Scanning", &folder.display().to_string());

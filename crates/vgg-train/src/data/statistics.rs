@@ -25,13 +25,22 @@ pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Res
     let of = format!("{} images of {}", grouped(images.len() as u64), train.display());
     ui.status("Computing", &format!("statistics of {of}"));
     let statistics = Statistics::of(&images).with_context(|| super::unreadable(&images))?;
-    print::lines(lines(&of, &statistics))
+    print::lines(lines(&of, dir, channels, &statistics))
 }
 
-fn lines(of: &str, Statistics { mean, std, components }: &Statistics) -> Vec<String> {
+/// All of a config's table `data`.
+fn lines(
+    of: &str,
+    dir: &Path,
+    channels: usize,
+    Statistics { mean, std, components }: &Statistics,
+) -> Vec<String> {
     let mut lines = vec![
         format!("# Of {of}"),
         "[data]".into(),
+        "dataset = \"image-folder\"".into(),
+        format!("folder = {}", toml::Value::from(&*dir.to_string_lossy())),
+        format!("channels = {channels}"),
         format!("mean = {}", list(mean)),
         format!("std = {}", list(std)),
     ];
@@ -61,15 +70,18 @@ mod tests {
         let vectors = [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]];
         let components = Some(Components { values: [0.25, 0.5e-3, 0.0], vectors });
         let statistics = Statistics { mean: vec![0.5; 3], std: vec![0.25; 3], components };
-        insta::assert_snapshot!(lines("9 images of a", &statistics).join("\n"), @r"
+        insta::assert_snapshot!(lines("9 images of a", Path::new("a"), 3, &statistics).join("\n"), @r#"
         # Of 9 images of a
         [data]
+        dataset = "image-folder"
+        folder = "a"
+        channels = 3
         mean = [0.500000, 0.500000, 0.500000]
         std = [0.250000, 0.250000, 0.250000]
 
         [data.augment]
         color_values = [0.250000, 0.000500, 0.000000]
         color_vectors = [[0.600000, 0.800000, 0.000000], [-0.800000, 0.600000, 0.000000], [0.000000, 0.000000, 1.000000]]
-        ");
+        "#);
     }
 }

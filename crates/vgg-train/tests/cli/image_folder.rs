@@ -281,6 +281,7 @@ fn a_folder_is_checked() {
     red       16    6
     duplicates   1 of val in train, 0 within a part
       images/val/red/99.jpg = images/train/red/03.jpg
+    orientation  0 ask by their EXIF data to be turned, and are not
     damaged      0
     ");
     let whole = fs::read(place.path("images/train/red/01.jpg")).unwrap();
@@ -307,4 +308,76 @@ fn statistics_are_those_that_a_run_notes() {
             assert!((printed - noted).abs() < 1e-6, "{key}");
         }
     }
+}
+
+#[test]
+fn statistics_are_pasted_as_they_are_printed() {
+    let place = place();
+    for channels in [3, 1] {
+        let stats = ok(&place, &format!("data stats images -q --channels {channels}")).stdout;
+        fs::write(place.path("pasted.toml"), format!("{stats}[model]\nimage_size = 32\n")).unwrap();
+        let config = place.ok("pasted.toml --print-config").stdout;
+        let mean = stats.lines().find(|line| line.starts_with("mean = ")).unwrap();
+        let first = mean.split(['[', ',', ']']).nth(1).unwrap().trim_end_matches('0');
+        assert!(config.contains(&format!("mean = [{first}")), "{config}");
+    }
+}
+
+#[test]
+fn one_class_is_none_to_tell_apart() {
+    let place = place();
+    for part in ["train", "val"] {
+        fs::remove_dir_all(place.path("images").join(part).join("red")).unwrap();
+    }
+    insta::assert_snapshot!(failure_here(&place, "folder.toml"), @r"
+    3
+    error: the image folder images has one class, green; there must be at least two
+    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    ");
+}
+
+/// As [`super::failure`], without looking into other people's cache.
+fn failure_here(place: &Workplace, arguments: &str) -> String {
+    let done = run(place, arguments);
+    assert_eq!(done.stdout, "", "{arguments}");
+    format!("{}\n{}", done.code.unwrap(), done.stderr)
+}
+
+#[test]
+fn turned_images_are_counted_and_films_after_images_are_no_damage() {
+    let place = place();
+    let path = place.path("images/train/red/01.jpg");
+    let mut jpeg = fs::read(&path).unwrap();
+    let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
+    let segment = [&[0xff, 0xe1, 0, exif.len() as u8 + 2], &exif[..]].concat();
+    jpeg.splice(2..2, segment);
+    jpeg.extend(b"\0\0\0\x18ftypmp42\xff\xda\x03\x04");
+    fs::write(&path, jpeg).unwrap();
+    let done = ok(&place, "data check images");
+    for line in
+        ["orientation  1 ask by their EXIF data to be turned, and are not\n", "damaged      0\n"]
+    {
+        assert!(done.stdout.contains(line), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn files_are_known_by_what_older_configs_have_of_them() {
+    use vgg_data::image_folder::{self, OpenOptions, TRAIN, VAL};
+    let place = place();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    let classes = ["green", "red"].map(String::from);
+    let options = OpenOptions { channels: 3, skip_damaged: false, cache: None };
+    let parts = [TRAIN, VAL].map(|part| {
+        vgg_data::ImageFolder::open(&place.path("images").join(part), &classes, &options).unwrap()
+    });
+    let [now, former] =
+        [image_folder::fingerprint(&parts), image_folder::former_fingerprint(&parts)];
+    let path = place.path("runs/folder-1/config.toml");
+    let config = fs::read_to_string(&path).unwrap();
+    assert!(config.contains(&now), "{config}");
+    fs::write(&path, config.replace(&now, &former)).unwrap();
+    ok(&place, "eval runs/folder-1 -q");
+    fs::write(&path, config.replace(&now, &former.replace(&former[..1], "x"))).unwrap();
+    assert_eq!(run(&place, "eval runs/folder-1 -q").code, Some(3));
 }
