@@ -10,6 +10,7 @@ use vgg_cuda::{Device, Precision};
 use vgg_data::fashion_mnist::{self, Split};
 use vgg_tensor::Backend as _;
 
+use crate::cli;
 use crate::config::{self, DeviceKind, Override};
 use crate::device::{self, Choice};
 use crate::memory::free;
@@ -111,7 +112,7 @@ impl Report {
             Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
         };
         Ok(Self {
-            version: env!("CARGO_PKG_VERSION"),
+            version: cli::VERSION,
             cpu: Processor { model: model_name(), features: features(), backend },
             memory: free::bytes(),
             libraries: libraries.into(),

@@ -147,7 +147,7 @@ fn tell_of_bugs() {
     std::panic::set_hook(Box::new(move |panic| {
         no_bug.store(false, Ordering::Relaxed);
         default(panic);
-        let version = env!("CARGO_PKG_VERSION");
+        let version = cli::VERSION;
         let _ = writeln!(
             std::io::stderr(),
             "this is a bug in vgg-train {version}; please report it with the lines above"

@@ -23,7 +23,7 @@ pub(crate) use options::{
 /// describes and puts everything about the run into a new folder `runs/NAME-N`. Results go to
 /// standard output, all else to standard error.
 #[derive(Debug, Parser)]
-#[command(name = "vgg-train", version, max_term_width = 100)]
+#[command(name = "vgg-train", version = VERSION, max_term_width = 100)]
 #[command(override_usage = "vgg-train [OPTIONS] CONFIG\n       vgg-train COMMAND …")]
 #[command(
     after_help = "`vgg-train COMMAND --help` has the options of a command, `vgg-train train \
@@ -38,6 +38,10 @@ pub(crate) struct Cli {
     #[command(flatten)]
     pub output: Output,
 }
+
+/// The version, and the commit that the program is built from.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("VGG_TRAIN_COMMIT"), ")");
 
 const EXIT_CODES: &str = "`vgg-train COMMAND --help` has the options of a command, \
 `vgg-train train --help` those of training.

@@ -11,6 +11,7 @@ mod names;
 mod output;
 mod predict;
 mod profile;
+mod readme;
 mod resume;
 mod training;
 mod weights;
