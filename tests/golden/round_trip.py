@@ -6,9 +6,9 @@
     python round_trip.py target/debug/vgg-train narrow timm   # those with these words in their names
 
 Of each network, with random weights: what other programs write of it is imported, an image's
-probabilities must be theirs, the exported weights must load into the same network (strictly), and
-the exported ONNX model must pass ONNX's checker and give the same logits in ONNX Runtime for
-batches of several sizes. All to 1e-4 of the largest logit; what was exported is the same to the bit.
+probabilities must be theirs (of a photograph's, with torchvision's own preprocessing), the exported
+weights must load into the same network (strictly), and the exported ONNX model must pass ONNX's
+checker and give the same logits in ONNX Runtime for batches of several sizes. All to 1e-4 of the largest logit; what was exported is the same to the bit.
 """
 
 import json
@@ -25,6 +25,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torchvision import models
+from torchvision.transforms import functional
 
 from generate import net
 
@@ -44,6 +45,15 @@ def randomised(model):
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.5, 0.5)
     return model.float().eval()
+
+
+def photograph(shape):
+    """Of the network's own size, but for networks of torchvision's, which scale and cut it."""
+    channels, *size = shape
+    if shape == (3, 224, 224):
+        size = (300, 411)
+    image = np.random.default_rng(1).integers(0, 256, (*size, channels), dtype=np.uint8)
+    return Image.fromarray(image[..., 0] if channels == 1 else image)
 
 
 def narrow_networks():
@@ -84,9 +94,11 @@ class Trip:
         self.program, self.folder, self.arch, self.name = program, folder, arch, name
         self.make, self.shape = make, shape
         self.model = randomised(make())
-        pixels = np.random.default_rng(1).integers(0, 256, shape, dtype=np.uint8)
-        image = pixels[0] if shape[0] == 1 else pixels.transpose(1, 2, 0)
-        Image.fromarray(image).save(folder / "image.png")
+        image = photograph(shape)
+        image.save(folder / "image.png")
+        if shape == (3, 224, 224):
+            image = functional.center_crop(functional.resize(image, 256), 224)
+        pixels = np.asarray(image).reshape(*shape[1:], shape[0]).transpose(2, 0, 1)
         self.x = self.normalised(pixels[None].astype(np.float32) / 255)
 
     def normalised(self, pixels):

@@ -73,8 +73,8 @@ impl Convention {
             3 => (self.mean.to_vec(), self.std.to_vec()),
             _ => (plain.mean, plain.std),
         };
-        let short_side = self.short_side.map(|short_side| match [height, width] {
-            [224, 224] => short_side,
+        let short_side = self.short_side.map(|short_side| match [channels, height, width] {
+            [3, 224, 224] => short_side,
             _ => height.max(width),
         });
         Input { mean, std, short_side, ..plain }

@@ -84,11 +84,11 @@ pub(super) fn find<'a>(
         let deeper = |other: &&&str| other.len() > prefix.len() && name.starts_with(**other);
         prefixes.iter().find(deeper).is_some()
     };
-    let extra = file.tensors.iter().find(|Located { name, .. }| {
+    let extra = file.tensors.iter().find(|Located { name, dims, .. }| {
         name.starts_with(prefix)
             && !known.contains(name.as_str())
-            // How many batches a batch-norm layer has seen says nothing about what it computes.
-            && !name.ends_with("num_batches_tracked")
+            // A number alone, as how many batches a normalisation has seen, computes nothing.
+            && !dims.is_empty()
             && !of_another(name)
     });
     Ok(Found { prefix, tensors, head, extra })

@@ -94,7 +94,7 @@ pub(super) fn find<'a>(
     if found.len() != layers.len() {
         let (there, wanted) = (found.len(), layers.len());
         return Err(format!(
-            "{missing} is missing: the file has {there} fully connected layers ({names}), the \
+            "{missing} is missing: of fully connected layers the file has {there} ({names}), the \
              network {wanted}"
         ));
     }

@@ -18,7 +18,7 @@ use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::find::Found;
 use self::kind::Kind;
-use self::pth::Faulty;
+use self::pth::{Contents, Faulty};
 pub use self::recognize::Start;
 use self::source::{Located, Source, Storage, contiguous_strides};
 use crate::tensor_file::{self, Tensors, error_in_file};
@@ -29,7 +29,7 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 ///
 /// Opening it finds the tensors, and reads none of their numbers. Nothing in a file is believed
 /// unchecked, and nothing in it is run: of Python's pickles the reader knows by name the few
-/// functions that make tensors, and any other one is an error. Numbers may be `f32`, `f64`, `f16`
+/// functions that make tensors, and what any other one was to make is left aside. Numbers may be `f32`, `f64`, `f16`
 /// or `bf16`; the parameters are `f32`.
 ///
 /// # Example
@@ -54,6 +54,7 @@ pub struct WeightFile {
     tensors: Vec<Located>,
     /// Those that cannot be read.
     faulty: Vec<Faulty>,
+    asks: Vec<String>,
     /// How the names begin of the network that is meant, if that was said.
     under: Option<String>,
 }
@@ -71,16 +72,25 @@ impl WeightFile {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let kind = Kind::of(&source.head(kind::HEAD)?).map_err(|reason| source.error(reason))?;
-        let (tensors, faulty) = match kind {
+        let contents = match kind {
             Kind::Zip => pth::zip(&source)?,
             Kind::Legacy => pth::legacy(&source)?,
-            Kind::Safetensors => (safetensors(&source)?, vec![]),
+            Kind::Safetensors => {
+                Contents { tensors: safetensors(&source)?, faulty: vec![], asks: vec![] }
+            }
         };
+        let Contents { tensors, faulty, asks } = contents;
         let mut names = HashSet::new();
         if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
             return Err(source.error(format!("it has {} twice", twice.name)));
         }
-        Ok(Self { source, tensors, faulty, under: None })
+        Ok(Self { source, tensors, faulty, asks, under: None })
+    }
+
+    /// What a pickle asks for beside tensors, by the names of functions and classes of Python, the
+    /// first few: nothing of it is run.
+    pub fn asks(&self) -> &[String] {
+        &self.asks
     }
 
     /// The same file, where the names of the network's tensors begin with `prefix`, such as

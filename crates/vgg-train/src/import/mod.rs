@@ -26,6 +26,8 @@ struct Network {
     params: Params,
     /// How the weights were found, if they are of another program.
     matched: Option<Matched>,
+    /// What else the file asks for.
+    asks: Vec<String>,
 }
 
 /// `import FILE --to RUN`.
@@ -54,7 +56,7 @@ pub(crate) fn command(
             (network, loaded)
         }
     };
-    let Network { vgg, input, classes, params, matched } = network;
+    let Network { vgg, input, classes, params, matched, asks } = network;
     let count = millions(Vgg::new(&vgg)?.param_count() as u64);
     let images = crate::predict::describe(&input, vgg.input);
     let checkpoint = Checkpoint {
@@ -81,6 +83,9 @@ pub(crate) fn command(
     saved?;
     ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
     tell(matched.as_ref(), ui);
+    if !asks.is_empty() {
+        ui.detail(&format!("the file also asks for {}: nothing was run", asks.join(", ")));
+    }
     if !loaded.config.data.is_fashion() {
         ui.detail(&images);
     }
@@ -111,7 +116,7 @@ fn of_checkpoint(
         let message = format!("{} is a checkpoint of {}, not of {arch}", file.display(), vgg.arch);
         return Err(anyhow!(message).context(cannot_import().help("--arch can be left out")));
     }
-    let network = Network { vgg, input, classes, params, matched: None };
+    let network = Network { vgg, input, classes, params, matched: None, asks: vec![] };
     let Some(path) = &options.config else {
         let input = options.change(network.input.clone())?;
         let classes = options.class_names()?.unwrap_or(network.classes.clone());
@@ -152,7 +157,8 @@ fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -
     let other = || options.other_network(weights, config.arch);
     let matched = Some(weights.check(&vgg, &convention).with_context(other)?);
     let params = weights.params(&vgg, &convention).context(cannot_import())?;
-    Ok(Network { vgg: config, input, classes, params, matched })
+    let asks = weights.asks().to_vec();
+    Ok(Network { vgg: config, input, classes, params, matched, asks })
 }
 
 /// The network that the weights are of.
@@ -184,7 +190,8 @@ fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Network> {
     let input = options.change(convention.input(vgg.input))?;
     let classes = options.class_names()?.unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
-    Ok(Network { vgg, input, classes, params, matched: Some(matched) })
+    let (matched, asks) = (Some(matched), weights.asks().to_vec());
+    Ok(Network { vgg, input, classes, params, matched, asks })
 }
 
 /// The config of a network without a data set.

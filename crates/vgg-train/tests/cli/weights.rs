@@ -265,6 +265,9 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
         done.stderr
     );
     assert!(!place.path("run").exists());
+    // Beside weights, whatever a training script saves is left aside, and told.
+    let done = place.ok(&format!("import {} --to script", golden("script2.pth").display()));
+    assert!(done.stderr.contains("the file also asks for argparse.Namespace, torch.device, "));
     // An attack, in the format of old .pth files.
     std::fs::write(place.path("evil.pth"), b"\x80\x02cos\nsystem\nX\x04\0\0\0oops\x85R.").unwrap();
     let done = place.run("import evil.pth --arch vgg11 --to run");

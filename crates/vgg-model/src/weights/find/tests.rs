@@ -71,6 +71,8 @@ fn wrappers_are_left_out_wherever_they_are() {
             tensors.push(("n_averaged".into(), Tensor::zeros([1]).unwrap()));
             tensors.push(("loss.weight".into(), Tensor::zeros([3, 4]).unwrap()));
         }
+        let counter: &[usize] = &[];
+        tensors.push((rename("epoch"), Tensor::zeros(counter).unwrap()));
         let (_folder, file) = file(tensors);
         assert_eq!(read(&file).unwrap(), params, "{prefix}");
         let vgg = Vgg::new(&config()).unwrap();
@@ -170,7 +172,7 @@ fn heads_that_do_not_fit_are_told() {
     );
     assert_eq!(
         refused(without(&["classifier.3"])),
-        "classifier.3.weight is missing: the file has 2 fully connected layers (classifier.0, \
+        "classifier.3.weight is missing: of fully connected layers the file has 2 (classifier.0, \
          classifier.6), the network 3"
     );
     let mut other = without(&["classifier.3"]);

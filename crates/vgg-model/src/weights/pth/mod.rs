@@ -15,6 +15,7 @@ use safetensors::Dtype;
 use vgg_tensor::Result;
 
 use self::pickle::{Pickled, TensorRef, Value};
+use self::walk::Named;
 use super::kind;
 use super::source::{Entry, Located, Source, Storage, bytes_each};
 
@@ -22,15 +23,24 @@ use super::source::{Entry, Located, Source, Storage, bytes_each};
 /// length in memory: a value for every byte.
 const MAX_PICKLE: u64 = 4 << 20;
 
-/// The tensors of a pickle, and those that do not lie within their storage, each with the reason.
-/// They do not matter unless they are a network's.
-type Tensors = (Vec<Located>, Vec<Faulty>);
+/// What a pickle has.
+pub(super) struct Contents {
+    pub(super) tensors: Vec<Located>,
+    /// Those that do not lie within their storage, or are of another kind. They do not matter unless
+    /// they are a network's.
+    pub(super) faulty: Vec<Faulty>,
+    /// Functions and classes that it asks for and that are not known, the first few.
+    pub(super) asks: Vec<String>,
+}
 
 /// A tensor's name, and why there is none.
 pub(super) type Faulty = (String, String);
 
+/// Names that are told.
+const MAX_ASKS: usize = 8;
+
 /// The tensors of a zip archive.
-pub(super) fn zip(source: &Source) -> Result<Tensors> {
+pub(super) fn zip(source: &Source) -> Result<Contents> {
     let entries = zip::entries(source)?;
     let pickle =
         entries.iter().find(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"));
@@ -80,12 +90,12 @@ const PROTOCOL: i128 = 1001;
 
 /// The tensors of a file from before PyTorch 1.6, or saved as one is now with
 /// `_use_new_zipfile_serialization=False`.
-pub(super) fn legacy(source: &Source) -> Result<Tensors> {
+pub(super) fn legacy(source: &Source) -> Result<Contents> {
     let head = source.head(MAX_PICKLE)?;
     legacy_of(source, &head).map_err(|reason| source.error(reason))
 }
 
-fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Tensors> {
+fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Contents> {
     let (magic, rest) = Pickled::read(head)?;
     let (protocol, rest) = match magic.root() {
         Value::Int(MAGIC) => Pickled::read(rest)?,
@@ -158,11 +168,11 @@ fn cut_short(key: &str) -> String {
 /// archive's entry that it is.
 fn locate(
     pickled: &Pickled,
-    named: Vec<(String, &TensorRef)>,
+    named: Named<'_>,
     place: impl Fn(&str, Dtype, usize) -> pickle::Result<(u64, Option<Entry>)>,
-) -> pickle::Result<Tensors> {
-    let (mut located, mut faulty) = (Vec::new(), Vec::new());
-    for (name, TensorRef { storage, offset, dims, strides }) in named {
+) -> pickle::Result<Contents> {
+    let (mut located, mut faulty) = (Vec::new(), named.foreign);
+    for (name, TensorRef { storage, offset, dims, strides }) in named.tensors {
         let key = pickled.text(storage.key).unwrap_or_default();
         let tensor = place(key, storage.dtype, storage.len).and_then(|(start, entry)| {
             let storage = Storage { dtype: storage.dtype, start, len: storage.len, entry };
@@ -175,7 +185,7 @@ fn locate(
     }
     match faulty.first() {
         Some((_, reason)) if located.is_empty() => Err(reason.clone()),
-        _ => Ok((located, faulty)),
+        _ => Ok(Contents { tensors: located, faulty, asks: pickled.asks(MAX_ASKS) }),
     }
 }
 

@@ -94,10 +94,13 @@ impl Global {
     }
 }
 
+/// How the names begin of what makes tensors, of which those of weights are known here.
+pub(super) const MAKES_TENSORS: &str = "torch._utils._rebuild_";
+
 /// Why an object is no weights, where those must be.
 pub(super) fn refused(name: &str) -> String {
     // Sparse, quantised, complex, without numbers.
-    let makes_tensors = name.starts_with("torch._utils._rebuild_")
+    let makes_tensors = name.starts_with(MAKES_TENSORS)
         || (name.starts_with("torch.") && name.ends_with("Storage"));
     let what = match makes_tensors {
         true => "it has a tensor of a kind that no network here has",
@@ -165,6 +168,20 @@ impl Pickled {
             Value::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The first names that it imports and that are not known here.
+    pub(super) fn asks(&self, most: usize) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for value in &self.values {
+            if let Value::Global(Global::Other(name)) = value
+                && names.len() < most
+                && !names.iter().any(|known| **known == **name)
+            {
+                names.push(name.as_ref().into());
+            }
+        }
+        names
     }
 
     /// The name of the function or class that an object was to come from, or of one itself.

@@ -116,6 +116,50 @@ fn nothing_is_run() {
     assert!(scratch.refused(&legacy_of(&long)).len() < 200);
 }
 
+/// A legacy file of a dictionary: of the tensor `w`, and of what `entries` add to it.
+fn with_entries_beside(entries: &[u8]) -> Vec<u8> {
+    let file = legacy(b"K\0", TWO, ONE);
+    let start = file.windows(7).position(|w| w == b"X\x01\0\0\0wc").unwrap() - 1;
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 3;
+    legacy_of(&[&file[start..end], entries].concat())
+}
+
+#[test]
+fn what_is_beside_the_weights_is_left_aside() {
+    let scratch = Scratch::new();
+    let to_owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    let names =
+        |file: &WeightFile| file.tensors().map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    let cases: [(&[u8], &[&str]); 7] = [
+        (b"cos\nsystem\nX\x04\0\0\0oops\x85R", &["os.system"]),
+        // An instance with attributes, made as protocol 2 and as Python 2 make it.
+        (b"cargparse\nNamespace\n)\x81}X\x01\0\0\0aK\x01sb", &["argparse.Namespace"]),
+        (b"(icollections\nCounter\n}b", &["collections.Counter"]),
+        // Calls of what a call made, a set, bytes, a number of 136 bits, and texts and values dropped.
+        (b"cbuiltins\ngetattr\n)R)R", &["builtins.getattr"]),
+        (b"\x8f(K\x01K\x02\x90", &[]),
+        (b"C\x02ab0B\x01\0\0\0c", &[]),
+        (b"\x8a\x11\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01\x01", &[]),
+    ];
+    for (value, asks) in cases {
+        let file = with_entries_beside(&[b"X\x01\0\0\0x", value, b"s"].concat());
+        let file = scratch.open(&file).unwrap();
+        assert_eq!((names(&file), file.asks()), (vec!["w".to_owned()], &to_owned(asks)[..]));
+    }
+    // A list of networks, and a tensor that is none of a network's kind.
+    let file = with_entries_beside(b"");
+    let dict = file.windows(7).position(|w| w == b"X\x01\0\0\0wc").unwrap() - 1;
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 3;
+    let list = legacy_of(&[b"](", &file[dict..end], b"}e"].concat());
+    assert_eq!(names(&scratch.open(&list).unwrap()), ["0.w"]);
+    let sparse = b"X\x11\0\0\0features.0.weightctorch._utils\n_rebuild_sparse_tensor\n)Rs";
+    assert_eq!(
+        scratch.refused(&with_entries_beside(sparse)),
+        "it asks to run `torch._utils._rebuild_sparse_tensor`: it has a tensor of a kind that no \
+         network here has; nothing was run"
+    );
+}
+
 #[test]
 fn tensors_stay_within_their_storage() {
     let scratch = Scratch::new();
@@ -348,6 +392,7 @@ proptest! {
     fn no_damage_panics(
         name in prop::sample::select(vec![
             "zip.pth", "legacy.pth", "training_legacy.pth", "protocol4.pth", "timm.safetensors",
+            "script2.pth", "script5.pth", "whole.pth", "whole_legacy.pth",
         ]),
         // Half of the damage hits the pickles, headers and directories, not the numbers.
         places in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0..4), 1..6),

@@ -1,12 +1,14 @@
 //! The tensors that a pickle made, by their names: a state dictionary's, wherever it is.
 //!
 //! A tensor's name is the path of keys that lead to it, with dots between them, as PyTorch itself
-//! names the parameters of modules in modules: `state_dict.features.0.weight` in a checkpoint. Only
-//! texts are keys of networks; an optimiser's state is under numbers, and is passed over.
+//! names the parameters of modules in modules: `state_dict.features.0.weight` in a checkpoint, where
+//! the places of a list are keys, too. A dictionary's keys are texts where it has a network's; an
+//! optimiser's state is under numbers, and is passed over.
 
 use std::collections::HashSet;
 
-use super::pickle::{Id, Pickled, Result, TensorRef, Value, refused};
+use super::Faulty;
+use super::pickle::{Id, MAKES_TENSORS, Pickled, Result, TensorRef, Value, refused};
 
 /// Modules in modules in dictionaries go no deeper.
 const MAX_DEPTH: usize = 32;
@@ -17,11 +19,20 @@ const MAX_TENSORS: usize = 1 << 16;
 /// What a module keeps its parameters, buffers and inner modules in.
 const OF_MODULE: [&str; 3] = ["_parameters", "_buffers", "_modules"];
 
-/// The tensors and their names, in the order of the file.
-pub(super) fn named(pickled: &Pickled) -> Result<Vec<(String, &TensorRef)>> {
-    let mut walk = Walk { pickled, seen: HashSet::new(), named: Vec::new(), foreign: None };
+/// Tensors by name.
+pub(super) struct Named<'a> {
+    /// In the order of the file.
+    pub(super) tensors: Vec<(String, &'a TensorRef)>,
+    /// Those of kinds that are not read, each with the reason.
+    pub(super) foreign: Vec<Faulty>,
+}
+
+/// The tensors that a pickle made.
+pub(super) fn named(pickled: &Pickled) -> Result<Named<'_>> {
+    let named = Named { tensors: Vec::new(), foreign: Vec::new() };
+    let mut walk = Walk { pickled, seen: HashSet::new(), named, foreign: None };
     walk.value(pickled.root_id(), &mut String::new(), 0)?;
-    if !walk.named.is_empty() {
+    if !walk.named.tensors.is_empty() {
         return Ok(walk.named);
     }
     Err(match (pickled.foreign(pickled.root()), pickled.root()) {
@@ -42,7 +53,7 @@ struct Walk<'a> {
     pickled: &'a Pickled,
     /// A value that is there twice is one network, and one in itself would have no end.
     seen: HashSet<Id>,
-    named: Vec<(String, &'a TensorRef)>,
+    named: Named<'a>,
     /// The first object of an unknown kind.
     foreign: Option<&'a str>,
 }
@@ -51,15 +62,27 @@ impl<'a> Walk<'a> {
     fn value(&mut self, id: Id, path: &mut String, depth: usize) -> Result<()> {
         let pickled = self.pickled;
         match pickled.get(id) {
-            Value::Tensor(tensor) if self.named.len() < MAX_TENSORS => {
-                self.named.push((path.clone(), tensor));
-                Ok(())
+            Value::Tensor(tensor) => {
+                self.named.tensors.push((path.clone(), tensor));
+                match self.named.tensors.len() {
+                    ..=MAX_TENSORS => Ok(()),
+                    _ => Err("it has more tensors than any network".into()),
+                }
             }
-            Value::Tensor(_) => Err("it has more tensors than any network".into()),
             _ if depth == MAX_DEPTH || path.len() > MAX_PATH || !self.seen.insert(id) => Ok(()),
             Value::Dict(pairs) => self.pairs(pairs, path, depth),
+            Value::List(items) | Value::Tuple(items) => {
+                let mut items = items.iter().enumerate();
+                items.try_for_each(|(i, item)| self.under(&i.to_string(), *item, path, depth))
+            }
             Value::Object(object) => {
-                self.foreign = self.foreign.or(pickled.foreign(pickled.get(id)));
+                let name = pickled.foreign(pickled.get(id));
+                self.foreign = self.foreign.or(name);
+                if let Some(name) = name.filter(|name| name.starts_with(MAKES_TENSORS))
+                    && self.named.foreign.len() < MAX_TENSORS
+                {
+                    self.named.foreign.push((path.clone(), refused(name)));
+                }
                 self.pairs(&object.items, path, depth)?;
                 match object.state.map(|state| pickled.get(state)) {
                     Some(Value::Dict(attributes)) => self.module(attributes, path, depth),
@@ -72,15 +95,21 @@ impl<'a> Walk<'a> {
 
     fn pairs(&mut self, pairs: &'a [(Id, Id)], path: &mut String, depth: usize) -> Result<()> {
         for (key, value) in pairs {
-            let Some(key) = self.pickled.text(*key) else { continue };
-            let len = path.len();
-            if len > 0 {
-                path.push('.');
+            if let Some(key) = self.pickled.text(*key) {
+                self.under(key, *value, path, depth)?;
             }
-            path.push_str(key);
-            self.value(*value, path, depth + 1)?;
-            path.truncate(len);
         }
+        Ok(())
+    }
+
+    fn under(&mut self, key: &str, value: Id, path: &mut String, depth: usize) -> Result<()> {
+        let len = path.len();
+        if len > 0 {
+            path.push('.');
+        }
+        path.push_str(key);
+        self.value(value, path, depth + 1)?;
+        path.truncate(len);
         Ok(())
     }
 
