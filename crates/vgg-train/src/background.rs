@@ -3,7 +3,6 @@
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::JoinHandle;
 
-use anyhow::{Context as _, Result};
 use vgg_tensor::Error;
 
 type Job = Box<dyn FnOnce() + Send>;
@@ -18,13 +17,17 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(name: &str, task: &'static str) -> Result<Self> {
+    /// # Errors
+    /// [`Error::Unavailable`] if the thread cannot be started.
+    pub(crate) fn start(name: &str, task: &'static str) -> Result<Self, Error> {
         let (jobs, receiver) = channel::<Job>();
         let run = move || receiver.into_iter().for_each(|job| job());
-        let thread = std::thread::Builder::new()
-            .name(name.into())
-            .spawn(run)
-            .with_context(|| format!("cannot start a thread for {task}"))?;
+        let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(|error| {
+            Error::Unavailable {
+                what: format!("a thread for {task}"),
+                hint: format!("{error}; a limit on processes or memory may be reached"),
+            }
+        })?;
         Ok(Self { jobs: Some(jobs), thread: Some(thread), task })
     }
 
