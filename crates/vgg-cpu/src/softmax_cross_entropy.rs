@@ -68,3 +68,27 @@ pub(crate) fn forward_backward(
     let values = Metrics { loss_sum: loss_sum as f32, top1: top1 as f32, top5: top5 as f32 };
     metrics.f32_mut(Metrics::LEN).copy_from_slice(&values.to_array());
 }
+
+#[cfg(test)]
+mod tests {
+    use vgg_tensor::{Backend as _, Content};
+
+    use super::*;
+    use crate::{Config, Cpu};
+
+    #[test]
+    fn gradients_of_classes_that_are_ruled_out_are_zeros() {
+        let op = SoftmaxCrossEntropy::new(1, 3).unwrap();
+        let mut cpu = Cpu::new(Config { threads: Some(1), isa: None }).unwrap();
+        let maps = Content::Maps(op.logits());
+        let [mut logits, mut dlogits] = [(); 2].map(|()| cpu.alloc(maps).unwrap());
+        // e⁻⁸⁰ is a normal number, e⁻⁹⁵ is not.
+        cpu.upload(maps, &[0.0, -80.0, -95.0], &mut logits).unwrap();
+        let labels = cpu.alloc(Content::Bytes(op.label_bytes())).unwrap();
+        let mut metrics = cpu.alloc(Content::Vector(Metrics::LEN)).unwrap();
+        forward_backward(&op, &logits, &labels, &mut metrics, Some(&mut dlogits));
+        let [_, normal, subnormal] = *dlogits.f32(3) else { unreachable!() };
+        assert!(normal.is_normal());
+        assert_eq!(subnormal, 0.0);
+    }
+}
