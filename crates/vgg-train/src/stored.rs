@@ -11,9 +11,18 @@ use crate::cli::{LinearWeights, Which};
 use crate::exit::{Code, Failure};
 use crate::run_dir::{checkpoint_path, require_run};
 
+/// How names of images end.
+const IMAGES: [&str; 3] = ["png", "jpg", "jpeg"];
+
 /// The checkpoint that `run` names: a file, or a run's best or last.
 pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
-    if run.is_file() && run.extension().is_none_or(|ending| ending != "toml") {
+    let ending = run.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if run.is_file() && IMAGES.iter().any(|image| ending.eq_ignore_ascii_case(image)) {
+        let message = format!("{} is an image, where a run is asked for", run.display());
+        let failure = Failure::new(Code::Usage, message);
+        return Err(failure.help("the run comes first, then the images").into());
+    }
+    if run.is_file() && ending != "toml" {
         return Ok(run.into());
     }
     require_run(run)?;

@@ -3,6 +3,7 @@
 mod arrange;
 mod options;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -13,6 +14,7 @@ use crate::eval::Views;
 use crate::export::ExportOptions;
 use crate::extract::ExtractOptions;
 use crate::import::ImportOptions;
+use crate::print::printable_lines;
 pub(crate) use options::{
     DataDir, DeviceSettings, Hardware, Output, Progress, ProgressKind, Runs, Settings, When,
 };
@@ -285,7 +287,16 @@ impl Cli {
     /// The arguments of this process. Leaves it with a usage error if they make no sense.
     pub(crate) fn of_process() -> Self {
         let args = arrange::command_first(&Self::command(), std::env::args_os().collect());
-        Self::parse_from(args)
+        Self::try_parse_from(args).unwrap_or_else(|error| {
+            let plain = error.render().to_string();
+            let shown = printable_lines(&plain);
+            if shown != plain {
+                // Arguments may be names of files, which a shell put there.
+                let _ = write!(std::io::stderr(), "{shown}");
+                std::process::exit(error.exit_code());
+            }
+            error.exit()
+        })
     }
 }
 

@@ -91,6 +91,12 @@ fn one_thing_given_for_another_is_called_what_it_is() {
         ("eval runs".into(), 2, "runs is not the folder of a run", "it has the run runs/tiny-1"),
         ("data check tiny.toml".into(), 2, "tiny.toml is a file, not a folder of images", ""),
         ("data stats nowhere".into(), 3, "there is no folder nowhere", ""),
+        (
+            format!("predict {image} runs/tiny-1"),
+            2,
+            "ankle_boot.png is an image, where a run is asked for",
+            "the run comes first, then the images",
+        ),
         ("predict runs/tiny-1 empty".into(), 3, "", "name the image files in it"),
     ] {
         let done = place.run(&arguments);

@@ -40,7 +40,9 @@ fn control_characters_never_reach_a_screen() {
     let export = "export runs/folder-1 --format onnx --output \u{1b}[1mx.onnx";
     let unknown = image_folder::run(&place, "predict runs/folder-1 \u{1b}[1my.png");
     let export = image_folder::ok(&place, export);
-    for done in [&check, &train, &predict, &unknown, &export] {
+    let option = image_folder::run(&place, "predict runs/folder-1 --\u{9b}2Kx.png");
+    assert_eq!((option.code, option.stderr.contains(r"--\u{9b}2Kx.png")), (Some(2), true));
+    for done in [&check, &train, &predict, &unknown, &export, &option] {
         assert_printable(&done.stdout);
         assert_printable(&done.stderr);
     }
