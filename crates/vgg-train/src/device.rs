@@ -7,7 +7,7 @@ use vgg_cpu::Cpu;
 use vgg_cuda::Cuda;
 use vgg_tensor::{Backend, Error};
 
-use crate::config::{Device, DeviceKind};
+use crate::config::{Device, DeviceKind, Loaded, Precision};
 use crate::exit::{Code, Failure};
 use crate::ui::Ui;
 
@@ -43,6 +43,23 @@ pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> 
             Err(reason) => (Choice::Cpu, Some(reason)),
         }),
     }
+}
+
+/// Notes in a config what the device computes with, so that a run does not claim a precision that it
+/// never had.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn note_precision(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
+    let device = &mut loaded.config.device;
+    if let (Choice::Cpu, _) = choose(device)? {
+        if let Precision::Bf16 | Precision::F16 = device.precision {
+            ui.warn("device.precision is for GPUs: the CPU computes in f32");
+        }
+        device.precision = Precision::F32;
+        loaded.noted.push("device.precision");
+    }
+    Ok(())
 }
 
 /// How the CPU is set up.

@@ -80,6 +80,11 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
     match command {
+        Command::Summary { config: run, settings }
+            if settings.print_config && run.join(CONFIG).is_file() =>
+        {
+            print_config(&run.join(CONFIG), settings)?;
+        }
         Command::Train { config, settings, .. } | Command::Summary { config, settings }
             if settings.print_config =>
         {
@@ -133,7 +138,7 @@ fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
             doctor::command(overrides, &runs.out, *json)?;
         }
         Command::Summary { config, settings } => {
-            summary::command(&data::load_noted(config, settings.overrides(), ui)?.config)?;
+            summary::command(config, settings.overrides(), ui)?;
         }
     }
     Ok(Code::Success)
@@ -176,7 +181,8 @@ fn train(
     ui: &Ui,
     log: &Log,
 ) -> Result<Code> {
-    let loaded = data::load_noted(path, overrides, ui)?;
+    let mut loaded = data::load_noted(path, overrides, ui)?;
+    device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
     let create = || {
         let run = RunDir::create(out, &config.name)?;

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Params, Progress, Trainer, Transferred, Vgg};
+use vgg_model::{Checkpoint, Mode, Params, Progress, Trainer, Transferred, Vgg};
 use vgg_tensor::Backend;
 
 use crate::cli::Which;
@@ -75,10 +75,7 @@ impl Ready {
         config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(config, ui)?;
-        let batch = config.train.batch_size.min(data.train.len());
-        let recipe = config.recipe();
-        recipe.check(&vgg)?;
-        let (part, mode) = (recipe.part_of(batch), recipe.mode(&vgg));
+        let (batch, part, mode) = batches(config, &vgg, Some(&data))?;
         let mut host = data.memory(batch, part)?;
         host.held += held;
         let plan = memory::plan(&vgg, &config.input(), part, mode, backend, host)?;
@@ -87,6 +84,19 @@ impl Ready {
         ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
         Ok(Self { vgg, data, batch })
     }
+}
+
+/// Images in a full batch, how many of them pass at a time, and what a plan for them keeps.
+pub(crate) fn batches(
+    config: &Config,
+    vgg: &Vgg,
+    data: Option<&Data>,
+) -> Result<(usize, usize, Mode)> {
+    let recipe = config.recipe();
+    recipe.check(vgg)?;
+    let batch = config.train.batch_size;
+    let batch = data.map_or(batch, |data| batch.min(data.train.len()));
+    Ok((batch, recipe.part_of(batch), recipe.mode(vgg)))
 }
 
 impl Job for Train<'_> {

@@ -61,6 +61,12 @@ impl Ui {
         Self { quiet: output.quiet, color, progress, terminal, bar: RefCell::new(None) }
     }
 
+    /// One that says nothing but warnings, for work on the way to something else.
+    pub(crate) fn silenced(&self) -> Self {
+        let bar = RefCell::new(None);
+        Self { quiet: true, progress: ProgressKind::None, bar, ..*self }
+    }
+
     /// A fact or an event: `     Dataset fashion-mnist: 60000 train, 10000 test`.
     pub(crate) fn status(&self, verb: &str, text: &str) {
         let text = printable(text);

@@ -196,8 +196,11 @@ pub(crate) enum Command {
         name: Option<PathBuf>,
     },
     /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
+    ///
+    /// Outputs and multiply-adds are of an image, memory is of a batch. At the end is what training
+    /// needs in all on the device.
     Summary {
-        /// Config of the run: a file, or a name that `vgg-train configs` lists
+        /// Config of the run: a file, or a name that `vgg-train configs` lists; or a run's folder
         config: PathBuf,
         #[command(flatten)]
         settings: Settings,

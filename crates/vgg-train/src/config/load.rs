@@ -18,7 +18,7 @@ pub(crate) struct Loaded {
     /// The file's own keys.
     file: Table,
     overrides: Vec<Override>,
-    /// Keys whose values are from the data.
+    /// Keys whose values are from the data, or from the device.
     pub noted: Vec<&'static str>,
     /// Where `data.folder` was looked for.
     pub folder_places: Vec<PathBuf>,
@@ -117,6 +117,7 @@ impl Loaded {
             let first = path.next().and_then(|key| self.file.get(key));
             let in_file = path.try_fold(first, |value, key| Some(value?.get(key))).flatten();
             match self.overrides.iter().rev().find(|set| set.key == key) {
+                _ if self.noted.contains(&key) && key.starts_with("device.") => "device".into(),
                 _ if self.noted.contains(&key) => "data".into(),
                 Some(set) => set.origin.clone(),
                 None if in_file.is_some() => "file".into(),

@@ -9,7 +9,7 @@ use vgg_data::image_folder::{
 use vgg_data::{ImageFolder, Images, Statistics};
 use vgg_tensor::Error;
 
-use crate::config::{self, Config, Loaded, Normalize, Override};
+use crate::config::{self, Config, DatasetName, Loaded, Normalize, Override};
 use crate::device;
 use crate::exit::{Code, Failure};
 use crate::ui::{Ui, grouped};
@@ -35,6 +35,14 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
     let mut loaded = config::load(path, overrides)?;
     let Loaded { config, noted, folder_places, .. } = &mut loaded;
     let Config { data, .. } = config;
+    if let DatasetName::FashionMnist | DatasetName::FashionMnistSample = data.dataset {
+        // What an image folder is decoded to by default is none of its business.
+        let [channels, ..] = data.image_shape(config.model.image_size);
+        if data.channels != channels {
+            data.channels = channels;
+            noted.push("data.channels");
+        }
+    }
     if data.mean.iter().any(|mean| *mean > 1.0) {
         let mean = &data.mean;
         ui.warn(&format!("data.mean = {mean:?}: pixels are on the scale 0 to 1, not 0 to 255"));

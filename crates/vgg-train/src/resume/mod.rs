@@ -40,7 +40,8 @@ pub(crate) fn command(
     // What cannot be read without the overrides is as if it had always been with them.
     let before = config::load(&file, vec![]).ok();
     let changed = !overrides.is_empty();
-    let loaded = config::load(&file, overrides)?;
+    let mut loaded = config::load(&file, overrides)?;
+    device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
     data::require(config)?;
     let before = before.map_or_else(|| config.clone(), |before| before.config);

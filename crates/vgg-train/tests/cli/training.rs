@@ -232,27 +232,67 @@ fn settings_come_from_file_environment_and_options() {
 
 #[test]
 fn the_summary_is_a_table() {
-    insta::assert_snapshot!(Workplace::new().ok("summary tiny.toml").stdout, @r#"
-    layer         kind                            output      parameters  MACs/image     memory
-    ───────────────────────────────────────────────────────────────────────────────────────────
-    images        resize 28×28, normalise         16×1×32×32                           76.3 KiB
-    features.0    conv 3×3 + relu + max-pool 2×2  16×4×16×16          40      36 864   80.5 KiB
-    features.3    conv 3×3 + relu + max-pool 2×2  16×8×8×8           296      73 728   39.5 KiB
-    features.6    conv 3×3 + relu                 16×16×8×8        1 168      73 728   79.7 KiB
-    features.8    conv 3×3 + relu + max-pool 2×2  16×16×4×4        2 320     147 456   45.2 KiB
-    features.11   conv 3×3 + relu                 16×32×4×4        4 640      73 728   87.4 KiB
-    features.13   conv 3×3 + relu + max-pool 2×2  16×32×2×2        9 248     147 456  117.4 KiB
-    features.16   conv 3×3 + relu                 16×32×2×2        9 248      36 864  116.6 KiB
-    features.18   conv 3×3 + relu + max-pool 2×2  16×32            9 248      36 864  110.6 KiB
-    classifier.0  linear + relu                   16×16              528         512    5.2 KiB
-    classifier.2  dropout 0.5                     16×16
-    classifier.3  linear + relu                   16×16              272         256    3.2 KiB
-    classifier.5  dropout 0.5                     16×16
-    classifier.6  linear                          16×10              170         160    2.0 KiB
-    gradients                                                                          96.0 KiB
-    ───────────────────────────────────────────────────────────────────────────────────────────
-    total                                                         37 178     627 616  859.6 KiB
+    let place = Workplace::new();
+    let summary = place.ok("summary tiny.toml").stdout;
+    let (table, needs) = summary.rsplit_once("\n\n").unwrap();
+    insta::assert_snapshot!(table, @r#"
+    layer         kind                  output   parameters    MACs     memory
+    ──────────────────────────────────────────────────────────────────────────
+    images        resize, normalise     1×32×32                       76.3 KiB
+    features.0    conv 3×3, relu, pool  4×16×16          40  36 864   80.5 KiB
+    features.3    conv 3×3, relu, pool  8×8×8           296  73 728   39.5 KiB
+    features.6    conv 3×3, relu        16×8×8        1 168  73 728   79.7 KiB
+    features.8    conv 3×3, relu, pool  16×4×4        2 320  0.15 M   45.2 KiB
+    features.11   conv 3×3, relu        32×4×4        4 640  73 728   87.4 KiB
+    features.13   conv 3×3, relu, pool  32×2×2        9 248  0.15 M  117.4 KiB
+    features.16   conv 3×3, relu        32×2×2        9 248  36 864  116.6 KiB
+    features.18   conv 3×3, relu, pool  32            9 248  36 864  110.6 KiB
+    classifier.0  linear, relu          16              528     512    5.2 KiB
+    classifier.2  dropout 0.5           16
+    classifier.3  linear, relu          16              272     256    3.2 KiB
+    classifier.5  dropout 0.5           16
+    classifier.6  linear                10              170     160    2.0 KiB
+    gradients                                                         96.0 KiB
+    ──────────────────────────────────────────────────────────────────────────
+    total                                            37 178  0.63 M  859.6 KiB
     "#);
+
+    // The same as a run says that it needs, and as the run's own summary.
+    let said = place.ok("tiny.toml").stderr;
+    let said = said.lines().find_map(|line| line.trim().strip_prefix("needs ")).unwrap();
+    assert!(needs.starts_with(&format!("training needs {said} on cpu, ")), "{needs} for {said}");
+    assert_eq!(place.ok("summary runs/tiny-1").stdout, summary);
+    let none = place.ok("summary tiny.toml --set data.dataset=fashion-mnist --data-dir nowhere");
+    let end = " at batch size 16 on cpu";
+    assert!(none.stdout.contains(end), "{}", none.stdout);
+}
+
+#[test]
+fn a_summary_has_80_columns() {
+    let place = Workplace::new();
+    for config in ["paper/vgg19", "paper/vgg11-lrn", "alexnet", "lenet", "vgg13_accurate"] {
+        let config =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{config}.toml"));
+        let set = "--set data.dataset=fashion-mnist-sample";
+        let done = place.ok(&format!("summary {} {set}", config.display()));
+        let widest = done.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{config:?}: {}", done.stdout);
+    }
+}
+
+#[test]
+fn a_run_claims_what_it_used() {
+    let place = Workplace::new();
+    let done = place.ok("tiny.toml --precision bf16 --set train.epochs=1");
+    let told = "warning: device.precision is for GPUs: the CPU computes in f32";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let config = place.read("runs/tiny-1/config.toml");
+    let line = |key: &str| {
+        let line = config.lines().find(|line| line.starts_with(key)).unwrap();
+        line.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(line("precision"), "precision = \"f32\" # device");
+    assert_eq!(line("channels"), "channels = 1 # data");
 }
 
 #[test]
