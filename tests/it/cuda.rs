@@ -3,10 +3,11 @@
 use vgg_cpu::Cpu;
 use vgg_cuda::{Buffer, Config, Cuda, Precision, roofline};
 use vgg_model::{
-    BiasInit, Init, Input, Metrics, Params, Recipe, SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
+    BiasInit, Init, Input, Metrics, Mode, Params, Plan, Recipe, SgdConfig, Trainer, Training, Vgg,
+    VggConfig, WeightInit,
 };
 use vgg_tensor::profile::Profiled;
-use vgg_tensor::spec::Sgd;
+use vgg_tensor::spec::{Sgd, WeightType};
 use vgg_tensor::{Backend, Content, Result};
 use vgg_testkit::compare::{assert_close, max_norm};
 use vgg_testkit::inputs;
@@ -111,6 +112,27 @@ on_cuda! {
 fn gpu_and_cudnn() -> Result<[String; 2]> {
     let [_, cudnn, _] = vgg_cuda::libraries();
     Ok([vgg_cuda::find(0, Precision::F32)?.name, cudnn.version.expect("cuDNN is used")])
+}
+
+on_cuda! {
+    /// cuDNN counts the numbers of a map with 31 bits. Here those are the maps of full width before
+    /// the second pool, 128 × 112 × 112 numbers of an image, or, of colour images, before the first.
+    fn the_largest_batches_that_cudnn_takes() {
+        let cuda = make(config(Precision::Bf16));
+        let fits = |channels: usize, batch: usize, mode: Mode| -> Result<bool> {
+            let input = [channels, 224, 224];
+            let vgg = Vgg::new(&VggConfig { input, ..VggConfig::default() }).expect("a network");
+            let plan = Plan::new(&vgg, &Input::unnormalized(channels, 28, 28), batch, mode);
+            Ok(plan.expect("a plan").check_on(&cuda).is_ok())
+        };
+        let infer = Mode::Infer { linear_weights: WeightType::F32 };
+        for mode in [Mode::Train(Training::default()), infer] {
+            for (channels, most) in [(1, 1337), (3, 668)] {
+                assert!(fits(channels, most, mode)?, "{most} images of {channels}");
+                assert!(!fits(channels, most + 1, mode)?, "{} images of {channels}", most + 1);
+            }
+        }
+    }
 }
 
 /// The images of a step, whose stripes tell the class. Every third batch is short.
