@@ -1,8 +1,8 @@
-//! Other programs, which are killed if they take too long.
+//! Other programs, which are killed if they take too long, with all that they have started.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, Write};
-use std::process::{Command, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -67,8 +67,7 @@ pub(crate) fn run(command: &mut Command, stdin: &str, limit: Duration) -> Result
             break Some(status);
         }
         if start.elapsed() > limit {
-            // It may have ended just now, which is no failure to kill it.
-            let _ = child.kill();
+            kill(&mut child);
             child.wait().context("a program was lost")?;
             break None;
         }
@@ -76,6 +75,39 @@ pub(crate) fn run(command: &mut Command, stdin: &str, limit: Duration) -> Result
     };
     let time = start.elapsed();
     Ok(Ended { status, stdout: text(stdout)?, stderr: text(stderr)?, time })
+}
+
+/// Kills a program and those that it has started: a sanitizer's, say, would go on without it.
+fn kill(child: &mut Child) {
+    let others = descendants(child.id());
+    // Each may have ended just now, which is no failure to kill it.
+    let _ = child.kill();
+    if !others.is_empty() {
+        let _ = Command::new("kill").arg("-KILL").args(others.iter().map(u32::to_string)).output();
+    }
+}
+
+/// The processes that a process has started, and those that these have, where the system tells.
+fn descendants(of: u32) -> Vec<u32> {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    // `PID (NAME) STATE PARENT …`, where the name may have anything in it.
+    let parent = |id: u32| -> Option<u32> {
+        let stat = fs::read_to_string(format!("/proc/{id}/stat")).ok()?;
+        stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
+    };
+    let parents: Vec<(u32, u32)> = processes
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter_map(|id| Some((id, parent(id)?)))
+        .collect();
+    let mut found = vec![of];
+    let mut next = 0;
+    while next < found.len() {
+        let children = parents.iter().filter(|(_, parent)| *parent == found[next]);
+        let children: Vec<u32> = children.map(|(id, _)| *id).collect();
+        found.extend(children);
+        next += 1;
+    }
+    found.split_off(1)
 }
 
 fn text(mut file: File) -> Result<String> {
@@ -106,6 +138,26 @@ mod tests {
         let ended = sh("exec sleep 6000", Duration::ZERO);
         assert!(!ended.is_success());
         assert!(ended.how().starts_with("killed after"), "{}", ended.how());
+    }
+
+    #[test]
+    fn what_it_has_started_is_killed_with_it() {
+        use std::io::BufRead as _;
+        let mut command = Command::new("sh");
+        command.args(["-c", "sh -c 'sleep 6000 & echo $!; wait' & wait"]).stdout(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        let mut line = String::new();
+        let stdout = child.stdout.take().unwrap();
+        std::io::BufReader::new(stdout).read_line(&mut line).unwrap();
+        let sleep: u32 = line.trim().parse().unwrap();
+        assert!(descendants(child.id()).contains(&sleep));
+        kill(&mut child);
+        child.wait().unwrap();
+        // It is gone, or dead and waits for its parent to ask.
+        let stat = || fs::read_to_string(format!("/proc/{sleep}/stat")).unwrap_or_default();
+        while !stat().is_empty() && !stat().contains(") Z ") {
+            std::thread::sleep(LOOK);
+        }
     }
 
     #[test]
