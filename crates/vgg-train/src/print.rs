@@ -2,17 +2,45 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 
 use anyhow::Result;
 
 /// Prints lines. A reader that has gone is an error that [`crate::exit::is_broken_pipe`] knows.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
-    let mut out = std::io::stdout().lock();
-    for line in lines {
-        writeln!(out, "{}", printable(line.as_ref()))?;
+    let mut out = io::stdout().lock();
+    let print = || {
+        for line in lines {
+            writeln!(out, "{}", printable(line.as_ref()))?;
+        }
+        out.flush()
+    };
+    Ok(print().map_err(|error| of_reader(error, is_device()))?)
+}
+
+/// A terminal that was closed is a reader that has gone, but says so in other words than a pipe.
+fn of_reader(error: io::Error, is_device: bool) -> io::Error {
+    /// `EIO`, of a disk a failure.
+    const INPUT_OUTPUT: i32 = 5;
+    match error.raw_os_error() {
+        Some(INPUT_OUTPUT) if is_device => io::ErrorKind::BrokenPipe.into(),
+        _ => error,
     }
-    Ok(out.flush()?)
+}
+
+/// Whether standard output is a device, as terminals are. One that was closed is none any more if
+/// asked whether it is a terminal.
+fn is_device() -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        use std::os::unix::fs::FileTypeExt as _;
+        let file = io::stdout().as_fd().try_clone_to_owned().map(std::fs::File::from);
+        let metadata = file.and_then(|file| file.metadata());
+        metadata.is_ok_and(|metadata| metadata.file_type().is_char_device())
+    }
+    #[cfg(not(unix))]
+    false
 }
 
 /// Prints a value on a line.
@@ -63,6 +91,17 @@ fn is_control(char: char) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_closed_terminal_is_a_reader_that_has_gone() {
+        let gone = |code, is_device| {
+            let error = of_reader(io::Error::from_raw_os_error(code), is_device);
+            crate::exit::is_broken_pipe(&error.into())
+        };
+        assert!(gone(5, true));
+        assert!(!gone(5, false), "a disk that fails");
+        assert!(!gone(28, true));
+    }
 
     #[test]
     fn a_screen_gets_no_control_characters() {
