@@ -13,7 +13,7 @@ use crate::cli::Which;
 use crate::config::{self, Config, Loaded, Override};
 use crate::data;
 use crate::exit::{Code, Failure};
-use crate::run_dir::{CONFIG, RunDir};
+use crate::run_dir::{CONFIG, RunDir, is_run};
 use crate::train::State;
 use crate::ui::{Ui, millions};
 pub(crate) use options::ImportOptions;
@@ -37,6 +37,16 @@ pub(crate) fn command(
     overrides: Vec<Override>,
     ui: &Ui,
 ) -> Result<()> {
+    if file.is_dir() {
+        let message =
+            format!("{} is a folder, where a file of weights is asked for", file.display());
+        let failure = Failure::new(Code::Usage, message);
+        return Err(match is_run(file) {
+            true => failure.help("it is a run already, and need not be imported"),
+            false => failure,
+        }
+        .into());
+    }
     let own = Checkpoint::load_if_one(file).context(cannot_import())?;
     let (network, loaded) = match (own, &options.config) {
         (Some(checkpoint), _) => {

@@ -97,6 +97,12 @@ fn one_thing_given_for_another_is_called_what_it_is() {
             "ankle_boot.png is an image, where a run is asked for",
             "the run comes first, then the images",
         ),
+        (
+            "import runs/tiny-1 --to run".into(),
+            2,
+            "runs/tiny-1 is a folder, where a file of weights is asked for",
+            "it is a run already",
+        ),
         ("predict runs/tiny-1 empty".into(), 3, "", "name the image files in it"),
     ] {
         let done = place.run(&arguments);
