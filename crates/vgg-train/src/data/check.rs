@@ -11,7 +11,7 @@ use super::folder::{explain, options};
 use crate::exit::{Code, Failure};
 use crate::print;
 use crate::table::Table;
-use crate::ui::{Ui, grouped};
+use crate::ui::{Ui, count, grouped};
 
 /// Pairs of duplicates that are named.
 const NAMED_PAIRS: usize = 20;
@@ -54,13 +54,12 @@ fn sizes(name: &str, part: &ImageFolder) -> Vec<String> {
             [0, sorted.len() / 2, sorted.len().saturating_sub(1)].map(|i| sorted[i]);
         format!("{least} to {most}, median {median}")
     };
-    let number = |n: usize| grouped(n as u64);
     let others = match part.ignored() {
         0 => String::new(),
-        n => format!(", {} files that are not named as images are", number(n)),
+        n => format!(", {} of other kinds", count(n as u64, "file")),
     };
     vec![
-        format!("{name:<12} {} images{others}", number(part.files().len())),
+        format!("{name:<12} {}{others}", count(part.files().len() as u64, "image")),
         format!("  height     {}", range(&|[h, _]| *h)),
         format!("  width      {}", range(&|[_, w]| *w)),
         format!("  short side {}", range(&|[h, w]| *h.min(w))),

@@ -12,7 +12,7 @@ use vgg_tensor::Error;
 use crate::config::{self, Config, DatasetName, Loaded, Normalize, Override};
 use crate::device;
 use crate::exit::{Code, Failure};
-use crate::ui::{Ui, grouped};
+use crate::ui::{Ui, count};
 
 /// At most so many images, as many of each class, give the mean and what else is computed.
 pub(crate) const STATISTICS_OF: usize = 20_000;
@@ -85,7 +85,7 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
             false => super::fashion::open(data, ui)?,
         };
         let of = train.take(STATISTICS_OF);
-        ui.status("Computing", &format!("statistics of {} images", grouped(of.len() as u64)));
+        ui.status("Computing", &format!("statistics of {}", count(of.len() as u64, "image")));
         let Statistics { mean, std, components } =
             Statistics::of(&of).with_context(|| super::unreadable(&of))?;
         if data.normalize == Normalize::Data {
@@ -108,10 +108,13 @@ pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])
     let parts = checked(data)?;
     for part in &parts {
         if part.ignored() > 0 {
-            ui.detail(&format!("{} files are not named as images are", part.ignored()));
+            ui.detail(&format!(
+                "not named as images are: {}",
+                count(part.ignored() as u64, "file")
+            ));
         }
         if !part.damaged().is_empty() {
-            ui.warn(&format!("{} damaged images are left out", part.damaged().len()));
+            ui.warn(&format!("left out: {}", count(part.damaged().len() as u64, "damaged image")));
             part.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
         }
     }

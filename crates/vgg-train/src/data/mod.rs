@@ -15,7 +15,7 @@ use crate::config::{self, Config, DatasetName};
 use crate::exit::{Code, Failure};
 use crate::memory::Host;
 use crate::run_dir::CONFIG;
-use crate::ui::{Ui, grouped};
+use crate::ui::{Ui, count, grouped};
 pub(crate) use check::command as check;
 pub(crate) use fashion::folder as fashion_folder;
 pub(crate) use folder::{STATISTICS_OF, load_noted};
@@ -98,10 +98,10 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
     let [c, h, w] = data.image_shape(side);
     let numbers = [&train, &test].map(|images| grouped(images.len() as u64));
     let [n_train, n_test] = numbers;
-    let classes = train.classes().len();
+    let classes = count(train.classes().len() as u64, "class");
     ui.status(
         "Dataset",
-        &format!("{name}: {n_train} train, {n_test} {test_name}, {classes} classes, {c}×{h}×{w}"),
+        &format!("{name}: {n_train} train, {n_test} {test_name}, {classes}, {c}×{h}×{w}"),
     );
     let transform = |short_side| match data.is_folder() {
         true => Transform::scaled([c, h, w], short_side),

@@ -9,7 +9,7 @@ use vgg_data::{Components, ImageFolder, Images, Statistics};
 use super::folder::{explain, options};
 use crate::exit::{Code, Failure};
 use crate::print;
-use crate::ui::{Ui, grouped};
+use crate::ui::{Ui, count};
 
 /// Prints the statistics of up to `limit` training images as TOML.
 pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Result<()> {
@@ -22,7 +22,7 @@ pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Res
         .and_then(|classes| ImageFolder::open(&train, &classes, &options(channels, false)))
         .map_err(|error| explain(dir, error))?;
     let images = Images::from(folder).take(limit);
-    let of = format!("{} images of {}", grouped(images.len() as u64), train.display());
+    let of = format!("{} of {}", count(images.len() as u64, "image"), train.display());
     ui.status("Computing", &format!("statistics of {of}"));
     let statistics = Statistics::of(&images).with_context(|| super::unreadable(&images))?;
     print::lines(lines(&of, dir, channels, &statistics))

@@ -6,6 +6,7 @@ use vgg_tensor::profile::Event;
 
 use super::step::{Call, Pass, Step};
 use crate::table::Table;
+use crate::ui::count;
 
 /// A row an operation in the order of a step, where the updates of a layer's weight and bias share
 /// one; then the passes, and the whole step of `batch` images. Times are medians over the steps.
@@ -28,7 +29,7 @@ pub(super) fn lines(steps: &[Step], batch: usize) -> Vec<String> {
     table.rule();
     table.row(breakdown.row("operations", "together".into(), |_, _| true));
     let ms = breakdown.step_ms;
-    let images = format!("{batch} images, {:.1} img/s", 1e3 * batch as f64 / ms);
+    let images = format!("{}, {:.1} img/s", count(batch as u64, "image"), 1e3 * batch as f64 / ms);
     let (ms, share) = (format!("{ms:.2}"), "100.0 %".into());
     table.row(["whole step".into(), images, String::new(), ms, share, String::new()]);
     table.lines()
@@ -119,7 +120,7 @@ mod tests {
         update                                                2  192.00   36.9 %
         ─────────────────────────────────────────────────────────────────────────────────
         operations  together                                  9  511.00   98.3 %      3.9
-        whole step  1000 images, 1923.1 img/s                    520.00  100.0 %
+        whole step  1 000 images, 1923.1 img/s                   520.00  100.0 %
         "#);
     }
 }

@@ -19,7 +19,7 @@ use crate::device::{self, Job};
 use crate::file::Output;
 use crate::print;
 use crate::start::Ready;
-use crate::ui::Ui;
+use crate::ui::{Ui, count};
 use step::{Names, Step};
 
 /// Steps that are timed, after one that is not.
@@ -90,7 +90,10 @@ impl Job for Measure<'_> {
             let calls = names.give(&trainer.backend().events()[before..]);
             Ok(Step { start, duration: end - start, calls })
         };
-        ui.status("Profiling", &format!("{STEPS} steps of {batch} images, after a warm-up"));
+        ui.status(
+            "Profiling",
+            &format!("{STEPS} steps of {}, after a warm-up", count(batch as u64, "image")),
+        );
         step()?;
         let steps = (0..STEPS).map(|_| step()).collect::<Result<Vec<_>>>()?;
 

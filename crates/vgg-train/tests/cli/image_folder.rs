@@ -130,7 +130,7 @@ fn damaged_files_end_a_run_or_are_skipped() {
     assert!(done.stderr.contains(reason), "{}", done.stderr);
     assert!(!Path::new(&place.path("runs")).exists());
     let done = ok(&place, "folder.toml --set data.skip_damaged=true --set train.epochs=1");
-    assert!(done.stderr.contains("1 damaged images are left out"), "{}", done.stderr);
+    assert!(done.stderr.contains("left out: 1 damaged image"), "{}", done.stderr);
     assert!(done.stderr.contains(reason), "{}", done.stderr);
 }
 
@@ -267,7 +267,7 @@ fn a_folder_is_checked() {
     fs::copy(place.path("images/train/red/03.jpg"), place.path("images/val/red/99.jpg")).unwrap();
     fs::write(place.path("images/train/green/note.txt"), "").unwrap();
     insta::assert_snapshot!(ok(&place, "data check images -q").stdout, @r"
-    train        32 images, 1 files that are not named as images are
+    train        32 images, 1 file of other kinds
       height     35 to 50, median 43
       width      30 to 45, median 38
       short side 30 to 40, median 36
