@@ -27,7 +27,7 @@ pub(crate) struct Loaded {
 /// Reads the config `path`, a file or a name of the program's own, and applies `overrides`, later ones over earlier ones.
 ///
 /// # Errors
-/// A [`Failure`] with [`Code::Usage`] that names the file, line and key, or the override.
+/// A [`Failure`] with [`crate::exit::Code::Usage`] that names the file, line and key, or the override.
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     let source = Source::read(path)?;
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
