@@ -120,7 +120,9 @@ impl Checkpoint {
 
     /// As [`Checkpoint::save`]; before `path`, `other` becomes the same file of weights, in the same
     /// folder and without being written twice. It stays when `path` is replaced. What is beside
-    /// `path`, which training alone needs, goes with `path` then.
+    /// `path`, which training alone needs, goes with `path` then: of `other`, it is
+    /// [`Checkpoint::load_weights`] that works always. If renaming the last file fails, `other` is
+    /// the new network already, whole.
     ///
     /// # Errors
     /// As [`Checkpoint::save`].

@@ -86,8 +86,8 @@ fn names_of_classes(checkpoint: &Checkpoint) -> Vec<String> {
     checkpoint.classes.clone()
 }
 
-/// Classifies files one after the other, in memory that does not depend on how many there are or on
-/// how large they are: they are scaled as they are decoded, and no more than a few batches ahead.
+/// Classifies files one after the other, in memory that does not depend on how many there are: each
+/// thread decodes one and scales it at once, and what is scaled is no more than a few batches ahead.
 struct Classify<'a> {
     device: &'a config::Device,
     checkpoint: Checkpoint,

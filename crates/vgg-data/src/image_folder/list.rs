@@ -103,10 +103,10 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
     paths.sort_by_cached_key(|path| {
         let name = path.file_name().unwrap_or_default();
-        match name.to_str() {
-            Some(name) => composed(name).as_bytes().to_vec(),
-            None => name.as_encoded_bytes().to_vec(),
-        }
+        let bytes = name.as_encoded_bytes().to_vec();
+        let first = name.to_str().map_or(bytes.clone(), |name| composed(name).as_bytes().to_vec());
+        // Names that differ in their form alone must not come in the order of the folder.
+        (first, bytes)
     });
     Ok(paths)
 }

@@ -187,7 +187,7 @@ impl ImageFolder {
     /// When a file cannot be read.
     pub fn turned(&self) -> Result<usize> {
         let turned = |file: &ImageFile| Ok(usize::from(asks_to_be_turned(&file.path)?));
-        self.files.par_iter().map(turned).sum()
+        pool(0)?.install(|| self.files.par_iter().map(turned).sum())
     }
 
     /// Decodes image `i`.

@@ -251,6 +251,24 @@ fn names_are_the_same_in_any_unicode_form() {
     assert!(error.contains("differ in their Unicode form alone"), "{error}");
 }
 
+/// A folder tells its files in an order of its own.
+#[test]
+fn names_that_differ_in_their_form_alone_are_in_order_too() {
+    for turn in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let class = dir.path().join("a");
+        fs::create_dir(&class).unwrap();
+        let mut names = ["e\u{301}.png", "\u{e9}.png"];
+        if turn {
+            names.reverse();
+        }
+        names.iter().for_each(|name| fs::write(class.join(name), name).unwrap());
+        let files = list::list(dir.path(), &["a".to_owned()]).unwrap().files;
+        let found: Vec<_> = files.iter().map(|file| file.path.file_name().unwrap()).collect();
+        assert_eq!(found, ["e\u{301}.png", "\u{e9}.png"]);
+    }
+}
+
 #[test]
 fn a_fingerprint_is_a_sha_256_and_what_stood_for_it_is_known() {
     let dir = tree();
