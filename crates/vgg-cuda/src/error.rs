@@ -1,9 +1,9 @@
 //! The libraries' errors as ours.
 
-use cudarc::cublas::result::CublasError;
-use cudarc::cudnn::result::CudnnError;
 use cudarc::driver::DriverError;
 use vgg_tensor::{Error, Result};
+
+use crate::libraries::{CublasError, CudnnError};
 
 /// An error of the driver, cuDNN or cuBLAS.
 pub(crate) trait Status: std::error::Error + Send + Sync + 'static {}

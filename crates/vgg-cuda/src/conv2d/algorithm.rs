@@ -1,6 +1,5 @@
 //! Which of cuDNN's algorithms a convolution uses.
 
-use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{Error, Result};
@@ -8,6 +7,7 @@ use vgg_tensor::{Error, Result};
 use super::descriptor::Convolution;
 use crate::Precision;
 use crate::error::During;
+use crate::libraries::{CudnnError, Enum, Perf};
 
 /// What algorithms may do.
 #[derive(Clone, Copy, Debug)]
@@ -22,32 +22,24 @@ pub(crate) struct Rules {
 /// An algorithm that cuDNN proposes.
 pub(super) struct Proposal<A> {
     algorithm: A,
-    status: sys::cudnnStatus_t,
     memory: usize,
     determinism: sys::cudnnDeterminism_t,
     math: sys::cudnnMathType_t,
 }
 
-/// cuDNN has a type of the same fields for each of the three directions.
-macro_rules! proposal {
-    ($perf:ty, $algorithm:ty) => {
-        impl From<$perf> for Proposal<$algorithm> {
-            fn from(perf: $perf) -> Self {
-                Self {
-                    algorithm: perf.algo,
-                    status: perf.status,
-                    memory: perf.memory,
-                    determinism: perf.determinism,
-                    math: perf.mathType,
-                }
-            }
-        }
-    };
+impl<A: Enum> Proposal<A> {
+    /// One that works, and of which everything is known: of a newer cuDNN's algorithms and math,
+    /// nobody here knows what they round.
+    pub(super) fn known(perf: &Perf<A>) -> Option<Self> {
+        perf.status.result().ok()?;
+        Some(Self {
+            algorithm: perf.algorithm.known()?,
+            memory: perf.memory,
+            determinism: perf.determinism.known()?,
+            math: perf.math.known()?,
+        })
+    }
 }
-
-proposal!(sys::cudnnConvolutionFwdAlgoPerf_t, sys::cudnnConvolutionFwdAlgo_t);
-proposal!(sys::cudnnConvolutionBwdDataAlgoPerf_t, sys::cudnnConvolutionBwdDataAlgo_t);
-proposal!(sys::cudnnConvolutionBwdFilterAlgoPerf_t, sys::cudnnConvolutionBwdFilterAlgo_t);
 
 /// How one direction of a convolution is computed.
 pub(super) struct Algorithm<A> {
@@ -129,10 +121,7 @@ impl<A> Proposal<A> {
         let deterministic = self.determinism == sys::cudnnDeterminism_t::CUDNN_DETERMINISTIC;
         // That one rounds factors to f16.
         let converts = self.math == sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION;
-        self.status == sys::cudnnStatus_t::CUDNN_STATUS_SUCCESS
-            && self.memory <= rules.workspace
-            && (deterministic || !rules.deterministic)
-            && !converts
+        self.memory <= rules.workspace && (deterministic || !rules.deterministic) && !converts
     }
 
     /// An algorithm is only as fast as proposed with the math it was proposed with. In `f32`, nothing
@@ -150,5 +139,33 @@ const fn asked_math(precision: Precision) -> sys::cudnnMathType_t {
         Precision::F32 => sys::cudnnMathType_t::CUDNN_FMA_MATH,
         Precision::Tf32 => sys::cudnnMathType_t::CUDNN_DEFAULT_MATH,
         Precision::Bf16 | Precision::F16 => sys::cudnnMathType_t::CUDNN_TENSOR_OP_MATH,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sys::cudnnConvolutionFwdAlgo_t as Forward;
+
+    use super::*;
+    use crate::libraries::codes::Code;
+
+    #[test]
+    fn what_a_newer_cudnn_proposes_is_left_out() {
+        let perf = |algorithm, status, determinism, math| Perf::<Forward> {
+            algorithm: Code::new(algorithm),
+            status: Code::new(status),
+            time: -1.0,
+            memory: 0,
+            determinism: Code::new(determinism),
+            math: Code::new(math),
+            reserved: [0; 3],
+        };
+        let known = Proposal::known(&perf(1, 0, 1, 3)).expect("all of it is known");
+        assert_eq!(known.algorithm, Forward::CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM);
+        assert_eq!(known.math, sys::cudnnMathType_t::CUDNN_FMA_MATH);
+        for newer in [perf(8, 0, 1, 3), perf(1, 3014, 1, 3), perf(1, 0, 2, 3), perf(1, 0, 1, 4)] {
+            assert!(Proposal::known(&newer).is_none(), "{newer:?}");
+        }
+        assert!(Proposal::known(&perf(1, 3000, 1, 3)).is_none());
     }
 }

@@ -7,7 +7,6 @@ use std::ffi::c_int;
 use std::mem::MaybeUninit;
 use std::sync::Arc;
 
-use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 use cudarc::driver::CudaStream;
 use vgg_tensor::spec::Conv2d;
@@ -19,6 +18,7 @@ use super::direction::{Call, Direction, Workspace};
 use super::tuning::Tuning;
 use crate::error::During;
 use crate::libraries::cudnn::{cudnnCreate, cudnnDestroy, cudnnSetStream};
+use crate::libraries::{CudnnError, Perf};
 use crate::memory::Address;
 
 /// cuDNN has no more algorithms for anything.
@@ -170,14 +170,16 @@ impl Convolution {
     }
 }
 
-/// What cuDNN proposes, best first.
+/// What cuDNN proposes, best first, as far as it is known here.
 fn proposals<D: Direction>(call: Call) -> Result<Vec<Proposal<D::Algorithm>>, CudnnError> {
-    let mut found: [MaybeUninit<D::Perf>; MOST] = std::array::from_fn(|_| MaybeUninit::uninit());
+    let mut found: [MaybeUninit<Perf<D::Algorithm>>; MOST] =
+        std::array::from_fn(|_| MaybeUninit::uninit());
     let mut count = 0;
     // SAFETY: handle and descriptors are valid, and there is room for so many.
     unsafe { D::propose(call, MOST as c_int, &raw mut count, found.as_mut_ptr().cast()) }?;
     let count = usize::try_from(count).unwrap_or(0);
     let found = found.into_iter().take(count);
-    // SAFETY: cuDNN has written so many.
-    Ok(found.map(|proposal| unsafe { proposal.assume_init() }.into()).collect())
+    // SAFETY: cuDNN has written so many, and every number is valid in them.
+    let found = found.map(|perf| unsafe { perf.assume_init() });
+    Ok(found.filter_map(|perf| Proposal::known(&perf)).collect())
 }

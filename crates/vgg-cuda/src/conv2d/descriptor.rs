@@ -2,11 +2,11 @@
 
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
+use crate::libraries::CudnnError;
 use crate::libraries::cudnn::{
     cudnnCreateConvolutionDescriptor, cudnnCreateFilterDescriptor, cudnnCreateTensorDescriptor,
     cudnnDestroyConvolutionDescriptor, cudnnDestroyFilterDescriptor, cudnnDestroyTensorDescriptor,

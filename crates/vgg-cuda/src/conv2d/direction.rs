@@ -3,10 +3,9 @@
 use std::cell::OnceCell;
 use std::ffi::c_int;
 
-use cudarc::cudnn::result::CudnnError;
 use cudarc::cudnn::sys;
 
-use super::algorithm::{Algorithm, Proposal};
+use super::algorithm::Algorithm;
 use super::cudnn::Convolution;
 use crate::libraries::cudnn::{
     cudnnConvolutionBackwardData, cudnnConvolutionBackwardFilter, cudnnConvolutionForward,
@@ -14,6 +13,7 @@ use crate::libraries::cudnn::{
     cudnnGetConvolutionBackwardFilterAlgorithm_v7, cudnnGetConvolutionBackwardFilterWorkspaceSize,
     cudnnGetConvolutionForwardAlgorithm_v7, cudnnGetConvolutionForwardWorkspaceSize,
 };
+use crate::libraries::{CudnnError, Enum, Perf};
 use crate::memory::Address;
 
 /// A handle and descriptors, all valid.
@@ -42,14 +42,13 @@ pub(super) enum Operand {
     Sums,
 }
 
-/// One of the three, each of which has types and functions of its own.
+/// One of the three, each of which has algorithms and functions of its own.
 pub(super) trait Direction {
     /// For messages.
     const NAME: &'static str;
     /// The factors, and what comes of them.
     const OPERANDS: [Operand; 3];
-    type Algorithm: Copy + std::fmt::Debug;
-    type Perf: Into<Proposal<Self::Algorithm>>;
+    type Algorithm: Enum;
 
     /// Where a convolution keeps how it is computed.
     fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>>;
@@ -62,7 +61,7 @@ pub(super) trait Direction {
         call: Call,
         most: c_int,
         count: *mut c_int,
-        found: *mut Self::Perf,
+        found: *mut Perf<Self::Algorithm>,
     ) -> Result<(), CudnnError>;
 
     /// Bytes of workspace that an algorithm needs.
@@ -96,7 +95,6 @@ impl Direction for Forward {
     const NAME: &'static str = "a convolution";
     const OPERANDS: [Operand; 3] = [Operand::X, Operand::Weight, Operand::Sums];
     type Algorithm = sys::cudnnConvolutionFwdAlgo_t;
-    type Perf = sys::cudnnConvolutionFwdAlgoPerf_t;
 
     fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
         &convolution.forward
@@ -106,7 +104,7 @@ impl Direction for Forward {
         call: Call,
         most: c_int,
         count: *mut c_int,
-        found: *mut Self::Perf,
+        found: *mut Perf<Self::Algorithm>,
     ) -> Result<(), CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
@@ -180,7 +178,6 @@ impl Direction for BackwardData {
     const NAME: &'static str = "a convolution's input gradient";
     const OPERANDS: [Operand; 3] = [Operand::Weight, Operand::Sums, Operand::X];
     type Algorithm = sys::cudnnConvolutionBwdDataAlgo_t;
-    type Perf = sys::cudnnConvolutionBwdDataAlgoPerf_t;
 
     fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
         &convolution.backward_data
@@ -190,7 +187,7 @@ impl Direction for BackwardData {
         call: Call,
         most: c_int,
         count: *mut c_int,
-        found: *mut Self::Perf,
+        found: *mut Perf<Self::Algorithm>,
     ) -> Result<(), CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.
@@ -264,7 +261,6 @@ impl Direction for BackwardFilter {
     const NAME: &'static str = "a convolution's weight gradient";
     const OPERANDS: [Operand; 3] = [Operand::X, Operand::Sums, Operand::Weight];
     type Algorithm = sys::cudnnConvolutionBwdFilterAlgo_t;
-    type Perf = sys::cudnnConvolutionBwdFilterAlgoPerf_t;
 
     fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
         &convolution.backward_filter
@@ -274,7 +270,7 @@ impl Direction for BackwardFilter {
         call: Call,
         most: c_int,
         count: *mut c_int,
-        found: *mut Self::Perf,
+        found: *mut Perf<Self::Algorithm>,
     ) -> Result<(), CudnnError> {
         let Call { handle, x, weight, sums, convolution } = call;
         // SAFETY: as the caller promises.

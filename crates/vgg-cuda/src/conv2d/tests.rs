@@ -5,21 +5,26 @@
 #![expect(clippy::print_stdout, reason = "tests say which cuDNN they asked, or that there is none")]
 
 use std::env;
+use std::error::Error;
 use std::ffi::c_int;
 use std::path::Path;
 use std::process::Command;
 use std::ptr::null_mut;
 
-use cudarc::cudnn::result::CudnnError;
+use cudarc::cudnn::sys;
 use cudarc::cudnn::sys::cudnnDataType_t::{self as Type, *};
 use cudarc::cudnn::sys::cudnnTensorFormat_t::CUDNN_TENSOR_NHWC;
-use cudarc::cudnn::sys::{self, cudnnStatus_t as Status};
 use vgg_simulated_cuda::Libraries;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 use vgg_tensor::{Content, Shape};
 use vgg_testkit::cases;
 
 use super::descriptor::{Convolution, Filter, Tensor};
+use crate::libraries::codes::Code;
+use crate::libraries::cudnn::{
+    cudnnCreateTensorDescriptor, cudnnSetConvolution2dDescriptor, cudnnSetConvolutionMathType,
+    cudnnSetFilter4dDescriptor, cudnnSetTensor4dDescriptor,
+};
 use crate::precision::Storage;
 use crate::{Precision, buffer};
 
@@ -138,7 +143,7 @@ fn layers_of_vgg() -> Vec<Conv2d> {
 
 /// Passes if cuDNN takes a convolution's descriptors, finds the outputs' shape that we find, and
 /// needs the memory that we give it.
-fn agrees(storage: Storage, op: &Conv2d) -> Result<(), CudnnError> {
+fn agrees(storage: Storage, op: &Conv2d) -> Result<(), Box<dyn Error>> {
     let (x, y) = (Tensor::new(storage, op.x())?, Tensor::new(storage, op.conv_y())?);
     let weight = Filter::new(storage, op.c_out(), op.x().c, op.kernel())?;
     let convolution = Convolution::new(op)?;
@@ -163,7 +168,7 @@ fn output(
     convolution: &Convolution,
     x: &Tensor,
     weight: &Filter,
-) -> Result<[c_int; 4], CudnnError> {
+) -> Result<[c_int; 4], Box<dyn Error>> {
     let [mut n, mut c, mut h, mut w] = [0; 4];
     // SAFETY: the descriptors are valid, and the numbers live.
     unsafe {
@@ -181,6 +186,8 @@ fn output(
     Ok([n, c, h, w])
 }
 
+type Status = Code<sys::cudnnStatus_t>;
+
 /// What a status is about, without the details that versions of cuDNN differ in.
 #[derive(Debug, PartialEq)]
 enum Answer {
@@ -192,7 +199,7 @@ use Answer::{BadParameter, Done, NotSupported};
 
 impl From<Status> for Answer {
     fn from(status: Status) -> Self {
-        match status as u32 / 1000 {
+        match status.number() / 1000 {
             0 => Done,
             2 => BadParameter,
             3 => NotSupported,
@@ -249,26 +256,10 @@ fn check_refusals() {
     // SAFETY: no descriptor is refused before anything is read or written.
     let missing: [Status; 4] = unsafe {
         [
-            sys::cudnnSetTensor4dDescriptor(
-                null_mut(),
-                CUDNN_TENSOR_NHWC,
-                CUDNN_DATA_FLOAT,
-                1,
-                1,
-                1,
-                1,
-            ),
-            sys::cudnnSetFilter4dDescriptor(
-                null_mut(),
-                CUDNN_DATA_FLOAT,
-                CUDNN_TENSOR_NHWC,
-                1,
-                1,
-                1,
-                1,
-            ),
-            sys::cudnnSetConvolutionMathType(null_mut(), sys::cudnnMathType_t::CUDNN_FMA_MATH),
-            sys::cudnnCreateTensorDescriptor(null_mut()),
+            cudnnSetTensor4dDescriptor(null_mut(), CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, 1, 1, 1, 1),
+            cudnnSetFilter4dDescriptor(null_mut(), CUDNN_DATA_FLOAT, CUDNN_TENSOR_NHWC, 1, 1, 1, 1),
+            cudnnSetConvolutionMathType(null_mut(), sys::cudnnMathType_t::CUDNN_FMA_MATH),
+            cudnnCreateTensorDescriptor(null_mut()),
         ]
     };
     for status in missing {
@@ -280,14 +271,14 @@ fn check_refusals() {
 fn tensor(of: Type, [n, c, h, w]: [c_int; 4]) -> Status {
     let some = Tensor::new(Storage::F32, Shape::new(1, 1, 1, 1)).expect("a descriptor");
     // SAFETY: the descriptor is valid.
-    unsafe { sys::cudnnSetTensor4dDescriptor(some.raw(), CUDNN_TENSOR_NHWC, of, n, c, h, w) }
+    unsafe { cudnnSetTensor4dDescriptor(some.raw(), CUDNN_TENSOR_NHWC, of, n, c, h, w) }
 }
 
 /// The status of describing a filter.
 fn filter(of: Type, [k, c, h, w]: [c_int; 4]) -> Status {
     let some = Filter::new(Storage::F32, 1, 1, 1).expect("a descriptor");
     // SAFETY: the descriptor is valid.
-    unsafe { sys::cudnnSetFilter4dDescriptor(some.raw(), of, CUDNN_TENSOR_NHWC, k, c, h, w) }
+    unsafe { cudnnSetFilter4dDescriptor(some.raw(), of, CUDNN_TENSOR_NHWC, k, c, h, w) }
 }
 
 /// The status of describing a convolution.
@@ -297,7 +288,7 @@ fn convolution([rows, columns]: [c_int; 2], [down, across]: [c_int; 2]) -> Statu
     let mode = sys::cudnnConvolutionMode_t::CUDNN_CROSS_CORRELATION;
     // SAFETY: the descriptor is valid.
     unsafe {
-        sys::cudnnSetConvolution2dDescriptor(
+        cudnnSetConvolution2dDescriptor(
             some.raw(),
             rows,
             columns,

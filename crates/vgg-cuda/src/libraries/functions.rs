@@ -2,7 +2,8 @@
 //!
 //! `cudarc` has them, too, but looks for the libraries by names of its own, whichever comes first:
 //! without cuBLAS 13's, and with that of the stub that programs are linked with. So its types are
-//! used here, and its search is not.
+//! used here, and its search is not. What a library returns or writes is a [`Code`], though: its enums
+//! may have more values than those types.
 
 /// `mod name { fn function(argument: type) -> type; … }`: functions that can be called once the
 /// library is loaded.
@@ -39,7 +40,8 @@ macro_rules! functions {
             ) -> Result<(), libloading::Error> {
                 let functions = Functions {
                     $(
-                        // SAFETY: in a library of this name, the function is of this type.
+                        // SAFETY: in a library of this name, the function is of this type, in
+                        // which every number that it may return is valid.
                         $name: *unsafe { library.get(stringify!($name)) }?,
                     )*
                     _library: library,
@@ -76,20 +78,21 @@ functions! {
         use cudarc::cublas::sys::cublasStatus_t;
         use cudarc::cublas::sys::cudaDataType_t;
         use cudarc::cublas::sys::cudaStream_t;
+        use crate::libraries::codes::Code;
 
-        fn cublasCreate_v2(to: *mut cublasHandle_t) -> cublasStatus_t;
-        fn cublasDestroy_v2(handle: cublasHandle_t) -> cublasStatus_t;
-        fn cublasSetStream_v2(handle: cublasHandle_t, stream: cudaStream_t) -> cublasStatus_t;
+        fn cublasCreate_v2(to: *mut cublasHandle_t) -> Code<cublasStatus_t>;
+        fn cublasDestroy_v2(handle: cublasHandle_t) -> Code<cublasStatus_t>;
+        fn cublasSetStream_v2(handle: cublasHandle_t, stream: cudaStream_t) -> Code<cublasStatus_t>;
         fn cublasSetWorkspace_v2(
             handle: cublasHandle_t,
             workspace: *mut c_void,
             bytes: usize,
-        ) -> cublasStatus_t;
+        ) -> Code<cublasStatus_t>;
         fn cublasSetPointerMode_v2(
             handle: cublasHandle_t,
             mode: cublasPointerMode_t,
-        ) -> cublasStatus_t;
-        fn cublasSetMathMode(handle: cublasHandle_t, mode: cublasMath_t) -> cublasStatus_t;
+        ) -> Code<cublasStatus_t>;
+        fn cublasSetMathMode(handle: cublasHandle_t, mode: cublasMath_t) -> Code<cublasStatus_t>;
         fn cublasGemmEx(
             handle: cublasHandle_t,
             operation_a: cublasOperation_t,
@@ -110,7 +113,7 @@ functions! {
             stride_c: c_int,
             compute: cublasComputeType_t,
             algorithm: cublasGemmAlgo_t,
-        ) -> cublasStatus_t;
+        ) -> Code<cublasStatus_t>;
     }
 }
 
@@ -118,12 +121,9 @@ functions! {
     /// cuDNN 9.
     mod cudnn {
         use cudarc::cudnn::sys::cudnnConvolutionBwdDataAlgo_t;
-        use cudarc::cudnn::sys::cudnnConvolutionBwdDataAlgoPerf_t;
         use cudarc::cudnn::sys::cudnnConvolutionBwdFilterAlgo_t;
-        use cudarc::cudnn::sys::cudnnConvolutionBwdFilterAlgoPerf_t;
         use cudarc::cudnn::sys::cudnnConvolutionDescriptor_t;
         use cudarc::cudnn::sys::cudnnConvolutionFwdAlgo_t;
-        use cudarc::cudnn::sys::cudnnConvolutionFwdAlgoPerf_t;
         use cudarc::cudnn::sys::cudnnConvolutionMode_t;
         use cudarc::cudnn::sys::cudnnDataType_t;
         use cudarc::cudnn::sys::cudnnFilterDescriptor_t;
@@ -133,11 +133,13 @@ functions! {
         use cudarc::cudnn::sys::cudnnTensorDescriptor_t;
         use cudarc::cudnn::sys::cudnnTensorFormat_t;
         use cudarc::cudnn::sys::cudaStream_t;
+        use crate::libraries::codes::Code;
+        use crate::libraries::proposal::Perf;
 
-        fn cudnnCreate(to: *mut cudnnHandle_t) -> cudnnStatus_t;
-        fn cudnnDestroy(handle: cudnnHandle_t) -> cudnnStatus_t;
-        fn cudnnSetStream(handle: cudnnHandle_t, stream: cudaStream_t) -> cudnnStatus_t;
-        fn cudnnCreateTensorDescriptor(to: *mut cudnnTensorDescriptor_t) -> cudnnStatus_t;
+        fn cudnnCreate(to: *mut cudnnHandle_t) -> Code<cudnnStatus_t>;
+        fn cudnnDestroy(handle: cudnnHandle_t) -> Code<cudnnStatus_t>;
+        fn cudnnSetStream(handle: cudnnHandle_t, stream: cudaStream_t) -> Code<cudnnStatus_t>;
+        fn cudnnCreateTensorDescriptor(to: *mut cudnnTensorDescriptor_t) -> Code<cudnnStatus_t>;
         fn cudnnSetTensor4dDescriptor(
             tensor: cudnnTensorDescriptor_t,
             format: cudnnTensorFormat_t,
@@ -146,9 +148,9 @@ functions! {
             c: c_int,
             h: c_int,
             w: c_int,
-        ) -> cudnnStatus_t;
-        fn cudnnDestroyTensorDescriptor(tensor: cudnnTensorDescriptor_t) -> cudnnStatus_t;
-        fn cudnnCreateFilterDescriptor(to: *mut cudnnFilterDescriptor_t) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
+        fn cudnnDestroyTensorDescriptor(tensor: cudnnTensorDescriptor_t) -> Code<cudnnStatus_t>;
+        fn cudnnCreateFilterDescriptor(to: *mut cudnnFilterDescriptor_t) -> Code<cudnnStatus_t>;
         fn cudnnSetFilter4dDescriptor(
             filter: cudnnFilterDescriptor_t,
             of: cudnnDataType_t,
@@ -157,11 +159,11 @@ functions! {
             c: c_int,
             h: c_int,
             w: c_int,
-        ) -> cudnnStatus_t;
-        fn cudnnDestroyFilterDescriptor(filter: cudnnFilterDescriptor_t) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
+        fn cudnnDestroyFilterDescriptor(filter: cudnnFilterDescriptor_t) -> Code<cudnnStatus_t>;
         fn cudnnCreateConvolutionDescriptor(
             to: *mut cudnnConvolutionDescriptor_t,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnSetConvolution2dDescriptor(
             convolution: cudnnConvolutionDescriptor_t,
             rows: c_int,
@@ -172,14 +174,14 @@ functions! {
             dilation_w: c_int,
             mode: cudnnConvolutionMode_t,
             sums: cudnnDataType_t,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnSetConvolutionMathType(
             convolution: cudnnConvolutionDescriptor_t,
             math: cudnnMathType_t,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnDestroyConvolutionDescriptor(
             convolution: cudnnConvolutionDescriptor_t,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionForwardAlgorithm_v7(
             handle: cudnnHandle_t,
             x: cudnnTensorDescriptor_t,
@@ -188,8 +190,8 @@ functions! {
             sums: cudnnTensorDescriptor_t,
             most: c_int,
             count: *mut c_int,
-            found: *mut cudnnConvolutionFwdAlgoPerf_t,
-        ) -> cudnnStatus_t;
+            found: *mut Perf<cudnnConvolutionFwdAlgo_t>,
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionForwardWorkspaceSize(
             handle: cudnnHandle_t,
             x: cudnnTensorDescriptor_t,
@@ -198,7 +200,7 @@ functions! {
             sums: cudnnTensorDescriptor_t,
             algorithm: cudnnConvolutionFwdAlgo_t,
             bytes: *mut usize,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnConvolutionForward(
             handle: cudnnHandle_t,
             alpha: *const c_void,
@@ -213,7 +215,7 @@ functions! {
             beta: *const c_void,
             sums: cudnnTensorDescriptor_t,
             sums_at: *mut c_void,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionBackwardDataAlgorithm_v7(
             handle: cudnnHandle_t,
             weight: cudnnFilterDescriptor_t,
@@ -222,8 +224,8 @@ functions! {
             dx: cudnnTensorDescriptor_t,
             most: c_int,
             count: *mut c_int,
-            found: *mut cudnnConvolutionBwdDataAlgoPerf_t,
-        ) -> cudnnStatus_t;
+            found: *mut Perf<cudnnConvolutionBwdDataAlgo_t>,
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionBackwardDataWorkspaceSize(
             handle: cudnnHandle_t,
             weight: cudnnFilterDescriptor_t,
@@ -232,7 +234,7 @@ functions! {
             dx: cudnnTensorDescriptor_t,
             algorithm: cudnnConvolutionBwdDataAlgo_t,
             bytes: *mut usize,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnConvolutionBackwardData(
             handle: cudnnHandle_t,
             alpha: *const c_void,
@@ -247,7 +249,7 @@ functions! {
             beta: *const c_void,
             dx: cudnnTensorDescriptor_t,
             dx_at: *mut c_void,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionBackwardFilterAlgorithm_v7(
             handle: cudnnHandle_t,
             x: cudnnTensorDescriptor_t,
@@ -256,8 +258,8 @@ functions! {
             dweight: cudnnFilterDescriptor_t,
             most: c_int,
             count: *mut c_int,
-            found: *mut cudnnConvolutionBwdFilterAlgoPerf_t,
-        ) -> cudnnStatus_t;
+            found: *mut Perf<cudnnConvolutionBwdFilterAlgo_t>,
+        ) -> Code<cudnnStatus_t>;
         fn cudnnGetConvolutionBackwardFilterWorkspaceSize(
             handle: cudnnHandle_t,
             x: cudnnTensorDescriptor_t,
@@ -266,7 +268,7 @@ functions! {
             dweight: cudnnFilterDescriptor_t,
             algorithm: cudnnConvolutionBwdFilterAlgo_t,
             bytes: *mut usize,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
         fn cudnnConvolutionBackwardFilter(
             handle: cudnnHandle_t,
             alpha: *const c_void,
@@ -281,6 +283,6 @@ functions! {
             beta: *const c_void,
             dweight: cudnnFilterDescriptor_t,
             dweight_at: *mut c_void,
-        ) -> cudnnStatus_t;
+        ) -> Code<cudnnStatus_t>;
     }
 }

@@ -3,8 +3,10 @@
 //! The driver is opened by the crate that binds it, which panics where it or a function of it is
 //! missing, so everybody asks here before. cuDNN and cuBLAS are found and opened by `toolkit.rs`.
 
+pub(crate) mod codes;
 mod functions;
 mod places;
+mod proposal;
 mod toolkit;
 
 use std::path::PathBuf;
@@ -13,7 +15,9 @@ use std::sync::OnceLock;
 use cudarc::driver;
 use vgg_tensor::{Error, Result};
 
+pub(crate) use codes::{CublasError, CudnnError, Enum};
 pub(crate) use functions::{cublas, cudnn};
+pub(crate) use proposal::Perf;
 use toolkit::{Found, Kind, MAJORS, Toolkit, is_stub};
 
 /// The oldest driver that loads our kernels, PTX of CUDA 12.0: its version of CUDA.
