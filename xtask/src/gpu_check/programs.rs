@@ -109,7 +109,9 @@ pub(super) fn describe(report: &mut Report) -> Result<()> {
         report.output("nvidia-smi", &said);
     }
     let mut doctor = Command::new(vgg_train()?);
-    let said = child::run(doctor.arg("doctor").current_dir(root()), "", SHORT)?;
+    doctor.arg("doctor");
+    in_root(&mut doctor);
+    let said = child::run(&mut doctor, "", SHORT)?;
     report.output("vgg-train doctor", &said.checked("vgg-train doctor")?);
     Ok(())
 }
