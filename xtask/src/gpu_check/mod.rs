@@ -37,7 +37,7 @@ pub(crate) struct Args {
     report: PathBuf,
 
     /// Stop after so many minutes: what is left then fails as not done
-    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "MINUTES", value_parser = clap::value_parser!(u64).range(1..=100_000))]
     minutes: Option<u64>,
 
     /// Check nothing: put programs, configs, tests' files and data into FOLDER, to be carried
@@ -125,5 +125,31 @@ pub(crate) fn run(args: Args) -> Result<()> {
         0 => Ok(()),
         1 => bail!("a check failed: see {}", report.path().display()),
         n => bail!("{n} checks failed: see {}", report.path().display()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    #[test]
+    fn minutes_are_so_many_that_their_end_can_be_told() {
+        let minutes = |n: &str| {
+            Command::try_parse_from(["gpu-check", "--minutes", n])
+                .map(|command| command.args.minutes)
+        };
+        assert_eq!(minutes("100000").unwrap(), Some(100_000));
+        for n in ["0", "100001", "18446744073709551615"] {
+            let error = minutes(n).unwrap_err().to_string();
+            assert!(error.contains("1..=100000"), "{error}");
+        }
     }
 }
