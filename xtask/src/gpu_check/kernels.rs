@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::report::Report;
 use super::{Check, NO_TIME, programs};
@@ -66,10 +66,12 @@ fn times(csv: &str) -> Result<Times> {
     let mut sums: HashMap<String, (usize, f64)> = HashMap::new();
     for line in lines.map(fields).filter(|line| line.len() == header.len()) {
         let number: f64 = line[value].replace(',', "").parse().context("not a time by ncu")?;
-        let microseconds = match &line[unit][..1] {
-            "n" => number / 1e3,
-            "m" => number * 1e3,
-            _ => number,
+        let microseconds = match line[unit].as_str() {
+            "ns" | "nsecond" => number / 1e3,
+            "us" | "usecond" | "µs" | "μs" => number,
+            "ms" | "msecond" => number * 1e3,
+            "s" | "second" => number * 1e6,
+            other => bail!("{other:?} is not a unit of time that is known"),
         };
         let (count, sum) = sums.entry(line[kernel].clone()).or_default();
         (*count, *sum) = (*count + 1, *sum + microseconds);
@@ -99,6 +101,32 @@ fn table(times: &Times) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn units_are_whole_words() {
+        let of = |unit: &str| {
+            let header = "\"ID\",\"Kernel Name\",\"Metric Unit\",\"Metric Value\"";
+            times(&format!("{header}\n\"0\",\"sgd\",\"{unit}\",\"2\"\n")).map(|times| times[0].2)
+        };
+        for (unit, microseconds) in [
+            ("ns", 2e-3),
+            ("nsecond", 2e-3),
+            ("us", 2.0),
+            ("usecond", 2.0),
+            ("\u{b5}s", 2.0),
+            ("\u{3bc}s", 2.0),
+            ("ms", 2e3),
+            ("msecond", 2e3),
+            ("s", 2e6),
+            ("second", 2e6),
+        ] {
+            assert_eq!(of(unit).unwrap(), microseconds, "{unit}");
+        }
+        for unit in ["", "é", "minute", "n"] {
+            let error = of(unit).unwrap_err().to_string();
+            assert!(error.contains(&format!("{unit:?}")), "{error}");
+        }
+    }
 
     #[test]
     fn times_are_summed_by_kernel() {
