@@ -23,12 +23,17 @@ pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<
     };
     // Data that are not there are not worth fetching for a table.
     config.data.download = false;
-    let data = data::open(&config, &ui.silenced()).ok();
+    let data = data::open(&config, &ui.silenced());
     let vgg = Vgg::new(&config.vgg())?;
-    let mut lines = table(&config, &vgg, data.as_ref())?;
-    let needs = Needs { config: &config, vgg: &vgg, data: data.as_ref() };
+    let mut lines = table(&config, &vgg, data.as_ref().ok())?;
+    let needs = Needs { config: &config, vgg: &vgg, data: data.as_ref().ok() };
     lines.push(String::new());
     lines.extend(device::run(&config.device, needs)?);
+    if let Err(error) = data {
+        let cause = error.root_cause().to_string();
+        let cause = cause.lines().next().unwrap_or_default();
+        lines.push(format!("besides the data set: {}", cause.trim_end_matches("; tried:")));
+    }
     print::lines(lines)
 }
 
@@ -96,11 +101,7 @@ impl Job for Needs<'_> {
         let plan = Plan::new(vgg, &config.input(), part, mode)?;
         let needed = memory::needed(vgg, &plan, &backend, host.unwrap_or_default());
         let (needed, device) = (bytes(needed), backend.describe());
-        let mut lines = vec![format!("training needs {needed} at batch size {batch} on {device}")];
-        if data.is_none() {
-            lines.push("besides the data set, which is not there".into());
-        }
-        Ok(lines)
+        Ok(vec![format!("training needs {needed} at batch size {batch} on {device}")])
     }
 }
 

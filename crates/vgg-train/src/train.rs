@@ -344,7 +344,6 @@ impl<'a, B: Backend> Training<'a, B> {
             if let Some(code) = self.stop.requested() {
                 return Ok(ControlFlow::Break(code));
             }
-            self.check_checkpoint()?;
             evaluation.add(&self.trainer.logits(&batch.pixels)?, &batch.labels);
             let (epoch, images) = (self.position.epoch + 1, evaluation.images());
             self.show(&test_line(epoch, images, &self.work));

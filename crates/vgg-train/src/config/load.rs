@@ -10,6 +10,7 @@ use super::error::{deserialize_problem, in_file, in_override, locate};
 use super::source::Source;
 use super::{Config, Device, Override};
 use crate::exit::Failure;
+use crate::print::printable;
 
 /// A config, and what the user gave for it.
 #[derive(Debug)]
@@ -119,7 +120,8 @@ impl Loaded {
             match self.overrides.iter().rev().find(|set| set.key == key) {
                 _ if self.noted.contains(&key) && key.starts_with("device.") => "device".into(),
                 _ if self.noted.contains(&key) => "data".into(),
-                Some(set) => set.origin.clone(),
+                // A comment ends with its line.
+                Some(set) => printable(&set.origin).into_owned(),
                 None if in_file.is_some() => "file".into(),
                 None => "default".into(),
             }
@@ -390,6 +392,14 @@ mod tests {
             };
             assert!(key.is_empty() || text.lines().any(documented), "{key}");
         }
+    }
+
+    #[test]
+    fn a_value_of_several_lines_reads_back() {
+        let sets = vec![Override::parse("data.mean=[0.25,\n0.5,\r\n1]").unwrap()];
+        let loaded = parse("x.toml", "", "tiny", sets).unwrap();
+        let again = parse("config.toml", &loaded.effective(), "config", vec![]).unwrap();
+        assert_eq!(again.config.data.mean, loaded.config.data.mean);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
+use vgg_data::names;
 use vgg_model::weights::{Matched, WeightFile};
 use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Vgg, VggConfig};
 
@@ -152,7 +153,7 @@ fn of_checkpoint(
         return Err(anyhow!(message).context(cannot_import().help(help)));
     }
     let classes = config.data.class_names();
-    if !network.classes.is_empty() && network.classes != classes {
+    if !network.classes.is_empty() && !names::same(&network.classes, &classes) {
         let message = format!("{file} tells other classes apart than the data set of {path}");
         return Err(anyhow!(message).context(cannot_import()));
     }

@@ -41,6 +41,8 @@ pub(crate) fn command(
     let before = config::load(&file, vec![]).ok();
     let changed = !overrides.is_empty();
     let mut loaded = config::load(&file, overrides)?;
+    // Another device is no reason to forget what the run is computed with where it has a GPU.
+    let config_file = changed.then(|| loaded.effective());
     device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
     data::require(config)?;
@@ -63,7 +65,6 @@ pub(crate) fn command(
             last.zip(best).map(|(last, best)| Box::new(Outcome::new(path, config, &last, best)));
         return outcome::tell(End::Finished(outcome), json);
     }
-    let config_file = changed.then(|| loaded.effective());
     let start = Start::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
     outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, json)
 }
