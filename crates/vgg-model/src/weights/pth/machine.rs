@@ -4,6 +4,9 @@ use std::collections::HashMap;
 
 use super::pickle::{Global, Id, Object, Result, StorageRef, TensorRef, Value};
 
+/// A storage's key is a number, or an address; longer ones would be copied for each of its tensors.
+const MAX_KEY: usize = 200;
+
 /// More dimensions than this are taken for an attack.
 const MAX_RANK: usize = 8;
 
@@ -287,7 +290,10 @@ impl<'a> Machine<'a> {
             self.push_object(ty);
             return Ok(());
         };
-        self.text(key)?;
+        let key_len = self.text(key)?.len();
+        if key_len > MAX_KEY {
+            return Err(format!("its pickle has a storage with a key of {key_len} bytes"));
+        }
         let len = self.count("storage length", len)?;
         let view = match view {
             Some(view) => match *self.tuple(view)? {

@@ -233,6 +233,39 @@ fn pickles_take_memory_by_their_length() {
     assert_eq!(scratch.refused(&endless), "its pickle is cut short, or too long");
 }
 
+/// A text that the file has once can be the key of every tensor, and of every storage.
+#[test]
+fn long_texts_are_not_copied() {
+    let scratch = Scratch::new();
+    let text = |len: usize| {
+        [&b"X"[..], &(len as u32).to_le_bytes(), &"é".repeat(len / 2).into_bytes()].concat()
+    };
+    let long = [&text(3_600_000)[..], b"q\x00"].concat();
+    // As the key of a tensor in each dictionary of a list; copied, they are 100 GB.
+    let file = legacy(b"K\0", TWO, ONE);
+    let tensor = file.windows(12).position(|w| w == b"ctorch._util").unwrap();
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 2;
+    let first = [b"}h\x00", &file[tensor..end], b"q\x01s"].concat();
+    let dicts = b"}h\x00h\x01s".repeat(30_000);
+    let tensors = [b"](", &long[..], &first, &dicts, b"e"].concat();
+    let reason = scratch.refused(&legacy_of(&tensors));
+    let expected = "no network's tensor has such a name: \"1.éééééé";
+    assert!(reason.starts_with(expected) && reason.len() < 300, "{reason}");
+    // As the keys of a dictionary without tensors.
+    let nones = [b"}(", &long[..], b"N", &b"h\x00N".repeat(60_000), b"u"].concat();
+    let reason = scratch.refused(&legacy_of(&nones));
+    assert!(reason.starts_with("it has no tensors, only: é") && reason.len() < 500, "{reason}");
+    // As the key of a storage.
+    let at = file.windows(6).position(|w| w == b"X\x01\0\0\x000").unwrap();
+    let start = file.windows(7).position(|w| w == b"X\x01\0\0\0wc").unwrap() - 1;
+    let end = file.windows(4).position(|w| w == b"tRs.").unwrap() + 3;
+    let storage = [&file[start..at], &text(1000), &file[at + 6..end]].concat();
+    assert_eq!(
+        scratch.refused(&legacy_of(&storage)),
+        "its pickle has a storage with a key of 1000 bytes"
+    );
+}
+
 #[test]
 fn old_pickles_of_python_2_are_read() {
     let scratch = Scratch::new();

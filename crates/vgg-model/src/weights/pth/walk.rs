@@ -12,7 +12,8 @@ use super::pickle::{Id, MAKES_TENSORS, Pickled, Result, TensorRef, Value, refuse
 
 /// Modules in modules in dictionaries go no deeper.
 const MAX_DEPTH: usize = 32;
-/// Longer names than any network has; `Located` has the limit that is told.
+/// Longer names than any network has are cut here, as a text that the file has once can be the key
+/// of every tensor; `Located` has the limit that is told, which is shorter.
 const MAX_PATH: usize = 1000;
 /// More tensors than any network has.
 const MAX_TENSORS: usize = 1 << 16;
@@ -40,8 +41,9 @@ pub(super) fn named(pickled: &Pickled) -> Result<Named<'_>> {
         (None, Value::Dict(pairs)) => match walk.foreign {
             Some(name) => refused(name),
             None => {
-                let keys: Vec<_> = pairs.iter().filter_map(|(key, _)| pickled.text(*key)).collect();
-                let keys: String = keys.join(", ").chars().take(200).collect();
+                let keys = pairs.iter().filter_map(|(key, _)| pickled.text(*key));
+                let listed = keys.flat_map(|key| [", ", key]).skip(1);
+                let keys: String = listed.flat_map(str::chars).take(200).collect();
                 format!("it has no tensors, only: {keys}")
             }
         },
@@ -69,7 +71,7 @@ impl<'a> Walk<'a> {
                     _ => Err("it has more tensors than any network".into()),
                 }
             }
-            _ if depth == MAX_DEPTH || path.len() > MAX_PATH || !self.seen.insert(id) => Ok(()),
+            _ if depth == MAX_DEPTH || !self.seen.insert(id) => Ok(()),
             Value::Dict(pairs) => self.pairs(pairs, path, depth),
             Value::List(items) | Value::Tuple(items) => {
                 let mut items = items.iter().enumerate();
@@ -107,7 +109,9 @@ impl<'a> Walk<'a> {
         if len > 0 {
             path.push('.');
         }
-        path.push_str(key);
+        let room = MAX_PATH.saturating_sub(path.len());
+        let end = (0..=room.min(key.len())).rev().find(|end| key.is_char_boundary(*end));
+        path.push_str(&key[..end.unwrap_or_default()]);
         self.value(value, path, depth + 1)?;
         path.truncate(len);
         Ok(())
