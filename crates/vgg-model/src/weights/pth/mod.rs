@@ -42,10 +42,18 @@ const MAX_ASKS: usize = 8;
 /// The tensors of a zip archive.
 pub(super) fn zip(source: &Source) -> Result<Contents> {
     let entries = zip::entries(source)?;
-    let pickle =
-        entries.iter().find(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"));
-    let Some((name, entry)) = pickle else {
-        return Err(source.error(kind::of_archive(entries.keys().map(String::as_str))));
+    let mut pickles: Vec<_> = entries
+        .iter()
+        .filter(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"))
+        .collect();
+    pickles.sort_unstable_by_key(|(name, _)| *name);
+    let (name, entry) = match pickles[..] {
+        [] => return Err(source.error(kind::of_archive(entries.keys().map(String::as_str)))),
+        [pickle] => pickle,
+        [(one, _), (other, _), ..] => {
+            let reason = format!("it has {one:?} and {other:?}, where torch.save writes one");
+            return Err(source.error(reason));
+        }
     };
     let prefix = name.trim_end_matches("data.pkl");
     if entries.keys().any(|name| name.starts_with(&format!("{prefix}code/"))) {

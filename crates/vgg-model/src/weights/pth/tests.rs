@@ -373,6 +373,32 @@ fn archives_that_can_be_read_in_two_ways_are_told() {
     assert_eq!(scratch.refused(&twice), "it has w twice");
 }
 
+/// An archive of empty entries.
+fn archive(names: &[&str]) -> Vec<u8> {
+    let (mut bytes, mut directory) = (Vec::new(), Vec::new());
+    for name in names {
+        let (start, len) = (bytes.len() as u32, name.len() as u16);
+        bytes.extend(b"PK\x03\x04".iter().chain(&[0; 22]).chain(&len.to_le_bytes()));
+        bytes.extend([0; 2].iter().chain(name.as_bytes()));
+        directory.extend(b"PK\x01\x02".iter().chain(&[0; 24]).chain(&len.to_le_bytes()));
+        directory.extend([0; 12].iter().chain(&start.to_le_bytes()).chain(name.as_bytes()));
+    }
+    let [start, len] = [bytes.len(), directory.len()].map(|n| (n as u32).to_le_bytes());
+    [&bytes[..], &directory, b"PK\x05\x06", &[0; 8], &len, &start, &[0; 2]].concat()
+}
+
+#[test]
+fn of_several_pickles_none_is_taken() {
+    let scratch = Scratch::new();
+    let several = archive(&["b/data.pkl", "a/data.pkl"]);
+    assert_eq!(
+        scratch.refused(&several),
+        "it has \"a/data.pkl\" and \"b/data.pkl\", where torch.save writes one"
+    );
+    let reason = scratch.refused(&archive(&["a/data.pkl"]));
+    assert!(reason.starts_with("its pickle "), "{reason}");
+}
+
 #[test]
 fn other_kinds_of_tensors_are_told() {
     let calls = [
