@@ -86,14 +86,6 @@ fn is_out_of_memory(cause: &(dyn std::error::Error + 'static)) -> bool {
     }
 }
 
-/// Whether the reader of the output has gone, which is no failure of ours.
-pub(crate) fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
-}
-
 /// The error, its causes and the help, a paragraph each.
 pub(crate) fn render(error: &anyhow::Error, color: bool) -> String {
     let (red, cyan, reset) =

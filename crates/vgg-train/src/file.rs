@@ -115,7 +115,6 @@ impl Output {
             }
         };
         done.map_err(|error| match error.kind() {
-            // That nobody reads on is no failure of standard output alone.
             ErrorKind::BrokenPipe => Failure::new(Code::Other, "its reader has gone").into(),
             _ => anyhow::Error::new(error),
         })

@@ -68,7 +68,7 @@ fn main() -> ExitCode {
     let ui = Ui::new(output, command.progress());
     let done = Log::start(output.verbose).and_then(|log| run(&command, &ui, &log));
     let code = done.unwrap_or_else(|error| {
-        if exit::is_broken_pipe(&error) {
+        if error.is::<print::ReaderGone>() {
             return Code::Success;
         }
         tracing::error!(target: log::SAID, "{}", exit::render(&error, false).trim_end());

@@ -4,9 +4,25 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
-/// Prints lines. A reader that has gone is an error that [`crate::exit::is_broken_pipe`] knows.
+/// The reader of standard output has gone, as `head` does: no failure, but there is no more to do.
+/// Of any other output it is one.
+#[derive(Debug)]
+pub(crate) struct ReaderGone;
+
+impl std::fmt::Display for ReaderGone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the reader of standard output has gone")
+    }
+}
+
+impl std::error::Error for ReaderGone {}
+
+/// Prints lines.
+///
+/// # Errors
+/// [`ReaderGone`], or another if standard output takes no more.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
     let mut out = io::stdout().lock();
     let print = || {
@@ -15,17 +31,19 @@ pub(crate) fn lines(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<
         }
         out.flush()
     };
-    Ok(print().map_err(|error| of_reader(error, is_device()))?)
+    match print() {
+        Err(error) if is_gone(&error, is_device()) => Err(ReaderGone.into()),
+        printed => printed.context("cannot write to standard output"),
+    }
 }
 
-/// A terminal that was closed is a reader that has gone, but says so in other words than a pipe.
-fn of_reader(error: io::Error, is_device: bool) -> io::Error {
+/// Whether it is the reader that has gone. A terminal that was closed says so in other words than a
+/// pipe.
+fn is_gone(error: &io::Error, is_device: bool) -> bool {
     /// `EIO`, of a disk a failure.
     const INPUT_OUTPUT: i32 = 5;
-    match error.raw_os_error() {
-        Some(INPUT_OUTPUT) if is_device => io::ErrorKind::BrokenPipe.into(),
-        _ => error,
-    }
+    error.kind() == io::ErrorKind::BrokenPipe
+        || is_device && error.raw_os_error() == Some(INPUT_OUTPUT)
 }
 
 /// Whether standard output is a device, as terminals are. One that was closed is none any more if
@@ -94,10 +112,7 @@ mod tests {
 
     #[test]
     fn a_closed_terminal_is_a_reader_that_has_gone() {
-        let gone = |code, is_device| {
-            let error = of_reader(io::Error::from_raw_os_error(code), is_device);
-            crate::exit::is_broken_pipe(&error.into())
-        };
+        let gone = |code, is_device| is_gone(&io::Error::from_raw_os_error(code), is_device);
         assert!(gone(5, true));
         assert!(!gone(5, false), "a disk that fails");
         assert!(!gone(28, true));

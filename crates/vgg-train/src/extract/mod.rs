@@ -99,11 +99,15 @@ pub(crate) fn command(
             out,
             ui,
         };
-        extracted = device::run(&device, job);
-        match &extracted {
-            Ok(_) => Ok(()),
-            Err(_) => Err(io::Error::other("there is not all of it")),
+        match device::run(&device, job).map_err(anyhow::Error::downcast::<Unwritten>) {
+            Ok(unreadable) => extracted = Ok(unreadable),
+            Err(Ok(Unwritten(error))) => return Err(error),
+            Err(Err(error)) => {
+                extracted = Err(error);
+                return Err(io::Error::other("there is not all of it"));
+            }
         }
+        Ok(())
     });
     let unreadable = extracted?;
     written?;
@@ -135,6 +139,18 @@ struct Extract<'a> {
     out: &'a mut dyn Write,
     ui: &'a Ui,
 }
+
+/// A failure of the file that descriptors go to.
+#[derive(Debug)]
+struct Unwritten(io::Error);
+
+impl std::fmt::Display for Unwritten {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for Unwritten {}
 
 impl Job for Extract<'_> {
     /// How many files could not be read: their descriptors are not numbers.
@@ -197,7 +213,7 @@ impl Job for Extract<'_> {
                 }
             }
             for number in &sums {
-                out.write_all(&number.to_le_bytes())?;
+                out.write_all(&number.to_le_bytes()).map_err(Unwritten)?;
             }
             passed += unreadable.iter().filter(|unreadable| **unreadable).count();
         }

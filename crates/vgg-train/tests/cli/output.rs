@@ -72,6 +72,30 @@ fn pipes_stay_pipes_and_their_readers_get_the_file() {
     assert!(table.contains("T-shirt/top") && table.contains("top-1 "), "{table}");
 }
 
+/// Descriptors are many: the file fails while they are computed, not at its end.
+#[cfg(unix)]
+#[test]
+fn a_file_that_takes_no_more_is_told_by_its_name() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1 --set model.fc_width=1024");
+    image::GrayImage::new(32, 32).save(place.path("a.png")).unwrap();
+    let extract = format!("extract runs/tiny-1 -q {}--output", "a.png ".repeat(100));
+    assert!(Command::new("mkfifo").arg(place.path("pipe.npy")).status().unwrap().success());
+    let pipe = place.path("pipe.npy");
+    let reader = std::thread::spawn(move || drop(fs::File::open(pipe).unwrap()));
+    insta::assert_snapshot!(failure(&place, &format!("{extract} pipe.npy")), @r"
+    1
+    error: cannot write pipe.npy
+      caused by: its reader has gone
+    ");
+    reader.join().unwrap();
+    let full = place.command_after("ulimit -f 1", &format!("{extract} full.npy"));
+    let done = super::Done::of({ full }.output().unwrap());
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.starts_with("error: cannot write full.npy\n"), "{}", done.stderr);
+    assert!(!place.path("full.npy").exists());
+}
+
 #[cfg(unix)]
 #[test]
 fn links_stay_links_and_files_keep_their_permissions() {
