@@ -20,7 +20,7 @@ const SCHEMA: u32 = 3;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Record {
-    /// The first line.
+    /// The first line; a resumed run of an older schema has another one where its meaning changes.
     Run {
         schema: u32,
         name: String,
@@ -109,7 +109,7 @@ pub(crate) struct Metrics {
 
 impl Metrics {
     /// Goes on where the checkpoint was made: keeps the records up to `step` steps and `epochs`
-    /// finished epochs. A new run has none.
+    /// finished epochs. A new run has none. Records of another schema stay below their own header.
     ///
     /// If something is left out that the run will not record again, the file is kept under another
     /// name, which the second value tells in words.
@@ -125,9 +125,10 @@ impl Metrics {
             text => text.with_context(|| format!("cannot read {}", path.display()))?,
         };
         let (mut records, mut damaged, mut later) = (Vec::new(), Vec::new(), 0);
+        begin(&mut records, SCHEMA, name);
         for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1..) {
             match serde_json::from_slice(line) {
-                Ok(Record::Run { .. }) => {}
+                Ok(Record::Run { schema, name }) => begin(&mut records, schema, &name),
                 Ok(Record::Step(record)) if record.step > step => {}
                 Ok(Record::Epoch(record)) if record.epoch > epochs => later = record.epoch,
                 Ok(record) => records.push(record),
@@ -152,8 +153,8 @@ impl Metrics {
                 Some(format!("{} {why}; as it was it is now {}", path.display(), kept.display()))
             }
         };
-        let mut text = to_line(&Record::Run { schema: SCHEMA, name: name.into() });
-        records.iter().for_each(|record| text += &to_line(record));
+        begin(&mut records, SCHEMA, name);
+        let text: String = records.iter().map(to_line).collect();
         run.write(METRICS, &text)?;
 
         let epochs = records.into_iter().filter_map(|record| match record {
@@ -210,6 +211,19 @@ pub(crate) fn epoch(run: &RunDir, number: u64) -> Option<Epoch> {
         Ok(Record::Epoch(epoch)) if epoch.epoch == number => Some(epoch),
         _ => None,
     })
+}
+
+/// Lets records of a schema follow, below a header if they need one.
+fn begin(records: &mut Vec<Record>, schema: u32, name: &str) {
+    // Nothing is left of what it was for.
+    records.pop_if(|last| matches!(last, Record::Run { .. }));
+    let schema_of = |record: &Record| match record {
+        Record::Run { schema, .. } => Some(*schema),
+        _ => None,
+    };
+    if records.iter().rev().find_map(schema_of) != Some(schema) {
+        records.push(Record::Run { schema, name: name.into() });
+    }
 }
 
 /// Copies a run's metrics to a name that is free.
@@ -285,6 +299,31 @@ mod tests {
         assert_eq!(files(), before_evaluation);
         assert_eq!(open(0, 0).1, None);
         assert_eq!(files(), fresh);
+    }
+
+    #[test]
+    fn records_keep_the_schema_that_they_were_written_in() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = RunDir::create(parent.path(), "a").unwrap();
+        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let read = || std::fs::read_to_string(run.file(METRICS)).unwrap();
+        let header = |schema| to_line(&Record::Run { schema, name: "a".into() });
+        let [first, second] = [1, 2].map(|number| to_line(&Record::Epoch(epoch(number))));
+        let old = header(2) + &first;
+        std::fs::write(run.file(METRICS), &old).unwrap();
+
+        let (mut metrics, told) = open(1, 2);
+        assert_eq!((metrics.epochs(), told), (&[epoch(1)][..], None));
+        metrics.epoch(&run, epoch(2)).unwrap();
+        let both = old.clone() + &header(SCHEMA) + &second;
+        assert_eq!(read(), both);
+        open(2, 4);
+        assert_eq!(read(), both, "the second header is written once");
+        open(1, 2);
+        open(1, 2);
+        assert_eq!(read(), old + &header(SCHEMA));
+        open(0, 0);
+        assert_eq!(read(), header(SCHEMA), "nothing old is left");
     }
 
     #[test]
