@@ -62,10 +62,8 @@ pub(super) fn find<'a>(
     let body = match (whole.pop(), parts.first()) {
         (Some(body), _) if whole.is_empty() => body,
         (Some(last), _) => {
-            let names = listed(whole.iter().chain([&last]).map(|body| body.prefix));
-            let count = whole.len() + 1;
-            let reason = format!("it has {count} such networks, whose names begin differently");
-            return Err(file.source.error(format!("{reason}: {names}")));
+            let prefixes: Vec<_> = whole.iter().chain([&last]).map(|body| body.prefix).collect();
+            return Err(file.source.error(several(&prefixes)));
         }
         (None, Some(part)) => return Err(missing(part.missing.as_deref().unwrap_or_default())),
         (None, None) => return Err(missing(&convention.names.of(vgg)[0][0])),
@@ -104,6 +102,12 @@ pub(super) fn prefixes(file: &WeightFile, vgg: &Vgg, names: Names) -> Result<Vec
 /// A prefix without the separator that ends it.
 pub(super) fn trimmed(prefix: &str) -> &str {
     prefix.trim_end_matches(SEPARATORS)
+}
+
+/// Why none is taken of several networks.
+pub(super) fn several(prefixes: &[&str]) -> String {
+    let (count, names) = (prefixes.len(), listed(prefixes.iter().copied()));
+    format!("it has {count} such networks, whose names begin differently: {names}")
 }
 
 /// Prefixes in a message.

@@ -105,21 +105,28 @@ impl WeightFile {
         self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
     }
 
-    /// How the names begin of each network in the file that has the convolutions of `arch` by
-    /// `convention`. Of several, [`WeightFile::under`] has to say which one is meant.
+    /// How the names begin of each network in the file that has the convolutions of one of `archs`
+    /// by `convention`. Of several, [`WeightFile::under`] has to say which one is meant.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if there are absurdly many.
-    pub fn prefixes(&self, arch: Arch, convention: &Convention) -> Result<Vec<String>> {
-        let mut all = Vec::new();
-        for batch_norm in [false, true] {
+    pub fn prefixes(&self, archs: &[Arch], convention: &Convention) -> Result<Vec<String>> {
+        let (mut all, mut first_error) = (Vec::new(), None);
+        for (arch, batch_norm) in archs.iter().flat_map(|arch| [(*arch, false), (*arch, true)]) {
             let vgg = VggConfig { arch, batch_norm, ..VggConfig::default() };
             // Not all have normalisations.
-            if let Ok(vgg) = Vgg::new(&vgg) {
-                all.extend(find::prefixes(self, &vgg, convention.names)?);
+            let Ok(vgg) = Vgg::new(&vgg) else { continue };
+            match find::prefixes(self, &vgg, convention.names) {
+                Ok(prefixes) => all.extend(prefixes),
+                Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        Ok(all)
+        let mut known = HashSet::new();
+        all.retain(|prefix| known.insert(prefix.clone()));
+        match first_error {
+            Some(error) if all.is_empty() => Err(error),
+            _ => Ok(all),
+        }
     }
 
     /// Compares names and shapes with those that `vgg` has by `convention`, and reads no numbers.

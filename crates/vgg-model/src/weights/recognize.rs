@@ -1,5 +1,7 @@
 //! What network a file has the weights of.
 
+use std::collections::HashSet;
+
 use vgg_tensor::{Content, Result};
 
 use super::find::{self, Found};
@@ -45,17 +47,47 @@ impl WeightFile {
     /// [`vgg_tensor::Error::Format`] if it has none, or several; else as [`WeightFile::params`].
     pub fn start(&self, likely: Arch) -> Result<Start> {
         let conventions = [Convention::TORCHVISION, Convention::KERAS, Convention::CAFFE];
-        let archs = || [likely].into_iter().chain(Arch::ALL);
-        let mut first_error = None;
-        for (convention, arch) in
-            conventions.iter().flat_map(|convention| archs().map(move |arch| (convention, arch)))
+        let archs: Vec<Arch> = [likely].into_iter().chain(Arch::ALL).collect();
+        let candidates = self.whole(&archs, &conventions)?;
+        let mut tried =
+            candidates.iter().map(|(arch, convention)| self.start_as(*arch, convention));
+        let first = tried.next().unwrap_or_else(|| self.start_as(likely, &conventions[0]));
+        first.or_else(|error| tried.find_map(Result::ok).ok_or(error))?
+    }
+
+    /// Those of `archs` whose convolutions the file has by `convention`, in their order: what
+    /// [`WeightFile::config`] may find to be its network.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Format`] if they are of several networks, and [`WeightFile::under`] did
+    /// not say which one is meant.
+    pub fn candidates(&self, archs: &[Arch], convention: &Convention) -> Result<Vec<Arch>> {
+        let whole = self.whole(archs, &[*convention])?;
+        Ok(whole.into_iter().map(|(arch, _)| arch).collect())
+    }
+
+    /// The configurations and conventions whose convolutions the file has, all of one network: of
+    /// different ones none is guessed, as of equal ones.
+    fn whole(&self, archs: &[Arch], conventions: &[Convention]) -> Result<Vec<(Arch, Convention)>> {
+        let (mut whole, mut all) = (Vec::new(), Vec::new());
+        for (convention, arch) in conventions
+            .iter()
+            .flat_map(|convention| archs.iter().map(move |arch| (convention, arch)))
         {
-            match self.start_as(arch, convention) {
-                Ok(start) => return start,
-                Err(error) => first_error = first_error.or(Some(error)),
+            // What is wrong with all of them is told of the one that is tried.
+            let prefixes = self.prefixes(&[*arch], convention).unwrap_or_default();
+            if !prefixes.is_empty() {
+                whole.push((*arch, *convention));
             }
+            all.extend(prefixes);
         }
-        Err(first_error.expect("there are conventions"))
+        let mut known = HashSet::new();
+        let prefixes: Vec<&str> =
+            all.iter().map(String::as_str).filter(|prefix| known.insert(*prefix)).collect();
+        match (&self.under, &prefixes[..]) {
+            (None, [_, _, ..]) => Err(self.source.error(find::several(&prefixes))),
+            _ => Ok(whole),
+        }
     }
 
     /// The weights of a network of `arch`, if it is one: only reading them may fail.
@@ -85,7 +117,8 @@ impl WeightFile {
         arch: Arch,
         convention: &Convention,
     ) -> Result<(VggConfig, Option<String>)> {
-        // There may be other networks beside it.
+        self.candidates(&[arch], convention)?;
+        // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
         let full = VggConfig { arch, batch_norm, ..VggConfig::default() };
         let vgg = Vgg::new(&full)?;

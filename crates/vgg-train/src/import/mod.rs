@@ -164,8 +164,8 @@ fn of_checkpoint(
 fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -> Result<Network> {
     let (config, input, classes) = (config.vgg(), config.input(), config.data.class_names());
     let vgg = Vgg::new(&config)?;
-    let convention = options.convention(weights, config.arch);
-    let other = || options.other_network(weights, config.arch);
+    let convention = options.convention(weights, &[config.arch]);
+    let other = || options.other_network(weights, &[config.arch]);
     let matched = Some(weights.check(&vgg, &convention).with_context(other)?);
     let params = weights.params(&vgg, &convention).context(cannot_import())?;
     let asks = weights.asks().to_vec();
@@ -174,30 +174,27 @@ fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -
 
 /// The network that the weights are of.
 fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Network> {
+    let archs = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let convention = options.convention(weights, &archs);
     let fits = |arch: Arch| {
-        let convention = options.convention(weights, arch);
         let config = weights.config(arch, &convention)?;
         let matched = weights.check(&Vgg::new(&config)?, &convention)?;
-        Ok((config, convention, matched))
+        Ok((config, matched))
     };
-    let found = match options.arch {
-        Some(arch) => fits(arch).map_err(|error| (arch, error)),
-        None => {
-            let mut tried = Arch::ALL.into_iter().map(|arch| fits(arch).map_err(|e| (arch, e)));
-            let first = tried.next().expect("there are architectures");
-            first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
-        }
-    };
-    let (vgg, convention, matched) =
-        found.map_err(|(arch, error): (Arch, vgg_tensor::Error)| {
-            let failure = match weights.start(arch).ok().and_then(|start| start.headless) {
-                Some(_) => cannot_import().help(
-                    "a network of other classes can start from it: init.from = FILE in its config",
-                ),
-                None => options.other_network(weights, arch),
-            };
-            anyhow::Error::from(error).context(failure)
-        })?;
+    let found = weights.candidates(&archs, &convention).and_then(|candidates| {
+        let mut tried = candidates.into_iter().map(fits);
+        let first = tried.next().unwrap_or_else(|| fits(archs[0]));
+        first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
+    });
+    let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
+        let failure = match weights.start(archs[0]).ok().and_then(|start| start.headless) {
+            Some(_) => cannot_import().help(
+                "a network of other classes can start from it: init.from = FILE in its config",
+            ),
+            None => options.other_network(weights, &archs),
+        };
+        anyhow::Error::from(error).context(failure)
+    })?;
     let input = options.change(convention.input(vgg.input))?;
     let classes = options.class_names()?.unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;

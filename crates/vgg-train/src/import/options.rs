@@ -130,8 +130,8 @@ impl ImportOptions {
         })
     }
 
-    /// How the weights of a network of `arch` are written in the file.
-    pub(super) fn convention(&self, weights: &WeightFile, arch: Arch) -> Convention {
+    /// How the weights of a network of one of `archs` are written in the file.
+    pub(super) fn convention(&self, weights: &WeightFile, archs: &[Arch]) -> Convention {
         let mut convention = match self.from.unwrap_or(From::Torchvision) {
             From::Torchvision => Convention::TORCHVISION,
             From::Timm => Convention::TIMM,
@@ -140,7 +140,7 @@ impl ImportOptions {
         };
         // Caffe's weights go around with PyTorch's names, too.
         let has = |names| {
-            let there = weights.prefixes(arch, &Convention { names, ..convention });
+            let there = weights.prefixes(archs, &Convention { names, ..convention });
             there.is_ok_and(|there| !there.is_empty())
         };
         if self.from == Some(From::Caffe) && !has(Names::Caffe) && has(Names::Torchvision) {
@@ -259,9 +259,9 @@ impl ImportOptions {
     }
 
     /// The failure of a file that is fine, but taken for something else than it is.
-    pub(super) fn other_network(&self, weights: &WeightFile, arch: Arch) -> Failure {
-        let convention = self.convention(weights, arch);
-        let prefixes = weights.prefixes(arch, &convention).unwrap_or_default();
+    pub(super) fn other_network(&self, weights: &WeightFile, archs: &[Arch]) -> Failure {
+        let convention = self.convention(weights, archs);
+        let prefixes = weights.prefixes(archs, &convention).unwrap_or_default();
         let help = match &prefixes[..] {
             [first, _, ..] if self.prefix.is_none() => {
                 format!("--prefix takes the one that is meant, as in --prefix {first:?}")

@@ -106,6 +106,33 @@ fn of_several_networks_in_a_file_one_is_chosen() {
 }
 
 #[test]
+fn of_different_networks_in_a_file_one_is_chosen() {
+    let place = Workplace::new();
+    let student = golden_params();
+    let config = vgg_model::VggConfig {
+        arch: vgg_model::Arch::Vgg16,
+        width: 1.0 / 64.0,
+        input: [3, 64, 64],
+        fc_width: 16,
+        classes: 10,
+        ..Default::default()
+    };
+    let vgg = vgg_model::Vgg::new(&config).unwrap();
+    let teacher = Params::init(&vgg, &vgg_model::Init::default(), 1).unwrap();
+    let both = [("student.", &student), ("teacher.", &teacher)];
+    write_networks(&place.path("both.safetensors"), &both);
+    let done = place.run("import both.safetensors --to run");
+    assert_eq!(done.code, Some(7));
+    let several = "it has 2 such networks, whose names begin differently: student, teacher";
+    assert!(done.stderr.contains(several), "{}", done.stderr);
+    assert!(done.stderr.ends_with("as in --prefix \"student\"\n"), "{}", done.stderr);
+    for (run, chosen) in [("a", "--arch vgg16"), ("b", "--prefix teacher")] {
+        let done = place.ok(&format!("import both.safetensors --to {run} {chosen}"));
+        assert!(done.stderr.contains("their names begin with teacher"), "{}", done.stderr);
+    }
+}
+
+#[test]
 fn a_photograph_is_cut_and_not_stretched() {
     let place = Workplace::new();
     // All that the network sees is the square in the middle.

@@ -105,7 +105,7 @@ fn of_several_networks_none_is_guessed() {
         read(&file).unwrap_err(),
         "it has 3 such networks, whose names begin differently: student, teacher.module, \"\""
     );
-    let prefixes = file.prefixes(Arch::Vgg11, &Convention::TORCHVISION).unwrap();
+    let prefixes = file.prefixes(&[Arch::Vgg11], &Convention::TORCHVISION).unwrap();
     assert_eq!(prefixes, ["student", "teacher.module", ""]);
     let cases =
         [("student", &student), ("teacher", &teacher), ("teacher.module.", &teacher), ("", &plain)];
@@ -118,6 +118,40 @@ fn of_several_networks_none_is_guessed() {
         read(&file.under("teach")).unwrap_err(),
         "it has no network under \"teach\", but under student, teacher.module, \"\""
     );
+}
+
+#[test]
+fn of_different_networks_none_is_guessed() {
+    let of = |arch, batch_norm| {
+        let config = VggConfig { arch, batch_norm, ..config() };
+        (params(&config, 1), config)
+    };
+    let named = |networks: &[(&str, &Params)]| -> Named {
+        let named =
+            |(prefix, params): &(&str, &Params)| renamed(params, |name| format!("{prefix}.{name}"));
+        networks.iter().flat_map(named).collect()
+    };
+    let [(vgg11, _), (vgg11_bn, normed), (vgg16, deeper)] =
+        [(Arch::Vgg11, false), (Arch::Vgg11, true), (Arch::Vgg16, false)]
+            .map(|(arch, batch_norm)| of(arch, batch_norm));
+    // With and without normalisations.
+    let both = named(&[("a", &vgg11), ("b", &vgg11_bn)]);
+    let several = "it has 2 such networks, whose names begin differently: a, b";
+    assert_eq!(refused(both.clone()), several);
+    let (_folder, meant) = file(both);
+    let meant = meant.under("b");
+    assert_eq!(meant.config(Arch::Vgg11, &Convention::TORCHVISION).unwrap(), normed);
+    assert_eq!(meant.candidates(&Arch::ALL, &Convention::TORCHVISION).unwrap()[0], Arch::Vgg11);
+    // Of other configurations: none where any may be meant, one where its is said.
+    let (_folder, both) = file(named(&[("a", &vgg11), ("b", &vgg16)]));
+    for error in [
+        both.candidates(&Arch::ALL, &Convention::TORCHVISION).unwrap_err(),
+        both.start(Arch::Vgg11).unwrap_err(),
+    ] {
+        assert!(error.to_string().ends_with(several), "{error}");
+    }
+    assert_eq!(both.config(Arch::Vgg16, &Convention::TORCHVISION).unwrap(), deeper);
+    assert_eq!(read(&both).unwrap(), vgg11);
 }
 
 /// The head's layers under other names.
