@@ -31,19 +31,21 @@ pub(crate) struct Host {
     pub held: u64,
 }
 
-/// The plan for batches of `batch` images, if there is memory for training by it.
+/// The plan for batches of `batch` images that pass in parts of `part`, if there is memory for
+/// training by it.
 ///
 /// # Errors
-/// A [`Failure`] with [`Code::Memory`] that names the largest batch that would fit.
+/// A [`Failure`] with [`Code::Memory`] that names parts, or else a batch, that would fit.
 pub(crate) fn plan(
     vgg: &Vgg,
     input: &Input,
     batch: usize,
+    part: usize,
     mode: Mode,
     backend: &impl Backend,
     besides: Host,
 ) -> Result<Plan> {
-    let plan = Plan::new(vgg, input, batch, mode)?;
+    let plan = Plan::new(vgg, input, part, mode)?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
     let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan, backend);
     let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
@@ -55,17 +57,21 @@ pub(crate) fn plan(
             Place { name: "memory", free: host, needs: &on_host },
         ],
     };
+    let fits = |part, mode| {
+        let Ok(plan) = Plan::new(vgg, input, part, mode) else { return false };
+        plan.check_on(backend).is_ok() && places.iter().all(|place| place.lacks(&plan).is_none())
+    };
+    let failure =
+        |message| Failure::new(Code::Memory, message).help(advice(vgg, [batch, part], mode, fits));
+    let size = size([batch, part]);
     plan.check_on(backend).map_err(|error| {
-        let fits = |batch| {
-            let Ok(plan) = Plan::new(vgg, input, batch, plan.mode()) else { return false };
-            plan.check_on(backend).is_ok() && places.iter().all(|place| place.has_room(&plan))
-        };
-        let message = format!("batch size {batch} is too large for {}", backend.describe());
-        let failure = Failure::new(Code::Memory, message).help(advice(last(batch, fits)));
-        anyhow::Error::from(error).context(failure)
+        let message = format!("{size} is too large for {}", backend.describe());
+        anyhow::Error::from(error).context(failure(message))
     })?;
-    places.iter().try_for_each(|place| place.check(vgg, input, &plan))?;
-    Ok(plan)
+    match places.iter().find_map(|place| place.lacks(&plan)) {
+        Some(lack) => Err(failure(format!("training at {size} {lack}")).into()),
+        None => Ok(plan),
+    }
 }
 
 /// The most images, up to `most`, that `session` has memory for at once when it runs `vgg`.
@@ -128,9 +134,36 @@ fn last(batch: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
     (fitting > 0).then_some(fitting)
 }
 
-/// Which batch size to choose instead.
-fn advice(batch: Option<usize>) -> String {
-    match batch {
+/// Images of a batch and of a part of it, in words.
+fn size([batch, part]: [usize; 2]) -> String {
+    match part < batch {
+        true => format!("batch size {batch} in parts of {}", ui::count(part as u64, "image")),
+        false => format!("batch size {batch}"),
+    }
+}
+
+/// What to choose instead, where `fits` says whether parts of so many images would in a mode.
+///
+/// Smaller parts leave the training as it is, unless they are all that a batch normalisation sees:
+/// who has no parts is told of a smaller batch then.
+fn advice(
+    vgg: &Vgg,
+    [batch, part]: [usize; 2],
+    mode: Mode,
+    fits: impl Fn(usize, Mode) -> bool,
+) -> String {
+    let has_parts = part < batch;
+    let in_parts = match mode {
+        Mode::Train(training) if has_parts || !vgg.config().batch_norm => {
+            let in_parts = Training { all_gradients: true, accumulates: true, ..training };
+            last(part, |part| fits(part, Mode::Train(in_parts)))
+        }
+        _ => None,
+    };
+    if let Some(part) = in_parts {
+        return format!("--set train.accumulate={} would fit", batch.div_ceil(part));
+    }
+    match last(batch, |batch| !has_parts && fits(batch, mode)) {
         Some(batch) => format!("--set train.batch_size={batch} would fit"),
         None => "no batch size would fit; a smaller model.width or model.image_size would".into(),
     }
@@ -158,20 +191,12 @@ fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
 }
 
 impl Place<'_> {
-    fn has_room(&self, plan: &Plan) -> bool {
-        self.free.is_none_or(|free| (self.needs)(plan) <= free)
-    }
-
-    fn check(&self, vgg: &Vgg, input: &Input, plan: &Plan) -> Result<()> {
+    /// What a plan needs of it beyond what there is, in words.
+    fn lacks(&self, plan: &Plan) -> Option<String> {
         let needed = (self.needs)(plan);
-        let Some(free) = self.free.filter(|free| needed > *free) else { return Ok(()) };
-        let needs = |batch| Ok((self.needs)(&Plan::new(vgg, input, batch, plan.mode())?));
-        let fitting = fitting(halves(plan.batch()).skip(1), free, needs)?;
-        let (needed, batch, free) = (ui::bytes(needed), plan.batch(), ui::bytes(free));
-        let name = self.name;
-        let message =
-            format!("training at batch size {batch} needs {needed} of {name}, but {free} are free");
-        Err(Failure::new(Code::Memory, message).help(advice(fitting)).into())
+        let free = self.free.filter(|free| needed > *free)?;
+        let (name, [needed, free]) = (self.name, [needed, free].map(ui::bytes));
+        Some(format!("needs {needed} of {name}, but {free} are free"))
     }
 }
 
@@ -183,23 +208,41 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_batch_size_that_fits_is_named() {
-        let config =
-            VggConfig { width: 0.25, input: [1, 224, 224], classes: 10, ..Default::default() };
-        let vgg = Vgg::new(&config).unwrap();
-        let input = Input::unnormalized(1, 28, 28);
-        let plan =
-            |batch| Plan::new(&vgg, &input, batch, Mode::Train(Training::default())).unwrap();
-        let cpu = Cpu::new(Config::default()).unwrap();
-        let needs = |plan: &Plan| needed(&vgg, plan, &cpu, Host::default());
-        let help = |free| {
-            let place = Place { name: "memory", free: Some(free), needs: &needs };
-            let error = place.check(&vgg, &input, &plan(128)).unwrap_err();
-            error.downcast::<Failure>().unwrap().help.unwrap()
+    fn what_would_fit_is_named() {
+        let vgg = |batch_norm| {
+            let width = 0.25;
+            let input = [1, 224, 224];
+            Vgg::new(&VggConfig { width, input, classes: 10, batch_norm, ..Default::default() })
         };
-        assert_eq!(help(needs(&plan(32))), "--set train.batch_size=32 would fit");
-        assert_eq!(help(needs(&plan(32)) - 1), "--set train.batch_size=16 would fit");
-        assert!(help(1 << 20).starts_with("no batch size would fit"));
+        let [vgg, normalized] = [false, true].map(|batch_norm| vgg(batch_norm).unwrap());
+        let input = Input::unnormalized(1, 28, 28);
+        let whole = Mode::Train(Training::default());
+        let parts = Training { all_gradients: true, accumulates: true, ..Training::default() };
+        let parts = Mode::Train(parts);
+        let cpu = Cpu::new(Config::default()).unwrap();
+        let needs = |vgg: &Vgg, part, mode| {
+            let plan = Plan::new(vgg, &input, part, mode).unwrap();
+            needed(vgg, &plan, &cpu, Host::default())
+        };
+        let help = |vgg: &Vgg, sizes, mode, free| {
+            advice(vgg, sizes, mode, |part, mode| needs(vgg, part, mode) <= free)
+        };
+        // Parts keep the batch as it is.
+        let free = needs(&vgg, 32, parts);
+        assert_eq!(help(&vgg, [128; 2], whole, free), "--set train.accumulate=4 would fit");
+        assert_eq!(help(&vgg, [128; 2], whole, free - 1), "--set train.accumulate=5 would fit");
+        let free = needs(&vgg, 16, parts);
+        assert_eq!(help(&vgg, [256, 32], parts, free), "--set train.accumulate=16 would fit");
+        // They need more than a small batch does.
+        let free = needs(&vgg, 2, whole);
+        assert_eq!(help(&vgg, [128; 2], whole, free), "--set train.batch_size=2 would fit");
+        let free = needs(&normalized, 32, whole);
+        assert_eq!(help(&normalized, [128; 2], whole, free), "--set train.batch_size=32 would fit");
+        for (sizes, mode) in [([128; 2], whole), ([256, 32], parts)] {
+            assert!(help(&vgg, sizes, mode, 1 << 20).starts_with("no batch size would fit"));
+        }
+        assert_eq!(size([8, 8]), "batch size 8");
+        assert_eq!(size([256, 32]), "batch size 256 in parts of 32 images");
     }
 
     #[test]

@@ -78,7 +78,7 @@ impl Ready {
         let (batch, part, mode) = batches(config, &vgg, Some(&data))?;
         let mut host = data.memory(batch, part)?;
         host.held += held;
-        let plan = memory::plan(&vgg, &config.input(), part, mode, backend, host)?;
+        let plan = memory::plan(&vgg, &config.input(), batch, part, mode, backend, host)?;
         let needed = memory::needed(&vgg, &plan, backend, host);
         ui.status("Model", &describe(config, &vgg));
         ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));

@@ -229,7 +229,7 @@ fn memory_that_does_not_suffice_is_told_before_and_in_training() {
     insta::assert_snapshot!(small("36000000"), @r#"
     5
     error: training at batch size 256 needs 9.1 MiB of the device's memory, but 2.3 MiB are free
-    help: --set train.batch_size=32 would fit
+    help: --set train.accumulate=5 would fit
     "#);
     insta::assert_snapshot!(small("1000000"), @r#"
     5
@@ -249,7 +249,7 @@ fn maps_that_are_too_large_for_cudnn_are_told_before() {
     5
     error: batch size 16 is too large for cuda:0, Simulated GPU, tf32
       caused by: an operation on 4608000000 numbers is not available: cuDNN takes 2147483647 at most
-    help: --set train.batch_size=7 would fit
+    help: --set train.accumulate=3 would fit
     "#);
 }
 
