@@ -136,9 +136,17 @@ fn bodies<'a>(file: &'a WeightFile, vgg: &'a Vgg, names: Names) -> Result<Vec<Bo
         .map(|(spec, aliases)| (spec.name.as_str(), aliases))
         .collect();
     let Some((_, first)) = aliases.first() else { return Ok(vec![]) };
+    let too_many = || file.source.error("it has more networks than any checkpoint");
+    let wanted: Vec<String> = aliases.iter().flat_map(|(_, a)| a).map(|a| canonical(a)).collect();
+    let is_wanted = |tensor: &&Located| wanted.iter().any(|w| tensor.canonical.ends_with(w));
+    let tensors: Vec<&Located> = file.tensors.iter().filter(is_wanted).collect();
+    // All that follows looks at each for each network.
+    if tensors.len() > MAX_NETWORKS * wanted.len() {
+        return Err(too_many());
+    }
     let first: Vec<String> = first.iter().map(|alias| canonical(alias)).collect();
     let mut prefixes: Vec<&str> = Vec::new();
-    for Located { name, .. } in &file.tensors {
+    for Located { name, .. } in tensors.iter().copied() {
         // Of a name with repetitions, the longest beginning that leaves the alias.
         let found = starts(name).rev().find(|at| first.contains(&canonical(&name[*at..])));
         if let Some(prefix) = found.map(|at| &name[..at])
@@ -147,17 +155,18 @@ fn bodies<'a>(file: &'a WeightFile, vgg: &'a Vgg, names: Names) -> Result<Vec<Bo
             prefixes.push(prefix);
         }
         if prefixes.len() > MAX_NETWORKS {
-            return Err(file.source.error("it has more networks than any checkpoint"));
+            return Err(too_many());
         }
     }
-    Ok(prefixes.into_iter().map(|prefix| Body::new(file, &aliases, prefix)).collect())
+    Ok(prefixes.into_iter().map(|prefix| Body::new(&tensors, &aliases, prefix)).collect())
 }
 
 impl<'a> Body<'a> {
-    fn new(file: &'a WeightFile, aliases: &[(&'a str, Vec<String>)], prefix: &'a str) -> Self {
+    /// Of the tensors with names that may be a network's.
+    fn new(tensors: &[&'a Located], aliases: &[(&'a str, Vec<String>)], prefix: &'a str) -> Self {
         let mut by_name: HashMap<String, &Located> = HashMap::new();
         let mut doubles = HashMap::new();
-        for tensor in &file.tensors {
+        for tensor in tensors.iter().copied() {
             if let Some(rest) = tensor.name.strip_prefix(prefix) {
                 let name = canonical(rest);
                 if let Some(other) = by_name.insert(name.clone(), tensor) {

@@ -77,7 +77,8 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
 
 /// A parameter that the file does not have.
 pub(super) fn missing(file: &WeightFile, vgg: &Vgg, name: &str, convention: &Convention) -> String {
-    let is_it = |(found, _): &&Faulty| canonical(found).ends_with(&canonical(name));
+    let wanted = canonical(name);
+    let is_it = |(found, _): &&Faulty| canonical(found).ends_with(&wanted);
     match file.faulty.iter().find(is_it) {
         Some((_, reason)) => reason.clone(),
         None => format!("{name} is missing: {}", cause_of_names(file, vgg, convention)),
@@ -97,7 +98,8 @@ pub(super) fn extra(
 
 fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
     let has = |names| find::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
-    if let Some(names) = Names::ALL.into_iter().find(|names| !has(convention.names) && has(*names))
+    if !has(convention.names)
+        && let Some(names) = Names::ALL.into_iter().find(|names| has(*names))
     {
         return format!("the file has the names of {names:?}, not of {:?}", convention.names);
     }

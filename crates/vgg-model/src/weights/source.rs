@@ -9,6 +9,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use vgg_tensor::{Error, Result, room_for, zeros};
 
+use super::find::canonical;
 use crate::tensor_file::{PIECE, format_error, io_error};
 
 /// No tensor of a network has more dimensions.
@@ -120,6 +121,8 @@ impl Source {
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Located {
     pub(super) name: String,
+    /// The name without wrappers, by which it is looked for.
+    pub(super) canonical: String,
     pub(super) dims: Vec<usize>,
     dtype: Dtype,
     /// Numbers from one index of a dimension to the next.
@@ -190,9 +193,10 @@ impl Located {
                     return Err(format!("{shape} with strides {strides:?}, {repeats}"));
                 }
                 let start = storage.start + (offset * bytes_each(storage.dtype)) as u64;
+                let canonical = canonical(name);
                 let (name, dims, strides) = (name.into(), dims.into(), strides.into());
                 let Storage { dtype, entry, .. } = storage;
-                Ok(Self { name, dims, dtype, strides, start, span, entry })
+                Ok(Self { name, canonical, dims, dtype, strides, start, span, entry })
             }
             _ => {
                 let storage = format!("its storage of {} numbers", storage.len);

@@ -154,6 +154,19 @@ fn of_different_networks_none_is_guessed() {
     assert_eq!(read(&both).unwrap(), vgg11);
 }
 
+/// As a file that means harm can have: each was looked for everywhere, for every kind of network.
+#[test]
+fn many_long_names_are_no_networks() {
+    let one = |name: String| (name, Tensor::zeros([1]).unwrap());
+    let dotted = "a.b.".repeat(40);
+    let others = (0..10_000).map(|i| one(format!("{dotted}{i}")));
+    let (_folder, others) = file(others.collect());
+    let error = others.start(Arch::Vgg11).unwrap_err().to_string();
+    assert!(error.contains("features.0.weight is missing: "), "{error}");
+    let alike = (0..10_000).map(|i| one(format!("{i}.features.3.weight")));
+    assert_eq!(refused(alike.collect()), "it has more networks than any checkpoint");
+}
+
 /// The head's layers under other names.
 fn with_head(params: &Params, names: [&str; 3]) -> Named {
     let layers =
