@@ -4,7 +4,7 @@
 pub(crate) mod free;
 
 use anyhow::Result;
-use vgg_model::{Input, Mode, Plan, Session, Training, Vgg};
+use vgg_model::{Input, Mode, Plan, Session, Training, Vgg, WeightType};
 use vgg_tensor::Backend;
 
 use crate::exit::{Code, Failure};
@@ -74,7 +74,8 @@ pub(crate) fn plan(
     }
 }
 
-/// The most images, up to `most`, that `session` has memory for at once when it runs `vgg`.
+/// The most images, up to `most`, that `session` has memory for at once when it runs `vgg`. What its
+/// user can do if there is too little is `help`, or else what [`less`] says.
 ///
 /// # Errors
 /// A [`Failure`] with [`Code::Memory`] if there is not enough for one.
@@ -83,6 +84,7 @@ pub(crate) fn largest_batch<B: Backend>(
     vgg: &Vgg,
     input: &Input,
     most: usize,
+    help: Option<&str>,
 ) -> Result<usize> {
     let backend = session.backend();
     // What it has already goes into what it will have.
@@ -102,7 +104,19 @@ pub(crate) fn largest_batch<B: Backend>(
     let [needed, room] = [needs(1)?, room].map(ui::bytes);
     let (h, w) = (input.height, input.width);
     let message = format!("an image of {h}×{w} needs {needed} of memory, but {room} are free");
-    Err(Failure::new(Code::Memory, message).help("images of lower --scales need less").into())
+    Err(Failure::new(Code::Memory, message)
+        .help(help.unwrap_or(less(session.plan().mode())))
+        .into())
+}
+
+/// What takes less memory than running a network in a mode.
+fn less(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Infer { linear_weights: WeightType::F32 } => {
+            "--linear-weights f16 needs less; else take a machine with more memory"
+        }
+        _ => "take a machine with more memory",
+    }
 }
 
 /// A batch size, its half and so on.
@@ -243,6 +257,13 @@ mod tests {
         }
         assert_eq!(size([8, 8]), "batch size 8");
         assert_eq!(size([256, 32]), "batch size 256 in parts of 32 images");
+    }
+
+    #[test]
+    fn help_that_was_taken_is_not_given_again() {
+        let less = |linear_weights| less(Mode::Infer { linear_weights });
+        assert!(less(WeightType::F32).starts_with("--linear-weights f16 needs less"));
+        assert_eq!(less(WeightType::F16), "take a machine with more memory");
     }
 
     #[test]

@@ -115,7 +115,7 @@ impl Job for Classify<'_> {
         let input = Input { height, width, ..checkpoint.input.clone() };
         let mut session = stored::session(backend, checkpoint, linear_weights, 1)?;
         let (vgg, most) = (session.vgg().clone(), files.len().clamp(1, BATCH));
-        let batch = memory::largest_batch(&session, &vgg, &input, most)?;
+        let batch = memory::largest_batch(&session, &vgg, &input, most, None)?;
         session.set_input(&input, batch)?;
         let images = Images::from_files(files, input.channels);
         let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();

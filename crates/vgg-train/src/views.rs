@@ -21,6 +21,8 @@ pub(crate) struct Group {
     /// Their numbers.
     images: Vec<usize>,
     transform: Transform,
+    /// What to do if memory does not suffice, where the user has chosen how large views are.
+    help: Option<&'static str>,
 }
 
 /// Whole images of a short side, by the size that they are scaled to. `sizes` are their own, but of
@@ -40,6 +42,7 @@ pub(crate) fn whole(
     let group = |([h, w], same_size): ([usize; 2], Vec<usize>)| Group {
         images: same_size,
         transform: flipped(Transform::resized([channels, h, w]), flip),
+        help: Some("images of lower --scales need less"),
     };
     groups.into_iter().map(group).collect()
 }
@@ -53,7 +56,8 @@ pub(crate) fn crops(
     flip: bool,
 ) -> Result<Vec<Group>> {
     let transform = Transform::scaled(shape, [short_side; 2])?.grid(grid);
-    Ok(vec![Group { images: (0..images.len()).collect(), transform: flipped(transform, flip) }])
+    let images = (0..images.len()).collect();
+    Ok(vec![Group { images, transform: flipped(transform, flip), help: None }])
 }
 
 /// The `given` scales, or the `usual` one, at each of which the network of the file `path` has to have
@@ -133,12 +137,12 @@ impl Shown<'_> {
         mut pass: Option<Pass<'_>>,
     ) -> Result<Duration> {
         let mut waited = Duration::ZERO;
-        for Group { images, transform } in groups {
+        for Group { images, transform, help } in groups {
             let ([_, height, width], views) = (transform.shape(), transform.views());
             let vgg = (self.network)([height, width])?;
             let input = Input { height, width, ..self.input.clone() };
             let most = (PIXELS / (height * width)).min(images.len() * views).max(1);
-            let batch = memory::largest_batch(session, &vgg, &input, most)?;
+            let batch = memory::largest_batch(session, &vgg, &input, most, *help)?;
             session.set_network(&vgg, &input, batch)?;
 
             let same_size = self.images.subset(images);

@@ -146,7 +146,7 @@ impl Job for Evaluate<'_> {
         device::tell(device, &backend, ui);
         let input = checkpoint.input.clone();
         let mut session = stored::session(backend, checkpoint, linear_weights, 1)?;
-        let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch)?;
+        let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch, None)?;
         session.set_input(&input, batch)?;
         let mut evaluation = Evaluation::new(test.classes().len());
         let start = Instant::now();
