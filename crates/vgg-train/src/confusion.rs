@@ -1,5 +1,7 @@
 //! The table of a run's tests: `confusion.csv`, and what is told of each class.
 
+use serde_json::{Value, json};
+
 use crate::print::printable;
 use crate::ui::count;
 
@@ -55,6 +57,12 @@ impl Confusion {
             csv += &format!(",{}\n", accuracy.unwrap_or_default());
         }
         csv
+    }
+
+    /// Each class's name and accuracy.
+    pub(crate) fn to_json(&self, classes: &[String]) -> Vec<Value> {
+        let class = |(label, name)| json!({ "class": name, "accuracy": self.accuracy(label) });
+        classes.iter().enumerate().map(class).collect()
     }
 
     /// A line a class: its accuracy, and what it is mistaken for most often. Of many classes only

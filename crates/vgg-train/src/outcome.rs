@@ -11,7 +11,7 @@ use crate::confusion::Confusion;
 use crate::exit::Code;
 use crate::metrics::Epoch;
 use crate::print;
-use crate::progress::Throughput;
+use crate::progress::{Throughput, tested_on};
 use crate::run_dir::checkpoint_path;
 use crate::train::{Best, End};
 
@@ -42,10 +42,8 @@ impl Outcome {
     /// The same with the accuracy of each class after the last epoch.
     #[must_use]
     pub(crate) fn with_classes(self, names: &[String], confusion: Option<&Confusion>) -> Self {
-        let class = |(label, name), confusion: &Confusion| json!({ "class": name, "accuracy": confusion.accuracy(label) });
-        let all =
-            |confusion| names.iter().enumerate().map(|named| class(named, confusion)).collect();
-        Self { classes: confusion.map_or(vec![], all), ..self }
+        let classes = confusion.map_or(vec![], |confusion| confusion.to_json(names));
+        Self { classes, ..self }
     }
 
     /// `runs/vgg11_small-1: test accuracy 91.83 %, best 91.95 % on the test images (epoch 8)`
@@ -57,7 +55,7 @@ impl Outcome {
             100.0 * last.test_accuracy,
             100.0 * best.accuracy,
             best.epoch,
-            part = if self.held_out { "held-out" } else { "test" },
+            part = tested_on(self.held_out),
         )
     }
 
@@ -66,7 +64,7 @@ impl Outcome {
         let path = |which| checkpoint_path(run, which);
         let mut json = json!({
             "run": run,
-            "tested_on": if *held_out { "held out" } else { "test" },
+            "tested_on": tested_on(*held_out),
             "epochs": last.epoch,
             "steps": last.step,
             "train_loss": last.train_loss,

@@ -33,13 +33,18 @@ pub(crate) struct Work {
 impl Work {
     /// What the images are called that each epoch is tested on.
     pub(crate) fn tested_on(&self) -> &'static str {
-        if self.held_out { "held-out" } else { "test" }
+        tested_on(self.held_out)
     }
 
     /// Whether a true class among five says anything.
     pub(crate) fn tells_top5(&self) -> bool {
         tells_top5(self.classes)
     }
+}
+
+/// What the images are called that a network is tested on.
+pub(crate) fn tested_on(held_out: bool) -> &'static str {
+    if held_out { "held-out" } else { "test" }
 }
 
 /// Whether it says anything that a true class is among the first five.

@@ -188,14 +188,13 @@ impl Outcome {
 
     fn to_json(&self) -> Value {
         let Self { evaluation, classes, .. } = self;
-        let class = |(label, name)| json!({ "class": name, "accuracy": evaluation.confusion.accuracy(label) });
         let mut json = self.settings.clone();
         json["images"] = evaluation.images().into();
         json["loss"] = evaluation.loss().into();
         json["top1"] = evaluation.accuracy().into();
         json["top5"] = evaluation.top5().into();
         json["confusion"] = evaluation.confusion.rows().collect();
-        json["classes"] = classes.iter().enumerate().map(class).collect();
+        json["classes"] = evaluation.confusion.to_json(classes).into();
         json
     }
 }

@@ -171,7 +171,7 @@ fn the_result_is_json_if_asked_for() {
         assert_eq!(again[key], result[key], "{key}");
     }
     let held_out = json("train tiny.toml --set data.hold_out=30");
-    assert_eq!([&result["tested_on"], &held_out["tested_on"]], ["test", "held out"]);
+    assert_eq!([&result["tested_on"], &held_out["tested_on"]], ["test", "held-out"]);
 }
 
 #[test]
