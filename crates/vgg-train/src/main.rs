@@ -97,8 +97,8 @@ fn run(command: &Command, ui: &Ui, log: &Log) -> Result<Code> {
             // The first run has the images.
             print_config(&runs[0].join(CONFIG), settings)?;
         }
-        Command::Import { options, settings, .. } if settings.print_config => {
-            print_config(options.config_to_print()?, settings)?;
+        Command::Import { file, options, settings } if settings.print_config => {
+            print::lines(import::config(file, options, settings.overrides())?.effective().lines())?;
         }
         Command::Train { config, options, settings, runs, .. } => {
             let (overrides, out) = (settings.overrides(), &runs.out);

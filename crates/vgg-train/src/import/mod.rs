@@ -48,7 +48,7 @@ pub(crate) fn command(
         }
         .into());
     }
-    let own = Checkpoint::load_if_one(file).context(cannot_import())?;
+    let own = own(file)?;
     let (network, loaded) = match (own, &options.config) {
         (Some(checkpoint), _) => {
             options.check_own(file)?;
@@ -56,7 +56,7 @@ pub(crate) fn command(
         }
         (None, Some(path)) => {
             let weights = options.open(file).context(cannot_import())?;
-            let given = options.overrides().chain(overrides).collect();
+            let given = with_options(None, options, overrides);
             let loaded = data::load_noted(path, given, ui)?;
             (with_config(&weights, &loaded.config, options)?, loaded)
         }
@@ -103,6 +103,44 @@ pub(crate) fn command(
     Ok(())
 }
 
+/// The config that `import FILE --config CONFIG` makes a run of.
+pub(crate) fn config(
+    file: &Path,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+) -> Result<Loaded> {
+    let path = options.config_to_print()?;
+    let own = own(file)?;
+    if own.is_some() {
+        options.check_own(file)?;
+    }
+    let input = own.as_ref().map(|checkpoint| &checkpoint.input);
+    config::load(path, with_options(input, options, overrides))
+}
+
+/// The checkpoint that the file is, if it is of this program.
+fn own(file: &Path) -> Result<Option<Checkpoint>> {
+    Checkpoint::load_if_one(file).context(cannot_import())
+}
+
+/// What beats the config: what a checkpoint of ours was trained with, then what the user says.
+fn with_options(
+    own: Option<&Input>,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+) -> Vec<Override> {
+    // What it was trained with is no choice of another config.
+    let own = own.into_iter().flat_map(|input| {
+        let numbers = |key, values: &[f32]| Override::new("the checkpoint", key, in_config(values));
+        [
+            numbers("data.mean", &input.mean),
+            numbers("data.std", &input.std),
+            Override::new("the checkpoint", "data.normalize", "given"),
+        ]
+    });
+    own.chain(options.overrides()).chain(overrides).collect()
+}
+
 /// Says what was not as a file of weights alone has it.
 fn tell(matched: Option<&Matched>, ui: &Ui) {
     let Some(Matched { prefix, by_order }) = matched else { return };
@@ -135,14 +173,7 @@ fn of_checkpoint(
         let loaded = config_of(&network, &options.to, overrides)?;
         return Ok((network, loaded));
     };
-    // What it was trained with is no choice of another config.
-    let numbers = |key, values: &[f32]| Override::new("the checkpoint", key, in_config(values));
-    let own = [
-        numbers("data.mean", &network.input.mean),
-        numbers("data.std", &network.input.std),
-        Override::new("the checkpoint", "data.normalize", "given"),
-    ];
-    let given = own.into_iter().chain(options.overrides()).chain(overrides).collect();
+    let given = with_options(Some(&network.input), options, overrides);
     let loaded = data::load_noted(path, given, ui)?;
     let config = &loaded.config;
     let wanted = config.vgg();

@@ -186,6 +186,18 @@ fn a_checkpoint_says_itself_what_it_is() {
     // With a config, it keeps its normalisation, and goes on.
     place.ok("import w.safetensors --config tiny.toml --to more");
     assert!(place.read("more/config.toml").contains("mean = [0.286]"));
+    // What is printed is what is made.
+    let import = "import w.safetensors --config tiny.toml --std 0.5 --set train.epochs=2";
+    let printed = place.ok(&format!("{import} --to printed --print-config")).stdout;
+    assert!(!place.path("printed").exists());
+    place.ok(&format!("{import} --to made"));
+    // But for what only the data set tells, which is not opened to print.
+    let told = |text: &str| -> Vec<String> {
+        let lines = text.lines().filter(|line| !line.starts_with("channels = "));
+        lines.map(str::to_owned).collect()
+    };
+    assert_eq!(told(&printed), told(&place.read("made/config.toml")));
+    assert!(printed.contains("mean = [0.286]") && printed.contains("std = [0.5]"), "{printed}");
     place.ok("resume more --set train.epochs=1");
     for (options, said) in [
         ("--arch vgg13", "w.safetensors is a checkpoint of vgg11, not of vgg13"),
