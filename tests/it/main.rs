@@ -8,4 +8,5 @@ mod facts;
 mod golden;
 mod kernels;
 mod one_build;
+mod rooms;
 mod simulated;
