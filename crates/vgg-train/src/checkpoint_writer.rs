@@ -24,7 +24,7 @@ pub(crate) struct Order {
     /// A second name, if this is the best network so far.
     pub best: Option<PathBuf>,
     /// Records of the steps that it counts: they must be on the disk before it.
-    pub records: File,
+    pub records: (PathBuf, File),
 }
 
 /// Why there is no checkpoint.
@@ -136,8 +136,8 @@ impl Order {
         };
         let checkpoint =
             Checkpoint { vgg, input, classes, params, velocity, unaveraged, progress, run };
-        // A disk that is full says so again below.
-        let _ = records.sync_data();
+        let (path, records) = records;
+        records.sync_data().map_err(|source| Error::Io { path, source })?;
         checkpoint.save_also_as(best.as_deref(), &last)?;
         let Progress { epoch, step, .. } = progress;
         tracing::info!("saved {} of epoch {epoch}, step {step}", last.display());

@@ -182,9 +182,11 @@ impl Metrics {
         self.write_csv(run)
     }
 
-    /// The file, to be flushed to the disk.
-    pub(crate) fn file(&self) -> Result<File> {
-        self.file.try_clone().with_context(|| format!("cannot write {}", self.path.display()))
+    /// The file and its path, to be flushed to the disk.
+    pub(crate) fn file(&self) -> Result<(PathBuf, File)> {
+        let file = self.file.try_clone();
+        let file = file.with_context(|| format!("cannot write {}", self.path.display()))?;
+        Ok((self.path.clone(), file))
     }
 
     /// The finished epochs.
