@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tempfile::TempPath;
 use vgg_tensor::Result;
+use vgg_tensor::new_file::sync_folder;
 
-use crate::tensor_file::{self, commit, error_in_file, format_error, io_error, sync_folder};
+use crate::tensor_file::{self, error_in_file, format_error, io_error};
 use crate::{Input, Params, Vgg, VggConfig, invalid};
 
 /// Everything a run needs to go on, or a network to classify.
@@ -151,14 +152,14 @@ impl Checkpoint {
         let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
         let (weights, _) = tensor_file::write(path, &json, &self.params)?;
         if let Some(other) = other {
-            tensor_file::link(&weights, other)?;
+            weights.link(other).map_err(io_error(other))?;
         }
-        commit(weights, path)?;
+        weights.rename(path).map_err(io_error(path))?;
         // From here on the new checkpoint counts, and what is beside it must stay.
         for new_file in [new_velocity, new_unaveraged].into_iter().flatten() {
             new_file.keep().map_err(|e| io_error(path)(e.error))?;
         }
-        sync_folder(path)?;
+        sync_folder(path).map_err(io_error(path))?;
         remove_stale(path, stem, VELOCITY, header.velocity);
         remove_stale(path, stem, UNAVERAGED, header.unaveraged);
         Ok(())
@@ -281,14 +282,14 @@ fn save_beside(
     kind: &str,
     params: &Params,
 ) -> Result<(FileBeside, Option<TempPath>)> {
-    let (temp, sha256) = tensor_file::write(&path_beside(path, stem, kind, "new"), "", params)?;
+    let (file, sha256) = tensor_file::write(&path_beside(path, stem, kind, "new"), "", params)?;
     let target = path_beside(path, stem, kind, &sha256[..16]);
     let is_new = !target.exists();
-    commit(temp, &target)?;
+    file.rename(&target).map_err(io_error(&target))?;
     let guard = is_new.then(|| TempPath::try_from_path(&target)).transpose();
     let guard = guard.map_err(io_error(&target))?;
     // The name must be on the disk before a checkpoint mentions it.
-    sync_folder(path)?;
+    sync_folder(path).map_err(io_error(path))?;
     let file = target.file_name().unwrap_or_default().to_string_lossy().into_owned();
     Ok((FileBeside { file, sha256 }, guard))
 }

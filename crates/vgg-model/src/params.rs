@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::path::Path;
 
+use vgg_tensor::new_file::sync_folder;
 use vgg_tensor::{Error, Result, Tensor};
 
-use crate::tensor_file::{self, Tensors, error_in_file};
+use crate::tensor_file::{self, Tensors, error_in_file, io_error};
 use crate::weights::{Convention, WeightFile};
 use crate::{Init, ParamSpec, Vgg, init};
 
@@ -120,8 +121,7 @@ impl Params {
     /// [`Error::Io`] if it cannot be written; an older file is then still there.
     pub fn save(&self, path: &Path) -> Result<()> {
         let (file, _) = tensor_file::write(path, "", self)?;
-        tensor_file::commit(file, path)?;
-        tensor_file::sync_folder(path)
+        file.rename(path).and_then(|()| sync_folder(path)).map_err(io_error(path))
     }
 
     /// Writes the bytes that [`Params::save`] writes, from the first to the last.

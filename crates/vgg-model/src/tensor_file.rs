@@ -5,13 +5,13 @@
 //! itself read as zeros, so a change of any byte is found before anything else is believed.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use tempfile::TempPath;
+use vgg_tensor::new_file::{NewFile, WholeFile};
 use vgg_tensor::{Error, Result, Tensor};
 
 use crate::Params;
@@ -40,64 +40,15 @@ pub(crate) struct Own {
     pub(crate) sha256: String,
 }
 
-/// Writes a file beside `path`, to its last byte on the disk, and returns it to be renamed, with
-/// its digest. It is removed if it is not renamed.
-pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(TempPath, String)> {
-    let (file, temp) = create(path)?;
-    let sha256 = write_to(file, header, tensors).map_err(io_error(path))?;
-    Ok((temp, sha256))
-}
-
-/// Makes a file beside `path` that is removed if it is not renamed.
-pub(crate) fn create(path: &Path) -> Result<(File, TempPath)> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    // A fixed name: what a killed process left behind is replaced. Not overwritten, as it may be a
-    // good file under a second name (`link`).
-    let temp = path.with_file_name(format!(".{name}.tmp"));
-    remove_if_there(&temp).map_err(io_error(path))?;
-    let create = || Ok((File::create_new(&temp)?, TempPath::try_from_path(&temp)?));
-    create().map_err(io_error(path))
-}
-
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Gives a written file a second name in the same folder, atomically. Where the file system has no
-/// such links it is copied.
-pub(crate) fn link(file: &Path, path: &Path) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temp = path.with_file_name(format!(".{name}.tmp"));
-    let make = || {
-        remove_if_there(&temp)?;
-        let linked = fs::hard_link(file, &temp);
-        let temp = TempPath::try_from_path(&temp)?;
-        if linked.is_err() {
-            fs::copy(file, &temp)?;
-            File::options().write(true).open(&temp)?.sync_all()?;
-        }
-        Ok(temp)
+/// Writes a file that is to be `path`, to its last byte on the disk, and returns it to be renamed,
+/// with its digest.
+pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(WholeFile, String)> {
+    let write = || {
+        let new = NewFile::beside(path)?;
+        let sha256 = write_to(new.file(), header, tensors)?;
+        Ok((new.finish()?, sha256))
     };
-    commit(make().map_err(io_error(path))?, path)
-}
-
-/// Gives a written file its name, atomically.
-pub(crate) fn commit(temp: TempPath, path: &Path) -> Result<()> {
-    temp.persist(path).map_err(|e| io_error(path)(e.error))
-}
-
-/// Makes sure that the names in the folder of `path` outlive a power failure.
-pub(crate) fn sync_folder(path: &Path) -> Result<()> {
-    // Other systems cannot open a folder, and flush names on their own.
-    if cfg!(unix) {
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new("."));
-        File::open(folder).and_then(|f| f.sync_all()).map_err(io_error(folder))?;
-    }
-    Ok(())
+    write().map_err(io_error(path))
 }
 
 pub(crate) fn io_error(path: &Path) -> impl Fn(io::Error) -> Error {
@@ -144,14 +95,13 @@ struct Entry<'a> {
     data_offsets: [usize; 2],
 }
 
-fn write_to(file: File, header: &str, tensors: &Params) -> io::Result<String> {
+fn write_to(file: &File, header: &str, tensors: &Params) -> io::Result<String> {
     let mut out = Hashing { out: file, sha256: Sha256::new() };
     write_pieces(&mut out, &"0".repeat(64), header, tensors)?;
     let Hashing { out: mut file, sha256 } = out;
     let digest = hex(sha256);
     file.seek(SeekFrom::Start(DIGEST_START as u64))?;
     file.write_all(digest.as_bytes())?;
-    file.sync_all()?;
     Ok(digest)
 }
 

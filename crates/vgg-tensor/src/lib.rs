@@ -7,6 +7,7 @@
 
 mod backend;
 mod error;
+pub mod new_file;
 mod philox;
 pub mod profile;
 mod room;

@@ -6,12 +6,12 @@
 //! replaced by one. What may not be written to is refused when [`Output::new`] looks at it, before
 //! anything is computed.
 
-use std::fs::{self, File, Metadata, Permissions};
+use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use tempfile::{Builder, NamedTempFile};
+use vgg_tensor::new_file::{NewFile, sync_folder};
 
 use crate::exit::{Code, Failure};
 use crate::run_dir;
@@ -91,10 +91,9 @@ impl Output {
         if inputs.iter().any(|input| is_target(&input)) {
             return Err(refuse("it is read, too".into()).help("name another file").into());
         }
-        let output = Self { path: path.into(), target: Some(target) };
         // A folder that takes no file is told now; nobody sees this one.
-        output.beside().with_context(unreadable)?;
-        Ok(output)
+        NewFile::beside_others(&target).with_context(unreadable)?;
+        Ok(Self { path: path.into(), target: Some(target) })
     }
 
     /// As the user names it.
@@ -111,7 +110,11 @@ impl Output {
             Some(target) => self.replace(target, contents),
             None => {
                 let file = File::options().write(true).open(&self.path);
-                file.and_then(|file| through(&file, contents))
+                file.and_then(|file| {
+                    let mut out = BufWriter::with_capacity(1 << 18, file);
+                    contents(&mut out)?;
+                    out.flush()
+                })
             }
         };
         done.map_err(|error| match error.kind() {
@@ -126,34 +129,14 @@ impl Output {
         target: &Path,
         contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
-        let temp = self.beside()?;
-        through(temp.as_file(), contents)?;
+        let new = NewFile::beside_others(target)?;
+        new.write(contents)?;
         if let Some(old) = metadata(target)? {
-            keep(&old, temp.as_file())?;
+            keep(&old, new.file())?;
         }
-        temp.as_file().sync_all()?;
-        temp.persist(target).map(drop).map_err(|error| error.error)
+        new.finish()?.rename(target)?;
+        sync_folder(target)
     }
-
-    /// A new file in the target's folder that is removed unless it is renamed.
-    fn beside(&self) -> io::Result<NamedTempFile> {
-        let target = self.target.as_deref().unwrap_or(&self.path);
-        let mut prefix = std::ffi::OsString::from(".");
-        prefix.push(target.file_name().unwrap_or_default());
-        let mut builder = Builder::new();
-        builder.prefix(&prefix).suffix(".tmp");
-        match usual_permissions() {
-            Some(permissions) => builder.permissions(permissions),
-            None => &mut builder,
-        }
-        .tempfile_in(target.parent().unwrap_or(Path::new(".")))
-    }
-}
-
-fn through(file: &File, contents: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 18, file);
-    contents(&mut out)?;
-    out.flush()
 }
 
 /// Where links lead, whether there is something or not; none if to a file that is open already, as
@@ -192,18 +175,6 @@ fn is_stream(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 fn is_stream(_: &Metadata) -> bool {
     false
-}
-
-/// Those that files have which no option decides about, less the process's mask.
-#[cfg(unix)]
-fn usual_permissions() -> Option<Permissions> {
-    use std::os::unix::fs::PermissionsExt as _;
-    Some(Permissions::from_mode(0o666))
-}
-
-#[cfg(not(unix))]
-fn usual_permissions() -> Option<Permissions> {
-    None
 }
 
 /// Gives a new file what an old one had: permissions, and the owner where that is allowed.
@@ -290,7 +261,7 @@ mod tests {
             ["store", "store/a", "link", "dangling", "loop"].map(|name| folder.path().join(name));
         fs::create_dir(&store).unwrap();
         fs::write(&file, "old").unwrap();
-        fs::set_permissions(&file, Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
         symlink("store/a", &link).unwrap();
         symlink("store/b", &dangling).unwrap();
         symlink("loop", &looping).unwrap();

@@ -1,11 +1,12 @@
 //! The folder of a run: `runs/NAME-N`, made once, never overwritten, used by one process at a time.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, ErrorKind, Write as _};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use vgg_tensor::new_file;
 
 use crate::cli::Which;
 use crate::exit::{Code, Failure};
@@ -121,22 +122,8 @@ impl RunDir {
     /// after a power failure. What this returns from is on the disk.
     pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
         let path = self.file(name);
-        // A fixed name: what a killed process left behind is overwritten.
-        let temp = self.file(&format!(".{name}.tmp"));
-        let write = || {
-            let mut file = File::create(&temp)?;
-            file.write_all(contents.as_bytes())?;
-            file.sync_all()?;
-            drop(file);
-            fs::rename(&temp, &path)?;
-            sync_folder(&self.path)
-        };
-        let written = write();
-        if written.is_err() {
-            // A full disk has no room for leftovers.
-            let _ = fs::remove_file(&temp);
-        }
-        written.with_context(|| cannot("write", &path))
+        new_file::replace(&path, |out| out.write_all(contents.as_bytes()))
+            .with_context(|| cannot("write", &path))
     }
 }
 
@@ -223,12 +210,6 @@ fn last_number(parent: &Path, name: &str) -> Result<u64> {
         }
     }
     Ok(last)
-}
-
-/// Makes sure that the names in a folder outlive a power failure.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Other systems cannot open a folder, and flush names on their own.
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
 }
 
 fn cannot(what: &str, path: &Path) -> String {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use cudarc::driver::CudaStream;
 use cudarc::driver::sys::CUevent_flags::CU_EVENT_DEFAULT;
 use vgg_tensor::Result;
+use vgg_tensor::new_file::NewFile;
 use vgg_tensor::spec::Conv2d;
 
 use super::algorithm::Candidate;
@@ -80,9 +81,9 @@ impl Tuning {
         if let Some(folder) = self.file.parent() {
             fs::create_dir_all(folder)?;
         }
-        let unfinished = self.file.with_extension(std::process::id().to_string());
-        fs::write(&unfinished, lines)?;
-        fs::rename(&unfinished, &self.file)
+        let new = NewFile::beside_others(&self.file)?;
+        new.write(|out| out.write_all(lines.as_bytes()))?;
+        new.finish()?.rename(&self.file)
     }
 }
 

@@ -7,10 +7,10 @@
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use vgg_tensor::new_file::NewFile;
 
 use super::{ImageFile, Verdict, hex};
 
@@ -69,13 +69,11 @@ impl Cache {
     }
 }
 
-/// Whole or not at all: other processes may read it.
 fn write(path: &Path, text: &str) -> std::io::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(dir)?;
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(text.as_bytes())?;
-    file.persist(path).map(drop).map_err(|error| error.error)
+    fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    let new = NewFile::beside_others(path)?;
+    new.write(|out| out.write_all(text.as_bytes()))?;
+    new.finish()?.rename(path)
 }
 
 /// Class and name, length and time. Names may be any bytes but need not be restored, so that only

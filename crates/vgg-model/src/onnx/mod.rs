@@ -2,15 +2,15 @@
 
 mod message;
 
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
 use vgg_tensor::spec::{AvgPool2d, BatchNorm2d, Lrn};
-use vgg_tensor::{Error, Result};
+use vgg_tensor::{Error, Result, new_file};
 
 use self::message::Message;
-use crate::tensor_file::{PIECE, commit, create, io_error, sync_folder};
+use crate::tensor_file::{PIECE, io_error};
 use crate::{Checkpoint, Layer, ParamSpec, Params, Vgg};
 
 /// The operators' version, of 2021.
@@ -66,16 +66,7 @@ mod graph {
 /// ```
 pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     let model = Model::new(checkpoint)?;
-    let (file, temp) = create(path)?;
-    let write = || -> io::Result<()> {
-        let mut out = BufWriter::with_capacity(1 << 18, &file);
-        model.write(&mut out)?;
-        out.flush()?;
-        file.sync_all()
-    };
-    write().map_err(io_error(path))?;
-    commit(temp, path)?;
-    sync_folder(path)
+    new_file::replace(path, |out| model.write(out)).map_err(io_error(path))
 }
 
 /// A checkpoint's network as an ONNX model, to be written.
