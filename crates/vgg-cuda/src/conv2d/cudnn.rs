@@ -1,6 +1,5 @@
 //! cuDNN, and what it knows of each convolution.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::ffi::c_int;
@@ -14,7 +13,7 @@ use vgg_tensor::{Result, Shape};
 
 use super::algorithm::{Algorithm, Candidate, Proposal, Rules};
 use super::descriptor::{self, Filter, Tensor};
-use super::direction::{Call, Direction, Workspace};
+use super::direction::{Algorithms, Call, Direction, Workspace};
 use super::tuning::Tuning;
 use crate::error::During;
 use crate::libraries::cudnn::{cudnnCreate, cudnnDestroy, cudnnSetStream};
@@ -45,13 +44,11 @@ struct Key {
 }
 
 /// A convolution's descriptors, and how the directions are computed that it was used in.
-pub(super) struct Convolution {
+struct Convolution {
     x: Tensor,
     sums: Tensor,
     weight: Filter,
-    pub(super) forward: OnceCell<Algorithm<sys::cudnnConvolutionFwdAlgo_t>>,
-    pub(super) backward_data: OnceCell<Algorithm<sys::cudnnConvolutionBwdDataAlgo_t>>,
-    pub(super) backward_filter: OnceCell<Algorithm<sys::cudnnConvolutionBwdFilterAlgo_t>>,
+    algorithms: Algorithms,
 }
 
 impl Cudnn {
@@ -113,8 +110,8 @@ impl Cudnn {
             Entry::Vacant(entry) => entry.insert(Convolution::new(rules, op).during(D::NAME)?),
         };
         let convolution = &*convolution;
-        let slot = D::slot(convolution);
-        if let Some(how) = slot.get() {
+        let decided = D::decided(&convolution.algorithms);
+        if let Some(how) = decided.get() {
             return Ok((convolution, how));
         }
         let call = |with: &descriptor::Convolution| convolution.call(handle, with);
@@ -133,7 +130,7 @@ impl Cudnn {
             tuning.fastest::<D>(stream, rules.precision.storage(), op, call, candidates)
         };
         let how = Algorithm::choose(D::NAME, &rules, op, propose, workspace, pick)?;
-        Ok((convolution, slot.get_or_init(|| how)))
+        Ok((convolution, decided.get_or_init(|| how)))
     }
 }
 
@@ -153,9 +150,7 @@ impl Convolution {
             x: Tensor::new(storage, op.x())?,
             sums: Tensor::new(storage, op.conv_y())?,
             weight: Filter::new(storage, op.c_out(), op.x().c, op.kernel())?,
-            forward: OnceCell::new(),
-            backward_data: OnceCell::new(),
-            backward_filter: OnceCell::new(),
+            algorithms: Algorithms::default(),
         })
     }
 

@@ -4,9 +4,9 @@ use std::cell::OnceCell;
 use std::ffi::c_int;
 
 use cudarc::cudnn::sys;
+use vgg_tensor::spec::Conv2d;
 
 use super::algorithm::Algorithm;
-use super::cudnn::Convolution;
 use crate::libraries::cudnn::{
     cudnnConvolutionBackwardData, cudnnConvolutionBackwardFilter, cudnnConvolutionForward,
     cudnnGetConvolutionBackwardDataAlgorithm_v7, cudnnGetConvolutionBackwardDataWorkspaceSize,
@@ -33,25 +33,40 @@ pub(super) struct Workspace {
     pub(super) bytes: usize,
 }
 
-/// What a direction computes from or to.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Operand {
-    X,
-    Weight,
-    /// The sums, or their gradient.
-    Sums,
+/// How the directions of a convolution are computed that it was used in.
+#[derive(Default)]
+pub(super) struct Algorithms {
+    forward: Decided<Forward>,
+    backward_data: Decided<BackwardData>,
+    backward_filter: Decided<BackwardFilter>,
+}
+
+type Decided<D> = OnceCell<Algorithm<<D as Direction>::Algorithm>>;
+
+/// How many numbers a convolution's operands have.
+struct Lens {
+    x: usize,
+    weight: usize,
+    sums: usize,
+}
+
+impl Lens {
+    fn of(op: &Conv2d) -> Self {
+        Self { x: op.x().len(), weight: op.weight().len(), sums: op.conv_y().len() }
+    }
 }
 
 /// One of the three, each of which has algorithms and functions of its own.
-pub(super) trait Direction {
+pub(super) trait Direction: Sized {
     /// For messages.
     const NAME: &'static str;
-    /// The factors, and what comes of them.
-    const OPERANDS: [Operand; 3];
     type Algorithm: Enum;
 
-    /// Where a convolution keeps how it is computed.
-    fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>>;
+    /// How many numbers the factors have, and what comes of them.
+    fn lens(op: &Conv2d) -> [usize; 3];
+
+    /// Where it is kept how the direction is computed.
+    fn decided(algorithms: &Algorithms) -> &Decided<Self>;
 
     /// cuDNN's proposals, best first: at most `most` into `found`, and their number into `count`.
     ///
@@ -70,7 +85,7 @@ pub(super) trait Direction {
     /// The call is valid.
     unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError>;
 
-    /// Computes `to` from two factors, the operands in their order.
+    /// Computes `to` from two factors.
     ///
     /// # Safety
     /// The call is valid; the addresses are of memory that the tensors fit into, `to` in no other's;
@@ -88,251 +103,112 @@ pub(super) trait Direction {
 static ONE: f32 = 1.0;
 static ZERO: f32 = 0.0;
 
-/// The sums, from `x` and `weight`.
-pub(super) struct Forward;
+/// A direction: its factors and what comes of them as fields of [`Call`], in the order in which
+/// cuDNN's functions take them.
+macro_rules! direction {
+    (
+        $(#[$doc:meta])*
+        $name:ident: $a:ident, $b:ident => $to:ident,
+        $message:literal, $slot:ident, $algorithm:path,
+        $propose:path, $workspace:path, $compute:path
+    ) => {
+        $(#[$doc])*
+        pub(super) struct $name;
 
-impl Direction for Forward {
-    const NAME: &'static str = "a convolution";
-    const OPERANDS: [Operand; 3] = [Operand::X, Operand::Weight, Operand::Sums];
-    type Algorithm = sys::cudnnConvolutionFwdAlgo_t;
+        impl Direction for $name {
+            const NAME: &'static str = $message;
+            type Algorithm = $algorithm;
 
-    fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
-        &convolution.forward
-    }
+            fn lens(op: &Conv2d) -> [usize; 3] {
+                let lens = Lens::of(op);
+                [lens.$a, lens.$b, lens.$to]
+            }
 
-    unsafe fn propose(
-        call: Call,
-        most: c_int,
-        count: *mut c_int,
-        found: *mut Perf<Self::Algorithm>,
-    ) -> Result<(), CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionForwardAlgorithm_v7(
-                handle,
-                x,
-                weight,
-                convolution,
-                sums,
-                most,
-                count,
-                found,
-            )
+            fn decided(algorithms: &Algorithms) -> &Decided<Self> {
+                &algorithms.$slot
+            }
+
+            unsafe fn propose(
+                call: Call,
+                most: c_int,
+                count: *mut c_int,
+                found: *mut Perf<Self::Algorithm>,
+            ) -> Result<(), CudnnError> {
+                let Call { handle, convolution, .. } = call;
+                // SAFETY: as the caller promises.
+                unsafe {
+                    $propose(handle, call.$a, call.$b, convolution, call.$to, most, count, found)
+                }
+                .result()
+            }
+
+            unsafe fn workspace(
+                call: Call,
+                algorithm: Self::Algorithm,
+            ) -> Result<usize, CudnnError> {
+                let Call { handle, convolution, .. } = call;
+                let mut bytes = 0;
+                let room = &raw mut bytes;
+                // SAFETY: as the caller promises.
+                unsafe {
+                    $workspace(handle, call.$a, call.$b, convolution, call.$to, algorithm, room)
+                }
+                .result()?;
+                Ok(bytes)
+            }
+
+            unsafe fn compute(
+                call: Call,
+                algorithm: Self::Algorithm,
+                [a, b]: [Address; 2],
+                to: Address,
+                workspace: Workspace,
+            ) -> Result<(), CudnnError> {
+                // SAFETY: as the caller promises.
+                unsafe {
+                    $compute(
+                        call.handle,
+                        (&raw const ONE).cast(),
+                        call.$a,
+                        a.as_ptr(),
+                        call.$b,
+                        b.as_ptr(),
+                        call.convolution,
+                        algorithm,
+                        workspace.at.as_ptr().cast_mut(),
+                        workspace.bytes,
+                        (&raw const ZERO).cast(),
+                        call.$to,
+                        to.as_ptr().cast_mut(),
+                    )
+                }
+                .result()
+            }
         }
-        .result()
-    }
-
-    unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionForwardWorkspaceSize(
-                handle,
-                x,
-                weight,
-                convolution,
-                sums,
-                algorithm,
-                &raw mut bytes,
-            )
-        }
-        .result()?;
-        Ok(bytes)
-    }
-
-    unsafe fn compute(
-        call: Call,
-        algorithm: Self::Algorithm,
-        [x, weight]: [Address; 2],
-        to: Address,
-        workspace: Workspace,
-    ) -> Result<(), CudnnError> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnConvolutionForward(
-                call.handle,
-                (&raw const ONE).cast(),
-                call.x,
-                x.as_ptr(),
-                call.weight,
-                weight.as_ptr(),
-                call.convolution,
-                algorithm,
-                workspace.at.as_ptr().cast_mut(),
-                workspace.bytes,
-                (&raw const ZERO).cast(),
-                call.sums,
-                to.as_ptr().cast_mut(),
-            )
-        }
-        .result()
-    }
+    };
 }
 
-/// `x`'s gradient, from `weight` and that of the sums.
-pub(super) struct BackwardData;
-
-impl Direction for BackwardData {
-    const NAME: &'static str = "a convolution's input gradient";
-    const OPERANDS: [Operand; 3] = [Operand::Weight, Operand::Sums, Operand::X];
-    type Algorithm = sys::cudnnConvolutionBwdDataAlgo_t;
-
-    fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
-        &convolution.backward_data
-    }
-
-    unsafe fn propose(
-        call: Call,
-        most: c_int,
-        count: *mut c_int,
-        found: *mut Perf<Self::Algorithm>,
-    ) -> Result<(), CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionBackwardDataAlgorithm_v7(
-                handle,
-                weight,
-                sums,
-                convolution,
-                x,
-                most,
-                count,
-                found,
-            )
-        }
-        .result()
-    }
-
-    unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionBackwardDataWorkspaceSize(
-                handle,
-                weight,
-                sums,
-                convolution,
-                x,
-                algorithm,
-                &raw mut bytes,
-            )
-        }
-        .result()?;
-        Ok(bytes)
-    }
-
-    unsafe fn compute(
-        call: Call,
-        algorithm: Self::Algorithm,
-        [weight, dsums]: [Address; 2],
-        to: Address,
-        workspace: Workspace,
-    ) -> Result<(), CudnnError> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnConvolutionBackwardData(
-                call.handle,
-                (&raw const ONE).cast(),
-                call.weight,
-                weight.as_ptr(),
-                call.sums,
-                dsums.as_ptr(),
-                call.convolution,
-                algorithm,
-                workspace.at.as_ptr().cast_mut(),
-                workspace.bytes,
-                (&raw const ZERO).cast(),
-                call.x,
-                to.as_ptr().cast_mut(),
-            )
-        }
-        .result()
-    }
-}
-
-/// `weight`'s gradient, from `x` and the gradient of the sums, in the storage type.
-pub(super) struct BackwardFilter;
-
-impl Direction for BackwardFilter {
-    const NAME: &'static str = "a convolution's weight gradient";
-    const OPERANDS: [Operand; 3] = [Operand::X, Operand::Sums, Operand::Weight];
-    type Algorithm = sys::cudnnConvolutionBwdFilterAlgo_t;
-
-    fn slot(convolution: &Convolution) -> &OnceCell<Algorithm<Self::Algorithm>> {
-        &convolution.backward_filter
-    }
-
-    unsafe fn propose(
-        call: Call,
-        most: c_int,
-        count: *mut c_int,
-        found: *mut Perf<Self::Algorithm>,
-    ) -> Result<(), CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionBackwardFilterAlgorithm_v7(
-                handle,
-                x,
-                sums,
-                convolution,
-                weight,
-                most,
-                count,
-                found,
-            )
-        }
-        .result()
-    }
-
-    unsafe fn workspace(call: Call, algorithm: Self::Algorithm) -> Result<usize, CudnnError> {
-        let Call { handle, x, weight, sums, convolution } = call;
-        let mut bytes = 0;
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnGetConvolutionBackwardFilterWorkspaceSize(
-                handle,
-                x,
-                sums,
-                convolution,
-                weight,
-                algorithm,
-                &raw mut bytes,
-            )
-        }
-        .result()?;
-        Ok(bytes)
-    }
-
-    unsafe fn compute(
-        call: Call,
-        algorithm: Self::Algorithm,
-        [x, dsums]: [Address; 2],
-        to: Address,
-        workspace: Workspace,
-    ) -> Result<(), CudnnError> {
-        // SAFETY: as the caller promises.
-        unsafe {
-            cudnnConvolutionBackwardFilter(
-                call.handle,
-                (&raw const ONE).cast(),
-                call.x,
-                x.as_ptr(),
-                call.sums,
-                dsums.as_ptr(),
-                call.convolution,
-                algorithm,
-                workspace.at.as_ptr().cast_mut(),
-                workspace.bytes,
-                (&raw const ZERO).cast(),
-                call.weight,
-                to.as_ptr().cast_mut(),
-            )
-        }
-        .result()
-    }
-}
+direction!(
+    /// The sums, from `x` and `weight`.
+    Forward: x, weight => sums,
+    "a convolution", forward, sys::cudnnConvolutionFwdAlgo_t,
+    cudnnGetConvolutionForwardAlgorithm_v7,
+    cudnnGetConvolutionForwardWorkspaceSize,
+    cudnnConvolutionForward
+);
+direction!(
+    /// `x`'s gradient, from `weight` and that of the sums.
+    BackwardData: weight, sums => x,
+    "a convolution's input gradient", backward_data, sys::cudnnConvolutionBwdDataAlgo_t,
+    cudnnGetConvolutionBackwardDataAlgorithm_v7,
+    cudnnGetConvolutionBackwardDataWorkspaceSize,
+    cudnnConvolutionBackwardData
+);
+direction!(
+    /// `weight`'s gradient, from `x` and the gradient of the sums, in the storage type.
+    BackwardFilter: x, sums => weight,
+    "a convolution's weight gradient", backward_filter, sys::cudnnConvolutionBwdFilterAlgo_t,
+    cudnnGetConvolutionBackwardFilterAlgorithm_v7,
+    cudnnGetConvolutionBackwardFilterWorkspaceSize,
+    cudnnConvolutionBackwardFilter
+);

@@ -13,7 +13,7 @@ use vgg_tensor::new_file::NewFile;
 use vgg_tensor::spec::Conv2d;
 
 use super::algorithm::Candidate;
-use super::direction::{Call, Direction, Operand, Workspace};
+use super::direction::{Call, Direction, Workspace};
 use crate::error::During;
 use crate::memory::Memory;
 use crate::precision::Storage;
@@ -96,14 +96,7 @@ fn time<D: Direction>(
     candidate: &Candidate<D::Algorithm>,
 ) -> Result<f32> {
     const OP: &str = "measuring a convolution";
-    let [a, b, to] = D::OPERANDS.map(|operand| {
-        let len = match operand {
-            Operand::X => op.x().len(),
-            Operand::Weight => op.weight().len(),
-            Operand::Sums => op.conv_y().len(),
-        };
-        Memory::zeroed(stream, storage.bytes() * len)
-    });
+    let [a, b, to] = D::lens(op).map(|len| Memory::zeroed(stream, storage.bytes() * len));
     let (a, b, to) = (a?, b?, to?);
     let workspace = Memory::uninitialised(stream, candidate.workspace)?;
     let run = || {
