@@ -2,6 +2,7 @@
 
 mod conformance;
 mod cuda;
+mod cuda_downloads;
 mod cuda_products;
 mod embedding;
 mod facts;

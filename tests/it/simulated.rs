@@ -23,10 +23,15 @@ pub(crate) fn make(config: Config) -> Cuda {
 }
 
 /// Whether this process has CUDA. If not, runs the test of this path in a process that has.
+pub(crate) fn has_cuda(test: &str) -> bool {
+    has_gpu(test, &[])
+}
+
+/// The same, where a simulated GPU is as these settings say.
 ///
 /// The dynamic linker looks for libraries where the environment said when a process was started.
 #[expect(clippy::print_stdout, reason = "what the test has to say, for whoever asks for it")]
-pub(crate) fn has_cuda(test: &str) -> bool {
+pub(crate) fn has_gpu(test: &str, settings: &[(&str, &str)]) -> bool {
     if env::var_os(REQUIRED).is_some() {
         return true;
     }
@@ -36,6 +41,7 @@ pub(crate) fn has_cuda(test: &str) -> bool {
         .args([name, "--exact", "--nocapture", "--test-threads=1"])
         .env("LD_LIBRARY_PATH", libraries.folder())
         .env(REQUIRED, "1")
+        .envs(settings.iter().copied())
         .output()
         .expect("this test can be started");
     let [stdout, stderr] =

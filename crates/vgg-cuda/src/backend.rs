@@ -104,7 +104,7 @@ impl Backend for Cuda {
     fn start_download(&mut self, content: Content, src: &Buffer) -> Result<Landing> {
         let (storage, shape) = buffer::layout(self.storage, content);
         let from = src.numbers(storage, content.len());
-        self.pinned.start_download(&self.gpu.stream, from, storage, shape)
+        self.pinned.start_download(&self.gpu, from, storage, shape)
     }
 
     /// The loss scale, in `f16`.

@@ -1,4 +1,4 @@
-//! A GPU: its stream, our kernels on it, and what every operation needs of it.
+//! A GPU: its streams, our kernels, and what every operation needs of it.
 
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -27,9 +27,12 @@ pub(crate) const fn groups(c: usize) -> u64 {
 /// The most parameters that a kernel has.
 const PARAMETERS: usize = 24;
 
-/// One stream of work on a GPU.
+/// A GPU and the work that is ordered on it.
 pub(crate) struct Gpu {
+    /// All work, but for some copies.
     pub(crate) stream: Arc<CudaStream>,
+    /// Copies to the host that are made beside the work: of memory that no other work uses.
+    pub(crate) copies: Arc<CudaStream>,
     /// All kernels by their names, and those of the storage type also by their names without it.
     kernels: HashMap<&'static str, CudaFunction>,
     /// Blocks that fit on the device at once.
@@ -40,9 +43,11 @@ impl Gpu {
     /// The GPU of this number, with all kernels loaded.
     pub(crate) fn new(ordinal: usize, storage: Storage) -> Result<Self> {
         let context = CudaContext::new(ordinal).during("opening the device")?;
-        // SAFETY: events order the work of several streams. There is one.
+        // SAFETY: events would order the work of the two streams. Downloads, which alone use both,
+        // order it themselves.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().during("making a stream")?;
+        let copies = context.new_stream().during("making a stream")?;
         let mut kernels = HashMap::new();
         for module in MODULES {
             let loaded =
@@ -59,7 +64,7 @@ impl Gpu {
         let processors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let threads = attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?;
         let blocks = (processors as u64 * threads as u64 / u64::from(BLOCK)).max(1);
-        Ok(Self { stream, kernels, blocks })
+        Ok(Self { stream, copies, kernels, blocks })
     }
 
     /// Its context.

@@ -3,8 +3,9 @@
 //! All libraries are opened at run time: building needs none of them, and a program that is linked
 //! with this crate runs where they are missing.
 //!
-//! Work is ordered on one stream and done in that order. `unsafe` is confined to the calls of the
-//! libraries and the launches of kernels, each of which says why the memory it is given suffices.
+//! Work is ordered on one stream and done in that order; only the way of large downloads to the host is
+//! another one. `unsafe` is confined to the calls of the libraries and the launches of kernels, each of
+//! which says why the memory it is given suffices.
 
 mod avg_pool2d;
 mod backend;

@@ -66,6 +66,19 @@ impl Memory {
         Ok(Self { address: Address(address), slice })
     }
 
+    /// The same memory for the use of another stream, in whose order it is freed.
+    ///
+    /// # Safety
+    /// That stream waits for all work that was ordered on this memory before.
+    pub(crate) unsafe fn hand_over(self, stream: &Arc<CudaStream>) -> Self {
+        let Self { slice, address } = self;
+        let len = slice.len();
+        // SAFETY: this is the slice's memory, which the slice gives up. The stream frees it after
+        // all work on it, as the caller promises.
+        let slice = unsafe { stream.upgrade_device_ptr(slice.leak(), len) };
+        Self { slice, address }
+    }
+
     /// Bytes.
     pub(crate) fn len(&self) -> usize {
         self.slice.len()

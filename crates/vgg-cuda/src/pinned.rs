@@ -1,4 +1,8 @@
 //! Transfers that the host does not wait for: through host memory that the device can read itself.
+//!
+//! Nor does the device wait for a large download: the bus is many times slower than the device's memory.
+//! A copy within the device is ordered with the other work, and that copy's way to the host on another
+//! stream, beside the work that follows.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -7,12 +11,17 @@ use cudarc::driver::{CudaEvent, CudaStream, DriverError, PinnedHostSlice, result
 use vgg_tensor::{Download, Error, Result, Shape, zeros};
 
 use crate::error::During;
+use crate::gpu::Gpu;
 use crate::layout;
-use crate::memory::Address;
+use crate::memory::{Address, Memory};
 use crate::precision::Storage;
 
 /// Uploads under way: of a batch and its labels, for this step and the next one.
 const SLOTS: usize = 4;
+
+/// A download of so many bytes takes the bus about five microseconds. Of fewer, ordering a second
+/// copy costs as much as it saves.
+const LARGE: usize = 256 << 10;
 
 /// Pinned host memory, and when the last copy from or to it is done.
 struct Slot {
@@ -67,10 +76,10 @@ impl Pinned {
         slot.copied.record(stream).during(OP)
     }
 
-    /// Orders numbers in our order to be copied from the device.
+    /// Orders numbers in our order to be copied from the device, as they are now.
     pub(crate) fn start_download(
         &mut self,
-        stream: &CudaStream,
+        gpu: &Gpu,
         src: Address,
         storage: Storage,
         shape: Shape,
@@ -80,16 +89,47 @@ impl Pinned {
         let mut free = lock(&self.downloads);
         let mut slot = match free.iter().position(|slot| slot.memory.len() == bytes.max(1)) {
             Some(i) => free.swap_remove(i),
-            None => Slot::new(stream, bytes)?,
+            None => Slot::new(&gpu.stream, bytes)?,
         };
         drop(free);
+        let staged = if bytes < LARGE { None } else { stage(gpu, src, bytes)? };
+        let (from, stream) = match &staged {
+            Some(copy) => (copy.address(), &gpu.copies),
+            None => (src, &gpu.stream),
+        };
         let memory = &mut slot.memory.as_mut_slice().during(OP)?[..bytes];
-        // SAFETY: `src` has so many bytes, as the buffer was asked for them; the pinned memory lives
-        // until the event below has been waited for.
-        unsafe { result::memcpy_dtoh_async(memory, src.0, stream.cu_stream()) }.during(OP)?;
+        // SAFETY: `src` has so many bytes, as the buffer was asked for them, and so has its copy,
+        // which is freed after this on the same stream; the pinned memory lives until the event below
+        // has been waited for.
+        unsafe { result::memcpy_dtoh_async(memory, from.0, stream.cu_stream()) }.during(OP)?;
         slot.copied.record(stream).during(OP)?;
         Ok(Landing { slot: Some(slot), storage, shape, free: self.downloads.clone() })
     }
+}
+
+/// Orders a copy within the device, for [`Gpu::copies`] to read and to free. Nothing where memory is
+/// scarce.
+///
+/// Nobody counts this memory as needed, as it is in nobody's way: at least as much stays free, and an
+/// allocation that finds no other memory gets this one, as the driver lets it wait for the stream that
+/// frees it.
+fn stage(gpu: &Gpu, src: Address, bytes: usize) -> Result<Option<Memory>> {
+    const OP: &str = "download";
+    let (free, _) = gpu.context().mem_get_info().during(OP)?;
+    // Without the driver's pools of memory, freeing is not ordered but waits.
+    if free / 2 < bytes || !gpu.context().has_async_alloc() {
+        return Ok(None);
+    }
+    let copy = match Memory::uninitialised(&gpu.stream, bytes) {
+        Err(Error::OutOfMemory { .. }) => return Ok(None),
+        copy => copy?,
+    };
+    let to = copy.address().0;
+    // SAFETY: `src` has so many bytes, as the buffer was asked for them, and the copy was made so.
+    unsafe { result::memcpy_dtod_async(to, src.0, bytes, gpu.stream.cu_stream()) }.during(OP)?;
+    gpu.copies.join(&gpu.stream).during(OP)?;
+    // SAFETY: the stream has just been told to wait for the copy.
+    Ok(Some(unsafe { copy.hand_over(&gpu.copies) }))
 }
 
 /// Numbers on their way from a [`crate::Cuda`].

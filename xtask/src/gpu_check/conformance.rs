@@ -33,6 +33,7 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     // A filter is any part of a path: this one is not part of the next one's.
     groups.push(("training beside the CPU".into(), "cuda::".into()));
     groups.push(("products at their limits".into(), "cuda_products::".into()));
+    groups.push(("downloads beside other work".into(), "cuda_downloads::".into()));
     groups.push(("PyTorch's numbers".into(), "golden::".into()));
     for (name, filter) in &groups {
         run(report, name, Command::new(&tests), &[filter], check.limit(LIMIT))?;
