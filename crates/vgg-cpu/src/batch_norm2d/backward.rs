@@ -9,7 +9,7 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 
-use super::{Pieces, aux_layout};
+use super::{Chunks, aux_layout};
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
@@ -28,14 +28,14 @@ pub(super) struct Given<'a> {
 
 /// Each channel's `Σ dz` and `Σ dz · (x − mean)`.
 pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
-    let (c, pieces) = (given.op.x().c, pieces(given.op));
+    let (c, chunks) = (given.op.x().c, chunks(given.op));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     needs(given.op).reserve(cpu, workspace)?;
-    let [partials] = workspace.split([pieces.len(c)]);
+    let [partials] = workspace.split([chunks.len(c)]);
     cpu.threads.run(|| {
-        partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(piece, partial)| {
+        partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(chunk, partial)| {
             let (dz, products) = partial.split_at_mut(c);
-            cpu.isa.run(Sums { given, rows: pieces.rows(piece), dz, products });
+            cpu.isa.run(Sums { given, rows: chunks.rows(chunk), dz, products });
         });
     });
     let add_up =
@@ -45,14 +45,14 @@ pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
 
 /// What [`sums`] takes besides its buffers.
 pub(super) fn needs(op: &BatchNorm2d) -> Needs {
-    let workspace = AlignedVec::len_of([pieces(op).len(op.x().c)]);
+    let workspace = AlignedVec::len_of([chunks(op).len(op.x().c)]);
     Needs { workspace, ..Needs::default() }
 }
 
 /// How the rows of the output are split.
-fn pieces(op: &BatchNorm2d) -> Pieces {
+fn chunks(op: &BatchNorm2d) -> Chunks {
     let y = op.y();
-    Pieces::new(y.n * y.h, y.w * y.c)
+    Chunks::new(y.n * y.h, y.w * y.c)
 }
 
 /// The sums of some rows of the output, counted through all images.

@@ -120,29 +120,29 @@ fn aux_layout(op: &BatchNorm2d) -> AuxLayout {
     }
 }
 
-/// A fixed split of equal rows into pieces, each of which has sums of its own; the pieces' sums are
+/// A fixed split of equal rows into chunks, each of which has sums of its own; the chunks' sums are
 /// then added in their order. It depends on the sizes alone, so the result does not depend on the
 /// threads.
 #[derive(Clone, Copy)]
-struct Pieces {
+struct Chunks {
     rows: usize,
     count: usize,
 }
 
-impl Pieces {
-    /// Pieces of `rows` rows of `row_len` numbers.
+impl Chunks {
+    /// Chunks of `rows` rows of `row_len` numbers.
     fn new(rows: usize, row_len: usize) -> Self {
-        const LEAST: usize = 1 << 14; // numbers of a piece
+        const LEAST: usize = 1 << 14; // numbers of a chunk
         const MOST: usize = 64;
         Self { rows, count: (rows * row_len / LEAST).clamp(1, MOST).min(rows) }
     }
 
-    /// Numbers in all pieces' two sums of `c` channels.
+    /// Numbers in all chunks' two sums of `c` channels.
     fn len(self, c: usize) -> usize {
         self.count * 2 * c
     }
 
-    fn rows(self, piece: usize) -> Range<usize> {
-        piece * self.rows / self.count..(piece + 1) * self.rows / self.count
+    fn rows(self, chunk: usize) -> Range<usize> {
+        chunk * self.rows / self.count..(chunk + 1) * self.rows / self.count
     }
 }

@@ -4,30 +4,30 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::BatchNorm2d;
 
-use super::Pieces;
+use super::Chunks;
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// Numbers that stay in the first-level cache between their mean and their squares.
-const CHUNK: usize = 4096;
+const BLOCK: usize = 4096;
 
-/// Pixels of a chunk at most: numbers that are added one after the other.
+/// Pixels of a block at most: numbers that are added one after the other.
 const MOST: usize = 256;
 
 /// Each channel's mean, and the sum of squared differences from it.
 ///
-/// Chunks in the cache are swept twice, so that squares are those of differences from the chunk's
+/// Blocks that the cache holds are swept twice, so that squares are those of differences from the block's
 /// mean, and combined by the formula of Chan et al. (1979).
 pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64, f64)>> {
-    let (c, pieces) = (op.x().c, Pieces::new(op.count(), op.x().c));
+    let (c, chunks) = (op.x().c, Chunks::new(op.count(), op.x().c));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     needs(op).reserve(cpu, workspace)?;
-    let [partials] = workspace.split([pieces.len(c)]);
+    let [partials] = workspace.split([chunks.len(c)]);
     cpu.threads.run(|| {
-        partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(piece, partial)| {
-            let rows = pieces.rows(piece);
+        partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(chunk, partial)| {
+            let rows = chunks.rows(chunk);
             let x = &x[rows.start * c..rows.end * c];
             let (mean, squares) = partial.split_at_mut(c);
             cpu.isa.run(Moments { c, x, mean, squares });
@@ -35,8 +35,8 @@ pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64
     });
     let channel = |k: usize| {
         let (mut count, mut mean, mut squares) = (0.0, 0.0, 0.0);
-        for (piece, partial) in partials.chunks_exact(2 * c).enumerate() {
-            let n = pieces.rows(piece).len() as f64;
+        for (chunk, partial) in partials.chunks_exact(2 * c).enumerate() {
+            let n = chunks.rows(chunk).len() as f64;
             let delta = f64::from(partial[k]) - mean;
             mean += delta * n / (count + n);
             squares += f64::from(partial[c + k]) + delta * delta * count * n / (count + n);
@@ -50,7 +50,7 @@ pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64
 /// What [`moments`] takes besides its buffers.
 pub(super) fn needs(op: &BatchNorm2d) -> Needs {
     let c = op.x().c;
-    let workspace = AlignedVec::len_of([Pieces::new(op.count(), c).len(c)]);
+    let workspace = AlignedVec::len_of([Chunks::new(op.count(), c).len(c)]);
     Needs { workspace, ..Needs::default() }
 }
 
@@ -70,9 +70,9 @@ impl Kernel for Moments<'_> {
         let Self { c, x, mean, squares } = self;
         assert_eq!([mean.len(), squares.len()], [c; 2]);
         assert!(x.len().is_multiple_of(c));
-        let chunk = (CHUNK / c).clamp(1, MOST) * c;
-        for (i, x) in x.chunks(chunk).enumerate() {
-            let before = i * (chunk / c);
+        let block = (BLOCK / c).clamp(1, MOST) * c;
+        for (i, x) in x.chunks(block).enumerate() {
+            let before = i * (block / c);
             for k in (0..c).step_by(S::LANES) {
                 let n = (c - k).min(S::LANES);
                 let pixels = (k..x.len()).step_by(c);

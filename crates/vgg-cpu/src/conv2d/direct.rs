@@ -16,8 +16,8 @@ use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 use vgg_tensor::{Result, Shape};
 
 use super::Gradients;
-use super::pieces::Pieces;
-use super::strips::{Slab, Strips};
+use super::chunks::Chunks;
+use super::strips::{StripOutput, Strips};
 use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
@@ -44,13 +44,13 @@ pub(super) fn forward(
     let window = Window::forward(op);
     let lens = forward_lens(cpu, op);
     cpu.threads.reserve_scratch(AlignedVec::len_of(lens))?;
-    strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
+    strips.split(strips.output(y, aux), 1).into_par_iter().for_each(|output| {
         let mut scratch = cpu.threads.scratch();
         let [padded, sums] = scratch.split(lens);
-        let (image, row) = strips.locate(slab.strips.start);
+        let (image, row) = strips.locate(output.strips.start);
         let rows = STRIP.min(op.conv_y().h - row);
         window.pad_rows(&x[image * op.x().features()..], row, rows, padded);
-        cpu.isa.run(ForwardStrip { op, window, filters, bias, slab, rows, padded, sums });
+        cpu.isa.run(ForwardStrip { op, window, filters, bias, output, rows, padded, sums });
     });
     Ok(())
 }
@@ -71,7 +71,7 @@ fn forward_lens(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
 }
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
-/// becomes the pieces' shares of the weight's and the bias's gradient.
+/// becomes the chunks' sums of the weight's and the bias's gradient.
 pub(super) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
@@ -91,14 +91,14 @@ pub(super) fn backward(
     let gradient_window = Window::input_gradient(op);
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
     let dw_len = weight_gradient_len(op, c_out);
-    let pieces = pieces(op, c_out);
-    let [partials] = workspace.split([pieces.len()]);
+    let chunks = chunks(op, c_out);
+    let [partials] = workspace.split([chunks.len()]);
     let lens = backward_lens(cpu, op, dx.is_some());
-    pieces.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|piece| {
+    chunks.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|chunk| {
         let mut scratch = cpu.threads.scratch();
         let [padded, gradient, full_gradient, padded_gradient, sums] = scratch.split(lens);
-        let (dw, db) = piece.partial.split_at_mut(dw_len);
-        cpu.isa.run(BackwardPiece {
+        let (dw, db) = chunk.partial.split_at_mut(dw_len);
+        cpu.isa.run(BackwardChunk {
             op,
             window,
             gradient_window,
@@ -106,8 +106,8 @@ pub(super) fn backward(
             filters,
             dy,
             aux,
-            images: piece.images,
-            dx: piece.dx,
+            images: chunk.images,
+            dx: chunk.dx,
             dw,
             db,
             padded,
@@ -117,8 +117,8 @@ pub(super) fn backward(
             sums,
         });
     });
-    sum_weight_gradient(op, &pieces, partials, c_out, dweight);
-    pieces.sum_into(partials, dw_len, dbias);
+    sum_weight_gradient(op, &chunks, partials, c_out, dweight);
+    chunks.sum_into(partials, dw_len, dbias);
     Ok(())
 }
 
@@ -126,14 +126,14 @@ pub(super) fn backward(
 pub(super) fn backward_needs(cpu: &Cpu, op: &Conv2d, dx: bool) -> Needs {
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
     Needs {
-        workspace: AlignedVec::len_of([pieces(op, c_out).len()]),
+        workspace: AlignedVec::len_of([chunks(op, c_out).len()]),
         scratch: AlignedVec::len_of(backward_lens(cpu, op, dx)),
         derived: if dx { packed_filters_len(cpu, op, Form::Backward) } else { 0 },
     }
 }
 
-/// Numbers of a piece's memory: for `padded`, `gradient`, `full_gradient`, `padded_gradient` and
-/// `sums` of [`BackwardPiece`].
+/// Numbers of a chunk's memory: for `padded`, `gradient`, `full_gradient`, `padded_gradient` and
+/// `sums` of [`BackwardChunk`].
 fn backward_lens(cpu: &Cpu, op: &Conv2d, dx: bool) -> [usize; 5] {
     let lanes = cpu.isa.lanes();
     let (window, gradient_window) = (Window::forward(op), Window::input_gradient(op));
@@ -146,23 +146,22 @@ fn backward_lens(cpu: &Cpu, op: &Conv2d, dx: bool) -> [usize; 5] {
     ]
 }
 
-/// How the images are split, with `c_out` columns in a share: of the weight's gradient, then the
-/// bias's.
-pub(super) fn pieces(op: &Conv2d, c_out: usize) -> Pieces {
+/// The chunks. A chunk's sums, of `c_out` columns, are the weight's gradient, then the bias's.
+pub(super) fn chunks(op: &Conv2d, c_out: usize) -> Chunks {
     let terms = op.conv_y().h * op.conv_y().w;
-    Pieces::new(op.x().n, terms, weight_gradient_len(op, c_out) + c_out)
+    Chunks::new(op.x().n, terms, weight_gradient_len(op, c_out) + c_out)
 }
 
-/// Numbers in a share of the weight's gradient, of `c_out` columns.
+/// Numbers of a weight's gradient of `c_out` columns.
 pub(super) fn weight_gradient_len(op: &Conv2d, c_out: usize) -> usize {
     op.kernel() * op.kernel() * op.x().c * c_out
 }
 
-/// The weight's gradient from the pieces' shares, which begin with
+/// The weight's gradient from the chunks' sums, which begin with
 /// `[kernel row][kernel column][c_in][columns]`.
 pub(super) fn sum_weight_gradient(
     op: &Conv2d,
-    pieces: &Pieces,
+    chunks: &Chunks,
     partials: &[f32],
     columns: usize,
     dweight: &mut [f32],
@@ -172,7 +171,7 @@ pub(super) fn sum_weight_gradient(
         for (i, out) in out.iter_mut().enumerate() {
             let (c, tap) = (i / taps, i % taps);
             let at = (tap * c_in + c) * columns + o;
-            *out = partials.chunks_exact(pieces.partial_len).map(|share| share[at]).sum();
+            *out = partials.chunks_exact(chunks.partial_len).map(|partial| partial[at]).sum();
         }
     });
 }
@@ -273,7 +272,7 @@ struct ForwardStrip<'a> {
     window: Window,
     filters: &'a [f32],
     bias: &'a [f32],
-    slab: Slab<'a>,
+    output: StripOutput<'a>,
     /// Rows of sums in the strip.
     rows: usize,
     padded: &'a [f32],
@@ -290,9 +289,9 @@ impl Kernel for ForwardStrip<'_> {
         slide(s, &self.window, self.rows, w, y.c, self.padded, self.filters, self.sums);
         let row_len = w * y.c.next_multiple_of(S::LANES);
         let layout = AuxLayout::new(self.op);
-        let keep_aux = !self.slab.aux.is_empty();
+        let keep_aux = !self.output.aux.is_empty();
         let zero = s.splat(0.0);
-        for pixel in 0..self.slab.y.len() / y.c {
+        for pixel in 0..self.output.y.len() / y.c {
             let (i, j) = (pixel / y.w, pixel % y.w);
             for c in (0..y.c).step_by(S::LANES) {
                 let n = (y.c - c).min(S::LANES);
@@ -310,7 +309,7 @@ impl Kernel for ForwardStrip<'_> {
                     ConvEpilogue::BiasRelu => {
                         let sum = sum(i, j);
                         if keep_aux {
-                            layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                            layout.put_alive(self.output.aux, pixel, c, n, s.gt(sum, zero));
                         }
                         s.max(sum, zero)
                     }
@@ -320,12 +319,12 @@ impl Kernel for ForwardStrip<'_> {
                             [[sum(i, j), sum(i, j + 1)], [sum(i + 1, j), sum(i + 1, j + 1)]];
                         let (max, bits) = relu_max_pool(s, window);
                         if keep_aux {
-                            layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                            layout.put_pool(self.output.aux, pixel, c, n, bits);
                         }
                         max
                     }
                 };
-                let y = &mut self.slab.y[pixel * y.c + c..][..n];
+                let y = &mut self.output.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
                 unsafe { s.store_first(y.as_mut_ptr(), n, value) };
             }
@@ -333,8 +332,8 @@ impl Kernel for ForwardStrip<'_> {
     }
 }
 
-/// The images of one piece of the backward pass.
-struct BackwardPiece<'a> {
+/// The images of one chunk of the backward pass.
+struct BackwardChunk<'a> {
     op: &'a Conv2d,
     window: Window,
     gradient_window: Window,
@@ -344,9 +343,9 @@ struct BackwardPiece<'a> {
     aux: &'a [u8],
     images: std::ops::Range<usize>,
     dx: Option<&'a mut [f32]>,
-    /// This piece's share of the weight's gradient: `[kernel row][kernel column][c_in][c_out]`.
+    /// The weight's gradient over this chunk: `[kernel row][kernel column][c_in][c_out]`.
     dw: &'a mut [f32],
-    /// This piece's share of the bias's gradient.
+    /// The bias's gradient over this chunk.
     db: &'a mut [f32],
     padded: &'a mut [f32],
     /// Gradients of a strip of sums: `[row][w][c_out rounded up]`.
@@ -358,7 +357,7 @@ struct BackwardPiece<'a> {
     sums: &'a mut [f32],
 }
 
-impl Kernel for BackwardPiece<'_> {
+impl Kernel for BackwardChunk<'_> {
     type Output = ();
 
     #[inline(always)]
@@ -380,7 +379,7 @@ impl Kernel for BackwardPiece<'_> {
     }
 }
 
-impl BackwardPiece<'_> {
+impl BackwardChunk<'_> {
     /// The gradient of a strip's sums, ReLU and pool undone, and the bias's gradient.
     #[inline(always)]
     fn undo_epilogue<S: Simd>(&mut self, s: S, image: usize, row: usize, rows: usize) {

@@ -2,10 +2,21 @@
 //!
 //! Activations lie with channels innermost (NHWC), so that every kernel is vertical SIMD over
 //! channels; weights lie in PyTorch's order and are transformed or packed when they have changed.
+//!
+//! Work comes in four sizes:
+//! - a *tile* is a square of sums that are computed together from the patch of inputs under it: 4×4
+//!   by Winograd's transforms, 2×2 where channels are few;
+//! - a *strip* is a few whole rows of an image's sums, such as a row of tiles;
+//! - a *block* is consecutive strips whose tiles are transformed, multiplied and transformed back
+//!   together;
+//! - a *chunk* is consecutive images with sums of their own of the weight's gradient; the chunks'
+//!   sums are added in their order.
+//!
+//! A *job* is what a thread does at a time: a strip, a block, a chunk or some of a block's products.
 
+mod chunks;
 mod direct;
 mod few_channels;
-mod pieces;
 mod strips;
 mod window;
 mod winograd;
@@ -16,7 +27,7 @@ use vgg_tensor::spec::Conv2d;
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
 use crate::needs::Needs;
-use winograd::Cut;
+use winograd::Blocking;
 
 /// What the backward pass writes.
 struct Gradients<'a> {
@@ -51,10 +62,10 @@ impl Algorithm {
 pub(crate) fn needs(cpu: &Cpu, op: &Conv2d, pass: Form, dx: bool) -> Needs {
     match (Algorithm::of(cpu, op), pass) {
         (Algorithm::Winograd, Form::Forward) => {
-            winograd::forward_needs(cpu, op, Cut::forward(op, cpu.threads.count()))
+            winograd::forward_needs(cpu, op, Blocking::forward(op, cpu.threads.count()))
         }
         (Algorithm::Winograd, Form::Backward) => {
-            winograd::backward_needs(cpu, op, Cut::backward(op), dx)
+            winograd::backward_needs(cpu, op, Blocking::backward(op), dx)
         }
         (Algorithm::FewChannels, Form::Forward) => few_channels::forward_needs(cpu, op),
         (Algorithm::FewChannels, Form::Backward) if !dx => few_channels::backward_needs(cpu, op),
@@ -71,14 +82,16 @@ fn log_once(cpu: &Cpu, op: &Conv2d) {
     if log::log_enabled!(log::Level::Debug) && new() {
         let (x, c_out, kernel, stride) = (op.x(), op.c_out(), op.kernel(), op.stride());
         let algorithm = Algorithm::of(cpu, op);
-        let cuts = match algorithm {
+        let blocking = match algorithm {
             Algorithm::Winograd => {
-                let forward = Cut::forward(op, cpu.threads.count());
-                format!("; forward {forward}, backward {}", Cut::backward(op))
+                let forward = Blocking::forward(op, cpu.threads.count());
+                format!("; forward {forward}, backward {}", Blocking::backward(op))
             }
             Algorithm::FewChannels | Algorithm::Direct => String::new(),
         };
-        log::debug!("{kernel}×{kernel}/{stride} convolution {x} → {c_out}: {algorithm:?}{cuts}");
+        log::debug!(
+            "{kernel}×{kernel}/{stride} convolution {x} → {c_out}: {algorithm:?}{blocking}"
+        );
     }
 }
 
@@ -100,8 +113,8 @@ pub(crate) fn forward(
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
-            let cut = Cut::forward(op, cpu.threads.count());
-            winograd::forward(cpu, op, cut, x, weight, bias, y, aux, workspace)
+            let blocking = Blocking::forward(op, cpu.threads.count());
+            winograd::forward(cpu, op, blocking, x, weight, bias, y, aux, workspace)
         }
         Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
         Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
@@ -131,8 +144,8 @@ pub(crate) fn backward(
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
-            let cut = Cut::backward(op);
-            winograd::backward(cpu, op, cut, x, weight, dy, aux, gradients, workspace)
+            let blocking = Blocking::backward(op);
+            winograd::backward(cpu, op, blocking, x, weight, dy, aux, gradients, workspace)
         }
         Algorithm::FewChannels if gradients.dx.is_none() => {
             few_channels::backward(cpu, op, x, dy, aux, gradients, workspace)

@@ -1,11 +1,11 @@
-//! How a batch's output is cut into pieces of work: strips of a few rows.
+//! Strips: a few rows of a batch's output each.
 
 use std::ops::Range;
 
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 /// The batch's output as strips of a few rows of sums each, counted through all images. With
-/// channels innermost, what a run of strips writes is contiguous.
+/// channels innermost, what consecutive strips write is contiguous.
 #[derive(Clone, Copy)]
 pub(super) struct Strips {
     /// Rows of sums in a strip; an image's last strip may have fewer.
@@ -23,7 +23,7 @@ pub(super) struct Strips {
 }
 
 /// Consecutive strips and what they write.
-pub(super) struct Slab<'a> {
+pub(super) struct StripOutput<'a> {
     pub(super) strips: Range<usize>,
     pub(super) y: &'a mut [f32],
     /// Empty if no `aux` is wanted.
@@ -61,24 +61,23 @@ impl Strips {
         (image * self.y_rows + (row / self.rows_per_y_row).min(self.y_rows)) * self.y_width
     }
 
-    /// The whole output as one slab.
-    pub(super) fn slab<'a>(&self, y: &'a mut [f32], aux: &'a mut [u8]) -> Slab<'a> {
-        Slab { strips: 0..self.count, y, aux }
+    /// What all strips write.
+    pub(super) fn output<'a>(&self, y: &'a mut [f32], aux: &'a mut [u8]) -> StripOutput<'a> {
+        StripOutput { strips: 0..self.count, y, aux }
     }
 
-    /// Cuts a slab into slabs of `strips` strips each (the last one may have fewer).
-    pub(super) fn cut<'a>(&self, slab: Slab<'a>, strips: usize) -> Vec<Slab<'a>> {
-        let Slab { strips: Range { start, end }, mut y, mut aux } = slab;
+    /// Splits an output into those of `strips` strips each (the last one may have fewer).
+    pub(super) fn split<'a>(&self, output: StripOutput<'a>, strips: usize) -> Vec<StripOutput<'a>> {
+        let StripOutput { strips: Range { start, end }, mut y, mut aux } = output;
         let aux_pixel = if aux.is_empty() { 0 } else { self.aux_pixel };
-        let part = |start: usize| {
+        let output = |start: usize| {
             let strips = start..(start + strips).min(end);
             let pixels = self.y_pixels_before(strips.end) - self.y_pixels_before(strips.start);
-            let y =
-                y.split_off_mut(..pixels * self.y_channels).expect("slabs partition the output");
-            let aux = aux.split_off_mut(..pixels * aux_pixel).expect("slabs partition aux");
-            Slab { strips, y, aux }
+            let y = y.split_off_mut(..pixels * self.y_channels).expect("strips partition y");
+            let aux = aux.split_off_mut(..pixels * aux_pixel).expect("strips partition aux");
+            StripOutput { strips, y, aux }
         };
-        (start..end).step_by(strips).map(part).collect()
+        (start..end).step_by(strips).map(output).collect()
     }
 }
 
@@ -89,18 +88,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slabs_partition_the_output() {
+    fn strips_partition_the_output() {
         for (h, epilogue) in [(9, ConvEpilogue::BiasReluMaxPool), (9, ConvEpilogue::BiasRelu)] {
             let op = Conv2d::new(Shape::new(3, 2, h, 6), 5, 3, 1, epilogue).unwrap();
             let strips = Strips::new(&op, 4);
             assert_eq!((strips.per_image, strips.count), (3, 9));
             let (mut y, mut aux) = (vec![0.0; op.y().len()], vec![0; op.aux_bytes()]);
-            let slabs = strips.cut(strips.slab(&mut y, &mut aux), 2);
-            assert_eq!(slabs.iter().map(|s| s.strips.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
-            let slabs = slabs.into_iter().flat_map(|slab| strips.cut(slab, 1)).collect::<Vec<_>>();
-            assert_eq!(slabs.len(), strips.count);
-            assert_eq!(slabs.iter().map(|s| s.y.len()).sum::<usize>(), op.y().len());
-            assert_eq!(slabs.iter().map(|s| s.aux.len()).sum::<usize>(), op.aux_bytes());
+            let outputs = strips.split(strips.output(&mut y, &mut aux), 2);
+            assert_eq!(outputs.iter().map(|s| s.strips.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
+            let outputs =
+                outputs.into_iter().flat_map(|output| strips.split(output, 1)).collect::<Vec<_>>();
+            assert_eq!(outputs.len(), strips.count);
+            assert_eq!(outputs.iter().map(|s| s.y.len()).sum::<usize>(), op.y().len());
+            assert_eq!(outputs.iter().map(|s| s.aux.len()).sum::<usize>(), op.aux_bytes());
         }
     }
 }

@@ -7,18 +7,18 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::{KERNEL, RUN, STRIP, assert_inside, products, runs, used_sums};
+use super::{KERNEL, STRIP, TILES, assert_inside, columns_of_tiles, products, used_sums};
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::conv2d::Gradients;
-use crate::conv2d::direct::{pieces, sum_weight_gradient, weight_gradient_len};
+use crate::conv2d::direct::{chunks, sum_weight_gradient, weight_gradient_len};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution but for `dx`; see [`vgg_tensor::Backend::conv2d_backward`].
-/// `workspace` becomes the pieces' shares of them.
+/// `workspace` becomes the chunks' sums of them.
 pub(in crate::conv2d) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
@@ -32,22 +32,22 @@ pub(in crate::conv2d) fn backward(
     let window = Window::forward(op);
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
     let dw_len = weight_gradient_len(op, c_out);
-    let pieces = pieces(op, c_out);
-    let [partials] = workspace.split([pieces.len()]);
-    pieces.with_images(None, op.x().features(), partials).into_par_iter().for_each(|piece| {
+    let chunks = chunks(op, c_out);
+    let [partials] = workspace.split([chunks.len()]);
+    chunks.with_images(None, op.x().features(), partials).into_par_iter().for_each(|chunk| {
         let mut scratch = cpu.threads.scratch();
         let [padded] = scratch.split([window.padded_len(STRIP)]);
-        let (dw, db) = piece.partial.split_at_mut(dw_len);
-        let piece = Piece { op, window, x, dy, aux, images: piece.images, dw, db, padded };
+        let (dw, db) = chunk.partial.split_at_mut(dw_len);
+        let chunk = BackwardChunk { op, window, x, dy, aux, images: chunk.images, dw, db, padded };
         match op.x().c {
-            1 => cpu.isa.run(Channels::<1>(piece)),
-            2 => cpu.isa.run(Channels::<2>(piece)),
-            3 => cpu.isa.run(Channels::<3>(piece)),
+            1 => cpu.isa.run(Channels::<1>(chunk)),
+            2 => cpu.isa.run(Channels::<2>(chunk)),
+            3 => cpu.isa.run(Channels::<3>(chunk)),
             c => unreachable!("{c} channels are not few"),
         }
     });
-    sum_weight_gradient(op, &pieces, partials, c_out, dweight);
-    pieces.sum_into(partials, dw_len, dbias);
+    sum_weight_gradient(op, &chunks, partials, c_out, dweight);
+    chunks.sum_into(partials, dw_len, dbias);
     Ok(())
 }
 
@@ -55,56 +55,56 @@ pub(in crate::conv2d) fn backward(
 pub(in crate::conv2d) fn backward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
     let c_out = op.c_out().next_multiple_of(cpu.isa.lanes());
     Needs {
-        workspace: AlignedVec::len_of([pieces(op, c_out).len()]),
+        workspace: AlignedVec::len_of([chunks(op, c_out).len()]),
         scratch: AlignedVec::len_of([Window::forward(op).padded_len(STRIP)]),
         derived: 0,
     }
 }
 
-/// The images of one piece.
-struct Piece<'a> {
+/// The images of one chunk.
+struct BackwardChunk<'a> {
     op: &'a Conv2d,
     window: Window,
     x: &'a [f32],
     dy: &'a [f32],
     aux: &'a [u8],
     images: Range<usize>,
-    /// This piece's share of the weight's gradient: `[kernel row][kernel column][c_in][c_out]`, with
-    /// c_out rounded up to whole vectors.
+    /// The weight's gradient over this chunk: `[kernel row][kernel column][c_in][c_out]`, with c_out
+    /// rounded up to whole vectors.
     dw: &'a mut [f32],
-    /// This piece's share of the bias's gradient.
+    /// The bias's gradient over this chunk.
     db: &'a mut [f32],
     padded: &'a mut [f32],
 }
 
-/// A piece whose number of input channels the compiler knows.
-struct Channels<'a, const C_IN: usize>(Piece<'a>);
+/// A chunk whose number of input channels the compiler knows.
+struct Channels<'a, const C_IN: usize>(BackwardChunk<'a>);
 
-/// The gradients of a square of sums.
-type Square<S> = [[<S as Simd>::V; 2]; 2];
+/// The gradients of a tile of sums.
+type Tile<S> = [[<S as Simd>::V; 2]; 2];
 
 impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self(mut piece) = self;
-        piece.dw.fill(0.0);
-        piece.db.fill(0.0);
-        let op = piece.op;
+        let Self(mut chunk) = self;
+        chunk.dw.fill(0.0);
+        chunk.db.fill(0.0);
+        let op = chunk.op;
         let (h, w) = used_sums(op);
-        let mut gradients = [[[s.splat(0.0); 2]; 2]; RUN];
-        for image in piece.images.clone() {
+        let mut gradients = [[[s.splat(0.0); 2]; 2]; TILES];
+        for image in chunk.images.clone() {
             for row in (0..h).step_by(STRIP) {
-                let x = &piece.x[image * op.x().features()..];
-                piece.window.pad_rows(x, row, STRIP, piece.padded);
+                let x = &chunk.x[image * op.x().features()..];
+                chunk.window.pad_rows(x, row, STRIP, chunk.padded);
                 for i in (0..STRIP.min(h - row)).step_by(2) {
-                    for columns in runs(w) {
+                    for columns in columns_of_tiles(w) {
                         for c in (0..op.c_out()).step_by(S::LANES) {
                             let gradients = &mut gradients[..columns.len().div_ceil(2)];
                             let j = columns.start;
-                            piece.undo_epilogue(s, image, [row + i, j], c, gradients);
-                            piece.weight_gradient::<S, C_IN>(s, i, columns.clone(), c, gradients);
+                            chunk.undo_epilogue(s, image, [row + i, j], c, gradients);
+                            chunk.weight_gradient::<S, C_IN>(s, i, columns.clone(), c, gradients);
                         }
                     }
                 }
@@ -113,9 +113,9 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
     }
 }
 
-impl Piece<'_> {
-    /// The gradients of a run of squares at row `i` and column `j` of an image's sums, for a vector
-    /// of channels from `c` on. Adds their sum to the bias's.
+impl BackwardChunk<'_> {
+    /// The gradients of tiles from row `i` and column `j` of an image's sums on, for a vector of
+    /// channels from `c` on. Adds their sum to the bias's.
     #[inline(always)]
     fn undo_epilogue<S: Simd>(
         &mut self,
@@ -123,15 +123,15 @@ impl Piece<'_> {
         image: usize,
         [i, j]: [usize; 2],
         c: usize,
-        gradients: &mut [Square<S>],
+        gradients: &mut [Tile<S>],
     ) {
         let y = self.op.y();
         let n = (y.c - c).min(S::LANES);
         let layout = AuxLayout::new(self.op);
         let dy = |pixel: usize| {
             let dy = &self.dy[pixel * y.c + c..][..n];
-            // A later run's gradients come from memory while this one's products are computed.
-            s.prefetch_far(dy.as_ptr().wrapping_add(2 * RUN * y.c));
+            // Later tiles' gradients come from memory while these ones' products are computed.
+            s.prefetch_far(dy.as_ptr().wrapping_add(2 * TILES * y.c));
             // SAFETY: the slice has `n` numbers.
             unsafe { s.load_first(dy.as_ptr(), n) }
         };
@@ -139,10 +139,10 @@ impl Piece<'_> {
         match self.op.epilogue() {
             ConvEpilogue::Bias | ConvEpilogue::BiasRelu => {
                 let relu = self.op.epilogue() == ConvEpilogue::BiasRelu;
-                for (square, out) in gradients.iter_mut().enumerate() {
+                for (tile, out) in gradients.iter_mut().enumerate() {
                     for di in 0..2 {
                         for dj in 0..2 {
-                            let (i, j) = (i + di, j + 2 * square + dj);
+                            let (i, j) = (i + di, j + 2 * tile + dj);
                             let mut g = s.splat(0.0);
                             if i < y.h && j < y.w {
                                 let pixel = (image * y.h + i) * y.w + j;
@@ -158,8 +158,8 @@ impl Piece<'_> {
             }
             ConvEpilogue::BiasReluMaxPool => {
                 let first = (image * y.h + i / 2) * y.w + j / 2;
-                for (square, out) in gradients.iter_mut().enumerate() {
-                    let pixel = first + square;
+                for (tile, out) in gradients.iter_mut().enumerate() {
+                    let pixel = first + tile;
                     let (dy, bits) = (dy(pixel), layout.pool(self.aux, pixel, c, n));
                     *out = relu_max_pool_gradient(s, dy, bits);
                     db = s.add(db, s.keep(bits.alive(), dy));
@@ -169,8 +169,8 @@ impl Piece<'_> {
         add(s, &mut self.db[c..], db);
     }
 
-    /// Adds a run of squares' part of the weight's gradient, for a vector of output channels from
-    /// `c` on: row `i` of the strip and these columns.
+    /// Adds the weight's gradient of the tiles at row `i` of the strip and these columns, for a
+    /// vector of output channels from `c` on.
     #[inline(always)]
     fn weight_gradient<S: Simd, const C_IN: usize>(
         &mut self,
@@ -178,7 +178,7 @@ impl Piece<'_> {
         i: usize,
         columns: Range<usize>,
         c: usize,
-        gradients: &[Square<S>],
+        gradients: &[Tile<S>],
     ) {
         let row_len = self.window.row_len();
         assert!(self.window.image.c == C_IN);
@@ -202,10 +202,10 @@ impl Piece<'_> {
     }
 }
 
-/// Adds a vector to the first numbers of `share`.
+/// Adds a vector to the first of the sums.
 #[inline(always)]
-fn add<S: Simd>(s: S, share: &mut [f32], sum: S::V) {
-    let share = &mut share[..S::LANES];
+fn add<S: Simd>(s: S, sums: &mut [f32], x: S::V) {
+    let sums = &mut sums[..S::LANES];
     // SAFETY: the slice has a vector's length.
-    unsafe { s.store(share.as_mut_ptr(), s.add(s.load(share.as_ptr()), sum)) };
+    unsafe { s.store(sums.as_mut_ptr(), s.add(s.load(sums.as_ptr()), x)) };
 }

@@ -6,11 +6,11 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::{KERNEL, STRIP, TAPS, assert_inside, products, runs, used_sums};
+use super::{KERNEL, STRIP, TAPS, assert_inside, columns_of_tiles, products, used_sums};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::direct::{packed_filters, packed_filters_len};
-use crate::conv2d::strips::{Slab, Strips};
+use crate::conv2d::strips::{StripOutput, Strips};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool};
 use crate::gemm::panel_width;
@@ -31,12 +31,12 @@ pub(in crate::conv2d) fn forward(
     let filters = packed_filters(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, STRIP);
     let window = Window::forward(op);
-    strips.cut(strips.slab(y, aux), 1).into_par_iter().for_each(|slab| {
+    strips.split(strips.output(y, aux), 1).into_par_iter().for_each(|output| {
         let mut scratch = cpu.threads.scratch();
         let [padded] = scratch.split([window.padded_len(STRIP)]);
-        let (image, row) = strips.locate(slab.strips.start);
+        let (image, row) = strips.locate(output.strips.start);
         window.pad_rows(&x[image * op.x().features()..], row, STRIP, padded);
-        let strip = Strip { op, window, filters, bias, row, slab, padded };
+        let strip = Strip { op, window, filters, bias, row, output, padded };
         match op.x().c {
             1 => cpu.isa.run(Channels::<1>(strip)),
             2 => cpu.isa.run(Channels::<2>(strip)),
@@ -65,7 +65,7 @@ struct Strip<'a> {
     bias: &'a [f32],
     /// The strip's first row of sums.
     row: usize,
-    slab: Slab<'a>,
+    output: StripOutput<'a>,
     padded: &'a [f32],
 }
 
@@ -80,9 +80,9 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
         let Self(mut strip) = self;
         let (h, w) = used_sums(strip.op);
         for i in (0..STRIP.min(h.saturating_sub(strip.row))).step_by(2) {
-            for columns in runs(w) {
+            for columns in columns_of_tiles(w) {
                 for c in (0..strip.op.c_out()).step_by(S::LANES) {
-                    strip.squares::<S, C_IN>(s, i, columns.clone(), c);
+                    strip.tiles::<S, C_IN>(s, i, columns.clone(), c);
                 }
             }
         }
@@ -90,10 +90,10 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
 }
 
 impl Strip<'_> {
-    /// The outputs from the squares of sums at row `i` of the strip and these columns, for a vector
+    /// The outputs from the tiles of sums at row `i` of the strip and these columns, for a vector
     /// of channels from `c` on.
     #[inline(always)]
-    fn squares<S: Simd, const C_IN: usize>(
+    fn tiles<S: Simd, const C_IN: usize>(
         &mut self,
         s: S,
         i: usize,
@@ -110,7 +110,7 @@ impl Strip<'_> {
         // SAFETY: the bias has a number for each of the `n` channels from `c` on.
         let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
         let layout = AuxLayout::new(self.op);
-        let keep_aux = !self.slab.aux.is_empty();
+        let keep_aux = !self.output.aux.is_empty();
         let put = |y_out: &mut [f32], pixel: usize, value: S::V| {
             let y = &mut y_out[pixel * y.c + c..][..n];
             // SAFETY: the slice has `n` numbers.
@@ -132,9 +132,9 @@ impl Strip<'_> {
                                 continue;
                             }
                             let (sum, pixel) = (sums[di][dj], (i + di) * y.w + j + dj);
-                            put(self.slab.y, pixel, if relu { s.max(sum, zero) } else { sum });
+                            put(self.output.y, pixel, if relu { s.max(sum, zero) } else { sum });
                             if relu && keep_aux {
-                                layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                                layout.put_alive(self.output.aux, pixel, c, n, s.gt(sum, zero));
                             }
                         }
                     }
@@ -142,9 +142,9 @@ impl Strip<'_> {
                 ConvEpilogue::BiasReluMaxPool => {
                     let pixel = i / 2 * y.w + j / 2;
                     let (max, bits) = relu_max_pool(s, sums);
-                    put(self.slab.y, pixel, max);
+                    put(self.output.y, pixel, max);
                     if keep_aux {
-                        layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                        layout.put_pool(self.output.aux, pixel, c, n, bits);
                     }
                 }
             }
@@ -152,7 +152,7 @@ impl Strip<'_> {
     }
 }
 
-/// A square of sums that begin with the bias.
+/// A tile of sums that begin with the bias.
 ///
 /// # Safety
 /// The patch's rows, `row_len` apart, have `PATCH · C_IN` numbers, and the filters a vector for each

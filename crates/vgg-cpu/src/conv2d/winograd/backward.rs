@@ -7,7 +7,7 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::block::Block;
-use super::cut::{Cut, Products, Split, whole_vectors};
+use super::blocking::{Blocking, Parallel, Products, whole_vectors};
 use super::filters::{self, Filters};
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
@@ -16,7 +16,7 @@ use super::transform::{PATCH, TILE};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
-use crate::conv2d::pieces::{PieceOutput, Pieces};
+use crate::conv2d::chunks::{Chunk, Chunks};
 use crate::conv2d::strips::Strips;
 use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::needs::Needs;
@@ -24,12 +24,12 @@ use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
-/// becomes the pieces' shares of the weight's and the bias's gradient and, if the threads share a
+/// becomes the chunks' sums of the weight's and the bias's gradient and, if the threads share a
 /// block, its transforms.
 pub(in crate::conv2d) fn backward(
     cpu: &Cpu,
     op: &Conv2d,
-    cut: Cut,
+    blocking: Blocking,
     x: &[f32],
     weight: &Buffer,
     dy: &[f32],
@@ -37,64 +37,70 @@ pub(in crate::conv2d) fn backward(
     Gradients { dweight, dbias, dx }: Gradients<'_>,
     workspace: &mut AlignedVec,
 ) -> Result<()> {
-    let Cut { split, rows } = cut;
-    backward_needs(cpu, op, cut, dx.is_some()).reserve(cpu, workspace)?;
+    let Blocking { parallel, size } = blocking;
+    backward_needs(cpu, op, blocking, dx.is_some()).reserve(cpu, workspace)?;
     let filters =
         dx.is_some().then(|| Filters::new(cpu, op, weight, Form::Backward)).transpose()?;
     let strips = Strips::new(op, TILE);
     let channels = whole_vectors(cpu, op);
     let du_len = Points::len(op.x().c, channels[1]);
-    let pieces = pieces(op, split, channels);
-    let len = cut.block_len(op, channels);
-    let [partials, memory] = match split {
-        Split::Tiles => workspace.split([pieces.len(), 0]),
-        Split::Points => workspace.split([pieces.len(), len]),
+    let chunks = chunks(op, parallel, channels);
+    let len = blocking.block_len(op, channels);
+    let [partials, memory] = match parallel {
+        Parallel::Blocks => workspace.split([chunks.len(), 0]),
+        Parallel::Points => workspace.split([chunks.len(), len]),
     };
-    let pass = Pass { cpu, op, split, rows, strips, channels, x, filters, dy, aux };
-    let outputs = pieces.with_images(dx, op.x().features(), partials);
-    match split {
-        Split::Tiles => outputs.into_par_iter().for_each(|output| {
+    let pass = Pass { cpu, op, parallel, size, strips, channels, x, filters, dy, aux };
+    let outputs = chunks.with_images(dx, op.x().features(), partials);
+    match parallel {
+        Parallel::Blocks => outputs.into_par_iter().for_each(|output| {
             let mut scratch = cpu.threads.scratch();
             let [memory] = scratch.split([len]);
-            pass.piece(output, memory);
+            pass.chunk(output, memory);
         }),
-        Split::Points => outputs.into_iter().for_each(|output| pass.piece(output, memory)),
+        Parallel::Points => outputs.into_iter().for_each(|output| pass.chunk(output, memory)),
     }
-    filters::weight_gradient(cpu, op, partials, pieces.partial_len, dweight);
-    pieces.sum_into(partials, du_len, dbias);
+    filters::weight_gradient(cpu, op, partials, chunks.partial_len, dweight);
+    chunks.sum_into(partials, du_len, dbias);
     Ok(())
 }
 
 /// What [`backward`] takes besides its buffers. `dx` says whether the input's gradient is wanted.
-pub(in crate::conv2d) fn backward_needs(cpu: &Cpu, op: &Conv2d, cut: Cut, dx: bool) -> Needs {
+pub(in crate::conv2d) fn backward_needs(
+    cpu: &Cpu,
+    op: &Conv2d,
+    blocking: Blocking,
+    dx: bool,
+) -> Needs {
     let channels = whole_vectors(cpu, op);
-    let [block, scratch] = cut.split.workspace_and_scratch(cut.block_len(op, channels));
+    let [block, scratch] =
+        blocking.parallel.workspace_and_scratch(blocking.block_len(op, channels));
     Needs {
-        workspace: AlignedVec::len_of([pieces(op, cut.split, channels).len()]) + block,
+        workspace: AlignedVec::len_of([chunks(op, blocking.parallel, channels).len()]) + block,
         scratch,
         derived: if dx { Filters::len(cpu, op, Form::Backward) } else { 0 },
     }
 }
 
-/// How the images are split. A share has the gradient of the filters at the points, then the bias's.
-fn pieces(op: &Conv2d, split: Split, [_, c_out]: [usize; 2]) -> Pieces {
-    let share = Points::len(op.x().c, c_out) + c_out;
-    match split {
-        Split::Tiles => {
+/// The chunks. A chunk's sums are the gradient of the filters at the points, then the bias's.
+fn chunks(op: &Conv2d, parallel: Parallel, [_, c_out]: [usize; 2]) -> Chunks {
+    let partial_len = Points::len(op.x().c, c_out) + c_out;
+    match parallel {
+        Parallel::Blocks => {
             let tiles = op.conv_y().h.div_ceil(TILE) * op.conv_y().w.div_ceil(TILE);
-            Pieces::new(op.x().n, tiles, share)
+            Chunks::new(op.x().n, tiles, partial_len)
         }
-        Split::Points => Pieces::one(op.x().n, share),
+        Parallel::Points => Chunks::one(op.x().n, partial_len),
     }
 }
 
-/// What all pieces read.
+/// What all chunks read.
 struct Pass<'a> {
     cpu: &'a Cpu,
     op: &'a Conv2d,
-    split: Split,
-    /// Rows of tiles in a block.
-    rows: usize,
+    parallel: Parallel,
+    /// Strips of a block.
+    size: usize,
     strips: Strips,
     /// Of input and output, rounded up to whole vectors.
     channels: [usize; 2],
@@ -106,29 +112,30 @@ struct Pass<'a> {
 }
 
 impl Pass<'_> {
-    /// The gradients of a piece's images, in a block's `memory`.
-    fn piece(&self, piece: PieceOutput<'_>, memory: &mut [f32]) {
-        let Self { cpu, op, split, strips, channels: [c_in, c_out], x, filters, dy, aux, .. } =
-            *self;
-        let (du, db) = piece.partial.split_at_mut(Points::len(op.x().c, c_out));
+    /// The gradients of a chunk's images, in a block's `memory`.
+    fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32]) {
+        let Self {
+            cpu, op, parallel, strips, channels: [c_in, c_out], x, filters, dy, aux, ..
+        } = *self;
+        let (du, db) = chunk.partial.split_at_mut(Points::len(op.x().c, c_out));
         let du = Points::new(du, op.x().c, c_out);
         db.fill(0.0);
-        let mut dx = piece.dx;
-        let products = Products::new(split, c_in, panel_width(cpu.isa.lanes()));
-        let first = piece.images.start * strips.per_image;
-        let end = piece.images.end * strips.per_image;
-        for start in (first..end).step_by(self.rows) {
-            let block = Block::new(op, strips, start..(start + self.rows).min(end));
+        let mut dx = chunk.dx;
+        let products = Products::new(parallel, c_in, panel_width(cpu.isa.lanes()));
+        let first = chunk.images.start * strips.per_image;
+        let end = chunk.images.end * strips.per_image;
+        for start in (first..end).step_by(self.size) {
+            let block = Block::new(op, strips, start..(start + self.size).min(end));
             let [v, dm] = block.points(memory, self.channels);
-            split.run(block.rows(), |rows| {
-                cpu.isa.run(TransformInput { block, rows: rows.clone(), x, v });
-                cpu.isa.run(TransformOutputGradient { block, rows, dy, aux, dm });
+            parallel.run(block.range(), |strips| {
+                cpu.isa.run(TransformInput { block, strips: strips.clone(), x, v });
+                cpu.isa.run(TransformOutputGradient { block, strips, dy, aux, dm });
             });
             cpu.isa.run(SumBiasGradient { dm, db });
 
-            let ahead = self.ahead(block, dx.as_deref(), piece.images.start);
+            let ahead = self.ahead(block, dx.as_deref(), chunk.images.start);
             let overwrite = start == first;
-            split.run(0..products.count(), |jobs| {
+            parallel.run(0..products.count(), |jobs| {
                 cpu.isa.run(Multiply {
                     block,
                     filters,
@@ -143,31 +150,38 @@ impl Pass<'_> {
             });
             let Some(dx) = dx.as_deref_mut() else { continue };
             let dx = Shared::new(dx);
-            let first_image = piece.images.start;
+            let first_image = chunk.images.start;
             let images = block.images();
             // Whole pixels are read and written faster than some of their channels.
-            let parts = match split {
-                Split::Tiles => 1,
-                Split::Points => cpu.threads.count().div_ceil(images.len()),
+            let jobs_of_an_image = match parallel {
+                Parallel::Blocks => 1,
+                Parallel::Points => cpu.threads.count().div_ceil(images.len()),
             };
-            let part = c_in.div_ceil(parts).next_multiple_of(LINE);
-            split.run(0..images.len() * parts, |jobs| {
+            let of_a_job = c_in.div_ceil(jobs_of_an_image).next_multiple_of(LINE);
+            parallel.run(0..images.len() * jobs_of_an_image, |jobs| {
                 for job in jobs {
-                    let rows = block.rows_of(images.start + job / parts);
-                    let from = |part_index: usize| (part_index * part).min(op.x().c);
-                    let channels = from(job % parts)..from(job % parts + 1);
-                    cpu.isa.run(PutInputGradient { block, rows, channels, dv: v, dx, first_image });
+                    let strips = block.range_of(images.start + job / jobs_of_an_image);
+                    let first = job % jobs_of_an_image * of_a_job;
+                    let channels = first.min(op.x().c)..(first + of_a_job).min(op.x().c);
+                    cpu.isa.run(PutInputGradient {
+                        block,
+                        strips,
+                        channels,
+                        dv: v,
+                        dx,
+                        first_image,
+                    });
                 }
             });
         }
     }
 
-    /// What will be used after the block's products: its part of dx, which starts with image
-    /// `first_image`, and the next block's part of x, dy and aux.
+    /// What will be used after the block's products: its rows of dx, which starts with image
+    /// `first_image`, and the next block's of x, dy and aux.
     fn ahead(&self, block: Block<'_>, dx: Option<&[f32]>, first_image: usize) -> [Ahead; 4] {
         let next = block.next();
-        let before = |row: usize| self.strips.y_pixels_before(row);
-        let pixels = before(next.rows().start)..before(next.rows().end);
+        let before = |strip: usize| self.strips.y_pixels_before(strip);
+        let pixels = before(next.range().start)..before(next.range().end);
         let c = self.op.c_out();
         let aux_pixel = self.aux.len() / (self.dy.len() / c);
         [

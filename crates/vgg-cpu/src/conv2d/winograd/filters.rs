@@ -123,15 +123,15 @@ impl Kernel for TransformPanel<'_> {
     }
 }
 
-/// The weight's gradient from the points' gradients of all pieces, added in their order:
+/// The weight's gradient from the chunks' sums at the points, added in their order:
 /// `dw = Gᵀ (Σ dU) G`.
 ///
-/// A piece is [`Points`] of `c_in` rows; pieces lie `piece_stride` numbers apart.
+/// A chunk's sums are [`Points`] of `c_in` rows; they lie `partial_len` numbers apart.
 pub(super) fn weight_gradient(
     cpu: &Cpu,
     op: &Conv2d,
-    pieces: &[f32],
-    piece_stride: usize,
+    partials: &[f32],
+    partial_len: usize,
     dweight: &mut [f32],
 ) {
     // Few enough for all threads to have some, enough to fill the cache lines of a filter.
@@ -142,15 +142,15 @@ pub(super) fn weight_gradient(
     (0..c_in.div_ceil(CHANNELS)).into_par_iter().for_each(|job| {
         let first = job * CHANNELS;
         let channels = first..(first + CHANNELS).min(c_in);
-        cpu.isa.run(ReduceChannels { op, pieces, piece_stride, channels, dweight });
+        cpu.isa.run(ReduceChannels { op, partials, partial_len, channels, dweight });
     });
 }
 
 /// The gradient of all filters' taps for some input channels.
 struct ReduceChannels<'a> {
     op: &'a Conv2d,
-    pieces: &'a [f32],
-    piece_stride: usize,
+    partials: &'a [f32],
+    partial_len: usize,
     channels: Range<usize>,
     /// `[c_out][c_in][3][3]`
     dweight: Shared<'a>,
@@ -167,12 +167,12 @@ impl Kernel for ReduceChannels<'_> {
         for c in self.channels.clone() {
             for first in (0..c_out).step_by(S::LANES) {
                 let mut points = [[s.splat(0.0); PATCH]; PATCH];
-                for piece in self.pieces.chunks_exact(self.piece_stride) {
+                for partial in self.partials.chunks_exact(self.partial_len) {
                     for p in 0..POINTS {
-                        let piece = &piece[p * point_stride + c * row + first..][..S::LANES];
+                        let partial = &partial[p * point_stride + c * row + first..][..S::LANES];
                         let point = &mut points[p / PATCH][p % PATCH];
                         // SAFETY: the slice has a vector's length.
-                        *point = s.add(*point, unsafe { s.load(piece.as_ptr()) });
+                        *point = s.add(*point, unsafe { s.load(partial.as_ptr()) });
                     }
                 }
                 let put = |i: usize, j: usize, tap: S::V| {

@@ -7,7 +7,7 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::block::Block;
-use super::cut::{Cut, Products, Split, whole_vectors};
+use super::blocking::{Blocking, Parallel, Products, whole_vectors};
 use super::filters::Filters;
 use super::input::TransformInput;
 use super::output::PutOutput;
@@ -15,7 +15,7 @@ use super::points::Points;
 use super::transform::TILE;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
-use crate::conv2d::strips::{Slab, Strips};
+use crate::conv2d::strips::{StripOutput, Strips};
 use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
@@ -25,7 +25,7 @@ use crate::simd::{Kernel, Simd};
 pub(in crate::conv2d) fn forward(
     cpu: &Cpu,
     op: &Conv2d,
-    cut: Cut,
+    blocking: Blocking,
     x: &[f32],
     weight: &Buffer,
     bias: &[f32],
@@ -33,46 +33,48 @@ pub(in crate::conv2d) fn forward(
     aux: &mut [u8],
     workspace: &mut AlignedVec,
 ) -> Result<()> {
-    let Cut { split, rows } = cut;
-    forward_needs(cpu, op, cut).reserve(cpu, workspace)?;
+    let Blocking { parallel, size } = blocking;
+    forward_needs(cpu, op, blocking).reserve(cpu, workspace)?;
     let filters = Filters::new(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, TILE);
     let channels = whole_vectors(cpu, op);
-    let products = Products::new(split, channels[1], panel_width(cpu.isa.lanes()));
-    let block = |slab: Slab<'_>, memory: &mut [f32]| {
-        let block = Block::new(op, strips, slab.strips.clone());
+    let products = Products::new(parallel, channels[1], panel_width(cpu.isa.lanes()));
+    let block = |output: StripOutput<'_>, memory: &mut [f32]| {
+        let block = Block::new(op, strips, output.strips.clone());
         let [v, m] = block.points(memory, channels);
-        split.run(block.rows(), |rows| cpu.isa.run(TransformInput { block, rows, x, v }));
-        let ahead = [Ahead::new(block.next().new_input(x, 0)), Ahead::new(slab.y)];
-        split.run(0..products.count(), |jobs| {
+        parallel.run(block.range(), |strips| {
+            cpu.isa.run(TransformInput { block, strips, x, v });
+        });
+        let ahead = [Ahead::new(block.next().new_input(x, 0)), Ahead::new(output.y)];
+        parallel.run(0..products.count(), |jobs| {
             cpu.isa.run(Multiply { block, filters, v, m, ahead, products, jobs });
         });
-        let put = |slab| cpu.isa.run(PutOutput { block, m, bias, slab });
-        match split {
-            Split::Tiles => put(slab),
-            Split::Points => strips.cut(slab, 1).into_par_iter().for_each(put),
+        let put = |output| cpu.isa.run(PutOutput { block, m, bias, output });
+        match parallel {
+            Parallel::Blocks => put(output),
+            Parallel::Points => strips.split(output, 1).into_par_iter().for_each(put),
         }
     };
-    let len = cut.block_len(op, channels);
-    let slabs = strips.cut(strips.slab(y, aux), rows);
-    match split {
-        Split::Tiles => slabs.into_par_iter().for_each(|slab| {
+    let len = blocking.block_len(op, channels);
+    let outputs = strips.split(strips.output(y, aux), size);
+    match parallel {
+        Parallel::Blocks => outputs.into_par_iter().for_each(|output| {
             let mut scratch = cpu.threads.scratch();
             let [memory] = scratch.split([len]);
-            block(slab, memory);
+            block(output, memory);
         }),
-        Split::Points => {
+        Parallel::Points => {
             let [memory] = workspace.split([len]);
-            slabs.into_iter().for_each(|slab| block(slab, memory));
+            outputs.into_iter().for_each(|output| block(output, memory));
         }
     }
     Ok(())
 }
 
 /// What [`forward`] takes besides its buffers.
-pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d, cut: Cut) -> Needs {
-    let len = cut.block_len(op, whole_vectors(cpu, op));
-    let [workspace, scratch] = cut.split.workspace_and_scratch(len);
+pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Needs {
+    let len = blocking.block_len(op, whole_vectors(cpu, op));
+    let [workspace, scratch] = blocking.parallel.workspace_and_scratch(len);
     Needs { workspace, scratch, derived: Filters::len(cpu, op, Form::Forward) }
 }
 

@@ -4,20 +4,20 @@ use std::ops::Range;
 
 use super::Patch;
 use super::algebra::{HalfInput, HalfInputGradient, Input, InputGradient};
-use super::block::Block;
+use super::block::{Block, Strip};
 use super::points::Points;
-use super::tiles::{Row, TileWork, each_tile};
+use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
-/// `V = Bᵀ x B` for some rows of tiles.
+/// `V = Bᵀ x B` for some strips.
 pub(super) struct TransformInput<'a> {
     pub(super) block: Block<'a>,
-    /// The rows of the block to do.
-    pub(super) rows: Range<usize>,
+    /// The strips of the block to do.
+    pub(super) strips: Range<usize>,
     pub(super) x: &'a [f32],
-    /// Of the whole block; rows that are not done are not touched.
+    /// Of the whole block; strips that are not done are not touched.
     pub(super) v: Points<'a>,
 }
 
@@ -27,7 +27,7 @@ impl Kernel for TransformInput<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let v = self.v;
-        each_tile(s, self.block, self.rows.clone(), &mut self);
+        each_tile(s, self.block, self.strips.clone(), &mut self);
         v.flush(s);
     }
 }
@@ -38,7 +38,7 @@ impl TileWork for TransformInput<'_> {
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
         s: S,
-        row: &Row,
+        strip: &Strip,
         column: usize,
         tile: usize,
     ) {
@@ -46,8 +46,8 @@ impl TileWork for TransformInput<'_> {
         let (Block { op, x, .. }, v) = (self.block, self.v);
         let c = x.c;
         let features = c * x.h * x.w;
-        let image = &self.x[row.image * features..][..features];
-        let patch = Patch::new(x, op.padding(), row.y, column * TILE);
+        let image = &self.x[strip.image * features..][..features];
+        let patch = Patch::new(x, op.padding(), strip.y, column * TILE);
         assert!(tile < v.rows && c <= v.channels);
         for c0 in (0..c).step_by(S::LANES) {
             let n = (c - c0).min(S::LANES);
@@ -55,7 +55,7 @@ impl TileWork for TransformInput<'_> {
                 |i: usize, j: usize| image.as_ptr().wrapping_add(patch.pixel(i, j) * c + c0);
             let put = |i: usize, j: usize, point: S::V| {
                 // SAFETY: `v` has the tile, and its channels are whole vectors; no other job has
-                // this tile's row of the block.
+                // this tile's strip.
                 unsafe { v.put(s, i * PATCH + j, tile, c0, point) }
             };
             if patch.inside() && n == S::LANES {
@@ -79,14 +79,14 @@ impl TileWork for TransformInput<'_> {
     }
 }
 
-/// `dx += B dV Bᵀ` for some rows of tiles and some channels.
+/// `dx += B dV Bᵀ` for some strips and some channels.
 ///
 /// Tiles come in row-major order, so it is known which contribution to a pixel is the first, and
 /// that one overwrites what was there.
 pub(super) struct PutInputGradient<'a> {
     pub(super) block: Block<'a>,
-    /// The rows of the block to do.
-    pub(super) rows: Range<usize>,
+    /// The strips of the block to do.
+    pub(super) strips: Range<usize>,
     /// The channels to do: whole vectors, or up to the last.
     pub(super) channels: Range<usize>,
     pub(super) dv: Points<'a>,
@@ -100,7 +100,7 @@ impl Kernel for PutInputGradient<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        each_tile(s, self.block, self.rows.clone(), &mut self);
+        each_tile(s, self.block, self.strips.clone(), &mut self);
     }
 }
 
@@ -109,7 +109,7 @@ impl TileWork for PutInputGradient<'_> {
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
         s: S,
-        row: &Row,
+        strip: &Strip,
         column: usize,
         tile: usize,
     ) {
@@ -117,10 +117,10 @@ impl TileWork for PutInputGradient<'_> {
         let (Block { op, x, .. }, dv) = (self.block, self.dv);
         let c = x.c;
         let features = c * x.h * x.w;
-        let image = (row.image - self.first_image) * features;
+        let image = (strip.image - self.first_image) * features;
         assert!(image + features <= self.dx.len());
         let dx = self.dx.at(image);
-        let patch = Patch::new(x, op.padding(), row.y, column * TILE);
+        let patch = Patch::new(x, op.padding(), strip.y, column * TILE);
         let Range { start, end } = self.channels;
         assert!(end <= c && c <= dv.channels && tile < dv.rows);
         for c0 in (start..end).step_by(S::LANES) {

@@ -1,7 +1,7 @@
 //! 3×3 convolutions by Winograd's F(4×4, 3×3), with channels innermost.
 //!
-//! The output is tiled by 4×4. For a [block](block::Block) of tiles, each point of the transformed tiles is a
-//! matrix product over the channels:
+//! The output is tiled by 4×4. For a [block](block::Block) of tiles, each point of the transformed
+//! tiles is a matrix product over the channels:
 //! - forward: `V = Bᵀ x B`, `M[p] = V[p] · U[p]` with the filters' transform U, `y = Aᵀ M A` and the
 //!   epilogue ([`mod@forward`]);
 //! - backward, in one pass: V again, `dM = A dy Aᵀ` straight from the pooled gradient and `aux`,
@@ -10,7 +10,7 @@
 mod algebra;
 mod backward;
 mod block;
-mod cut;
+mod blocking;
 mod filters;
 mod forward;
 mod input;
@@ -25,5 +25,5 @@ mod transform;
 use patch::Patch;
 
 pub(super) use backward::{backward, backward_needs};
-pub(super) use cut::Cut;
+pub(super) use blocking::Blocking;
 pub(super) use forward::{forward, forward_needs};

@@ -5,20 +5,20 @@ use std::ops::Range;
 use vgg_tensor::spec::ConvEpilogue;
 
 use super::algebra::{HalfOutput, HalfOutputGradient, Output, OutputGradient};
-use super::block::Block;
+use super::block::{Block, Strip};
 use super::points::Points;
-use super::tiles::{Row, TileWork, each_tile};
+use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
-use crate::conv2d::strips::Slab;
+use crate::conv2d::strips::StripOutput;
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::simd::{Kernel, Simd};
 
-/// `y = Aᵀ M A` and the epilogue for a slab of some of a block's rows of tiles.
+/// `y = Aᵀ M A` and the epilogue for some of a block's strips.
 pub(super) struct PutOutput<'a> {
     pub(super) block: Block<'a>,
     pub(super) m: Points<'a>,
     pub(super) bias: &'a [f32],
-    pub(super) slab: Slab<'a>,
+    pub(super) output: StripOutput<'a>,
 }
 
 impl Kernel for PutOutput<'_> {
@@ -26,7 +26,7 @@ impl Kernel for PutOutput<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
-        each_tile(s, self.block, self.slab.strips.clone(), &mut self);
+        each_tile(s, self.block, self.output.strips.clone(), &mut self);
     }
 }
 
@@ -35,7 +35,7 @@ impl TileWork for PutOutput<'_> {
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
         s: S,
-        row: &Row,
+        strip: &Strip,
         column: usize,
         index: usize,
     ) {
@@ -43,10 +43,10 @@ impl TileWork for PutOutput<'_> {
         let (Block { op, sums, y, strips, .. }, m) = (self.block, self.m);
         let column = column * TILE;
         let first_pixel =
-            strips.y_pixels_before(row.row) - strips.y_pixels_before(self.slab.strips.start);
-        let (rows, columns) = ((sums.h - row.y).min(TILE), (sums.w - column).min(TILE));
+            strips.y_pixels_before(strip.index) - strips.y_pixels_before(self.output.strips.start);
+        let (rows, columns) = ((sums.h - strip.y).min(TILE), (sums.w - column).min(TILE));
         let layout = AuxLayout::new(op);
-        let keep_aux = !self.slab.aux.is_empty();
+        let keep_aux = !self.output.aux.is_empty();
         assert!(index < m.rows && y.c <= m.channels);
         for c in (0..y.c).step_by(S::LANES) {
             let n = (y.c - c).min(S::LANES);
@@ -60,8 +60,8 @@ impl TileWork for PutOutput<'_> {
                 get,
                 |i, j, sum| tile[i][j] = s.add(sum, bias),
             );
-            let put = |slab: &mut Slab<'_>, pixel: usize, value: S::V| {
-                let y = &mut slab.y[pixel * y.c + c..][..n];
+            let put = |output: &mut StripOutput<'_>, pixel: usize, value: S::V| {
+                let y = &mut output.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
                 unsafe { s.store_first(y.as_mut_ptr(), n, value) };
             };
@@ -77,9 +77,9 @@ impl TileWork for PutOutput<'_> {
                             }
                             let pixel = first_pixel + i * y.w + column + j;
                             let sum = tile[i][j];
-                            put(&mut self.slab, pixel, if relu { s.max(sum, zero) } else { sum });
+                            put(&mut self.output, pixel, if relu { s.max(sum, zero) } else { sum });
                             if relu && keep_aux {
-                                layout.put_alive(self.slab.aux, pixel, c, n, s.gt(sum, zero));
+                                layout.put_alive(self.output.aux, pixel, c, n, s.gt(sum, zero));
                             }
                         }
                     }
@@ -97,9 +97,9 @@ impl TileWork for PutOutput<'_> {
                                 [tile[i + 1][j], tile[i + 1][j + 1]],
                             ];
                             let (max, bits) = relu_max_pool(s, window);
-                            put(&mut self.slab, pixel, max);
+                            put(&mut self.output, pixel, max);
                             if keep_aux {
-                                layout.put_pool(self.slab.aux, pixel, c, n, bits);
+                                layout.put_pool(self.output.aux, pixel, c, n, bits);
                             }
                         }
                     }
@@ -109,14 +109,14 @@ impl TileWork for PutOutput<'_> {
     }
 }
 
-/// `dM = A dy Aᵀ` for some rows of tiles, ReLU and pool undone on the way.
+/// `dM = A dy Aᵀ` for some strips, ReLU and pool undone on the way.
 pub(super) struct TransformOutputGradient<'a> {
     pub(super) block: Block<'a>,
-    /// The rows of the block to do.
-    pub(super) rows: Range<usize>,
+    /// The strips of the block to do.
+    pub(super) strips: Range<usize>,
     pub(super) dy: &'a [f32],
     pub(super) aux: &'a [u8],
-    /// Of the whole block; rows that are not done are not touched.
+    /// Of the whole block; strips that are not done are not touched.
     pub(super) dm: Points<'a>,
 }
 
@@ -126,7 +126,7 @@ impl Kernel for TransformOutputGradient<'_> {
     #[inline(always)]
     fn run<S: Simd>(mut self, s: S) {
         let dm = self.dm;
-        each_tile(s, self.block, self.rows.clone(), &mut self);
+        each_tile(s, self.block, self.strips.clone(), &mut self);
         dm.flush(s);
     }
 }
@@ -136,7 +136,7 @@ impl TileWork for TransformOutputGradient<'_> {
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
         s: S,
-        row: &Row,
+        strip: &Strip,
         column: usize,
         index: usize,
     ) {
@@ -144,8 +144,8 @@ impl TileWork for TransformOutputGradient<'_> {
         let Block { op, sums, y, strips, .. } = self.block;
         let Self { dy, aux, dm, .. } = *self;
         let column = column * TILE;
-        let first_pixel = strips.y_pixels_before(row.row);
-        let (rows, columns) = ((sums.h - row.y).min(TILE), (sums.w - column).min(TILE));
+        let first_pixel = strips.y_pixels_before(strip.index);
+        let (rows, columns) = ((sums.h - strip.y).min(TILE), (sums.w - column).min(TILE));
         let layout = AuxLayout::new(op);
         assert!(index < dm.rows && y.c <= dm.channels);
         for c in (0..y.c).step_by(S::LANES) {
@@ -189,7 +189,7 @@ impl TileWork for TransformOutputGradient<'_> {
             }
             let put = |i: usize, j: usize, point: S::V| {
                 // SAFETY: `dm` has the tile, and its channels are whole vectors; no other job has
-                // this tile's row of the block.
+                // this tile's strip.
                 unsafe { dm.put(s, i * PATCH + j, index, c, point) }
             };
             two_of_size::<OutputGradient, HalfOutputGradient, HALF_H, HALF_W, _, _, _, _, _>(

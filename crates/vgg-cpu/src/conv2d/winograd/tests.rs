@@ -1,11 +1,11 @@
-//! However the work is cut, the results are the same.
+//! Whatever the blocks are, the results are the same.
 
 use proptest::prelude::*;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::cut::Split;
-use super::{Cut, backward, forward};
+use super::blocking::Parallel;
+use super::{Blocking, backward, forward};
 use crate::buffer::{AlignedVec, Buffer};
 use crate::conv2d::Gradients;
 use crate::{Config, Cpu, Isa};
@@ -20,7 +20,7 @@ struct Written {
     dbias: Vec<f32>,
 }
 
-fn run(cpu: &Cpu, op: &Conv2d, cut: Cut) -> Written {
+fn run(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
     let numbers =
         |len: usize, seed: usize| (0..len).map(|i| ((i * seed) % 17) as f32 - 8.0).collect();
     let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
@@ -39,9 +39,9 @@ fn run(cpu: &Cpu, op: &Conv2d, cut: Cut) -> Written {
     };
     let Written { y, aux, dx, dweight, dbias } = &mut written;
     cpu.threads.run(|| {
-        forward(cpu, op, cut, &x, &weight, &bias, y, aux, workspace).unwrap();
+        forward(cpu, op, blocking, &x, &weight, &bias, y, aux, workspace).unwrap();
         let gradients = Gradients { dweight, dbias, dx: Some(dx) };
-        backward(cpu, op, cut, &x, &weight, &dy, aux, gradients, workspace).unwrap();
+        backward(cpu, op, blocking, &x, &weight, &dy, aux, gradients, workspace).unwrap();
     });
     written
 }
@@ -54,24 +54,24 @@ fn close(a: &[f32], b: &[f32]) -> bool {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn all_cuts_agree(
+    fn all_blockings_agree(
         n in 1usize..4, c in 1usize..180, h in 2usize..23, w in 2usize..15, c_out in 1usize..180,
-        padding in 0usize..2, pool: bool, rows in 1usize..9, threads in 1usize..5,
+        padding in 0usize..2, pool: bool, size in 1usize..9, threads in 1usize..5,
     ) {
         prop_assume!(h + 2 * padding >= 4 && w + 2 * padding >= 4);
         let epilogue = if pool { ConvEpilogue::BiasReluMaxPool } else { ConvEpilogue::BiasRelu };
         let op = Conv2d::new(Shape::new(n, c, h, w), c_out, 3, padding, epilogue).unwrap();
         for isa in Isa::available() {
             let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa) }).unwrap();
-            let expected = run(&cpu, &op, Cut { split: Split::Tiles, rows: 1 });
-            for split in [Split::Tiles, Split::Points] {
-                let found = run(&cpu, &op, Cut { split, rows });
+            let expected = run(&cpu, &op, Blocking { parallel: Parallel::Blocks, size: 1 });
+            for parallel in [Parallel::Blocks, Parallel::Points] {
+                let found = run(&cpu, &op, Blocking { parallel, size });
                 prop_assert_eq!(&found.y, &expected.y);
                 prop_assert_eq!(&found.aux, &expected.aux);
                 prop_assert_eq!(&found.dx, &expected.dx);
                 // The sums over tiles come in another order.
-                prop_assert!(close(&expected.dweight, &found.dweight), "{:?} dweight", split);
-                prop_assert!(close(&expected.dbias, &found.dbias), "{:?} dbias", split);
+                prop_assert!(close(&expected.dweight, &found.dweight), "{:?} dweight", parallel);
+                prop_assert!(close(&expected.dbias, &found.dbias), "{:?} dbias", parallel);
             }
         }
     }

@@ -1,24 +1,9 @@
-//! The tiles of a block, row by row.
+//! The tiles of a block, strip by strip.
 
 use std::ops::Range;
 
-use super::block::Block;
+use super::block::{Block, Strip};
 use crate::simd::{Kernel, Simd};
-
-/// A row of a block's tiles.
-pub(super) struct Row {
-    /// Its number among those of the batch.
-    pub(super) row: usize,
-    /// The image, and the first of its rows of outputs.
-    pub(super) image: usize,
-    pub(super) y: usize,
-    /// Whether the tiles are half in height.
-    pub(super) half_h: bool,
-    /// The numbers of the tiles of full width, from the left on.
-    pub(super) full_w: Range<usize>,
-    /// The number of the one after them, if it is half in width.
-    pub(super) half_w: Option<usize>,
-}
 
 /// Work on tiles of either size.
 pub(super) trait TileWork {
@@ -26,45 +11,45 @@ pub(super) trait TileWork {
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
         s: S,
-        row: &Row,
+        strip: &Strip,
         column: usize,
         tile: usize,
     );
 }
 
-/// Does the tiles of some rows of a block, from left to right.
+/// Does the tiles of some strips of a block, from left to right.
 #[inline(always)]
 pub(super) fn each_tile<S: Simd>(
     s: S,
     block: Block<'_>,
-    rows: Range<usize>,
+    strips: Range<usize>,
     work: &mut impl TileWork,
 ) {
-    for row in rows {
-        let row = &block.row(row);
-        if row.half_h {
-            each_tile_of_row::<S, true>(s, row, work);
+    for index in strips {
+        let strip = &block.strip(index);
+        if strip.half_h {
+            each_tile_of_strip::<S, true>(s, strip, work);
         } else {
-            each_tile_of_row::<S, false>(s, row, work);
+            each_tile_of_strip::<S, false>(s, strip, work);
         }
     }
 }
 
 #[inline(always)]
-fn each_tile_of_row<S: Simd, const HALF_H: bool>(s: S, row: &Row, work: &mut impl TileWork) {
-    let (tiles, column) = (row.full_w.clone(), 0);
-    s.vectorize(TilesOfASize::<_, HALF_H, false> { work, row, column, tiles });
-    if let Some(tile) = row.half_w {
-        let (tiles, column) = (tile..tile + 1, row.full_w.len());
-        s.vectorize(TilesOfASize::<_, HALF_H, true> { work, row, column, tiles });
+fn each_tile_of_strip<S: Simd, const HALF_H: bool>(s: S, strip: &Strip, work: &mut impl TileWork) {
+    let (tiles, column) = (strip.full_w.clone(), 0);
+    s.vectorize(TilesOfASize::<_, HALF_H, false> { work, strip, column, tiles });
+    if let Some(tile) = strip.half_w {
+        let (tiles, column) = (tile..tile + 1, strip.full_w.len());
+        s.vectorize(TilesOfASize::<_, HALF_H, true> { work, strip, column, tiles });
     }
 }
 
-/// Neighbours of a row that have one size, in a function of their own: together, the sizes compete
+/// Neighbours of a strip that have one size, in a function of their own: together, the sizes compete
 /// for registers.
 struct TilesOfASize<'k, W, const HALF_H: bool, const HALF_W: bool> {
     work: &'k mut W,
-    row: &'k Row,
+    strip: &'k Strip,
     /// The first one's.
     column: usize,
     /// Their numbers in the block.
@@ -79,7 +64,7 @@ impl<W: TileWork, const HALF_H: bool, const HALF_W: bool> Kernel
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         for (i, tile) in self.tiles.enumerate() {
-            self.work.tile::<S, HALF_H, HALF_W>(s, self.row, self.column + i, tile);
+            self.work.tile::<S, HALF_H, HALF_W>(s, self.strip, self.column + i, tile);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! How the work is cut: into blocks of tiles, and each block into jobs.
+//! How large a block is, and who does its work.
 
 use std::fmt;
 use std::ops::Range;
@@ -6,83 +6,82 @@ use std::ops::Range;
 use rayon::prelude::*;
 use vgg_tensor::spec::Conv2d;
 
-use super::block::Block;
+use super::block::{Block, tiles_of_a_strip};
 use super::transform::{POINTS, TILE};
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::conv2d::strips::Strips;
 
-/// How the tiles are cut into blocks, and who does a block's work.
+/// How large a block is, and who does its work.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::conv2d) struct Cut {
-    pub(super) split: Split,
-    /// Rows of tiles in a block.
-    pub(super) rows: usize,
+pub(in crate::conv2d) struct Blocking {
+    pub(super) parallel: Parallel,
+    /// Strips of a block.
+    pub(super) size: usize,
 }
 
 /// Who does the work on a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Split {
+pub(super) enum Parallel {
     /// A thread has blocks of its own: their transforms stay in its cache, and the filters, which
     /// are read for every block, are small.
-    Tiles,
-    /// The threads share each block and split its products by points and channels: each reads only
+    Blocks,
+    /// The threads share each block, and its products by points and channels: each reads only
     /// its own points' part of large filters, and for large blocks not often.
     Points,
 }
 
-impl Cut {
+impl Blocking {
     /// The fastest one for the gradients. It says in which order they are summed, so it does not
     /// depend on the threads.
     pub(in crate::conv2d) fn backward(op: &Conv2d) -> Self {
         const LARGE: usize = 256 * 256;
-        if op.x().c * op.c_out() >= LARGE { Self::points(op) } else { Self::tiles(op) }
+        if op.x().c * op.c_out() >= LARGE { Self::by_points(op) } else { Self::by_blocks(op) }
     }
 
-    /// The fastest one for the forward pass, where each number is the same sum however it is cut.
+    /// The fastest one for the forward pass, where each number is the same sum whatever the
+    /// blocks are.
     pub(in crate::conv2d) fn forward(op: &Conv2d, threads: usize) -> Self {
-        let rows = op.x().n * op.conv_y().h.div_ceil(TILE);
-        let blocks = rows.div_ceil(Self::tiles(op).rows);
-        if blocks < threads { Self::points(op) } else { Self::backward(op) }
+        let strips = Strips::new(op, TILE).count;
+        let blocks = strips.div_ceil(Self::by_blocks(op).size);
+        if blocks < threads { Self::by_points(op) } else { Self::backward(op) }
     }
 
     /// Blocks that the second-level cache holds, but of enough tiles to pay for reading the
     /// filters.
-    fn tiles(op: &Conv2d) -> Self {
+    fn by_blocks(op: &Conv2d) -> Self {
         const CACHE: usize = 128 << 10; // numbers
         const ENOUGH: usize = 48;
         let tiles = (CACHE / numbers_of_a_tile(op)).max(ENOUGH);
-        Self { split: Split::Tiles, rows: (tiles / tiles_of_a_row(op)).max(1) }
+        Self { parallel: Parallel::Blocks, size: (tiles / tiles_of_a_strip(op)).max(1) }
     }
 
     /// Blocks of enough tiles to pay for reading large filters from memory; of whole images where
-    /// these are small, so that the threads can split dx by images. As equal as can be.
-    fn points(op: &Conv2d) -> Self {
+    /// these are small, so that the threads can share dx by images. As equal as can be.
+    fn by_points(op: &Conv2d) -> Self {
         const MEMORY: usize = 8 << 20; // numbers
-        let of_an_image = op.conv_y().h.div_ceil(TILE);
-        let rows = (MEMORY / numbers_of_a_tile(op) / tiles_of_a_row(op)).max(1);
-        let rows = match rows / of_an_image {
-            0 => of_an_image.div_ceil(of_an_image.div_ceil(rows)),
+        let of_an_image = Strips::new(op, TILE).per_image;
+        let size = (MEMORY / numbers_of_a_tile(op) / tiles_of_a_strip(op)).max(1);
+        let size = match size / of_an_image {
+            0 => of_an_image.div_ceil(of_an_image.div_ceil(size)),
             images => op.x().n.div_ceil(op.x().n.div_ceil(images)) * of_an_image,
         };
-        Self { split: Split::Points, rows }
+        Self { parallel: Parallel::Points, size }
     }
-}
 
-impl Cut {
     /// Numbers of a block at the points, with so many channels of input and output.
     pub(super) fn block_len(self, op: &Conv2d, channels: [usize; 2]) -> usize {
-        Block::new(op, Strips::new(op, TILE), 0..self.rows).len(channels)
+        Block::new(op, Strips::new(op, TILE), 0..self.size).len(channels)
     }
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for Blocking {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let who = match self.split {
-            Split::Tiles => "each by a thread",
-            Split::Points => "each by all threads",
+        let who = match self.parallel {
+            Parallel::Blocks => "each by a thread",
+            Parallel::Points => "each by all threads",
         };
-        write!(f, "in blocks of {} rows of tiles, {who}", self.rows)
+        write!(f, "in blocks of {} rows of tiles, {who}", self.size)
     }
 }
 
@@ -96,17 +95,12 @@ pub(super) fn whole_vectors(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
     [op.x().c, op.c_out()].map(|c| c.next_multiple_of(cpu.isa.lanes()))
 }
 
-/// Tiles side by side.
-pub(super) fn tiles_of_a_row(op: &Conv2d) -> usize {
-    op.conv_y().w.div_ceil(TILE)
-}
-
-impl Split {
+impl Parallel {
     /// Where a block's memory of `len` numbers is: in the workspace or in each thread's scratch.
     pub(super) fn workspace_and_scratch(self, len: usize) -> [usize; 2] {
         let len = AlignedVec::len_of([len]);
         match self {
-            Self::Tiles => [0, len],
+            Self::Blocks => [0, len],
             Self::Points => [len, 0],
         }
     }
@@ -114,7 +108,7 @@ impl Split {
     /// Does `jobs` jobs of a block: the thread all of them, or the threads one by one.
     pub(super) fn run(self, jobs: Range<usize>, work: impl Fn(Range<usize>) + Sync) {
         match self {
-            Self::Tiles => work(jobs),
+            Self::Blocks => work(jobs),
             Self::Points => jobs.into_par_iter().for_each(|job| work(job..job + 1)),
         }
     }
@@ -131,10 +125,10 @@ pub(super) struct Products {
 }
 
 impl Products {
-    pub(super) fn new(split: Split, channels: usize, panel_width: usize) -> Self {
-        let of_a_job = match split {
-            Split::Tiles => channels,
-            Split::Points => channels.min(4 * panel_width),
+    pub(super) fn new(parallel: Parallel, channels: usize, panel_width: usize) -> Self {
+        let of_a_job = match parallel {
+            Parallel::Blocks => channels,
+            Parallel::Points => channels.min(4 * panel_width),
         };
         Self { channels, of_a_job, jobs_of_a_point: channels.div_ceil(of_a_job) }
     }
