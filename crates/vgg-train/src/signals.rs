@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
 use signal_hook::flag;
 
-use crate::exit::Code;
+use crate::failure::Code;
 
 /// Whether the user or the system asked the program to stop.
 ///

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use clap::Command;
 
-use crate::config::Shipped;
-use crate::nearest::nearest;
+use crate::config::{Shipped, nearest};
 
 /// The arguments with the command first: the one that stands among them, or `train`.
 pub(super) fn command_first(command: &Command, mut args: Vec<OsString>) -> Vec<OsString> {

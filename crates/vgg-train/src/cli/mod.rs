@@ -1,23 +1,24 @@
 //! The command line.
 
 mod arrange;
+mod dispatch;
 mod options;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
-use serde::Serialize;
-use vgg_model::WeightType;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
-use crate::eval::Views;
-use crate::export::ExportOptions;
-use crate::extract::ExtractOptions;
-use crate::import::ImportOptions;
-use crate::print::printable_lines;
-pub(crate) use options::{
-    DataDir, DeviceSettings, Hardware, Output, Progress, ProgressKind, Runs, Settings, When,
-};
+use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings};
+use crate::commands::eval::Averaging;
+use crate::commands::export::ExportOptions;
+use crate::commands::extract::ExtractOptions;
+use crate::commands::import::ImportOptions;
+use crate::commands::train::TrainOptions;
+use crate::run::checkpoints::NetworkOptions;
+use crate::terminal::print::printable_lines;
+use crate::terminal::ui::{ProgressKind, UiOptions};
+use crate::version::VERSION;
 
 /// Train, evaluate and use VGG networks.
 ///
@@ -38,12 +39,8 @@ pub(crate) struct Cli {
     pub command: Command,
 
     #[command(flatten)]
-    pub output: Output,
+    pub output: UiOptions,
 }
-
-/// The version, and the commit that the program is built from.
-pub(crate) const VERSION: &str =
-    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("VGG_TRAIN_COMMIT"), ")");
 
 const EXIT_CODES: &str = "`vgg-train COMMAND --help` has the options of a command, \
 `vgg-train train --help` those of training.
@@ -74,7 +71,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         runs: Runs,
         #[command(flatten)]
-        progress: Progress,
+        progress: ProgressOption,
     },
     /// Go on with a run from its last checkpoint, to the bit as if it had not been interrupted
     Resume {
@@ -86,7 +83,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
-        progress: Progress,
+        progress: ProgressOption,
     },
     /// Evaluate a run's network, or several together, on its data set's test images
     ///
@@ -99,9 +96,9 @@ pub(crate) enum Command {
         #[arg(required = true, value_name = "RUN")]
         runs: Vec<PathBuf>,
         #[command(flatten)]
-        network: Network,
+        network: NetworkOptions,
         #[command(flatten)]
-        views: Views,
+        averaging: Averaging,
         /// Write the confusion matrix to FILE, as CSV
         #[arg(long, value_name = "FILE")]
         confusion: Option<PathBuf>,
@@ -111,7 +108,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
-        progress: Progress,
+        progress: ProgressOption,
     },
     /// Classify image files with a run's network
     ///
@@ -127,7 +124,7 @@ pub(crate) enum Command {
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[command(flatten)]
-        network: Network,
+        network: NetworkOptions,
         /// Print JSON, an object a file and line
         #[arg(long)]
         json: bool,
@@ -153,7 +150,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         device: DeviceSettings,
         #[command(flatten)]
-        progress: Progress,
+        progress: ProgressOption,
     },
     /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
     ///
@@ -229,61 +226,6 @@ pub(crate) enum DataCommand {
         #[arg(long, value_name = "N", default_value_t = crate::data::STATISTICS_OF)]
         images: usize,
     },
-}
-
-/// What is special to training.
-#[derive(Debug, Default, Args)]
-pub(crate) struct TrainOptions {
-    /// Do not train, but time each operation of a few training steps
-    ///
-    /// Prints a table and writes the times to FILE (without one: a new NAME-profile-N.json among the
-    /// run folders) as a trace that ui.perfetto.dev and chrome://tracing open. There is no run folder.
-    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
-    pub profile: Option<Option<PathBuf>>,
-
-    /// Print what came out of training as JSON
-    #[arg(long, conflicts_with = "profile")]
-    pub json: bool,
-}
-
-/// Which of a run's networks, and how it is kept in memory.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Network {
-    /// Which checkpoint of the run: that with the best test accuracy or the last one
-    #[arg(long, value_enum, default_value = "best")]
-    pub checkpoint: Which,
-
-    /// How the fully connected layers' weights are stored in memory
-    ///
-    /// They are nearly all of a VGG's weights, and reading them is most of the time that an image
-    /// or a few take: f16 halves both. It rounds weights to 11 bits and refuses those above 65504;
-    /// the arithmetic stays in f32.
-    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
-    pub linear_weights: LinearWeights,
-}
-
-/// A checkpoint that every run keeps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Which {
-    Best,
-    Last,
-}
-
-/// A [`WeightType`] as an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum LinearWeights {
-    F32,
-    F16,
-}
-
-impl From<LinearWeights> for WeightType {
-    fn from(weights: LinearWeights) -> Self {
-        match weights {
-            LinearWeights::F32 => WeightType::F32,
-            LinearWeights::F16 => WeightType::F16,
-        }
-    }
 }
 
 impl Cli {

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use clap::Args;
+use clap::ValueEnum as _;
 use clap::builder::FalseyValueParser;
-use clap::{Args, ValueEnum};
 
 use crate::config::{DeviceKind, Override, Precision};
+use crate::terminal::ui::ProgressKind;
 
 /// What beats a config.
 #[derive(Debug, Args)]
@@ -88,41 +90,10 @@ pub(crate) struct Runs {
 
 /// How progress is shown.
 #[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressOption {
     /// How progress is shown; auto is a bar on a terminal and dated lines elsewhere
     #[arg(long, value_enum, default_value = "auto", value_name = "HOW")]
     pub progress: ProgressKind,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum ProgressKind {
-    Auto,
-    Bar,
-    Plain,
-    None,
-}
-
-/// How much is said, and how.
-#[derive(Clone, Copy, Debug, Args)]
-pub(crate) struct Output {
-    /// Say nothing but warnings and errors
-    #[arg(short, long, global = true, conflicts_with = "verbose")]
-    pub quiet: bool,
-
-    /// Say more; VGG_LOG has finer control, such as VGG_LOG=vgg_cpu=trace
-    #[arg(short, long, global = true)]
-    pub verbose: bool,
-
-    /// Whether to colour messages; NO_COLOR and CLICOLOR_FORCE are honoured
-    #[arg(long, value_enum, global = true, default_value = "auto", value_name = "WHEN")]
-    pub color: When,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum When {
-    Auto,
-    Always,
-    Never,
 }
 
 impl Settings {

@@ -163,6 +163,11 @@ where
 }
 
 impl Data {
+    /// What the images are called that a network is tested on.
+    pub(crate) fn tested_on(&self) -> &'static str {
+        if self.hold_out.is_some() { "held-out" } else { "test" }
+    }
+
     /// Whether images are files in folders.
     pub(crate) fn is_folder(&self) -> bool {
         self.dataset == DatasetName::ImageFolder

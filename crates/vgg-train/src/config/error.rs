@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use toml::de::DeTable;
 
-use super::Override;
-use crate::exit::{Code, Failure};
-use crate::nearest::nearest;
+use super::nearest::nearest;
+use super::overrides::Override;
+use crate::failure::{Code, Failure};
 
 /// A message, and what to do about it.
 type Problem = (String, Option<String>);

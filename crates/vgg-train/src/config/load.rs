@@ -6,11 +6,13 @@ use anyhow::Result;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::device::Device;
 use super::error::{deserialize_problem, in_file, in_override, locate};
-use super::source::Source;
-use super::{Config, Device, Override};
-use crate::exit::Failure;
-use crate::print::printable;
+use super::keys::Config;
+use super::overrides::Override;
+use super::source::{CONFIG, Source, is_run};
+use crate::failure::Failure;
+use crate::terminal::print::printable;
 
 /// A config, and what the user gave for it.
 #[derive(Debug)]
@@ -28,12 +30,23 @@ pub(crate) struct Loaded {
 /// Reads the config `path`, a file or a name of the program's own, and applies `overrides`, later ones over earlier ones.
 ///
 /// # Errors
-/// A [`Failure`] with [`crate::exit::Code::Usage`] that names the file, line and key, or the override.
+/// A [`Failure`] with [`crate::failure::Code::Usage`] that names the file, line and key, or the override.
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     let source = Source::read(path)?;
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
     loaded.place_folder(&source);
     Ok(loaded)
+}
+
+/// As [`load`], where `path` may be the folder of a run, too: its config.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn of(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+    match is_run(path) {
+        true => load(&path.join(CONFIG), overrides),
+        false => load(path, overrides),
+    }
 }
 
 /// The text of a config: of a file or of the program's own.
@@ -163,7 +176,7 @@ mod tests {
 
     fn error(text: &str, sets: &[&str]) -> String {
         let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
-        crate::exit::render(&parse("x.toml", text, "x", sets).unwrap_err().into(), false)
+        crate::terminal::error::render(&parse("x.toml", text, "x", sets).unwrap_err().into(), false)
     }
 
     #[test]
@@ -339,7 +352,7 @@ mod tests {
             device(&sets.iter().map(|set| Override::parse(set).unwrap()).collect::<Vec<_>>())
         };
         assert_eq!(of(&["train.epochs=2", "device.threads=3"]).unwrap().threads, 3);
-        let error = |set| crate::exit::render(&of(&[set]).unwrap_err(), false);
+        let error = |set| crate::terminal::error::render(&of(&[set]).unwrap_err(), false);
         insta::assert_snapshot!(error("device.kind=gpu"), @r#"
         error: --set device.kind=gpu: unknown value "gpu"
         help: did you mean `cpu`?
@@ -356,7 +369,7 @@ mod tests {
         let loaded = parse("x.toml", text, "x", sets).unwrap();
         assert_eq!((loaded.config.train.epochs, loaded.config.train.batch_size), (3, 7));
         assert_eq!((loaded.config.device.threads, loaded.config.optimizer.lr), (2, 1.0));
-        assert_eq!(loaded.config.model, super::super::Model::default());
+        assert_eq!(loaded.config.model, crate::config::keys::Model::default());
     }
 
     #[test]

@@ -2,250 +2,28 @@
 //!
 //! A config comes from four places, each of which beats the one before: the defaults here, the
 //! file, environment variables, the command line ([`load()`]). Nothing else decides what a run does,
-//! so its effective config ([`load::Loaded::effective`]) is all that it takes to repeat it.
+//! so its effective config ([`Loaded::effective`]) is all that it takes to repeat it.
 
+mod check;
 mod data;
 mod device;
 mod error;
+mod keys;
 mod limits;
 mod load;
+mod nearest;
+mod network;
 mod overrides;
 mod shipped;
 mod source;
-
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
-use vgg_model::{Arch, Copying};
+mod text;
 
 pub(crate) use data::{Augment, Data, DatasetName, Normalize};
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use load::{Loaded, device, load, text, without_file};
+pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Weights};
+pub(crate) use load::{Loaded, device, load, of, text, without_file};
+pub(crate) use nearest::nearest;
 pub(crate) use overrides::Override;
 pub(crate) use shipped::{SHIPPED, Shipped};
-
-/// A run's settings. The tables are those of the file.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Config {
-    /// Names the run folder; the config file's name if left out.
-    pub name: String,
-    /// A config that is done sooner, named where this run will take long.
-    #[serde(skip_serializing_if = "String::is_empty")]
-    pub quicker: String,
-    pub model: Model,
-    pub init: Init,
-    pub data: Data,
-    pub train: Train,
-    pub optimizer: Optimizer,
-    pub schedule: Schedule,
-    pub checkpoint: Checkpoint,
-    pub guard: Guard,
-    pub device: Device,
-}
-
-/// The network. Its input channels and classes are the data set's.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Model {
-    pub arch: Arch,
-    /// Multiplies the channels of the convolutions.
-    pub width: f64,
-    /// Side of the square that images are resized to.
-    pub image_size: usize,
-    /// Whether a batch normalisation follows each convolution of a VGG.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub batch_norm: bool,
-    /// Side of the maps that the last ones are averaged to; they stay as they are if left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub avg_pool: Option<usize>,
-    /// Width of the two hidden fully connected layers.
-    pub fc_width: usize,
-    /// Share of the hidden fully connected outputs dropped in training.
-    pub dropout: f64,
-}
-
-impl Default for Model {
-    fn default() -> Self {
-        Self {
-            arch: Arch::Vgg11,
-            width: 1.0,
-            image_size: 224,
-            batch_norm: false,
-            avg_pool: None,
-            fc_width: 4096,
-            dropout: 0.5,
-        }
-    }
-}
-
-/// The weights before the first step.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Init {
-    pub weights: Weights,
-    /// Standard deviation, for `weights = "normal"`.
-    pub std: f64,
-    pub biases: Biases,
-    /// A run or a checkpoint whose network's weights replace them where they fit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from: Option<PathBuf>,
-    /// Which layers they replace.
-    pub copying: Copying,
-}
-
-impl Default for Init {
-    fn default() -> Self {
-        Self {
-            weights: Weights::XavierUniform,
-            std: 0.01,
-            biases: Biases::Torch,
-            from: None,
-            copying: Copying::All,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Weights {
-    XavierUniform,
-    KaimingNormal,
-    KaimingUniform,
-    Normal,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Biases {
-    /// Uniform within ±1/√fan_in, PyTorch's default.
-    Torch,
-    Zeros,
-}
-
-/// The loop.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Train {
-    pub epochs: u64,
-    pub batch_size: usize,
-    /// Parts of a batch that pass through the network one after another, in memory for one.
-    pub accumulate: usize,
-    /// What all classes together have of an image's target.
-    pub label_smoothing: f64,
-    /// Decides the initial weights, the order of the images and the dropout.
-    pub seed: u64,
-}
-
-impl Default for Train {
-    fn default() -> Self {
-        Self { epochs: 10, batch_size: 128, accumulate: 1, label_smoothing: 0.0, seed: 0 }
-    }
-}
-
-/// Stochastic gradient descent, as `torch.optim.SGD`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Optimizer {
-    pub lr: f64,
-    pub momentum: f64,
-    pub weight_decay: f64,
-    pub nesterov: bool,
-    /// Limits the norm of all gradients together.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip_norm: Option<f64>,
-    /// What a step leaves of the weights' average, which is evaluated instead of the weights.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub average_decay: Option<f64>,
-    /// How the names of parameters begin that stay as they are.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub freeze: Vec<String>,
-}
-
-impl Default for Optimizer {
-    fn default() -> Self {
-        Self {
-            lr: 0.05,
-            momentum: 0.0,
-            weight_decay: 0.0,
-            nesterov: false,
-            clip_norm: None,
-            average_decay: None,
-            freeze: Vec::new(),
-        }
-    }
-}
-
-/// The learning rate over time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Schedule {
-    pub kind: ScheduleKind,
-    /// Steps over which the rate rises from zero.
-    pub warmup_steps: u64,
-    /// For `kind = "step"`: the rate changes after each so many epochs …
-    pub every_epochs: u64,
-    /// For `kind = "plateau"`: after so many epochs without an accuracy above the best before …
-    pub patience: u64,
-    /// … by this factor.
-    pub factor: f64,
-    /// For `kind = "cosine"`: the rate at the end.
-    pub min_lr: f64,
-}
-
-impl Default for Schedule {
-    fn default() -> Self {
-        Self {
-            kind: ScheduleKind::Constant,
-            warmup_steps: 0,
-            every_epochs: 30,
-            patience: 3,
-            factor: 0.1,
-            min_lr: 0.0,
-        }
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum ScheduleKind {
-    Constant,
-    Step,
-    Cosine,
-    Plateau,
-}
-
-/// When the state of the run is saved, besides at the end of each epoch.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Checkpoint {
-    pub every_minutes: f64,
-}
-
-impl Default for Checkpoint {
-    fn default() -> Self {
-        Self { every_minutes: 10.0 }
-    }
-}
-
-/// What to do when training does not learn.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Guard {
-    pub flat_loss: FlatLoss,
-}
-
-impl Default for Guard {
-    fn default() -> Self {
-        Self { flat_loss: FlatLoss::Warn }
-    }
-}
-
-/// What to do about a loss that stays at that of guessing.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum FlatLoss {
-    Off,
-    Warn,
-    Stop,
-}
+pub(crate) use source::{CONFIG, is_run};
+pub(crate) use text::read_text;

@@ -3,11 +3,18 @@
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use super::{SHIPPED, Shipped};
-use crate::exit::{Code, Failure};
-use crate::file::read_text;
-use crate::nearest::nearest;
-use crate::run_dir;
+use super::nearest::nearest;
+use super::shipped::{SHIPPED, Shipped};
+use super::text::read_text;
+use crate::failure::{Code, Failure};
+
+/// The config of a run, in its folder.
+pub(crate) const CONFIG: &str = "config.toml";
+
+/// Whether `path` is the folder of a run.
+pub(crate) fn is_run(path: &Path) -> bool {
+    path.join(CONFIG).is_file()
+}
 
 /// A config's text.
 #[derive(Debug)]
@@ -88,7 +95,7 @@ fn missing(given: &Path) -> Failure {
 
 fn folder(given: &Path) -> Failure {
     let path = given.display();
-    if run_dir::is_run(given) {
+    if is_run(given) {
         let message = format!("{path} is the folder of a run, where a config is asked for");
         let help =
             format!("`vgg-train resume {path}` goes on with it; {path}/config.toml is its config");

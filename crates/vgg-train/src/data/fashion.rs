@@ -9,8 +9,8 @@ use vgg_data::fetch::{Event, Fetch, Source};
 use vgg_data::{Images, data_dir, sample};
 
 use crate::config::{self, DatasetName};
-use crate::exit::{Code, Failure};
-use crate::ui::Ui;
+use crate::failure::{Code, Failure};
+use crate::terminal::ui::Ui;
 
 /// Progress of a download is shown this often.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);

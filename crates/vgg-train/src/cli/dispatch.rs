@@ -1,0 +1,80 @@
+//! From what was asked for to what does it.
+
+use anyhow::Result;
+
+use super::options::Settings;
+use super::{Command, DataCommand};
+use crate::commands::{
+    configs, data, doctor, eval, export, extract, import, predict, resume, summary, train,
+};
+use crate::config::{self, Loaded};
+use crate::failure::Code;
+use crate::run::folder::config_of;
+use crate::terminal::log::Log;
+use crate::terminal::print;
+use crate::terminal::ui::Ui;
+
+impl Command {
+    /// Does it.
+    pub(crate) fn run(&self, ui: &Ui, log: &Log) -> Result<Code> {
+        if let Some(config) = self.config_to_print() {
+            print::lines(config?.effective().lines())?;
+            return Ok(Code::Success);
+        }
+        match self {
+            Self::Train { config, options, settings, runs, .. } => {
+                return train::command(config, settings.overrides(), &runs.out, options, ui, log);
+            }
+            Self::Resume { run, json, settings, .. } => {
+                return resume::command(run, settings.overrides(), *json, ui, log);
+            }
+            Self::Eval { runs, network, averaging, confusion, json, settings, .. } => {
+                let (network, json, confusion) = (*network, *json, confusion.as_deref());
+                let request = eval::Request { runs, network, averaging, confusion, json };
+                eval::command(&request, &settings.overrides(), ui)?;
+            }
+            Self::Predict { run, files, network, json, top, device } => {
+                let request =
+                    predict::Request { run, files, network: *network, top: *top, json: *json };
+                predict::command(&request, &device.overrides(), ui)?;
+            }
+            Self::Extract { run, files, options, device, .. } => {
+                extract::command(run, files, options, &device.overrides(), ui)?;
+            }
+            Self::Import { file, options, settings } => {
+                import::command(file, options, settings.overrides(), ui)?;
+            }
+            Self::Export { run, options } => export::command(run, options, ui)?,
+            Self::Data(DataCommand::Check { dir }) => return data::check::command(dir, ui),
+            Self::Data(DataCommand::Stats { dir, channels, images }) => {
+                data::stats::command(dir, *channels, *images, ui)?;
+            }
+            Self::Configs { name: None } => configs::list()?,
+            Self::Configs { name: Some(name) } => configs::show(name)?,
+            Self::Doctor { json, hardware, data, runs } => {
+                let overrides = hardware.overrides().chain(data.overrides()).collect();
+                doctor::command(overrides, &runs.out, *json)?;
+            }
+            Self::Summary { config, settings } => {
+                summary::command(config, settings.overrides(), ui)?;
+            }
+        }
+        Ok(Code::Success)
+    }
+
+    /// The config that is to be printed instead, if that is asked for.
+    fn config_to_print(&self) -> Option<Result<Loaded>> {
+        let given = |settings: &Settings| settings.print_config.then(|| settings.overrides());
+        Some(match self {
+            Self::Train { config, settings, .. } => config::load(config, given(settings)?),
+            Self::Summary { config, settings } => config::of(config, given(settings)?),
+            Self::Resume { run, settings, .. } => config_of(run, given(settings)?),
+            // The first run has the images.
+            Self::Eval { runs, settings, .. } => config_of(&runs[0], given(settings)?),
+            Self::Import { file, options, settings } => {
+                import::config(file, options, given(settings)?)
+            }
+            _ => return None,
+        })
+    }
+}

@@ -1,0 +1,4 @@
+//! `data`: what to know of a folder of images before training on it.
+
+pub(crate) mod check;
+pub(crate) mod stats;

@@ -1,0 +1,179 @@
+//! `eval RUN…`: how good networks are on labelled images.
+//!
+//! Alone, a run is evaluated as training does it. With options or several runs it is the paper's
+//! testing (Simonyan & Zisserman 2014, section 3.2): [`Fusion`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use serde_json::{Value, json};
+use vgg_data::names;
+
+use crate::config::Override;
+use crate::data;
+use crate::failure::{Code, Failure};
+use crate::machine::device;
+use crate::passes::evaluate::Evaluate;
+use crate::passes::fusion::{Fusion, Member, TestMode};
+use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
+use crate::run::folder::config_of;
+use crate::run::output::Output;
+use crate::scores::evaluation::{Evaluation, tells_top5};
+use crate::terminal::numbers::{count, grouped};
+use crate::terminal::print;
+use crate::terminal::ui::Ui;
+
+/// How images are shown to networks whose posteriors are averaged.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The paper's testing")]
+pub(crate) struct Averaging {
+    /// Short sides that images are scaled to, such as 256,384,512; posteriors are averaged over them
+    ///
+    /// Without it, each run's own test scale. Images are scaled as image folders are in training,
+    /// those of Fashion-MNIST, too, which are square.
+    #[arg(long, value_name = "SIDES", value_delimiter = ',')]
+    pub scales: Vec<usize>,
+
+    /// What of a scaled image a network sees [default with --scales, --flip or several runs: center]
+    #[arg(long, value_enum)]
+    pub mode: Option<TestMode>,
+
+    /// Average over each view and its mirror image
+    #[arg(long)]
+    pub flip: bool,
+}
+
+/// What is asked for.
+pub(crate) struct Request<'a> {
+    pub runs: &'a [PathBuf],
+    pub network: NetworkOptions,
+    pub averaging: &'a Averaging,
+    pub confusion: Option<&'a Path>,
+    pub json: bool,
+}
+
+/// `eval RUN…`.
+pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
+    let Request { runs, averaging, confusion, json, .. } = *request;
+    let confusion = confusion.map(|path| Output::new(path, &[])).transpose()?;
+    let plain = averaging.scales.is_empty() && averaging.mode.is_none() && !averaging.flip;
+    let outcome = match runs {
+        [run] if plain => alone(run, request.network, overrides, ui)?,
+        _ => together(request, overrides, ui)?,
+    };
+    let Outcome { evaluation, classes, .. } = &outcome;
+    if let Some(output) = confusion {
+        output.write(|out| out.write_all(evaluation.confusion.to_csv(classes).as_bytes()))?;
+    }
+    match json {
+        true => print::json(&outcome.to_json()),
+        false => print::lines(outcome.to_text()),
+    }
+}
+
+/// An evaluation and how it came about.
+struct Outcome {
+    evaluation: Evaluation,
+    classes: Vec<String>,
+    /// What was evaluated and how, for JSON.
+    settings: Value,
+}
+
+/// A run's network on its test images, as training evaluates it.
+fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -> Result<Outcome> {
+    let config = config_of(run, overrides.to_vec())?.config;
+    let path = checkpoints::find(run, network.checkpoint)?;
+    let checkpoint = checkpoints::load(&path)?;
+    let test = data::open(&config, ui)?.test;
+    if !names::same(&checkpoint.classes, test.classes()) {
+        let message = format!("{} tells other classes apart than the data set's", path.display());
+        return Err(Failure::new(Code::Checkpoint, message).into());
+    }
+    let stored = match network.linear_weights {
+        LinearWeights::F32 => "",
+        LinearWeights::F16 => ", fully connected weights in f16,",
+    };
+    ui.status(
+        "Evaluating",
+        &format!("{}{stored} on {}", path.display(), count(test.len() as u64, "image")),
+    );
+    let batch = config.train.batch_size.min(test.len()).max(1);
+    let linear_weights = network.linear_weights;
+    let evaluation = device::run(
+        &config.device,
+        Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
+    )?;
+    let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
+    Ok(Outcome { evaluation, classes: test.classes().to_vec(), settings })
+}
+
+/// Evaluates the networks of `request`'s runs together, on the images of the first one.
+fn together(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<Outcome> {
+    let Request { runs, network, averaging, .. } = *request;
+    let mode = averaging.mode.unwrap_or(TestMode::Center);
+    if network.linear_weights == LinearWeights::F16 && mode.shows_whole() {
+        let message = "--linear-weights f16 is for --mode center and multicrop alone";
+        let help = "on whole images fully connected layers are convolutions, whose weights are f32";
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
+    let load = |run: &PathBuf| Ok(config_of(run, overrides.to_vec())?.config);
+    let configs = runs.iter().map(load).collect::<Result<Vec<_>>>()?;
+    let first = configs.first().ok_or_else(|| anyhow!("there is no run"))?;
+    let images = data::open(first, ui)?.test.images;
+    let members = runs
+        .iter()
+        .zip(&configs)
+        .map(|(run, config)| {
+            Member::open(run, config, network, &averaging.scales, images.classes())
+        })
+        .collect::<Result<Vec<_>>>()?;
+    let job = Fusion {
+        device: &first.device,
+        members: &members,
+        mode,
+        flip: averaging.flip,
+        linear_weights: network.linear_weights,
+        images: &images,
+        ui,
+    };
+    let evaluation = device::run(&first.device, job)?;
+    let member = |member: &Member| json!({ "checkpoint": member.path, "scales": member.scales });
+    let settings = json!({
+        "networks": members.iter().map(member).collect::<Vec<_>>(),
+        "linear_weights": network.linear_weights,
+        "mode": mode,
+        "flip": averaging.flip,
+    });
+    Ok(Outcome { evaluation, classes: images.classes().to_vec(), settings })
+}
+
+impl Outcome {
+    fn to_text(&self) -> Vec<String> {
+        let evaluation = &self.evaluation;
+        let mut lines = vec![
+            format!("test images     {}", grouped(evaluation.images())),
+            format!("loss            {:.4}", evaluation.loss()),
+            format!("top-1 accuracy  {:.2} %", 100.0 * evaluation.accuracy()),
+        ];
+        if tells_top5(self.classes.len()) {
+            lines.push(format!("top-5 accuracy  {:.2} %", 100.0 * evaluation.top5()));
+        }
+        lines.push(String::new());
+        let all = "--confusion FILE writes all";
+        lines.extend(evaluation.confusion.per_class(&self.classes, all));
+        lines
+    }
+
+    fn to_json(&self) -> Value {
+        let Self { evaluation, classes, .. } = self;
+        let mut json = self.settings.clone();
+        json["images"] = evaluation.images().into();
+        json["loss"] = evaluation.loss().into();
+        json["top1"] = evaluation.accuracy().into();
+        json["top5"] = evaluation.top5().into();
+        json["confusion"] = evaluation.confusion.rows().collect();
+        json["classes"] = evaluation.confusion.to_json(classes).into();
+        json
+    }
+}

@@ -1,0 +1,268 @@
+//! `import FILE --to RUN`: a run of weights from elsewhere.
+
+mod options;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+use vgg_data::names;
+use vgg_model::weights::{Matched, WeightFile};
+use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Vgg, VggConfig};
+
+pub(crate) use self::options::ImportOptions;
+use self::options::{cannot_import, in_config};
+use crate::config::{self, Config, Loaded, Override, is_run};
+use crate::data;
+use crate::failure::{Code, Failure};
+use crate::run::checkpoints::difference;
+use crate::run::folder::{RunDir, Which};
+use crate::terminal::numbers::millions;
+use crate::terminal::ui::Ui;
+use crate::training::state::State;
+
+/// A network with its weights, as it came.
+struct Imported {
+    vgg: VggConfig,
+    input: Input,
+    classes: Vec<String>,
+    params: Params,
+    /// How the weights were found, if they are of another program.
+    matched: Option<Matched>,
+    /// What else the file asks for.
+    asks: Vec<String>,
+}
+
+/// `import FILE --to RUN`.
+pub(crate) fn command(
+    file: &Path,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+    ui: &Ui,
+) -> Result<()> {
+    if file.is_dir() {
+        let message =
+            format!("{} is a folder, where a file of weights is asked for", file.display());
+        let failure = Failure::new(Code::Usage, message);
+        return Err(match is_run(file) {
+            true => failure.help("it is a run already, and need not be imported"),
+            false => failure,
+        }
+        .into());
+    }
+    let own = own(file)?;
+    let (network, loaded) = match (own, &options.config) {
+        (Some(checkpoint), _) => {
+            options.check_own(file)?;
+            of_checkpoint(file, checkpoint, options, overrides, ui)?
+        }
+        (None, Some(path)) => {
+            let weights = options.open(file).context(cannot_import())?;
+            let given = with_options(None, options, overrides);
+            let loaded = data::load_noted(path, given, ui)?;
+            (with_config(&weights, &loaded.config, options)?, loaded)
+        }
+        (None, None) => {
+            let weights = options.open(file).context(cannot_import())?;
+            let network = alone(&weights, options)?;
+            let loaded = config_of(&network, &options.to, overrides)?;
+            (network, loaded)
+        }
+    };
+    let Imported { vgg, input, classes, params, matched, asks } = network;
+    let count = millions(Vgg::new(&vgg)?.param_count() as u64);
+    let images = data::describe(&input, vgg.input);
+    let checkpoint = Checkpoint {
+        vgg,
+        input,
+        classes,
+        params,
+        velocity: None,
+        unaveraged: None,
+        progress: Progress { seed: loaded.config.train.seed, ..Progress::default() },
+        run: serde_json::to_value(State::default())?,
+    };
+    checkpoint.check()?;
+    let run = RunDir::create_at(&options.to)?;
+    let saved = checkpoint
+        .save(&run.checkpoint(Which::Last))
+        .map_err(anyhow::Error::from)
+        // A folder without a config is no run.
+        .and_then(|()| run.write(config::CONFIG, &loaded.effective()));
+    if saved.is_err() {
+        // All in it was made here.
+        let _ = fs::remove_dir_all(&options.to);
+    }
+    saved?;
+    ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
+    tell(matched.as_ref(), ui);
+    if !asks.is_empty() {
+        ui.detail(&format!("the file also asks for {}: nothing was run", asks.join(", ")));
+    }
+    if !loaded.config.data.is_fashion() {
+        ui.detail(&images);
+    }
+    Ok(())
+}
+
+/// The config that `import FILE --config CONFIG` makes a run of.
+pub(crate) fn config(
+    file: &Path,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+) -> Result<Loaded> {
+    let path = options.config_to_print()?;
+    let own = own(file)?;
+    if own.is_some() {
+        options.check_own(file)?;
+    }
+    let input = own.as_ref().map(|checkpoint| &checkpoint.input);
+    config::load(path, with_options(input, options, overrides))
+}
+
+/// The checkpoint that the file is, if it is of this program.
+fn own(file: &Path) -> Result<Option<Checkpoint>> {
+    Checkpoint::load_if_one(file).context(cannot_import())
+}
+
+/// What beats the config: what a checkpoint of ours was trained with, then what the user says.
+fn with_options(
+    own: Option<&Input>,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+) -> Vec<Override> {
+    // What it was trained with is no choice of another config.
+    let own = own.into_iter().flat_map(|input| {
+        let numbers = |key, values: &[f32]| Override::new("the checkpoint", key, in_config(values));
+        [
+            numbers("data.mean", &input.mean),
+            numbers("data.std", &input.std),
+            Override::new("the checkpoint", "data.normalize", "given"),
+        ]
+    });
+    own.chain(options.overrides()).chain(overrides).collect()
+}
+
+/// Says what was not as a file of weights alone has it.
+fn tell(matched: Option<&Matched>, ui: &Ui) {
+    let Some(Matched { prefix, by_order }) = matched else { return };
+    if !prefix.is_empty() {
+        ui.detail(&format!("their names begin with {prefix} in the file"));
+    }
+    for (own, in_file) in by_order {
+        ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
+    }
+}
+
+/// The network of a checkpoint of ours, with all that it says of itself.
+fn of_checkpoint(
+    file: &Path,
+    checkpoint: Checkpoint,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+    ui: &Ui,
+) -> Result<(Imported, Loaded)> {
+    let Checkpoint { vgg, input, classes, params, .. } = checkpoint;
+    if let Some(arch) = options.arch.filter(|arch| *arch != vgg.arch) {
+        let message = format!("{} is a checkpoint of {}, not of {arch}", file.display(), vgg.arch);
+        return Err(anyhow!(message).context(cannot_import().help("--arch can be left out")));
+    }
+    let network = Imported { vgg, input, classes, params, matched: None, asks: vec![] };
+    let Some(path) = &options.config else {
+        let input = options.change(network.input.clone())?;
+        let classes = options.class_names()?.unwrap_or(network.classes.clone());
+        let network = Imported { input, classes, ..network };
+        let loaded = config_of(&network, &options.to, overrides)?;
+        return Ok((network, loaded));
+    };
+    let given = with_options(Some(&network.input), options, overrides);
+    let loaded = data::load_noted(path, given, ui)?;
+    let config = &loaded.config;
+    let wanted = config.vgg();
+    let (file, path) = (file.display(), path.display());
+    if (VggConfig { dropout: wanted.dropout, ..network.vgg.clone() }) != wanted {
+        let message = format!("{file} is of another network than {path}");
+        let help = difference(&network.vgg, &wanted)?;
+        return Err(anyhow!(message).context(cannot_import().help(help)));
+    }
+    let classes = config.data.class_names();
+    if !network.classes.is_empty() && !names::same(&network.classes, &classes) {
+        let message = format!("{file} tells other classes apart than the data set of {path}");
+        return Err(anyhow!(message).context(cannot_import()));
+    }
+    Ok((Imported { vgg: wanted, input: config.input(), classes, ..network }, loaded))
+}
+
+/// The weights of a config's network.
+fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -> Result<Imported> {
+    let (config, input, classes) = (config.vgg(), config.input(), config.data.class_names());
+    let vgg = Vgg::new(&config)?;
+    let convention = options.convention(weights, &[config.arch]);
+    let other = || options.other_network(weights, &[config.arch]);
+    let matched = Some(weights.check(&vgg, &convention).with_context(other)?);
+    let params = weights.params(&vgg, &convention).context(cannot_import())?;
+    let asks = weights.asks().to_vec();
+    Ok(Imported { vgg: config, input, classes, params, matched, asks })
+}
+
+/// The network that the weights are of.
+fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Imported> {
+    let archs = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let convention = options.convention(weights, &archs);
+    let fits = |arch: Arch| {
+        let config = weights.config(arch, &convention)?;
+        let matched = weights.check(&Vgg::new(&config)?, &convention)?;
+        Ok((config, matched))
+    };
+    let found = weights.candidates(&archs, &convention).and_then(|candidates| {
+        let mut tried = candidates.into_iter().map(fits);
+        let first = tried.next().unwrap_or_else(|| fits(archs[0]));
+        first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
+    });
+    let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
+        let failure = match weights.start(archs[0]).ok().and_then(|start| start.headless) {
+            Some(_) => cannot_import().help(
+                "a network of other classes can start from it: init.from = FILE in its config",
+            ),
+            None => options.other_network(weights, &archs),
+        };
+        anyhow::Error::from(error).context(failure)
+    })?;
+    let input = options.change(convention.input(vgg.input))?;
+    let classes = options.class_names()?.unwrap_or_default();
+    let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
+    let (matched, asks) = (Some(matched), weights.asks().to_vec());
+    Ok(Imported { vgg, input, classes, params, matched, asks })
+}
+
+/// The config of a network without a data set.
+fn config_of(network: &Imported, to: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+    let Imported { vgg, input, classes, .. } = network;
+    let text = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
+    let names: Vec<String> = match classes.is_empty() {
+        true => (0..vgg.classes).map(|class| format!("class {class}")).collect(),
+        false => classes.clone(),
+    };
+    let of = |key, value: toml::Value| Override::new("the weights", key, value);
+    let mut of_weights = vec![
+        of("model.arch", text(serde_json::to_value(vgg.arch)?).into()),
+        of("model.width", vgg.width.into()),
+        of("model.batch_norm", vgg.batch_norm.into()),
+        of("model.image_size", (vgg.input[1] as i64).into()),
+        of("model.fc_width", (vgg.fc_width as i64).into()),
+        of("model.dropout", in_config(&[vgg.dropout])[0].into()),
+        of("data.dataset", "none".into()),
+        of("data.channels", (input.channels as i64).into()),
+        of("data.mean", in_config(&input.mean).into()),
+        of("data.std", in_config(&input.std).into()),
+        of("data.classes", names.into()),
+    ];
+    if let Some(side) = vgg.avg_pool {
+        of_weights.push(of("model.avg_pool", (side as i64).into()));
+    }
+    if let Some(side) = input.short_side {
+        of_weights.push(of("data.test_short_side", (side as i64).into()));
+    }
+    let name = to.file_name().unwrap_or_default().to_string_lossy();
+    config::without_file(&name, of_weights.into_iter().chain(overrides).collect())
+}

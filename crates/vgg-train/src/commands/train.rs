@@ -1,0 +1,57 @@
+//! `train CONFIG`: a new run.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+
+use super::profile;
+use crate::config::{CONFIG, Override};
+use crate::data;
+use crate::failure::Code;
+use crate::machine::device;
+use crate::run::folder::RunDir;
+use crate::terminal::log::Log;
+use crate::terminal::ui::Ui;
+use crate::training::outcome;
+use crate::training::start::{Start, Train};
+
+/// What is special to training.
+#[derive(Debug, Default, Args)]
+pub(crate) struct TrainOptions {
+    /// Do not train, but time each operation of a few training steps
+    ///
+    /// Prints a table and writes the times to FILE (without one: a new NAME-profile-N.json among the
+    /// run folders) as a trace that ui.perfetto.dev and chrome://tracing open. There is no run folder.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
+    pub profile: Option<Option<PathBuf>>,
+
+    /// Print what came out of training as JSON
+    #[arg(long, conflicts_with = "profile")]
+    pub json: bool,
+}
+
+/// Trains a new run in a new folder in `out`, or times the operations of a few steps.
+pub(crate) fn command(
+    path: &Path,
+    overrides: Vec<Override>,
+    out: &Path,
+    options: &TrainOptions,
+    ui: &Ui,
+    log: &Log,
+) -> Result<Code> {
+    if let Some(trace) = &options.profile {
+        profile::command(path, overrides, trace.as_deref(), out, ui)?;
+        return Ok(Code::Success);
+    }
+    let mut loaded = data::load_noted(path, overrides, ui)?;
+    device::note_precision(&mut loaded, ui)?;
+    let config = &loaded.config;
+    let create = || {
+        let run = RunDir::create(out, &config.name)?;
+        run.write(CONFIG, &loaded.effective())?;
+        Ok(run)
+    };
+    let start = Start::New(&create);
+    outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, options.json)
+}

@@ -1,0 +1,71 @@
+//! What values a config may have.
+
+use super::keys::Config;
+use super::limits::{at_least_one, at_most, not_negative, positive, share};
+
+/// Bytes of a run's name: a folder's, with a number, has at most 255.
+const LONGEST_NAME: usize = 200;
+
+impl Config {
+    /// The first value out of its limits: its key, and what is wrong with it.
+    pub(super) fn out_of_limits(&self) -> Option<(&'static str, String)> {
+        let name_is_folder =
+            (1..=LONGEST_NAME).contains(&self.name.len()) && !self.name.contains(['/', '\\', '\0']);
+        let Self { model, init, data, train, optimizer, schedule, checkpoint, device, .. } = self;
+        [
+            (
+                "name",
+                (!name_is_folder || self.name.starts_with('.'))
+                    .then(|| format!("must be a folder name, not {:?}", self.name)),
+            ),
+            ("model.width", positive(model.width)),
+            (
+                "model.image_size",
+                (model.image_size < model.arch.min_side()).then(|| {
+                    let (arch, least, size) = (model.arch, model.arch.min_side(), model.image_size);
+                    format!(
+                        "must be at least {least} for {arch}, whose pools shrink it, not {size}"
+                    )
+                }),
+            ),
+            (
+                "model.image_size",
+                (!model.image_size.is_multiple_of(model.arch.side_multiple())).then(|| {
+                    let (arch, multiple) = (model.arch, model.arch.side_multiple());
+                    format!("must be a multiple of {multiple} for {arch}, not {}", model.image_size)
+                }),
+            ),
+            ("model.avg_pool", model.avg_pool.and_then(|side| at_least_one(side as u64))),
+            ("model.fc_width", at_least_one(model.fc_width as u64)),
+            ("model.dropout", share(model.dropout)),
+            ("init.std", positive(init.std)),
+            ("train.epochs", at_least_one(train.epochs)),
+            ("train.epochs", at_most(train.epochs, 1_000_000)),
+            ("train.batch_size", at_least_one(train.batch_size as u64)),
+            ("train.accumulate", at_least_one(train.accumulate as u64)),
+            ("train.accumulate", at_most(train.accumulate, train.batch_size)),
+            ("train.label_smoothing", share(train.label_smoothing)),
+            ("optimizer.lr", positive(optimizer.lr)),
+            ("optimizer.momentum", share(optimizer.momentum)),
+            ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),
+            (
+                "optimizer.nesterov",
+                (optimizer.nesterov && optimizer.momentum == 0.0)
+                    .then(|| "needs a momentum above 0".to_owned()),
+            ),
+            ("optimizer.clip_norm", optimizer.clip_norm.and_then(positive)),
+            ("optimizer.average_decay", optimizer.average_decay.and_then(share)),
+            ("schedule.patience", at_least_one(schedule.patience)),
+            ("schedule.every_epochs", at_least_one(schedule.every_epochs)),
+            ("schedule.factor", positive(schedule.factor)),
+            ("schedule.factor", at_most(schedule.factor, 1.0)),
+            ("schedule.min_lr", not_negative(schedule.min_lr)),
+            ("checkpoint.every_minutes", positive(checkpoint.every_minutes)),
+            ("checkpoint.every_minutes", at_most(checkpoint.every_minutes, 1e6)),
+            ("device.threads", at_most(device.threads, 1024)),
+        ]
+        .into_iter()
+        .find_map(|(key, problem)| Some((key, problem?)))
+        .or_else(|| data.out_of_limits(model.image_size))
+    }
+}

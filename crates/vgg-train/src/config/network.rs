@@ -1,0 +1,90 @@
+//! From the words of a config to those of `vgg-model`.
+
+use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
+
+use super::keys::{Biases, Config, ScheduleKind, Weights};
+
+impl Config {
+    /// The network. It follows from the config alone, in which the classes of an image folder are
+    /// noted.
+    pub(crate) fn vgg(&self) -> VggConfig {
+        let side = self.model.image_size;
+        let [channels, ..] = self.data.image_shape(side);
+        VggConfig {
+            arch: self.model.arch,
+            width: self.model.width,
+            input: [channels, side, side],
+            batch_norm: self.model.batch_norm,
+            avg_pool: self.model.avg_pool,
+            classes: self.data.class_names().len(),
+            fc_width: self.model.fc_width,
+            dropout: self.model.dropout as f32,
+        }
+    }
+
+    /// The images that arrive.
+    pub(crate) fn input(&self) -> Input {
+        let [channels, height, width] = self.data.image_shape(self.model.image_size);
+        let numbers = |values: &[f64]| match values {
+            [one] => vec![*one as f32; channels],
+            _ => values.iter().map(|x| *x as f32).collect(),
+        };
+        let (mean, std) = (numbers(&self.data.mean), numbers(&self.data.std));
+        let short_side = self.data.short_side_of_network(self.model.image_size);
+        Input { channels, height, width, mean, std, short_side }
+    }
+
+    /// The weights before the first step.
+    pub(crate) fn init(&self) -> Init {
+        Init {
+            weights: match self.init.weights {
+                Weights::XavierUniform => WeightInit::XavierUniform,
+                Weights::KaimingNormal => WeightInit::KaimingNormal,
+                Weights::KaimingUniform => WeightInit::KaimingUniform,
+                Weights::Normal => WeightInit::Normal { std: self.init.std as f32 },
+            },
+            biases: match self.init.biases {
+                Biases::Torch => BiasInit::Torch,
+                Biases::Zeros => BiasInit::Zeros,
+            },
+        }
+    }
+
+    /// From gradients to weights.
+    pub(crate) fn recipe(&self) -> Recipe {
+        let (train, optimizer) = (&self.train, &self.optimizer);
+        Recipe {
+            sgd: SgdConfig {
+                lr: optimizer.lr as f32,
+                momentum: optimizer.momentum as f32,
+                weight_decay: optimizer.weight_decay as f32,
+                nesterov: optimizer.nesterov,
+            },
+            parts: train.accumulate,
+            clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
+            average_decay: optimizer.average_decay.map(|decay| decay as f32),
+            label_smoothing: train.label_smoothing as f32,
+            mixes: self.data.augment.mixup > 0.0,
+            freeze: optimizer.freeze.clone(),
+        }
+    }
+
+    /// The learning rate over time.
+    pub(crate) fn schedule(&self) -> vgg_model::Schedule {
+        let schedule = &self.schedule;
+        vgg_model::Schedule {
+            decay: match schedule.kind {
+                ScheduleKind::Constant => Decay::Constant,
+                ScheduleKind::Step => Decay::Step {
+                    every_epochs: schedule.every_epochs,
+                    factor: schedule.factor as f32,
+                },
+                ScheduleKind::Cosine => Decay::Cosine { min_lr: schedule.min_lr as f32 },
+                ScheduleKind::Plateau => {
+                    Decay::Plateau { patience: schedule.patience, factor: schedule.factor as f32 }
+                }
+            },
+            warmup_steps: schedule.warmup_steps,
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Images, and how they become a network's input.
+
+use anyhow::Result;
+use vgg_data::{Images, Loader, Mixup, Transform};
+
+use crate::failure::{Code, Failure};
+use crate::machine::memory::Host;
+
+/// What to do about damaged images.
+pub(super) const DAMAGED_HELP: &str =
+    "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out";
+
+/// What is trained on and what is tested on.
+#[derive(Clone, Debug)]
+pub(crate) struct Data {
+    pub train: Part,
+    pub test: Part,
+}
+
+impl Data {
+    /// Host memory of training on batches of `batch` images and testing on `test_batch`.
+    pub(crate) fn memory(&self, batch: usize, test_batch: usize) -> Result<Host> {
+        let (train, test) = (self.train.loader(batch)?, self.test.loader(test_batch)?);
+        // A part of the images that the other part is held out of has the same in memory.
+        let data = self.train.images.bytes_with(&self.test.images);
+        Ok(Host { data, batches: train.bytes().max(test.bytes()), held: data })
+    }
+}
+
+/// Images, and how they become a network's input.
+#[derive(Clone, Debug)]
+pub(crate) struct Part {
+    pub images: Images,
+    pub(super) transform: Transform,
+    pub(super) mixup: Option<Mixup>,
+    pub(super) threads: usize,
+}
+
+impl Part {
+    /// Batches of these images in stored order.
+    pub(crate) fn loader(&self, batch_size: usize) -> Result<Loader> {
+        let (images, transform) = (self.images.clone(), self.transform.clone());
+        let loader = Loader::new(images, transform, batch_size, self.threads)?;
+        Ok(match self.mixup {
+            Some(mixup) => loader.mixed(mixup),
+            None => loader,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.images.len()
+    }
+
+    pub(crate) fn classes(&self) -> &[String] {
+        self.images.classes()
+    }
+}
+
+/// Why there is no batch of `images`, as the context of the reason.
+pub(crate) fn unreadable(images: &Images) -> Failure {
+    let failure = Failure::new(Code::Data, "cannot read an image");
+    match images.folder() {
+        Some(_) => failure.help(DAMAGED_HELP),
+        None => failure,
+    }
+}

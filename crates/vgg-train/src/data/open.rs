@@ -1,0 +1,102 @@
+//! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
+
+use anyhow::{Context as _, Result};
+use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, Transform};
+
+use super::images::{Data, Part};
+use super::{fashion, folder};
+use crate::config::{self, Config, DatasetName};
+use crate::failure::{Code, Failure};
+use crate::terminal::numbers::{count, grouped};
+use crate::terminal::ui::Ui;
+
+/// Opens the images of a config.
+///
+/// # Errors
+/// With [`Code::Data`]; the message says what was tried and what to do.
+pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
+    require(config)?;
+    let data = &config.data;
+    let (name, [train, test]) = match data.is_folder() {
+        true => folder::open(data, ui)?,
+        false => fashion::open(data, ui)?,
+    };
+    let limited = |images: Images, limit: Option<usize>| match limit {
+        Some(n) => images.take(n),
+        None => images,
+    };
+    // Held out of all: a limit then changes what is trained on, not what is tested on.
+    let (train, test, test_name) = match data.hold_out {
+        Some(n) => {
+            let (train, held_out) = train
+                .hold_out(n)
+                .context(Failure::new(Code::Usage, "data.hold_out leaves nothing to train on"))?;
+            (train, held_out, "held out")
+        }
+        None => (train, test, "test"),
+    };
+    let (train, test) = (limited(train, data.train_limit), limited(test, data.test_limit));
+
+    let side = config.model.image_size;
+    let [c, h, w] = data.image_shape(side);
+    let numbers = [&train, &test].map(|images| grouped(images.len() as u64));
+    let [n_train, n_test] = numbers;
+    let classes = count(train.classes().len() as u64, "class");
+    ui.status(
+        "Dataset",
+        &format!("{name}: {n_train} train, {n_test} {test_name}, {classes}, {c}×{h}×{w}"),
+    );
+    let transform = |short_side| match data.is_folder() {
+        true => Transform::scaled([c, h, w], short_side),
+        false => Ok(Transform::same_size([c, h, w])),
+    };
+    let mixup = data.augment.mixup;
+    let threads = config.device.threads;
+    Ok(Data {
+        train: Part {
+            images: train,
+            transform: transform(data.train_short_side(side))?.with(augment(data, c)?)?,
+            mixup: (mixup > 0.0).then(|| Mixup::new(mixup)).transpose()?,
+            threads,
+        },
+        test: Part {
+            images: test,
+            transform: transform([data.test_short_side(side); 2])?,
+            mixup: None,
+            threads,
+        },
+    })
+}
+
+/// Refuses a config without a data set.
+pub(crate) fn require(config: &Config) -> Result<()> {
+    if config.data.dataset != DatasetName::None {
+        return Ok(());
+    }
+    let message = "the run has no data set: it was imported without one";
+    let help = "--set data.dataset=image-folder --set data.folder=FOLDER evaluates it on images; \
+                import --config CONFIG makes a run that can be trained on";
+    Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+fn augment(data: &config::Data, channels: usize) -> Result<Augment> {
+    let config::Augment { random_crop, flip, pad_crop, color_shift, random_erasing, .. } =
+        data.augment;
+    let color = match (color_shift > 0.0, data.augment.color_values, data.augment.color_vectors) {
+        (false, ..) => None,
+        (true, Some(values), Some(vectors)) => {
+            Some(ColorShift { std: color_shift, values, vectors })
+        }
+        // Noted before anything is opened.
+        (true, ..) => {
+            let message = "data.augment.color_shift needs color_values and color_vectors";
+            return Err(Failure::new(Code::Usage, message).into());
+        }
+    };
+    let mean = data.mean.iter().cycle().take(channels);
+    let erase = (random_erasing > 0.0).then(|| Erase {
+        probability: random_erasing,
+        fill: mean.map(|mean| (255.0 * mean).round().clamp(0.0, 255.0) as u8).collect(),
+    });
+    Ok(Augment { random_crop, flip, pad_crop, color, erase })
+}

@@ -1,0 +1,125 @@
+//! Where it is computed: the one place that knows more than one backend.
+
+use anyhow::Result;
+use vgg_cpu::Cpu;
+use vgg_cuda::Cuda;
+use vgg_tensor::{Backend, Error};
+
+use super::cache::tuning_file;
+use crate::config::{Device, DeviceKind, Loaded, Precision};
+use crate::failure::{Code, Failure};
+use crate::terminal::ui::Ui;
+
+/// Work that any backend can do.
+pub(crate) trait Job {
+    /// What comes of it.
+    type Output;
+
+    /// Does it.
+    fn run<B: Backend>(self, backend: B) -> Result<Self::Output>;
+}
+
+/// A device that is there.
+#[derive(Debug)]
+pub(crate) enum Choice {
+    Cpu,
+    /// The number of a GPU.
+    Cuda(usize),
+}
+
+/// What the config asks for, if it is there. If it leaves the choice, the first GPU where all that it
+/// takes is there, and otherwise the CPU, with the reason why it is no GPU.
+///
+/// # Errors
+/// [`Error::Unavailable`] if what is asked for is not there: nothing falls back in silence.
+pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> {
+    let find = |ordinal| vgg_cuda::find(ordinal, device.precision.into());
+    match device.kind {
+        DeviceKind::Cpu => Ok((Choice::Cpu, None)),
+        DeviceKind::Cuda(ordinal) => find(ordinal).map(|_| (Choice::Cuda(ordinal), None)),
+        DeviceKind::Auto => Ok(match vgg_cuda::first(device.precision.into()) {
+            Ok(first) => (Choice::Cuda(first.ordinal), None),
+            Err(reason) => (Choice::Cpu, Some(reason)),
+        }),
+    }
+}
+
+/// Notes in a config what the device computes with, so that a run does not claim a precision that it
+/// never had.
+///
+/// # Errors
+/// As [`choose`].
+pub(crate) fn note_precision(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
+    let device = &mut loaded.config.device;
+    if let (Choice::Cpu, _) = choose(device)? {
+        if let Precision::Bf16 | Precision::F16 = device.precision {
+            ui.warn("device.precision is for GPUs: the CPU computes in f32");
+        }
+        device.precision = Precision::F32;
+        loaded.noted.push("device.precision");
+    }
+    Ok(())
+}
+
+/// How the CPU is set up.
+pub(crate) fn cpu(device: &Device) -> vgg_cpu::Config {
+    let threads = (device.threads > 0).then_some(device.threads);
+    vgg_cpu::Config { threads, isa: None }
+}
+
+/// Does `job` on the device that the config asks for.
+///
+/// # Errors
+/// As [`choose`]; those of the backend and of the job.
+pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
+    let (choice, _) = choose(device)?;
+    match choice {
+        Choice::Cpu => job.run(Cpu::new(cpu(device))?),
+        Choice::Cuda(ordinal) => {
+            let config = vgg_cuda::Config {
+                device: ordinal,
+                precision: device.precision.into(),
+                deterministic: device.deterministic,
+                autotune: device.autotune.then(tuning_file),
+                unscaled: false,
+            };
+            let cuda = Cuda::new(config).map_err(|error| {
+                let help = "another program takes its memory: `nvidia-smi` says which";
+                explain_memory(error.into(), help)
+            })?;
+            let help = "a smaller batch needs less, as do other programs on the device";
+            job.run(cuda).map_err(|error| explain_memory(error, help))
+        }
+    }
+}
+
+/// Says what to do where memory ran out: workspaces, unlike buffers, are only known when they are
+/// asked for.
+fn explain_memory(error: anyhow::Error, help: &str) -> anyhow::Error {
+    match error.downcast_ref::<Error>() {
+        Some(Error::OutOfMemory { .. }) => error
+            .context(Failure::new(Code::Memory, "the device's memory does not suffice").help(help)),
+        _ => error,
+    }
+}
+
+/// Why the device is not a GPU, where the config leaves the choice.
+pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
+    let (_, reason) = choose(device).ok()?;
+    let [driver, ..] = vgg_cuda::libraries();
+    match reason? {
+        // Who has no driver has no GPU, and need not be told where to get one.
+        Error::Unavailable { what, .. } if driver.version.is_none() => {
+            Some(format!("no GPU: {what} is not available"))
+        }
+        other => Some(format!("no GPU: {other}")),
+    }
+}
+
+/// Says which device it is and, where the config leaves the choice, why it is no GPU.
+pub(crate) fn tell(device: &Device, backend: &impl Backend, ui: &Ui) {
+    ui.status("Device", &backend.describe());
+    if let Some(reason) = why_no_gpu(device) {
+        ui.detail(&reason);
+    }
+}

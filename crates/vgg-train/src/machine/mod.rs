@@ -1,0 +1,6 @@
+//! What is computed on: the device, its memory, and what is remembered of it.
+
+pub(crate) mod cache;
+pub(crate) mod device;
+pub(crate) mod free;
+pub(crate) mod memory;

@@ -1,0 +1,171 @@
+//! Images as they are shown to a network: views of one size pass through it together.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use vgg_data::{Images, Loader, Transform, scaled_size};
+use vgg_model::{Input, Session, Vgg, VggConfig};
+use vgg_tensor::Backend;
+
+use crate::data;
+use crate::failure::{Code, Failure};
+use crate::machine::memory;
+
+/// Pixels that pass through a network at once: with them, the maps of a VGG of full width take
+/// 400 MB.
+const PIXELS: usize = 16 * 224 * 224;
+
+/// Images whose views have one size.
+pub(crate) struct Group {
+    /// Their numbers.
+    images: Vec<usize>,
+    transform: Transform,
+    /// What to do if memory does not suffice, where the user has chosen how large views are.
+    help: Option<&'static str>,
+}
+
+/// Whole images of a short side, by the size that they are scaled to. `sizes` are their own, but of
+/// images that are left out.
+pub(crate) fn whole(
+    sizes: &[Option<[usize; 2]>],
+    channels: usize,
+    short_side: usize,
+    flip: bool,
+) -> Vec<Group> {
+    let mut groups: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
+    for (i, size) in sizes.iter().enumerate() {
+        if let Some(size) = size {
+            groups.entry(scaled_size(*size, short_side)).or_default().push(i);
+        }
+    }
+    let group = |([h, w], same_size): ([usize; 2], Vec<usize>)| Group {
+        images: same_size,
+        transform: flipped(Transform::resized([channels, h, w]), flip),
+        help: Some("images of lower --scales need less"),
+    };
+    groups.into_iter().map(group).collect()
+}
+
+/// `grid`×`grid` crops of `shape`, channels × height × width, from images of a short side.
+pub(crate) fn crops(
+    images: &Images,
+    shape: [usize; 3],
+    short_side: usize,
+    grid: usize,
+    flip: bool,
+) -> Result<Vec<Group>> {
+    let transform = Transform::scaled(shape, [short_side; 2])?.grid(grid);
+    let images = (0..images.len()).collect();
+    Ok(vec![Group { images, transform: flipped(transform, flip), help: None }])
+}
+
+/// The `given` scales, or the `usual` one, at each of which the network of the file `path` has to have
+/// room in an image.
+pub(crate) fn scales(
+    given: &[usize],
+    usual: usize,
+    network: &VggConfig,
+    path: &Path,
+) -> Result<Vec<usize>> {
+    let scales = if given.is_empty() { vec![usual] } else { given.to_vec() };
+    let [_, h, w] = network.input;
+    for &scale in &scales {
+        if scale < h.max(w) {
+            let path = path.display();
+            let message = format!("the scale {scale} is too small: {path} takes images of {h}×{w}");
+            let help = format!("--scales can be from {} on", h.max(w));
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        // The other limit is that of scaling.
+        Transform::scaled(network.input, [scale; 2])?;
+    }
+    Ok(scales)
+}
+
+fn flipped(transform: Transform, flip: bool) -> Transform {
+    if flip { transform.mirrored() } else { transform }
+}
+
+/// Is given the number of an image that cannot be read, and the reason.
+type PassOver<'a> = &'a mut dyn FnMut(usize, &str);
+
+/// Images that are shown to networks.
+pub(crate) struct Shown<'a> {
+    pub images: &'a Images,
+    /// How pixels become numbers.
+    pub input: &'a Input,
+    /// The network for views of a height and width. All have the same parameters.
+    pub network: &'a dyn Fn([usize; 2]) -> vgg_tensor::Result<Vgg>,
+    /// Threads that make views; 0 means all.
+    pub threads: usize,
+}
+
+impl Shown<'_> {
+    /// Runs the network of `session` on all views, and gives for each image its number, how many
+    /// views it has, and what came out of them, `[views, outputs]`. The time that passed in waiting
+    /// for images.
+    ///
+    /// # Errors
+    /// When an image cannot be read: the first one.
+    pub(crate) fn to<B: Backend>(
+        &self,
+        session: &mut Session<B>,
+        groups: &[Group],
+        take: &mut dyn FnMut(usize, usize, &[f32]),
+    ) -> Result<Duration> {
+        self.show(session, groups, take, None)
+    }
+
+    /// As [`Shown::to`], but an image that cannot be read is passed over, and its number and the
+    /// reason given to `pass`.
+    pub(crate) fn to_readable<B: Backend>(
+        &self,
+        session: &mut Session<B>,
+        groups: &[Group],
+        take: &mut dyn FnMut(usize, usize, &[f32]),
+        pass: PassOver<'_>,
+    ) -> Result<Duration> {
+        self.show(session, groups, take, Some(pass))
+    }
+
+    fn show<B: Backend>(
+        &self,
+        session: &mut Session<B>,
+        groups: &[Group],
+        take: &mut dyn FnMut(usize, usize, &[f32]),
+        mut pass: Option<PassOver<'_>>,
+    ) -> Result<Duration> {
+        let mut waited = Duration::ZERO;
+        for Group { images, transform, help } in groups {
+            let ([_, height, width], views) = (transform.shape(), transform.views());
+            let vgg = (self.network)([height, width])?;
+            let input = Input { height, width, ..self.input.clone() };
+            let most = (PIXELS / (height * width)).min(images.len() * views).max(1);
+            let batch = memory::largest_batch(session, &vgg, &input, most, *help)?;
+            session.set_network(&vgg, &input, batch)?;
+
+            let same_size = self.images.subset(images);
+            let at_once = (batch / views).max(1);
+            let loader = Loader::new(same_size, transform.clone(), at_once, self.threads)?;
+            let loader = if pass.is_some() { loader.passing_over() } else { loader };
+            let mut batches = loader.epoch(0, 0);
+            let mut shown = images.iter();
+            let unreadable = || data::unreadable(self.images);
+            while let Some(batch) = batches.next_batch().with_context(unreadable)? {
+                let outputs = session.logits(&batch.pixels)?;
+                let of_image = outputs.chunks_exact(views * vgg.outputs());
+                let mut unreadable = batch.unreadable.iter().peekable();
+                for (place, (outputs, image)) in of_image.zip(&mut shown).enumerate() {
+                    match (unreadable.next_if(|(at, _)| *at == place), &mut pass) {
+                        (Some((_, reason)), Some(pass)) => pass(*image, reason),
+                        _ => take(*image, views, outputs),
+                    }
+                }
+            }
+            waited += batches.waited();
+        }
+        Ok(waited)
+    }
+}

@@ -1,0 +1,161 @@
+//! Checkpoints of runs, for the commands that use a trained network.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+use vgg_model::weights::{Start, WeightFile};
+use vgg_model::{Arch, Checkpoint, Input, Params, Session, Vgg, VggConfig, WeightType};
+use vgg_tensor::Backend;
+
+use super::folder::{Which, checkpoint_path, require_run};
+use crate::failure::{Code, Failure};
+
+/// Which of a run's networks, and how it is kept in memory.
+#[derive(Clone, Copy, Debug, Args)]
+pub(crate) struct NetworkOptions {
+    /// Which checkpoint of the run: that with the best test accuracy or the last one
+    #[arg(long, value_enum, default_value = "best")]
+    pub checkpoint: Which,
+
+    /// How the fully connected layers' weights are stored in memory
+    ///
+    /// They are nearly all of a VGG's weights, and reading them is most of the time that an image
+    /// or a few take: f16 halves both. It rounds weights to 11 bits and refuses those above 65504;
+    /// the arithmetic stays in f32.
+    #[arg(long, value_enum, value_name = "TYPE", default_value = "f32")]
+    pub linear_weights: LinearWeights,
+}
+
+/// A [`WeightType`] as an option.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LinearWeights {
+    F32,
+    F16,
+}
+
+impl From<LinearWeights> for WeightType {
+    fn from(weights: LinearWeights) -> Self {
+        match weights {
+            LinearWeights::F32 => WeightType::F32,
+            LinearWeights::F16 => WeightType::F16,
+        }
+    }
+}
+
+/// How names of images end.
+const IMAGES: [&str; 3] = ["png", "jpg", "jpeg"];
+
+/// The checkpoint that `run` names: a file, or a run's best or last.
+pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
+    let ending = run.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    if run.is_file() && IMAGES.iter().any(|image| ending.eq_ignore_ascii_case(image)) {
+        let message = format!("{} is an image, where a run is asked for", run.display());
+        let failure = Failure::new(Code::Usage, message);
+        return Err(failure.help("the run comes first, then the images").into());
+    }
+    if run.is_file() && ending != "toml" {
+        return Ok(run.into());
+    }
+    require_run(run)?;
+    // A run that was interrupted early may have one without the other.
+    let other = if which == Which::Best { Which::Last } else { Which::Best };
+    let paths = [which, other].map(|which| checkpoint_path(run, which));
+    if let Some(path) = paths.into_iter().find(|path| path.is_file()) {
+        return Ok(path);
+    }
+    let message = format!("{} has no checkpoint yet", run.display());
+    let help = format!("vgg-train resume {} goes on with the run", run.display());
+    Err(Failure::new(Code::Checkpoint, message).help(help).into())
+}
+
+/// Reads a checkpoint for its network; what only training needs is left aside.
+///
+/// # Errors
+/// A [`Failure`] with [`Code::Checkpoint`]; of weights that are no checkpoint, it says what to do.
+pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
+    if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
+        return Ok(checkpoint);
+    }
+    // What it is instead.
+    WeightFile::open(path).context(cannot_use())?;
+    let path = path.display();
+    let message = format!("{path} has weights alone, and is no checkpoint");
+    let help = format!("vgg-train import {path} --to RUN makes a run of them");
+    Err(Failure::new(Code::Checkpoint, message).help(help).into())
+}
+
+/// A network that another one starts from.
+pub(crate) struct Starting {
+    pub vgg: VggConfig,
+    /// All its parameters, or those that a file of weights has.
+    pub params: Params,
+    /// What it was shown.
+    pub input: Input,
+    /// What is to be said of it.
+    pub notes: Vec<String>,
+}
+
+/// Reads a checkpoint, or weights of another program, most likely of a network of `arch`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn starting(path: &Path, arch: Arch) -> Result<Starting> {
+    if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
+        let Checkpoint { vgg, params, input, .. } = checkpoint;
+        return Ok(Starting { vgg, params, input, notes: vec![] });
+    }
+    let weights = WeightFile::open(path).context(cannot_use())?;
+    let failure = || {
+        cannot_use()
+            .help("`vgg-train import` has options for it; init.from can be the run that it makes")
+    };
+    let Start { vgg, convention, params, headless } = weights.start(arch).with_context(failure)?;
+    let mut notes =
+        vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
+    notes.extend(headless);
+    Ok(Starting { input: convention.input(vgg.input), vgg, params, notes })
+}
+
+fn cannot_use() -> Failure {
+    Failure::new(Code::Checkpoint, "cannot use the checkpoint")
+}
+
+/// Gives the network of a checkpoint to a backend, for up to `max_batch` images at once.
+pub(crate) fn session<B: Backend>(
+    backend: B,
+    checkpoint: Checkpoint,
+    linear_weights: LinearWeights,
+    max_batch: usize,
+) -> Result<Session<B>> {
+    let Checkpoint { vgg, input, params, .. } = checkpoint;
+    let (vgg, weight_type) = (Vgg::new(&vgg)?, linear_weights.into());
+    Ok(Session::with_linear_weights(weight_type, backend, &vgg, &input, params, max_batch)?)
+}
+
+/// As [`session`], for a network made of the checkpoint's, as by [`Vgg::dense`]. It takes one image
+/// of the network's size, until it is told of others.
+pub(crate) fn session_of<B: Backend>(
+    backend: B,
+    checkpoint: Checkpoint,
+    vgg: &Vgg,
+) -> Result<Session<B>> {
+    let [_, height, width] = vgg.config().input;
+    let Checkpoint { input, params, .. } = checkpoint;
+    let own = params.for_network(vgg)?;
+    drop(params);
+    Ok(Session::new(backend, vgg, &Input { height, width, ..input }, own, 1)?)
+}
+
+/// Which settings of two networks differ, and how.
+pub(crate) fn difference(checkpoint: &VggConfig, config: &VggConfig) -> Result<String> {
+    let (checkpoint, config) = (serde_json::to_value(checkpoint)?, serde_json::to_value(config)?);
+    let settings = checkpoint.as_object().into_iter().flatten();
+    let differing = settings.filter(|(key, value)| config[key] != **value);
+    let told = differing.map(|(key, value)| {
+        format!("{key} is {value} in the checkpoint, but {} in the config", config[key])
+    });
+    Ok(told.collect::<Vec<_>>().join(", "))
+}

@@ -1,0 +1,7 @@
+//! The folder of a run and all that is in it; and where else results go.
+
+pub(crate) mod checkpoints;
+pub(crate) mod curves;
+pub(crate) mod folder;
+pub(crate) mod metrics;
+pub(crate) mod output;

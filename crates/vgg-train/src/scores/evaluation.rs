@@ -1,0 +1,127 @@
+//! How good predictions are.
+
+use super::confusion::Confusion;
+
+/// Sums over the images seen so far.
+#[derive(Clone, Debug)]
+pub(crate) struct Evaluation {
+    images: u64,
+    loss_sum: f64,
+    top1: u64,
+    top5: u64,
+    pub confusion: Confusion,
+}
+
+impl Evaluation {
+    pub(crate) fn new(classes: usize) -> Self {
+        let confusion = Confusion::new(classes);
+        Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion }
+    }
+
+    /// Takes in a batch of `logits`, `[labels.len(), classes]`.
+    ///
+    /// Ranks are those of [`vgg_tensor::Backend::softmax_cross_entropy`]: where logits are equal, the
+    /// lower class is first, and NaN is before all numbers, but never correct.
+    pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
+        let classes = logits.len() / labels.len().max(1);
+        for (logits, &label) in logits.chunks(classes).zip(labels) {
+            let label = label as usize;
+            let own = logits[label];
+            let behind =
+                |class: usize| logits[class] < own || (logits[class] == own && class > label);
+            let ahead = (0..classes).filter(|class| *class != label && !behind(*class));
+            self.images += 1;
+            self.loss_sum += log_sum_exp(logits) - f64::from(own);
+            let is_number = !own.is_nan();
+            self.top1 += u64::from(is_number && ahead.clone().count() == 0);
+            self.top5 += u64::from(is_number && ahead.clone().count() < 5);
+            let first = |a: usize, b: usize| {
+                if logits[a].is_nan() || logits[a] >= logits[b] { a } else { b }
+            };
+            match ahead.reduce(first) {
+                Some(predicted) => self.confusion.add(label, predicted),
+                None if is_number => self.confusion.add(label, label),
+                // There is no other class.
+                None => {}
+            }
+        }
+    }
+
+    pub(crate) fn images(&self) -> u64 {
+        self.images
+    }
+
+    /// Mean cross-entropy.
+    pub(crate) fn loss(&self) -> f64 {
+        self.loss_sum / self.images as f64
+    }
+
+    /// Share of the images whose true class ranks first.
+    pub(crate) fn accuracy(&self) -> f64 {
+        self.top1 as f64 / self.images as f64
+    }
+
+    /// Share of the images whose true class is among the first five.
+    pub(crate) fn top5(&self) -> f64 {
+        self.top5 as f64 / self.images as f64
+    }
+}
+
+/// Whether it says anything that a true class is among the first five.
+pub(crate) fn tells_top5(classes: usize) -> bool {
+    classes > 5
+}
+
+fn log_sum_exp(logits: &[f32]) -> f64 {
+    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
+    f64::from(max) + sum.ln()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metrics_of_known_logits() {
+        let mut evaluation = Evaluation::new(6);
+        // The second image's class ties with a lower one, the third's ranks last of six.
+        let logits = [
+            [0.0, 3.0, 0.0, 0.0, 0.0, 0.0],
+            [1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
+            [5.0, 4.0, 3.0, 2.0, 1.0, 0.0],
+        ];
+        evaluation.add(&logits.concat(), &[1, 1, 5]);
+        assert_eq!((evaluation.images, evaluation.top1, evaluation.top5), (3, 1, 2));
+        let exp = |xs: [f64; 6]| xs.iter().map(|x| x.exp()).sum::<f64>().ln();
+        let expected =
+            exp([0.0, 3.0, 0.0, 0.0, 0.0, 0.0]) - 3.0 + exp([1.0, 1.0, 0.0, 0.0, 0.0, 0.0]) - 1.0
+                + exp([5.0, 4.0, 3.0, 2.0, 1.0, 0.0]);
+        assert!((evaluation.loss() - expected / 3.0).abs() < 1e-6);
+        assert_eq!(evaluation.confusion.accuracy(1), Some(0.5));
+        assert_eq!(evaluation.confusion.accuracy(0), None);
+    }
+
+    #[test]
+    fn nan_is_never_correct() {
+        const NAN: f32 = f32::NAN;
+        let correct = |logits: &[f32], label| {
+            let mut evaluation = Evaluation::new(logits.len());
+            evaluation.add(logits, &[label]);
+            let recognised = evaluation.confusion.accuracy(label as usize);
+            (evaluation.top1, evaluation.top5, recognised)
+        };
+        assert_eq!(correct(&[NAN, NAN, NAN], 0), (0, 0, Some(0.0)));
+        assert_eq!(correct(&[NAN, 1.0], 0), (0, 0, Some(0.0)));
+        assert_eq!(correct(&[1.0, NAN], 0), (0, 1, Some(0.0)));
+        assert_eq!(correct(&[NAN], 0), (0, 0, None));
+        assert_eq!(correct(&[0.0, 2.0, 2.0], 1), (1, 1, Some(1.0)));
+    }
+
+    #[test]
+    fn large_logits_do_not_overflow() {
+        let mut evaluation = Evaluation::new(2);
+        evaluation.add(&[3e38, -3e38], &[0]);
+        assert_eq!(evaluation.loss(), 0.0);
+    }
+}

@@ -1,0 +1,114 @@
+//! The log: `log.txt` in the run folder, and standard error with `--verbose`.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::Writer;
+use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+
+use crate::failure::{Code, Failure};
+
+/// The target of what is said to the user: it is in the log file, and on standard error already.
+pub(crate) const SAID: &str = "vgg_train::said";
+
+/// Where the log goes: memory until there is a run folder, then its file.
+#[derive(Clone, Debug)]
+pub(crate) struct Log {
+    sink: Arc<Mutex<Sink>>,
+}
+
+#[derive(Debug)]
+enum Sink {
+    Memory(Vec<u8>),
+    File(File),
+}
+
+impl Log {
+    /// Starts to log. `VGG_LOG` filters, as `RUST_LOG` does elsewhere.
+    pub(crate) fn start(verbose: bool) -> Result<Self> {
+        let log = Self { sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))) };
+        let given = std::env::var("VGG_LOG").unwrap_or_default();
+        let filter = |default: &str| {
+            let targets = if given.is_empty() { default } else { &given };
+            targets.parse::<Targets>().map_err(|error| {
+                let message = format!("VGG_LOG = {targets:?}: {error}");
+                Failure::new(Code::Usage, message).help("for example: debug, or vgg_cpu=debug,info")
+            })
+        };
+        let file = tracing_subscriber::fmt::layer()
+            .with_ansi(false)
+            .with_target(false)
+            .with_writer(log.clone())
+            .with_filter(filter("info")?.with_target(SAID, LevelFilter::INFO));
+        let on_screen = filter("debug,vgg_train=warn")?.with_target(SAID, LevelFilter::OFF);
+        let screen = verbose.then(|| {
+            tracing_subscriber::fmt::layer()
+                .with_ansi(false)
+                .with_writer(io::stderr)
+                .with_filter(on_screen)
+        });
+        tracing_subscriber::registry().with(file).with(screen).init();
+        Ok(log)
+    }
+
+    /// Moves the log to a file, with all that was logged so far.
+    pub(crate) fn move_to(&self, mut file: File) -> io::Result<()> {
+        let mut sink = self.sink();
+        if let Sink::Memory(bytes) = &*sink {
+            file.write_all(bytes)?;
+        }
+        *sink = Sink::File(file);
+        Ok(())
+    }
+
+    fn sink(&self) -> std::sync::MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match &mut *self.sink() {
+            Sink::Memory(memory) => memory.write(bytes),
+            Sink::File(file) => file.write(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Date and time (UTC) to the second: `2026-08-21 12:30:05`.
+pub(crate) fn now() -> String {
+    let mut text = String::new();
+    // Writing into a string does not fail.
+    let _ = SystemTime.format_time(&mut Writer::new(&mut text));
+    text.truncate("2026-08-21T12:30:05".len());
+    text.replace('T', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn dates_are_to_the_second() {
+        let now = super::now();
+        let shape: String = now.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+        assert_eq!(shape, "0000-00-00 00:00:00");
+    }
+}

@@ -1,0 +1,10 @@
+//! What the user sees: results on standard output, all else on standard error; and the log.
+
+pub(crate) mod error;
+pub(crate) mod fields;
+pub(crate) mod log;
+pub(crate) mod numbers;
+pub(crate) mod print;
+pub(crate) mod table;
+pub(crate) mod throughput;
+pub(crate) mod ui;

@@ -1,0 +1,411 @@
+//! Training: the loop, what it records and how it ends.
+//!
+//! What is computed follows `train_ch6` of Dive into Deep Learning: the training loss and accuracy
+//! of an epoch are means over its images of the values from the very forward passes used for the
+//! updates; the test accuracy is that of all test images after the epoch.
+//! Images a second are of wall time, unlike the book's ([`super::pace`]).
+
+mod saving;
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use vgg_data::Loader;
+use vgg_model::{Progress, Trainer};
+use vgg_tensor::Backend;
+use vgg_tensor::spec::Metrics as StepMetrics;
+
+use super::checkpoint_writer::{CheckpointWriter, NOT_FINITE};
+use super::lines::{epoch_line, step_line, test_line, times};
+use super::outcome::{End, Outcome};
+use super::pace::{Pace, Work};
+use super::state::{Best, State};
+use super::ticker::{LongRunHint, Ticker};
+use crate::config::{Config, FlatLoss, Weights};
+use crate::data::{self, Data};
+use crate::failure::{Code, Failure};
+use crate::passes::evaluate::evaluate;
+use crate::run::curves;
+use crate::run::folder::{CONFUSION, CURVES, RunDir};
+use crate::run::metrics::{EpochRecord, Metrics, StepRecord};
+use crate::scores::evaluation::Evaluation;
+use crate::signals::Stop;
+use crate::terminal::fields::Fields;
+use crate::terminal::ui::Ui;
+
+/// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
+const RECORDS_PER_EPOCH: u64 = 20;
+
+/// Steps that a device may have before it while the host looks at the metrics of an earlier one.
+const AHEAD: usize = 2;
+
+/// A run on its way.
+pub(crate) struct Training<'a, B: Backend> {
+    config: &'a Config,
+    ui: &'a Ui,
+    data: &'a Data,
+    loader: Loader,
+    test: Loader,
+    work: Work,
+    /// Before the trainer and the folder's lock, so that it is done with both.
+    writer: CheckpointWriter<B::Download>,
+    run: RunDir,
+    trainer: Trainer<B>,
+    metrics: Metrics,
+    position: Progress,
+    state: State,
+    /// The place in the schedule of the run's step 0: before or after it, if earlier epochs had other
+    /// numbers of steps.
+    schedule_start: i64,
+    /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
+    in_flight: VecDeque<(u64, f32)>,
+    stop: Stop,
+    pace: Pace,
+    /// Whether another process did some of the steps.
+    resumed: bool,
+    ticker: Ticker,
+    hint: LongRunHint,
+    /// The step and epoch of the last checkpoint that this process ordered, and when.
+    saved: Option<(u64, u64)>,
+    saved_at: Instant,
+}
+
+impl<'a, B: Backend> Training<'a, B> {
+    /// A run that goes on from `position` and `state` with what is in the trainer.
+    pub(crate) fn new(
+        config: &'a Config,
+        ui: &'a Ui,
+        data: &'a Data,
+        run: RunDir,
+        trainer: Trainer<B>,
+        position: Progress,
+        state: State,
+    ) -> Result<Self> {
+        let (batch_size, seed) = (config.train.batch_size, config.train.seed);
+        let loader = data.train.loader(batch_size)?.shuffled(seed);
+        let test = data.test.loader(trainer.plan().batch())?;
+        let work = Work {
+            epochs: config.train.epochs,
+            steps_per_epoch: loader.batches_per_epoch() as u64,
+            train_images: data.train.len() as u64,
+            test_images: data.test.len() as u64,
+            classes: data.train.classes().len(),
+            tested_on: config.data.tested_on(),
+        };
+        let place = position.epoch * work.steps_per_epoch + position.batch;
+        let schedule_start = place as i64 - position.step as i64;
+        let (metrics, told) = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        if let Some(told) = told {
+            ui.warn(&told);
+        }
+        Ok(Self {
+            config,
+            ui,
+            data,
+            loader,
+            test,
+            work,
+            writer: CheckpointWriter::start()?,
+            run,
+            trainer,
+            metrics,
+            position,
+            state,
+            schedule_start,
+            in_flight: VecDeque::new(),
+            stop: Stop::listen()?,
+            pace: Pace::new(work, Instant::now()),
+            resumed: position.step > 0,
+            ticker: Ticker::default(),
+            hint: LongRunHint::new(position.step > 0),
+            saved: None,
+            saved_at: Instant::now(),
+        })
+    }
+
+    /// The run's folder.
+    pub(crate) fn folder(&self) -> &RunDir {
+        &self.run
+    }
+
+    /// Steps of an epoch.
+    pub(crate) fn steps_per_epoch(&self) -> u64 {
+        self.work.steps_per_epoch
+    }
+
+    /// Trains to the last epoch, or until asked to stop.
+    pub(crate) fn run(mut self) -> Result<End> {
+        let mut evaluation = None;
+        while self.position.epoch < self.config.train.epochs {
+            let (start, resumed) = (Instant::now(), self.position.batch > 0);
+            self.pace.start_epoch(start);
+            let done = match self.train_epoch()? {
+                ControlFlow::Continue(()) => {
+                    self.take()?;
+                    self.evaluate()?
+                }
+                ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
+            };
+            match done {
+                ControlFlow::Continue(done) => {
+                    self.end_epoch(&done, (!resumed).then(|| start.elapsed()))?;
+                    evaluation = Some(done);
+                }
+                ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
+            }
+        }
+        self.wait_for_checkpoint()?;
+        self.finish(evaluation)
+    }
+
+    /// Trains to the end of the epoch, unless asked to stop.
+    fn train_epoch(&mut self) -> Result<ControlFlow<Code>> {
+        let mut batches = self.loader.epoch(self.position.epoch, self.position.batch as usize);
+        let every = Duration::from_secs_f64(60.0 * self.config.checkpoint.every_minutes);
+        loop {
+            if let Some(code) = self.stop.requested() {
+                self.collect(0)?;
+                return Ok(ControlFlow::Break(code));
+            }
+            self.check_checkpoint()?;
+            if self.saved_at.elapsed() >= every && !self.writer.is_writing() {
+                self.collect(0)?;
+                self.save(false)?;
+            }
+            let waited = batches.waited();
+            let unreadable = || data::unreadable(&self.data.train.images);
+            let Some(batch) = batches.next_batch().with_context(unreadable)? else {
+                self.collect(0)?;
+                return Ok(ControlFlow::Continue(()));
+            };
+            let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
+            self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
+            self.in_flight.push_back((images, lr));
+            self.pace.waited(batches.waited() - waited);
+            self.collect(AHEAD)?;
+        }
+    }
+
+    /// Ends the steps that the device is done with, and waits until no more than `ahead` are left.
+    fn collect(&mut self, ahead: usize) -> Result<()> {
+        loop {
+            let metrics = self.trainer.next_metrics(self.trainer.in_flight() > ahead)?;
+            let Some(metrics) = metrics else { return Ok(()) };
+            let (images, lr) = self.in_flight.pop_front().context("a step without images")?;
+            self.end_step(metrics, images, lr)?;
+        }
+    }
+
+    /// The learning rate of step `step` of the run, from 0 on.
+    fn lr(&self, step: u64) -> f32 {
+        let (base, schedule) = (self.config.optimizer.lr as f32, self.config.schedule());
+        let place = self.place(step);
+        let lr = schedule.lr(base, place, self.work.steps_per_epoch, self.work.steps());
+        lr * self.state.plateau.factor(schedule.decay)
+    }
+
+    /// The steps before step `step` of the run, if all epochs had as many as now.
+    fn place(&self, step: u64) -> u64 {
+        step.saturating_add_signed(self.schedule_start)
+    }
+
+    /// Counts a step, judges it and tells of it.
+    fn end_step(&mut self, step: StepMetrics, images: u64, lr: f32) -> Result<()> {
+        let loss_sum = f64::from(step.loss_sum);
+        self.pace.step(images, Instant::now());
+        let position = &mut self.position;
+        position.step += 1;
+        position.batch += 1;
+        position.images += images;
+        position.loss_sum += loss_sum;
+        position.top1 += step.top1 as u64;
+        position.top5 += step.top5 as u64;
+        if !loss_sum.is_finite() {
+            let what = "the training loss is not a number any more";
+            return Err(self.diverged(what, self.position).into());
+        }
+        let classes = self.data.train.classes().len();
+        if self.config.guard.flat_loss != FlatLoss::Off
+            && let Some(mean) = self.state.flat_loss.step(loss_sum, images, classes)
+        {
+            self.flat_loss(mean, classes)?;
+        }
+
+        let record = self.step_record(loss_sum / images as f64, lr);
+        let (batch, all) = (self.position.batch, self.work.steps_per_epoch);
+        if batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH)) || batch == 1 || batch == all {
+            self.metrics.step(record.clone())?;
+        }
+        let eta = self.pace.eta(self.place(self.position.step));
+        let line = step_line(&record, batch, &self.work, eta);
+        if self.ticker.is_due(Instant::now(), self.position.step, all) {
+            self.ui.progress_tick(&line);
+        }
+        self.show(&line);
+        self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
+        Ok(())
+    }
+
+    /// Shows how far the run is, on a bar.
+    fn show(&self, line: &Fields) {
+        self.ui.bar(self.place(self.position.step), self.work.steps(), line);
+    }
+
+    fn step_record(&self, batch_loss: f64, lr: f32) -> StepRecord {
+        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        StepRecord {
+            epoch: epoch + 1,
+            step,
+            batch_loss,
+            train_loss: loss_sum / images as f64,
+            train_accuracy: top1 as f64 / images as f64,
+            lr,
+            images_per_second: self.pace.epoch().images_per_second().unwrap_or_default(),
+            wait_share: self.pace.epoch().wait_share(),
+        }
+    }
+
+    fn flat_loss(&self, mean: f64, classes: usize) -> Result<()> {
+        let guess = (classes as f64).ln();
+        let message = format!(
+            "the loss stays at {mean:.3}, that of guessing ({guess:.3} = ln {classes}), after {} steps",
+            self.position.step
+        );
+        let other = match self.config.init.weights {
+            Weights::KaimingNormal | Weights::KaimingUniform => "",
+            _ => ", or another start (init.weights = \"kaiming_normal\")",
+        };
+        let advice = format!(
+            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps){other}",
+            self.config.optimizer.lr
+        );
+        if self.config.guard.flat_loss == FlatLoss::Stop {
+            return Err(Failure::new(Code::Diverged, message).help(advice).into());
+        }
+        self.ui.warn(&message);
+        self.ui.help(&advice);
+        Ok(())
+    }
+
+    /// Tests the network as it is, unless asked to stop.
+    fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
+        self.trainer.set_averaged(true);
+        let (work, ui, stop) = (self.work, self.ui, &self.stop);
+        let (epoch, place) = (self.position.epoch + 1, self.place(self.position.step));
+        let trainer = &mut self.trainer;
+        let tested = evaluate(
+            &self.data.test,
+            &self.test,
+            |pixels| trainer.logits(pixels),
+            |images| ui.bar(place, work.steps(), &test_line(epoch, images, &work)),
+            || stop.requested(),
+        )?;
+        Ok(tested.map_continue(|tested| tested.evaluation))
+    }
+
+    /// Records an epoch and saves the state after it. `time` is there if this process did all of
+    /// the epoch.
+    ///
+    /// The checkpoint comes last: what is written before it is written again, to the same effect,
+    /// if the process ends in between, or while the checkpoint is being written.
+    fn end_epoch(&mut self, evaluation: &Evaluation, time: Option<Duration>) -> Result<()> {
+        // An update can overflow although its loss did not, and a network of such weights test well:
+        // ReLU makes zero of NaN.
+        if !self.writer.is_finite()? {
+            return Err(self.diverged(NOT_FINITE, self.position).into());
+        }
+        if !evaluation.loss().is_finite() {
+            let what = "the test loss is not a number any more";
+            return Err(self.diverged(what, self.position).into());
+        }
+        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        let training = self.pace.epoch();
+        let images_per_second = training.images_per_second();
+        let record = EpochRecord {
+            epoch: epoch + 1,
+            step,
+            train_loss: loss_sum / images as f64,
+            train_accuracy: top1 as f64 / images as f64,
+            test_loss: evaluation.loss(),
+            test_accuracy: evaluation.accuracy(),
+            test_top5: evaluation.top5(),
+            lr: self.lr(step - 1),
+            images_per_second,
+            wait_share: images_per_second.map(|_| training.wait_share()),
+            seconds: time.map(|time| time.as_secs_f64()),
+        };
+        let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
+        if best {
+            self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
+        }
+        self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
+        self.ui.end_bar();
+        self.ui.progress_line(&epoch_line(&record, &self.work, best));
+        self.metrics.epoch(&self.run, record)?;
+        self.run.write(
+            CURVES,
+            &curves::svg(&self.config.name, self.work.tested_on, self.metrics.epochs())?,
+        )?;
+        self.run.write(CONFUSION, &evaluation.confusion.to_csv(self.data.test.classes()))?;
+
+        let Progress { step, seed, .. } = self.position;
+        self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
+        self.save(best)
+    }
+
+    /// Saves and says how to go on.
+    fn leave(&mut self, code: Code) -> Result<Code> {
+        self.ui.end_bar();
+        self.save(false)?;
+        self.wait_for_checkpoint()?;
+        let Progress { epoch, batch, .. } = self.position;
+        self.ui
+            .status("Stopped", &format!("in epoch {} after step {batch}; state saved", epoch + 1));
+        self.ui.help(&format!("vgg-train resume {} goes on", self.run.path().display()));
+        Ok(code)
+    }
+
+    /// Tells what came out.
+    fn finish(&self, evaluation: Option<Evaluation>) -> Result<End> {
+        let classes = self.data.test.classes();
+        let confusion = evaluation.as_ref().map(|evaluation| &evaluation.confusion);
+        for line in confusion.into_iter().flat_map(|confusion| {
+            let all = format!("all are in {}", self.run.file(CONFUSION).display());
+            confusion.per_class(classes, &all)
+        }) {
+            self.ui.detail(&line);
+        }
+        let done = self.pace.all(Instant::now());
+        self.ui.status("Finished", &times(self.position.epoch, self.resumed, &done));
+        if self.config.data.is_folder() && self.config.data.hold_out.is_none() {
+            let help = "the best epoch is the best on the test images, which flatters it: \
+                        data.hold_out keeps training images apart to choose by";
+            self.ui.help(help);
+        }
+        let run = self.run.path();
+        self.ui.help(&format!("vgg-train predict {} IMAGE… classifies image files", run.display()));
+        let last = self.metrics.epochs().last().filter(|last| last.epoch == self.position.epoch);
+        Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
+            let time = Some(done).filter(|_| !self.resumed);
+            let outcome = Outcome::new(run, self.config, last, best).timed(time);
+            Box::new(outcome.with_classes(classes, confusion))
+        })))
+    }
+
+    fn diverged(&mut self, what: &str, at: Progress) -> Failure {
+        // What is being written may become the last good checkpoint.
+        if self.writer.finish().is_err() {
+            tracing::warn!("the checkpoint before was not saved either");
+        }
+        let Progress { epoch, step, .. } = at;
+        Failure::new(Code::Diverged, format!("{what}, at step {step} in epoch {}", epoch + 1)).help(
+            format!(
+                "try a lower optimizer.lr (now {}) or a warm-up (schedule.warmup_steps); {}",
+                self.config.optimizer.lr,
+                self.last_good()
+            ),
+        )
+    }
+}

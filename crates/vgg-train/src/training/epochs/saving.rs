@@ -1,0 +1,79 @@
+//! When the state is saved, and what is said if it cannot be.
+
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use vgg_model::Progress;
+use vgg_tensor::Backend;
+
+use super::Training;
+use crate::failure::{Code, Failure};
+use crate::run::folder::Which;
+use crate::training::checkpoint_writer::{NOT_FINITE, NotSaved, Order};
+
+impl<B: Backend> Training<'_, B> {
+    /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
+    pub(super) fn take(&mut self) -> Result<()> {
+        self.wait_for_checkpoint()?;
+        self.writer.take(self.position.step, self.trainer.start_snapshot()?);
+        self.state.backend = self.trainer.backend_state()?;
+        Ok(())
+    }
+
+    /// Orders a checkpoint to be written, unless it was ordered already.
+    pub(super) fn save(&mut self, best: bool) -> Result<()> {
+        let Progress { epoch, step, .. } = self.position;
+        if self.saved == Some((step, epoch)) {
+            return Ok(());
+        }
+        if !self.writer.has(step) {
+            self.take()?;
+        }
+        self.writer.write(Order {
+            vgg: self.trainer.vgg().config().clone(),
+            input: self.config.input(),
+            classes: self.data.train.classes().to_vec(),
+            progress: self.position,
+            run: serde_json::to_value(&self.state)?,
+            last: self.run.checkpoint(Which::Last),
+            best: best.then(|| self.run.checkpoint(Which::Best)),
+            records: self.metrics.file()?,
+        });
+        self.saved = Some((step, epoch));
+        self.saved_at = Instant::now();
+        Ok(())
+    }
+
+    /// Looks whether a checkpoint that is being written has failed.
+    pub(super) fn check_checkpoint(&mut self) -> Result<()> {
+        let done = self.writer.poll();
+        self.saved(done)
+    }
+
+    /// Waits for the checkpoint that is being written.
+    pub(super) fn wait_for_checkpoint(&mut self) -> Result<()> {
+        let done = self.writer.finish();
+        self.saved(done)
+    }
+
+    fn saved(&mut self, done: Result<(), NotSaved>) -> Result<()> {
+        match done {
+            Ok(()) => Ok(()),
+            Err(NotSaved::NotFinite(at)) => Err(self.diverged(NOT_FINITE, at).into()),
+            Err(NotSaved::Failed(error)) => Err(error).with_context(|| {
+                let failure = Failure::new(Code::Other, "cannot save a checkpoint");
+                let run = self.run.path().display();
+                failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
+            }),
+        }
+    }
+
+    /// What there is to go on from, in words.
+    pub(super) fn last_good(&self) -> String {
+        let paths = [Which::Last, Which::Best].map(|which| self.run.checkpoint(which));
+        match paths.iter().find(|path| path.is_file()) {
+            Some(path) => format!("the last good checkpoint is {}", path.display()),
+            None => "there is no checkpoint yet".into(),
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What a run needs before its first step.
+
+use anyhow::Result;
+use vgg_model::{Mode, Vgg};
+use vgg_tensor::Backend;
+
+use crate::config::Config;
+use crate::data::{self, Data};
+use crate::machine::{cache, device, memory};
+use crate::terminal::numbers::{bytes, millions};
+use crate::terminal::ui::Ui;
+
+/// What training needs besides a device: checked, loaded, and small enough for memory.
+pub(crate) struct Ready {
+    pub vgg: Vgg,
+    pub data: Data,
+    /// Images in a full batch.
+    pub batch: usize,
+}
+
+impl Ready {
+    /// Makes it, and tells of it.
+    ///
+    /// `held` are bytes of a checkpoint that it goes on from.
+    pub(crate) fn make(
+        config: &Config,
+        ui: &Ui,
+        backend: &impl Backend,
+        held: u64,
+    ) -> Result<Self> {
+        device::tell(&config.device, backend, ui);
+        if backend.free_memory().is_some() && config.device.autotune {
+            let file = cache::tuning_file();
+            ui.detail(&format!("measures cuDNN's algorithms, kept in {}", file.display()));
+        }
+        // What the library would refuse is refused before anything is fetched or made.
+        config.schedule().check()?;
+        config.init().check()?;
+        let vgg = Vgg::new(&config.vgg())?;
+        let data = data::open(config, ui)?;
+        let (batch, part, mode) = batches(config, &vgg, Some(&data))?;
+        let mut host = data.memory(batch, part)?;
+        host.held += held;
+        let plan = memory::plan(&vgg, &config.input(), batch, part, mode, backend, host)?;
+        let needed = memory::needed(&vgg, &plan, backend, host);
+        ui.status("Model", &describe(config, &vgg));
+        ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
+        Ok(Self { vgg, data, batch })
+    }
+}
+
+/// Images in a full batch, how many of them pass at a time, and what a plan for them keeps.
+pub(crate) fn batches(
+    config: &Config,
+    vgg: &Vgg,
+    data: Option<&Data>,
+) -> Result<(usize, usize, Mode)> {
+    let recipe = config.recipe();
+    recipe.check(vgg)?;
+    let batch = config.train.batch_size;
+    let batch = data.map_or(batch, |data| batch.min(data.train.len()));
+    Ok((batch, recipe.part_of(batch), recipe.mode(vgg)))
+}
+
+fn describe(config: &Config, vgg: &Vgg) -> String {
+    let [c, h, w] = vgg.config().input;
+    let width = if config.model.width == 1.0 {
+        String::new()
+    } else {
+        format!(" × {}", config.model.width)
+    };
+    let norm = if config.model.batch_norm { " with batch norm" } else { "" };
+    format!(
+        "{}{width}{norm}: {} parameters, {} MACs an image of {c}×{h}×{w}",
+        config.model.arch,
+        millions(vgg.param_count() as u64),
+        millions(vgg.macs()),
+    )
+}

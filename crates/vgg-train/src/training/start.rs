@@ -1,0 +1,148 @@
+//! Where a run starts: at the beginning, or where it was.
+
+use std::fs::OpenOptions;
+
+use anyhow::{Context as _, Result};
+use vgg_model::{Checkpoint, Params, Progress, Trainer};
+use vgg_tensor::Backend;
+
+use super::epochs::Training;
+use super::initial::initial;
+use super::outcome::End;
+use super::rate::Rise;
+use super::ready::Ready;
+use super::seen_images::SeenImages;
+use super::state::State;
+use crate::config::{CONFIG, Config};
+use crate::machine::device::Job;
+use crate::run::folder::{LOG, RunDir};
+use crate::terminal::log::Log;
+use crate::terminal::numbers::grouped;
+use crate::terminal::ui::Ui;
+
+/// A run to be started or resumed.
+pub(crate) struct Train<'a> {
+    pub config: &'a Config,
+    pub ui: &'a Ui,
+    pub log: &'a Log,
+    pub start: Start<'a>,
+}
+
+/// Where a run starts.
+pub(crate) enum Start<'a> {
+    /// At the beginning, in the folder that this makes. It is called once all else is in order, so
+    /// that a run that cannot start leaves no folder.
+    New(&'a dyn Fn() -> Result<RunDir>),
+    /// Where it was.
+    Resume(Box<Resume>),
+}
+
+/// A run that goes on.
+pub(crate) struct Resume {
+    pub run: RunDir,
+    /// If it has none, it starts over.
+    pub checkpoint: Option<Box<Checkpoint>>,
+    /// The config that it had so far.
+    pub before: Config,
+    /// The new contents of its config file, if they are to change: once all else is in order.
+    pub config_file: Option<String>,
+}
+
+impl Job for Train<'_> {
+    type Output = End;
+
+    fn run<B: Backend>(self, backend: B) -> Result<End> {
+        let Self { config, ui, log, start } = self;
+        let held = match &start {
+            Start::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
+            Start::New(_) => 0,
+        };
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held)?;
+        let input = config.input();
+        let initial = || initial(config, &vgg, ui);
+        let (run, weights, before, config_file) = match start {
+            Start::New(create) => {
+                let params = initial()?;
+                (create()?, Weights::Initial(params), None, None)
+            }
+            Start::Resume(resume) => {
+                let Resume { run, checkpoint, before, config_file } = *resume;
+                let weights = match checkpoint {
+                    None => Weights::Initial(initial()?),
+                    Some(checkpoint) => Weights::Trained(checkpoint),
+                };
+                (run, weights, Some(before), config_file)
+            }
+        };
+        let path = run.file(LOG);
+        OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .and_then(|file| log.move_to(file))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+
+        let seed = config.train.seed;
+        let (params, average, velocity, position, mut state) = match weights {
+            Weights::Initial(params) => {
+                ui.status("Run", &run.path().display().to_string());
+                let position = Progress { seed, ..Progress::default() };
+                (params, None, None, position, State::default())
+            }
+            Weights::Trained(checkpoint) => {
+                let state = State::of(&checkpoint)?;
+                let Checkpoint { params, unaveraged, velocity, progress, .. } = *checkpoint;
+                let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
+                ui.status("Resuming", &format!("{} at {at}", run.path().display()));
+                match unaveraged {
+                    Some(unaveraged) => (unaveraged, Some(params), velocity, progress, state),
+                    None => (params, None, velocity, progress, state),
+                }
+            }
+        };
+        let mut trainer =
+            Trainer::new(backend, &vgg, &input, &params, batch, config.recipe(), seed)?;
+        match &velocity {
+            Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
+            None => trainer.set_steps(position.step),
+        }
+        if let Some(average) = &average {
+            trainer.restore_average(average)?;
+        }
+        // The trainer has its own copy; these would double the memory of the weights.
+        drop((params, average, velocity));
+        trainer.restore_backend(&state.backend)?;
+
+        state.images = Some(SeenImages::of(config));
+
+        let training = Training::new(config, ui, &data, run, trainer, position, state)?;
+        let rise = before
+            .and_then(|before| Rise::of(&before, config, &position, training.steps_per_epoch()));
+        if let Some(rise) = rise {
+            ui.warn(&rise.warning());
+            ui.help(&format!("with {}", rise.help()));
+        }
+        let (warmup, steps) =
+            (config.schedule.warmup_steps, config.train.epochs * training.steps_per_epoch());
+        if warmup >= steps {
+            ui.warn(&format!(
+                "schedule.warmup_steps, {}, is not below the steps of the run, {}: the rate stays \
+                 below optimizer.lr",
+                grouped(warmup),
+                grouped(steps),
+            ));
+        }
+        if let Some(text) = config_file {
+            training.folder().write(CONFIG, &text)?;
+        }
+        let end = training.run();
+        ui.end_bar();
+        end
+    }
+}
+
+/// What a run goes on from.
+enum Weights {
+    Initial(Params),
+    Trained(Box<Checkpoint>),
+}

@@ -1,0 +1,5 @@
+//! What this program is.
+
+/// The version, and the commit that the program is built from.
+pub(crate) const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("VGG_TRAIN_COMMIT"), ")");
