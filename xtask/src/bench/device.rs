@@ -29,7 +29,7 @@ pub(crate) struct Device {
     autotune: Option<PathBuf>,
 
     /// Threads [default: as many as the process may use at once]
-    #[arg(long, value_name = "N", env = "VGG_THREADS", value_parser = super::at_least_1)]
+    #[arg(long, value_name = "N", env = "VGG_THREADS", value_parser = at_least_1)]
     threads: Option<usize>,
 
     /// Instruction set, by the beginning of its name, as avx2 [default: the CPU's best]
@@ -192,6 +192,13 @@ impl FromStr for Place {
             (_, Some(Ok(number))) => Ok(Place::Cuda(number.into())),
             _ => Err("it can be cpu, cuda, cuda:N"),
         }
+    }
+}
+
+pub(super) fn at_least_1(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("it must be a whole number and at least 1".into()),
+        Ok(number) => Ok(number),
     }
 }
 

@@ -14,9 +14,8 @@ use super::buffers::{filled, maps};
 use super::case::Net;
 use super::clock::Clock;
 use super::device::{Measurable, Roofs};
-use super::report::percent;
 use super::statistics::Repeat;
-use super::table::Table;
+use super::table::{Table, percent};
 use crate::status;
 
 /// The layers of a network at a batch size.

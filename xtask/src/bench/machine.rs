@@ -6,6 +6,8 @@ use std::process::Command;
 
 use serde::Serialize;
 
+use super::table::gib;
+
 /// The machine, the state of the code, and the command.
 #[derive(Serialize)]
 pub(super) struct Machine {
@@ -45,7 +47,7 @@ impl Machine {
 
     /// One line.
     pub(super) fn describe(&self) -> String {
-        let memory = self.memory_bytes.map(|bytes| format!(", {} RAM", super::report::gib(bytes)));
+        let memory = self.memory_bytes.map(|bytes| format!(", {} RAM", gib(bytes)));
         format!(
             "{}, {} core{}{}; commit {}, {} build; {}",
             self.cpu.as_deref().unwrap_or("unknown CPU"),

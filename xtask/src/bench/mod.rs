@@ -7,6 +7,7 @@ mod data;
 mod device;
 mod layers;
 mod machine;
+mod measured;
 mod operations;
 mod peers;
 mod report;
@@ -19,7 +20,7 @@ use std::path::PathBuf;
 use crate::status;
 use anyhow::{Result, bail};
 use case::{Case, Net};
-use device::{Device, Job, Measurable, Roofs};
+use device::{Device, Job, Measurable, Roofs, at_least_1};
 use layers::Layers;
 use machine::Machine;
 use operations::Operations;
@@ -164,13 +165,6 @@ impl Job for Single {
             false => None,
         };
         Ok(Found { device, roofs, layers, operations })
-    }
-}
-
-fn at_least_1(text: &str) -> Result<usize, String> {
-    match text.parse() {
-        Ok(0) | Err(_) => Err("it must be a whole number and at least 1".into()),
-        Ok(number) => Ok(number),
     }
 }
 

@@ -14,8 +14,8 @@ use vgg_model::{Layer, Vgg};
 
 use super::case::{Case, Pass};
 use super::device::{Device, Measurable, Place};
+use super::measured::Measured;
 use super::statistics::Repeat;
-use super::steps::Measured;
 use crate::{child, status};
 
 /// A program that does the same work, in one of the ways that it has.

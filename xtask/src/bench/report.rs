@@ -43,13 +43,3 @@ impl fmt::Display for Report {
         Ok(())
     }
 }
-
-/// A share, as `93 %`.
-pub(super) fn percent(share: f64) -> String {
-    format!("{:.0} %", 100.0 * share)
-}
-
-/// An amount of memory.
-pub(super) fn gib(bytes: u64) -> String {
-    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
-}

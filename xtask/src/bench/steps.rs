@@ -6,35 +6,16 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use vgg_model::{Init, Input, Params, Session, SgdConfig, Trainer, WeightType};
 
 use super::case::{Case, Pass};
 use super::device::{Device, Job, Measurable};
+use super::measured::Measured;
 use super::peers::Python;
-use super::report::gib;
 use super::statistics::{Ratio, Repeat, median, time};
-use super::table::Table;
+use super::table::{Table, gib};
 use crate::{child, status};
-
-/// What one process measured; what it prints as a line of JSON.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct Measured {
-    /// Its name and version.
-    program: String,
-    /// From the median time of a step.
-    img_per_s: f64,
-    /// Its peak memory, where the system tells.
-    peak_bytes: Option<u64>,
-}
-
-impl Measured {
-    /// From what a process printed: the last line is the result.
-    pub(super) fn parse(stdout: &str) -> Result<Self> {
-        let line = stdout.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        serde_json::from_str(line).with_context(|| format!("not a measurement: `{line}`"))
-    }
-}
 
 /// The cases that were measured.
 #[derive(Serialize)]
@@ -211,19 +192,4 @@ fn row(case: &str, rounds: &Rounds) -> Vec<String> {
         format!("{:.1}", rounds.img_per_s),
         rounds.peak_bytes.map_or("unknown".into(), gib),
     ]
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_line_is_the_measurement() {
-        let line = r#"{"program": "PyTorch 2.15.0", "img_per_s": 31.5, "peak_bytes": null}"#;
-        let measured = Measured::parse(&format!("a warning\n{line}\n\n")).unwrap();
-        assert_eq!((measured.img_per_s, measured.peak_bytes), (31.5, None));
-        let error = Measured::parse("Killed\n").unwrap_err();
-        assert!(error.to_string().contains("`Killed`"), "{error}");
-        assert!(Measured::parse("").is_err());
-    }
 }

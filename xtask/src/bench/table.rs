@@ -1,4 +1,4 @@
-//! Tables of text.
+//! Tables of text, and how numbers are written in them.
 
 use std::fmt;
 
@@ -39,6 +39,16 @@ impl fmt::Display for Table {
         }
         Ok(())
     }
+}
+
+/// A share, as `93 %`.
+pub(super) fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
+}
+
+/// An amount of memory.
+pub(super) fn gib(bytes: u64) -> String {
+    format!("{:.2} GiB", bytes as f64 / (1u64 << 30) as f64)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 mod toolchain;
+mod wheel;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

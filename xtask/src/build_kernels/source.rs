@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::toolchain::NVRTC;
+use super::wheel::NVRTC;
 
 /// What NVRTC is told. Turing is the oldest GPU supported: PTX for it runs on all later ones.
 /// Without the last one, each module would hold a list of GPUs from a header we do not use.
