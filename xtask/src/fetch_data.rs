@@ -7,6 +7,7 @@ use anyhow::Result;
 use vgg_data::fashion_mnist;
 use vgg_data::fetch::{Event, Fetch, Outcome, Source};
 
+use crate::checkout::data_dir;
 use crate::status;
 
 /// A download shows at most one line in this time.
@@ -30,8 +31,8 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<()> {
     let start = Instant::now();
-    let dir = fashion_mnist::folder(&vgg_data::data_dir(args.data_dir.as_deref()));
-    let fetch = Fetch::fashion_mnist(dir.clone(), Source::all(args.from, args.offline));
+    let dir = fashion_mnist::folder(&data_dir(args.data_dir.as_deref()));
+    let fetch = Fetch::fashion_mnist(dir.clone(), Source::all_and_package(args.from, args.offline));
     let mut last_progress = start;
     let outcome = fetch.run(&mut |event| {
         if matches!(event, Event::Progress { .. }) {

@@ -8,6 +8,7 @@ use image::{GrayImage, imageops};
 use vgg_data::fashion_mnist::{self, Split};
 use vgg_data::image_folder::{TRAIN, VAL};
 
+use crate::checkout::data_dir;
 use crate::status;
 
 /// Write Fashion-MNIST as PNG files, train/CLASS/FILE and val/CLASS/FILE
@@ -34,7 +35,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dir.exists() {
         bail!("{} is there already", args.dir.display());
     }
-    let from = fashion_mnist::folder(&vgg_data::data_dir(args.data_dir.as_deref()));
+    let from = fashion_mnist::folder(&data_dir(args.data_dir.as_deref()));
     for (split, part) in [(Split::Train, TRAIN), (Split::Test, VAL)] {
         let all = fashion_mnist::load(&from, split)
             .context("the whole data set is needed: cargo xtask fetch-data")?;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod build_kernels;
+mod checkout;
 mod child;
 mod fetch_data;
 mod gpu_check;

@@ -10,6 +10,7 @@ use flate2::{Compression, write::GzEncoder};
 use vgg_data::fashion_mnist::{self, Split};
 use vgg_data::{idx, sample};
 
+use crate::checkout::{self, data_dir};
 use crate::status;
 
 /// Write the sample images of crates/vgg-data/sample anew
@@ -21,10 +22,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let dir = fashion_mnist::folder(&vgg_data::data_dir(args.data_dir.as_deref()));
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("xtask has a parent folder")?;
-    let sample_dir = root.join("crates/vgg-data/sample");
+    let dir = fashion_mnist::folder(&data_dir(args.data_dir.as_deref()));
+    let sample_dir = checkout::root().join("crates/vgg-data/sample");
     for (split, prefix, len) in
         [(Split::Train, "train", sample::TRAIN_LEN), (Split::Test, "t10k", sample::TEST_LEN)]
     {

@@ -2,7 +2,7 @@
 
 use vgg_tensor::{Error, Result};
 
-use crate::images::balanced;
+use crate::order::balanced;
 
 /// Images of one size as bytes, with their labels and the names of the classes.
 #[derive(Clone, Debug, PartialEq, Eq)]

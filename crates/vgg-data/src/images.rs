@@ -6,7 +6,7 @@ use std::sync::Arc;
 use vgg_tensor::{Draw, Error, Result};
 
 use crate::image_folder::ImageFile;
-use crate::loader::shuffled;
+use crate::order::{balanced, shuffled};
 use crate::picture::read_size;
 use crate::{Dataset, ImageFolder, Picture};
 
@@ -247,22 +247,6 @@ impl Images {
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
         }
     }
-}
-
-/// Which `n` of the images with these labels: as far as possible the same number of every class, of
-/// each class the first ones, in stored order.
-pub(crate) fn balanced(labels: &[u32], classes: usize, n: usize) -> Vec<usize> {
-    // The first image of every class, then the second of every class, and so on.
-    let mut seen = vec![0_usize; classes];
-    let mut ranked: Vec<(usize, u32, usize)> = Vec::with_capacity(labels.len());
-    for (i, &label) in labels.iter().enumerate() {
-        ranked.push((seen[label as usize], label, i));
-        seen[label as usize] += 1;
-    }
-    ranked.sort_unstable();
-    let mut chosen: Vec<usize> = ranked.iter().take(n).map(|&(_, _, i)| i).collect();
-    chosen.sort_unstable();
-    chosen
 }
 
 #[cfg(test)]

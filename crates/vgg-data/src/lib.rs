@@ -21,6 +21,7 @@
 //! Feature: `fetch` adds downloading (and with it TLS).
 #![forbid(unsafe_code)]
 
+mod batch;
 mod dataset;
 mod dir;
 pub mod fashion_mnist;
@@ -32,19 +33,23 @@ mod images;
 mod jpeg;
 mod loader;
 mod mixup;
+mod moment;
 pub mod names;
+mod order;
 mod picture;
 pub mod sample;
 mod statistics;
 mod threads;
 mod transform;
 
+pub use batch::Batch;
 pub use dataset::Dataset;
 pub use dir::{DATA_DIR_VARIABLE, data_dir};
 pub use image_folder::ImageFolder;
 pub use images::Images;
-pub use loader::{Batch, Epoch, Loader, SHUFFLE_STREAM};
+pub use loader::{Epoch, Loader, SHUFFLE_STREAM};
 pub use mixup::Mixup;
+pub use moment::Moment;
 pub use picture::Picture;
 pub use statistics::{Components, Statistics};
-pub use transform::{Augment, ColorShift, Erase, Moment, Transform, scaled_size};
+pub use transform::{Augment, ColorShift, Erase, Transform, scaled_size};

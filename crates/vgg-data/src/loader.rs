@@ -9,30 +9,17 @@ use std::time::{Duration, Instant};
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
-use vgg_tensor::{Draw, Error, Result};
+use vgg_tensor::{Draw, Error, Result, room_for};
 
+use crate::order::shuffled;
 use crate::threads::pool;
-use crate::{Images, Mixup, Moment, Transform};
+use crate::{Batch, Images, Mixup, Moment, Transform};
 
 /// The random stream that shuffles: no other use of a run's seed may have this number.
 pub const SHUFFLE_STREAM: u32 = 0x3000;
 
 /// How many batches exist at a time: one with the caller, one ready, one being filled.
 const BATCHES: usize = 3;
-
-/// Images and labels of one training step.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Batch {
-    /// `[n · views, c, h, w]`, 0 to 255; an image is one view unless [`Transform::views`] says more.
-    pub pixels: Vec<u8>,
-    /// `[n]`.
-    pub labels: Vec<u32>,
-    /// `[n]`, the class that each image is mixed with and its share; empty without mixup.
-    pub mix: Vec<(u32, f32)>,
-    /// Images that cannot be read, by their place in the batch, and why: their pixels are zeros. None
-    /// but of a loader that [passes them over](Loader::passing_over).
-    pub unreadable: Vec<(usize, String)>,
-}
 
 /// Cuts images into batches, in an order that depends on nothing but the seed and the epoch.
 #[derive(Clone, Debug)]
@@ -149,15 +136,17 @@ impl Loader {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];
             batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
+            let len = chosen.len() * image_len;
+            if batch.pixels.capacity() < len {
+                batch.pixels = room_for(len)?;
+            }
             match &pool {
                 None => {
-                    reserve(&mut batch.pixels, chosen.len() * image_len)?;
                     let pixels = chosen.iter().filter_map(|&i| images.stored_pixels(i as usize));
                     pixels.for_each(|pixels| batch.pixels.extend_from_slice(pixels));
                 }
                 Some(pool) => {
-                    reserve(&mut batch.pixels, chosen.len() * image_len)?;
-                    batch.pixels.resize(chosen.len() * image_len, 0);
+                    batch.pixels.resize(len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
                     let apply = |(place, (out, &i)): (usize, (&mut [u8], &u32))| {
                         let applied = transform.apply(&images, i as usize, moment, out);
@@ -179,25 +168,6 @@ impl Loader {
             Ok(())
         })
     }
-}
-
-/// Makes room for `len` bytes in all.
-fn reserve(bytes: &mut Vec<u8>, len: usize) -> Result<()> {
-    let more = len.saturating_sub(bytes.len());
-    bytes.try_reserve_exact(more).map_err(|_| Error::OutOfMemory { bytes: len as u64 })
-}
-
-/// The numbers `0..len` in random order: the Fisher–Yates shuffle.
-///
-/// A number below `k` is the high word of a 32-bit draw times `k`. Its bias, below `k` · 2⁻³², is
-/// far below what any number of epochs could show.
-pub(crate) fn shuffled(len: usize, draw: Draw) -> Vec<u32> {
-    let mut order: Vec<u32> = (0..len as u32).collect();
-    for i in (1..len).rev() {
-        let j = (u64::from(draw.bits(i as u64)) * (i as u64 + 1)) >> 32;
-        order.swap(i, j as usize);
-    }
-    order
 }
 
 /// One pass over the data: a worker thread fills batches ahead of the caller.

@@ -1,12 +1,12 @@
 //! Where and what: the facts that a figure is worth nothing without.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use serde::Serialize;
 
 use super::table::gib;
+use crate::checkout;
 
 /// The machine, the state of the code, and the command.
 #[derive(Serialize)]
@@ -67,10 +67,10 @@ pub(super) fn peak_memory_bytes() -> Option<u64> {
 }
 
 fn commit() -> Option<String> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent()?;
     // No tag is called `-`, so that the commit is always named by its hash.
     let describe = ["describe", "--always", "--dirty", "--abbrev=7", "--match=-"];
-    let output = Command::new("git").arg("-C").arg(root).args(describe).output().ok()?;
+    let output =
+        Command::new("git").arg("-C").arg(checkout::root()).args(describe).output().ok()?;
     let commit = String::from_utf8(output.stdout).ok()?;
     (output.status.success() && !commit.is_empty()).then(|| commit.trim().to_owned())
 }

@@ -34,7 +34,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
-    let folder = source::kernels_folder()?;
+    let folder = source::kernels_folder();
     let sources = Sources::read(&folder.join("src"))?;
     let toolchain = Toolchain::install(&args.python)?;
     let compiled = toolchain.compile(&args.python, &sources)?;

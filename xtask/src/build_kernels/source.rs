@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
 use super::wheel::NVRTC;
+use crate::checkout;
 
 /// What NVRTC is told. Turing is the oldest GPU supported: PTX for it runs on all later ones.
 /// Without the last one, each module would hold a list of GPUs from a header we do not use.
@@ -16,9 +17,8 @@ pub(super) const OPTIONS: [&str; 3] =
     ["--gpu-architecture=compute_75", "--std=c++17", "--define-macro=__NV_TARGET_H"];
 
 /// The package of the kernels.
-pub(super) fn kernels_folder() -> Result<PathBuf> {
-    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-    Ok(xtask.parent().context("xtask has a parent folder")?.join("kernels"))
+pub(super) fn kernels_folder() -> PathBuf {
+    checkout::root().join("kernels")
 }
 
 /// CUDA C, by the files' names.

@@ -4,7 +4,7 @@ use super::assemble::{Resources, parse};
 use super::source::{self, Sources};
 
 fn sources() -> Sources {
-    Sources::read(&source::kernels_folder().unwrap().join("src")).unwrap()
+    Sources::read(&source::kernels_folder().join("src")).unwrap()
 }
 
 #[test]

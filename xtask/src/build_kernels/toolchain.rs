@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::source::{OPTIONS, Sources};
 use super::wheel::{NVCC, NVRTC};
-use crate::status;
+use crate::{checkout, status};
 
 /// Loading NVRTC takes a foreign-function interface, and installing it a Python: with Python's own
 /// interface, this program needs neither `unsafe` nor a dependency for it.
@@ -33,7 +33,7 @@ impl Toolchain {
         );
         let target = match env::var_os("CARGO_TARGET_DIR") {
             Some(target) => PathBuf::from(target),
-            None => super::source::kernels_folder()?.with_file_name("target"),
+            None => checkout::root().join("target"),
         };
         let parent = target.join("cuda-toolchain");
         // Another version is another folder.

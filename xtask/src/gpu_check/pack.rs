@@ -9,6 +9,7 @@ use anyhow::{Context, Result, ensure};
 use vgg_data::fashion_mnist;
 
 use super::programs;
+use crate::checkout::data_dir;
 use crate::{child, status};
 
 /// Starts the check where it was carried to.
@@ -23,7 +24,7 @@ pub(super) fn pack(folder: &Path) -> Result<()> {
     let is_free = fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none());
     ensure!(is_free, "{} has something in it: name a folder to be made", folder.display());
     let root = programs::root();
-    let data = fashion_mnist::folder(&vgg_data::data_dir(None));
+    let data = fashion_mnist::folder(&data_dir(None));
     ensure!(data.is_dir(), "the data are not there: `cargo xtask fetch-data` fetches them");
     let bin = folder.join("bin");
     fs::create_dir_all(&bin).with_context(|| format!("cannot make {}", bin.display()))?;

@@ -11,7 +11,7 @@ use serde_json::Value;
 use vgg_data::DATA_DIR_VARIABLE;
 
 use super::report::Report;
-use crate::{child, status};
+use crate::{checkout, child, status};
 
 /// For a first build of everything on a slow machine.
 const BUILD: Duration = Duration::from_secs(60 * 60);
@@ -26,10 +26,7 @@ pub(super) const COMMIT: &str = "COMMIT";
 
 /// The checkout, or what was packed of it.
 pub(super) fn root() -> &'static Path {
-    packed().unwrap_or_else(|| {
-        let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
-        xtask.parent().unwrap_or(xtask)
-    })
+    packed().unwrap_or_else(checkout::root)
 }
 
 /// The folder that this program was packed into, if it was.

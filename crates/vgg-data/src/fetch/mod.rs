@@ -1,4 +1,5 @@
-//! Getting the data set: from folders, HTTPS mirrors or the distribution's package.
+//! Getting the data set: from folders and HTTPS mirrors, and for programs that ask for it from the
+//! distribution's package.
 //!
 //! [`Fetch::run`] tries one [`Source`] after the other until every file is in the folder and
 //! verified. It prints nothing: what happens is told as [`Event`]s.
@@ -36,18 +37,28 @@ pub enum Source {
     Folder(PathBuf),
     /// A URL that ends in a slash; the compressed files are below it.
     Mirror(String),
-    /// Debian's and Ubuntu's package, downloaded and unpacked without installing it.
+    /// Debian's and Ubuntu's package, downloaded and unpacked without installing it. `apt-get` and
+    /// `dpkg-deb` are started for that, so it is not among [`Source::all`]: it is for a program to
+    /// say that other programs are started in its name.
     DebianPackage,
 }
 
 impl Source {
-    /// All known places, in the order in which to try them: `folder` first, if the user names one,
-    /// and those on the network last, if at all.
+    /// All places that this library reaches by itself, in the order in which to try them: `folder`
+    /// first, if the user names one, and those on the network last, if at all.
     pub fn all(folder: Option<PathBuf>, offline: bool) -> Vec<Source> {
         let mut sources: Vec<Source> = folder.into_iter().map(Source::Folder).collect();
         sources.push(Source::Folder(INSTALLED.into()));
         if !offline {
             sources.extend(MIRRORS.map(|url| Source::Mirror(url.into())));
+        }
+        sources
+    }
+
+    /// [`Source::all`] and, on the network, [`Source::DebianPackage`] at last.
+    pub fn all_and_package(folder: Option<PathBuf>, offline: bool) -> Vec<Source> {
+        let mut sources = Self::all(folder, offline);
+        if !offline {
             sources.push(Source::DebianPackage);
         }
         sources

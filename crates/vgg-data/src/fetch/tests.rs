@@ -174,13 +174,14 @@ fn status(status: &str) -> Reply {
 
 #[test]
 fn the_sources_are_in_order_and_offline_uses_no_network() {
-    let sources = Source::all(Some("here".into()), false);
+    let sources = Source::all_and_package(Some("here".into()), false);
     assert_eq!(sources.len(), 6);
     assert_eq!(sources[0], Source::Folder("here".into()));
     assert_eq!(sources[1], Source::Folder(INSTALLED.into()));
     assert!(sources[2..5].iter().all(|source| matches!(source, Source::Mirror(_))));
     assert_eq!(sources[5], Source::DebianPackage);
-    assert_eq!(Source::all(None, true), [Source::Folder(INSTALLED.into())]);
+    assert_eq!(Source::all(Some("here".into()), false), sources[..5]);
+    assert_eq!(Source::all_and_package(None, true), [Source::Folder(INSTALLED.into())]);
 }
 
 #[test]

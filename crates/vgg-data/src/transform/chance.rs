@@ -2,7 +2,7 @@
 
 use vgg_tensor::Draw;
 
-use super::Moment;
+use crate::Moment;
 
 /// The random streams of augmentation, one a purpose; of each, an image has four numbers an epoch.
 /// No other use of a run's seed may have these.

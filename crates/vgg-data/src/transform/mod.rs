@@ -13,7 +13,7 @@ mod rescale;
 
 use vgg_tensor::{Error, Result};
 
-use crate::{Images, Picture};
+use crate::{Images, Moment, Picture};
 use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
@@ -53,15 +53,6 @@ enum Scaling {
     ShortSide([usize; 2]),
     /// What comes out, of which nothing is cut.
     Output,
-}
-
-/// When a picture is looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Moment {
-    /// The run's seed.
-    pub seed: u64,
-    /// The epoch.
-    pub epoch: u64,
 }
 
 impl Transform {

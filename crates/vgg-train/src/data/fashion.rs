@@ -43,11 +43,19 @@ pub(super) fn open(config: &config::Data, ui: &Ui) -> Result<(String, [Images; 2
 
 /// The folder of its files.
 pub(crate) fn folder(config: &config::Data) -> PathBuf {
-    fashion_mnist::folder(&data_dir(config.dir.as_deref()))
+    fashion_mnist::folder(&data_dir(config.dir.as_deref(), checkout_data().as_deref()))
+}
+
+/// `data` in the checkout of this workspace that encloses the current folder.
+fn checkout_data() -> Option<PathBuf> {
+    let current = std::env::current_dir().ok()?;
+    let root = current.ancestors().find(|dir| dir.join("crates/vgg-train/Cargo.toml").is_file())?;
+    // Shown to the user, `data` reads better than the same folder spelled from the root.
+    Some(if root == current { "data".into() } else { root.join("data") })
 }
 
 fn fetch(config: &config::Data, ui: &Ui) -> vgg_tensor::Result<()> {
-    let sources = Source::all(None, !config.download);
+    let sources = Source::all_and_package(None, !config.download);
     let mut shown = Instant::now();
     Fetch::fashion_mnist(folder(config), sources)
         .run(&mut |event| match event {
