@@ -150,7 +150,7 @@ impl Checkpoint {
             run: self.run.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
-        let (weights, _) = tensor_file::write(path, &json, &self.params)?;
+        let (weights, _) = tensor_file::write(path, &json, self.params.named())?;
         if let Some(other) = other {
             weights.link(other).map_err(io_error(other))?;
         }
@@ -238,7 +238,7 @@ impl Checkpoint {
             unaveraged: None,
             run: serde_json::Value::Null,
         };
-        tensor_file::write_stream(out, &serde_json::to_string(&header)?, &self.params)
+        tensor_file::write_stream(out, &serde_json::to_string(&header)?, self.params.named())
     }
 
     /// Whether the parts fit together and all numbers of the header can be written as JSON.
@@ -282,7 +282,8 @@ fn save_beside(
     kind: &str,
     params: &Params,
 ) -> Result<(FileBeside, Option<TempPath>)> {
-    let (file, sha256) = tensor_file::write(&path_beside(path, stem, kind, "new"), "", params)?;
+    let (file, sha256) =
+        tensor_file::write(&path_beside(path, stem, kind, "new"), "", params.named())?;
     let target = path_beside(path, stem, kind, &sha256[..16]);
     let is_new = !target.exists();
     file.rename(&target).map_err(io_error(&target))?;

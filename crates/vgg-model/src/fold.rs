@@ -8,8 +8,17 @@ use vgg_tensor::spec::BatchNorm2d;
 
 use crate::{Layer, Params, Vgg};
 
+impl Vgg {
+    /// The same network in inference, where each batch normalisation is part of the convolution
+    /// before it.
+    pub(crate) fn folded(&self) -> Self {
+        let folded = Self::from_layers(self.config().clone(), layers(self.layers()));
+        folded.expect("these layers were checked, and are fewer now")
+    }
+}
+
 /// The layers without normalisations, and with the ReLUs that follow them at the convolutions.
-pub(crate) fn layers(layers: &[Layer]) -> Vec<Layer> {
+fn layers(layers: &[Layer]) -> Vec<Layer> {
     let mut folded: Vec<Layer> = Vec::new();
     for layer in layers {
         match (layer, folded.last_mut()) {

@@ -30,6 +30,7 @@ mod params;
 mod plan;
 mod recipe;
 mod schedule;
+mod sequential;
 mod session;
 mod snapshot;
 pub mod streams;

@@ -8,7 +8,6 @@ use vgg_tensor::new_file::sync_folder;
 use vgg_tensor::{Error, Result, Tensor};
 
 use crate::tensor_file::{self, Tensors, error_in_file, io_error};
-use crate::weights::{Convention, WeightFile};
 use crate::{Init, ParamSpec, Vgg, init};
 
 /// Tensors by name, in the order of [`Vgg::params`]: one for each of a network's parameters. Those
@@ -16,7 +15,7 @@ use crate::{Init, ParamSpec, Vgg, init};
 /// same shapes, gradients and velocities, have not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
-    tensors: Vec<(String, Tensor)>,
+    tensors: Tensors,
 }
 
 impl Params {
@@ -105,22 +104,13 @@ impl Params {
         Ok(Self { tensors: specs.into_iter().map(zeros).collect::<Result<_>>()? })
     }
 
-    /// Reads the parameters of `vgg` from a file with torchvision's names, written by this crate or
-    /// any other: [`WeightFile`] says what is read, and has the errors.
-    ///
-    /// # Errors
-    /// Those of [`WeightFile::open`] and [`WeightFile::params`].
-    pub fn load(path: &Path, vgg: &Vgg) -> Result<Self> {
-        WeightFile::open(path)?.params(vgg, &Convention::TORCHVISION)
-    }
-
     /// Writes a safetensors file with torchvision's names, under a checksum, over an older one or a
     /// link; [`Params::write`] is for pipes and whatever else there may be.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; an older file is then still there.
     pub fn save(&self, path: &Path) -> Result<()> {
-        let (file, _) = tensor_file::write(path, "", self)?;
+        let (file, _) = tensor_file::write(path, "", &self.tensors)?;
         file.rename(path).and_then(|()| sync_folder(path)).map_err(io_error(path))
     }
 
@@ -129,7 +119,7 @@ impl Params {
     /// # Errors
     /// Those of `out`.
     pub fn write(&self, out: &mut dyn Write) -> io::Result<()> {
-        tensor_file::write_stream(out, "", self)
+        tensor_file::write_stream(out, "", &self.tensors)
     }
 
     /// As [`Params::new`], of tensors read from `path`.
@@ -155,6 +145,11 @@ impl Params {
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
         self.tensors.iter().find(|(n, _)| n == name).map(|(_, tensor)| tensor)
+    }
+
+    /// Names and tensors in the network's order.
+    pub(crate) fn named(&self) -> &[(String, Tensor)] {
+        &self.tensors
     }
 
     /// Names and tensors in the network's order.

@@ -14,8 +14,6 @@ use sha2::{Digest, Sha256};
 use vgg_tensor::new_file::{NewFile, WholeFile};
 use vgg_tensor::{Error, Result, Tensor};
 
-use crate::Params;
-
 mod keys;
 mod read;
 
@@ -31,7 +29,7 @@ const DIGEST_END: usize = DIGEST_START + 64;
 /// Bytes that are read or written at once.
 pub(crate) const PIECE: usize = 1 << 18;
 
-/// Tensors by name, in no order.
+/// Tensors by name.
 pub(crate) type Tensors = Vec<(String, Tensor)>;
 
 /// What files of this crate say beside their tensors.
@@ -42,7 +40,11 @@ pub(crate) struct Own {
 
 /// Writes a file that is to be `path`, to its last byte on the disk, and returns it to be renamed,
 /// with its digest.
-pub(crate) fn write(path: &Path, header: &str, tensors: &Params) -> Result<(WholeFile, String)> {
+pub(crate) fn write(
+    path: &Path,
+    header: &str,
+    tensors: &[(String, Tensor)],
+) -> Result<(WholeFile, String)> {
     let write = || {
         let new = NewFile::beside(path)?;
         let sha256 = write_to(new.file(), header, tensors)?;
@@ -95,7 +97,7 @@ struct Entry<'a> {
     data_offsets: [usize; 2],
 }
 
-fn write_to(file: &File, header: &str, tensors: &Params) -> io::Result<String> {
+fn write_to(file: &File, header: &str, tensors: &[(String, Tensor)]) -> io::Result<String> {
     let mut out = Hashing { out: file, sha256: Sha256::new() };
     write_pieces(&mut out, &"0".repeat(64), header, tensors)?;
     let Hashing { out: mut file, sha256 } = out;
@@ -106,7 +108,11 @@ fn write_to(file: &File, header: &str, tensors: &Params) -> io::Result<String> {
 }
 
 /// Writes the same bytes to what cannot be gone back in, such as a pipe: they are hashed first.
-pub(crate) fn write_stream(out: &mut dyn Write, header: &str, tensors: &Params) -> io::Result<()> {
+pub(crate) fn write_stream(
+    out: &mut dyn Write,
+    header: &str,
+    tensors: &[(String, Tensor)],
+) -> io::Result<()> {
     let mut hashing = Hashing { out: io::sink(), sha256: Sha256::new() };
     write_pieces(&mut hashing, &"0".repeat(64), header, tensors)?;
     write_pieces(out, &hex(hashing.sha256), header, tensors)
@@ -117,21 +123,21 @@ fn write_pieces(
     out: &mut (impl Write + ?Sized),
     sha256: &str,
     header: &str,
-    tensors: &Params,
+    tensors: &[(String, Tensor)],
 ) -> io::Result<()> {
     let metadata = Metadata { sha256, schema: SCHEMA, header, format: "pt" };
     let mut end = 0;
     let entries = tensors.iter().map(|(name, tensor)| {
         let start = end;
         end += size_of_val(tensor.data());
-        (name, Entry { dtype: "F32", shape: tensor.dims(), data_offsets: [start, end] })
+        (name.as_str(), Entry { dtype: "F32", shape: tensor.dims(), data_offsets: [start, end] })
     });
     let mut head = serde_json::to_vec(&Head { metadata, tensors: entries.collect() })?;
     head.resize(head.len().next_multiple_of(8), b' ');
     out.write_all(&(head.len() as u64).to_le_bytes())?;
     out.write_all(&head)?;
     let mut bytes = Vec::new();
-    for (_, tensor) in tensors.iter() {
+    for (_, tensor) in tensors {
         for numbers in tensor.data().chunks(PIECE / size_of::<f32>()) {
             bytes.clear();
             bytes.extend(numbers.iter().flat_map(|x| x.to_le_bytes()));

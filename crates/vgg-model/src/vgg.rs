@@ -6,7 +6,7 @@ use vgg_tensor::spec::{
 };
 use vgg_tensor::{Content, Error, Result, Shape};
 
-use crate::{Layer, VggConfig, fold};
+use crate::{Layer, VggConfig, sequential};
 
 /// What a parameter, or a number that is kept but not trained, is in its layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Vgg {
     /// ```
     pub fn new(config: &VggConfig) -> Result<Self> {
         config.check()?;
-        Self::from_layers(config.clone(), config.arch.layers(config))
+        Self::from_layers(config.clone(), sequential::layers(config))
     }
 
     /// Follows the shape of one image through the layers.
@@ -212,13 +212,6 @@ impl Vgg {
     /// What is kept of a network: its parameters, then its state.
     pub(crate) fn tensors(&self) -> impl Iterator<Item = &ParamSpec> + Clone {
         self.params.iter().chain(&self.state)
-    }
-
-    /// The same network in inference, where each batch normalisation is part of the convolution
-    /// before it.
-    pub(crate) fn folded(&self) -> Self {
-        let folded = Self::from_layers(self.config.clone(), fold::layers(&self.layers));
-        folded.expect("these layers were checked, and are fewer now")
     }
 
     /// Numbers in all parameters.

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vgg_tensor::Content;
 
+use super::body::linear_layers;
 use super::convention::Convention;
-use super::find::{SEPARATORS, canonical, layer_of, linear_layers};
 use super::pth::Faulty;
 use super::source::Located;
+use super::tensor_name::{SEPARATORS, canonical, layer_of};
 use super::{WeightFile, is_conv_weight};
 use crate::{ParamSpec, Vgg};
 

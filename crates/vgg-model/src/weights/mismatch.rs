@@ -2,10 +2,11 @@
 
 use vgg_tensor::Content;
 
+use super::body;
 use super::convention::{Convention, KernelLayout, Names};
-use super::find::{self, canonical};
 use super::pth::Faulty;
 use super::source::Located;
+use super::tensor_name::canonical;
 use super::{WeightFile, is_conv_weight};
 use crate::{ParamSpec, Vgg};
 
@@ -97,7 +98,7 @@ pub(super) fn extra(
 }
 
 fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
-    let has = |names| find::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
+    let has = |names| body::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
     if !has(convention.names)
         && let Some(names) = Names::ALL.into_iter().find(|names| has(*names))
     {

@@ -1,5 +1,6 @@
 //! Weights from elsewhere: files of other programs, in their formats and with their conventions.
 
+mod body;
 mod convention;
 mod find;
 mod head;
@@ -8,6 +9,7 @@ mod mismatch;
 mod pth;
 mod recognize;
 mod source;
+mod tensor_name;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -116,7 +118,7 @@ impl WeightFile {
             let vgg = VggConfig { arch, batch_norm, ..VggConfig::default() };
             // Not all have normalisations.
             let Ok(vgg) = Vgg::new(&vgg) else { continue };
-            match find::prefixes(self, &vgg, convention.names) {
+            match body::prefixes(self, &vgg, convention.names) {
                 Ok(prefixes) => all.extend(prefixes),
                 Err(error) => first_error = first_error.or(Some(error)),
             }
@@ -152,7 +154,7 @@ impl WeightFile {
         }
         let pair = |(own, in_file): &(&str, &str)| ((*own).to_owned(), (*in_file).to_owned());
         let by_order = head.by_order.iter().map(pair).collect();
-        Ok((params, Matched { prefix: find::trimmed(found.prefix).into(), by_order }))
+        Ok((params, Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order }))
     }
 
     /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.
@@ -194,6 +196,17 @@ impl WeightFile {
             Ok((spec.name.clone(), Tensor::new(spec.dims.clone(), numbers)?))
         };
         params.into_iter().enumerate().map(read).collect()
+    }
+}
+
+impl Params {
+    /// Reads the parameters of `vgg` from a file with torchvision's names, written by this crate or
+    /// any other: [`WeightFile`] says what is read, and has the errors.
+    ///
+    /// # Errors
+    /// Those of [`WeightFile::open`] and [`WeightFile::params`].
+    pub fn load(path: &Path, vgg: &Vgg) -> Result<Self> {
+        WeightFile::open(path)?.params(vgg, &Convention::TORCHVISION)
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use vgg_tensor::{Content, Result};
 
+use super::body;
 use super::find::{self, Found};
 use super::{Convention, Located, WeightFile, is_conv_weight, mismatch};
 use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
@@ -85,7 +86,7 @@ impl WeightFile {
         let prefixes: Vec<&str> =
             all.iter().map(String::as_str).filter(|prefix| known.insert(*prefix)).collect();
         match (&self.under, &prefixes[..]) {
-            (None, [_, _, ..]) => Err(self.source.error(find::several(&prefixes))),
+            (None, [_, _, ..]) => Err(self.source.error(body::several(&prefixes))),
             _ => Ok(whole),
         }
     }

@@ -9,7 +9,7 @@ use half::{bf16, f16};
 use safetensors::Dtype;
 use vgg_tensor::{Error, Result, room_for, zeros};
 
-use super::find::canonical;
+use super::tensor_name::canonical;
 use crate::tensor_file::{PIECE, format_error, io_error};
 
 /// No tensor of a network has more dimensions.

@@ -265,15 +265,3 @@ fn a_network_can_start_from_any_file() {
     assert_eq!((start.vgg.arch, start.convention), (Arch::Vgg11, Convention::KERAS));
     assert_eq!((start.vgg.classes, start.vgg.fc_width, start.headless), (10, 16, None));
 }
-
-#[test]
-fn names_without_what_is_around_them() {
-    for (name, expected) in [
-        ("module.features.module.0.weight", "features.0.weight"),
-        ("block1_conv1/block1_conv1/kernel:0", "block1_conv1.kernel"),
-        ("features.0.0.weight", "features.0.0.weight"),
-        ("modules.0.weight", "modules.0.weight"),
-    ] {
-        assert_eq!(canonical(name), expected);
-    }
-}

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::pickle::{Global, Id, Object, Result, StorageRef, TensorRef, Value};
+use super::value::{Global, Id, Object, Result, StorageRef, TensorRef, Value};
 
 /// A storage's key is a number, or an address; longer ones would be copied for each of its tensors.
 const MAX_KEY: usize = 200;

@@ -6,6 +6,7 @@
 
 mod machine;
 mod pickle;
+mod value;
 mod walk;
 mod zip;
 
@@ -14,7 +15,8 @@ use std::collections::HashMap;
 use safetensors::Dtype;
 use vgg_tensor::Result;
 
-use self::pickle::{Pickled, TensorRef, Value};
+use self::pickle::Pickled;
+use self::value::{TensorRef, Value};
 use self::walk::Named;
 use super::kind;
 use super::source::{Entry, Located, Source, Storage, bytes_each};
@@ -103,12 +105,12 @@ pub(super) fn legacy(source: &Source) -> Result<Contents> {
     legacy_of(source, &head).map_err(|reason| source.error(reason))
 }
 
-fn legacy_of(source: &Source, head: &[u8]) -> pickle::Result<Contents> {
+fn legacy_of(source: &Source, head: &[u8]) -> value::Result<Contents> {
     let (magic, rest) = Pickled::read(head)?;
     let (protocol, rest) = match magic.root() {
         Value::Int(MAGIC) => Pickled::read(rest)?,
         other => {
-            let reason = magic.foreign(other).map(pickle::refused);
+            let reason = magic.foreign(other).map(value::refused);
             return Err(reason.unwrap_or("a pickle, but none of torch.save".into()));
         }
     };
@@ -135,7 +137,7 @@ fn legacy_storages<'a>(
     pickled: &'a Pickled,
     keys: &Pickled,
     mut at: u64,
-) -> pickle::Result<HashMap<&'a str, u64>> {
+) -> value::Result<HashMap<&'a str, u64>> {
     let Value::List(keys_in_order) = keys.root() else {
         return Err("its list of storages is missing".into());
     };
@@ -177,8 +179,8 @@ fn cut_short(key: &str) -> String {
 fn locate(
     pickled: &Pickled,
     named: Named<'_>,
-    place: impl Fn(&str, Dtype, usize) -> pickle::Result<(u64, Option<Entry>)>,
-) -> pickle::Result<Contents> {
+    place: impl Fn(&str, Dtype, usize) -> value::Result<(u64, Option<Entry>)>,
+) -> value::Result<Contents> {
     let (mut located, mut faulty) = (Vec::new(), named.foreign);
     for (name, TensorRef { storage, offset, dims, strides }) in named.tensors {
         let key = pickled.text(storage.key).unwrap_or_default();

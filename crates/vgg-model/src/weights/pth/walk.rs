@@ -8,7 +8,8 @@
 use std::collections::HashSet;
 
 use super::Faulty;
-use super::pickle::{Id, MAKES_TENSORS, Pickled, Result, TensorRef, Value, refused};
+use super::pickle::Pickled;
+use super::value::{Id, MAKES_TENSORS, Result, TensorRef, Value, refused};
 
 /// Modules in modules in dictionaries go no deeper.
 const MAX_DEPTH: usize = 32;
