@@ -1,7 +1,10 @@
 //! Ctrl-C, the signals of schedulers, a terminal that closes, and limits.
 
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+#[cfg(unix)]
+use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
@@ -72,6 +75,57 @@ impl Stop {
             _ => Some(Code::Interrupted),
         }
     }
+}
+
+/// The file that a signal removes, if there is one.
+static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// While this lives, a signal that ends the program removes a file first. There is one at a time.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Unfinished(());
+
+impl Unfinished {
+    /// Where signals cannot be listened for, the file would stay.
+    pub(crate) fn new(path: &Path) -> Self {
+        // To the end of the program: what a signal does is not set back.
+        #[cfg(unix)]
+        {
+            static LISTEN: Once = Once::new();
+            LISTEN.call_once(|| drop(remove_by_signals()));
+        }
+        *unfinished() = Some(path.into());
+        Self(())
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        *unfinished() = None;
+    }
+}
+
+fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
+    UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts to listen for signals that end the program, unless it was started with them ignored.
+#[cfg(unix)]
+fn remove_by_signals() -> std::io::Result<()> {
+    use signal_hook::consts::SIGHUP;
+    use signal_hook::iterator::Signals;
+
+    let ending = [SIGINT, SIGTERM, SIGHUP].into_iter();
+    let mut signals = Signals::new(ending.filter(|signal| is_ignored(*signal) != Some(true)))?;
+    let remove = move || {
+        for signal in signals.forever() {
+            if let Some(path) = unfinished().take() {
+                let _ = std::fs::remove_file(path);
+            }
+            let _ = signal_hook::low_level::emulate_default_handler(signal);
+        }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
 }
 
 /// Whether the process was started with this signal ignored; `None` where the system does not tell.

@@ -1,6 +1,6 @@
 //! Places for results that the user names: `--output`, `--confusion`, `--profile`.
 //!
-//! A result's file appears whole or not at all, under the permissions that an older one had. Links are
+//! A result's file appears whole or not at all, also if a signal ends the program, under the permissions that an older one had. Links are
 //! followed, and pipes and devices are written to as they are: nothing that is no plain file is ever
 //! replaced by one. What may not be written to is refused when [`Output::new`] looks at it, before
 //! anything is computed.
@@ -14,6 +14,7 @@ use vgg_tensor::new_file::{NewFile, sync_folder};
 
 use super::folder;
 use crate::failure::{Code, Failure};
+use crate::signals::Unfinished;
 
 /// Links that are followed from one to the next; Linux gives up there, too.
 const MAX_LINKS: usize = 40;
@@ -111,6 +112,7 @@ impl Output {
         contents: impl FnOnce(&mut dyn Write) -> io::Result<()>,
     ) -> io::Result<()> {
         let new = NewFile::beside_others(target)?;
+        let _unfinished = Unfinished::new(new.path());
         new.write(contents)?;
         if let Some(old) = metadata(target)? {
             keep(&old, new.file())?;

@@ -2,6 +2,8 @@
 
 use image::RgbImage;
 
+#[cfg(unix)]
+use super::resume::signal;
 use super::{Workplace, failure, image_folder};
 
 /// A trained run on an image folder, and pictures of three sizes.
@@ -138,4 +140,32 @@ fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
     error: cannot write no/folder/out.npy: there is no folder no/folder
     ");
     assert!(!place.path("out.npy").exists());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_part_of_a_file() {
+    use std::os::unix::process::ExitStatusExt as _;
+
+    let place = trained();
+    let pipe = place.path("slow.png");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (name, number) in [("-INT", 2), ("-TERM", 15)] {
+        let mut child = place.spawn("extract runs/folder-1 slow.png --output out.npy");
+        // Opened when it is read from: what is to be written has begun.
+        let unwritten = std::fs::File::options().write(true).open(&pipe).unwrap();
+        let hidden = |name: &str| name.starts_with(".out.npy");
+        assert_eq!(names(&place).iter().filter(|name| hidden(name)).count(), 1);
+        signal(&child, name);
+        assert_eq!(child.wait().unwrap().signal(), Some(number));
+        drop(unwritten);
+        assert!(!names(&place).iter().any(|name| name.contains("out.npy")), "{:?}", names(&place));
+    }
+}
+
+/// What is in the folder.
+#[cfg(unix)]
+fn names(place: &Workplace) -> Vec<String> {
+    let entries = std::fs::read_dir(place.folder.path()).unwrap();
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -29,7 +29,7 @@ fn wait_for_step(place: &Workplace, child: &mut Child, step: u64) {
     }
 }
 
-fn signal(child: &Child, name: &str) {
+pub(super) fn signal(child: &Child, name: &str) {
     let status = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(status.success());
 }
