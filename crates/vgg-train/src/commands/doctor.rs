@@ -16,6 +16,7 @@ use crate::machine::device::{self, Choice};
 use crate::machine::free;
 use crate::terminal::numbers::bytes;
 use crate::terminal::print;
+use crate::terminal::table::Table;
 use crate::version::VERSION;
 
 /// Everything that was found.
@@ -126,8 +127,8 @@ impl Report {
     }
 
     fn lines(&self) -> Vec<String> {
-        let mut lines = vec![format!("vgg-train {}", self.version)];
-        let mut say = |what: &str, text: String| lines.push(format!("{what:<10} {text}"));
+        let mut table = Table::bare(2);
+        let mut say = |what: &str, text: String| table.row([what.into(), text]);
         say("processor", self.cpu.model.clone().unwrap_or_else(|| "unknown".into()));
         say("", self.cpu.backend.clone());
         if !self.cpu.features.is_empty() {
@@ -169,7 +170,7 @@ impl Report {
             let (path, state) = (folder.path.display(), &folder.state);
             say(what, format!("{path}: {state}{}", free.unwrap_or_default()));
         }
-        lines
+        [vec![format!("vgg-train {}", self.version)], table.lines()].concat()
     }
 }
 

@@ -22,6 +22,7 @@ use crate::run::output::Output;
 use crate::scores::evaluation::{Evaluation, tells_top5};
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
+use crate::terminal::table::Table;
 use crate::terminal::ui::Ui;
 
 /// How images are shown to networks whose posteriors are averaged.
@@ -64,7 +65,7 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
     };
     let Outcome { evaluation, classes, .. } = &outcome;
     if let Some(output) = confusion {
-        output.write(|out| out.write_all(evaluation.confusion.to_csv(classes).as_bytes()))?;
+        output.write(|out| out.write_all(&evaluation.confusion.to_csv(classes)))?;
     }
     match json {
         true => print::json(&outcome.to_json()),
@@ -151,14 +152,16 @@ fn together(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<Ou
 impl Outcome {
     fn to_text(&self) -> Vec<String> {
         let evaluation = &self.evaluation;
-        let mut lines = vec![
-            format!("test images     {}", grouped(evaluation.images())),
-            format!("loss            {:.4}", evaluation.loss()),
-            format!("top-1 accuracy  {:.2} %", 100.0 * evaluation.accuracy()),
-        ];
+        let percent = |share: f64| format!("{:.2} %", 100.0 * share);
+        let mut table = Table::bare(2);
+        let mut say = |what: &str, text| table.row([what.into(), text]);
+        say("test images", grouped(evaluation.images()));
+        say("loss", format!("{:.4}", evaluation.loss()));
+        say("top-1 accuracy", percent(evaluation.accuracy()));
         if tells_top5(self.classes.len()) {
-            lines.push(format!("top-5 accuracy  {:.2} %", 100.0 * evaluation.top5()));
+            say("top-5 accuracy", percent(evaluation.top5()));
         }
+        let mut lines = table.lines();
         lines.push(String::new());
         let all = "--confusion FILE writes all";
         lines.extend(evaluation.confusion.per_class(&self.classes, all));

@@ -49,7 +49,7 @@ pub(crate) fn command(
     let config = &loaded.config;
     let create = || {
         let run = RunDir::create(out, &config.name)?;
-        run.write(CONFIG, &loaded.effective())?;
+        run.write(CONFIG, loaded.effective())?;
         Ok(run)
     };
     let start = Start::New(&create);

@@ -119,9 +119,9 @@ impl RunDir {
 
     /// Writes a whole file; a reader sees the old contents or the new ones, nothing between, even
     /// after a power failure. What this returns from is on the disk.
-    pub(crate) fn write(&self, name: &str, contents: &str) -> Result<()> {
+    pub(crate) fn write(&self, name: &str, contents: impl AsRef<[u8]>) -> Result<()> {
         let path = self.file(name);
-        new_file::replace(&path, |out| out.write_all(contents.as_bytes()))
+        new_file::replace(&path, |out| out.write_all(contents.as_ref()))
             .with_context(|| cannot("write", &path))
     }
 }

@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{METRICS, METRICS_CSV, RunDir};
+use crate::terminal::table::csv;
 
 /// Changes when a field changes its meaning or goes away.
 const SCHEMA: u32 = 3;
@@ -80,23 +81,45 @@ pub(crate) struct EpochRecord {
 }
 
 impl EpochRecord {
-    const COLUMNS: &str = "epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,\
-                           lr,images_per_second,wait_share,seconds";
+    const COLUMNS: [&str; 11] = [
+        "epoch",
+        "step",
+        "train_loss",
+        "train_accuracy",
+        "test_loss",
+        "test_accuracy",
+        "test_top5",
+        "lr",
+        "images_per_second",
+        "wait_share",
+        "seconds",
+    ];
 
-    fn row(&self) -> String {
-        let Self { epoch, step, train_loss, train_accuracy, .. } = self;
-        let Self { test_loss, test_accuracy, test_top5, lr, .. } = self;
-        let number = |value: Option<f64>, digits| {
+    /// The values of the columns.
+    fn row(&self) -> [String; 11] {
+        let time = |value: Option<f64>, digits| {
             value.map_or(String::new(), |value| format!("{value:.digits$}"))
         };
-        let (images_per_second, seconds) =
-            (number(self.images_per_second, 1), number(self.seconds, 1));
-        let wait_share = number(self.wait_share, 3);
-        format!(
-            "{epoch},{step},{train_loss},{train_accuracy},{test_loss},{test_accuracy},{test_top5},\
-             {lr},{images_per_second},{wait_share},{seconds}"
-        )
+        [
+            self.epoch.to_string(),
+            self.step.to_string(),
+            self.train_loss.to_string(),
+            self.train_accuracy.to_string(),
+            self.test_loss.to_string(),
+            self.test_accuracy.to_string(),
+            self.test_top5.to_string(),
+            self.lr.to_string(),
+            time(self.images_per_second, 1),
+            time(self.wait_share, 3),
+            time(self.seconds, 1),
+        ]
     }
+}
+
+/// Epochs as CSV, below a header.
+fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
+    let header = EpochRecord::COLUMNS.map(String::from);
+    csv([header].into_iter().chain(epochs.iter().map(EpochRecord::row)).map(Vec::from))
 }
 
 /// The open files, and the epochs so far.
@@ -155,7 +178,7 @@ impl Metrics {
         };
         begin(&mut records, SCHEMA, name);
         let text: String = records.iter().map(to_line).collect();
-        run.write(METRICS, &text)?;
+        run.write(METRICS, text)?;
 
         let epochs = records.into_iter().filter_map(|record| match record {
             Record::Epoch(epoch) => Some(epoch),
@@ -201,8 +224,7 @@ impl Metrics {
     }
 
     fn write_csv(&self, run: &RunDir) -> Result<()> {
-        let rows: String = self.epochs.iter().map(|epoch| epoch.row() + "\n").collect();
-        run.write(METRICS_CSV, &format!("{}\n{rows}", EpochRecord::COLUMNS))
+        run.write(METRICS_CSV, to_csv(&self.epochs))
     }
 }
 
@@ -356,13 +378,13 @@ mod tests {
 
     #[test]
     fn the_table_has_a_column_a_number() {
-        insta::assert_snapshot!(format!("{}\n{}", EpochRecord::COLUMNS, epoch(3).row()), @r#"
-        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2
-        "#);
         let resumed =
             EpochRecord { images_per_second: None, wait_share: None, seconds: None, ..epoch(3) };
-        assert_eq!(resumed.row(), "3,6,2.25,0.125,2,0.25,0.5,0.5,,,");
+        insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch(3), resumed])).unwrap(), @r#"
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2
+        3,6,2.25,0.125,2,0.25,0.5,0.5,,,
+        "#);
         insta::assert_snapshot!(to_line(&Record::Step(step(3))), @r#"{"kind":"step","epoch":2,"step":3,"batch_loss":2.5,"train_loss":2.25,"train_accuracy":0.125,"lr":0.5,"images_per_second":100.0,"wait_share":0.0}"#);
     }
 }

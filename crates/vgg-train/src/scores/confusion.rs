@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::terminal::numbers::count;
-use crate::terminal::print::printable;
+use crate::terminal::table::{Table, csv};
 
 /// More classes than this are too many to be told one by one …
 const MANY_CLASSES: usize = 20;
@@ -43,20 +43,20 @@ impl Confusion {
         (all > 0).then(|| row[label] as f64 / all as f64)
     }
 
-    /// A row a true class, a column a predicted one, and each class's accuracy at the end.
-    pub(crate) fn to_csv(&self, classes: &[String]) -> String {
-        let mut csv = String::from("true class");
-        classes.iter().for_each(|class| csv += &format!(",{}", field(class)));
-        csv += ",accuracy\n";
-        for (label, class) in classes.iter().enumerate() {
-            csv += &field(class);
-            for count in self.row(label) {
-                csv += &format!(",{count}");
-            }
+    /// As CSV: a row a true class, a column a predicted one, and each class's accuracy at the end.
+    pub(crate) fn to_csv(&self, classes: &[String]) -> Vec<u8> {
+        let (first, last) = (["true class".to_owned()], ["accuracy".to_owned()]);
+        let header = first.into_iter().chain(classes.iter().cloned()).chain(last).collect();
+        let row = |(label, class): (usize, &String)| {
             let accuracy = self.accuracy(label).map(|share| format!("{share:.4}"));
-            csv += &format!(",{}\n", accuracy.unwrap_or_default());
-        }
-        csv
+            let counts = self.row(label).iter().map(u64::to_string);
+            [class.clone()]
+                .into_iter()
+                .chain(counts)
+                .chain([accuracy.unwrap_or_default()])
+                .collect()
+        };
+        csv([header].into_iter().chain(classes.iter().enumerate().map(row)))
     }
 
     /// Each class's name and accuracy.
@@ -79,32 +79,23 @@ impl Confusion {
             told.sort_by(|(_, a), (_, b)| a.total_cmp(b));
             told.truncate(WORST_CLASSES);
         }
-        // As they will be printed, for their widths.
-        let name = |label: usize| printable(&classes[label]);
-        let width = told.iter().map(|(label, _)| name(*label).chars().count()).max().unwrap_or(0);
-        let line = |(label, accuracy): &(usize, f64)| {
-            let mut line = format!("{:<width$}  {:5.1} %", name(*label), 100.0 * accuracy);
-            let others = self.row(*label).iter().enumerate().filter(|(other, _)| other != label);
+        let mut table = Table::bare(2);
+        for (label, accuracy) in told {
+            let others = self.row(label).iter().enumerate().filter(|(other, _)| *other != label);
             // The first of equals, so that the line does not depend on the order of iteration.
             let most = others.max_by_key(|(other, count)| (**count, std::cmp::Reverse(*other)));
-            if let Some((other, count)) = most.filter(|(_, count)| **count > 0) {
-                line += &format!("  most often taken for {} ({count})", name(other));
-            }
-            line
-        };
-        let mut lines: Vec<String> = told.iter().map(line).collect();
+            let most = most.filter(|(_, count)| **count > 0);
+            let taken_for = most.map(|(other, count)| {
+                format!("  most often taken for {} ({count})", classes[other])
+            });
+            let recognised = format!("{:5.1} %{}", 100.0 * accuracy, taken_for.unwrap_or_default());
+            table.row([classes[label].clone(), recognised]);
+        }
+        let mut lines = table.lines();
         if left_out > 0 {
             lines.push(format!("and {} that are no worse; {all}", count(left_out as u64, "class")));
         }
         lines
-    }
-}
-
-/// A CSV field, quoted where it has to be.
-fn field(text: &str) -> String {
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text.to_owned(),
     }
 }
 
@@ -123,7 +114,8 @@ mod tests {
     #[test]
     fn confusion_counts_and_accuracies() {
         let (confusion, classes) = confusion();
-        insta::assert_snapshot!(confusion.to_csv(&classes), @r#"
+        let csv = String::from_utf8(confusion.to_csv(&classes)).unwrap();
+        insta::assert_snapshot!(csv, @r#"
         true class,T-shirt/top,"a, ""b""",none,accuracy
         T-shirt/top,2,1,1,0.5000
         "a, ""b""",0,1,0,1.0000

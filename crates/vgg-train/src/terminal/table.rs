@@ -1,4 +1,4 @@
-//! Tables of text.
+//! Tables, for people and as CSV.
 
 use super::print::printable;
 
@@ -6,10 +6,10 @@ use super::print::printable;
 /// right.
 pub(crate) struct Table<const N: usize> {
     left: usize,
-    rows: Vec<Row<N>>,
+    rows: Vec<Line<N>>,
 }
 
-enum Row<const N: usize> {
+enum Line<const N: usize> {
     Cells([String; N]),
     Rule,
 }
@@ -17,30 +17,35 @@ enum Row<const N: usize> {
 impl<const N: usize> Table<N> {
     /// A table with a header and a rule below it.
     pub(crate) fn new(left: usize, header: [&str; N]) -> Self {
-        Self { left, rows: vec![Row::Cells(header.map(String::from)), Row::Rule] }
+        Self { left, rows: vec![Line::Cells(header.map(String::from)), Line::Rule] }
+    }
+
+    /// A table of rows alone.
+    pub(crate) fn bare(left: usize) -> Self {
+        Self { left, rows: vec![] }
     }
 
     pub(crate) fn row(&mut self, cells: [String; N]) {
         // As they will be printed, for their widths.
-        self.rows.push(Row::Cells(cells.map(|cell| printable(&cell).into_owned())));
+        self.rows.push(Line::Cells(cells.map(|cell| printable(&cell).into_owned())));
     }
 
     /// A horizontal line.
     pub(crate) fn rule(&mut self) {
-        self.rows.push(Row::Rule);
+        self.rows.push(Line::Rule);
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
         let widths: [usize; N] = std::array::from_fn(|column| {
-            let width = |row: &Row<N>| match row {
-                Row::Cells(cells) => cells[column].chars().count(),
-                Row::Rule => 0,
+            let width = |row: &Line<N>| match row {
+                Line::Cells(cells) => cells[column].chars().count(),
+                Line::Rule => 0,
             };
             self.rows.iter().map(width).max().unwrap_or(0)
         });
-        let line = |row: &Row<N>| match row {
-            Row::Rule => "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)),
-            Row::Cells(cells) => {
+        let line = |row: &Line<N>| match row {
+            Line::Rule => "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)),
+            Line::Cells(cells) => {
                 let cell = |column: usize| match widths[column] {
                     width if column < self.left => format!("{:<width$}", cells[column]),
                     width => format!("{:>width$}", cells[column]),
@@ -51,6 +56,14 @@ impl<const N: usize> Table<N> {
         };
         self.rows.iter().map(line).collect()
     }
+}
+
+/// Rows as CSV.
+pub(crate) fn csv<F: AsRef<[u8]>>(rows: impl IntoIterator<Item = Vec<F>>) -> Vec<u8> {
+    let mut csv = csv::Writer::from_writer(Vec::new());
+    rows.into_iter()
+        .for_each(|row| csv.write_record(row).expect("memory takes rows of one length"));
+    csv.into_inner().expect("memory takes all that is written")
 }
 
 #[cfg(test)]

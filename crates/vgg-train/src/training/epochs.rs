@@ -348,7 +348,7 @@ impl<'a, B: Backend> Training<'a, B> {
             CURVES,
             &curves::svg(&self.config.name, self.work.tested_on, self.metrics.epochs())?,
         )?;
-        self.run.write(CONFUSION, &evaluation.confusion.to_csv(self.data.test.classes()))?;
+        self.run.write(CONFUSION, evaluation.confusion.to_csv(self.data.test.classes()))?;
 
         let Progress { step, seed, .. } = self.position;
         self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };

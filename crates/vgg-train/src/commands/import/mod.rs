@@ -88,7 +88,7 @@ pub(crate) fn command(
         .save(&run.checkpoint(Which::Last))
         .map_err(anyhow::Error::from)
         // A folder without a config is no run.
-        .and_then(|()| run.write(config::CONFIG, &loaded.effective()));
+        .and_then(|()| run.write(config::CONFIG, loaded.effective()));
     if saved.is_err() {
         // All in it was made here.
         let _ = fs::remove_dir_all(&options.to);
