@@ -18,8 +18,24 @@ pub const DATA_DIR_VARIABLE: &str = "VGG_DATA_DIR";
 ///
 /// The folder need not exist.
 pub fn data_dir(explicit: Option<&Path>, default: Option<&Path>) -> PathBuf {
-    let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     resolve(explicit, default, variable)
+}
+
+/// The folder of what a program would otherwise fetch or find out again: `$XDG_CACHE_HOME/vgg`, or
+/// `$HOME/.cache/vgg`, if there is either.
+pub fn cache_dir() -> Option<PathBuf> {
+    cache_of(variable)
+}
+
+/// An environment variable that says something.
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn cache_of(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))?;
+    Some(cache.join("vgg"))
 }
 
 fn resolve(
@@ -27,15 +43,11 @@ fn resolve(
     default: Option<&Path>,
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> PathBuf {
-    let cache = || {
-        let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-        cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")))
-    };
     explicit
         .map(Path::to_path_buf)
         .or_else(|| variable(DATA_DIR_VARIABLE).map(PathBuf::from))
         .or_else(|| default.map(Path::to_path_buf))
-        .or_else(|| cache().map(|dir| dir.join("vgg/datasets")))
+        .or_else(|| cache_of(&variable).map(|dir| dir.join("datasets")))
         .unwrap_or_else(|| PathBuf::from("data"))
 }
 

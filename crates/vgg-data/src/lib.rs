@@ -44,7 +44,7 @@ mod transform;
 
 pub use batch::Batch;
 pub use dataset::Dataset;
-pub use dir::{DATA_DIR_VARIABLE, data_dir};
+pub use dir::{DATA_DIR_VARIABLE, cache_dir, data_dir};
 pub use image_folder::ImageFolder;
 pub use images::Images;
 pub use loader::{Epoch, Loader, SHUFFLE_STREAM};

@@ -53,6 +53,7 @@ pub use recipe::Recipe;
 pub use schedule::{Decay, Plateau, Schedule};
 pub use session::Session;
 pub use snapshot::{Snapshot, TrainerState};
+pub use tensor_file::safetensors_header;
 pub use trainer::Trainer;
 pub use transfer::{Copying, Transferred};
 pub use vgg::{ParamSpec, Role, Vgg};

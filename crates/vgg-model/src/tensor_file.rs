@@ -70,9 +70,9 @@ pub(crate) fn error_in_file(path: &Path, error: Error) -> Error {
 }
 
 #[derive(Serialize)]
-struct Head<'a> {
+struct Head<'a, M> {
     #[serde(rename = "__metadata__")]
-    metadata: Metadata<'a>,
+    metadata: &'a M,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, Entry<'a>>,
 }
@@ -126,16 +126,8 @@ fn write_pieces(
     tensors: &[(String, Tensor)],
 ) -> io::Result<()> {
     let metadata = Metadata { sha256, schema: SCHEMA, header, format: "pt" };
-    let mut end = 0;
-    let entries = tensors.iter().map(|(name, tensor)| {
-        let start = end;
-        end += size_of_val(tensor.data());
-        (name.as_str(), Entry { dtype: "F32", shape: tensor.dims(), data_offsets: [start, end] })
-    });
-    let mut head = serde_json::to_vec(&Head { metadata, tensors: entries.collect() })?;
-    head.resize(head.len().next_multiple_of(8), b' ');
-    out.write_all(&(head.len() as u64).to_le_bytes())?;
-    out.write_all(&head)?;
+    let shapes = tensors.iter().map(|(name, tensor)| (name.as_str(), tensor.dims()));
+    out.write_all(&safetensors_header(&metadata, shapes)?)?;
     let mut bytes = Vec::new();
     for (_, tensor) in tensors {
         for numbers in tensor.data().chunks(PIECE / size_of::<f32>()) {
@@ -145,6 +137,34 @@ fn write_pieces(
         }
     }
     Ok(())
+}
+
+/// How a safetensors file begins: all its bytes before the numbers. These are `f32`, little-endian,
+/// tensor after tensor in the order given here as names and shapes.
+///
+/// ```
+/// let metadata = std::collections::BTreeMap::from([("made_by", "me")]);
+/// let mut file = vgg_model::safetensors_header(&metadata, [("x", &[2][..])])?;
+/// file.extend([0.5_f32, 1.0].iter().flat_map(|x| x.to_le_bytes()));
+/// # assert_eq!(safetensors::SafeTensors::deserialize(&file).unwrap().tensor("x").unwrap().shape(), [2]);
+/// # Ok::<(), std::io::Error>(())
+/// ```
+///
+/// # Errors
+/// If `metadata` is no map of strings.
+pub fn safetensors_header<'a>(
+    metadata: &impl Serialize,
+    tensors: impl IntoIterator<Item = (&'a str, &'a [usize])>,
+) -> io::Result<Vec<u8>> {
+    let mut end = 0;
+    let entries = tensors.into_iter().map(|(name, shape)| {
+        let start = end;
+        end += size_of::<f32>() * shape.iter().product::<usize>();
+        (name, Entry { dtype: "F32", shape, data_offsets: [start, end] })
+    });
+    let mut head = serde_json::to_vec(&Head { metadata, tensors: entries.collect() })?;
+    head.resize(head.len().next_multiple_of(8), b' ');
+    Ok([&(head.len() as u64).to_le_bytes()[..], &head].concat())
 }
 
 /// What is hashed as it is written.

@@ -30,12 +30,17 @@ impl Command {
             }
             Self::Eval { runs, network, averaging, confusion, json, settings, .. } => {
                 let (network, json, confusion) = (*network, *json, confusion.as_deref());
-                let request = eval::Request { runs, network, averaging, confusion, json };
+                let request = eval::EvalRequest { runs, network, averaging, confusion, json };
                 eval::command(&request, &settings.overrides(), ui)?;
             }
             Self::Predict { run, files, network, json, top, device } => {
-                let request =
-                    predict::Request { run, files, network: *network, top: *top, json: *json };
+                let request = predict::PredictRequest {
+                    run,
+                    files,
+                    network: *network,
+                    top: *top,
+                    json: *json,
+                };
                 predict::command(&request, &device.overrides(), ui)?;
             }
             Self::Extract { run, files, options, device, .. } => {

@@ -46,7 +46,7 @@ pub(crate) struct Averaging {
 }
 
 /// What is asked for.
-pub(crate) struct Request<'a> {
+pub(crate) struct EvalRequest<'a> {
     pub runs: &'a [PathBuf],
     pub network: NetworkOptions,
     pub averaging: &'a Averaging,
@@ -55,15 +55,15 @@ pub(crate) struct Request<'a> {
 }
 
 /// `eval RUN…`.
-pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
-    let Request { runs, averaging, confusion, json, .. } = *request;
+pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
+    let EvalRequest { runs, averaging, confusion, json, .. } = *request;
     let confusion = confusion.map(|path| Output::new(path, &[])).transpose()?;
     let plain = averaging.scales.is_empty() && averaging.mode.is_none() && !averaging.flip;
     let outcome = match runs {
         [run] if plain => alone(run, request.network, overrides, ui)?,
         _ => together(request, overrides, ui)?,
     };
-    let Outcome { evaluation, classes, .. } = &outcome;
+    let Report { evaluation, classes, .. } = &outcome;
     if let Some(output) = confusion {
         output.write(|out| out.write_all(&evaluation.confusion.to_csv(classes)))?;
     }
@@ -74,7 +74,7 @@ pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) ->
 }
 
 /// An evaluation and how it came about.
-struct Outcome {
+struct Report {
     evaluation: Evaluation,
     classes: Vec<String>,
     /// What was evaluated and how, for JSON.
@@ -82,7 +82,7 @@ struct Outcome {
 }
 
 /// A run's network on its test images, as training evaluates it.
-fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -> Result<Outcome> {
+fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -> Result<Report> {
     let config = config_of(run, overrides.to_vec())?.config;
     let path = checkpoints::find(run, network.checkpoint)?;
     let checkpoint = checkpoints::load(&path)?;
@@ -106,12 +106,12 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
     let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
-    Ok(Outcome { evaluation, classes: test.classes().to_vec(), settings })
+    Ok(Report { evaluation, classes: test.classes().to_vec(), settings })
 }
 
 /// Evaluates the networks of `request`'s runs together, on the images of the first one.
-fn together(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<Outcome> {
-    let Request { runs, network, averaging, .. } = *request;
+fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<Report> {
+    let EvalRequest { runs, network, averaging, .. } = *request;
     let mode = averaging.mode.unwrap_or(TestMode::Center);
     if network.linear_weights == LinearWeights::F16 && mode.shows_whole() {
         let message = "--linear-weights f16 is for --mode center and multicrop alone";
@@ -146,10 +146,10 @@ fn together(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<Ou
         "mode": mode,
         "flip": averaging.flip,
     });
-    Ok(Outcome { evaluation, classes: images.classes().to_vec(), settings })
+    Ok(Report { evaluation, classes: images.classes().to_vec(), settings })
 }
 
-impl Outcome {
+impl Report {
     fn to_text(&self) -> Vec<String> {
         let evaluation = &self.evaluation;
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);

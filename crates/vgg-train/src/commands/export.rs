@@ -14,9 +14,9 @@ use crate::terminal::ui::Ui;
 /// What is written, and where.
 #[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
-    /// Format of the file
+    /// ExportFormat of the file
     #[arg(long, value_enum)]
-    format: Format,
+    format: ExportFormat,
 
     /// File to write, over an older one; a pipe or /dev/stdout will do
     #[arg(long, value_name = "FILE")]
@@ -28,7 +28,7 @@ pub(crate) struct ExportOptions {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum ExportFormat {
     /// The weights, with torchvision's names; `predict` takes the file as it takes a checkpoint
     Safetensors,
     /// The network: it takes normalised images of its own size, gives logits, and says in its
@@ -42,8 +42,8 @@ pub(crate) fn command(run: &Path, options: &ExportOptions, ui: &Ui) -> Result<()
     let output = Output::new(&options.output, &[&path])?;
     let checkpoint = checkpoints::load(&path)?;
     match options.format {
-        Format::Safetensors => output.write(|out| checkpoint.write_network(out))?,
-        Format::Onnx => {
+        ExportFormat::Safetensors => output.write(|out| checkpoint.write_network(out))?,
+        ExportFormat::Onnx => {
             let model = onnx::Model::new(&checkpoint)?;
             output.write(|out| model.write(out))?;
         }

@@ -15,7 +15,7 @@ use crate::terminal::print;
 use crate::terminal::ui::Ui;
 
 /// What is asked for.
-pub(crate) struct Request<'a> {
+pub(crate) struct PredictRequest<'a> {
     pub run: &'a Path,
     pub files: &'a [PathBuf],
     pub network: NetworkOptions,
@@ -24,7 +24,7 @@ pub(crate) struct Request<'a> {
 }
 
 /// `predict RUN FILES…`.
-pub(crate) fn command(request: &Request<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
+pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     // A run's config need not be there: a checkpoint alone will do.
     let device = config::device(overrides)?;
     let NetworkOptions { checkpoint, linear_weights } = request.network;

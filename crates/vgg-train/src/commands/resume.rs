@@ -17,7 +17,7 @@ use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End, Outcome};
 use crate::training::rate::Rise;
 use crate::training::seen_images::SeenImages;
-use crate::training::start::{Resume, Start, Train};
+use crate::training::start::{Resume, RunStart, TrainingJob};
 use crate::training::state::State;
 
 /// Resumes the run in the folder `path`.
@@ -61,8 +61,8 @@ pub(crate) fn command(
             last.zip(best).map(|(last, best)| Box::new(Outcome::new(path, config, &last, best)));
         return outcome::tell(End::Finished(outcome), json);
     }
-    let start = Start::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
-    outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, json)
+    let start = RunStart::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
+    outcome::tell(device::run(&config.device, TrainingJob { config, ui, log, start })?, json)
 }
 
 /// Says how a run that is done can go on, and what of that is not as one might think.

@@ -14,7 +14,7 @@ use crate::run::folder::RunDir;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
 use crate::training::outcome;
-use crate::training::start::{Start, Train};
+use crate::training::start::{RunStart, TrainingJob};
 
 /// What is special to training.
 #[derive(Debug, Default, Args)]
@@ -52,6 +52,9 @@ pub(crate) fn command(
         run.write(CONFIG, loaded.effective())?;
         Ok(run)
     };
-    let start = Start::New(&create);
-    outcome::tell(device::run(&config.device, Train { config, ui, log, start })?, options.json)
+    let start = RunStart::New(&create);
+    outcome::tell(
+        device::run(&config.device, TrainingJob { config, ui, log, start })?,
+        options.json,
+    )
 }

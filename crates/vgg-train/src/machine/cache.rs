@@ -9,8 +9,5 @@ pub(crate) fn tuning_file() -> PathBuf {
 
 /// Where the program keeps what it would otherwise find out again.
 pub(crate) fn cache_dir() -> PathBuf {
-    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
-    let cache = variable("XDG_CACHE_HOME").map(PathBuf::from);
-    let cache = cache.or_else(|| Some(PathBuf::from(variable("HOME")?).join(".cache")));
-    cache.unwrap_or_else(std::env::temp_dir).join("vgg")
+    vgg_data::cache_dir().unwrap_or_else(|| std::env::temp_dir().join("vgg"))
 }

@@ -7,6 +7,7 @@ use vgg_data::{Images, Loader, Transform};
 use vgg_model::{Checkpoint, Input};
 use vgg_tensor::Backend;
 
+use super::shown::of_each;
 use crate::config;
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
@@ -53,15 +54,14 @@ impl Job for Classify<'_> {
         let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), files.iter(), 0);
         while let Some(batch) = batches.next_batch()? {
             let probabilities = session.probabilities(&batch.pixels)?;
-            let each = probabilities.chunks_exact(vgg.outputs()).zip(&mut files);
-            let mut unreadable = batch.unreadable.iter().peekable();
-            for (place, (probabilities, file)) in each.enumerate() {
-                match unreadable.next_if(|(at, _)| *at == place) {
-                    Some((_, reason)) => {
+            let each = of_each(batch, &probabilities, vgg.outputs());
+            for (probabilities, file) in each.zip(&mut files) {
+                match probabilities {
+                    Ok(probabilities) => tell(file, probabilities)?,
+                    Err(reason) => {
                         ui.error(&anyhow!("{reason}"));
                         passed += 1;
                     }
-                    None => tell(file, probabilities)?,
                 }
             }
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use vgg_data::{Images, Loader, Transform, scaled_size};
+use vgg_data::{Batch, Images, Loader, Transform, scaled_size};
 use vgg_model::{Input, Session, Vgg, VggConfig};
 use vgg_tensor::Backend;
 
@@ -155,12 +155,12 @@ impl Shown<'_> {
             let unreadable = || data::unreadable(self.images);
             while let Some(batch) = batches.next_batch().with_context(unreadable)? {
                 let outputs = session.logits(&batch.pixels)?;
-                let of_image = outputs.chunks_exact(views * vgg.outputs());
-                let mut unreadable = batch.unreadable.iter().peekable();
-                for (place, (outputs, image)) in of_image.zip(&mut shown).enumerate() {
-                    match (unreadable.next_if(|(at, _)| *at == place), &mut pass) {
-                        (Some((_, reason)), Some(pass)) => pass(*image, reason),
-                        _ => take(*image, views, outputs),
+                let of_image = of_each(batch, &outputs, views * vgg.outputs());
+                for (outputs, image) in of_image.zip(&mut shown) {
+                    match (outputs, &mut pass) {
+                        (Ok(outputs), _) => take(*image, views, outputs),
+                        (Err(reason), Some(pass)) => pass(*image, reason),
+                        (Err(_), None) => unreachable!("the loader passes over no image"),
                     }
                 }
             }
@@ -168,4 +168,19 @@ impl Shown<'_> {
         }
         Ok(waited)
     }
+}
+
+/// What came out of each image of a batch, `len` numbers, or why it cannot be read.
+pub(super) fn of_each<'a>(
+    batch: &'a Batch,
+    outputs: &'a [f32],
+    len: usize,
+) -> impl Iterator<Item = Result<&'a [f32], &'a str>> {
+    let mut unreadable = batch.unreadable.iter().peekable();
+    outputs.chunks_exact(len).enumerate().map(move |(place, outputs)| {
+        match unreadable.next_if(|(at, _)| *at == place) {
+            Some((_, reason)) => Err(&**reason),
+            None => Ok(outputs),
+        }
+    })
 }

@@ -124,13 +124,13 @@ fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
 
 /// The open files, and the epochs so far.
 #[derive(Debug)]
-pub(crate) struct Metrics {
+pub(crate) struct RunMetrics {
     path: PathBuf,
     file: File,
     epochs: Vec<EpochRecord>,
 }
 
-impl Metrics {
+impl RunMetrics {
     /// Goes on where the checkpoint was made: keeps the records up to `step` steps and `epochs`
     /// finished epochs. A new run has none. Records of another schema stay below their own header.
     ///
@@ -301,7 +301,7 @@ mod tests {
         let run = RunDir::create(parent.path(), "a").unwrap();
         let files =
             || [METRICS, METRICS_CSV].map(|name| std::fs::read_to_string(run.file(name)).unwrap());
-        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let open = |epochs, step| RunMetrics::open(&run, "a", epochs, step).unwrap();
         let (mut metrics, _) = open(0, 0);
         let fresh = files();
         metrics.step(step(1)).unwrap();
@@ -329,7 +329,7 @@ mod tests {
     fn records_keep_the_schema_that_they_were_written_in() {
         let parent = tempfile::tempdir().unwrap();
         let run = RunDir::create(parent.path(), "a").unwrap();
-        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let open = |epochs, step| RunMetrics::open(&run, "a", epochs, step).unwrap();
         let read = || std::fs::read_to_string(run.file(METRICS)).unwrap();
         let header = |schema| to_line(&Record::Run { schema, name: "a".into() });
         let [first, second] = [1, 2].map(|number| to_line(&Record::Epoch(epoch(number))));
@@ -354,7 +354,7 @@ mod tests {
     fn what_will_not_be_recorded_again_is_kept() {
         let parent = tempfile::tempdir().unwrap();
         let run = RunDir::create(parent.path(), "a").unwrap();
-        let open = |epochs, step| Metrics::open(&run, "a", epochs, step).unwrap();
+        let open = |epochs, step| RunMetrics::open(&run, "a", epochs, step).unwrap();
         let read = |name| std::fs::read_to_string(run.file(name)).unwrap();
         let (mut metrics, _) = open(0, 0);
         for number in 1..=3 {
@@ -363,7 +363,7 @@ mod tests {
         let whole = read(METRICS);
         let damaged = whole.replace("\"epoch\":2", "\"epoch\":?");
         std::fs::write(run.file(METRICS), &damaged).unwrap();
-        let told = |(metrics, told): (Metrics, Option<String>)| {
+        let told = |(metrics, told): (RunMetrics, Option<String>)| {
             assert_eq!(metrics.epochs()[0], epoch(1));
             told.unwrap().replace(&run.path().display().to_string(), "RUN")
         };

@@ -6,10 +6,10 @@ use super::print::printable;
 /// right.
 pub(crate) struct Table<const N: usize> {
     left: usize,
-    rows: Vec<Line<N>>,
+    rows: Vec<Entry<N>>,
 }
 
-enum Line<const N: usize> {
+enum Entry<const N: usize> {
     Cells([String; N]),
     Rule,
 }
@@ -17,7 +17,7 @@ enum Line<const N: usize> {
 impl<const N: usize> Table<N> {
     /// A table with a header and a rule below it.
     pub(crate) fn new(left: usize, header: [&str; N]) -> Self {
-        Self { left, rows: vec![Line::Cells(header.map(String::from)), Line::Rule] }
+        Self { left, rows: vec![Entry::Cells(header.map(String::from)), Entry::Rule] }
     }
 
     /// A table of rows alone.
@@ -27,25 +27,25 @@ impl<const N: usize> Table<N> {
 
     pub(crate) fn row(&mut self, cells: [String; N]) {
         // As they will be printed, for their widths.
-        self.rows.push(Line::Cells(cells.map(|cell| printable(&cell).into_owned())));
+        self.rows.push(Entry::Cells(cells.map(|cell| printable(&cell).into_owned())));
     }
 
     /// A horizontal line.
     pub(crate) fn rule(&mut self) {
-        self.rows.push(Line::Rule);
+        self.rows.push(Entry::Rule);
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
         let widths: [usize; N] = std::array::from_fn(|column| {
-            let width = |row: &Line<N>| match row {
-                Line::Cells(cells) => cells[column].chars().count(),
-                Line::Rule => 0,
+            let width = |row: &Entry<N>| match row {
+                Entry::Cells(cells) => cells[column].chars().count(),
+                Entry::Rule => 0,
             };
             self.rows.iter().map(width).max().unwrap_or(0)
         });
-        let line = |row: &Line<N>| match row {
-            Line::Rule => "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)),
-            Line::Cells(cells) => {
+        let line = |row: &Entry<N>| match row {
+            Entry::Rule => "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)),
+            Entry::Cells(cells) => {
                 let cell = |column: usize| match widths[column] {
                     width if column < self.left => format!("{:<width$}", cells[column]),
                     width => format!("{:>width$}", cells[column]),

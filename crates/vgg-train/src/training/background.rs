@@ -5,12 +5,12 @@ use std::thread::JoinHandle;
 
 use vgg_tensor::Error;
 
-type Job = Box<dyn FnOnce() + Send>;
+type Task = Box<dyn FnOnce() + Send>;
 
 /// A thread that does one piece of work after the other. Dropping it waits for all of them.
 pub(crate) struct Background {
     /// `None` once the thread is to end.
-    jobs: Option<Sender<Job>>,
+    jobs: Option<Sender<Task>>,
     thread: Option<JoinHandle<()>>,
     /// What it does, in errors.
     task: &'static str,
@@ -20,7 +20,7 @@ impl Background {
     /// # Errors
     /// [`Error::Unavailable`] if the thread cannot be started.
     pub(crate) fn start(name: &str, task: &'static str) -> Result<Self, Error> {
-        let (jobs, receiver) = channel::<Job>();
+        let (jobs, receiver) = channel::<Task>();
         let run = move || receiver.into_iter().for_each(|job| job());
         let thread = std::thread::Builder::new().name(name.into()).spawn(run).map_err(|error| {
             Error::Unavailable {

@@ -29,7 +29,7 @@ use crate::failure::{Code, Failure};
 use crate::passes::evaluate::evaluate;
 use crate::run::curves;
 use crate::run::folder::{CONFUSION, CURVES, RunDir};
-use crate::run::metrics::{EpochRecord, Metrics, StepRecord};
+use crate::run::metrics::{EpochRecord, RunMetrics, StepRecord};
 use crate::scores::evaluation::Evaluation;
 use crate::signals::Stop;
 use crate::terminal::fields::Fields;
@@ -42,7 +42,7 @@ const RECORDS_PER_EPOCH: u64 = 20;
 const AHEAD: usize = 2;
 
 /// A run on its way.
-pub(crate) struct Training<'a, B: Backend> {
+pub(crate) struct TrainingLoop<'a, B: Backend> {
     config: &'a Config,
     ui: &'a Ui,
     data: &'a Data,
@@ -53,7 +53,7 @@ pub(crate) struct Training<'a, B: Backend> {
     writer: CheckpointWriter<B::Download>,
     run: RunDir,
     trainer: Trainer<B>,
-    metrics: Metrics,
+    metrics: RunMetrics,
     position: Progress,
     state: State,
     /// The place in the schedule of the run's step 0: before or after it, if earlier epochs had other
@@ -72,7 +72,7 @@ pub(crate) struct Training<'a, B: Backend> {
     saved_at: Instant,
 }
 
-impl<'a, B: Backend> Training<'a, B> {
+impl<'a, B: Backend> TrainingLoop<'a, B> {
     /// A run that goes on from `position` and `state` with what is in the trainer.
     pub(crate) fn new(
         config: &'a Config,
@@ -96,7 +96,7 @@ impl<'a, B: Backend> Training<'a, B> {
         };
         let place = position.epoch * work.steps_per_epoch + position.batch;
         let schedule_start = place as i64 - position.step as i64;
-        let (metrics, told) = Metrics::open(&run, &config.name, position.epoch, position.step)?;
+        let (metrics, told) = RunMetrics::open(&run, &config.name, position.epoch, position.step)?;
         if let Some(told) = told {
             ui.warn(&told);
         }

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use vgg_model::{Checkpoint, Params, Progress, Trainer};
 use vgg_tensor::Backend;
 
-use super::epochs::Training;
+use super::epochs::TrainingLoop;
 use super::initial::initial;
 use super::outcome::End;
 use super::rate::Rise;
@@ -21,15 +21,15 @@ use crate::terminal::numbers::grouped;
 use crate::terminal::ui::Ui;
 
 /// A run to be started or resumed.
-pub(crate) struct Train<'a> {
+pub(crate) struct TrainingJob<'a> {
     pub config: &'a Config,
     pub ui: &'a Ui,
     pub log: &'a Log,
-    pub start: Start<'a>,
+    pub start: RunStart<'a>,
 }
 
 /// Where a run starts.
-pub(crate) enum Start<'a> {
+pub(crate) enum RunStart<'a> {
     /// At the beginning, in the folder that this makes. It is called once all else is in order, so
     /// that a run that cannot start leaves no folder.
     New(&'a dyn Fn() -> Result<RunDir>),
@@ -48,28 +48,28 @@ pub(crate) struct Resume {
     pub config_file: Option<String>,
 }
 
-impl Job for Train<'_> {
+impl Job for TrainingJob<'_> {
     type Output = End;
 
     fn run<B: Backend>(self, backend: B) -> Result<End> {
         let Self { config, ui, log, start } = self;
         let held = match &start {
-            Start::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
-            Start::New(_) => 0,
+            RunStart::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
+            RunStart::New(_) => 0,
         };
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held)?;
         let input = config.input();
         let initial = || initial(config, &vgg, ui);
         let (run, weights, before, config_file) = match start {
-            Start::New(create) => {
+            RunStart::New(create) => {
                 let params = initial()?;
-                (create()?, Weights::Initial(params), None, None)
+                (create()?, Origin::Initial(params), None, None)
             }
-            Start::Resume(resume) => {
+            RunStart::Resume(resume) => {
                 let Resume { run, checkpoint, before, config_file } = *resume;
                 let weights = match checkpoint {
-                    None => Weights::Initial(initial()?),
-                    Some(checkpoint) => Weights::Trained(checkpoint),
+                    None => Origin::Initial(initial()?),
+                    Some(checkpoint) => Origin::Trained(checkpoint),
                 };
                 (run, weights, Some(before), config_file)
             }
@@ -84,12 +84,12 @@ impl Job for Train<'_> {
 
         let seed = config.train.seed;
         let (params, average, velocity, position, mut state) = match weights {
-            Weights::Initial(params) => {
+            Origin::Initial(params) => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
                 (params, None, None, position, State::default())
             }
-            Weights::Trained(checkpoint) => {
+            Origin::Trained(checkpoint) => {
                 let state = State::of(&checkpoint)?;
                 let Checkpoint { params, unaveraged, velocity, progress, .. } = *checkpoint;
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
@@ -115,7 +115,7 @@ impl Job for Train<'_> {
 
         state.images = Some(SeenImages::of(config));
 
-        let training = Training::new(config, ui, &data, run, trainer, position, state)?;
+        let training = TrainingLoop::new(config, ui, &data, run, trainer, position, state)?;
         let rise = before
             .and_then(|before| Rise::of(&before, config, &position, training.steps_per_epoch()));
         if let Some(rise) = rise {
@@ -142,7 +142,7 @@ impl Job for Train<'_> {
 }
 
 /// What a run goes on from.
-enum Weights {
+enum Origin {
     Initial(Params),
     Trained(Box<Checkpoint>),
 }

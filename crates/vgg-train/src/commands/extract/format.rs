@@ -1,27 +1,29 @@
 //! Descriptors as files: a matrix of `f32`, a row an image.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use serde_json::json;
+use vgg_model::safetensors_header;
 
 use crate::failure::{Code, Failure};
 
 /// A format, which the end of a file's name says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Format {
+pub(super) enum DescriptorFormat {
     /// NumPy's: `numpy.load` reads it.
     Npy,
     /// With the tensor `features`, and the files' names as a JSON array in the metadata.
     Safetensors,
 }
 
-impl Format {
+impl DescriptorFormat {
     pub(super) fn of(path: &Path) -> Result<Self> {
         match path.extension().and_then(|ending| ending.to_str()) {
-            Some("npy") => Ok(Format::Npy),
-            Some("safetensors") => Ok(Format::Safetensors),
+            Some("npy") => Ok(DescriptorFormat::Npy),
+            Some("safetensors") => Ok(DescriptorFormat::Safetensors),
             _ => {
                 let message = format!("--output {} has no known format", path.display());
                 let help = "the name of the file ends in .npy or .safetensors";
@@ -41,10 +43,10 @@ pub(super) struct Header<'a> {
 }
 
 impl Header<'_> {
-    pub(super) fn to_bytes(&self, format: Format) -> Vec<u8> {
+    pub(super) fn to_bytes(&self, format: DescriptorFormat) -> io::Result<Vec<u8>> {
         match format {
-            Format::Npy => self.npy(),
-            Format::Safetensors => self.safetensors(),
+            DescriptorFormat::Npy => Ok(self.npy()),
+            DescriptorFormat::Safetensors => self.safetensors(),
         }
     }
 
@@ -61,21 +63,11 @@ impl Header<'_> {
         [b"\x93NUMPY\x01\x00", &len[..], header.as_bytes()].concat()
     }
 
-    /// Eight bytes of length, and JSON that is padded to a multiple of as many.
-    fn safetensors(&self) -> Vec<u8> {
-        let [n, d] = self.dims;
+    fn safetensors(&self) -> io::Result<Vec<u8>> {
         let names: Vec<_> = self.files.iter().map(|file| file.to_string_lossy()).collect();
         let mut metadata: BTreeMap<_, _> = self.about.iter().cloned().collect();
         metadata.insert("files", json!(names).to_string());
-        let features = json!({
-            "dtype": "F32",
-            "shape": self.dims,
-            "data_offsets": [0, size_of::<f32>() * n * d],
-        });
-        let mut header =
-            json!({ "__metadata__": metadata, "features": features }).to_string().into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        [&(header.len() as u64).to_le_bytes()[..], &header].concat()
+        safetensors_header(&metadata, [("features", &self.dims[..])])
     }
 }
 
@@ -88,15 +80,15 @@ mod tests {
     const NUMBERS: [f32; 6] = [0.5, -1.0, 2.0, 0.0, 3.25, 1e-3];
 
     /// A file of [`NUMBERS`].
-    fn file(format: Format, files: &[PathBuf], about: &[(&str, String)]) -> Vec<u8> {
-        let mut bytes = Header { dims: [2, 3], files, about }.to_bytes(format);
+    fn file(format: DescriptorFormat, files: &[PathBuf], about: &[(&str, String)]) -> Vec<u8> {
+        let mut bytes = Header { dims: [2, 3], files, about }.to_bytes(format).unwrap();
         bytes.extend(NUMBERS.iter().flat_map(|x| x.to_le_bytes()));
         bytes
     }
 
     #[test]
     fn npy_is_what_numpy_writes() {
-        let bytes = file(Format::Npy, &[], &[]);
+        let bytes = file(DescriptorFormat::Npy, &[], &[]);
         // numpy.save of this matrix: its first bytes, and its length.
         let start =
             b"\x93NUMPY\x01\0v\0{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
@@ -110,7 +102,7 @@ mod tests {
     fn safetensors_reads_the_other_format() {
         let files = ["a.png", "b \"c\".jpg"].map(PathBuf::from);
         let about = [("layer", "fc7".to_owned())];
-        let bytes = file(Format::Safetensors, &files, &about);
+        let bytes = file(DescriptorFormat::Safetensors, &files, &about);
         let read = SafeTensors::deserialize(&bytes).unwrap();
         let features = read.tensor("features").unwrap();
         assert_eq!((features.dtype(), features.shape()), (safetensors::Dtype::F32, &[2, 3][..]));
@@ -123,8 +115,8 @@ mod tests {
 
     #[test]
     fn the_name_of_the_file_says_the_format() {
-        assert_eq!(Format::of(Path::new("a/b.npy")).unwrap(), Format::Npy);
-        let error = Format::of(Path::new("b.csv")).unwrap_err().to_string();
+        assert_eq!(DescriptorFormat::of(Path::new("a/b.npy")).unwrap(), DescriptorFormat::Npy);
+        let error = DescriptorFormat::of(Path::new("b.csv")).unwrap_err().to_string();
         assert_eq!(error, "--output b.csv has no known format");
     }
 }

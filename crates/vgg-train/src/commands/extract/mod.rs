@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Args;
 use vgg_model::Vgg;
 
-use self::format::{Format, Header};
+use self::format::{DescriptorFormat, Header};
 use crate::config::{self, Override};
 use crate::machine::device;
 use crate::passes::classify::unreadable;
@@ -58,7 +58,7 @@ pub(crate) fn command(
     ui: &Ui,
 ) -> Result<()> {
     let ExtractOptions { layer, flip, output, .. } = options;
-    let format = Format::of(output)?;
+    let format = DescriptorFormat::of(output)?;
     let device = config::device(overrides)?;
     let path = checkpoints::find(run, options.checkpoint)?;
     let inputs = files.iter().chain([&path]).map(PathBuf::as_path).collect::<Vec<_>>();
@@ -80,7 +80,7 @@ pub(crate) fn command(
     let dims = [files.len(), features.outputs()];
     let names: Vec<_> = scales.iter().map(usize::to_string).collect();
     let about = [("layer", layer.clone()), ("scales", names.join(",")), ("flip", flip.to_string())];
-    let header = Header { dims, files, about: &about }.to_bytes(format);
+    let header = Header { dims, files, about: &about }.to_bytes(format)?;
     let mut extracted = Ok(0);
     let written = place.write(|out| {
         out.write_all(&header)?;

@@ -6,12 +6,12 @@ use anyhow::{Context as _, Result};
 use vgg_model::Progress;
 use vgg_tensor::Backend;
 
-use super::Training;
+use super::TrainingLoop;
 use crate::failure::{Code, Failure};
 use crate::run::folder::Which;
 use crate::training::checkpoint_writer::{NOT_FINITE, NotSaved, Order};
 
-impl<B: Backend> Training<'_, B> {
+impl<B: Backend> TrainingLoop<'_, B> {
     /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
     pub(super) fn take(&mut self) -> Result<()> {
         self.wait_for_checkpoint()?;
