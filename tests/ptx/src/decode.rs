@@ -7,8 +7,8 @@ mod memory;
 mod parts;
 mod warp;
 
+use crate::argument::Argument;
 use crate::instruction::{Op, Rounding};
-use crate::parser::Argument;
 use crate::types::{Space, Type};
 use parts::{Arguments, Modifiers};
 

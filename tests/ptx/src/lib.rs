@@ -15,6 +15,7 @@
 //! - Caches, time and the order of unsynchronised global memory accesses of different blocks.
 #![forbid(unsafe_code)]
 
+mod argument;
 mod decode;
 mod error;
 mod execute;

@@ -2,10 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crate::execute;
 use crate::instruction::Instruction;
-use crate::parser;
-use crate::{Fault, LaunchError, Memory, ParseError};
 
 /// Unused bytes between two variables, so that running past one is seen.
 const GUARD_BYTES: u64 = 16;
@@ -20,14 +17,6 @@ pub struct Module {
 }
 
 impl Module {
-    /// Parses a module.
-    ///
-    /// # Errors
-    /// Text that is not PTX, or PTX that the interpreter does not know, with its line.
-    pub fn parse(text: &str) -> Result<Self, ParseError> {
-        parser::parse(text)
-    }
-
     pub(crate) fn new(
         functions: Vec<Function>,
         constants: Image,
@@ -81,33 +70,6 @@ impl Kernel<'_> {
     pub fn static_shared_bytes(&self) -> usize {
         let mine = |v: &&SharedVariable| v.owner.is_none_or(|owner| owner == self.function);
         self.module.shared.iter().filter(mine).map(|v| v.bytes as usize).sum()
-    }
-
-    /// Runs a grid of blocks to the end. Equal seeds give equal schedules.
-    ///
-    /// `shared_bytes` is the dynamic shared memory of a block; `params` are the parameters as a C
-    /// struct of them would lie in memory.
-    ///
-    /// # Errors
-    /// The first fault that a thread meets; memory is left as it was at that moment.
-    pub fn launch(
-        &self,
-        grid: [u32; 3],
-        block: [u32; 3],
-        shared_bytes: usize,
-        params: &[u8],
-        memory: &mut impl Memory,
-        seed: u64,
-    ) -> Result<(), LaunchError> {
-        execute::launch(*self, grid, block, shared_bytes, params, memory, seed)
-    }
-
-    /// Passes if a launch of this shape can begin.
-    ///
-    /// # Errors
-    /// [`Fault::Launch`] if the kernel or the hardware does not allow it.
-    pub fn check(&self, grid: [u32; 3], block: [u32; 3], shared_bytes: usize) -> Result<(), Fault> {
-        execute::check(*self, grid, block, shared_bytes)
     }
 
     fn formals(&self) -> &[Slot] {

@@ -5,18 +5,28 @@ mod operand;
 mod symbols;
 
 use crate::ParseError;
+use crate::argument::Argument;
 use crate::decode;
 use crate::instruction::{Copy, Instruction, Op};
 use crate::lexer::{Token, tokens};
 use crate::module::{Function, Image, Module, SharedVariable, Slot};
 use crate::types::Space;
 
-pub(crate) use operand::Argument;
 use symbols::{Labels, Scopes};
 
 type Result<T> = std::result::Result<T, ParseError>;
 
-pub(crate) fn parse(text: &str) -> Result<Module> {
+impl Module {
+    /// Parses a module.
+    ///
+    /// # Errors
+    /// Text that is not PTX, or PTX that the interpreter does not know, with its line.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+}
+
+fn parse(text: &str) -> Result<Module> {
     let mut parser = Parser {
         tokens: tokens(text)?,
         at: 0,

@@ -11,9 +11,10 @@ use cudarc::cublas::sys::{
 use vgg_ptx::Memory as _;
 
 use crate::driver::order as driver_order;
-use crate::ffi::{Host, Out};
+use crate::ffi::{Handle, Host, Out};
+use crate::memory::Memory;
 use crate::numbers::{Type, round_to_tf32};
-use crate::state::{self, Handle, Memory, Result, State};
+use crate::state::{self, Blas, Result, State};
 use crate::work::Task;
 
 /// Its version behind that of CUDA.
@@ -24,15 +25,6 @@ const PART: usize = 32;
 
 fn version(state: &State) -> [c_int; 3] {
     [state.settings.toolkit, VERSION[0], VERSION[1]]
-}
-
-/// A handle's settings.
-#[derive(Clone, Copy)]
-pub(crate) struct Blas {
-    stream: Handle,
-    scalars_on_device: bool,
-    /// Whether parts of a sum are added as they are stored: what nobody forbids is done.
-    reduced_sums: bool,
 }
 
 /// Where a factor of a product comes from.

@@ -2,6 +2,9 @@
 
 use std::ffi::{CStr, c_char};
 
+/// A handle, as C sees it: a number in place of a pointer, so that a stale one is found, not followed.
+pub(crate) type Handle = usize;
+
 /// Where a result goes.
 #[repr(transparent)]
 pub(crate) struct Out<T>(*mut T);

@@ -19,6 +19,7 @@ mod cudnn;
 mod driver;
 mod ffi;
 mod libraries;
+mod memory;
 mod numbers;
 mod settings;
 mod state;

@@ -8,17 +8,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use cudarc::driver::sys::CUresult;
 use vgg_ptx::{DeviceMemory, Module};
 
-use crate::cublas::Blas;
-use crate::cudnn::Dnn;
-use crate::ffi::Host;
+mod cublas;
+mod cudnn;
+
+pub(crate) use cublas::Blas;
+pub(crate) use cudnn::{Convolution, Dnn, Filter, Tensor};
+
+use crate::ffi::{Handle, Host};
+use crate::memory::Memory;
 use crate::settings::Settings;
 use crate::work::{Capture, Event, Scheduler, Task};
 
 /// The result of a driver's call.
 pub(crate) type Result<T = (), E = CUresult> = std::result::Result<T, E>;
-
-/// A handle, as C sees it: a number in place of a pointer, so that a stale one is found, not followed.
-pub(crate) type Handle = usize;
 
 /// What is loaded from a module.
 pub(crate) struct Function {
@@ -44,29 +46,6 @@ pub(crate) struct State {
     pub(crate) blas: HashMap<Handle, Blas>,
     pub(crate) dnn: Dnn,
     last_handle: Handle,
-}
-
-/// Device memory and what went wrong with it.
-pub(crate) struct Memory {
-    pub(crate) device: DeviceMemory,
-    /// Bytes of each allocation.
-    pub(crate) sizes: HashMap<u64, usize>,
-    pub(crate) used: usize,
-    /// After a fault on the device nothing works any more.
-    pub(crate) fault: Option<CUresult>,
-}
-
-impl Memory {
-    /// Notes and tells that memory was accessed wrongly.
-    pub(crate) fn fail(&mut self, what: &str) {
-        self.fail_with(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, what);
-    }
-
-    /// Notes and tells what went wrong on the device.
-    pub(crate) fn fail_with(&mut self, error: CUresult, what: &str) {
-        tell(what);
-        self.fault.get_or_insert(error);
-    }
 }
 
 static STATE: Mutex<Option<State>> = Mutex::new(None);
@@ -141,12 +120,6 @@ pub(crate) fn current() -> Option<usize> {
 
 pub(crate) fn set_current(device: Option<usize>) {
     CURRENT.set(device.map_or(0, |device| device + 1));
-}
-
-/// Tells what a status cannot: there is no other way to whoever reads a test's output.
-#[expect(clippy::print_stderr, reason = "a library with the interface of CUDA has no other output")]
-pub(crate) fn tell(what: &str) {
-    eprintln!("simulated GPU: {what}");
 }
 
 /// Runs a call of a library. A panic, which is a bug of this one, is told and becomes `panicked`.

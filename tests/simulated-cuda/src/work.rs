@@ -9,7 +9,8 @@ use std::thread::{self, ThreadId};
 
 use cudarc::driver::sys::CUresult;
 
-use crate::state::{Handle, Memory};
+use crate::ffi::Handle;
+use crate::memory::Memory;
 
 /// A recording of an event.
 pub(crate) type Ticket = u64;

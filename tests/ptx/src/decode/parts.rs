@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::Result;
+use crate::argument::Argument;
 use crate::instruction::{Address, Bool, Compare, Mode, Operand, Reg, Rounding, With};
-use crate::parser::Argument;
 use crate::types::{Space, Type};
 
 /// The parts of an opcode behind its name.

@@ -83,95 +83,104 @@ impl Shared {
     }
 }
 
-pub(crate) fn launch(
-    kernel: Kernel<'_>,
-    grid: [u32; 3],
-    block: [u32; 3],
-    shared_bytes: usize,
-    params: &[u8],
-    memory: &mut impl Memory,
-    seed: u64,
-) -> std::result::Result<(), LaunchError> {
-    let function = &kernel.module.functions[kernel.function];
-    let fail = |line, block, thread, fault| LaunchError {
-        kernel: function.name.clone(),
-        line,
-        block,
-        thread,
-        fault,
-    };
-    check(kernel, grid, block, shared_bytes)
-        .and_then(|()| check_parameters(kernel, params))
-        .map_err(|fault| fail(function.line, [0; 3], [0; 3], fault))?;
+impl Kernel<'_> {
+    /// Runs a grid of blocks to the end. Equal seeds give equal schedules.
+    ///
+    /// `shared_bytes` is the dynamic shared memory of a block; `params` are the parameters as a C
+    /// struct of them would lie in memory.
+    ///
+    /// # Errors
+    /// The first fault that a thread meets; memory is left as it was at that moment.
+    pub fn launch(
+        &self,
+        grid: [u32; 3],
+        block: [u32; 3],
+        shared_bytes: usize,
+        params: &[u8],
+        memory: &mut impl Memory,
+        seed: u64,
+    ) -> std::result::Result<(), LaunchError> {
+        let function = &self.module.functions[self.function];
+        let fail = |line, block, thread, fault| LaunchError {
+            kernel: function.name.clone(),
+            line,
+            block,
+            thread,
+            fault,
+        };
+        self.check(grid, block, shared_bytes)
+            .and_then(|()| check_parameters(*self, params))
+            .map_err(|fault| fail(function.line, [0; 3], [0; 3], fault))?;
 
-    let dynamic = SharedVariable::end(&kernel.module.shared).next_multiple_of(DYNAMIC_SHARED_ALIGN);
-    let threads = block.iter().product::<u32>() as usize;
-    let mut random = Random::new(seed);
-    let mut world = World {
-        module: kernel.module,
-        memory,
-        globals: &mut kernel.module.globals(),
-        global_races: GlobalRaces::default(),
-        shared: Shared::new(kernel, dynamic, shared_bytes),
-        clocks: Clocks::new(threads),
-        grid,
-        block,
-        ctaid: [0; 3],
-        block_index: 0,
-        dynamic_shared: dynamic,
-        dynamic_shared_bytes: shared_bytes as u64,
-        steps: 0,
-    };
-    let blocks: u64 = grid.iter().map(|&n| u64::from(n)).product();
-    let mut order: Vec<u64> = (0..blocks).collect();
-    random.shuffle(&mut order);
-    let mut running = Block::new(threads);
-    for index in order {
-        let [x, y] = [u64::from(grid[0]), u64::from(grid[1])];
-        world.ctaid = [(index % x) as u32, (index / x % y) as u32, (index / x / y) as u32];
-        world.block_index = index;
-        world.steps = 0;
-        world.shared.reset();
-        world.clocks.block_barrier();
-        running.run(&mut world, kernel.function, params, &mut random).map_err(
-            |(line, thread, fault)| fail(line, world.ctaid, position(thread, block), fault),
-        )?;
+        let dynamic =
+            SharedVariable::end(&self.module.shared).next_multiple_of(DYNAMIC_SHARED_ALIGN);
+        let threads = block.iter().product::<u32>() as usize;
+        let mut random = Random::new(seed);
+        let mut world = World {
+            module: self.module,
+            memory,
+            globals: &mut self.module.globals(),
+            global_races: GlobalRaces::default(),
+            shared: Shared::new(*self, dynamic, shared_bytes),
+            clocks: Clocks::new(threads),
+            grid,
+            block,
+            ctaid: [0; 3],
+            block_index: 0,
+            dynamic_shared: dynamic,
+            dynamic_shared_bytes: shared_bytes as u64,
+            steps: 0,
+        };
+        let blocks: u64 = grid.iter().map(|&n| u64::from(n)).product();
+        let mut order: Vec<u64> = (0..blocks).collect();
+        random.shuffle(&mut order);
+        let mut running = Block::new(threads);
+        for index in order {
+            let [x, y] = [u64::from(grid[0]), u64::from(grid[1])];
+            world.ctaid = [(index % x) as u32, (index / x % y) as u32, (index / x / y) as u32];
+            world.block_index = index;
+            world.steps = 0;
+            world.shared.reset();
+            world.clocks.block_barrier();
+            running.run(&mut world, self.function, params, &mut random).map_err(
+                |(line, thread, fault)| fail(line, world.ctaid, position(thread, block), fault),
+            )?;
+        }
+        Ok(())
     }
-    Ok(())
+
+    /// Passes if a launch of this shape can begin.
+    ///
+    /// # Errors
+    /// [`Fault::Launch`] if the kernel or the hardware does not allow it.
+    pub fn check(&self, grid: [u32; 3], block: [u32; 3], shared_bytes: usize) -> Result<()> {
+        let function = &self.module.functions[self.function];
+        let error = |message: String| Err(Fault::Launch(message));
+        let threads: u64 = block.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
+        let limit = function.max_threads.unwrap_or(MAX_THREADS).min(MAX_THREADS);
+        if threads == 0 || threads > limit || block[2] > 64 {
+            return error(format!(
+                "a block of {block:?} threads, the kernel allows 1 to {limit}, 64 of them in z"
+            ));
+        }
+        if grid.contains(&0) || grid[0] > i32::MAX as u32 || grid[1] > 65535 || grid[2] > 65535 {
+            return error(format!(
+                "a grid of {grid:?} blocks, at most 2147483647, 65535 and 65535 are allowed"
+            ));
+        }
+        let static_bytes = self.static_shared_bytes();
+        if shared_bytes.saturating_add(static_bytes) > MAX_SHARED_BYTES {
+            return error(format!(
+                "{static_bytes} + {shared_bytes} bytes of shared memory, {MAX_SHARED_BYTES} exist"
+            ));
+        }
+        Ok(())
+    }
 }
 
 /// `threadIdx` of a thread's linear index.
 fn position(thread: u32, block: [u32; 3]) -> [u32; 3] {
     [thread % block[0], thread / block[0] % block[1], thread / block[0] / block[1]]
-}
-
-pub(crate) fn check(
-    kernel: Kernel<'_>,
-    grid: [u32; 3],
-    block: [u32; 3],
-    shared_bytes: usize,
-) -> Result<()> {
-    let function = &kernel.module.functions[kernel.function];
-    let error = |message: String| Err(Fault::Launch(message));
-    let threads: u64 = block.iter().map(|&n| u64::from(n)).fold(1, u64::saturating_mul);
-    let limit = function.max_threads.unwrap_or(MAX_THREADS).min(MAX_THREADS);
-    if threads == 0 || threads > limit || block[2] > 64 {
-        return error(format!(
-            "a block of {block:?} threads, the kernel allows 1 to {limit}, 64 of them in z"
-        ));
-    }
-    if grid.contains(&0) || grid[0] > i32::MAX as u32 || grid[1] > 65535 || grid[2] > 65535 {
-        return error(format!(
-            "a grid of {grid:?} blocks, at most 2147483647, 65535 and 65535 are allowed"
-        ));
-    }
-    let static_bytes = kernel.static_shared_bytes();
-    if shared_bytes.saturating_add(static_bytes) > MAX_SHARED_BYTES {
-        return error(format!(
-            "{static_bytes} + {shared_bytes} bytes of shared memory, {MAX_SHARED_BYTES} exist"
-        ));
-    }
-    Ok(())
 }
 
 fn check_parameters(kernel: Kernel<'_>, params: &[u8]) -> Result<()> {

@@ -1,28 +1,9 @@
 //! The operands of an instruction.
 
 use super::{Parser, Result};
+use crate::argument::Argument;
 use crate::instruction::{Address, Operand};
 use crate::lexer::Token;
-
-/// An operand as written, names resolved.
-#[derive(Debug, Clone)]
-pub(crate) enum Argument<'a> {
-    Value(Operand),
-    /// `!p`
-    Negated(Operand),
-    /// `_`: the result is not wanted.
-    Sink,
-    /// `[a+8]`
-    Address(Address),
-    /// `{a, b}`; `None` is `_`.
-    Vector(Vec<Option<Operand>>),
-    /// `d|p`
-    Pair(Option<Operand>, Option<Operand>),
-    /// A label or a function.
-    Name(&'a str),
-    /// `(a, b)` of a call.
-    List(Vec<&'a str>),
-}
 
 impl<'a> Parser<'a> {
     /// All operands up to the semicolon.

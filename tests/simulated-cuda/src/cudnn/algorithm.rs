@@ -15,11 +15,11 @@ use cudarc::cudnn::sys::{
     cudnnMathType_t as Math, cudnnStatus_t as Status,
 };
 
-use super::convolution::Problem;
+use super::problem::Problem;
 use super::{functions, needed, stream};
-use crate::ffi::Out;
+use crate::ffi::{Handle, Out};
 use crate::numbers::Type;
-use crate::state::{Handle, Result};
+use crate::state::Result;
 
 /// An algorithm: whether it exists, whether it is deterministic, and whether it needs workspace.
 #[derive(Clone, Copy)]
@@ -46,6 +46,16 @@ pub(super) trait Algorithm: Copy + PartialEq + 'static {
     fn traits(self) -> Traits {
         let found = Self::ALL.iter().find(|(algorithm, _)| *algorithm == self);
         found.map_or(traits(false, true, false), |(_, traits)| *traits)
+    }
+}
+
+impl Problem {
+    pub(super) fn workspace(&self, algorithm: impl Algorithm) -> Result<usize, Status> {
+        let traits = algorithm.traits();
+        if !traits.supported {
+            return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
+        }
+        Ok(traits.workspace(self))
     }
 }
 

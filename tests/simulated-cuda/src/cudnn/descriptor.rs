@@ -9,49 +9,9 @@ use cudarc::cudnn::sys::{
 };
 
 use super::{functions, needed, size};
-use crate::ffi::Out;
+use crate::ffi::{Handle, Out};
 use crate::numbers::Type;
-use crate::state::{Handle, Result, State};
-
-/// Maps `[n, h, w, c]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Tensor {
-    pub(super) kind: Type,
-    pub(super) n: usize,
-    pub(super) c: usize,
-    pub(super) h: usize,
-    pub(super) w: usize,
-}
-
-impl Tensor {
-    pub(super) fn bytes(&self) -> usize {
-        self.kind.bytes() * self.n * self.c * self.h * self.w
-    }
-}
-
-/// A weight `[k, h, w, c]`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Filter {
-    pub(super) kind: Type,
-    pub(super) k: usize,
-    pub(super) c: usize,
-    pub(super) h: usize,
-    pub(super) w: usize,
-}
-
-impl Filter {
-    pub(super) fn bytes(&self) -> usize {
-        self.kind.bytes() * self.k * self.c * self.h * self.w
-    }
-}
-
-/// Padding and stride, of rows and columns.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Convolution {
-    pub(super) padding: [usize; 2],
-    pub(super) stride: [usize; 2],
-    pub(super) math: cudnnMathType_t,
-}
+use crate::state::{Convolution, Filter, Result, State, Tensor};
 
 pub(super) fn tensor(state: &State, handle: Handle) -> Result<Tensor, Status> {
     state.dnn.tensors.get(&handle).copied().flatten().ok_or(Status::CUDNN_STATUS_BAD_PARAM)

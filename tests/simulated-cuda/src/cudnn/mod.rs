@@ -4,27 +4,16 @@ mod algorithm;
 mod compute;
 mod convolution;
 mod descriptor;
+mod problem;
 
-use std::collections::HashMap;
 use std::ffi::{CStr, c_char, c_int};
 
 use cudarc::cudnn::sys::cudnnStatus_t as Status;
 
-use crate::ffi::Out;
-use crate::state::{self, Handle, Result, State};
-use descriptor::{Convolution, Filter, Tensor};
+use crate::ffi::{Handle, Out};
+use crate::state::{self, Result, State};
 
 const VERSION: usize = 90_100;
-
-/// What cuDNN knows.
-#[derive(Default)]
-pub(crate) struct Dnn {
-    /// The stream of each handle.
-    handles: HashMap<Handle, Handle>,
-    tensors: HashMap<Handle, Option<Tensor>>,
-    filters: HashMap<Handle, Option<Filter>>,
-    convolutions: HashMap<Handle, Option<Convolution>>,
-}
 
 macro_rules! functions {
     ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?) |$state:ident| $body:block)*) => {$(

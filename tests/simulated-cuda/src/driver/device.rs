@@ -6,8 +6,8 @@ use cudarc::driver::sys::CUdevice_attribute as Attribute;
 use cudarc::driver::sys::CUresult;
 
 use super::{functions, needed};
-use crate::ffi::Out;
-use crate::state::{Handle, Result, State, current, set_current};
+use crate::ffi::{Handle, Out};
+use crate::state::{Result, State, current, set_current};
 
 const NAME: &CStr = c"Simulated GPU";
 

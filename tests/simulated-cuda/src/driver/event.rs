@@ -6,8 +6,8 @@ use cudarc::driver::sys::CUresult;
 
 use super::stream::{check_not_captured, check_not_capturing, order};
 use super::{functions, needed};
-use crate::ffi::Out;
-use crate::state::{Handle, Result, State};
+use crate::ffi::{Handle, Out};
+use crate::state::{Result, State};
 use crate::work::{Event, Task};
 
 fn event(state: &State, handle: Handle) -> Result<Event> {

@@ -6,8 +6,7 @@ use cudarc::driver::sys::CUresult;
 
 use super::stream::{check, check_not_captured, order};
 use super::{functions, needed};
-use crate::ffi::Out;
-use crate::state::Handle;
+use crate::ffi::{Handle, Out};
 
 functions! {
     fn cuGraphInstantiateWithFlags(to: Out<Handle>, graph: Handle, _flags: c_ulonglong) |state| {

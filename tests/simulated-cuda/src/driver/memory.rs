@@ -7,8 +7,9 @@ use vgg_ptx::Memory as _;
 
 use super::stream::{check_not_captured, check_not_capturing, order};
 use super::{functions, needed};
-use crate::ffi::{Host, Out};
-use crate::state::{Handle, Memory, Result, State};
+use crate::ffi::{Handle, Host, Out};
+use crate::memory::Memory;
+use crate::state::{Result, State};
 use crate::work::Task;
 
 fn allocate(state: &mut State, bytes: usize) -> Result<u64> {

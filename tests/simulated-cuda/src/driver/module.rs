@@ -8,8 +8,9 @@ use vgg_ptx::{Fault, Module};
 
 use super::stream::order;
 use super::{functions, needed};
-use crate::ffi::{Host, Out, string};
-use crate::state::{Function, Handle, Memory, tell};
+use crate::ffi::{Handle, Host, Out, string};
+use crate::memory::{Memory, tell};
+use crate::state::Function;
 use crate::work::Task;
 
 /// The driver that came with CUDA 12.0 is the first to know PTX 8.0.

@@ -7,8 +7,8 @@ use cudarc::driver::sys::CUstreamCaptureStatus as Status;
 use cudarc::driver::sys::{CUresult, CUstreamCaptureMode};
 
 use super::{functions, needed};
-use crate::ffi::Out;
-use crate::state::{Handle, Result, State};
+use crate::ffi::{Handle, Out};
+use crate::state::{Result, State};
 use crate::work::{Capture, Stream, Task};
 
 /// A stream that exists.
