@@ -18,8 +18,8 @@ use crate::terminal::ui::Ui;
 const NAMED: usize = 5;
 
 /// What to do about a folder that is not as expected.
-pub(super) const FOLDER_HELP: &str = "it must have train/CLASS and val/CLASS, the same classes in both, and \
-                           images in each";
+pub(super) const FOLDER_HELP: &str =
+    "it must have train/CLASS and val/CLASS, the same classes in both, and images in each";
 
 /// The name of the folder, and its images to train and to test on.
 pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {

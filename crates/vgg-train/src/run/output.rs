@@ -1,9 +1,9 @@
 //! Places for results that the user names: `--output`, `--confusion`, `--profile`.
 //!
-//! A result's file appears whole or not at all, also if a signal ends the program, under the permissions that an older one had. Links are
-//! followed, and pipes and devices are written to as they are: nothing that is no plain file is ever
-//! replaced by one. What may not be written to is refused when [`Output::new`] looks at it, before
-//! anything is computed.
+//! A result's file appears whole or not at all, where a signal ends the program, too, and under the
+//! permissions that an older one had. Links are followed, and pipes and devices are written to as
+//! they are: nothing that is no plain file is ever replaced by one. What may not be written to is
+//! refused when [`Output::new`] looks at it, before anything is computed.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};

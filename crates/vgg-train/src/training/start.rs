@@ -74,13 +74,7 @@ impl Job for TrainingJob<'_> {
                 (run, weights, Some(before), config_file)
             }
         };
-        let path = run.file(LOG);
-        OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .and_then(|file| log.move_to(file))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        keep_log(log, &run)?;
 
         let seed = config.train.seed;
         let (params, average, velocity, position, mut state) = match weights {
@@ -116,22 +110,7 @@ impl Job for TrainingJob<'_> {
         state.images = Some(SeenImages::of(config));
 
         let training = TrainingLoop::new(config, ui, &data, run, trainer, position, state)?;
-        let rise = before
-            .and_then(|before| Rise::of(&before, config, &position, training.steps_per_epoch()));
-        if let Some(rise) = rise {
-            ui.warn(&rise.warning());
-            ui.help(&format!("with {}", rise.help()));
-        }
-        let (warmup, steps) =
-            (config.schedule.warmup_steps, config.train.epochs * training.steps_per_epoch());
-        if warmup >= steps {
-            ui.warn(&format!(
-                "schedule.warmup_steps, {}, is not below the steps of the run, {}: the rate stays \
-                 below optimizer.lr",
-                grouped(warmup),
-                grouped(steps),
-            ));
-        }
+        warn_of_rates(config, before.as_ref(), &position, training.steps_per_epoch(), ui);
         if let Some(text) = config_file {
             training.folder().write(CONFIG, &text)?;
         }
@@ -145,4 +124,36 @@ impl Job for TrainingJob<'_> {
 enum Origin {
     Initial(Params),
     Trained(Box<Checkpoint>),
+}
+
+/// Moves the log into the run's folder.
+fn keep_log(log: &Log, run: &RunDir) -> Result<()> {
+    let path = run.file(LOG);
+    let file = OpenOptions::new().create(true).append(true).open(&path);
+    file.and_then(|file| log.move_to(file))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Warns of learning rates that may not be what is wanted.
+fn warn_of_rates(
+    config: &Config,
+    before: Option<&Config>,
+    position: &Progress,
+    steps_per_epoch: u64,
+    ui: &Ui,
+) {
+    let rise = before.and_then(|before| Rise::of(before, config, position, steps_per_epoch));
+    if let Some(rise) = rise {
+        ui.warn(&rise.warning());
+        ui.help(&format!("with {}", rise.help()));
+    }
+    let (warmup, steps) = (config.schedule.warmup_steps, config.train.epochs * steps_per_epoch);
+    if warmup >= steps {
+        ui.warn(&format!(
+            "schedule.warmup_steps, {}, is not below the steps of the run, {}: the rate stays below \
+             optimizer.lr",
+            grouped(warmup),
+            grouped(steps),
+        ));
+    }
 }

@@ -16,7 +16,7 @@ pub(crate) struct State {
     pub(crate) best: Option<Best>,
     pub(super) flat_loss: FlatLossWatch,
     pub(super) plateau: Plateau,
-    /// The backend's own ([`Backend::state`]).
+    /// The backend's own ([`vgg_tensor::Backend::state`]).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) backend: Vec<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
