@@ -14,7 +14,7 @@ use crate::terminal::ui::Ui;
 /// What is written, and where.
 #[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
-    /// ExportFormat of the file
+    /// Format of the file
     #[arg(long, value_enum)]
     format: ExportFormat,
 

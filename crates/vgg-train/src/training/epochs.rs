@@ -5,6 +5,7 @@
 //! updates; the test accuracy is that of all test images after the epoch.
 //! Images a second are of wall time, unlike the book's ([`super::pace`]).
 
+mod recording;
 mod saving;
 
 use std::collections::VecDeque;
@@ -15,28 +16,22 @@ use anyhow::{Context as _, Result};
 use vgg_data::Loader;
 use vgg_model::{Progress, Trainer};
 use vgg_tensor::Backend;
-use vgg_tensor::spec::Metrics as StepMetrics;
 
-use super::checkpoint_writer::{CheckpointWriter, NOT_FINITE};
-use super::lines::{epoch_line, step_line, test_line, times};
-use super::outcome::{End, Outcome};
+use super::checkpoint_writer::CheckpointWriter;
+use super::lines::test_line;
+use super::outcome::End;
 use super::pace::{Pace, Work};
-use super::state::{Best, State};
+use super::state::State;
 use super::ticker::{LongRunHint, Ticker};
-use crate::config::{Config, FlatLoss, Weights};
+use crate::config::Config;
 use crate::data::{self, Data};
 use crate::failure::{Code, Failure};
 use crate::passes::evaluate::evaluate;
-use crate::run::curves;
-use crate::run::folder::{CONFUSION, CURVES, RunDir};
-use crate::run::metrics::{EpochRecord, RunMetrics, StepRecord};
+use crate::run::folder::RunDir;
+use crate::run::metrics::RunMetrics;
 use crate::scores::evaluation::Evaluation;
 use crate::signals::Stop;
-use crate::terminal::fields::Fields;
 use crate::terminal::ui::Ui;
-
-/// Steps of an epoch that `metrics.jsonl` has records of, besides the first.
-const RECORDS_PER_EPOCH: u64 = 20;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
@@ -211,84 +206,6 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         step.saturating_add_signed(self.schedule_start)
     }
 
-    /// Counts a step, judges it and tells of it.
-    fn end_step(&mut self, step: StepMetrics, images: u64, lr: f32) -> Result<()> {
-        let loss_sum = f64::from(step.loss_sum);
-        self.pace.step(images, Instant::now());
-        let position = &mut self.position;
-        position.step += 1;
-        position.batch += 1;
-        position.images += images;
-        position.loss_sum += loss_sum;
-        position.top1 += step.top1 as u64;
-        position.top5 += step.top5 as u64;
-        if !loss_sum.is_finite() {
-            let what = "the training loss is not a number any more";
-            return Err(self.diverged(what, self.position).into());
-        }
-        let classes = self.data.train.classes().len();
-        if self.config.guard.flat_loss != FlatLoss::Off
-            && let Some(mean) = self.state.flat_loss.step(loss_sum, images, classes)
-        {
-            self.flat_loss(mean, classes)?;
-        }
-
-        let record = self.step_record(loss_sum / images as f64, lr);
-        let (batch, all) = (self.position.batch, self.work.steps_per_epoch);
-        if batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH)) || batch == 1 || batch == all {
-            self.metrics.step(record.clone())?;
-        }
-        let eta = self.pace.eta(self.place(self.position.step));
-        let line = step_line(&record, batch, &self.work, eta);
-        if self.ticker.is_due(Instant::now(), self.position.step, all) {
-            self.ui.progress_tick(&line);
-        }
-        self.show(&line);
-        self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
-        Ok(())
-    }
-
-    /// Shows how far the run is, on a bar.
-    fn show(&self, line: &Fields) {
-        self.ui.bar(self.place(self.position.step), self.work.steps(), line);
-    }
-
-    fn step_record(&self, batch_loss: f64, lr: f32) -> StepRecord {
-        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
-        StepRecord {
-            epoch: epoch + 1,
-            step,
-            batch_loss,
-            train_loss: loss_sum / images as f64,
-            train_accuracy: top1 as f64 / images as f64,
-            lr,
-            images_per_second: self.pace.epoch().images_per_second().unwrap_or_default(),
-            wait_share: self.pace.epoch().wait_share(),
-        }
-    }
-
-    fn flat_loss(&self, mean: f64, classes: usize) -> Result<()> {
-        let guess = (classes as f64).ln();
-        let message = format!(
-            "the loss stays at {mean:.3}, that of guessing ({guess:.3} = ln {classes}), after {} steps",
-            self.position.step
-        );
-        let other = match self.config.init.weights {
-            Weights::KaimingNormal | Weights::KaimingUniform => "",
-            _ => ", or another start (init.weights = \"kaiming_normal\")",
-        };
-        let advice = format!(
-            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps){other}",
-            self.config.optimizer.lr
-        );
-        if self.config.guard.flat_loss == FlatLoss::Stop {
-            return Err(Failure::new(Code::Diverged, message).help(advice).into());
-        }
-        self.ui.warn(&message);
-        self.ui.help(&advice);
-        Ok(())
-    }
-
     /// Tests the network as it is, unless asked to stop.
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
         self.trainer.set_averaged(true);
@@ -305,56 +222,6 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         Ok(tested.map_continue(|tested| tested.evaluation))
     }
 
-    /// Records an epoch and saves the state after it. `time` is there if this process did all of
-    /// the epoch.
-    ///
-    /// The checkpoint comes last: what is written before it is written again, to the same effect,
-    /// if the process ends in between, or while the checkpoint is being written.
-    fn end_epoch(&mut self, evaluation: &Evaluation, time: Option<Duration>) -> Result<()> {
-        // An update can overflow although its loss did not, and a network of such weights test well:
-        // ReLU makes zero of NaN.
-        if !self.writer.is_finite()? {
-            return Err(self.diverged(NOT_FINITE, self.position).into());
-        }
-        if !evaluation.loss().is_finite() {
-            let what = "the test loss is not a number any more";
-            return Err(self.diverged(what, self.position).into());
-        }
-        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
-        let training = self.pace.epoch();
-        let images_per_second = training.images_per_second();
-        let record = EpochRecord {
-            epoch: epoch + 1,
-            step,
-            train_loss: loss_sum / images as f64,
-            train_accuracy: top1 as f64 / images as f64,
-            test_loss: evaluation.loss(),
-            test_accuracy: evaluation.accuracy(),
-            test_top5: evaluation.top5(),
-            lr: self.lr(step - 1),
-            images_per_second,
-            wait_share: images_per_second.map(|_| training.wait_share()),
-            seconds: time.map(|time| time.as_secs_f64()),
-        };
-        let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
-        if best {
-            self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
-        }
-        self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
-        self.ui.end_bar();
-        self.ui.progress_line(&epoch_line(&record, &self.work, best));
-        self.metrics.epoch(&self.run, record)?;
-        self.run.write(
-            CURVES,
-            &curves::svg(&self.config.name, self.work.tested_on, self.metrics.epochs())?,
-        )?;
-        self.run.write(CONFUSION, evaluation.confusion.to_csv(self.data.test.classes()))?;
-
-        let Progress { step, seed, .. } = self.position;
-        self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
-        self.save(best)
-    }
-
     /// Saves and says how to go on.
     fn leave(&mut self, code: Code) -> Result<Code> {
         self.ui.end_bar();
@@ -367,33 +234,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         Ok(code)
     }
 
-    /// Tells what came out.
-    fn finish(&self, evaluation: Option<Evaluation>) -> Result<End> {
-        let classes = self.data.test.classes();
-        let confusion = evaluation.as_ref().map(|evaluation| &evaluation.confusion);
-        for line in confusion.into_iter().flat_map(|confusion| {
-            let all = format!("all are in {}", self.run.file(CONFUSION).display());
-            confusion.per_class(classes, &all)
-        }) {
-            self.ui.detail(&line);
-        }
-        let done = self.pace.all(Instant::now());
-        self.ui.status("Finished", &times(self.position.epoch, self.resumed, &done));
-        if self.config.data.is_folder() && self.config.data.hold_out.is_none() {
-            let help = "the best epoch is the best on the test images, which flatters it: \
-                        data.hold_out keeps training images apart to choose by";
-            self.ui.help(help);
-        }
-        let run = self.run.path();
-        self.ui.help(&format!("vgg-train predict {} IMAGE… classifies image files", run.display()));
-        let last = self.metrics.epochs().last().filter(|last| last.epoch == self.position.epoch);
-        Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
-            let time = Some(done).filter(|_| !self.resumed);
-            let outcome = Outcome::new(run, self.config, last, best).timed(time);
-            Box::new(outcome.with_classes(classes, confusion))
-        })))
-    }
-
+    /// The failure of training that cannot go on.
     fn diverged(&mut self, what: &str, at: Progress) -> Failure {
         // What is being written may become the last good checkpoint.
         if self.writer.finish().is_err() {
