@@ -58,7 +58,7 @@ impl Dataset {
     }
 
     /// The number of bytes of an image, `c · h · w`.
-    pub fn image_len(&self) -> usize {
+    fn image_len(&self) -> usize {
         self.c * self.h * self.w
     }
 

@@ -104,7 +104,7 @@ pub(crate) struct Excerpt {
 
 impl File {
     /// The name of the compressed file.
-    pub fn gz_name(&self) -> String {
+    pub(crate) fn gz_name(&self) -> String {
         format!("{}.gz", self.name)
     }
 
@@ -138,7 +138,7 @@ impl File {
     ///
     /// # Errors
     /// When reading fails, or this is not this file.
-    pub fn read_from(&self, path: &Path, reader: impl BufRead) -> Result<Vec<u8>> {
+    pub(crate) fn read_from(&self, path: &Path, reader: impl BufRead) -> Result<Vec<u8>> {
         let contents = idx::read_from(path, reader, self.bytes)?;
         let sha256 = hex(&Sha256::digest(&contents));
         if sha256 == self.sha256 {

@@ -47,7 +47,7 @@ pub use dataset::Dataset;
 pub use dir::{DATA_DIR_VARIABLE, cache_dir, data_dir};
 pub use image_folder::ImageFolder;
 pub use images::Images;
-pub use loader::{Epoch, Loader, SHUFFLE_STREAM};
+pub use loader::{Epoch, Loader};
 pub use mixup::Mixup;
 pub use moment::Moment;
 pub use picture::Picture;

@@ -16,7 +16,7 @@ use crate::threads::pool;
 use crate::{Batch, Images, Mixup, Moment, Transform};
 
 /// The random stream that shuffles: no other use of a run's seed may have this number.
-pub const SHUFFLE_STREAM: u32 = 0x3000;
+const SHUFFLE_STREAM: u32 = 0x3000;
 
 /// How many batches exist at a time: one with the caller, one ready, one being filled.
 const BATCHES: usize = 3;

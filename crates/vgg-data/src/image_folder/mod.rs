@@ -189,17 +189,6 @@ impl ImageFolder {
         let turned = |file: &ImageFile| Ok(usize::from(asks_to_be_turned(&file.path)?));
         pool(0)?.install(|| self.files.par_iter().map(turned).sum())
     }
-
-    /// Decodes image `i`.
-    ///
-    /// # Errors
-    /// As [`Picture::read`].
-    ///
-    /// # Panics
-    /// When there is no image `i`.
-    pub fn picture(&self, i: usize) -> Result<Picture> {
-        Picture::read(&self.files[i].path, self.channels)
-    }
 }
 
 fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
