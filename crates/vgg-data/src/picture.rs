@@ -215,7 +215,7 @@ mod tests {
         let deep: ImageBuffer<Luma<u16>, _> =
             ImageBuffer::from_raw(4, 1, vec![0, 257, 65535, 300]).unwrap();
         check_pixels(deep.clone(), 1, &[0, 1, 255, 1]);
-        check_pixels(deep, 3, &[0, 1, 255, 1].repeat(3));
+        check_pixels(deep, 3, &[[0; 3], [1; 3], [255; 3], [1; 3]].concat());
     }
 
     #[test]
