@@ -56,7 +56,7 @@ impl SgdConfig {
     }
 
     /// Whether a velocity is kept for each parameter.
-    pub fn has_velocity(&self) -> bool {
+    pub(crate) fn has_velocity(&self) -> bool {
         self.momentum != 0.0
     }
 

@@ -49,14 +49,13 @@ pub(super) trait Algorithm: Copy + PartialEq + 'static {
     }
 }
 
-impl Problem {
-    pub(super) fn workspace(&self, algorithm: impl Algorithm) -> Result<usize, Status> {
-        let traits = algorithm.traits();
-        if !traits.supported {
-            return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
-        }
-        Ok(traits.workspace(self))
+/// Bytes of workspace that an algorithm needs, if it is supported.
+pub(super) fn workspace(problem: &Problem, algorithm: impl Algorithm) -> Result<usize, Status> {
+    let traits = algorithm.traits();
+    if !traits.supported {
+        return Err(Status::CUDNN_STATUS_NOT_SUPPORTED);
     }
+    Ok(traits.workspace(problem))
 }
 
 impl Algorithm for ForwardAlgorithm {
@@ -196,7 +195,7 @@ functions! {
     ) |state| {
         stream(state, handle)?;
         let problem = Problem::new(state, x, filter, convolution, y)?;
-        needed(bytes.put(problem.workspace(algorithm)?))
+        needed(bytes.put(workspace(&problem, algorithm)?))
     }
 
     fn cudnnGetConvolutionBackwardDataWorkspaceSize(
@@ -210,7 +209,7 @@ functions! {
     ) |state| {
         stream(state, handle)?;
         let problem = Problem::new(state, dx, filter, convolution, dy)?;
-        needed(bytes.put(problem.workspace(algorithm)?))
+        needed(bytes.put(workspace(&problem, algorithm)?))
     }
 
     fn cudnnGetConvolutionBackwardFilterWorkspaceSize(
@@ -224,6 +223,6 @@ functions! {
     ) |state| {
         stream(state, handle)?;
         let problem = Problem::new(state, x, dw, convolution, dy)?;
-        needed(bytes.put(problem.workspace(algorithm)?))
+        needed(bytes.put(workspace(&problem, algorithm)?))
     }
 }

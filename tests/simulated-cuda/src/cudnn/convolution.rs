@@ -7,7 +7,7 @@ use cudarc::cudnn::sys::{
 };
 use vgg_ptx::Memory as _;
 
-use super::algorithm::Algorithm;
+use super::algorithm::{self, Algorithm};
 use super::compute::{self, Sizes};
 use super::problem::Problem;
 use super::{functions, needed, stream};
@@ -140,7 +140,7 @@ functions! {
         y_at: u64,
     ) |state| {
         let problem = Problem::new(state, x, filter, convolution, y)?;
-        let needs = problem.workspace(algorithm)?;
+        let needs = algorithm::workspace(&problem, algorithm)?;
         let Problem { x, filter, y, .. } = problem;
         let call = Call {
             problem,
@@ -175,7 +175,7 @@ functions! {
         dx_at: u64,
     ) |state| {
         let problem = Problem::new(state, dx, filter, convolution, dy)?;
-        let needs = problem.workspace(algorithm)?;
+        let needs = algorithm::workspace(&problem, algorithm)?;
         let Problem { x, filter, y, .. } = problem;
         let call = Call {
             problem,
@@ -210,7 +210,7 @@ functions! {
         dw_at: u64,
     ) |state| {
         let problem = Problem::new(state, x, dw, convolution, dy)?;
-        let needs = problem.workspace(algorithm)?;
+        let needs = algorithm::workspace(&problem, algorithm)?;
         let Problem { x, filter, y, .. } = problem;
         let call = Call {
             problem,
