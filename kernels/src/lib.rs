@@ -1,15 +1,15 @@
 //! The CUDA kernels, as PTX.
 //!
 //! `src/*.cu` are the sources, one file a [`Module`]. `cargo xtask build-kernels` makes `ptx/*.ptx`
-//! of them, which are committed: building this workspace needs no CUDA. The PTX is loaded by
-//! drivers from 525 on and runs on GPUs from Turing (sm_75) on.
+//! of them, and `src/signatures.rs`, which are committed: building this workspace needs no CUDA. The
+//! PTX is loaded by drivers from 525 on and runs on GPUs from Turing (sm_75) on.
 //!
 //! # Common to all kernels
 //! - A block has [`BLOCK`] threads in one dimension. Unless a kernel says otherwise, the grid has one
 //!   dimension and any number of blocks, since loops stride over it; enough for all threads to have
 //!   work, and no more than fit on the device at once, is best.
-//! - No dynamic shared memory. Parameters are in the order of the signature, which is CUDA C:
-//!   `u8`, `u32`, `u64` are unsigned integers, `float2` is two `f32`.
+//! - No dynamic shared memory. Signatures are CUDA C: `u8`, `u32`, `u64` are unsigned integers,
+//!   `float2` is two `f32`. In Rust, each is a struct of [`signatures`].
 //! - Activations have channels innermost: `[n, h, w, c]` or `[pixels, c]`, where `pixels` counts
 //!   through images, rows and columns. `groups` is `ceil(c / 8)`: a thread works on eight channels
 //!   of a pixel.
@@ -20,9 +20,14 @@
 //!   it, those of parameters are not.
 //! - Pointers to words (`u32`, `f32`, `u64`) are aligned as those are; vector instructions are used
 //!   where an address allows them. Outputs are overwritten, and may be the input only where said so.
-//! - What a kernel computes is what `vgg_tensor::Backend` says of its operation.
+//! - What a kernel computes is what `vgg_tensor::Command` says of its operation.
 
 #![forbid(unsafe_code)]
+
+mod kernel;
+pub mod signatures;
+
+pub use kernel::{Address, Kernel};
 
 /// Threads of a block, of every kernel.
 pub const BLOCK: u32 = 256;

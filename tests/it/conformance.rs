@@ -2,7 +2,6 @@
 
 use vgg_cpu::{Config, Cpu, Isa};
 use vgg_cuda::Precision;
-use vgg_tensor::profile::Profiled;
 use vgg_testkit::conformance::check_same_bits;
 use vgg_testkit::{Arithmetic, Reference, conformance};
 
@@ -40,12 +39,4 @@ fn results_do_not_depend_on_the_number_of_threads() {
             }
         }
     }
-}
-
-#[test]
-fn a_profiled_backend_computes_the_same() {
-    let mut profiled = Profiled::new(Reference::<f32>::new()).unwrap();
-    check_same_bits(&mut Reference::<f32>::new(), &mut profiled);
-    assert!(profiled.events().is_sorted_by_key(|event| event.start));
-    assert!(profiled.events().iter().any(|event| event.operation.macs() > 0));
 }

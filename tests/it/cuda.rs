@@ -1,33 +1,21 @@
-//! Training on CUDA: beside the CPU, replayed, interrupted, and in half precision.
+//! Training on CUDA: beside the CPU, recorded, interrupted, and in half precision.
 
 use vgg_cpu::Cpu;
-use vgg_cuda::{Buffer, Config, Cuda, Precision, roofline};
+use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
-    BiasInit, Init, Input, Metrics, Mode, Params, Plan, Recipe, SgdConfig, Trainer, Training, Vgg,
-    VggConfig, WeightInit,
+    BiasInit, Init, Input, Metrics, Mode, Params, Plan, Recipe, SgdConfig, Trainer, Vgg, VggConfig,
+    WeightInit,
 };
-use vgg_tensor::profile::Profiled;
-use vgg_tensor::spec::{Sgd, WeightType};
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::spec::WeightType;
+use vgg_tensor::{Backend, Result};
 use vgg_testkit::compare::{assert_close, max_norm};
 use vgg_testkit::inputs;
 
-use crate::simulated::{has_cuda, make};
+use crate::one_by_one::OneByOne;
+use crate::simulated::{make, on_cuda};
 
 const BATCH: usize = 6;
 const IMAGE: usize = 16 * 16;
-
-/// A test that has CUDA: `test!(name, { … })`.
-macro_rules! on_cuda {
-    ($(#[$doc:meta])* fn $name:ident() $body:block) => {
-        $(#[$doc])*
-        #[test]
-        fn $name() -> Result<()> {
-            if has_cuda(concat!(module_path!(), "::", stringify!($name))) $body
-            Ok(())
-        }
-    };
-}
 
 fn config(precision: Precision) -> Config {
     Config { precision, deterministic: true, ..Config::default() }
@@ -126,10 +114,10 @@ on_cuda! {
             Ok(plan.expect("a plan").check_on(&cuda).is_ok())
         };
         let infer = Mode::Infer { linear_weights: WeightType::F32 };
-        for mode in [Mode::Train(Training::default()), infer] {
+        for mode in [Mode::Train(SgdConfig::plain(0.1).into()), infer] {
             for (channels, most) in [(1, 1337), (3, 668)] {
-                assert!(fits(channels, most, mode)?, "{most} images of {channels}");
-                assert!(!fits(channels, most + 1, mode)?, "{} images of {channels}", most + 1);
+                assert!(fits(channels, most, mode.clone())?, "{most} images of {channels}");
+                assert!(!fits(channels, most + 1, mode.clone())?, "{} images of {channels}", most + 1);
             }
         }
     }
@@ -221,95 +209,26 @@ on_cuda! {
 }
 
 on_cuda! {
-    /// A backend that is profiled does not replay.
-    fn replayed_steps_are_the_same_to_the_bit() {
+    fn recorded_steps_are_the_same_to_the_bit() {
         for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
-            let mut replayed = trainer(make(config(precision)), 0.5, 0.9)?;
-            let mut ordered = trainer(Profiled::new(make(config(precision)))?, 0.5, 0.9)?;
-            let (a, b) = (train(&mut replayed, 0..9)?, train(&mut ordered, 0..9)?);
+            let mut recorded = trainer(make(config(precision)), 0.5, 0.9)?;
+            let mut ordered = trainer(OneByOne(make(config(precision))), 0.5, 0.9)?;
+            let (a, b) = (train(&mut recorded, 0..9)?, train(&mut ordered, 0..9)?);
             assert_eq!(a, b, "{}", precision.name());
-            assert!(bits(&replayed.params()?) == bits(&ordered.params()?));
-            // The evaluation orders other operations on the same buffers.
-            let (pixels, labels) = batch(0);
-            let after = replayed.evaluate(&pixels, &labels)?;
-            assert_eq!(after, ordered.evaluate(&pixels, &labels)?);
-            train(&mut replayed, 9..11)?;
+            assert!(bits(&recorded.params()?) == bits(&ordered.params()?));
+            // Logits come of another program in the same buffers.
+            let (pixels, _) = batch(0);
+            assert_eq!(recorded.logits(&pixels)?, ordered.logits(&pixels)?);
+            train(&mut recorded, 9..11)?;
             train(&mut ordered, 9..11)?;
-            assert!(bits(&replayed.params()?) == bits(&ordered.params()?));
+            assert!(bits(&recorded.params()?) == bits(&ordered.params()?));
         }
-    }
-}
-
-on_cuda! {
-    /// Work is recorded the second time. Of what may differ, only the rate is read anew.
-    fn only_the_same_work_is_replayed() {
-        let mut cuda = make(config(Precision::F32));
-        let content = Content::Vector(1);
-        let buffers = [cuda.alloc(content)?, cuda.alloc(content)?, cuda.alloc(content)?];
-        let [mut weight, mut dweight, mut velocity] = buffers;
-        cuda.upload(content, &[1.0], &mut dweight)?;
-        let half = Sgd { momentum: 0.5, ..Sgd::plain(0.5) };
-        let (mut w, mut v) = (0.0f32, 0.0f32);
-        for settings in [
-            half,
-            Sgd { momentum: 0.25, ..half },
-            Sgd { weight_decay: 0.5, ..half },
-            Sgd { nesterov: true, ..half },
-        ] {
-            let Sgd { momentum, weight_decay, nesterov, .. } = settings;
-            for lr in [0.5, 0.5, 0.25, 0.125] {
-                let settings = Sgd { lr, ..settings };
-                cuda.repeat(&mut |cuda| {
-                    cuda.sgd(&settings, content, &mut weight, &dweight, Some(&mut velocity))
-                })?;
-                let g = weight_decay.mul_add(w, 1.0);
-                v = momentum.mul_add(v, g);
-                w = (-lr).mul_add(if nesterov { momentum.mul_add(v, g) } else { v }, w);
-            }
-            let mut now = [0.0; 2];
-            cuda.download(content, &weight, &mut now[..1])?;
-            cuda.download(content, &velocity, &mut now[1..])?;
-            assert_eq!(now, [w, v], "{settings:?}");
-        }
-        // Two rates at once do not fit into one place in memory.
-        let mut now = [w];
-        for _ in 0..3 {
-            cuda.repeat(&mut |cuda| {
-                cuda.sgd(&Sgd::plain(0.5), content, &mut weight, &dweight, None)?;
-                cuda.sgd(&Sgd::plain(0.25), content, &mut weight, &dweight, None)
-            })?;
-            w = w - 0.5 - 0.25;
-        }
-        cuda.download(content, &weight, &mut now)?;
-        assert_eq!(now, [w]);
-    }
-}
-
-on_cuda! {
-    /// Other work may have asked for more scratch memory, and what was recorded uses the old one.
-    fn work_is_not_replayed_on_memory_that_is_gone() {
-        let mut cuda = make(config(Precision::F32));
-        let (small, large) = (Content::Vector(4), Content::Vector(1 << 17));
-        let (mut a, mut b) = (cuda.alloc(small)?, cuda.alloc(large)?);
-        let numbers = |content: Content| vec![1.0; content.len()];
-        let norm = |cuda: &mut Cuda, content: Content, buffer: &mut Buffer| -> Result<f32> {
-            cuda.upload(content, &numbers(content), buffer)?;
-            cuda.repeat(&mut |cuda| cuda.clip_gradients(1.0, &mut [(content, &mut *buffer)]))?;
-            let mut clipped = numbers(content);
-            cuda.download(content, buffer, &mut clipped)?;
-            Ok(clipped.iter().map(|x| x * x).sum::<f32>().sqrt())
-        };
-        for _ in 0..3 {
-            assert!((norm(&mut cuda, small, &mut a)? - 1.0).abs() < 1e-5);
-        }
-        assert!((norm(&mut cuda, large, &mut b)? - 1.0).abs() < 1e-3);
-        assert!((norm(&mut cuda, small, &mut a)? - 1.0).abs() < 1e-5);
     }
 }
 
 on_cuda! {
     /// Batches in parts, clipped gradients, averages, smooth and mixed targets.
-    fn a_recipe_is_that_of_the_cpu_and_replayed() {
+    fn a_recipe_is_that_of_the_cpu_and_recorded() {
         fn run<B: Backend>(backend: B) -> Result<(Vec<Metrics>, Params, Params)> {
             let (vgg, input, params) = network(0.5, true);
             let recipe = Recipe {
@@ -334,7 +253,7 @@ on_cuda! {
         let (expected, _, average) = run(Cpu::new(vgg_cpu::Config::default())?)?;
         for precision in [Precision::F32, Precision::Bf16] {
             let (metrics, params, averages) = run(make(config(precision)))?;
-            let ordered = run(Profiled::new(make(config(precision)))?)?;
+            let ordered = run(OneByOne(make(config(precision))))?;
             assert_eq!(metrics, ordered.0, "{}", precision.name());
             assert!(bits(&params) == bits(&ordered.1) && bits(&averages) == bits(&ordered.2));
             if precision == Precision::F32 {
@@ -438,25 +357,24 @@ on_cuda! {
 }
 
 on_cuda! {
-    fn batch_normalisations_train_as_on_the_cpu_and_are_replayed() {
+    fn batch_normalisations_train_as_on_the_cpu_and_are_recorded() {
         let mut cpu = normed_trainer(Cpu::new(vgg_cpu::Config::default())?)?;
         let expected = losses(&train(&mut cpu, 0..4)?);
         let errors = [(Precision::F32, 1e-5), (Precision::F16, 5e-2), (Precision::Bf16, 2e-1)];
         for (precision, error) in errors {
-            let mut replayed = normed_trainer(make(config(precision)))?;
-            let mut ordered = normed_trainer(Profiled::new(make(config(precision)))?)?;
-            replayed.restore_backend(&loss_scale(SMALL_SCALE))?;
+            let mut recorded = normed_trainer(make(config(precision)))?;
+            let mut ordered = normed_trainer(OneByOne(make(config(precision))))?;
+            recorded.restore_backend(&loss_scale(SMALL_SCALE))?;
             ordered.restore_backend(&loss_scale(SMALL_SCALE))?;
-            let actual = losses(&train(&mut replayed, 0..4)?);
+            let actual = losses(&train(&mut recorded, 0..4)?);
             assert_close(precision.name(), &actual, &expected, error * max_norm(&expected));
             train(&mut ordered, 0..4)?;
             // Running statistics among them: a step changes these once, however often it is tried.
-            train(&mut replayed, 4..9)?;
+            train(&mut recorded, 4..9)?;
             train(&mut ordered, 4..9)?;
-            assert!(bits(&replayed.params()?) == bits(&ordered.params()?), "{}", precision.name());
-            let (pixels, labels) = batch(0);
-            let after = replayed.evaluate(&pixels, &labels)?;
-            assert_eq!(after, ordered.evaluate(&pixels, &labels)?);
+            assert!(bits(&recorded.params()?) == bits(&ordered.params()?), "{}", precision.name());
+            let (pixels, _) = batch(0);
+            assert_eq!(recorded.logits(&pixels)?, ordered.logits(&pixels)?);
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Products on CUDA that the conformance suite, which is made for all backends, does not try.
 
-use vgg_cuda::{Cuda, Precision};
+use vgg_cuda::Precision;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd, WeightType};
-use vgg_tensor::{Backend, Content, Result, Shape, WeightGradient};
-use vgg_testkit::conformance::{Conv2dTrial, LinearTrial, Worst, check};
+use vgg_tensor::{Command, Content, Result, Scalars, Shape, WeightGradient};
+use vgg_testkit::conformance::{Bench, Conv2dTrial, LinearTrial, Worst, check};
 use vgg_testkit::{Arithmetic, inputs};
 
 use crate::simulated::cuda;
@@ -46,58 +46,45 @@ fn a_weight_is_converted_in_blocks() -> Result<()> {
 fn a_weight_is_updated_in_blocks_with_its_copy() -> Result<()> {
     let test = concat!(module_path!(), "::a_weight_is_updated_in_blocks_with_its_copy");
     let Some(mut cuda) = cuda(Precision::Bf16, test) else { return Ok(()) };
-    let op = two_blocks()?;
-    let (ins, rows) = (op.in_features(), op.out_features());
-    let content = op.weight();
-    let (maps, outs) = (Content::Maps(op.x()), Content::Vector(rows));
-    let uploaded = |cuda: &mut Cuda, content: Content, numbers: &[f32]| -> Result<_> {
-        let mut buffer = cuda.alloc(content)?;
-        cuda.upload(content, numbers, &mut buffer)?;
-        Ok(buffer)
-    };
-    let downloaded = |cuda: &mut Cuda, content: Content, buffer: &_| -> Result<Vec<f32>> {
-        let mut numbers = vec![0.0; content.len()];
-        cuda.download(content, buffer, &mut numbers)?;
-        Ok(numbers)
-    };
+    let (bench, spec) = (&mut Bench::new(&mut cuda), two_blocks()?);
+    let (ins, rows) = (spec.in_features(), spec.out_features());
+    let content = spec.weight();
+    let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+    let outs = Content::Vector(rows);
     let [start, speed] = [1, 2].map(|seed| inputs::integers(seed, content.len(), 9));
     let (x_numbers, dy_numbers) =
-        (inputs::integers(3, maps.len(), 3), inputs::integers(4, op.y().len(), 3));
-    let x = uploaded(&mut cuda, maps, &x_numbers)?;
-    let dy = uploaded(&mut cuda, Content::Maps(op.y()), &dy_numbers)?;
-    let mut weight = uploaded(&mut cuda, content, &start)?;
-    let mut velocity = uploaded(&mut cuda, content, &speed)?;
-    let (bias, mut dbias) = (cuda.alloc(outs)?, cuda.alloc(outs)?);
-    let aux = cuda.alloc(Content::Bytes(op.aux_bytes()))?;
+        (inputs::integers(3, x_maps.len(), 3), inputs::integers(4, y_maps.len(), 3));
+    let [x, dy] = [&bench.uploaded(x_maps, &x_numbers)?, &bench.uploaded(y_maps, &dy_numbers)?];
+    let weight = &bench.uploaded(content, &start)?;
+    let velocity = &bench.uploaded(content, &speed)?;
+    let [bias, dbias] = [&bench.uploaded(outs, &vec![0.0; rows])?, &bench.poisoned(outs)?];
+    let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
 
-    let mut dweight = cuda.alloc(content)?;
-    let gradient = WeightGradient::Stored { weight: &weight, dweight: &mut dweight };
-    cuda.linear_backward(&op, &x, gradient, &dy, &aux, &mut dbias, None)?;
+    let dweight = &bench.poisoned(content)?;
+    let backward = |weight| Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx: None };
+    bench.run(backward(WeightGradient::Stored { weight, dweight }))?;
     let expected: Vec<f32> = (0..rows * ins)
         .map(|i| {
             let of_image = |n| dy_numbers[n * rows + i / ins] * x_numbers[n * ins + i % ins];
-            (0..op.x().n).map(of_image).sum()
+            (0..spec.x().n).map(of_image).sum()
         })
         .collect();
-    assert!(downloaded(&mut cuda, content, &dweight)? == expected);
+    assert!(bench.downloaded(dweight)? == expected);
 
-    let settings = &Sgd { momentum: 0.5, ..Sgd::plain(0.25) };
-    let velocity_before = Some(&mut velocity);
-    let gradient =
-        WeightGradient::Applied { settings, weight: &mut weight, velocity: velocity_before };
-    cuda.linear_backward(&op, &x, gradient, &dy, &aux, &mut dbias, None)?;
-    let after = downloaded(&mut cuda, content, &weight)?;
+    let (lr, sgd) = (0.25, Sgd { momentum: 0.5, ..Sgd::default() });
+    let applied = WeightGradient::Applied { spec: sgd, weight, velocity: Some(velocity) };
+    bench.run_with(Scalars { lr, ..Scalars::default() }, backward(applied))?;
+    let after = bench.downloaded(weight)?;
     let speed: Vec<f32> = speed.iter().zip(&expected).map(|(v, g)| 0.5 * v + g).collect();
-    assert!(downloaded(&mut cuda, content, &velocity)? == speed);
-    assert!(after.iter().zip(&start).zip(&speed).all(|((after, w), v)| *after == w - 0.25 * v));
+    assert!(bench.downloaded(velocity)? == speed);
+    assert!(after.iter().zip(&start).zip(&speed).all(|((after, w), v)| *after == w - lr * v));
 
-    let again = uploaded(&mut cuda, content, &after)?;
+    let again = &bench.uploaded(content, &after)?;
     let mut outputs = |weight| -> Result<_> {
-        let y = Content::Maps(op.y());
-        let mut to = cuda.alloc(y)?;
-        cuda.linear(&op, &x, weight, &bias, &mut to, None)?;
-        downloaded(&mut cuda, y, &to)
+        let y = &bench.poisoned(y_maps)?;
+        bench.run(Command::Linear { spec, x, weight, bias, y, aux: None })?;
+        bench.downloaded(y)
     };
-    assert_eq!(outputs(&weight)?, outputs(&again)?);
+    assert_eq!(outputs(weight)?, outputs(again)?);
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Numbers that are known beforehand.
 
-use vgg_model::{Arch, Input, Mode, ParamSpec, Plan, Training, Vgg, VggConfig, WeightType};
+use vgg_model::{Arch, Input, Mode, ParamSpec, Plan, SgdConfig, Vgg, VggConfig, WeightType};
 use vgg_tensor::Result;
 
 /// The VGG-11 of Dive into Deep Learning's small (`width` 0.25) or full size, on grey images.
@@ -111,7 +111,7 @@ fn the_books_older_networks() -> Result<()> {
     Ok(())
 }
 
-/// The small network in training on batches of 128: each buffer, counted by hand.
+/// The small network on batches of 128, counted by hand.
 #[test]
 fn plan_sizes() -> Result<()> {
     let (small, input) = (vgg11(0.25, 224)?, Input::unnormalized(1, 28, 28));
@@ -119,9 +119,10 @@ fn plan_sizes() -> Result<()> {
     let params = 4 * 43_093_322;
     // The fully connected weights among them.
     let linear = 4 * 4096 * (128 * 7 * 7 + 4096 + 10);
-    // Pixels, labels, and the three numbers of the metrics.
-    let small_ones = 128 * 28 * 28 + 128 * 4 + 3 * 4;
-    // Images, what each convolution leaves after its pool, what each linear layer leaves.
+    let (pixels, labels, logits) = (128 * 28 * 28, 4 * 128, 4 * 128 * 10);
+    // What is kept besides parameters: logits, and the three numbers of the metrics.
+    let results = logits + 3 * 4;
+    // Images, and what each convolution leaves after its pool.
     let convs = [
         224 * 224,
         16 * 112 * 112,
@@ -132,25 +133,31 @@ fn plan_sizes() -> Result<()> {
         128 * 14 * 14,
         128 * 14 * 14,
         128 * 7 * 7,
-    ];
-    let maps = 4 * 128 * (convs.iter().sum::<u64>() + 4096 + 4096 + 10);
+    ]
+    .map(|numbers: u64| 4 * 128 * numbers);
+
+    // Without training, a layer needs its input and its output alone.
+    let widest = convs.windows(2).map(|pair| pair[0] + pair[1]).max().expect("there are layers");
+    let infer = |linear_weights| bytes(Mode::Infer { linear_weights });
+    let activations = widest + results;
+    assert_eq!(infer(WeightType::F32)?, params + activations);
+    assert_eq!(infer(WeightType::F16)?, params - linear / 2 + activations);
+
+    // In training, what the layers leave is there until the loss is known.
+    let maps = convs.iter().sum::<u64>() + 4 * 128 * (4096 + 4096) + logits;
     // Four bits for each output that was pooled, one for each that was not.
     let pooled = 16 * 112 * 112 + 32 * 56 * 56 + 64 * 28 * 28 + 128 * 14 * 14 + 128 * 7 * 7;
     let bare = 64 * 56 * 56 + 128 * 28 * 28 + 128 * 14 * 14 + 4096 + 4096;
-    let aux = 128 * (4 * pooled + bare) / 8;
-    // Gradients alternate between two buffers, each as large as the largest of every other map.
-    let pair = 4 * 128 * (16 * 112 * 112 + 32 * 56 * 56);
-
-    // Each parameter and its gradient, except where the gradient is applied as it is computed.
-    let training = params + (params - linear) + small_ones + maps + aux;
-    assert_eq!(bytes(Mode::Train(Training::default()))?, training + pair);
-    assert_eq!(
-        bytes(Mode::Train(Training { momentum: true, ..Training::default() }))?,
-        training + pair + params
-    );
-    // Without training, activations alternate too.
-    let infer = |linear_weights| bytes(Mode::Infer { linear_weights });
-    assert_eq!(infer(WeightType::F32)?, params + small_ones + pair);
-    assert_eq!(infer(WeightType::F16)?, params - linear / 2 + small_ones + pair);
+    let forward = maps + 128 * (4 * pooled + bare) / 8;
+    let at_the_loss = params + results + forward + labels + logits;
+    // Gradients are made in the memory of what is not needed any more, if it is large enough. They
+    // would need as much if each parameter's, unless it is applied at once, had its own, and those of
+    // activations alternated between two.
+    let apart = params + results + forward + labels + pixels + (params - linear) + widest;
+    let sgd = SgdConfig::plain(0.1);
+    let training = bytes(Mode::Train(sgd.into()))?;
+    assert!((at_the_loss..apart).contains(&training), "{at_the_loss} {training} {apart}");
+    let momentum = SgdConfig { momentum: 0.9, ..sgd };
+    assert_eq!(bytes(Mode::Train(momentum.into()))?, training + params);
     Ok(())
 }

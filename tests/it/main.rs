@@ -9,5 +9,7 @@ mod facts;
 mod golden;
 mod kernels;
 mod one_build;
+mod one_by_one;
+mod recorded;
 mod rooms;
 mod simulated;

@@ -10,6 +10,19 @@ use vgg_simulated_cuda::Libraries;
 /// in all.
 const REQUIRED: &str = "VGG_REQUIRE_CUDA";
 
+/// Tests that have CUDA: `on_cuda! { fn name() { … } }`, in whose body `?` works.
+macro_rules! on_cuda {
+    ($(#[$doc:meta])* fn $name:ident() $body:block) => {
+        $(#[$doc])*
+        #[test]
+        fn $name() -> Result<()> {
+            if $crate::simulated::has_cuda(concat!(module_path!(), "::", stringify!($name))) $body
+            Ok(())
+        }
+    };
+}
+pub(crate) use on_cuda;
+
 /// A backend, in a process that has CUDA. Elsewhere runs the test of this path in such a process and
 /// is nothing.
 pub(crate) fn cuda(precision: Precision, test: &str) -> Option<Cuda> {

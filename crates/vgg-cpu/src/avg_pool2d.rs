@@ -10,7 +10,7 @@ use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::simd::{Kernel, Simd};
 
-/// See [`vgg_tensor::Backend::avg_pool2d`].
+/// See [`vgg_tensor::Command::AvgPool2d`].
 pub(crate) fn forward(cpu: &Cpu, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) {
     let (from, to) = (op.x(), op.y());
     let x = x.f32(from.len());
@@ -22,7 +22,7 @@ pub(crate) fn forward(cpu: &Cpu, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) {
     });
 }
 
-/// See [`vgg_tensor::Backend::avg_pool2d_backward`].
+/// See [`vgg_tensor::Command::AvgPool2dBackward`].
 pub(crate) fn backward(cpu: &Cpu, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) {
     let (from, to) = (op.y(), op.x());
     let dy = dy.f32(from.len());

@@ -14,7 +14,7 @@ const GROUP: usize = 4 * BLOCKS;
 /// Philox blocks, of four words each, that are computed at once.
 const BLOCKS: usize = 64;
 
-/// See [`vgg_tensor::Backend::dropout`].
+/// See [`vgg_tensor::Command::Dropout`].
 pub(crate) fn in_place(cpu: &Cpu, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) {
     let chunks = x.f32_mut(shape.len()).par_chunks_mut(CHUNK).enumerate();
     cpu.threads.run(|| {

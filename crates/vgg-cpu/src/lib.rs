@@ -48,16 +48,16 @@ mod simd;
 mod softmax_cross_entropy;
 mod threads;
 mod update;
+mod workspace;
 
 use std::collections::HashSet;
 use std::sync::Mutex;
 
-use vgg_tensor::profile::Operation;
-use vgg_tensor::spec::{
-    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
-    SoftmaxCrossEntropy,
+use vgg_tensor::spec::Conv2d;
+use vgg_tensor::{
+    Backend, Bound, Command, Content, Draw, Executable, Program, Result, Scalars, Shape, Shared,
+    zeros,
 };
-use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient, zeros};
 
 pub use buffer::Buffer;
 pub use isa::Isa;
@@ -129,6 +129,7 @@ impl Cpu {
 impl Backend for Cpu {
     type Buffer = Buffer;
     type Download = Vec<f32>;
+    type Executable = Executable<Buffer>;
 
     fn describe(&self) -> String {
         let threads = self.threads.count();
@@ -139,8 +140,8 @@ impl Backend for Cpu {
         AlignedVec::bytes_for(self.len(content)) as u64
     }
 
-    fn workspace(&self, operations: &[Operation]) -> u64 {
-        needs::bytes(self, operations)
+    fn workspace(&self, programs: &[&Program]) -> u64 {
+        workspace::bytes(self, programs)
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
@@ -194,212 +195,108 @@ impl Backend for Cpu {
         Ok(numbers)
     }
 
-    fn prepare_images(
+    fn compile(
         &mut self,
-        op: &PrepareImages,
-        normalize: &Normalize,
-        pixels: &Buffer,
-        x: &mut Buffer,
-    ) -> Result<()> {
-        prepare_images::prepare(self, op, normalize, pixels, x)
+        program: &Program,
+        buffers: Vec<Shared<Buffer>>,
+    ) -> Result<Executable<Buffer>> {
+        workspace::reserve(self, program)?;
+        Executable::new(program, buffers)
     }
 
-    fn conv2d(
-        &mut self,
-        op: &Conv2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        conv2d::forward(self, op, x, weight, bias, y, aux)
+    fn run(&mut self, executable: &mut Executable<Buffer>, scalars: Scalars) -> Result<()> {
+        executable.run(|command| self.order(command, scalars))
     }
+}
 
-    fn conv2d_backward(
-        &mut self,
-        op: &Conv2d,
-        x: &Buffer,
-        weight: &Buffer,
-        dy: &Buffer,
-        aux: &Buffer,
-        dweight: &mut Buffer,
-        dbias: &mut Buffer,
-        dx: Option<&mut Buffer>,
-    ) -> Result<()> {
-        conv2d::backward(self, op, x, weight, dy, aux, dweight, dbias, dx)
-    }
-
-    fn max_pool2d(
-        &mut self,
-        op: &MaxPool2d,
-        x: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        max_pool2d::forward(self, op, x, y, aux);
-        Ok(())
-    }
-
-    fn max_pool2d_backward(
-        &mut self,
-        op: &MaxPool2d,
-        dy: &Buffer,
-        aux: &Buffer,
-        dx: &mut Buffer,
-    ) -> Result<()> {
-        max_pool2d::backward(self, op, dy, aux, dx);
-        Ok(())
-    }
-
-    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        avg_pool2d::forward(self, op, x, y);
-        Ok(())
-    }
-
-    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
-        avg_pool2d::backward(self, op, dy, dx);
-        Ok(())
-    }
-
-    fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        lrn::forward(self, op, x, y)
-    }
-
-    fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
-        lrn::backward(self, op, x, dy, dx)
-    }
-
-    fn batch_norm2d(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        running_mean: &mut Buffer,
-        running_var: &mut Buffer,
-        saved: &mut Buffer,
-        y: &mut Buffer,
-        aux: &mut Buffer,
-    ) -> Result<()> {
-        let running = [running_mean, running_var];
-        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
-    }
-
-    fn batch_norm2d_inference(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        running_mean: &Buffer,
-        running_var: &Buffer,
-        y: &mut Buffer,
-    ) -> Result<()> {
-        batch_norm2d::inference(self, op, x, weight, bias, running_mean, running_var, y);
-        Ok(())
-    }
-
-    fn batch_norm2d_backward(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        saved: &Buffer,
-        dy: &Buffer,
-        aux: &Buffer,
-        dweight: &mut Buffer,
-        dbias: &mut Buffer,
-        dx: &mut Buffer,
-    ) -> Result<()> {
-        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
-    }
-
-    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
-        sigmoid::in_place(self, shape.len(), x);
-        Ok(())
-    }
-
-    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
-        sigmoid::backward(self, shape.len(), y, dy);
-        Ok(())
-    }
-
-    fn linear(
-        &mut self,
-        op: &Linear,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        linear::forward(self, op, x, weight, bias, y, aux)
-    }
-
-    fn linear_backward(
-        &mut self,
-        op: &Linear,
-        x: &Buffer,
-        weight: WeightGradient<'_, Buffer>,
-        dy: &Buffer,
-        aux: &Buffer,
-        dbias: &mut Buffer,
-        dx: Option<&mut Buffer>,
-    ) -> Result<()> {
-        linear::backward(self, op, x, weight, dy, aux, dbias, dx)
-    }
-
-    fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) -> Result<()> {
-        dropout::in_place(self, shape, p, draw, x);
-        Ok(())
-    }
-
-    fn softmax_cross_entropy(
-        &mut self,
-        op: &SoftmaxCrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
-        metrics: &mut Buffer,
-        dlogits: Option<&mut Buffer>,
-    ) -> Result<()> {
-        softmax_cross_entropy::forward_backward(op, logits, labels, metrics, dlogits);
-        Ok(())
-    }
-
-    fn sgd(
-        &mut self,
-        settings: &Sgd,
-        content: Content,
-        weight: &mut Buffer,
-        dweight: &Buffer,
-        velocity: Option<&mut Buffer>,
-    ) -> Result<()> {
-        content.check_trainable()?;
-        sgd::step(self, settings, self.len(content), weight, dweight, velocity);
-        Ok(())
-    }
-
-    fn blend(
-        &mut self,
-        content: Content,
-        alpha: f32,
-        x: &Buffer,
-        beta: f32,
-        y: &mut Buffer,
-    ) -> Result<()> {
-        content.check_trainable()?;
-        update::blend(self, self.len(content), alpha, x, beta, y);
-        Ok(())
-    }
-
-    fn clip_gradients(
-        &mut self,
-        max_norm: f32,
-        gradients: &mut [(Content, &mut Buffer)],
-    ) -> Result<()> {
-        gradients.iter().try_for_each(|(content, _)| content.check_trainable())?;
-        update::clip(self, max_norm, gradients);
+impl Cpu {
+    fn order(&mut self, command: Bound<'_, Buffer>, Scalars { lr, step }: Scalars) -> Result<()> {
+        match command {
+            Command::PrepareImages { spec, normalize, pixels, x } => {
+                prepare_images::prepare(self, &spec, &normalize, pixels, x)?;
+            }
+            Command::Conv2d { spec, x, weight, bias, y, aux } => {
+                conv2d::forward(self, &spec, x, weight, bias, y, aux)?;
+            }
+            Command::Conv2dBackward { spec, x, weight, dy, aux, dweight, dbias, dx } => {
+                conv2d::backward(self, &spec, x, weight, dy, aux, dweight, dbias, dx)?;
+            }
+            Command::MaxPool2d { spec, x, y, aux } => max_pool2d::forward(self, &spec, x, y, aux),
+            Command::MaxPool2dBackward { spec, dy, aux, dx } => {
+                max_pool2d::backward(self, &spec, dy, aux, dx);
+            }
+            Command::AvgPool2d { spec, x, y } => avg_pool2d::forward(self, &spec, x, y),
+            Command::AvgPool2dBackward { spec, dy, dx } => {
+                avg_pool2d::backward(self, &spec, dy, dx);
+            }
+            Command::Lrn { spec, x, y } => lrn::forward(self, &spec, x, y)?,
+            Command::LrnBackward { spec, x, dy, dx } => lrn::backward(self, &spec, x, dy, dx)?,
+            Command::BatchNorm2d {
+                spec,
+                x,
+                weight,
+                bias,
+                running_mean,
+                running_var,
+                saved,
+                y,
+                aux,
+            } => {
+                let running = [running_mean, running_var];
+                batch_norm2d::forward(self, &spec, x, weight, bias, running, saved, y, aux)?;
+            }
+            Command::BatchNorm2dInference {
+                spec,
+                x,
+                weight,
+                bias,
+                running_mean: mean,
+                running_var: var,
+                y,
+            } => batch_norm2d::inference(self, &spec, x, weight, bias, mean, var, y),
+            Command::BatchNorm2dBackward {
+                spec,
+                x,
+                weight,
+                saved,
+                dy,
+                aux,
+                dweight,
+                dbias,
+                dx,
+            } => {
+                let gradients = [dweight, dbias];
+                batch_norm2d::backward(self, &spec, x, weight, saved, dy, aux, gradients, dx)?;
+            }
+            Command::Sigmoid { shape, x } => sigmoid::in_place(self, shape.len(), x),
+            Command::SigmoidBackward { shape, y, dy } => {
+                sigmoid::backward(self, shape.len(), y, dy);
+            }
+            Command::Linear { spec, x, weight, bias, y, aux } => {
+                linear::forward(self, &spec, x, weight, bias, y, aux)?;
+            }
+            Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
+                linear::backward(self, &spec, x, weight, lr, dy, aux, dbias, dx)?;
+            }
+            Command::Dropout { shape, p, seed, stream, x } => {
+                dropout::in_place(self, shape, p, Draw { seed, stream, step }, x);
+            }
+            Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
+                softmax_cross_entropy::forward_backward(&spec, logits, labels, metrics, dlogits);
+            }
+            Command::Sgd { spec, content, weight, dweight, velocity } => {
+                sgd::step(self, &spec, lr, self.len(content), weight, dweight, velocity);
+            }
+            Command::Scale { content, alpha, x, y } => {
+                update::scale(self, self.len(content), alpha, x, y);
+            }
+            Command::Blend { content, alpha, x, beta, y } => {
+                update::blend(self, self.len(content), alpha, x, beta, y);
+            }
+            Command::ClipGradients { max_norm, gradients } => {
+                update::clip(self, max_norm, gradients);
+            }
+        }
         Ok(())
     }
 }

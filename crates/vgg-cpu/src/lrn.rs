@@ -16,7 +16,7 @@ const CHUNK: usize = 1024;
 /// Channels on either side that are in a channel's window.
 const REACH: usize = Lrn::SIZE / 2;
 
-/// See [`vgg_tensor::Backend::lrn`].
+/// See [`vgg_tensor::Command::Lrn`].
 pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
     let chunk = Chunk::of(op);
     cpu.threads.reserve_scratch(forward_needs(op).scratch)?;
@@ -38,7 +38,7 @@ pub(crate) fn forward_needs(op: &Lrn) -> Needs {
     Needs { scratch, ..Needs::default() }
 }
 
-/// See [`vgg_tensor::Backend::lrn_backward`].
+/// See [`vgg_tensor::Command::LrnBackward`].
 ///
 /// With `s_j = k + alpha · Σ x²` over j's window, channel i is in the windows of its neighbours:
 /// `dx_i = dy_i · s_i^−beta − 2 · alpha · beta · x_i · Σ_j dy_j · x_j · s_j^(−beta − 1)`.

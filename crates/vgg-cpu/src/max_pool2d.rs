@@ -7,7 +7,7 @@ use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
-/// See [`vgg_tensor::Backend::max_pool2d`]. `aux` has the winner's place in its window, a byte an
+/// See [`vgg_tensor::Command::MaxPool2d`]. `aux` has the winner's place in its window, a byte an
 /// output.
 pub(crate) fn forward(
     cpu: &Cpu,
@@ -90,7 +90,7 @@ impl Kernel for Row<'_> {
     }
 }
 
-/// See [`vgg_tensor::Backend::max_pool2d_backward`].
+/// See [`vgg_tensor::Command::MaxPool2dBackward`].
 pub(crate) fn backward(cpu: &Cpu, op: &MaxPool2d, dy: &Buffer, aux: &Buffer, dx: &mut Buffer) {
     let (x, y) = (op.x(), op.y());
     let dy = dy.f32(y.len()).par_chunks_exact(y.features());

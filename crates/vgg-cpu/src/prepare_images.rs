@@ -9,7 +9,7 @@ use crate::buffer::{AlignedVec, Buffer};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
-/// See [`vgg_tensor::Backend::prepare_images`].
+/// See [`vgg_tensor::Command::PrepareImages`].
 pub(crate) fn prepare(
     cpu: &mut Cpu,
     op: &PrepareImages,

@@ -10,10 +10,11 @@ use crate::simd::{Kernel, Simd};
 /// Numbers of one piece of work.
 const CHUNK: usize = 1 << 16;
 
-/// One step on `len` numbers; see [`vgg_tensor::Backend::sgd`].
+/// One step on `len` numbers; see [`vgg_tensor::Command::Sgd`].
 pub(crate) fn step(
     cpu: &Cpu,
     settings: &Sgd,
+    lr: f32,
     len: usize,
     weight: &mut Buffer,
     dweight: &Buffer,
@@ -25,16 +26,17 @@ pub(crate) fn step(
         Some(velocity) => {
             let velocity = velocity.f32_mut(len).par_chunks_mut(CHUNK);
             pairs.zip(velocity).for_each(|((w, dw), v)| {
-                cpu.isa.run(Update { settings, w, dw, v: Some(v) });
+                cpu.isa.run(Update { settings, lr, w, dw, v: Some(v) });
             });
         }
-        None => pairs.for_each(|(w, dw)| cpu.isa.run(Update { settings, w, dw, v: None })),
+        None => pairs.for_each(|(w, dw)| cpu.isa.run(Update { settings, lr, w, dw, v: None })),
     });
 }
 
 /// A step on some numbers of a parameter.
 pub(crate) struct Update<'a> {
     pub(crate) settings: &'a Sgd,
+    pub(crate) lr: f32,
     pub(crate) w: &'a mut [f32],
     pub(crate) dw: &'a [f32],
     pub(crate) v: Option<&'a mut [f32]>,
@@ -45,8 +47,8 @@ impl Kernel for Update<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { settings, w, dw, mut v } = self;
-        let Sgd { lr, momentum, weight_decay, nesterov } = *settings;
+        let Self { settings, lr, w, dw, mut v } = self;
+        let Sgd { momentum, weight_decay, nesterov } = *settings;
         let [minus_lr, momentum, decay] = [-lr, momentum, weight_decay].map(|x| s.splat(x));
         assert_eq!(w.len(), dw.len());
         if let Some(v) = &v {
@@ -90,7 +92,7 @@ mod tests {
 
     #[test]
     fn the_velocity_of_a_weight_without_gradient_becomes_zero() {
-        let settings = Sgd { lr: 0.5, momentum: 0.9, weight_decay: 0.0, nesterov: false };
+        let settings = Sgd { momentum: 0.9, ..Sgd::default() };
         let normal = [f32::MIN_POSITIVE, -2.0, f32::INFINITY];
         for isa in Isa::available() {
             let cpu = Cpu::new(Config { threads: Some(1), isa: Some(isa) }).unwrap();
@@ -98,14 +100,14 @@ mod tests {
             v.f32_mut(20).fill(1.0);
             v.f32_mut(20)[7] = f32::NAN;
             for _ in 0..1000 {
-                step(&cpu, &settings, 20, &mut w, &dw, Some(&mut v));
+                step(&cpu, &settings, 0.5, 20, &mut w, &dw, Some(&mut v));
             }
             let (nan, zeros): (Vec<f32>, Vec<f32>) = v.f32(20).iter().partition(|x| x.is_nan());
             assert_eq!((nan.len(), zeros), (1, vec![0.0; 19]), "{isa}");
             // What is normal is left alone.
             v.f32_mut(3).copy_from_slice(&normal);
             let still = Sgd { momentum: 1.0, ..settings };
-            step(&cpu, &still, 3, &mut w, &dw, Some(&mut v));
+            step(&cpu, &still, 0.5, 3, &mut w, &dw, Some(&mut v));
             assert_eq!(v.f32(3), normal, "{isa}");
         }
     }

@@ -9,13 +9,13 @@ use crate::simd::{Kernel, Simd};
 /// Numbers of one piece of work.
 const CHUNK: usize = 4096;
 
-/// `len` numbers in place; see [`vgg_tensor::Backend::sigmoid`].
+/// `len` numbers in place; see [`vgg_tensor::Command::Sigmoid`].
 pub(crate) fn in_place(cpu: &Cpu, len: usize, x: &mut Buffer) {
     let chunks = x.f32_mut(len).par_chunks_mut(CHUNK);
     cpu.threads.run(|| chunks.for_each(|x| cpu.isa.run(Forward(x))));
 }
 
-/// `len` gradients in place; see [`vgg_tensor::Backend::sigmoid_backward`].
+/// `len` gradients in place; see [`vgg_tensor::Command::SigmoidBackward`].
 pub(crate) fn backward(cpu: &Cpu, len: usize, y: &Buffer, dy: &mut Buffer) {
     let y = y.f32(len).par_chunks(CHUNK);
     let chunks = dy.f32_mut(len).par_chunks_mut(CHUNK).zip(y);

@@ -6,7 +6,7 @@ use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 
 use crate::buffer::Buffer;
 
-/// See [`vgg_tensor::Backend::softmax_cross_entropy`]. The numbers are few: one thread, sums in
+/// See [`vgg_tensor::Command::SoftmaxCrossEntropy`]. The numbers are few: one thread, sums in
 /// `f64`.
 pub(crate) fn forward_backward(
     op: &SoftmaxCrossEntropy,

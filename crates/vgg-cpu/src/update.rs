@@ -13,15 +13,24 @@ const CHUNK: usize = 1 << 16;
 /// Numbers whose squares are added up in `f32`.
 const RUN: usize = 1 << 10;
 
-/// See [`vgg_tensor::Backend::blend`].
+/// See [`vgg_tensor::Command::Scale`].
+pub(crate) fn scale(cpu: &Cpu, len: usize, alpha: f32, x: &Buffer, y: &mut Buffer) {
+    add_up(cpu, len, alpha, x, None, y);
+}
+
+/// See [`vgg_tensor::Command::Blend`].
 pub(crate) fn blend(cpu: &Cpu, len: usize, alpha: f32, x: &Buffer, beta: f32, y: &mut Buffer) {
+    add_up(cpu, len, alpha, x, Some(beta), y);
+}
+
+fn add_up(cpu: &Cpu, len: usize, alpha: f32, x: &Buffer, beta: Option<f32>, y: &mut Buffer) {
     let (x, y) = (x.f32(len).par_chunks(CHUNK), y.f32_mut(len).par_chunks_mut(CHUNK));
     cpu.threads.run(|| x.zip(y).for_each(|(x, y)| cpu.isa.run(Blend { alpha, x, beta, y })));
 }
 
-/// See [`vgg_tensor::Backend::clip_gradients`]. What pads a weight's panels is zero in its gradient,
+/// See [`vgg_tensor::Command::ClipGradients`]. What pads a weight's panels is zero in its gradient,
 /// too.
-pub(crate) fn clip(cpu: &Cpu, max_norm: f32, gradients: &mut [(Content, &mut Buffer)]) {
+pub(crate) fn clip(cpu: &Cpu, max_norm: f32, mut gradients: Vec<(Content, &mut Buffer)>) {
     let squares = |(content, gradient): &(Content, &mut Buffer)| {
         let chunks = gradient.f32(cpu.len(*content)).par_chunks(CHUNK);
         let sums: Vec<f64> = chunks.map(|chunk| cpu.isa.run(Squares(chunk))).collect();
@@ -31,16 +40,17 @@ pub(crate) fn clip(cpu: &Cpu, max_norm: f32, gradients: &mut [(Content, &mut Buf
     if factor == 1.0 {
         return;
     }
-    for (content, gradient) in gradients {
+    for (content, gradient) in &mut gradients {
         let chunks = gradient.f32_mut(cpu.len(*content)).par_chunks_mut(CHUNK);
         cpu.threads.run(|| chunks.for_each(|y| cpu.isa.run(Scale { factor, y })));
     }
 }
 
+/// `alpha · x`, and `beta · y` if there is a `beta`.
 struct Blend<'a> {
     alpha: f32,
     x: &'a [f32],
-    beta: f32,
+    beta: Option<f32>,
     y: &'a mut [f32],
 }
 
@@ -51,14 +61,16 @@ impl Kernel for Blend<'_> {
     fn run<S: Simd>(self, s: S) {
         let Self { alpha, x, beta, y } = self;
         assert_eq!(x.len(), y.len());
-        let (a, b) = (s.splat(alpha), s.splat(beta));
+        let a = s.splat(alpha);
         for i in (0..y.len()).step_by(S::LANES) {
             let n = (y.len() - i).min(S::LANES);
             // SAFETY: `n` numbers are left from `i` on in both slices, which are equally long.
             unsafe {
                 let (x, y) = (s.load_first(x.as_ptr().add(i), n), y.as_mut_ptr().add(i));
-                // What need not be a number must not be multiplied.
-                let kept = if beta == 0.0 { b } else { s.mul(b, s.load_first(y, n)) };
+                let kept = match beta {
+                    None => s.splat(0.0),
+                    Some(beta) => s.mul(s.splat(beta), s.load_first(y, n)),
+                };
                 s.store_first(y, n, s.mul_add(a, x, kept));
             }
         }

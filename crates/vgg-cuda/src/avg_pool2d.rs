@@ -3,22 +3,22 @@
 use vgg_tensor::Result;
 use vgg_tensor::spec::AvgPool2d;
 
-use crate::gpu::{groups, list};
+use crate::gpu::{groups, kernel};
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::avg_pool2d`].
+/// See [`vgg_tensor::Command::AvgPool2d`].
 pub(crate) fn forward(cuda: &mut Cuda, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
     let (from, to) = (op.x(), op.y());
     let x = x.numbers(cuda.storage, from.len());
     let y = y.numbers(cuda.storage, to.len());
     let [h, w, c, y_h, y_w] = [from.h, from.w, from.c, to.h, to.w].map(|size| size as u32);
     let work = (to.n * to.h * to.w) as u64 * groups(to.c);
-    let arguments = list![x, y, from.n, h, w, c, y_h, y_w];
+    let kernel = kernel::AvgPool2dForward { x, y, n: from.n as u64, h, w, c, y_h, y_w };
     // SAFETY: the buffers have room for what the spec says, and are not the same.
-    unsafe { cuda.gpu.launch("avg_pool2d_forward", work, arguments) }
+    unsafe { cuda.gpu.launch(kernel, work) }
 }
 
-/// See [`vgg_tensor::Backend::avg_pool2d_backward`].
+/// See [`vgg_tensor::Command::AvgPool2dBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
     op: &AvgPool2d,
@@ -30,7 +30,7 @@ pub(crate) fn backward(
     let dx = dx.numbers(cuda.storage, from.len());
     let [h, w, c, y_h, y_w] = [from.h, from.w, from.c, to.h, to.w].map(|size| size as u32);
     let work = (from.n * from.h * from.w) as u64 * groups(from.c);
-    let arguments = list![dy, dx, from.n, h, w, c, y_h, y_w];
+    let kernel = kernel::AvgPool2dBackward { dy, dx, n: from.n as u64, h, w, c, y_h, y_w };
     // SAFETY: as above.
-    unsafe { cuda.gpu.launch("avg_pool2d_backward", work, arguments) }
+    unsafe { cuda.gpu.launch(kernel, work) }
 }

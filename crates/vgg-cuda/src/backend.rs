@@ -1,42 +1,22 @@
-//! The operations, as the trait has them.
+//! The backend, as the trait has it, and what carries out each command.
 
-use vgg_tensor::profile::Operation;
-use vgg_tensor::spec::{
-    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
-    SoftmaxCrossEntropy,
-};
-use vgg_tensor::{Backend, Content, Draw, Result, Shape, WeightGradient};
+use vgg_tensor::{Backend, Bound, Command, Content, Program, Result, Scalars, Shared};
 
 use crate::buffer;
 use crate::error::During;
-use crate::gpu::list;
+use crate::gpu::kernel;
 use crate::memory::Memory;
 use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
-    Buffer, Cuda, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn, max_pool2d,
-    prepare_images, sgd, sigmoid, softmax_cross_entropy, update,
+    Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn,
+    max_pool2d, prepare_images, sgd, sigmoid, softmax_cross_entropy, update,
 };
-
-/// A buffer as part of an operation's fingerprint.
-fn at(buffer: &Buffer) -> u64 {
-    buffer.memory.address().0
-}
-
-/// A buffer that may be left out.
-fn maybe_at(buffer: Option<&Buffer>) -> Option<u64> {
-    buffer.map(at)
-}
-
-/// Settings, without the learning rate.
-fn fingerprint(settings: &Sgd) -> (u32, u32, bool) {
-    let Sgd { lr: _, momentum, weight_decay, nesterov } = *settings;
-    (momentum.to_bits(), weight_decay.to_bits(), nesterov)
-}
 
 impl Backend for Cuda {
     type Buffer = Buffer;
     type Download = Landing;
+    type Executable = Executable;
 
     fn describe(&self) -> String {
         self.description.clone()
@@ -51,15 +31,17 @@ impl Backend for Cuda {
         buffer::bytes(self.storage, content) as u64
     }
 
-    fn workspace(&self, operations: &[Operation]) -> u64 {
-        let each = operations.iter().map(|operation| conv2d::workspace(self.storage, operation));
-        each.max().unwrap_or(0)
+    fn workspace(&self, programs: &[&Program]) -> u64 {
+        let commands = programs.iter().flat_map(|program| program.commands());
+        commands.map(|command| conv2d::workspace(self.storage, command)).max().unwrap_or(0)
     }
 
-    fn check_size(&self, operation: &Operation) -> Result<()> {
-        match operation {
-            Operation::Linear(op) | Operation::LinearBackward { op, .. } => linear::check_size(op),
-            _ => conv2d::check_size(operation),
+    fn check_size(&self, command: &Command) -> Result<()> {
+        match command {
+            Command::Linear { spec, .. } | Command::LinearBackward { spec, .. } => {
+                linear::check_size(spec)
+            }
+            _ => conv2d::check_size(command),
         }
     }
 
@@ -78,9 +60,10 @@ impl Backend for Cuda {
             matches!(content, Content::ConvWeight { .. } | Content::LinearWeight { .. });
         if is_weight && storage == Storage::F32 && self.storage != Storage::F32 {
             let weight = dst.weight(self.storage, src.len());
-            let arguments = list![weight.numbers, weight.copy, src.len()];
+            let len = src.len() as u64;
+            let kernel = kernel::Narrow { x: weight.numbers, y: weight.copy, len };
             // SAFETY: the buffer has room for the numbers and their copy.
-            unsafe { self.gpu.launch("narrow", src.len().div_ceil(8) as u64, arguments) }?;
+            unsafe { self.gpu.launch(kernel, len.div_ceil(8)) }?;
         }
         Ok(())
     }
@@ -122,290 +105,105 @@ impl Backend for Cuda {
         }
     }
 
-    fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        Cuda::repeat(self, work)
+    fn compile(&mut self, program: &Program, buffers: Vec<Shared<Buffer>>) -> Result<Executable> {
+        let executable = Executable::new(&self.gpu.stream, program, buffers)?;
+        // cuDNN's workspace is not among it: the first run asks for that one.
+        self.scratch.reserve(&self.gpu.stream, self.workspace(&[program]) as usize)?;
+        Ok(executable)
     }
 
-    fn prepare_images(
-        &mut self,
-        op: &PrepareImages,
-        normalize: &Normalize,
-        pixels: &Buffer,
-        x: &mut Buffer,
-    ) -> Result<()> {
-        let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
-        let constants = (bits(normalize.mean()), bits(normalize.std()));
-        if self.replay.skips(("prepare_images", op, constants, at(pixels), at(x))) {
-            return Ok(());
-        }
-        prepare_images::forward(self, op, normalize, pixels, x)
+    fn run(&mut self, executable: &mut Executable, scalars: Scalars) -> Result<()> {
+        self.scalars.set(scalars)?;
+        executable.run(self)
     }
+}
 
-    fn conv2d(
-        &mut self,
-        op: &Conv2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        let buffers = (at(x), at(weight), at(bias), at(y), maybe_at(aux.as_deref()));
-        if self.replay.skips(("conv2d", op, buffers)) {
-            return Ok(());
-        }
-        conv2d::forward(self, op, x, weight, bias, y, aux)
-    }
-
-    fn conv2d_backward(
-        &mut self,
-        op: &Conv2d,
-        x: &Buffer,
-        weight: &Buffer,
-        dy: &Buffer,
-        aux: &Buffer,
-        dweight: &mut Buffer,
-        dbias: &mut Buffer,
-        dx: Option<&mut Buffer>,
-    ) -> Result<()> {
-        let inputs = (at(x), at(weight), at(dy), at(aux));
-        let outputs = (at(dweight), at(dbias), maybe_at(dx.as_deref()));
-        if self.replay.skips(("conv2d_backward", op, inputs, outputs)) {
-            return Ok(());
-        }
-        conv2d::backward(self, op, x, weight, dy, aux, dweight, dbias, dx)
-    }
-
-    fn max_pool2d(
-        &mut self,
-        op: &MaxPool2d,
-        x: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        if self.replay.skips(("max_pool2d", op, at(x), at(y), maybe_at(aux.as_deref()))) {
-            return Ok(());
-        }
-        max_pool2d::forward(self, op, x, y, aux)
-    }
-
-    fn max_pool2d_backward(
-        &mut self,
-        op: &MaxPool2d,
-        dy: &Buffer,
-        aux: &Buffer,
-        dx: &mut Buffer,
-    ) -> Result<()> {
-        if self.replay.skips(("max_pool2d_backward", op, at(dy), at(aux), at(dx))) {
-            return Ok(());
-        }
-        max_pool2d::backward(self, op, dy, aux, dx)
-    }
-
-    fn avg_pool2d(&mut self, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("avg_pool2d", op, at(x), at(y))) {
-            return Ok(());
-        }
-        avg_pool2d::forward(self, op, x, y)
-    }
-
-    fn avg_pool2d_backward(&mut self, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("avg_pool2d_backward", op, at(dy), at(dx))) {
-            return Ok(());
-        }
-        avg_pool2d::backward(self, op, dy, dx)
-    }
-
-    fn lrn(&mut self, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("lrn", op, at(x), at(y))) {
-            return Ok(());
-        }
-        lrn::forward(self, op, x, y)
-    }
-
-    fn lrn_backward(&mut self, op: &Lrn, x: &Buffer, dy: &Buffer, dx: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("lrn_backward", op, at(x), at(dy), at(dx))) {
-            return Ok(());
-        }
-        lrn::backward(self, op, x, dy, dx)
-    }
-
-    fn batch_norm2d(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        running_mean: &mut Buffer,
-        running_var: &mut Buffer,
-        saved: &mut Buffer,
-        y: &mut Buffer,
-        aux: &mut Buffer,
-    ) -> Result<()> {
-        let inputs = (at(x), at(weight), at(bias));
-        let outputs = (at(running_mean), at(running_var), at(saved), at(y), at(aux));
-        if self.replay.skips(("batch_norm2d", op, inputs, outputs)) {
-            return Ok(());
-        }
-        let running = [running_mean, running_var];
-        batch_norm2d::forward(self, op, x, weight, bias, running, saved, y, aux)
-    }
-
-    fn batch_norm2d_inference(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        running_mean: &Buffer,
-        running_var: &Buffer,
-        y: &mut Buffer,
-    ) -> Result<()> {
-        let buffers = [x, weight, bias, running_mean, running_var, y].map(at);
-        if self.replay.skips(("batch_norm2d_inference", op, buffers)) {
-            return Ok(());
-        }
-        batch_norm2d::inference(self, op, x, weight, bias, [running_mean, running_var], y)
-    }
-
-    fn batch_norm2d_backward(
-        &mut self,
-        op: &BatchNorm2d,
-        x: &Buffer,
-        weight: &Buffer,
-        saved: &Buffer,
-        dy: &Buffer,
-        aux: &Buffer,
-        dweight: &mut Buffer,
-        dbias: &mut Buffer,
-        dx: &mut Buffer,
-    ) -> Result<()> {
-        let inputs = [x, weight, saved, dy, aux].map(at);
-        let outputs = (at(dweight), at(dbias), at(dx));
-        if self.replay.skips(("batch_norm2d_backward", op, inputs, outputs)) {
-            return Ok(());
-        }
-        batch_norm2d::backward(self, op, x, weight, saved, dy, aux, dweight, dbias, dx)
-    }
-
-    fn sigmoid(&mut self, shape: Shape, x: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("sigmoid", shape, at(x))) {
-            return Ok(());
-        }
-        sigmoid::in_place(self, shape, x)
-    }
-
-    fn sigmoid_backward(&mut self, shape: Shape, y: &Buffer, dy: &mut Buffer) -> Result<()> {
-        if self.replay.skips(("sigmoid_backward", shape, at(y), at(dy))) {
-            return Ok(());
-        }
-        sigmoid::backward(self, shape, y, dy)
-    }
-
-    fn linear(
-        &mut self,
-        op: &Linear,
-        x: &Buffer,
-        weight: &Buffer,
-        bias: &Buffer,
-        y: &mut Buffer,
-        aux: Option<&mut Buffer>,
-    ) -> Result<()> {
-        let buffers = (at(x), at(weight), at(bias), at(y), maybe_at(aux.as_deref()));
-        if self.replay.skips(("linear", op, buffers)) {
-            return Ok(());
-        }
-        linear::forward(self, op, x, weight, bias, y, aux)
-    }
-
-    fn linear_backward(
-        &mut self,
-        op: &Linear,
-        x: &Buffer,
-        weight: WeightGradient<'_, Buffer>,
-        dy: &Buffer,
-        aux: &Buffer,
-        dbias: &mut Buffer,
-        dx: Option<&mut Buffer>,
-    ) -> Result<()> {
-        let inputs = (at(x), at(weight.weight()), at(dy), at(aux));
-        let outputs = (at(dbias), maybe_at(dx.as_deref()));
-        let update = match &weight {
-            WeightGradient::Stored { dweight, .. } => (Some(at(dweight)), None, None),
-            WeightGradient::Applied { settings, velocity, .. } => {
-                self.replay.lr(settings.lr)?;
-                (None, Some(fingerprint(settings)), maybe_at(velocity.as_deref()))
+impl Cuda {
+    /// Orders a command.
+    pub(crate) fn order(&mut self, command: Bound<'_, Buffer>) -> Result<()> {
+        match command {
+            Command::PrepareImages { spec, normalize, pixels, x } => {
+                prepare_images::forward(self, &spec, &normalize, pixels, x)
             }
-        };
-        if self.replay.skips(("linear_backward", op, inputs, outputs, update)) {
-            return Ok(());
+            Command::Conv2d { spec, x, weight, bias, y, aux } => {
+                conv2d::forward(self, &spec, x, weight, bias, y, aux)
+            }
+            Command::Conv2dBackward { spec, x, weight, dy, aux, dweight, dbias, dx } => {
+                conv2d::backward(self, &spec, x, weight, dy, aux, dweight, dbias, dx)
+            }
+            Command::MaxPool2d { spec, x, y, aux } => max_pool2d::forward(self, &spec, x, y, aux),
+            Command::MaxPool2dBackward { spec, dy, aux, dx } => {
+                max_pool2d::backward(self, &spec, dy, aux, dx)
+            }
+            Command::AvgPool2d { spec, x, y } => avg_pool2d::forward(self, &spec, x, y),
+            Command::AvgPool2dBackward { spec, dy, dx } => {
+                avg_pool2d::backward(self, &spec, dy, dx)
+            }
+            Command::Lrn { spec, x, y } => lrn::forward(self, &spec, x, y),
+            Command::LrnBackward { spec, x, dy, dx } => lrn::backward(self, &spec, x, dy, dx),
+            Command::BatchNorm2d {
+                spec,
+                x,
+                weight,
+                bias,
+                running_mean,
+                running_var,
+                saved,
+                y,
+                aux,
+            } => {
+                let running = [running_mean, running_var];
+                batch_norm2d::forward(self, &spec, x, weight, bias, running, saved, y, aux)
+            }
+            Command::BatchNorm2dInference {
+                spec,
+                x,
+                weight,
+                bias,
+                running_mean,
+                running_var,
+                y,
+            } => {
+                let running = [running_mean, running_var];
+                batch_norm2d::inference(self, &spec, x, weight, bias, running, y)
+            }
+            Command::BatchNorm2dBackward {
+                spec,
+                x,
+                weight,
+                saved,
+                dy,
+                aux,
+                dweight,
+                dbias,
+                dx,
+            } => batch_norm2d::backward(self, &spec, x, weight, saved, dy, aux, dweight, dbias, dx),
+            Command::Sigmoid { shape, x } => sigmoid::in_place(self, shape, x),
+            Command::SigmoidBackward { shape, y, dy } => sigmoid::backward(self, shape, y, dy),
+            Command::Linear { spec, x, weight, bias, y, aux } => {
+                linear::forward(self, &spec, x, weight, bias, y, aux)
+            }
+            Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
+                linear::backward(self, &spec, x, weight, dy, aux, dbias, dx)
+            }
+            Command::Dropout { shape, p, seed, stream, x } => {
+                dropout::in_place(self, shape, p, seed, stream, x)
+            }
+            Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
+                softmax_cross_entropy::forward_backward(
+                    self, &spec, logits, labels, metrics, dlogits,
+                )
+            }
+            Command::Sgd { spec, content, weight, dweight, velocity } => {
+                sgd::step(self, &spec, content, weight, dweight, velocity)
+            }
+            Command::Scale { content, alpha, x, y } => update::scale(self, content, alpha, x, y),
+            Command::Blend { content, alpha, x, beta, y } => {
+                update::blend(self, content, alpha, x, beta, y)
+            }
+            Command::ClipGradients { max_norm, gradients } => {
+                update::clip(self, max_norm, &gradients)
+            }
         }
-        linear::backward(self, op, x, weight, dy, aux, dbias, dx)
-    }
-
-    fn dropout(&mut self, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) -> Result<()> {
-        self.replay.step(draw.step)?;
-        if self.replay.skips(("dropout", shape, p.to_bits(), draw.seed, draw.stream, at(x))) {
-            return Ok(());
-        }
-        dropout::in_place(self, shape, p, draw, x)
-    }
-
-    fn softmax_cross_entropy(
-        &mut self,
-        op: &SoftmaxCrossEntropy,
-        logits: &Buffer,
-        labels: &Buffer,
-        metrics: &mut Buffer,
-        dlogits: Option<&mut Buffer>,
-    ) -> Result<()> {
-        let buffers = (at(logits), at(labels), at(metrics), maybe_at(dlogits.as_deref()));
-        if self.replay.skips(("softmax_cross_entropy", op, buffers)) {
-            return Ok(());
-        }
-        softmax_cross_entropy::forward_backward(self, op, logits, labels, metrics, dlogits)
-    }
-
-    fn sgd(
-        &mut self,
-        settings: &Sgd,
-        content: Content,
-        weight: &mut Buffer,
-        dweight: &Buffer,
-        velocity: Option<&mut Buffer>,
-    ) -> Result<()> {
-        self.replay.lr(settings.lr)?;
-        let buffers = (at(weight), at(dweight), maybe_at(velocity.as_deref()));
-        if self.replay.skips(("sgd", fingerprint(settings), content, buffers)) {
-            return Ok(());
-        }
-        sgd::step(self, settings, content, weight, dweight, velocity)
-    }
-
-    fn blend(
-        &mut self,
-        content: Content,
-        alpha: f32,
-        x: &Buffer,
-        beta: f32,
-        y: &mut Buffer,
-    ) -> Result<()> {
-        if self.replay.skips(("blend", content, alpha.to_bits(), at(x), beta.to_bits(), at(y))) {
-            return Ok(());
-        }
-        update::blend(self, content, alpha, x, beta, y)
-    }
-
-    fn clip_gradients(
-        &mut self,
-        max_norm: f32,
-        gradients: &mut [(Content, &mut Buffer)],
-    ) -> Result<()> {
-        let parts: Vec<_> =
-            gradients.iter().map(|(content, buffer)| (*content, at(buffer))).collect();
-        if self.replay.skips(("clip_gradients", max_norm.to_bits(), parts)) {
-            return Ok(());
-        }
-        update::clip(self, max_norm, gradients)
     }
 }

@@ -4,11 +4,11 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 
 use crate::columns::Columns;
-use crate::gpu::{groups, list};
+use crate::gpu::{groups, kernel};
 use crate::memory::Address;
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::batch_norm2d`].
+/// See [`vgg_tensor::Command::BatchNorm2d`].
 pub(crate) fn forward(
     cuda: &mut Cuda,
     op: &BatchNorm2d,
@@ -20,29 +20,36 @@ pub(crate) fn forward(
     y: &mut Buffer,
     aux: &mut Buffer,
 ) -> Result<()> {
-    let c = op.x().c;
-    let columns = Columns::new(&cuda.gpu, op.count(), c);
-    let [partial] = cuda.scratch.split(&cuda.gpu.stream, [rows_bytes(&columns)])?;
-    let from = x.numbers(cuda.storage, op.x().len());
-    let [mean, var] = running_statistics.map(|buffer| buffer.f32(c));
-    let saved = saved.f32(2 * c);
-    let Columns { pixels, lanes, pixels_per_block, .. } = columns;
-    let (channels, lanes) = (c as u32, lanes as u32);
+    let columns = Columns::new(&cuda.gpu, op.count(), op.x().c);
+    let [partial] = cuda.scratch.split(&cuda.gpu.stream, [columns.bytes(2)])?;
+    let maps = x.numbers(cuda.storage, op.x().len());
+    let [running_mean, running_var] = running_statistics.map(|buffer| buffer.f32(op.x().c));
+    let saved = saved.f32(2 * op.x().c);
+    let (rows, Columns { pixels, c, lanes, pixels_per_block }) = (columns.rows(), columns);
     // SAFETY: the buffers have room for what the spec says, the scratch memory for the rows, and no
     // two are the same; the grids are what the kernels ask for.
     unsafe {
-        let arguments = list![from, partial, pixels, channels, pixels_per_block, lanes];
-        cuda.gpu.launch_grid("batch_norm2d_statistics", columns.grid(), arguments)?;
-        let rows = columns.rows();
-        let arguments =
-            list![partial, rows, pixels, pixels_per_block, channels, lanes, mean, var, saved];
-        cuda.gpu.launch_grid("batch_norm2d_combine", columns.row(), arguments)?;
+        let kernel =
+            kernel::BatchNorm2dStatistics { x: maps, partial, pixels, c, pixels_per_block, lanes };
+        cuda.gpu.launch_grid(kernel, columns.grid())?;
+        let kernel = kernel::BatchNorm2dCombine {
+            partial,
+            rows,
+            pixels,
+            pixels_per_block,
+            c,
+            lanes,
+            running_mean,
+            running_var,
+            saved,
+        };
+        cuda.gpu.launch_grid(kernel, columns.row())?;
     }
     let aux = aux.room(op.aux_bytes());
     normalise(cuda, op, x, saved, [weight, bias], y, aux)
 }
 
-/// See [`vgg_tensor::Backend::batch_norm2d_inference`].
+/// See [`vgg_tensor::Command::BatchNorm2dInference`].
 pub(crate) fn inference(
     cuda: &mut Cuda,
     op: &BatchNorm2d,
@@ -54,12 +61,10 @@ pub(crate) fn inference(
 ) -> Result<()> {
     let c = op.x().c;
     let [saved] = cuda.scratch.split(&cuda.gpu.stream, [4 * 2 * c])?;
-    let [mean, var] = running_statistics.map(|buffer| buffer.f32(c));
+    let [running_mean, running_var] = running_statistics.map(|buffer| buffer.f32(c));
+    let kernel = kernel::BatchNorm2dRunning { running_mean, running_var, saved, c: c as u32 };
     // SAFETY: the buffers have `c` numbers, the scratch memory twice as many.
-    unsafe {
-        let arguments = list![mean, var, saved, c as u32];
-        cuda.gpu.launch("batch_norm2d_running", c as u64, arguments)?;
-    }
+    unsafe { cuda.gpu.launch(kernel, c as u64) }?;
     normalise(cuda, op, x, saved, [weight, bias], y, Address::NULL)
 }
 
@@ -78,24 +83,37 @@ fn normalise(
     let x = x.numbers(cuda.storage, from.len());
     let y = y.numbers(cuda.storage, out.len());
     let [weight, bias] = vectors.map(|vector| vector.f32(from.c));
-    let (c, h, w) = (from.c as u32, from.h as u32, from.w as u32);
+    let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, from.c as u32);
     let work = (out.n * out.h * out.w) as u64 * groups(out.c);
     // SAFETY: the buffers have room for what the spec says, and no two are the same.
     unsafe {
         match op.epilogue() {
             BatchNormEpilogue::Relu => {
-                let arguments = list![x, saved, weight, bias, y, aux, op.count(), c];
-                cuda.gpu.launch("batch_norm2d_relu_forward", work, arguments)
+                let pixels = op.count() as u64;
+                let kernel =
+                    kernel::BatchNorm2dReluForward { x, saved, weight, bias, y, aux, pixels, c };
+                cuda.gpu.launch(kernel, work)
             }
             BatchNormEpilogue::ReluMaxPool => {
-                let arguments = list![x, saved, weight, bias, y, aux, from.n, h, w, c];
-                cuda.gpu.launch("batch_norm2d_relu_max_pool_forward", work, arguments)
+                let kernel = kernel::BatchNorm2dReluMaxPoolForward {
+                    x,
+                    saved,
+                    weight,
+                    bias,
+                    y,
+                    aux,
+                    n,
+                    h,
+                    w,
+                    c,
+                };
+                cuda.gpu.launch(kernel, work)
             }
         }
     }
 }
 
-/// See [`vgg_tensor::Backend::batch_norm2d_backward`].
+/// See [`vgg_tensor::Command::BatchNorm2dBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
     op: &BatchNorm2d,
@@ -110,52 +128,95 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let (from, out) = (op.x(), op.y());
     let columns = Columns::new(&cuda.gpu, out.n * out.h * out.w, out.c);
-    let scratch = [rows_bytes(&columns), 4 * 2 * out.c];
+    let scratch = [columns.bytes(2), 4 * 2 * out.c];
     let [partial, sums] = cuda.scratch.split(&cuda.gpu.stream, scratch)?;
     let [x, dx] = [x, dx].map(|buffer| buffer.numbers(cuda.storage, from.len()));
     let dy = dy.numbers(cuda.storage, out.len());
     let saved = saved.f32(2 * from.c);
     let [weight, dweight, dbias] = [weight, dweight, dbias].map(|buffer| buffer.f32(from.c));
     let aux = aux.room(op.aux_bytes());
-    let (c, h, w) = (from.c as u32, from.h as u32, from.w as u32);
-    let Columns { pixels, lanes, pixels_per_block, .. } = columns;
-    let lanes = lanes as u32;
+    let (n, h, w) = (from.n as u64, from.h as u32, from.w as u32);
+    let (rows, Columns { pixels, c, lanes, pixels_per_block }) = (columns.rows(), columns);
     let (gpu, loss_scale) = (&cuda.gpu, cuda.loss_scale_address());
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
     // for above, and no two are the same; the grids are what the kernels ask for.
     unsafe {
         match op.epilogue() {
             BatchNormEpilogue::Relu => {
-                let arguments =
-                    list![x, dy, aux, saved, partial, pixels, c, pixels_per_block, lanes];
-                gpu.launch_grid("batch_norm2d_relu_sums", columns.grid(), arguments)?;
+                let kernel = kernel::BatchNorm2dReluSums {
+                    x,
+                    dy,
+                    aux,
+                    saved,
+                    partial,
+                    pixels,
+                    c,
+                    pixels_per_block,
+                    lanes,
+                };
+                gpu.launch_grid(kernel, columns.grid())?;
             }
             BatchNormEpilogue::ReluMaxPool => {
-                let arguments =
-                    list![x, dy, aux, saved, partial, pixels, h, w, c, pixels_per_block, lanes];
-                gpu.launch_grid("batch_norm2d_relu_max_pool_sums", columns.grid(), arguments)?;
+                let kernel = kernel::BatchNorm2dReluMaxPoolSums {
+                    x,
+                    dy,
+                    aux,
+                    saved,
+                    partial,
+                    pixels,
+                    h,
+                    w,
+                    c,
+                    pixels_per_block,
+                    lanes,
+                };
+                gpu.launch_grid(kernel, columns.grid())?;
             }
         }
-        let rows = columns.rows();
-        let arguments = list![partial, rows, c, lanes, saved, sums, dweight, dbias, loss_scale];
-        gpu.launch_grid("batch_norm2d_gradients", columns.row(), arguments)?;
+        let kernel = kernel::BatchNorm2dGradients {
+            partial,
+            rows,
+            c,
+            lanes,
+            saved,
+            sums,
+            dweight,
+            dbias,
+            loss_scale,
+        };
+        gpu.launch_grid(kernel, columns.row())?;
         match op.epilogue() {
             BatchNormEpilogue::Relu => {
-                let arguments = list![x, dy, aux, saved, weight, sums, dx, pixels, c];
-                let work = pixels as u64 * groups(from.c);
-                gpu.launch("batch_norm2d_relu_backward", work, arguments)
+                let kernel = kernel::BatchNorm2dReluBackward {
+                    x,
+                    dy,
+                    aux,
+                    saved,
+                    weight,
+                    sums,
+                    dx,
+                    pixels,
+                    c,
+                };
+                gpu.launch(kernel, pixels * groups(from.c))
             }
             BatchNormEpilogue::ReluMaxPool => {
-                let arguments = list![x, dy, aux, saved, weight, sums, dx, from.n, h, w, c];
+                let kernel = kernel::BatchNorm2dReluMaxPoolBackward {
+                    x,
+                    dy,
+                    aux,
+                    saved,
+                    weight,
+                    sums,
+                    dx,
+                    n,
+                    h,
+                    w,
+                    c,
+                };
                 let windows = from.n * from.h.div_ceil(2) * from.w.div_ceil(2);
-                let work = windows as u64 * groups(from.c);
-                gpu.launch("batch_norm2d_relu_max_pool_backward", work, arguments)
+                gpu.launch(kernel, windows as u64 * groups(from.c))
             }
         }
     }
-}
-
-/// Bytes of the rows of two partial sums a channel.
-fn rows_bytes(columns: &Columns) -> usize {
-    4 * columns.rows() * 2 * columns.c
 }

@@ -3,7 +3,7 @@
 use vgg_tensor::Result;
 
 use crate::columns::{Columns, sum_rows};
-use crate::gpu::{Gpu, list};
+use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
 
 /// Which of the output's gradients count.
@@ -29,8 +29,7 @@ impl BiasGradient {
 
     /// Bytes of partial sums.
     pub(crate) fn bytes(&self) -> usize {
-        let rows = self.0.rows();
-        if rows > 1 { 4 * rows * self.0.c } else { 0 }
+        if self.0.rows() > 1 { self.0.bytes(1) } else { 0 }
     }
 
     /// Orders it, from `dy: [pixels, c]`, through `partial` sums of [`BiasGradient::bytes`].
@@ -48,29 +47,51 @@ impl BiasGradient {
     ) -> Result<()> {
         let Columns { pixels, c, lanes, pixels_per_block } = self.0;
         let (rows, grid) = (self.0.rows(), self.0.grid());
-        let (channels, lane_count) = (c as u32, lanes as u32);
-        let (to, scale) = if rows > 1 { (partial, Address::NULL) } else { (dbias, loss_scale) };
+        let (db, scale) = if rows > 1 { (partial, Address::NULL) } else { (dbias, loss_scale) };
         // SAFETY: as the caller promises; the grid is what the kernel asks for.
         unsafe {
             match mask {
                 Mask::All => {
-                    let arguments =
-                        list![dy, to, pixels, channels, pixels_per_block, lane_count, scale];
-                    gpu.launch_grid("bias_gradient", grid, arguments)?;
+                    let kernel = kernel::BiasGradient {
+                        dy,
+                        db,
+                        pixels,
+                        c,
+                        pixels_per_block,
+                        lanes,
+                        loss_scale: scale,
+                    };
+                    gpu.launch_grid(kernel, grid)?;
                 }
                 Mask::Relu(aux) => {
-                    let arguments =
-                        list![dy, aux, to, pixels, channels, pixels_per_block, lane_count, scale];
-                    gpu.launch_grid("bias_gradient_relu", grid, arguments)?;
+                    let kernel = kernel::BiasGradientRelu {
+                        dy,
+                        aux,
+                        db,
+                        pixels,
+                        c,
+                        pixels_per_block,
+                        lanes,
+                        loss_scale: scale,
+                    };
+                    gpu.launch_grid(kernel, grid)?;
                 }
                 Mask::ReluMaxPool(aux) => {
-                    let arguments =
-                        list![dy, aux, to, pixels, channels, pixels_per_block, lane_count, scale];
-                    gpu.launch_grid("bias_gradient_relu_max_pool", grid, arguments)?;
+                    let kernel = kernel::BiasGradientReluMaxPool {
+                        dy,
+                        aux,
+                        db,
+                        pixels,
+                        c,
+                        pixels_per_block,
+                        lanes,
+                        loss_scale: scale,
+                    };
+                    gpu.launch_grid(kernel, grid)?;
                 }
             }
             if rows > 1 {
-                sum_rows(gpu, partial, rows, c, dbias, loss_scale)?;
+                sum_rows(gpu, partial, rows, c as usize, dbias, loss_scale)?;
             }
         }
         Ok(())

@@ -3,40 +3,46 @@
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 
-use crate::gpu::{Gpu, groups, list};
+use crate::gpu::{Gpu, groups, kernel};
 use crate::memory::Address;
+use crate::precision::Storage;
 
 /// A block's rows of threads add up at least so many pixels each, so that there is something to add.
-const PIXELS: usize = 8;
+const PIXELS: u64 = 8;
 
 /// The most rows that a grid has.
-const ROWS: usize = 65_535;
+const ROWS: u64 = 65_535;
 
 /// How the sums over `pixels` of each of `c` channels are cut into a grid of blocks: each row of
 /// blocks leaves a row of partial sums.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Columns {
-    pub(crate) pixels: usize,
-    pub(crate) c: usize,
+    pub(crate) pixels: u64,
+    pub(crate) c: u32,
     /// Groups of channels of a block.
-    pub(crate) lanes: usize,
+    pub(crate) lanes: u32,
     /// Pixels that a block adds up.
-    pub(crate) pixels_per_block: usize,
+    pub(crate) pixels_per_block: u64,
 }
 
 impl Columns {
     /// Cut into enough blocks for the device.
     pub(crate) fn new(gpu: &Gpu, pixels: usize, c: usize) -> Self {
-        let lanes = lanes(c);
-        let columns = groups(c).div_ceil(lanes as u64);
-        let rows = (gpu.blocks().div_ceil(columns) as usize).min(ROWS);
-        let least = PIXELS * (BLOCK as usize / lanes);
-        Self { pixels, c, lanes, pixels_per_block: pixels.div_ceil(rows).max(least) }
+        let (pixels, lanes) = (pixels as u64, lanes(c));
+        let columns = groups(c).div_ceil(u64::from(lanes));
+        let rows = gpu.blocks().div_ceil(columns).min(ROWS);
+        let least = PIXELS * u64::from(BLOCK / lanes);
+        Self { pixels, c: c as u32, lanes, pixels_per_block: pixels.div_ceil(rows).max(least) }
     }
 
     /// Rows of partial sums, one after another.
-    pub(crate) fn rows(&self) -> usize {
+    pub(crate) fn rows(&self) -> u64 {
         self.pixels.div_ceil(self.pixels_per_block)
+    }
+
+    /// Bytes of these rows, if each has so many sums a channel.
+    pub(crate) fn bytes(&self, sums: usize) -> usize {
+        4 * self.rows() as usize * sums * self.c as usize
     }
 
     /// The grid.
@@ -46,13 +52,13 @@ impl Columns {
 
     /// A row of the grid, which adds up the rows of partial sums.
     pub(crate) fn row(&self) -> [u32; 2] {
-        [groups(self.c).div_ceil(self.lanes as u64) as u32, 1]
+        [groups(self.c as usize).div_ceil(u64::from(self.lanes)) as u32, 1]
     }
 }
 
 /// Groups of channels that a row of threads works on.
-fn lanes(c: usize) -> usize {
-    (groups(c) as usize).min(32).next_power_of_two()
+fn lanes(c: usize) -> u32 {
+    groups(c).min(32).next_power_of_two() as u32
 }
 
 /// Orders the sums over the rows of `partial: [rows, c]` into `to: [c]`, divided by the loss scale.
@@ -62,14 +68,22 @@ fn lanes(c: usize) -> usize {
 pub(crate) unsafe fn sum_rows(
     gpu: &Gpu,
     partial: Address,
-    rows: usize,
+    rows: u64,
     c: usize,
     to: Address,
     loss_scale: Address,
 ) -> Result<()> {
     let lanes = lanes(c);
-    let columns = groups(c).div_ceil(lanes as u64) as u32;
-    let arguments = list![partial, to, rows, c as u32, rows, lanes as u32, loss_scale];
+    let kernel = kernel::BiasGradient {
+        dy: partial,
+        db: to,
+        pixels: rows,
+        c: c as u32,
+        pixels_per_block: rows,
+        lanes,
+        loss_scale,
+    };
+    let columns = groups(c).div_ceil(u64::from(lanes)) as u32;
     // SAFETY: as the caller promises; the grid is what the kernel asks for.
-    unsafe { gpu.launch_grid("bias_gradient_f32", [columns, 1], arguments) }
+    unsafe { gpu.launch_as(Storage::F32, kernel, [columns, 1]) }
 }

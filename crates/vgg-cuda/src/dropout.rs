@@ -1,22 +1,22 @@
 //! Dropout.
 
-use vgg_tensor::{Draw, Result, Shape};
+use vgg_tensor::{Result, Shape};
 
-use crate::gpu::list;
+use crate::gpu::kernel;
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::dropout`].
+/// See [`vgg_tensor::Command::Dropout`].
 pub(crate) fn in_place(
     cuda: &mut Cuda,
     shape: Shape,
     p: f32,
-    draw: Draw,
+    seed: u64,
+    stream: u32,
     x: &mut Buffer,
 ) -> Result<()> {
-    let len = shape.len();
-    let x = x.numbers(cuda.storage, len);
-    let step = cuda.replay.step(draw.step)?;
-    let arguments = list![x, len, p, draw.seed, draw.stream, step];
+    let x = x.numbers(cuda.storage, shape.len());
+    let len = shape.len() as u64;
+    let kernel = kernel::Dropout { x, len, p, seed, stream, step: cuda.scalars.step() };
     // SAFETY: the buffer has room for what the shape says.
-    unsafe { cuda.gpu.launch("dropout", len.div_ceil(4) as u64, arguments) }
+    unsafe { cuda.gpu.launch(kernel, len.div_ceil(4)) }
 }

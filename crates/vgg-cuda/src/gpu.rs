@@ -1,7 +1,6 @@
 //! A GPU: its streams, our kernels, and what every operation needs of it.
 
 use std::collections::HashMap;
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute::{
@@ -9,11 +8,11 @@ use cudarc::driver::sys::CUdevice_attribute::{
 };
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, result};
 use cudarc::nvrtc::Ptx;
-use vgg_kernels::{BLOCK, MODULES};
+pub(crate) use vgg_kernels::signatures as kernel;
+use vgg_kernels::{BLOCK, Kernel, MODULES};
 use vgg_tensor::{Error, Result};
 
 use crate::error::During;
-use crate::memory::Address;
 use crate::precision::Storage;
 
 /// Channels of a pixel that a thread works on.
@@ -24,16 +23,15 @@ pub(crate) const fn groups(c: usize) -> u64 {
     c.div_ceil(GROUP) as u64
 }
 
-/// The most parameters that a kernel has.
-const PARAMETERS: usize = 24;
-
 /// A GPU and the work that is ordered on it.
 pub(crate) struct Gpu {
     /// All work, but for some copies.
     pub(crate) stream: Arc<CudaStream>,
     /// Copies to the host that are made beside the work: of memory that no other work uses.
     pub(crate) copies: Arc<CudaStream>,
-    /// All kernels by their names, and those of the storage type also by their names without it.
+    /// What activations are stored as.
+    storage: Storage,
+    /// All kernels by their names.
     kernels: HashMap<&'static str, CudaFunction>,
     /// Blocks that fit on the device at once.
     blocks: u64,
@@ -54,9 +52,6 @@ impl Gpu {
                 context.load_module(Ptx::from_src(module.ptx)).during("loading kernels")?;
             for name in module.kernels {
                 let kernel = loaded.load_function(name).during("loading kernels")?;
-                if let Some(short) = name.strip_suffix(storage.suffix()) {
-                    kernels.insert(short, kernel.clone());
-                }
                 kernels.insert(*name, kernel);
             }
         }
@@ -64,7 +59,7 @@ impl Gpu {
         let processors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
         let threads = attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?;
         let blocks = (processors as u64 * threads as u64 / u64::from(BLOCK)).max(1);
-        Ok(Self { stream, copies, kernels, blocks })
+        Ok(Self { stream, copies, storage, kernels, blocks })
     }
 
     /// Its context.
@@ -77,51 +72,57 @@ impl Gpu {
         self.blocks
     }
 
-    /// Orders a kernel to run with enough threads for `work`, as `vgg_kernels` has it.
-    ///
-    /// # Safety
-    /// The arguments are those that `vgg_kernels` lists for the kernel: as many, of the same types,
-    /// in order; the pointers are to memory of this device with the sizes it says.
-    pub(crate) unsafe fn launch(
-        &self,
-        name: &'static str,
-        work: u64,
-        arguments: &[Argument],
-    ) -> Result<()> {
-        let blocks = work.div_ceil(u64::from(BLOCK)).clamp(1, self.blocks);
-        // SAFETY: as the caller promises.
-        unsafe { self.launch_grid(name, [blocks as u32, 1], arguments) }
+    /// A grid with enough threads for `work`, as `vgg_kernels` has it.
+    pub(crate) fn grid(&self, work: u64) -> [u32; 2] {
+        [work.div_ceil(u64::from(BLOCK)).clamp(1, self.blocks) as u32, 1]
     }
 
-    /// Orders a kernel to run on a grid of blocks.
+    /// Orders a kernel to run with enough threads for `work`, on numbers of the storage type.
     ///
     /// # Safety
-    /// As [`Gpu::launch`].
-    pub(crate) unsafe fn launch_grid(
+    /// As [`Gpu::launch_as`].
+    pub(crate) unsafe fn launch(&self, kernel: impl Kernel, work: u64) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.launch_as(self.storage, kernel, self.grid(work)) }
+    }
+
+    /// Orders a kernel to run on a grid of blocks, on numbers of the storage type.
+    ///
+    /// # Safety
+    /// As [`Gpu::launch_as`].
+    pub(crate) unsafe fn launch_grid(&self, kernel: impl Kernel, grid: [u32; 2]) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.launch_as(self.storage, kernel, grid) }
+    }
+
+    /// Orders a kernel to run on a grid of blocks, and on numbers of a type, if it is one of several.
+    ///
+    /// # Safety
+    /// The addresses are of memory of this device with the sizes that `vgg_kernels` says.
+    pub(crate) unsafe fn launch_as<K: Kernel>(
         &self,
-        name: &'static str,
+        storage: Storage,
+        kernel: K,
         [x, y]: [u32; 2],
-        arguments: &[Argument],
     ) -> Result<()> {
-        let kernel = self.kernels.get(name).ok_or_else(|| Error::Unavailable {
+        let name = match K::NAME.strip_suffix("_T") {
+            Some(name) => format!("{name}{}", storage.suffix()),
+            None => K::NAME.into(),
+        };
+        let function = self.kernels.get(&*name).ok_or_else(|| Error::Unavailable {
             what: format!("the kernel {name}"),
             hint: "this is a bug: please report it".into(),
         })?;
-        let mut pointers = [std::ptr::null_mut(); PARAMETERS];
-        let pointers = &mut pointers[..arguments.len()];
-        for (pointer, argument) in pointers.iter_mut().zip(arguments) {
-            *pointer = (&raw const argument.0).cast_mut().cast::<c_void>();
-        }
-        self.context().bind_to_thread().during(name)?;
-        let stream = self.stream.cu_stream();
-        // SAFETY: the function is loaded as long as `self` lives. The driver copies the arguments
-        // before it returns; each pointer is to eight bytes, whose first ones are the argument.
-        // What the kernel does with them is as the caller promises.
-        unsafe {
-            let (grid, block) = ((x, y, 1), (BLOCK, 1, 1));
-            result::launch_kernel(kernel.cu_function(), grid, block, 0, stream, pointers)
-        }
-        .during(name)
+        self.context().bind_to_thread().during(K::NAME)?;
+        let (grid, block, stream) = ((x, y, 1), (BLOCK, 1, 1), self.stream.cu_stream());
+        // SAFETY: the function is loaded as long as `self` lives, and its arguments are those of its
+        // signature. The driver copies them before it returns. What the kernel does with them is as
+        // the caller promises.
+        kernel
+            .with_pointers(|pointers| unsafe {
+                result::launch_kernel(function.cu_function(), grid, block, 0, stream, pointers)
+            })
+            .during(K::NAME)
     }
 
     /// Waits until all work is done.
@@ -129,46 +130,3 @@ impl Gpu {
         self.stream.synchronize().during("waiting for the device")
     }
 }
-
-/// An argument of a kernel: its bytes, from the lowest address on.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Argument(u64);
-
-impl From<Address> for Argument {
-    fn from(Address(address): Address) -> Self {
-        Self(address)
-    }
-}
-
-impl From<u64> for Argument {
-    fn from(value: u64) -> Self {
-        Self(value)
-    }
-}
-
-/// A size: `u64` in kernels.
-impl From<usize> for Argument {
-    fn from(value: usize) -> Self {
-        Self(value as u64)
-    }
-}
-
-impl From<u32> for Argument {
-    fn from(value: u32) -> Self {
-        Self(value.into()) // x86 and Arm are little endian, as is every GPU
-    }
-}
-
-impl From<f32> for Argument {
-    fn from(value: f32) -> Self {
-        value.to_bits().into()
-    }
-}
-
-/// `list![x, n, …]`: arguments of a kernel.
-macro_rules! list {
-    ($($argument:expr),* $(,)?) => {
-        &[$($crate::gpu::Argument::from($argument)),*]
-    };
-}
-pub(crate) use list;

@@ -18,6 +18,7 @@ mod cublas;
 mod devices;
 mod dropout;
 mod error;
+mod executable;
 mod gpu;
 mod layout;
 mod libraries;
@@ -29,8 +30,8 @@ mod memory;
 mod pinned;
 mod precision;
 mod prepare_images;
-mod replay;
 pub mod roofline;
+mod scalars;
 mod sgd;
 mod sigmoid;
 mod softmax_cross_entropy;
@@ -42,20 +43,20 @@ use vgg_tensor::Result;
 
 pub use buffer::Buffer;
 pub use devices::{Device, devices, find, first};
+pub use executable::Executable;
 pub use libraries::{Library, libraries};
 pub use pinned::Landing;
 pub use precision::Precision;
 
 use conv2d::{Cudnn, Rules, Tuning};
 use cublas::{Cublas, Factor};
-use error::During;
 use gpu::Gpu;
 use loss_scale::LossScale;
 use memory::{Address, Scratch};
 use pinned::Pinned;
 use precision::Storage;
 use prepare_images::Tables;
-use replay::{Known, Mode, Replay};
+use scalars::ScalarMemory;
 
 /// A convolution's workspace is at most this part of the device's memory.
 const WORKSPACE_PART: usize = 32;
@@ -90,7 +91,7 @@ pub struct Cuda {
     // Fields are dropped in this order: what works on the stream before the stream.
     cudnn: Cudnn,
     cublas: Cublas,
-    replay: Replay,
+    scalars: ScalarMemory,
     tables: Tables,
     scratch: Scratch,
     pinned: Pinned,
@@ -131,7 +132,7 @@ impl Cuda {
         Ok(Self {
             cudnn: Cudnn::new(stream, rules, tuning)?,
             cublas: Cublas::new(stream, precision)?,
-            replay: Replay::new(stream)?,
+            scalars: ScalarMemory::new(stream)?,
             tables: Tables::default(),
             scratch: Scratch::new(stream)?,
             pinned: Pinned::default(),
@@ -155,35 +156,6 @@ impl Cuda {
     /// What undoes the loss scale in a product.
     fn unscale(&self) -> Factor {
         self.loss_scale.as_ref().map_or(Factor::One, |scale| Factor::At(scale.reciprocal()))
-    }
-
-    /// See [`vgg_tensor::Backend::repeat`].
-    fn repeat(&mut self, work: &mut dyn FnMut(&mut Self) -> Result<()>) -> Result<()> {
-        if !matches!(self.replay.mode, Mode::Direct) {
-            return work(self); // part of other work
-        }
-        self.replay.rehearse();
-        let scratch = self.scratch.address();
-        self.replay.skips(scratch);
-        let rehearsed = work(self);
-        let Some(fingerprint) = self.replay.rehearsed(rehearsed)? else { return work(self) };
-        match self.replay.known(fingerprint) {
-            Some(Known::Recorded(graph)) => graph.launch().during("replaying a graph"),
-            Some(Known::Direct) | None => work(self),
-            Some(Known::Seen) => {
-                self.replay.record()?;
-                let result = work(self);
-                if self.replay.recorded(fingerprint, result) {
-                    // What was recorded was not done.
-                    match self.replay.known(fingerprint) {
-                        Some(Known::Recorded(graph)) => graph.launch().during("replaying a graph"),
-                        _ => Ok(()),
-                    }
-                } else {
-                    work(self)
-                }
-            }
-        }
     }
 }
 

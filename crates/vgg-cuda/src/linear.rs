@@ -12,7 +12,7 @@ use vgg_tensor::{Result, WeightGradient};
 use crate::bias::{BiasGradient, Mask};
 use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
-use crate::gpu::{groups, list};
+use crate::gpu::{groups, kernel};
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda, sgd};
@@ -30,7 +30,7 @@ pub(crate) fn check_size(op: &Linear) -> Result<()> {
     fits_31_bits("cuBLAS", "rows or columns", most.unwrap_or(0))
 }
 
-/// See [`vgg_tensor::Backend::linear`].
+/// See [`vgg_tensor::Command::Linear`].
 pub(crate) fn forward(
     cuda: &mut Cuda,
     op: &Linear,
@@ -64,49 +64,53 @@ pub(crate) fn forward(
             if storage == Storage::F16 {
                 multiply(cuda, 0..outs, weight)?;
             } else {
-                let convert = match storage {
-                    Storage::Bf16 => "f16_to_bf16",
-                    Storage::F32 | Storage::F16 => "widen_f16",
-                };
                 let bytes =
                     storage.bytes() * ins * blocks(ins, outs).map(|b| b.len()).max().unwrap_or(0);
                 let [block] = cuda.scratch.split(&cuda.gpu.stream, [bytes])?;
                 for rows in blocks(ins, outs) {
-                    let (from, len) = (weight.add(2 * ins * rows.start), ins * rows.len());
-                    let whole = list![from, block, len];
-                    let scaled = list![from, block, len, Address::NULL];
-                    let arguments: &[_] = if storage == Storage::Bf16 { whole } else { scaled };
+                    let len = (ins * rows.len()) as u64;
+                    let (x, y, grid) =
+                        (weight.add(2 * ins * rows.start), block, cuda.gpu.grid(len.div_ceil(8)));
                     // SAFETY: the block has room for so many rows.
-                    unsafe { cuda.gpu.launch(convert, len.div_ceil(8) as u64, arguments) }?;
+                    unsafe {
+                        if storage == Storage::Bf16 {
+                            cuda.gpu.launch_grid(kernel::F16ToBf16 { x, y, len }, grid)?;
+                        } else {
+                            let kernel = kernel::Widen { x, y, len, loss_scale: Address::NULL };
+                            cuda.gpu.launch_as(Storage::F16, kernel, grid)?;
+                        }
+                    }
                     multiply(cuda, rows, block)?;
                 }
             }
         }
     }
-    let (c, work) = (outs as u32, n as u64 * groups(outs));
+    let (pixels, c) = (n as u64, outs as u32);
+    let work = pixels * groups(outs);
     // SAFETY: as above; both kernels may work in place.
     unsafe {
         match op.epilogue() {
-            LinearEpilogue::Bias => cuda.gpu.launch("bias_forward", work, list![y, bias, y, n, c]),
+            LinearEpilogue::Bias => {
+                cuda.gpu.launch(kernel::BiasForward { x: y, bias, y, pixels, c }, work)
+            }
             LinearEpilogue::BiasRelu => {
-                cuda.gpu.launch("bias_relu_forward", work, list![y, bias, y, aux, n, c])
+                cuda.gpu.launch(kernel::BiasReluForward { x: y, bias, y, aux, pixels, c }, work)
             }
         }
     }
 }
 
-/// See [`vgg_tensor::Backend::linear_backward`].
+/// See [`vgg_tensor::Command::LinearBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
     op: &Linear,
     x: &Buffer,
-    weight: WeightGradient<'_, Buffer>,
+    weight: WeightGradient<&Buffer, &mut Buffer, &mut Buffer>,
     dy: &Buffer,
     aux: &Buffer,
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
-    op.weight().check_trainable()?;
     let storage = cuda.storage;
     let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
     let x = Matrix::new(x.numbers(storage, op.x().len()), storage, ins);
@@ -134,8 +138,9 @@ pub(crate) fn backward(
     unsafe {
         gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
         let dsums = if relu {
-            let work = n as u64 * groups(outs);
-            cuda.gpu.launch("relu_backward", work, list![dy, aux, masked, n, outs as u32])?;
+            let (pixels, c) = (n as u64, outs as u32);
+            let kernel = kernel::ReluBackward { dy, aux, dx: masked, pixels, c };
+            cuda.gpu.launch(kernel, pixels * groups(outs))?;
             masked
         } else {
             dy
@@ -168,15 +173,13 @@ pub(crate) fn backward(
                     dweight(cuda, &rows, to.add(4 * ins * rows.start))?;
                 }
             }
-            WeightGradient::Applied { settings, weight, velocity } => {
-                let given = velocity.is_some();
-                assert_eq!(given, settings.momentum != 0.0, "a velocity goes with momentum");
+            WeightGradient::Applied { spec, weight, velocity } => {
                 let velocity = velocity.map(|velocity| velocity.f32(ins * outs));
                 let weight = weight.weight(storage, ins * outs);
                 for rows in blocks(ins, outs) {
                     dweight(cuda, &rows, block)?;
                     let part = sgd::Part::rows(weight, velocity, storage, ins, &rows);
-                    part.step(cuda, settings, block)?;
+                    part.step(cuda, &spec, block)?;
                 }
             }
         }

@@ -11,7 +11,7 @@ use cudarc::driver::CudaStream;
 use vgg_tensor::Result;
 
 use crate::error::During;
-use crate::gpu::{Gpu, list};
+use crate::gpu::{Gpu, kernel};
 use crate::memory::{Address, Memory};
 
 /// The scale at the start, as in PyTorch.
@@ -77,10 +77,13 @@ impl LossScale {
         if !self.dynamic {
             return Ok(());
         }
-        let arguments =
-            list![self.address(), self.memory.address().add(GOOD_STEPS), self.overflowed()];
+        let kernel = kernel::UpdateLossScale {
+            scale: self.address(),
+            good_steps: self.memory.address().add(GOOD_STEPS),
+            overflowed: self.overflowed(),
+        };
         // SAFETY: the memory has these words.
-        unsafe { gpu.launch_grid("update_loss_scale", [1, 1], arguments) }
+        unsafe { gpu.launch_grid(kernel, [1, 1]) }
     }
 }
 

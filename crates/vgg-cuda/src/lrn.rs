@@ -3,20 +3,20 @@
 use vgg_tensor::Result;
 use vgg_tensor::spec::Lrn;
 
-use crate::gpu::{groups, list};
+use crate::gpu::{groups, kernel};
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::lrn`].
+/// See [`vgg_tensor::Command::Lrn`].
 pub(crate) fn forward(cuda: &mut Cuda, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
     let shape = op.x();
     let [x, y] = [x, y].map(|buffer| buffer.numbers(cuda.storage, shape.len()));
-    let pixels = shape.n * shape.h * shape.w;
-    let work = pixels as u64 * groups(shape.c);
+    let pixels = (shape.n * shape.h * shape.w) as u64;
+    let (c, work) = (shape.c as u32, pixels * groups(shape.c));
     // SAFETY: the buffers have room for what the spec says, and are not the same.
-    unsafe { cuda.gpu.launch("lrn_forward", work, list![x, y, pixels, shape.c as u32]) }
+    unsafe { cuda.gpu.launch(kernel::LrnForward { x, y, pixels, c }, work) }
 }
 
-/// See [`vgg_tensor::Backend::lrn_backward`].
+/// See [`vgg_tensor::Command::LrnBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
     op: &Lrn,
@@ -26,8 +26,8 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let shape = op.x();
     let [x, dy, dx] = [x, dy, dx].map(|buffer| buffer.numbers(cuda.storage, shape.len()));
-    let pixels = shape.n * shape.h * shape.w;
-    let work = pixels as u64 * groups(shape.c);
+    let pixels = (shape.n * shape.h * shape.w) as u64;
+    let (c, work) = (shape.c as u32, pixels * groups(shape.c));
     // SAFETY: as above.
-    unsafe { cuda.gpu.launch("lrn_backward", work, list![x, dy, dx, pixels, shape.c as u32]) }
+    unsafe { cuda.gpu.launch(kernel::LrnBackward { x, dy, dx, pixels, c }, work) }
 }

@@ -1,35 +1,16 @@
 //! Device memory.
 
-use std::ffi::c_void;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUresult;
 use cudarc::driver::{CudaSlice, CudaStream, DevicePtr, DriverError};
+pub(crate) use vgg_kernels::Address;
 use vgg_tensor::{Error, Result};
 
 use crate::error::During;
 
 /// Where an allocation, or a part of one, must begin: enough for every vector instruction.
 const ALIGN: usize = 256;
-
-/// An address in device memory.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Address(pub(crate) u64);
-
-impl Address {
-    /// No memory, where a kernel takes it for "none".
-    pub(crate) const NULL: Self = Self(0);
-
-    /// As the libraries take it.
-    pub(crate) fn as_ptr(self) -> *const c_void {
-        std::ptr::without_provenance(self.0 as usize)
-    }
-
-    /// The address so many bytes further.
-    pub(crate) const fn add(self, bytes: usize) -> Self {
-        Self(self.0 + bytes as u64)
-    }
-}
 
 /// An allocation.
 pub(crate) struct Memory {
@@ -115,10 +96,22 @@ impl Scratch {
         self.memory.address()
     }
 
-    /// Parts of the given sizes in bytes, until the next call.
+    /// Makes it at least so large.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`] where it has to grow and cannot.
+    pub(crate) fn reserve(&mut self, stream: &Arc<CudaStream>, bytes: usize) -> Result<()> {
+        if bytes > self.memory.len() {
+            // Work that was ordered before still uses the old memory; freeing it is ordered, too.
+            self.memory = Memory::uninitialised(stream, bytes)?;
+        }
+        Ok(())
+    }
+
+    /// Parts of the given sizes in bytes, until the next call.
+    ///
+    /// # Errors
+    /// As [`Scratch::reserve`].
     pub(crate) fn split<const N: usize>(
         &mut self,
         stream: &Arc<CudaStream>,
@@ -130,10 +123,7 @@ impl Scratch {
             end = (begin + bytes).next_multiple_of(ALIGN);
             begin
         });
-        if end > self.memory.len() {
-            // Work that was ordered before still uses the old memory; freeing it is ordered, too.
-            self.memory = Memory::uninitialised(stream, end)?;
-        }
+        self.reserve(stream, end)?;
         Ok(offsets.map(|offset| self.memory.address().add(offset)))
     }
 }

@@ -8,11 +8,11 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{Normalize, PrepareImages, TapTable};
 
 use crate::error::During;
-use crate::gpu::list;
+use crate::gpu::kernel;
 use crate::memory::{Address, Memory};
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::prepare_images`].
+/// See [`vgg_tensor::Command::PrepareImages`].
 pub(crate) fn forward(
     cuda: &mut Cuda,
     op: &PrepareImages,
@@ -28,25 +28,25 @@ pub(crate) fn forward(
     let numbers = cuda.tables.numbers(stream, normalize)?;
     let rows = cuda.tables.axis(stream, from.h, to.h)?;
     let columns = cuda.tables.axis(stream, from.w, to.w)?;
-    let arguments = list![
+    let kernel = kernel::PrepareImages {
         pixels,
-        rows.firsts,
-        rows.weights,
-        rows.taps,
-        columns.firsts,
-        columns.weights,
-        columns.taps,
+        row_firsts: rows.firsts,
+        row_weights: rows.weights,
+        row_taps: rows.taps,
+        column_firsts: columns.firsts,
+        column_weights: columns.weights,
+        column_taps: columns.taps,
         numbers,
         x,
-        to.n,
-        to.c as u32,
-        from.h as u32,
-        from.w as u32,
-        to.h as u32,
-        to.w as u32,
-    ];
+        n: to.n as u64,
+        c: to.c as u32,
+        from_h: from.h as u32,
+        from_w: from.w as u32,
+        h: to.h as u32,
+        w: to.w as u32,
+    };
     // SAFETY: the buffers have room for what the spec says; the tables are those of its sides.
-    unsafe { cuda.gpu.launch("prepare_images", (to.n * to.h * to.w) as u64, arguments) }
+    unsafe { cuda.gpu.launch(kernel, (to.n * to.h * to.w) as u64) }
 }
 
 /// What the kernel looks up, for all sizes and normalisations so far.

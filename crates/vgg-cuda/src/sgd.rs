@@ -6,12 +6,12 @@ use vgg_tensor::spec::Sgd;
 use vgg_tensor::{Content, Result};
 
 use crate::buffer::{self, Weight};
-use crate::gpu::list;
+use crate::gpu::kernel;
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
 
-/// See [`vgg_tensor::Backend::sgd`].
+/// See [`vgg_tensor::Command::Sgd`].
 pub(crate) fn step(
     cuda: &mut Cuda,
     settings: &Sgd,
@@ -20,8 +20,6 @@ pub(crate) fn step(
     dweight: &Buffer,
     velocity: Option<&mut Buffer>,
 ) -> Result<()> {
-    content.check_trainable()?;
-    assert_eq!(velocity.is_some(), settings.momentum != 0.0, "a velocity goes with momentum");
     let len = content.len();
     let storage = buffer::storage_of_copy(cuda.storage, content);
     let Weight { numbers, copy, .. } = weight.weight(storage, len);
@@ -74,21 +72,20 @@ impl Part {
         dweight: Address,
     ) -> Result<()> {
         let Self { weight, copy, velocity, len } = self;
-        let Sgd { lr, momentum, weight_decay, nesterov } = *settings;
-        let lr = cuda.replay.lr(lr)?;
-        let arguments = list![
+        let Sgd { momentum, weight_decay, nesterov } = *settings;
+        let kernel = kernel::Sgd {
             weight,
             dweight,
             velocity,
             copy,
-            cuda.overflow_address(),
-            len,
-            lr,
+            overflowed: cuda.overflow_address(),
+            len: len as u64,
+            lr: cuda.scalars.lr(),
             momentum,
             weight_decay,
-            u32::from(nesterov),
-        ];
+            nesterov: u32::from(nesterov),
+        };
         // SAFETY: as the caller promises.
-        unsafe { cuda.gpu.launch("sgd", len.div_ceil(4) as u64, arguments) }
+        unsafe { cuda.gpu.launch(kernel, len.div_ceil(4) as u64) }
     }
 }

@@ -4,14 +4,14 @@ use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 
-use crate::gpu::list;
+use crate::gpu::kernel;
 use crate::memory::Address;
 use crate::{Buffer, Cuda};
 
 /// A warp works on an image.
 const WARP: usize = 32;
 
-/// See [`vgg_tensor::Backend::softmax_cross_entropy`].
+/// See [`vgg_tensor::Command::SoftmaxCrossEntropy`].
 pub(crate) fn forward_backward(
     cuda: &mut Cuda,
     op: &SoftmaxCrossEntropy,
@@ -30,16 +30,23 @@ pub(crate) fn forward_backward(
     let dlogits = dlogits.map_or(Address::NULL, |to| to.numbers(cuda.storage, shape.len()));
     let [images] = cuda.scratch.split(&cuda.gpu.stream, [8 * n])?;
     let loss_scale = cuda.loss_scale_address();
-    let (classes, mixed) = (shape.c as u32, u32::from(op.is_mixed()));
-    let smoothing = op.smoothing();
-    let arguments =
-        list![logits, labels, images, dlogits, n, classes, mixed, smoothing, loss_scale];
+    let kernel = kernel::SoftmaxCrossEntropy {
+        logits,
+        labels,
+        images,
+        dlogits,
+        n: n as u64,
+        classes: shape.c as u32,
+        mixed: u32::from(op.is_mixed()),
+        smoothing: op.smoothing(),
+        loss_scale,
+    };
     let work = n.div_ceil(BLOCK as usize / WARP) * BLOCK as usize;
     // SAFETY: the buffers have room for what the spec says, the scratch memory for two numbers an
     // image, and no two are the same.
     unsafe {
-        cuda.gpu.launch("softmax_cross_entropy", work as u64, arguments)?;
-        let arguments = list![images, metrics, n];
-        cuda.gpu.launch_grid("softmax_cross_entropy_metrics", [1, 1], arguments)
+        cuda.gpu.launch(kernel, work as u64)?;
+        let kernel = kernel::SoftmaxCrossEntropyMetrics { images, metrics, n: n as u64 };
+        cuda.gpu.launch_grid(kernel, [1, 1])
     }
 }

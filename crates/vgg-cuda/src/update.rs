@@ -3,10 +3,21 @@
 use vgg_kernels::BLOCK;
 use vgg_tensor::{Content, Result};
 
-use crate::gpu::{Gpu, list};
+use crate::gpu::{Gpu, kernel};
 use crate::{Buffer, Cuda, buffer};
 
-/// See [`vgg_tensor::Backend::blend`]. What is not a weight of products has a copy, too, where weights
+/// See [`vgg_tensor::Command::Scale`].
+pub(crate) fn scale(
+    cuda: &mut Cuda,
+    content: Content,
+    alpha: f32,
+    x: &Buffer,
+    y: &mut Buffer,
+) -> Result<()> {
+    blend(cuda, content, alpha, x, 0.0, y) // which does not read `y` then
+}
+
+/// See [`vgg_tensor::Command::Blend`]. What is not a weight of products has a copy, too, where weights
 /// have one: it costs less than to tell them apart.
 pub(crate) fn blend(
     cuda: &mut Cuda,
@@ -16,40 +27,41 @@ pub(crate) fn blend(
     beta: f32,
     y: &mut Buffer,
 ) -> Result<()> {
-    content.check_trainable()?;
     let len = content.len();
     let to = y.weight(buffer::storage_of_copy(cuda.storage, content), len);
-    let arguments = list![x.f32(len), to.numbers, to.copy, len, alpha, beta];
+    let (x, y, copy) = (x.f32(len), to.numbers, to.copy);
+    let kernel = kernel::Blend { x, y, copy, len: len as u64, alpha, beta };
     // SAFETY: the buffers have room for `len` numbers, and no two are the same.
-    unsafe { cuda.gpu.launch("blend", len.div_ceil(4) as u64, arguments) }
+    unsafe { cuda.gpu.launch(kernel, len.div_ceil(4) as u64) }
 }
 
-/// See [`vgg_tensor::Backend::clip_gradients`].
+/// See [`vgg_tensor::Command::ClipGradients`].
 pub(crate) fn clip(
     cuda: &mut Cuda,
     max_norm: f32,
-    gradients: &mut [(Content, &mut Buffer)],
+    gradients: &[(Content, &mut Buffer)],
 ) -> Result<()> {
-    gradients.iter().try_for_each(|(content, _)| content.check_trainable())?;
     let Cuda { gpu, scratch, .. } = cuda;
     let blocks = |content: &Content| blocks(gpu, content.len());
     let count: usize = gradients.iter().map(|(content, _)| blocks(content)).sum();
     let [sums, factor] = scratch.split(&gpu.stream, [8 * count, 4])?;
     let mut first = 0;
-    for (content, gradient) in gradients.iter() {
+    for (content, gradient) in gradients {
         let (len, blocks) = (content.len(), blocks(content));
-        let arguments = list![gradient.f32(len), sums.add(8 * first), len];
+        let (x, sums) = (gradient.f32(len), sums.add(8 * first));
+        let kernel = kernel::SumSquares { x, sums, len: len as u64 };
         // SAFETY: the buffer has room for `len` numbers, the scratch memory for a sum a block.
-        unsafe { gpu.launch_grid("sum_squares", [blocks as u32, 1], arguments) }?;
+        unsafe { gpu.launch_grid(kernel, [blocks as u32, 1]) }?;
         first += blocks;
     }
+    let kernel = kernel::ClipFactor { sums, count: count as u64, max_norm, factor };
     // SAFETY: the scratch memory has room for all sums and the factor.
-    unsafe { gpu.launch_grid("clip_factor", [1, 1], list![sums, count, max_norm, factor]) }?;
-    for (content, gradient) in gradients.iter() {
+    unsafe { gpu.launch_grid(kernel, [1, 1]) }?;
+    for (content, gradient) in gradients {
         let len = content.len();
-        let arguments = list![gradient.f32(len), len, factor];
+        let kernel = kernel::Clip { x: gradient.f32(len), len: len as u64, factor };
         // SAFETY: the buffer has room for `len` numbers.
-        unsafe { gpu.launch("clip", len.div_ceil(4) as u64, arguments) }?;
+        unsafe { gpu.launch(kernel, len.div_ceil(4) as u64) }?;
     }
     Ok(())
 }

@@ -1,29 +1,79 @@
 //! A network in a backend's memory: what a session and a trainer have in common.
 
-use std::borrow::Borrow;
-use std::collections::BTreeMap;
-use std::mem::swap;
+mod tensors;
 
+use std::collections::HashMap;
+use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use vgg_tensor::profile::{Event, Profile};
 use vgg_tensor::spec::Metrics;
-use vgg_tensor::{Backend, Content, Error, Result, Shape, Tensor, zeros};
+use vgg_tensor::{Backend, Content, Error, Program, Result, Scalars, Shape, Shared, zeros};
 
-use crate::exec::{self, Memory};
-use crate::snapshot::Arriving;
-use crate::{Input, Mode, Params, Plan, Vgg, invalid};
+use crate::memory::Memory;
+use crate::placement::Placement;
+use crate::plan::program::{NetworkProgram, Place, Weights, Work};
+use crate::{Input, Params, Plan, Vgg, invalid};
+
+pub(crate) use tensors::Set;
 
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
-    pub(crate) memory: Memory<B>,
+    memory: Memory<B>,
     vgg: Vgg,
     input: Input,
-    batch: usize,
-    /// What the maps' buffers, and after them the labels', were allocated for.
-    rooms: Vec<Content>,
-    mode: Mode,
-    /// By batch size: the full batch, and short ones as they come.
-    plans: BTreeMap<usize, Plan>,
-    label_bytes: Vec<u8>,
+    /// Of a full batch.
+    plan: Plan,
+    /// Dropout's.
+    seed: u64,
+    /// What was compiled, for so many images each.
+    compiled: HashMap<(Work, usize), Ready<B, B::Executable>>,
 }
+
+/// A program that is ready to run.
+pub(crate) struct Ready<B: Backend, P> {
+    program: P,
+    /// Where a batch goes before it runs.
+    pixels: Shared<B::Buffer>,
+    /// Nothing for a program that takes none.
+    labels: Option<Shared<B::Buffer>>,
+}
+
+/// A batch on its way to the device.
+#[derive(Clone, Copy)]
+pub(crate) struct Batch<'a> {
+    pub(crate) pixels: &'a [u8],
+    /// None where no loss is computed.
+    pub(crate) labels: &'a [u32],
+    /// Another class for each label, and its share; none where nothing is mixed.
+    pub(crate) mix: &'a [(u32, f32)],
+}
+
+impl Batch<'_> {
+    /// What goes up for the labels, as [`vgg_tensor::spec::SoftmaxCrossEntropy`] has it.
+    fn label_bytes(&self) -> Vec<u8> {
+        let others = self.mix.iter().map(|(other, _)| *other);
+        let shares = self.mix.iter().map(|(_, share)| share.to_bits());
+        let words = self.labels.iter().copied().chain(others).chain(shares);
+        words.flat_map(u32::to_ne_bytes).collect()
+    }
+}
+
+impl<B: Backend, P> Ready<B, P> {
+    fn upload_pixels(&self, backend: &mut B, batch: Batch<'_>) -> Result<()> {
+        backend.upload_bytes(batch.pixels, &mut write(&self.pixels))
+    }
+
+    fn upload_labels(&self, backend: &mut B, batch: Batch<'_>) -> Result<()> {
+        match &self.labels {
+            Some(labels) => backend.upload_bytes(&batch.label_bytes(), &mut write(labels)),
+            None => Ok(()),
+        }
+    }
+}
+
+/// More programs than a training needs: full and short micro-batches, steps and tests. If there are
+/// so many nevertheless, as where each batch has another size, they are compiled anew.
+const COMPILED: usize = 128;
 
 impl<B: Backend> Network<B> {
     /// A network with room for `params`, which fit it: [`Network::upload_params`] is next.
@@ -32,11 +82,10 @@ impl<B: Backend> Network<B> {
         vgg: &Vgg,
         input: &Input,
         params: &Params,
-        batch: usize,
-        mode: Mode,
+        plan: Plan,
+        seed: u64,
     ) -> Result<Self> {
         params.check(vgg)?;
-        let plan = Plan::new(vgg, input, batch, mode)?;
         check_range(&plan, params)?;
         let memory = Memory::alloc(&mut backend, &plan)?;
         Ok(Self {
@@ -44,48 +93,26 @@ impl<B: Backend> Network<B> {
             memory,
             vgg: vgg.clone(),
             input: input.clone(),
-            batch,
-            rooms: plan.maps.iter().copied().chain([plan.labels()]).collect(),
-            mode,
-            plans: BTreeMap::from([(batch, plan)]),
-            label_bytes: Vec::new(),
+            plan,
+            seed,
+            compiled: HashMap::new(),
         })
-    }
-
-    /// Copies the parameters into their buffers. Of tensors that it is given, not lent, each is
-    /// freed before the next one is copied.
-    pub(crate) fn upload_params(
-        &mut self,
-        tensors: impl IntoIterator<Item: Borrow<Tensor>>,
-    ) -> Result<()> {
-        let plan = &self.plans[&self.batch];
-        let contents = plan.params.iter().chain(&plan.state);
-        let buffers = self.memory.params.iter_mut().chain(&mut self.memory.state);
-        upload(&mut self.backend, contents, tensors, buffers)
     }
 
     /// From now on runs `vgg`, which has the same parameters, on images as `input` describes them, up
     /// to `batch` at once. Buffers that are too small for that are replaced.
     pub(crate) fn set_network(&mut self, vgg: &Vgg, input: &Input, batch: usize) -> Result<()> {
-        let plan = Plan::new(vgg, input, batch, self.mode)?;
-        if plan.params != self.plan().params {
+        let plan = Plan::new(vgg, input, batch, self.plan.mode().clone())?;
+        if plan.params != self.plan.params {
             let message = "the network has other parameters than the one that was loaded";
             return Err(Error::Shape(message.into()));
         }
-        let mut buffers: Vec<_> = self.memory.maps.iter_mut().collect();
-        buffers.push(&mut self.memory.labels);
-        let contents = plan.maps.iter().copied().chain([plan.labels()]);
-        for ((buffer, room), content) in buffers.into_iter().zip(&mut self.rooms).zip(contents) {
-            if content.len() > room.len() {
-                *buffer = self.backend.alloc(content)?;
-                *room = content;
-            }
-        }
-        self.memory.pixels = self.backend.alloc(plan.pixels())?;
+        // They hold memory that may be replaced.
+        self.compiled.clear();
+        self.memory.make_room(&mut self.backend, &plan)?;
         self.vgg = vgg.clone();
         self.input = input.clone();
-        self.batch = batch;
-        self.plans = BTreeMap::from([(batch, plan)]);
+        self.plan = plan;
         Ok(())
     }
 
@@ -95,182 +122,112 @@ impl<B: Backend> Network<B> {
 
     /// The plan of a full batch.
     pub(crate) fn plan(&self) -> &Plan {
-        &self.plans[&self.batch]
+        &self.plan
     }
 
-    /// Makes ready to run a batch of `n` images: afterwards [`Network::parts`] has its plan.
-    fn make_plan(&mut self, n: usize) -> Result<()> {
-        if !self.plans.contains_key(&n) {
-            self.plans.insert(n, Plan::new(&self.vgg, &self.input, n, self.mode)?);
+    /// Orders some work on a batch, whose images and labels have been checked.
+    pub(crate) fn run(&mut self, work: Work, batch: Batch<'_>, scalars: Scalars) -> Result<()> {
+        let key = (work, batch.pixels.len() / self.input.image_bytes());
+        if !self.compiled.contains_key(&key) {
+            if self.compiled.len() >= COMPILED {
+                self.compiled.clear();
+            }
+            let ready = self.ready(key, |backend, program, buffers| {
+                backend.compile(program, buffers.to_vec())
+            })?;
+            self.compiled.insert(key, ready);
         }
-        Ok(())
+        let ready = self.compiled.get_mut(&key).expect("it was compiled");
+        ready.upload_pixels(&mut self.backend, batch)?;
+        ready.upload_labels(&mut self.backend, batch)?;
+        self.backend.run(&mut ready.program, scalars)
     }
 
-    /// What the operations need to run a batch of `n` images that was loaded.
-    pub(crate) fn parts(&mut self, n: usize) -> (&mut B, &Plan, &mut Memory<B>) {
-        (&mut self.backend, &self.plans[&n], &mut self.memory)
+    /// Makes ready to time some work on `n` images, command by command.
+    pub(crate) fn profile(&mut self, work: Work, n: usize) -> Result<Ready<B, Profile<B>>> {
+        self.ready((work, n), Profile::new)
     }
 
-    /// Uploads images, and labels if there are any, and returns the number of images.
-    ///
-    /// # Errors
-    /// If the images are not whole, none or more than a batch, or a label does not fit.
-    pub(crate) fn load(&mut self, pixels: &[u8], labels: Option<&[u32]>) -> Result<usize> {
-        self.load_mixed(pixels, labels, &[])
-    }
-
-    /// As [`Network::load`], with another class and its share for each label, if there are any.
-    pub(crate) fn load_mixed(
+    /// As [`Network::run`], and what took how long.
+    pub(crate) fn run_profile(
         &mut self,
-        pixels: &[u8],
-        labels: Option<&[u32]>,
-        mix: &[(u32, f32)],
-    ) -> Result<usize> {
-        let n = self.count(pixels)?;
-        if n == 0 || n > self.batch {
-            return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
-        }
-        self.make_plan(n)?;
-        self.backend.upload_bytes(pixels, &mut self.memory.pixels)?;
-        if let Some(labels) = labels {
-            self.check_labels(n, labels)?;
-            self.label_bytes.clear();
-            let others = mix.iter().map(|(other, _)| *other);
-            let shares = mix.iter().map(|(_, share)| share.to_bits());
-            let words = labels.iter().copied().chain(others).chain(shares);
-            self.label_bytes.extend(words.flat_map(u32::to_ne_bytes));
-            self.backend.upload_bytes(&self.label_bytes, &mut self.memory.labels)?;
-        }
-        Ok(n)
+        ready: &mut Ready<B, Profile<B>>,
+        batch: Batch<'_>,
+        scalars: Scalars,
+    ) -> Result<Vec<Event>> {
+        let (backend, profile) = (&mut self.backend, &ready.program);
+        let words = |bytes| format!("upload {bytes} bytes");
+        let mut events = vec![
+            profile.transfer(backend, "batch", words(batch.pixels.len()), |backend| {
+                ready.upload_pixels(backend, batch)
+            })?,
+            profile.transfer(backend, "batch", words(batch.label_bytes().len()), |backend| {
+                ready.upload_labels(backend, batch)
+            })?,
+        ];
+        events.extend(ready.program.run(backend, scalars)?);
+        let metrics = self.plan.content(Place::Metrics);
+        let words = format!("download {} bytes", metrics.bytes());
+        events.push(ready.program.transfer(backend, "metrics", words, |backend| {
+            let buffer = read(self.memory.at(Place::Metrics));
+            backend.download(metrics, &buffer, &mut [0.0; Metrics::LEN])
+        })?);
+        Ok(events)
+    }
+
+    /// Makes the program of some work on `n` images ready as `make` does.
+    fn ready<P>(
+        &mut self,
+        (work, n): (Work, usize),
+        make: impl FnOnce(&mut B, &Program, &[Shared<B::Buffer>]) -> Result<P>,
+    ) -> Result<Ready<B, P>> {
+        let (program, buffers) = self.bound(work, n)?;
+        let buffer_of = |place| {
+            let id = program.places.iter().position(|known| *known == place)?;
+            Some(buffers[id].clone())
+        };
+        Ok(Ready {
+            pixels: buffer_of(Place::Pixels).expect("a network takes images"),
+            labels: buffer_of(Place::Labels),
+            program: make(&mut self.backend, &program.program, &buffers)?,
+        })
+    }
+
+    /// The program of some work on `n` images, and its buffers.
+    fn bound(&self, work: Work, n: usize) -> Result<(NetworkProgram, Vec<Shared<B::Buffer>>)> {
+        let full = self.plan.program_of(work, self.seed)?;
+        // Of a short batch all is smaller, and lies where that of the full one does.
+        let placement = Placement::new(&full.program, |content| self.backend.bytes(content));
+        let program = match n == self.plan.batch() {
+            true => full,
+            false => {
+                let plan = Plan::new(&self.vgg, &self.input, n, self.plan.mode().clone())?;
+                plan.program_of(work, self.seed)?
+            }
+        };
+        let buffers = self.memory.bind(&program, &placement);
+        Ok((program, buffers))
     }
 
     /// Logits of any number of images, without dropout.
-    pub(crate) fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
-        let classes = self.vgg.outputs();
+    pub(crate) fn logits(&mut self, pixels: &[u8], weights: Weights) -> Result<Vec<f32>> {
+        let (classes, batch) = (self.vgg.outputs(), self.plan.batch());
         let mut logits = zeros(self.count(pixels)? * classes)?;
-        let chunks = pixels.chunks(self.batch * self.input.image_bytes());
-        for (chunk, logits) in chunks.zip(logits.chunks_mut(self.batch * classes)) {
-            let n = self.load(chunk, None)?;
-            let (backend, plan, memory) = self.parts(n);
-            exec::forward(backend, plan, memory, None)?;
-            let content = Content::Maps(Shape::flat(n, classes));
-            backend.download(content, &memory.maps[plan.logits], logits)?;
+        let chunks = pixels.chunks(batch * self.input.image_bytes());
+        for (pixels, logits) in chunks.zip(logits.chunks_mut(batch * classes)) {
+            let batch = Batch { pixels, labels: &[], mix: &[] };
+            self.run(Work::Logits(weights), batch, Scalars::default())?;
+            let content = Content::Maps(Shape::flat(logits.len() / classes, classes));
+            let buffer = read(self.memory.at(Place::Logits));
+            self.backend.download(content, &buffer, logits)?;
         }
         Ok(logits)
     }
 
-    /// Loss and hits over any number of images, without dropout.
-    pub(crate) fn evaluate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<Metrics> {
-        self.check_labels(self.count(pixels)?, labels)?;
-        let mut sum = [0.0f64; Metrics::LEN];
-        let chunks = pixels.chunks(self.batch * self.input.image_bytes());
-        for (chunk, labels) in chunks.zip(labels.chunks(self.batch)) {
-            let n = self.load(chunk, Some(labels))?;
-            let (backend, plan, memory) = self.parts(n);
-            exec::forward(backend, plan, memory, None)?;
-            exec::loss(backend, plan, memory)?;
-            for (sum, value) in sum.iter_mut().zip(self.metrics()?.to_array()) {
-                *sum += f64::from(value);
-            }
-        }
-        Ok(Metrics::from_array(sum.map(|sum| sum as f32)))
-    }
-
-    /// Waits for the last loss.
-    pub(crate) fn metrics(&mut self) -> Result<Metrics> {
-        let mut metrics = [0.0; Metrics::LEN];
-        self.backend.download(Plan::METRICS, &self.memory.metrics, &mut metrics)?;
-        Ok(Metrics::from_array(metrics))
-    }
-
-    /// Starts to copy the parameters, and the running statistics with them, to the host.
-    pub(crate) fn start_params(&mut self) -> Result<Arriving<B::Download>> {
-        let buffers = self.memory.params.iter().chain(&self.memory.state);
-        Arriving::start(&mut self.backend, self.vgg.tensors(), buffers)
-    }
-
-    /// The running statistics.
-    pub(crate) fn state(&mut self) -> Result<Params> {
-        Arriving::start(&mut self.backend, self.vgg.state(), &self.memory.state)?.wait()
-    }
-
-    /// Goes back to what [`Network::state`] gave.
-    pub(crate) fn restore_state(&mut self, state: &Params) -> Result<()> {
-        let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, &plan.state, state.tensors(), &mut self.memory.state)
-    }
-
-    /// Makes room for all gradients.
-    pub(crate) fn alloc_gradients(&mut self) -> Result<()> {
-        self.memory.alloc_gradients(&mut self.backend, &self.plans[&self.batch])
-    }
-
-    /// The gradients, all of which have room.
-    pub(crate) fn gradients(&mut self) -> Result<Params> {
-        let buffers = self.memory.gradients.iter().flatten();
-        Arriving::start(&mut self.backend, self.vgg.params(), buffers)?.wait()
-    }
-
-    /// Starts to copy the velocities. `None` without momentum.
-    pub(crate) fn start_velocity(&mut self) -> Result<Option<Arriving<B::Download>>> {
-        if self.memory.velocity.is_empty() {
-            return Ok(None);
-        }
-        Arriving::start(&mut self.backend, self.vgg.params(), &self.memory.velocity).map(Some)
-    }
-
-    /// Starts to copy the averages. `None` if training keeps none.
-    pub(crate) fn start_average(&mut self) -> Result<Option<Arriving<B::Download>>> {
-        if self.memory.average.is_empty() {
-            return Ok(None);
-        }
-        let buffers = self.memory.average.iter().chain(&self.memory.average_state);
-        Arriving::start(&mut self.backend, self.vgg.tensors(), buffers).map(Some)
-    }
-
-    /// Lets averages and parameters change places.
-    pub(crate) fn swap_average(&mut self) {
-        swap(&mut self.memory.params, &mut self.memory.average);
-        swap(&mut self.memory.state, &mut self.memory.average_state);
-    }
-
-    /// Replaces averages.
-    pub(crate) fn restore_average(&mut self, average: &Params) -> Result<()> {
-        average.check(&self.vgg)?;
-        if self.memory.average.is_empty() {
-            return Err(invalid("average_decay", "none", "given to go on from an average"));
-        }
-        let plan = &self.plans[&self.batch];
-        let contents = plan.params.iter().chain(&plan.state);
-        let buffers = self.memory.average.iter_mut().chain(&mut self.memory.average_state);
-        upload(&mut self.backend, contents, average.tensors(), buffers)
-    }
-
-    /// Replaces parameters, of which averages start, and velocities; without any, velocities become
-    /// zeros.
-    pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
-        params.check(&self.vgg)?;
-        if let Some(velocity) = velocity {
-            velocity.check_without_state(&self.vgg)?;
-            if self.memory.velocity.is_empty() {
-                return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
-            }
-        }
-        self.upload_params(params.tensors())?;
-        if !self.memory.average.is_empty() {
-            self.restore_average(params)?;
-        }
-        let start;
-        let velocity = match velocity {
-            Some(velocity) => velocity,
-            None if self.memory.velocity.is_empty() => return Ok(()),
-            None => {
-                start = Params::zeros(&self.vgg)?;
-                &start
-            }
-        };
-        let plan = &self.plans[&self.batch];
-        upload(&mut self.backend, &plan.params, velocity.tensors(), &mut self.memory.velocity)
+    /// Starts to copy the metrics of the last loss.
+    pub(crate) fn start_metrics(&mut self) -> Result<B::Download> {
+        let content = self.plan.content(Place::Metrics);
+        self.backend.start_download(content, &read(self.memory.at(Place::Metrics)))
     }
 
     /// Whole images in `pixels`.
@@ -313,15 +270,12 @@ fn check_range(plan: &Plan, params: &Params) -> Result<()> {
     Ok(())
 }
 
-/// Copies tensors, which have been checked, into their buffers.
-fn upload<'a, B: Backend<Buffer: 'a>>(
-    backend: &mut B,
-    contents: impl IntoIterator<Item = &'a Content>,
-    tensors: impl IntoIterator<Item: Borrow<Tensor>>,
-    buffers: impl IntoIterator<Item = &'a mut B::Buffer>,
-) -> Result<()> {
-    for ((content, buffer), tensor) in contents.into_iter().zip(buffers).zip(tensors) {
-        backend.upload(*content, tensor.borrow().data(), buffer)?;
-    }
-    Ok(())
+/// A buffer, to be read.
+fn read<Buffer>(buffer: &RwLock<Buffer>) -> RwLockReadGuard<'_, Buffer> {
+    buffer.read().expect("no holder of this lock panics")
+}
+
+/// A buffer, to be written.
+fn write<Buffer>(buffer: &RwLock<Buffer>) -> RwLockWriteGuard<'_, Buffer> {
+    buffer.write().expect("no holder of this lock panics")
 }

@@ -56,14 +56,14 @@ impl SgdConfig {
     }
 
     /// Whether a velocity is kept for each parameter.
-    pub(crate) fn has_velocity(&self) -> bool {
+    pub fn has_velocity(&self) -> bool {
         self.momentum != 0.0
     }
 
-    /// The settings of one step with learning rate `lr`.
-    pub(crate) fn at(&self, lr: f32) -> Sgd {
+    /// What the optimiser is told once; each step has its own learning rate.
+    pub(crate) fn settings(&self) -> Sgd {
         let Self { lr: _, momentum, weight_decay, nesterov } = *self;
-        Sgd { lr, momentum, weight_decay, nesterov }
+        Sgd { momentum, weight_decay, nesterov }
     }
 }
 
@@ -92,9 +92,7 @@ mod tests {
             SgdConfig { momentum: 0.0, ..good },
         ];
         assert!(bad.iter().all(|config| config.check().is_err()));
-        assert_eq!(
-            good.at(0.5),
-            Sgd { lr: 0.5, momentum: 0.9, weight_decay: 5e-4, nesterov: true }
-        );
+        let settings = Sgd { momentum: 0.9, weight_decay: 5e-4, nesterov: true };
+        assert_eq!(good.settings(), settings);
     }
 }

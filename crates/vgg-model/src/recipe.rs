@@ -1,8 +1,8 @@
 //! How a trainer goes from gradients to new weights.
 
-use vgg_tensor::{Content, Result};
+use vgg_tensor::Result;
 
-use crate::{Mode, SgdConfig, Training, Vgg, invalid};
+use crate::{SgdConfig, Vgg, invalid};
 
 /// How a [`crate::Trainer`] trains, besides what each step is given.
 ///
@@ -91,22 +91,10 @@ impl Recipe {
         vgg.params().iter().map(|param| !frozen(&param.name)).collect()
     }
 
-    /// What a plan for it keeps.
-    pub fn mode(&self, vgg: &Vgg) -> Mode {
-        // What is not applied at once has to be kept.
-        let trained = self.trained(vgg);
-        let mut params = vgg.params().iter().zip(&trained).skip_while(|(_, trained)| !**trained);
-        let frozen_linear = params.any(|(param, trained)| {
-            !trained && matches!(param.content, Content::LinearWeight { .. })
-        });
-        let accumulates = self.parts > 1;
-        Mode::Train(Training {
-            momentum: self.sgd.has_velocity(),
-            all_gradients: accumulates || self.clip_norm.is_some() || frozen_linear,
-            accumulates,
-            averages: self.average_decay.is_some(),
-            mixes: self.mixes,
-        })
+    /// Whether the gradients of fully connected weights, by far the largest, are applied as they are
+    /// computed: nobody needs them as a whole.
+    pub(crate) fn applies_at_once(&self) -> bool {
+        self.parts <= 1 && self.clip_norm.is_none()
     }
 
     /// Images of a part of a batch.

@@ -2,8 +2,9 @@
 
 use vgg_tensor::{Backend, Result};
 
-use crate::network::Network;
-use crate::{Input, Metrics, Mode, Params, Plan, Vgg, WeightType, fold};
+use crate::network::{Network, Set};
+use crate::plan::program::Weights;
+use crate::{Input, Mode, Params, Plan, Vgg, WeightType, fold};
 
 /// A trained network on a backend, ready to classify.
 ///
@@ -80,9 +81,9 @@ impl<B: Backend> Session<B> {
     ) -> Result<Self> {
         params.check(vgg)?;
         let (vgg, params) = (vgg.folded(), fold::params(vgg, params));
-        let mode = Mode::Infer { linear_weights };
-        let mut network = Network::alloc(backend, &vgg, input, &params, max_batch, mode)?;
-        network.upload_params(params.into_tensors())?;
+        let plan = Plan::new(&vgg, input, max_batch, Mode::Infer { linear_weights })?;
+        let mut network = Network::alloc(backend, &vgg, input, &params, plan, 0)?;
+        network.upload(Set::Params, params.into_tensors())?;
         Ok(Self { network })
     }
 
@@ -112,7 +113,7 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if `pixels` are not whole images.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
-        self.network.logits(pixels)
+        self.network.logits(pixels, Weights::Last)
     }
 
     /// The probability of each class for any number of images, `[n, classes]`: the softmax of
@@ -124,15 +125,6 @@ impl<B: Backend> Session<B> {
         let mut logits = self.logits(pixels)?;
         logits.chunks_mut(self.network.vgg().outputs()).for_each(softmax);
         Ok(logits)
-    }
-
-    /// Loss and hits over any number of labelled images.
-    ///
-    /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if there is not one label an image, each below the number of
-    /// classes.
-    pub fn evaluate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<Metrics> {
-        self.network.evaluate(pixels, labels)
     }
 
     /// The network it runs, without batch normalisations.

@@ -1,8 +1,8 @@
 //! A training state on its way from the device.
 
-use vgg_tensor::{Backend, Download, Result, Tensor};
+use vgg_tensor::{Download, Result, Tensor};
 
-use crate::{ParamSpec, Params};
+use crate::Params;
 
 /// What a run needs to go on, as it was at one moment, on its way to the host
 /// ([`crate::Trainer::start_snapshot`]). Another thread may wait for it.
@@ -48,23 +48,10 @@ impl<D: Download> Snapshot<D> {
     }
 }
 
-/// Parameters on their way, with their names and shapes.
-pub(crate) struct Arriving<D>(Vec<((String, Vec<usize>), D)>);
+/// Parameters on their way, or what has their shapes, with their names and shapes.
+pub(crate) struct Arriving<D>(pub(crate) Vec<((String, Vec<usize>), D)>);
 
 impl<D: Download> Arriving<D> {
-    /// Starts to copy parameters, or what has their shapes, out of their buffers.
-    pub(crate) fn start<'a, B: Backend<Buffer: 'a, Download = D>>(
-        backend: &mut B,
-        specs: impl IntoIterator<Item = &'a ParamSpec>,
-        buffers: impl IntoIterator<Item = &'a B::Buffer>,
-    ) -> Result<Self> {
-        let start = |(spec, buffer): (&ParamSpec, &B::Buffer)| {
-            let numbers = backend.start_download(spec.content, buffer)?;
-            Ok(((spec.name.clone(), spec.dims.clone()), numbers))
-        };
-        specs.into_iter().zip(buffers).map(start).collect::<Result<_>>().map(Self)
-    }
-
     /// Waits for them.
     pub(crate) fn wait(self) -> Result<Params> {
         let arrived = |((name, dims), numbers): ((String, Vec<usize>), D)| {

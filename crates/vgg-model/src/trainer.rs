@@ -2,13 +2,14 @@
 
 use std::collections::VecDeque;
 
-use vgg_tensor::{Backend, Download, Result};
+use vgg_tensor::profile::Event;
+use vgg_tensor::{Backend, Download, Result, Scalars};
 
-use crate::exec::{self, Noise};
-use crate::network::Network;
+use crate::network::{Batch, Network, Set};
 use crate::optimizer::check_lr;
+use crate::plan::program::{MicroBatch, Weights, Work};
 use crate::snapshot::Arriving;
-use crate::{Input, Metrics, Params, Plan, Recipe, Snapshot, Vgg, invalid};
+use crate::{Input, Metrics, Mode, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 
 /// A network in training on a backend.
 ///
@@ -40,16 +41,13 @@ use crate::{Input, Metrics, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 pub struct Trainer<B: Backend> {
     network: Network<B>,
     recipe: Recipe,
-    /// Of each parameter, whether it is trained.
-    trained: Vec<bool>,
     /// Images in a batch, all its parts together.
     batch: usize,
-    seed: u64,
     steps: u64,
     /// Metrics of steps that were ordered and not asked for, of each of their parts, oldest first.
     in_flight: VecDeque<Vec<B::Download>>,
-    /// Whether parameters and averages have changed places.
-    averaged: bool,
+    /// Which weights are evaluated.
+    evaluated: Weights,
 }
 
 impl<B: Backend> Trainer<B> {
@@ -72,20 +70,19 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<Self> {
         let recipe = recipe.into();
         recipe.check(vgg)?;
-        let (part, mode) = (recipe.part_of(batch), recipe.mode(vgg));
-        let mut network = Network::alloc(backend, vgg, input, params, part, mode)?;
-        network.upload_params(params.tensors())?;
+        let plan = Plan::new(vgg, input, recipe.part_of(batch), Mode::Train(recipe.clone()))?;
+        let mut network = Network::alloc(backend, vgg, input, params, plan, seed)?;
+        network.upload(Set::Params, params.tensors())?;
         if recipe.average_decay.is_some() {
             network.restore_average(params)?;
         }
-        let trained = recipe.trained(vgg);
-        let in_flight = VecDeque::new();
-        Ok(Self { network, recipe, trained, batch, seed, steps: 0, in_flight, averaged: false })
+        let (in_flight, evaluated) = (VecDeque::new(), Weights::Last);
+        Ok(Self { network, recipe, batch, steps: 0, in_flight, evaluated })
     }
 
     /// One training step on a batch: forward, backward, update.
     ///
-    /// Returns the loss and hits of the forward pass, with dropout on and before the update.
+    /// Returns the loss and correct classes of the forward pass, with dropout on and before the update.
     /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them, with a label
     /// each.
     ///
@@ -119,51 +116,68 @@ impl<B: Backend> Trainer<B> {
         lr: f32,
     ) -> Result<()> {
         check_lr(lr)?;
-        self.check_batch(pixels, labels, mix)?;
-        self.set_averaged(false);
-        let Recipe { sgd, clip_norm, average_decay, label_smoothing, .. } = self.recipe;
-        let (settings, trained, n) = (sgd.at(lr), &self.trained[..], labels.len());
-        let part = self.recipe.part_of(self.batch);
-        let parts = n.div_ceil(part);
-        let part_bytes = pixels.len() / n * part;
-        let mut downloads = Vec::with_capacity(parts);
-        for (i, (pixels, labels)) in pixels.chunks(part_bytes).zip(labels.chunks(part)).enumerate()
-        {
-            let mix = mix.chunks(part).nth(i).unwrap_or_default();
-            let of_part = self.network.load_mixed(pixels, Some(labels), mix)?;
-            let noise = Noise { seed: self.seed, step: self.steps, part: i as u32 };
-            let (backend, plan, memory) = self.network.parts(of_part);
-            let loss = plan.loss.with_smoothing(label_smoothing);
-            let loss = if mix.is_empty() { loss } else { loss.mixed() };
-            let accumulates = plan.training().is_some_and(|training| training.accumulates);
-            backend.repeat(&mut |backend| {
-                exec::forward(backend, plan, memory, Some(noise))?;
-                exec::loss_backward(backend, plan, memory, &loss)?;
-                exec::backward(backend, plan, memory, noise, Some(&settings), trained)?;
-                if accumulates {
-                    let share = of_part as f32 / n as f32;
-                    exec::accumulate(backend, plan, memory, trained, share, i == 0)?;
-                }
-                if i + 1 < parts {
-                    return Ok(());
-                }
-                if let Some(norm) = clip_norm {
-                    exec::clip(backend, plan, memory, trained, norm)?;
-                }
-                exec::update(backend, plan, memory, &settings, trained)?;
-                match average_decay {
-                    Some(decay) => exec::average(backend, plan, memory, trained, decay),
-                    None => Ok(()),
-                }
-            })?;
-            downloads.push(backend.start_download(Plan::METRICS, &memory.metrics)?);
+        let batch = Batch { pixels, labels, mix };
+        self.check_batch(batch)?;
+        self.evaluated = Weights::Last;
+        let scalars = Scalars { lr, step: self.steps };
+        let mut downloads = Vec::new();
+        for (micro_batch, batch) in self.micro_batches(batch) {
+            self.network.run(Work::Step(micro_batch), batch, scalars)?;
+            downloads.push(self.network.start_metrics()?);
         }
         self.in_flight.push_back(downloads);
         self.steps += 1;
         Ok(())
     }
 
-    fn check_batch(&self, pixels: &[u8], labels: &[u32], mix: &[(u32, f32)]) -> Result<()> {
+    /// As [`Trainer::step`] on images that may be mixed, and what of it took how long: it is carried
+    /// out command by command.
+    ///
+    /// # Errors
+    /// As [`Trainer::submit_mixed`].
+    pub fn profile(
+        &mut self,
+        pixels: &[u8],
+        labels: &[u32],
+        mix: &[(u32, f32)],
+        lr: f32,
+    ) -> Result<Vec<Event>> {
+        check_lr(lr)?;
+        let batch = Batch { pixels, labels, mix };
+        self.check_batch(batch)?;
+        let scalars = Scalars { lr, step: self.steps };
+        let micro_batches = self.micro_batches(batch);
+        let ready = |(micro_batch, batch): (MicroBatch, Batch<'_>)| {
+            self.network.profile(Work::Step(micro_batch), batch.labels.len())
+        };
+        let ready = micro_batches.clone().into_iter().map(ready).collect::<Result<Vec<_>>>()?;
+        let mut events = Vec::new();
+        for (mut ready, (_, batch)) in ready.into_iter().zip(micro_batches) {
+            events.extend(self.network.run_profile(&mut ready, batch, scalars)?);
+        }
+        self.steps += 1;
+        Ok(events)
+    }
+
+    /// A batch as the parts that pass through the network one after another.
+    fn micro_batches<'a>(
+        &self,
+        Batch { pixels, labels, mix }: Batch<'a>,
+    ) -> Vec<(MicroBatch, Batch<'a>)> {
+        let (batch, size) = (labels.len(), self.network.plan().batch());
+        let image_bytes = pixels.len() / batch;
+        let count = batch.div_ceil(size);
+        let parts = pixels.chunks(image_bytes * size).zip(labels.chunks(size)).enumerate();
+        let part = |(index, (pixels, labels))| {
+            let mix = mix.chunks(size).nth(index).unwrap_or_default();
+            let (is_last, is_mixed) = (index + 1 == count, !mix.is_empty());
+            let micro_batch = MicroBatch { index, batch, is_last, is_mixed };
+            (micro_batch, Batch { pixels, labels, mix })
+        };
+        parts.map(part).collect()
+    }
+
+    fn check_batch(&self, Batch { pixels, labels, mix }: Batch<'_>) -> Result<()> {
         let (n, classes) = (self.network.count(pixels)?, self.vgg().outputs());
         if n == 0 || n > self.batch {
             return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
@@ -213,27 +227,26 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// As [`Trainer::step`].
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
+        let (n, room) = (self.network.count(pixels)?, self.network.plan().batch());
+        if n == 0 || n > room {
+            return Err(invalid("images in a batch", n, &format!("1 to {room}")));
+        }
+        self.network.check_labels(n, labels)?;
         self.network.alloc_gradients()?;
-        let state = self.network.state()?;
-        let n = self.network.load(pixels, Some(labels))?;
-        let noise = Noise { seed: self.seed, step: self.steps, part: 0 };
-        let all = vec![true; self.trained.len()];
-        let (backend, plan, memory) = self.network.parts(n);
-        let loss = plan.loss.with_smoothing(self.recipe.label_smoothing);
-        exec::forward(backend, plan, memory, Some(noise))?;
-        exec::loss_backward(backend, plan, memory, &loss)?;
-        exec::backward(backend, plan, memory, noise, None, &all)?;
-        let metrics = self.network.metrics()?;
-        self.network.restore_state(&state)?;
-        Ok((metrics, self.network.gradients()?))
+        let state = self.tensors(Set::State)?;
+        let scalars = Scalars { lr: 0.0, step: self.steps };
+        self.network.run(Work::Gradients, Batch { pixels, labels, mix: &[] }, scalars)?;
+        let metrics = metrics(vec![self.network.start_metrics()?])?;
+        if let Some(state) = state {
+            self.network.upload(Set::State, state.tensors())?;
+        }
+        let gradients = self.tensors(Set::Gradients)?;
+        Ok((metrics, gradients.expect("they were computed")))
     }
 
-    /// Loss and hits over any number of labelled images, without dropout and by running statistics.
-    ///
-    /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if images are not whole or labels do not fit.
-    pub fn evaluate(&mut self, pixels: &[u8], labels: &[u32]) -> Result<Metrics> {
-        self.network.evaluate(pixels, labels)
+    /// Copies tensors to the host; `None` for those that are not kept.
+    fn tensors(&mut self, set: Set) -> Result<Option<Params>> {
+        self.network.start(set)?.map(Arriving::wait).transpose()
     }
 
     /// The logits of any number of images, `[n, classes]`, without dropout and by running statistics.
@@ -241,7 +254,7 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if images are not whole.
     pub fn logits(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
-        self.network.logits(pixels)
+        self.network.logits(pixels, self.evaluated)
     }
 
     /// Steps done.
@@ -276,11 +289,10 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn start_snapshot(&mut self) -> Result<Snapshot<B::Download>> {
-        self.set_averaged(false);
         Ok(Snapshot {
-            params: self.network.start_params()?,
-            velocity: self.network.start_velocity()?,
-            average: self.network.start_average()?,
+            params: self.network.start(Set::Params)?.expect(HAS_PARAMS),
+            velocity: self.network.start(Set::Velocities)?,
+            average: self.network.start(Set::Averages)?,
         })
     }
 
@@ -289,8 +301,7 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn params(&mut self) -> Result<Params> {
-        self.set_averaged(false);
-        self.network.start_params()?.wait()
+        Ok(self.tensors(Set::Params)?.expect(HAS_PARAMS))
     }
 
     /// The parameters' averages as they are now; `None` if the recipe keeps none.
@@ -298,17 +309,16 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn average(&mut self) -> Result<Option<Params>> {
-        self.set_averaged(false);
-        self.network.start_average()?.map(Arriving::wait).transpose()
+        self.tensors(Set::Averages)
     }
 
-    /// Whether [`Trainer::evaluate`] and [`Trainer::logits`] take averages instead of the parameters
+    /// Whether [`Trainer::logits`] is of averages instead of the parameters
     /// from now on, until the next step. Without averages it does nothing.
     pub fn set_averaged(&mut self, averaged: bool) {
-        if averaged != self.averaged && self.recipe.average_decay.is_some() {
-            self.network.swap_average();
-            self.averaged = averaged;
-        }
+        self.evaluated = match averaged && self.network.has(Set::Averages) {
+            true => Weights::Averaged,
+            false => Weights::Last,
+        };
     }
 
     /// The velocities as they are now; `None` without momentum.
@@ -316,7 +326,7 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn velocity(&mut self) -> Result<Option<Params>> {
-        self.network.start_velocity()?.map(Arriving::wait).transpose()
+        self.tensors(Set::Velocities)
     }
 
     /// Goes on from another state. Without `velocity` it starts as zeros.
@@ -330,7 +340,7 @@ impl<B: Backend> Trainer<B> {
         velocity: Option<&Params>,
         steps: u64,
     ) -> Result<()> {
-        self.set_averaged(false);
+        self.evaluated = Weights::Last;
         self.network.restore(params, velocity)?;
         self.steps = steps;
         Ok(())
@@ -342,7 +352,6 @@ impl<B: Backend> Trainer<B> {
     /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or the recipe keeps no
     /// averages.
     pub fn restore_average(&mut self, average: &Params) -> Result<()> {
-        self.set_averaged(false);
         self.network.restore_average(average)
     }
 
@@ -351,7 +360,7 @@ impl<B: Backend> Trainer<B> {
         self.network.vgg()
     }
 
-    /// The operations and memory of a full batch, or of a part of one if it passes in parts.
+    /// The commands and memory of a full batch, or of a micro-batch if it passes in several.
     pub fn plan(&self) -> &Plan {
         self.network.plan()
     }
@@ -366,6 +375,9 @@ impl<B: Backend> Trainer<B> {
         self.network.backend
     }
 }
+
+/// Every network has parameters.
+const HAS_PARAMS: &str = "every network keeps its parameters";
 
 /// A step's metrics, as they come from the device: sums over its parts.
 fn metrics(parts: Vec<impl Download>) -> Result<Metrics> {

@@ -89,7 +89,7 @@ pub struct Vgg {
     /// What each layer takes for one image.
     inputs: Vec<Shape>,
     outputs: usize,
-    macs: Vec<u64>,
+    macs: u64,
     params: Vec<ParamSpec>,
     state: Vec<ParamSpec>,
 }
@@ -121,11 +121,11 @@ impl Vgg {
         let [c, h, w] = config.input;
         let mut x = Shape::new(1, c, h, w);
         let mut inputs = Vec::new();
-        let (mut macs, mut params, mut state) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut macs, mut params, mut state) = (0, Vec::new(), Vec::new());
         for layer in &layers {
             inputs.push(x);
             let in_layer = |e: Error| e.in_layer(layer.name());
-            macs.push(match *layer {
+            macs += match *layer {
                 Layer::Conv2d { c_out, kernel, stride, padding, .. } => {
                     let conv = Conv2d::new(x, c_out, kernel, padding, ConvEpilogue::Bias)
                         .and_then(|conv| conv.with_stride(stride))
@@ -164,7 +164,7 @@ impl Vgg {
                     linear.macs()
                 }
                 Layer::Sigmoid { .. } | Layer::Dropout { .. } => 0,
-            });
+            };
         }
         let outputs = x.features();
         let vgg = Self { config, layers, inputs, outputs, macs, params, state };
@@ -222,12 +222,7 @@ impl Vgg {
     /// Multiply-adds of one image's forward pass, with convolutions counted as direct ones and
     /// biases not counted.
     pub fn macs(&self) -> u64 {
-        self.macs.iter().sum()
-    }
-
-    /// The multiply-adds of each layer.
-    pub(crate) fn layer_macs(&self) -> &[u64] {
-        &self.macs
+        self.macs
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Error {
         hint: String,
     },
 
+    /// A program whose commands or memory make no sense: a bug of ours, found before it ran.
+    #[error("a wrong program: {0}")]
+    Program(String),
+
     /// Memory that could not be allocated.
     #[error("out of memory: {bytes} bytes could not be allocated")]
     OutOfMemory {

@@ -1,23 +1,35 @@
-//! What every other crate speaks: shapes, host tensors, layer specs, the error type, the
-//! counter-based random numbers, and [`Backend`], the seam between the model and a device.
+//! What every other crate speaks: shapes, host tensors, layer specs, commands and programs, the error
+//! type, the counter-based random numbers, and [`Backend`], the seam between the model and a device.
 //!
-//! Nothing here computes a layer. The specs say *what* a layer is, `Backend`'s documentation says
-//! what its result must be, and the crates that implement it say how.
+//! Nothing here computes a layer. The specs say *what* a layer is, a [`Command`] says what its result
+//! must be, a [`Program`] lists commands, and the crates that implement [`Backend`] say how.
 #![forbid(unsafe_code)]
 
 mod backend;
+mod command;
+mod content;
+mod download;
 mod error;
 pub mod new_file;
+mod operand;
 mod philox;
 pub mod profile;
+mod program;
 mod room;
 mod shape;
 pub mod spec;
 mod tensor;
 
-pub use backend::{Backend, Content, Download, WeightGradient, clip_factor};
+pub use backend::Backend;
+pub use command::{Command, Operands, WeightGradient, clip_factor};
+pub use content::{Content, WeightType};
+pub use download::Download;
 pub use error::{Error, Result};
+pub use operand::{BufferId, In, InOut, Out};
 pub use philox::{Draw, philox4x32_10};
+pub use program::{
+    Bound, BufferSpec, Executable, Instruction, Pass, Program, Role, Scalars, Shared, check_sharing,
+};
 pub use room::{room_for, zeros};
 pub use shape::Shape;
 pub use tensor::Tensor;

@@ -3,12 +3,13 @@
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn, MaxPool2d};
 use vgg_tensor::{Backend, Result};
 use vgg_testkit::Golden;
-use vgg_testkit::conformance::{Conv2dTrial, LinearTrial, LrnTrial, MaxPool2dTrial, Trial};
+use vgg_testkit::conformance::{Bench, Conv2dTrial, LinearTrial, LrnTrial, MaxPool2dTrial, Trial};
 
 use super::{check, golden};
 
 pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
-    let (golden, backend) = (&golden("operations"), &mut make());
+    let (golden, mut backend) = (&golden("operations"), make());
+    let bench = &mut Bench::new(&mut backend);
 
     for (name, padding, epilogue) in [
         ("conv2d.bias_3x3", 1, ConvEpilogue::Bias),
@@ -24,7 +25,7 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         let weight = golden.shape(&format!("{name}.weight"));
         let op = Conv2d::new(x, weight.n, weight.h, padding, epilogue)?;
         let trial = Conv2dTrial::on(op, of("x"), of("weight"), of("bias"), of("dy"));
-        check_trial(backend, golden, name, &trial, error)?;
+        check_trial(bench, golden, name, &trial, error)?;
     }
 
     for name in ["linear.relu", "linear.relu_ties"] {
@@ -32,7 +33,7 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         let x = golden.shape(&format!("{name}.x"));
         let op = Linear::new(x, of("bias").len(), LinearEpilogue::BiasRelu)?;
         let trial = LinearTrial::on(op, of("x"), of("weight"), of("bias"), of("dy"));
-        check_trial(backend, golden, name, &trial, error)?;
+        check_trial(bench, golden, name, &trial, error)?;
     }
 
     for (kernel, stride) in [(2, 2), (3, 2), (3, 1), (2, 3)] {
@@ -40,26 +41,26 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         let of = |tensor: &str| golden.numbers(&format!("{name}.{tensor}"));
         let op = MaxPool2d::new(golden.shape(&format!("{name}.x")), kernel, stride)?;
         let trial = MaxPool2dTrial::on(op, of("x"), of("dy"));
-        check_trial(backend, golden, &name, &trial, 0.0)?;
+        check_trial(bench, golden, &name, &trial, 0.0)?;
     }
 
     for name in ["lrn.3", "lrn.9"] {
         let of = |tensor: &str| golden.numbers(&format!("{name}.{tensor}"));
         let op = Lrn::new(golden.shape(&format!("{name}.x")))?;
-        check_trial(backend, golden, name, &LrnTrial::on(op, of("x"), of("dy")), error)?;
+        check_trial(bench, golden, name, &LrnTrial::on(op, of("x"), of("dy")), error)?;
     }
     Ok(())
 }
 
 /// Checks each output of a trial.
 fn check_trial<B: Backend, T: Trial>(
-    backend: &mut B,
+    bench: &mut Bench<'_, B>,
     golden: &Golden,
     name: &str,
     trial: &T,
     error: f64,
 ) -> Result<()> {
-    for (output, numbers) in trial.run(backend, 0)? {
+    for (output, numbers) in trial.run(bench)? {
         // As "dweight without dx", which is the same dweight.
         let tensor = output.split(' ').next().unwrap_or(output);
         check(golden, &format!("{name}.{tensor}"), &numbers, error);

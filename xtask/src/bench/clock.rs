@@ -1,8 +1,8 @@
-//! Timing one operation of a backend that may return before its work is done.
+//! Timing a command on a backend that may return before its work is done.
 
 use std::time::{Duration, Instant};
 
-use vgg_tensor::{Content, Result};
+use vgg_tensor::{Content, Result, Scalars};
 
 use super::device::Measurable;
 
@@ -19,16 +19,17 @@ impl<B: Measurable> Clock<B> {
         Ok(Self { probe: backend.alloc(PROBE)? })
     }
 
-    /// How long `work` takes on a device that has nothing else to do.
+    /// How long what was compiled takes on a device that has nothing else to do.
     pub(super) fn time(
         &self,
         backend: &mut B,
-        mut work: impl FnMut(&mut B) -> Result<()>,
+        executable: &mut B::Executable,
+        scalars: Scalars,
     ) -> Result<Duration> {
         backend.download(PROBE, &self.probe, &mut [0.0])?;
         let start = Instant::now();
         for _ in 0..B::AHEAD {
-            work(backend)?;
+            backend.run(executable, scalars)?;
         }
         backend.download(PROBE, &self.probe, &mut [0.0])?;
         Ok(start.elapsed() / B::AHEAD)

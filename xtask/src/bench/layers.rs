@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
-use vgg_model::{Input, Mode, Plan, Training, Vgg};
-use vgg_tensor::profile::Operation;
-use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, Sgd};
-use vgg_tensor::{Content, Shape, WeightGradient};
+use vgg_model::{Input, Mode, Plan, Recipe, SgdConfig, Vgg};
+use vgg_tensor::spec::ConvEpilogue;
+use vgg_tensor::{BufferId, Command, In, InOut, Scalars, WeightGradient};
 
-use super::buffers::{filled, maps};
+use super::buffers::Buffers;
 use super::case::Net;
 use super::clock::Clock;
 use super::device::{Measurable, Roofs};
@@ -58,172 +57,113 @@ pub(super) fn measure<B: Measurable>(
     let mut layers = Vec::new();
     for (i, op) in ops.iter().enumerate() {
         status("Measuring", format_args!("{}, {} of {} layers", op.name(), i + 1, ops.len()));
-        layers.push(layer(backend, roofs, op, i == 0)?);
+        layers.push(layer(backend, roofs, op)?);
     }
     Ok(Layers { net: net.to_string(), batch, layers })
 }
 
-fn layer<B: Measurable>(backend: &mut B, roofs: &Roofs, op: &Op, first: bool) -> Result<Layer> {
-    let mut buffers = Buffers::new(backend, op)?;
+fn layer<B: Measurable>(backend: &mut B, roofs: &Roofs, op: &Op) -> Result<Layer> {
+    let mut buffers = Buffers::new();
+    let mut update = buffers.compile(backend, &op.update)?;
     let clock = Clock::new(backend)?;
-    let mut measure = |work: &dyn Fn(&mut B, &mut Buffers<B>) -> vgg_tensor::Result<()>| {
+    let mut measure = |command: &Command| {
+        let mut executable = buffers.compile(backend, command)?;
         Repeat::OPERATION.median(|| {
             // A weight has just been updated when a step needs it, and what was derived from it
-            // must be derived again. The update itself is not this layer's.
-            let Buffers { weight, dw, .. } = &mut buffers;
-            backend.sgd(&Sgd::plain(0.0), op.weight(), weight, dw, None)?;
-            Ok(clock.time(backend, |backend| work(backend, &mut buffers))?)
+            // must be derived again. The update itself is not this layer's, and changes nothing.
+            let scalars = Scalars::default();
+            backend.run(&mut update, scalars)?;
+            Ok(clock.time(backend, &mut executable, scalars)?)
         })
     };
-    let forward = measure(&|backend, buffers| op.forward(backend, buffers))?;
-    let wgrad = measure(&|backend, buffers| op.backward(backend, buffers, false))?;
-    let backward = match first {
+    let without_dx = op.without_dx();
+    let forward = measure(&op.forward)?;
+    let wgrad = measure(&without_dx)?;
+    let backward = match op.backward == without_dx {
         true => wgrad,
-        false => measure(&|backend, buffers| op.backward(backend, buffers, true))?,
+        false => measure(&op.backward)?,
     };
-    let pass = |products: u64, duration: Duration| {
-        let gflop_per_s = (2 * products * op.macs()) as f64 / duration.as_secs_f64() / 1e9;
+    let pass = |macs: u64, duration: Duration| {
+        let gflop_per_s = (2 * macs) as f64 / duration.as_secs_f64() / 1e9;
         let of_peak = gflop_per_s / roofs.gflop_per_s;
         Pass { ms: 1e3 * duration.as_secs_f64(), gflop_per_s, of_peak }
     };
+    let dx_macs = op.backward.macs() - without_dx.macs();
     Ok(Layer {
         name: op.name(),
-        forward: pass(1, forward),
-        backward: pass(if first { 1 } else { 2 }, backward),
-        wgrad: pass(1, wgrad),
-        dgrad: (backward > wgrad).then(|| pass(1, backward - wgrad)),
+        forward: pass(op.forward.macs(), forward),
+        backward: pass(op.backward.macs(), backward),
+        wgrad: pass(without_dx.macs(), wgrad),
+        dgrad: (backward > wgrad).then(|| pass(dx_macs, backward - wgrad)),
     })
 }
 
-/// A layer with parameters.
-enum Op {
-    Conv2d(Conv2d),
-    Linear(Linear),
+/// What a training step does with a layer's weight.
+struct Op {
+    /// The layer, with the ReLU and the max-pool that follow it.
+    forward: Command,
+    backward: Command,
+    update: Command,
 }
 
-/// The layers that have parameters, each with the ReLU and the max-pool that follow it.
+/// The layers that have parameters.
 fn ops(vgg: &Vgg, batch: usize) -> Result<Vec<Op>> {
     let [c, h, w] = vgg.config().input;
-    let mode = Mode::Train(Training::default());
-    let plan = Plan::new(vgg, &Input::unnormalized(c, h, w), batch, mode)?;
-    let op = |operation| match operation {
-        Operation::Conv2d(op) => Some(Op::Conv2d(op)),
-        Operation::Linear(op) => Some(Op::Linear(op)),
-        _ => None,
+    // Whoever clips gradients stores them all, so that an update is a command of its own.
+    let recipe = Recipe { clip_norm: Some(1.0), ..SgdConfig::plain(0.0).into() };
+    let plan = Plan::new(vgg, &Input::unnormalized(c, h, w), batch, Mode::Train(recipe))?;
+    let commands = || plan.program().commands();
+    let op = |forward: &Command| {
+        let of_forward = |command: &&Command| weight(command) == weight(forward);
+        let mut ours = commands().filter(of_forward).cloned();
+        let mut next = || ours.next().expect("a step has a weight's gradient and its update");
+        Op { forward: next(), backward: next(), update: next() }
     };
-    Ok(plan.operations().filter_map(op).collect())
+    let is_layer =
+        |command: &&Command| matches!(command, Command::Conv2d { .. } | Command::Linear { .. });
+    Ok(commands().filter(is_layer).map(op).collect())
+}
+
+/// The weight of a product, or what is updated.
+fn weight(command: &Command) -> Option<BufferId> {
+    match command {
+        Command::Conv2d { weight: In(id), .. }
+        | Command::Conv2dBackward { weight: In(id), .. }
+        | Command::Linear { weight: In(id), .. }
+        | Command::LinearBackward {
+            weight: WeightGradient::Stored { weight: In(id), .. }, ..
+        }
+        | Command::Sgd { weight: InOut(id), .. } => Some(*id),
+        _ => None,
+    }
 }
 
 impl Op {
     fn name(&self) -> String {
-        match self {
-            Op::Conv2d(op) => {
-                let pool = match op.epilogue() {
+        match &self.forward {
+            Command::Conv2d { spec, .. } => {
+                let pool = match spec.epilogue() {
                     ConvEpilogue::BiasReluMaxPool => " + pool",
                     ConvEpilogue::Bias | ConvEpilogue::BiasRelu => "",
                 };
-                format!("conv {}→{}@{}{pool}", op.x().c, op.c_out(), op.x().h)
+                format!("conv {}→{}@{}{pool}", spec.x().c, spec.c_out(), spec.x().h)
             }
-            Op::Linear(op) => format!("linear {}→{}", op.in_features(), op.out_features()),
-        }
-    }
-
-    fn x(&self) -> Shape {
-        match self {
-            Op::Conv2d(op) => op.x(),
-            Op::Linear(op) => op.x(),
-        }
-    }
-
-    fn y(&self) -> Shape {
-        match self {
-            Op::Conv2d(op) => op.y(),
-            Op::Linear(op) => op.y(),
-        }
-    }
-
-    fn weight(&self) -> Content {
-        match self {
-            Op::Conv2d(op) => op.weight(),
-            Op::Linear(op) => op.weight(),
-        }
-    }
-
-    fn bias(&self) -> Content {
-        Content::Vector(self.y().c)
-    }
-
-    fn aux(&self) -> Content {
-        Content::Bytes(match self {
-            Op::Conv2d(op) => op.aux_bytes(),
-            Op::Linear(op) => op.aux_bytes(),
-        })
-    }
-
-    fn macs(&self) -> u64 {
-        match self {
-            Op::Conv2d(op) => op.macs(),
-            Op::Linear(op) => op.macs(),
-        }
-    }
-
-    fn forward<B: Measurable>(
-        &self,
-        backend: &mut B,
-        buffers: &mut Buffers<B>,
-    ) -> vgg_tensor::Result<()> {
-        let Buffers { x, weight, bias, y, aux, .. } = buffers;
-        match self {
-            Op::Conv2d(op) => backend.conv2d(op, x, weight, bias, y, Some(aux)),
-            Op::Linear(op) => backend.linear(op, x, weight, bias, y, Some(aux)),
-        }
-    }
-
-    fn backward<B: Measurable>(
-        &self,
-        backend: &mut B,
-        buffers: &mut Buffers<B>,
-        dx: bool,
-    ) -> vgg_tensor::Result<()> {
-        let with_dx = dx;
-        let Buffers { x, weight, dy, aux, dw, db, dx, .. } = buffers;
-        let dx = with_dx.then_some(dx);
-        match self {
-            Op::Conv2d(op) => backend.conv2d_backward(op, x, weight, dy, aux, dw, db, dx),
-            Op::Linear(op) => {
-                let stored = WeightGradient::Stored { weight, dweight: dw };
-                backend.linear_backward(op, x, stored, dy, aux, db, dx)
+            Command::Linear { spec, .. } => {
+                format!("linear {}→{}", spec.in_features(), spec.out_features())
             }
+            other => other.to_string(),
         }
     }
-}
 
-/// All that a layer reads and writes.
-struct Buffers<B: Measurable> {
-    x: B::Buffer,
-    weight: B::Buffer,
-    bias: B::Buffer,
-    y: B::Buffer,
-    aux: B::Buffer,
-    dy: B::Buffer,
-    dx: B::Buffer,
-    dw: B::Buffer,
-    db: B::Buffer,
-}
-
-impl<B: Measurable> Buffers<B> {
-    fn new(backend: &mut B, op: &Op) -> Result<Self> {
-        Ok(Self {
-            x: maps(backend, op.x())?,
-            weight: filled(backend, op.weight(), 0.1)?,
-            bias: filled(backend, op.bias(), 0.1)?,
-            y: backend.alloc(Content::Maps(op.y()))?,
-            aux: backend.alloc(op.aux())?,
-            dy: maps(backend, op.y())?,
-            dx: backend.alloc(Content::Maps(op.x()))?,
-            dw: backend.alloc(op.weight())?,
-            db: backend.alloc(op.bias())?,
-        })
+    /// The backward pass of a layer whose input needs no gradient, as the first one's.
+    fn without_dx(&self) -> Command {
+        let mut command = self.backward.clone();
+        if let Command::Conv2dBackward { dx, .. } | Command::LinearBackward { dx, .. } =
+            &mut command
+        {
+            *dx = None;
+        }
+        command
     }
 }
 
@@ -273,8 +213,16 @@ mod tests {
     fn operations_are_those_of_the_network() {
         let vgg = Net::Small.vgg().unwrap();
         let ops = ops(&vgg, 3).unwrap();
-        let macs: u64 = ops.iter().map(Op::macs).sum();
-        assert_eq!(macs, 3 * vgg.macs());
+        let macs = |of: fn(&Op) -> &Command| ops.iter().map(|op| of(op).macs()).sum::<u64>();
+        assert_eq!(macs(|op| &op.forward), 3 * vgg.macs());
+        // The images' gradient is nobody's.
+        let first = ops[0].forward.macs();
+        assert_eq!(macs(|op| &op.backward), 2 * 3 * vgg.macs() - first);
+        assert!(ops[0].without_dx() == ops[0].backward);
+        for op in &ops {
+            assert_eq!(op.without_dx().macs(), op.forward.macs());
+            assert!(matches!(op.update, Command::Sgd { .. }), "{}", op.update);
+        }
         assert_eq!(ops[0].name(), "conv 1→16@224 + pool");
         assert_eq!(ops.last().unwrap().name(), "linear 4096→10");
     }

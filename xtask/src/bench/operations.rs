@@ -4,12 +4,10 @@ use std::fmt;
 
 use anyhow::Result;
 use serde::Serialize;
-use vgg_tensor::spec::{
-    Lrn, MaxPool2d, Metrics, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy,
-};
-use vgg_tensor::{Content, Draw, Shape};
+use vgg_tensor::spec::{Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy};
+use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Scalars, Shape};
 
-use super::buffers::{filled, maps};
+use super::buffers::{Buffers, moved};
 use super::case::Net;
 use super::clock::Clock;
 use super::device::{Measurable, Roofs};
@@ -30,7 +28,7 @@ struct Operation {
     name: String,
     ms: f64,
     /// Inputs read once and outputs written once.
-    bytes: usize,
+    bytes: u64,
     gb_per_s: f64,
     of_copy: f64,
 }
@@ -68,103 +66,81 @@ struct Bench<'a, B: Measurable> {
 }
 
 impl<B: Measurable> Bench<'_, B> {
-    fn add(
-        &mut self,
-        name: String,
-        bytes: usize,
-        mut work: impl FnMut(&mut B) -> vgg_tensor::Result<()>,
-    ) -> Result<()> {
+    fn add(&mut self, name: String, buffers: &mut Buffers<B>, command: &Command) -> Result<()> {
         status("Measuring", &name);
         let (clock, backend) = (&self.clock, &mut *self.backend);
-        let run = || Ok(clock.time(backend, &mut work)?);
+        let mut executable = buffers.compile(backend, command)?;
+        let scalars = Scalars { lr: 1e-3, step: 0 };
+        let run = || Ok(clock.time(backend, &mut executable, scalars)?);
         let seconds = Repeat::OPERATION.median(run)?.as_secs_f64();
+        let bytes = moved(self.backend, command);
         let gb_per_s = bytes as f64 / seconds / 1e9;
         let of_copy = gb_per_s / self.roofs.copy_gb_per_s;
         self.operations.push(Operation { name, ms: 1e3 * seconds, bytes, gb_per_s, of_copy });
         Ok(())
     }
 
-    /// Bytes of feature maps.
-    fn bytes(&self, maps: Shape) -> usize {
-        self.backend.bytes(Content::Maps(maps)) as usize
-    }
-
     fn prepare_images(&mut self, source: Shape, h: usize, w: usize) -> Result<()> {
-        let op = PrepareImages::new(source, h, w)?;
+        let spec = PrepareImages::new(source, h, w)?;
         let normalize = Normalize::new(vec![0.5; source.c], vec![0.5; source.c])?;
         let bytes: Vec<u8> = (0..source.len()).map(|i| (i * 7919 % 251) as u8).collect();
-        let mut pixels = self.backend.alloc(Content::Bytes(source.len()))?;
-        self.backend.upload_bytes(&bytes, &mut pixels)?;
-        let mut x = self.backend.alloc(Content::Maps(op.x()))?;
-        let name = format!("prepare_images {source} to {h}×{w}");
-        self.add(name, source.len() + self.bytes(op.x()), |backend| {
-            backend.prepare_images(&op, &normalize, &pixels, &mut x)
-        })
+        let (pixels, x) = (BufferId(0), BufferId(1));
+        let mut buffers = Buffers::new();
+        buffers.put(self.backend, pixels, &bytes)?;
+        let command = Command::PrepareImages { spec, normalize, pixels: In(pixels), x: Out(x) };
+        self.add(format!("prepare_images {source} to {h}×{w}"), &mut buffers, &command)
     }
 
     fn max_pool2d(&mut self, shape: Shape) -> Result<()> {
-        let op = MaxPool2d::new(shape, 2, 2)?;
-        let bytes = self.bytes(op.x()) + self.bytes(op.y()) + op.aux_bytes();
-        let mut x = maps(self.backend, op.x())?;
-        let mut y = self.backend.alloc(Content::Maps(op.y()))?;
-        let mut aux = self.backend.alloc(Content::Bytes(op.aux_bytes()))?;
-        self.add(format!("max_pool2d {shape}"), bytes, |backend| {
-            backend.max_pool2d(&op, &x, &mut y, Some(&mut aux))
-        })?;
-        let (dy, dx) = (&y, &mut x);
-        self.add(format!("max_pool2d_backward {shape}"), bytes, |backend| {
-            backend.max_pool2d_backward(&op, dy, &aux, dx)
-        })
+        let spec = MaxPool2d::new(shape, 2, 2)?;
+        let (x, y, aux) = (BufferId(0), BufferId(1), BufferId(2));
+        let mut buffers = Buffers::new();
+        let forward = Command::MaxPool2d { spec, x: In(x), y: Out(y), aux: Some(Out(aux)) };
+        self.add(format!("max_pool2d {shape}"), &mut buffers, &forward)?;
+        let backward = Command::MaxPool2dBackward { spec, dy: In(y), aux: In(aux), dx: Out(x) };
+        self.add(format!("max_pool2d_backward {shape}"), &mut buffers, &backward)
     }
 
     fn lrn(&mut self, shape: Shape) -> Result<()> {
-        let op = Lrn::new(shape)?;
-        let x = maps(self.backend, shape)?;
-        let mut y = self.backend.alloc(Content::Maps(shape))?;
-        let bytes = self.bytes(shape);
-        self.add(format!("lrn {shape}"), 2 * bytes, |backend| backend.lrn(&op, &x, &mut y))?;
-        let mut dx = self.backend.alloc(Content::Maps(shape))?;
-        self.add(format!("lrn_backward {shape}"), 3 * bytes, |backend| {
-            backend.lrn_backward(&op, &x, &y, &mut dx)
-        })
+        let spec = Lrn::new(shape)?;
+        let (x, y, dx) = (BufferId(0), BufferId(1), BufferId(2));
+        let mut buffers = Buffers::new();
+        let forward = Command::Lrn { spec, x: In(x), y: Out(y) };
+        self.add(format!("lrn {shape}"), &mut buffers, &forward)?;
+        let backward = Command::LrnBackward { spec, x: In(x), dy: In(y), dx: Out(dx) };
+        self.add(format!("lrn_backward {shape}"), &mut buffers, &backward)
     }
 
     fn dropout(&mut self, shape: Shape, p: f32) -> Result<()> {
-        let mut x = maps(self.backend, shape)?;
-        let draw = Draw { seed: 0, stream: 0, step: 0 };
-        self.add(format!("dropout {shape}"), 2 * self.bytes(shape), |backend| {
-            backend.dropout(shape, p, draw, &mut x)
-        })
+        let x = InOut(BufferId(0));
+        let command = Command::Dropout { shape, p, seed: 0, stream: 0, x };
+        self.add(format!("dropout {shape}"), &mut Buffers::new(), &command)
     }
 
     fn softmax_cross_entropy(&mut self, n: usize, classes: usize) -> Result<()> {
-        let op = SoftmaxCrossEntropy::new(n, classes)?;
-        let logits = maps(self.backend, op.logits())?;
-        let labels_bytes = size_of::<u32>() * n;
-        let mut labels = self.backend.alloc(Content::Bytes(labels_bytes))?; // all of class 0
-        self.backend.upload_bytes(&vec![0; labels_bytes], &mut labels)?;
-        let mut metrics = self.backend.alloc(Content::Vector(Metrics::LEN))?;
-        let mut dlogits = self.backend.alloc(Content::Maps(op.logits()))?;
-        let name = format!("softmax_cross_entropy {}", op.logits());
-        self.add(name, 2 * self.bytes(op.logits()) + labels_bytes, |backend| {
-            backend.softmax_cross_entropy(&op, &logits, &labels, &mut metrics, Some(&mut dlogits))
-        })
+        let spec = SoftmaxCrossEntropy::new(n, classes)?;
+        let command = Command::SoftmaxCrossEntropy {
+            spec,
+            logits: In(BufferId(0)),
+            labels: In(BufferId(1)), // all of class 0
+            metrics: Out(BufferId(2)),
+            dlogits: Some(Out(BufferId(3))),
+        };
+        let name = format!("softmax_cross_entropy {}", spec.logits());
+        self.add(name, &mut Buffers::new(), &command)
     }
 
     fn sgd(&mut self, len: usize) -> Result<()> {
         let content = Content::Vector(len);
-        let mut weight = filled(self.backend, content, 0.1)?;
-        let dweight = filled(self.backend, content, 0.1)?;
-        let plain = Sgd::plain(1e-3);
         let numbers = format!("{:.1} M numbers", len as f64 / 1e6);
-        self.add(format!("sgd, {numbers}"), 3 * content.bytes(), |backend| {
-            backend.sgd(&plain, content, &mut weight, &dweight, None)
-        })?;
-        let mut velocity = self.backend.alloc(content)?;
-        let momentum = Sgd { momentum: 0.9, ..plain };
-        self.add(format!("sgd with momentum, {numbers}"), 5 * content.bytes(), |backend| {
-            backend.sgd(&momentum, content, &mut weight, &dweight, Some(&mut velocity))
-        })
+        let (weight, dweight) = (InOut(BufferId(0)), In(BufferId(1)));
+        let mut buffers = Buffers::new();
+        let spec = Sgd::default();
+        let plain = Command::Sgd { spec, content, weight, dweight, velocity: None };
+        self.add(format!("sgd, {numbers}"), &mut buffers, &plain)?;
+        let (spec, velocity) = (Sgd { momentum: 0.9, ..spec }, Some(InOut(BufferId(2))));
+        let momentum = Command::Sgd { spec, content, weight, dweight, velocity };
+        self.add(format!("sgd with momentum, {numbers}"), &mut buffers, &momentum)
     }
 }
 

@@ -1,7 +1,8 @@
-//! `cargo xtask build-kernels`: from `kernels/src/*.cu` to `kernels/ptx/*.ptx`. It needs Python 3
-//! with pip, to install the compiler, but no GPU.
+//! `cargo xtask build-kernels`: from `kernels/src/*.cu` to `kernels/ptx/*.ptx` and
+//! `kernels/src/signatures.rs`. It needs Python 3 with pip, to install the compiler, but no GPU.
 
 mod assemble;
+mod signatures;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use crate::status;
 /// that needs more registers than a thread may have is an error.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Only compare the result with the PTX in the checkout
+    /// Only compare the result with what is in the checkout
     #[arg(long)]
     check: bool,
     /// Python 3 with pip
@@ -43,8 +44,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
     let spilling: Vec<_> =
         usages.iter().filter(|usage| usage.spills()).map(|usage| usage.kernel.as_str()).collect();
     ensure!(spilling.is_empty(), "registers are spilled by {}", spilling.join(", "));
-    let ptx_folder = folder.join("ptx");
-    if args.check { check(&ptx_folder, &compiled) } else { write(&ptx_folder, &compiled) }
+    let mut made = BTreeMap::from([(signatures::path(&folder), signatures::file(&sources)?)]);
+    let ptx = |(name, ptx): (String, String)| (ptx_folder(&folder).join(name + ".ptx"), ptx);
+    made.extend(compiled.into_iter().map(ptx));
+    if args.check { check(&folder, &made) } else { write(&folder, &made) }
+}
+
+fn ptx_folder(folder: &Path) -> PathBuf {
+    folder.join("ptx")
 }
 
 /// Kernels by architectures: registers a thread, and the bytes it spills if it does.
@@ -63,35 +70,40 @@ fn print_table(usages: &[Usage]) {
     }
 }
 
-fn check(folder: &Path, compiled: &BTreeMap<String, String>) -> Result<()> {
-    let committed = source::read_all(folder, "ptx")?;
-    let names: BTreeSet<&String> = committed.keys().chain(compiled.keys()).collect();
-    let differs = |name: &&str| committed.get(*name) != compiled.get(*name);
-    let differing: Vec<&str> = names.into_iter().map(String::as_str).filter(differs).collect();
+/// The files that are there of those that are made here.
+fn committed(folder: &Path) -> Result<BTreeSet<PathBuf>> {
+    let ptx = ptx_folder(folder);
+    let names = source::read_all(&ptx, "ptx")?.into_keys();
+    Ok(names.map(|name| ptx.join(name + ".ptx")).chain([signatures::path(folder)]).collect())
+}
+
+fn check(folder: &Path, made: &BTreeMap<PathBuf, String>) -> Result<()> {
+    let mut paths = committed(folder)?;
+    paths.extend(made.keys().cloned());
+    let differs = |path: &&PathBuf| fs::read_to_string(path).ok().as_ref() != made.get(*path);
+    let differing: Vec<String> =
+        paths.iter().filter(differs).map(|path| path.display().to_string()).collect();
     if !differing.is_empty() {
         bail!(
-            "PTX that is not what the sources compile to: {}; run `cargo xtask build-kernels` and \
-             commit {}",
+            "not what is made of the sources: {}; run `cargo xtask build-kernels` and commit {}",
             differing.join(", "),
             folder.display()
         );
     }
-    status("Checked", format_args!("{} modules: as committed", compiled.len()));
+    status("Checked", format_args!("{} files: as committed", made.len()));
     Ok(())
 }
 
-fn write(folder: &Path, compiled: &BTreeMap<String, String>) -> Result<()> {
-    fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;
-    for name in source::read_all(folder, "ptx")?.keys().filter(|name| !compiled.contains_key(*name))
-    {
-        let path = folder.join(name).with_extension("ptx");
-        fs::remove_file(&path).with_context(|| path.display().to_string())?;
+fn write(folder: &Path, made: &BTreeMap<PathBuf, String>) -> Result<()> {
+    let ptx = ptx_folder(folder);
+    fs::create_dir_all(&ptx).with_context(|| ptx.display().to_string())?;
+    for path in committed(folder)?.iter().filter(|path| !made.contains_key(*path)) {
+        fs::remove_file(path).with_context(|| path.display().to_string())?;
         status("Removed", path.display());
     }
-    for (name, ptx) in compiled {
-        let path = folder.join(name).with_extension("ptx");
-        fs::write(&path, ptx).with_context(|| path.display().to_string())?;
+    for (path, text) in made {
+        fs::write(path, text).with_context(|| path.display().to_string())?;
     }
-    status("Wrote", format_args!("{} modules to {}", compiled.len(), folder.display()));
+    status("Wrote", format_args!("{} files to {}", made.len(), folder.display()));
     Ok(())
 }

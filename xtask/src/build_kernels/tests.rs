@@ -1,6 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 
 use super::assemble::{Resources, parse};
+use super::signatures::{self, Signature};
 use super::source::{self, Sources};
 
 fn sources() -> Sources {
@@ -33,6 +35,49 @@ fn ptx_has_the_kernels_of_the_table_and_no_others() {
         let kernels: BTreeSet<&str> = module.kernels.iter().copied().collect();
         assert_eq!(kernels, entries, "{}", module.name);
     }
+}
+
+#[test]
+fn signatures_are_those_of_the_sources() {
+    let path = signatures::path(&source::kernels_folder());
+    let file = signatures::file(&sources()).unwrap();
+    assert!(
+        fs::read_to_string(path).unwrap() == file,
+        "signatures.rs is stale: run `cargo xtask build-kernels`"
+    );
+}
+
+/// As another reader of the sources, the compiler, has understood them.
+#[test]
+fn ptx_has_the_parameters_of_the_signatures() {
+    for (module, source) in &sources().modules {
+        let ptx = vgg_kernels::MODULES.iter().find(|other| other.name == module).unwrap().ptx;
+        let mut kernels: BTreeMap<&str, Vec<&str>> =
+            ptx.split(".visible .entry ").skip(1).map(kernel_of_ptx).collect();
+        for Signature { name, parameters } in signatures::read(source).unwrap() {
+            let of = |(_, of)| if of == "Address" { "u64" } else { of };
+            let parameters: Vec<&str> = parameters.into_iter().map(of).collect();
+            let names: Vec<String> = match name.strip_suffix('T') {
+                Some(name) => ["f32", "bf16", "f16"].map(|of| format!("{name}{of}")).into(),
+                None => vec![name],
+            };
+            let found: Vec<_> =
+                names.iter().filter_map(|name| kernels.remove(name.as_str())).collect();
+            assert!(!found.is_empty(), "{names:?}");
+            assert!(found.iter().all(|found| *found == parameters), "{names:?}: {found:?}");
+        }
+        assert!(kernels.is_empty(), "without a signature: {kernels:?}");
+    }
+}
+
+/// A kernel's name and its parameters' types.
+fn kernel_of_ptx(text: &str) -> (&str, Vec<&str>) {
+    let (name, rest) = text.split_once('(').unwrap();
+    let (parameters, _) = rest.split_once(')').unwrap();
+    let types = parameters
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix(".param .")?.split(' ').next());
+    (name, types.collect())
 }
 
 /// PTX 8.0 is loaded by drivers from 525 on, code for sm_75 by all GPUs from Turing on.

@@ -18,7 +18,7 @@ use crate::buffer::Buffer;
 use crate::epilogue::AuxLayout;
 use crate::needs::Needs;
 
-/// See [`vgg_tensor::Backend::batch_norm2d`].
+/// See [`vgg_tensor::Command::BatchNorm2d`].
 pub(crate) fn forward(
     cpu: &Cpu,
     op: &BatchNorm2d,
@@ -47,7 +47,7 @@ pub(crate) fn forward(
     Ok(())
 }
 
-/// See [`vgg_tensor::Backend::batch_norm2d_inference`].
+/// See [`vgg_tensor::Command::BatchNorm2dInference`].
 pub(crate) fn inference(
     cpu: &Cpu,
     op: &BatchNorm2d,
@@ -65,7 +65,7 @@ pub(crate) fn inference(
     forward::normalise(cpu, op, x.f32(op.x().len()), &factors, y.f32_mut(op.y().len()), None);
 }
 
-/// See [`vgg_tensor::Backend::batch_norm2d_backward`].
+/// See [`vgg_tensor::Command::BatchNorm2dBackward`].
 pub(crate) fn backward(
     cpu: &Cpu,
     op: &BatchNorm2d,
@@ -74,8 +74,7 @@ pub(crate) fn backward(
     saved: &Buffer,
     dy: &Buffer,
     aux: &Buffer,
-    dweight: &mut Buffer,
-    dbias: &mut Buffer,
+    [dweight, dbias]: [&mut Buffer; 2],
     dx: &mut Buffer,
 ) -> Result<()> {
     let c = op.x().c;

@@ -70,7 +70,7 @@ fn forward_lens(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
     [Window::forward(op).padded_len(STRIP), STRIP * op.conv_y().w * c_out]
 }
 
-/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
+/// The gradients of a convolution; see [`vgg_tensor::Command::Conv2dBackward`]. `workspace`
 /// becomes the chunks' sums of the weight's and the bias's gradient.
 pub(super) fn backward(
     cpu: &Cpu,

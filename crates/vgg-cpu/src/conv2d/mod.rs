@@ -95,7 +95,7 @@ fn log_once(cpu: &Cpu, op: &Conv2d) {
     }
 }
 
-/// See [`vgg_tensor::Backend::conv2d`].
+/// See [`vgg_tensor::Command::Conv2d`].
 pub(crate) fn forward(
     cpu: &Cpu,
     op: &Conv2d,
@@ -121,7 +121,7 @@ pub(crate) fn forward(
     })
 }
 
-/// See [`vgg_tensor::Backend::conv2d_backward`].
+/// See [`vgg_tensor::Command::Conv2dBackward`].
 pub(crate) fn backward(
     cpu: &Cpu,
     op: &Conv2d,

@@ -15,18 +15,18 @@ use crate::sgd::Update;
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
-/// See [`vgg_tensor::Backend::linear_backward`].
+/// See [`vgg_tensor::Command::LinearBackward`].
 pub(crate) fn backward(
     cpu: &Cpu,
     op: &Linear,
     x: &Buffer,
-    weight: WeightGradient<'_, Buffer>,
+    weight: WeightGradient<&Buffer, &mut Buffer, &mut Buffer>,
+    lr: f32,
     dy: &Buffer,
     aux: &Buffer,
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
-    op.weight().check_trainable()?;
     let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
     let x = x.f32(op.x().len());
     let dy = dy.f32(op.y().len());
@@ -58,7 +58,7 @@ pub(crate) fn backward(
             pack_columns(x, features, mr, group, packed);
         });
         let wanted = dx.is_some();
-        let target = Target::new(weight, padded_out * features);
+        let target = Target::new(weight, lr, padded_out * features);
         let transposed = Shared::new(dx_transposed);
         let (by_panel, by_image, packed) = (&*by_panel, &*by_image, &*packed);
         (0..features.div_ceil(FEATURES)).into_par_iter().for_each(|block| {
@@ -134,18 +134,23 @@ enum Target<'a> {
     /// To memory.
     Stored { w: &'a [f32], dw: Shared<'a> },
     /// To the optimiser, which takes it while it is in the first-level cache.
-    Applied { settings: &'a Sgd, w: Shared<'a>, v: Option<Shared<'a>> },
+    Applied { settings: Sgd, lr: f32, w: Shared<'a>, v: Option<Shared<'a>> },
 }
 
 impl<'a> Target<'a> {
     /// Of a weight of `len` numbers.
-    fn new(gradient: WeightGradient<'a, Buffer>, len: usize) -> Self {
+    fn new(
+        gradient: WeightGradient<&'a Buffer, &'a mut Buffer, &'a mut Buffer>,
+        lr: f32,
+        len: usize,
+    ) -> Self {
         match gradient {
             WeightGradient::Stored { weight, dweight } => {
                 Self::Stored { w: weight.f32(len), dw: Shared::new(dweight.f32_mut(len)) }
             }
-            WeightGradient::Applied { settings, weight, velocity } => Self::Applied {
-                settings,
+            WeightGradient::Applied { spec, weight, velocity } => Self::Applied {
+                settings: spec,
+                lr,
                 w: Shared::new(weight.f32_mut(len)),
                 v: velocity.map(|velocity| Shared::new(velocity.f32_mut(len))),
             },
@@ -267,14 +272,14 @@ impl FeatureRows<'_> {
                     let dw = unsafe { dw.slice(numbers) };
                     self.products(s, panel, first, dw, ahead);
                 }
-                Target::Applied { settings, w, v } => {
+                Target::Applied { settings, lr, w, v } => {
                     let mut scratch = [0.0; ROWS * panel_width(MAX_LANES)];
                     let dw = &mut scratch[..numbers.len()];
                     self.products(s, panel, first, dw, ahead);
                     // SAFETY: this job alone has these features.
                     let (w, v) =
                         unsafe { (w.slice(numbers.clone()), v.map(|v| v.slice(numbers.clone()))) };
-                    Update { settings, w, dw, v }.run(s);
+                    Update { settings: &settings, lr, w, dw, v }.run(s);
                 }
             }
         }

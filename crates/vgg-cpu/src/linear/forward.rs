@@ -14,7 +14,7 @@ use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
-/// See [`vgg_tensor::Backend::linear`].
+/// See [`vgg_tensor::Command::Linear`].
 pub(crate) fn forward(
     cpu: &Cpu,
     op: &Linear,

@@ -128,6 +128,9 @@ fn upload<T: Number>(cpu: &Cpu, map: Shape, src: &[f32], dst: &mut Buffer) {
     cpu.threads.run(|| {
         dst.par_chunks_exact_mut(features * width).enumerate().for_each(|(panel, dst)| {
             let rows = src.chunks_exact(features).skip(panel * width).take(width);
+            if rows.len() < width {
+                dst.fill(T::narrow(0.0)); // whatever the memory was used for before
+            }
             for (lane, row) in rows.enumerate() {
                 for (i, x) in row.iter().enumerate() {
                     dst[channels_last(map, i) * width + lane] = T::narrow(*x);

@@ -6,7 +6,7 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
 use crate::columns::sum_rows;
-use crate::gpu::{Gpu, groups, list};
+use crate::gpu::{Gpu, groups, kernel};
 use crate::memory::Address;
 use crate::{Buffer, Cuda};
 
@@ -23,7 +23,7 @@ pub(super) fn takes(op: &Conv2d) -> bool {
         && op.epilogue() == ConvEpilogue::BiasReluMaxPool
 }
 
-/// See [`vgg_tensor::Backend::conv2d`].
+/// See [`vgg_tensor::Command::Conv2d`].
 pub(super) fn forward(
     cuda: &mut Cuda,
     op: &Conv2d,
@@ -39,13 +39,13 @@ pub(super) fn forward(
     let bias = bias.f32(to.c);
     let y = y.numbers(storage, to.len());
     let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
-    let (h, w) = (from.h as u32, from.w as u32);
-    let arguments = list![x, weight, bias, y, aux, from.n, h, w, to.c as u32];
+    let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
+    let kernel = kernel::FirstStageForward { x, weight, bias, y, aux, n, h, w, c };
     // SAFETY: the buffers have room for what the spec says, and no two are the same.
-    unsafe { cuda.gpu.launch("first_stage_forward", (to.n * to.h * to.w) as u64, arguments) }
+    unsafe { cuda.gpu.launch(kernel, (to.n * to.h * to.w) as u64) }
 }
 
-/// See [`vgg_tensor::Backend::conv2d_backward`]; there is no `dx`.
+/// See [`vgg_tensor::Command::Conv2dBackward`]; there is no `dx`.
 pub(super) fn backward(
     cuda: &mut Cuda,
     op: &Conv2d,
@@ -67,15 +67,25 @@ pub(super) fn backward(
     let partial = [4 * rows * len, 4 * rows * to.c];
     let [dweight_rows, dbias_rows] = cuda.scratch.split(&cuda.gpu.stream, partial)?;
     let loss_scale = cuda.loss_scale_address();
-    let (h, w, c) = (from.h as u32, from.w as u32, to.c as u32);
-    let sums = list![x, dy, aux, dweight_rows, dbias_rows, from.n, h, w, c, pixels_per_block];
+    let kernel = kernel::FirstStageBackward {
+        x,
+        dy,
+        aux,
+        dweight: dweight_rows,
+        db: dbias_rows,
+        n: from.n as u64,
+        h: from.h as u32,
+        w: from.w as u32,
+        c: to.c as u32,
+        pixels_per_block: pixels_per_block as u64,
+    };
     // SAFETY: the buffers have room for what the spec says, the scratch memory for the rows, and no
     // two are the same; the grid is what the kernel asks for.
     unsafe {
         let grid = [groups(to.c) as u32, rows as u32];
-        cuda.gpu.launch_grid("first_stage_backward", grid, sums)?;
-        sum_rows(&cuda.gpu, dweight_rows, rows, len, dweight, loss_scale)?;
-        sum_rows(&cuda.gpu, dbias_rows, rows, to.c, dbias, loss_scale)
+        cuda.gpu.launch_grid(kernel, grid)?;
+        sum_rows(&cuda.gpu, dweight_rows, rows as u64, len, dweight, loss_scale)?;
+        sum_rows(&cuda.gpu, dbias_rows, rows as u64, to.c, dbias, loss_scale)
     }
 }
 

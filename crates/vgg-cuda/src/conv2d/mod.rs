@@ -10,9 +10,8 @@ mod first_stage;
 mod tests;
 mod tuning;
 
-use vgg_tensor::Result;
-use vgg_tensor::profile::Operation;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::{Command, Result};
 
 pub(crate) use algorithm::Rules;
 pub(crate) use cudnn::Cudnn;
@@ -21,40 +20,44 @@ pub(crate) use tuning::Tuning;
 
 use crate::bias::{BiasGradient, Mask};
 use crate::error::fits_31_bits;
-use crate::gpu::{groups, list};
+use crate::gpu::{groups, kernel};
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
 
 /// Bytes of the map before a pool, in training also of its gradient, which an operation keeps besides
 /// its buffers. cuDNN's workspace is not known before it is asked.
-pub(crate) fn workspace(storage: Storage, operation: &Operation) -> u64 {
+pub(crate) fn workspace(storage: Storage, command: &Command) -> u64 {
     let sums = |op: &Conv2d| (storage.bytes() * op.conv_y().len()) as u64;
-    match operation {
-        Operation::Conv2d(op) if op.epilogue() == ConvEpilogue::BiasReluMaxPool => {
-            if first_stage::takes(op) {
+    match command {
+        Command::Conv2d { spec, .. } if spec.epilogue() == ConvEpilogue::BiasReluMaxPool => {
+            if first_stage::takes(spec) {
                 0
             } else {
-                sums(op)
+                sums(spec)
             }
         }
-        Operation::Conv2dBackward { op, dx } if *dx || !first_stage::takes(op) => sums(op),
+        Command::Conv2dBackward { spec, dx, .. } if dx.is_some() || !first_stage::takes(spec) => {
+            sums(spec)
+        }
         _ => 0,
     }
 }
 
 /// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
-pub(crate) fn check_size(operation: &Operation) -> Result<()> {
-    let op = match operation {
-        Operation::Conv2d(op) if !first_stage::takes(op) => op,
-        Operation::Conv2dBackward { op, dx } if *dx || !first_stage::takes(op) => op,
+pub(crate) fn check_size(command: &Command) -> Result<()> {
+    let op = match command {
+        Command::Conv2d { spec, .. } if !first_stage::takes(spec) => spec,
+        Command::Conv2dBackward { spec, dx, .. } if dx.is_some() || !first_stage::takes(spec) => {
+            spec
+        }
         _ => return Ok(()),
     };
     let most = op.x().len().max(op.conv_y().len()).max(op.weight().len());
     fits_31_bits("cuDNN", "numbers", most)
 }
 
-/// See [`vgg_tensor::Backend::conv2d`].
+/// See [`vgg_tensor::Command::Conv2d`].
 pub(crate) fn forward(
     cuda: &mut Cuda,
     op: &Conv2d,
@@ -84,30 +87,28 @@ pub(crate) fn forward(
     // workspace, and no two are the same.
     unsafe { cuda.cudnn.compute::<Forward>(op, [from, weight], to, workspace) }?;
 
-    let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
+    let (n, h, w, c) = (sums.n as u64, sums.h as u32, sums.w as u32, sums.c as u32);
+    let pixels = (sums.n * sums.h * sums.w) as u64;
     let groups = groups(sums.c);
     match op.epilogue() {
         // SAFETY: as above; these two kernels may work in place.
         ConvEpilogue::Bias => unsafe {
-            let arguments = list![y, bias, y, pixels, c];
-            cuda.gpu.launch("bias_forward", pixels as u64 * groups, arguments)
+            cuda.gpu.launch(kernel::BiasForward { x: y, bias, y, pixels, c }, pixels * groups)
         },
         // SAFETY: as above.
         ConvEpilogue::BiasRelu => unsafe {
-            let arguments = list![y, bias, y, aux, pixels, c];
-            cuda.gpu.launch("bias_relu_forward", pixels as u64 * groups, arguments)
+            let kernel = kernel::BiasReluForward { x: y, bias, y, aux, pixels, c };
+            cuda.gpu.launch(kernel, pixels * groups)
         },
         // SAFETY: as above.
         ConvEpilogue::BiasReluMaxPool => unsafe {
-            let (h, w) = (sums.h as u32, sums.w as u32);
-            let arguments = list![unpooled, bias, y, aux, sums.n, h, w, c];
-            let work = (out.n * out.h * out.w) as u64 * groups;
-            cuda.gpu.launch("bias_relu_max_pool_forward", work, arguments)
+            let kernel = kernel::BiasReluMaxPoolForward { x: unpooled, bias, y, aux, n, h, w, c };
+            cuda.gpu.launch(kernel, (out.n * out.h * out.w) as u64 * groups)
         },
     }
 }
 
-/// See [`vgg_tensor::Backend::conv2d_backward`].
+/// See [`vgg_tensor::Command::Conv2dBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
     op: &Conv2d,
@@ -133,7 +134,8 @@ pub(crate) fn backward(
     let dbias = dbias.f32(op.c_out());
     let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
 
-    let (c, pixels) = (sums.c as u32, sums.n * sums.h * sums.w);
+    let (n, h, w, c) = (sums.n as u64, sums.h as u32, sums.w as u32, sums.c as u32);
+    let pixels = (sums.n * sums.h * sums.w) as u64;
     let out_pixels = out.n * out.h * out.w;
     let mask = match op.epilogue() {
         ConvEpilogue::Bias => Mask::All,
@@ -162,15 +164,14 @@ pub(crate) fn backward(
         let dsums = match op.epilogue() {
             ConvEpilogue::Bias => dy,
             ConvEpilogue::BiasRelu => {
-                let arguments = list![dy, aux, dsums, pixels, c];
-                cuda.gpu.launch("relu_backward", pixels as u64 * groups, arguments)?;
+                let kernel = kernel::ReluBackward { dy, aux, dx: dsums, pixels, c };
+                cuda.gpu.launch(kernel, pixels * groups)?;
                 dsums
             }
             ConvEpilogue::BiasReluMaxPool => {
-                let (h, w) = (sums.h, sums.w);
-                let arguments = list![dy, aux, dsums, sums.n, h as u32, w as u32, c];
-                let work = (sums.n * h.div_ceil(2) * w.div_ceil(2)) as u64 * groups;
-                cuda.gpu.launch("relu_max_pool_backward", work, arguments)?;
+                let kernel = kernel::ReluMaxPoolBackward { dy, aux, dx: dsums, n, h, w, c };
+                let windows = sums.n * sums.h.div_ceil(2) * sums.w.div_ceil(2);
+                cuda.gpu.launch(kernel, windows as u64 * groups)?;
                 dsums
             }
         };
@@ -179,8 +180,9 @@ pub(crate) fn backward(
         match storage {
             Storage::F32 => {}
             Storage::Bf16 | Storage::F16 => {
-                let arguments = list![rounded, dweight, len, loss_scale];
-                cuda.gpu.launch("widen", len.div_ceil(8) as u64, arguments)?;
+                let len = len as u64;
+                let kernel = kernel::Widen { x: rounded, y: dweight, len, loss_scale };
+                cuda.gpu.launch(kernel, len.div_ceil(8))?;
             }
         }
         match dx {

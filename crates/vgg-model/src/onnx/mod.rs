@@ -358,8 +358,9 @@ fn value(name: &str, dims: &[usize]) -> Message {
 
 #[cfg(test)]
 mod tests {
-    use vgg_tensor::{Backend as _, Content, Shape};
+    use vgg_tensor::{Command, Content, Shape};
     use vgg_testkit::Reference;
+    use vgg_testkit::conformance::Bench;
 
     use super::*;
     use crate::VggConfig;
@@ -408,12 +409,11 @@ mod tests {
         let x: Vec<f32> = (0..shape.len()).map(|i| (i * 7 % 11) as f32).collect();
         let pool = AvgPool2d::new(shape, h_out, w_out).unwrap();
         let mut backend = Reference::<f32>::new();
-        let [from, to] = [pool.x(), pool.y()].map(Content::Maps);
-        let [mut input, mut output] = [from, to].map(|maps| backend.alloc(maps).unwrap());
-        backend.upload(from, &x, &mut input).unwrap();
-        backend.avg_pool2d(&pool, &input, &mut output).unwrap();
-        let mut expected = vec![0.0; to.len()];
-        backend.download(to, &output, &mut expected).unwrap();
+        let mut bench = Bench::new(&mut backend);
+        let input = bench.uploaded(Content::Maps(pool.x()), &x).unwrap();
+        let output = bench.poisoned(Content::Maps(pool.y())).unwrap();
+        bench.run(Command::AvgPool2d { spec: pool, x: &input, y: &output }).unwrap();
+        let expected = bench.downloaded(&output).unwrap();
         let (rows, columns) = (means(h, h_out), means(w, w_out));
         for (i, expected) in expected.iter().enumerate() {
             let (row, column) = (&rows[i / w_out * h..][..h], &columns[i % w_out * w..][..w]);

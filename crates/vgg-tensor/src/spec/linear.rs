@@ -1,39 +1,6 @@
 //! Fully connected layers.
 
-use crate::{Content, Result, Shape};
-
-/// How a fully connected layer's weight is stored. Sums are always taken in the backend's own
-/// arithmetic, `f32` or better, on the numbers as they are stored.
-///
-/// For few images, reading the weight is all that such a layer costs: halves halve it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum WeightType {
-    /// As it is.
-    #[default]
-    F32,
-    /// Rounded to IEEE 754 `binary16`, ties to even: 11 bits of precision, for inference alone.
-    /// A gradient step is mostly smaller than that, so that training in it would stand still.
-    F16,
-}
-
-impl WeightType {
-    /// Bytes of a number.
-    pub const fn bytes(self) -> usize {
-        match self {
-            Self::F32 => 4,
-            Self::F16 => 2,
-        }
-    }
-
-    /// Whether it has a finite number near `x`, or `x` is not finite itself. An `f16` ends at
-    /// 65504, and what would round to a larger number becomes infinite.
-    pub const fn holds(self, x: f32) -> bool {
-        match self {
-            Self::F32 => true,
-            Self::F16 => x.abs() < 65520.0 || !x.is_finite(),
-        }
-    }
-}
+use crate::{Content, Result, Shape, WeightType};
 
 /// What is done to a fully connected layer's sums before they are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

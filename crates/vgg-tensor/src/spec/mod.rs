@@ -17,10 +17,12 @@ mod softmax_cross_entropy;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm2d::{BatchNorm2d, BatchNormEpilogue};
 pub use conv2d::{Conv2d, ConvEpilogue};
-pub use linear::{Linear, LinearEpilogue, WeightType};
+pub use linear::{Linear, LinearEpilogue};
 pub use lrn::Lrn;
 pub use max_pool2d::MaxPool2d;
 pub use normalize::Normalize;
 pub use prepare_images::{PrepareImages, TapTable, Taps};
 pub use sgd::Sgd;
 pub use softmax_cross_entropy::{Metrics, SoftmaxCrossEntropy};
+
+pub use crate::content::WeightType;

@@ -1,9 +1,9 @@
 //! Average pools.
 
 use vgg_tensor::spec::AvgPool2d;
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -33,20 +33,14 @@ impl Trial for AvgPool2dTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let op = &self.op;
-        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
-        let x_room = Content::Maps(with_spare(op.x(), spare));
-        let y_room = Content::Maps(with_spare(op.y(), spare));
-        let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
-        let (mut y, mut dx) = (poisoned(backend, y_room)?, poisoned(backend, x_room)?);
-        backend.avg_pool2d(op, &x, &mut y)?;
-        backend.avg_pool2d_backward(op, &dy, &mut dx)?;
-        Ok(vec![
-            ("y", downloaded(backend, y_shape, &y)?),
-            ("dx", downloaded(backend, x_shape, &dx)?),
-        ])
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let spec = self.op;
+        let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+        let [x, dy] = [bench.uploaded(x_maps, &self.x)?, bench.uploaded(y_maps, &self.dy)?];
+        let [y, dx] = [bench.poisoned(y_maps)?, bench.poisoned(x_maps)?];
+        bench.run(Command::AvgPool2d { spec, x: &x, y: &y })?;
+        bench.run(Command::AvgPool2dBackward { spec, dy: &dy, dx: &dx })?;
+        Ok(vec![("y", bench.downloaded(&y)?), ("dx", bench.downloaded(&dx)?)])
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {

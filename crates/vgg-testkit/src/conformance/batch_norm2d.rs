@@ -1,9 +1,9 @@
 //! Batch normalisations, with the decisions of ReLU and pooling.
 
 use vgg_tensor::spec::BatchNorm2d;
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, sum_tolerance, tolerance};
 use crate::reference::batch_norm2d::for_each_window;
 use crate::{Arithmetic, cases, inputs};
@@ -233,41 +233,65 @@ impl Trial for BatchNorm2dTrial {
         format!("{:?} of {:e} …", self.op, self.x[0])
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let (op, vector, saved_content) = (&self.op, self.op.vector(), self.op.saved());
-        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
-        let x_room = Content::Maps(with_spare(op.x(), spare));
-        let y_room = Content::Maps(with_spare(op.y(), spare));
-        let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
-        let w = uploaded(backend, vector, vector, &self.weight)?;
-        let b = uploaded(backend, vector, vector, &self.bias)?;
-        let mut mean = uploaded(backend, vector, vector, &self.running_mean)?;
-        let mut var = uploaded(backend, vector, vector, &self.running_var)?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (spec, vector) = (self.op, self.op.vector());
+        let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+        let [x, dy] = [&bench.uploaded(x_maps, &self.x)?, &bench.uploaded(y_maps, &self.dy)?];
+        let mut uploaded = |numbers: &[f32]| bench.uploaded(vector, numbers);
+        let [weight, bias] = [&uploaded(&self.weight)?, &uploaded(&self.bias)?];
+        let running_mean = &uploaded(&self.running_mean)?;
+        let running_var = &uploaded(&self.running_var)?;
         let mut outputs = Outputs::new();
 
-        let mut y = poisoned(backend, y_room)?;
-        backend.batch_norm2d_inference(op, &x, &w, &b, &mean, &var, &mut y)?;
-        outputs.push(("y of inference", downloaded(backend, y_shape, &y)?));
+        let y = &bench.poisoned(y_maps)?;
+        bench.run(Command::BatchNorm2dInference {
+            spec,
+            x,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            y,
+        })?;
+        outputs.push(("y of inference", bench.downloaded(y)?));
 
-        let mut saved = poisoned(backend, saved_content)?;
-        let mut y = poisoned(backend, y_room)?;
-        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
-        backend.batch_norm2d(op, &x, &w, &b, &mut mean, &mut var, &mut saved, &mut y, &mut aux)?;
-        outputs.push(("y", downloaded(backend, y_shape, &y)?));
-        let means = downloaded(backend, saved_content, &saved)?;
-        let (means, inverses) = means.split_at(op.x().c);
+        let [saved, y] = [&bench.poisoned(spec.saved())?, &bench.poisoned(y_maps)?];
+        let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
+        bench.run(Command::BatchNorm2d {
+            spec,
+            x,
+            weight,
+            bias,
+            running_mean,
+            running_var,
+            saved,
+            y,
+            aux,
+        })?;
+        outputs.push(("y", bench.downloaded(y)?));
+        let means = bench.downloaded(saved)?;
+        let (means, inverses) = means.split_at(spec.x().c);
         outputs.push(("mean", means.to_vec()));
         outputs.push(("inverse deviation", inverses.to_vec()));
-        outputs.push(("running mean", downloaded(backend, vector, &mean)?));
-        outputs.push(("running variance", downloaded(backend, vector, &var)?));
+        outputs.push(("running mean", bench.downloaded(running_mean)?));
+        outputs.push(("running variance", bench.downloaded(running_var)?));
 
-        let (mut dw, mut db) = (poisoned(backend, vector)?, poisoned(backend, vector)?);
-        let mut dx = poisoned(backend, x_room)?;
-        backend.batch_norm2d_backward(op, &x, &w, &saved, &dy, &aux, &mut dw, &mut db, &mut dx)?;
-        outputs.push(("dweight", downloaded(backend, vector, &dw)?));
-        outputs.push(("dbias", downloaded(backend, vector, &db)?));
-        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+        let [dweight, dbias] = [&bench.poisoned(vector)?, &bench.poisoned(vector)?];
+        let dx = &bench.poisoned(x_maps)?;
+        bench.run(Command::BatchNorm2dBackward {
+            spec,
+            x,
+            weight,
+            saved,
+            dy,
+            aux,
+            dweight,
+            dbias,
+            dx,
+        })?;
+        outputs.push(("dweight", bench.downloaded(dweight)?));
+        outputs.push(("dbias", bench.downloaded(dbias)?));
+        outputs.push(("dx", bench.downloaded(dx)?));
         Ok(outputs)
     }
 

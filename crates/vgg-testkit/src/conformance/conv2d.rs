@@ -1,9 +1,9 @@
 //! Convolutions, with the decisions of ReLU and pooling.
 
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
 
@@ -89,37 +89,43 @@ impl Trial for Conv2dTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let op = &self.op;
-        let (c_out, weights) = (Content::Vector(op.c_out()), op.weight());
-        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
-        let x_room = Content::Maps(with_spare(op.x(), spare));
-        let y_room = Content::Maps(with_spare(op.y(), spare));
-
-        let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let weight = uploaded(backend, weights, weights, &self.weight)?;
-        let bias = uploaded(backend, c_out, c_out, &self.bias)?;
-        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let spec = self.op;
+        let (c_out, weights) = (Content::Vector(spec.c_out()), spec.weight());
+        let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+        let [x, dy] = [&bench.uploaded(x_maps, &self.x)?, &bench.uploaded(y_maps, &self.dy)?];
+        let weight = &bench.uploaded(weights, &self.weight)?;
+        let bias = &bench.uploaded(c_out, &self.bias)?;
         let mut outputs = Outputs::new();
 
-        let mut y = poisoned(backend, y_room)?;
-        backend.conv2d(op, &x, &weight, &bias, &mut y, None)?;
-        outputs.push(("y without aux", downloaded(backend, y_shape, &y)?));
-        let mut y = poisoned(backend, y_room)?;
-        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
-        backend.conv2d(op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
-        outputs.push(("y", downloaded(backend, y_shape, &y)?));
+        let y = &bench.poisoned(y_maps)?;
+        bench.run(Command::Conv2d { spec, x, weight, bias, y, aux: None })?;
+        outputs.push(("y without aux", bench.downloaded(y)?));
+        let y = &bench.poisoned(y_maps)?;
+        let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
+        bench.run(Command::Conv2d { spec, x, weight, bias, y, aux: Some(aux) })?;
+        outputs.push(("y", bench.downloaded(y)?));
 
-        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, c_out)?);
-        backend.conv2d_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, None)?;
-        outputs.push(("dweight without dx", downloaded(backend, weights, &dw)?));
-        outputs.push(("dbias without dx", downloaded(backend, c_out, &db)?));
-        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, c_out)?);
-        let mut dx = poisoned(backend, x_room)?;
-        backend.conv2d_backward(op, &x, &weight, &dy, &aux, &mut dw, &mut db, Some(&mut dx))?;
-        outputs.push(("dweight", downloaded(backend, weights, &dw)?));
-        outputs.push(("dbias", downloaded(backend, c_out, &db)?));
-        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+        let backward = |dweight, dbias, dx| Command::Conv2dBackward {
+            spec,
+            x,
+            weight,
+            dy,
+            aux,
+            dweight,
+            dbias,
+            dx,
+        };
+        let [dweight, dbias] = [&bench.poisoned(weights)?, &bench.poisoned(c_out)?];
+        bench.run(backward(dweight, dbias, None))?;
+        outputs.push(("dweight without dx", bench.downloaded(dweight)?));
+        outputs.push(("dbias without dx", bench.downloaded(dbias)?));
+        let [dweight, dbias] = [&bench.poisoned(weights)?, &bench.poisoned(c_out)?];
+        let dx = &bench.poisoned(x_maps)?;
+        bench.run(backward(dweight, dbias, Some(dx)))?;
+        outputs.push(("dweight", bench.downloaded(dweight)?));
+        outputs.push(("dbias", bench.downloaded(dbias)?));
+        outputs.push(("dx", bench.downloaded(dx)?));
         Ok(outputs)
     }
 
@@ -154,15 +160,14 @@ fn sums(trial: &Conv2dTrial) -> Result<Vec<f32>> {
     let op = &trial.op;
     let op = Conv2d::new(op.x(), op.c_out(), op.kernel(), op.padding(), ConvEpilogue::Bias)?
         .with_stride(op.stride())?;
-    let (weights, c_out) = (op.weight(), Content::Vector(op.c_out()));
-    let (x, y) = (Content::Maps(op.x()), Content::Maps(op.y()));
     let mut reference = Reference::<f64>::new();
-    let bx = uploaded(&mut reference, x, x, &trial.x)?;
-    let bw = uploaded(&mut reference, weights, weights, &trial.weight)?;
-    let bb = uploaded(&mut reference, c_out, c_out, &trial.bias)?;
-    let mut by = poisoned(&mut reference, y)?;
-    reference.conv2d(&op, &bx, &bw, &bb, &mut by, None)?;
-    downloaded(&mut reference, y, &by)
+    let bench = &mut Bench::new(&mut reference);
+    let x = &bench.uploaded(Content::Maps(op.x()), &trial.x)?;
+    let weight = &bench.uploaded(op.weight(), &trial.weight)?;
+    let bias = &bench.uploaded(Content::Vector(op.c_out()), &trial.bias)?;
+    let y = &bench.poisoned(Content::Maps(op.y()))?;
+    bench.run(Command::Conv2d { spec: op, x, weight, bias, y, aux: None })?;
+    bench.downloaded(y)
 }
 
 /// The sums that each output depends on: one, or the four of a pooling window.

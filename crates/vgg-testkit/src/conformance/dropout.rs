@@ -1,9 +1,9 @@
 //! Dropout: the very mask that the definition draws.
 
 use proptest::prelude::*;
-use vgg_tensor::{Backend, Content, Draw, Result, Shape};
+use vgg_tensor::{Backend, Command, Content, Draw, Result, Scalars, Shape};
 
-use super::{Outputs, Trial, downloaded, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -30,12 +30,12 @@ impl Trial for DropoutTrial {
         format!("dropout of {} with p = {}, {:?}", self.shape, self.p, self.draw)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let content = Content::Maps(self.shape);
-        let room = Content::Maps(with_spare(self.shape, spare));
-        let mut x = uploaded(backend, room, content, &self.x)?;
-        backend.dropout(self.shape, self.p, self.draw, &mut x)?;
-        let y = downloaded(backend, content, &x)?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (shape, p, Draw { seed, stream, step }) = (self.shape, self.p, self.draw);
+        let x = bench.uploaded(Content::Maps(shape), &self.x)?;
+        let scalars = Scalars { step, ..Scalars::default() };
+        bench.run_with(scalars, Command::Dropout { shape, p, seed, stream, x: &x })?;
+        let y = bench.downloaded(&x)?;
         let mask = y.iter().map(|y| if *y == 0.0 { 0.0 } else { 1.0 }).collect();
         Ok(vec![("mask", mask), ("y", y)])
     }

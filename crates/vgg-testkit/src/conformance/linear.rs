@@ -1,9 +1,9 @@
 //! Fully connected layers, with the decisions of ReLU.
 
 use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
-use vgg_tensor::{Backend, Content, Result, WeightGradient};
+use vgg_tensor::{Backend, Command, Content, Result, Scalars, WeightGradient};
 
-use super::{Outputs, Trial, assert_same, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Memory, Outputs, Trial, assert_same, stored};
 use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
 
@@ -85,83 +85,83 @@ impl Trial for LinearTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let op = &self.op;
-        let (outs, weights) = (Content::Vector(op.out_features()), op.weight());
-        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
-        let x_room = Content::Maps(with_spare(op.x(), spare));
-        let y_room = Content::Maps(with_spare(op.y(), spare));
-
-        let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let mut weight = uploaded(backend, weights, weights, &self.weight)?;
-        let bias = uploaded(backend, outs, outs, &self.bias)?;
-        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let spec = self.op;
+        let (outs, weights) = (Content::Vector(spec.out_features()), spec.weight());
+        let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+        let [x, dy] = [&bench.uploaded(x_maps, &self.x)?, &bench.uploaded(y_maps, &self.dy)?];
+        let weight = &bench.uploaded(weights, &self.weight)?;
+        let bias = &bench.uploaded(outs, &self.bias)?;
         let mut outputs = Outputs::new();
 
-        let mut y = poisoned(backend, y_room)?;
-        backend.linear(op, &x, &weight, &bias, &mut y, None)?;
-        outputs.push(("y without aux", downloaded(backend, y_shape, &y)?));
-        let mut y = poisoned(backend, y_room)?;
-        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
-        backend.linear(op, &x, &weight, &bias, &mut y, Some(&mut aux))?;
-        outputs.push(("y", downloaded(backend, y_shape, &y)?));
-
-        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
-        let stored = WeightGradient::Stored { weight: &weight, dweight: &mut dw };
-        let result = backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, None);
+        let y = &bench.poisoned(y_maps)?;
+        bench.run(Command::Linear { spec, x, weight, bias, y, aux: None })?;
+        outputs.push(("y without aux", bench.downloaded(y)?));
+        let y = &bench.poisoned(y_maps)?;
+        let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
+        bench.run(Command::Linear { spec, x, weight, bias, y, aux: Some(aux) })?;
+        outputs.push(("y", bench.downloaded(y)?));
         if !self.trains() {
-            assert!(result.is_err(), "{}: gradients of a weight in f16", self.name());
-            let update = backend.sgd(&Sgd::plain(0.1), weights, &mut weight, &dw, None);
-            assert!(update.is_err(), "{}: an update of a weight in f16", self.name());
             return Ok(outputs);
         }
-        result?;
-        outputs.push(("dweight without dx", downloaded(backend, weights, &dw)?));
-        outputs.push(("dbias without dx", downloaded(backend, outs, &db)?));
-        let (mut dw, mut db) = (poisoned(backend, weights)?, poisoned(backend, outs)?);
-        let mut dx = poisoned(backend, x_room)?;
-        let stored = WeightGradient::Stored { weight: &weight, dweight: &mut dw };
-        backend.linear_backward(op, &x, stored, &dy, &aux, &mut db, Some(&mut dx))?;
-        outputs.push(("dweight", downloaded(backend, weights, &dw)?));
-        outputs.push(("dbias", downloaded(backend, outs, &db)?));
-        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+
+        let backward =
+            |weight, dbias, dx| Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx };
+        let [dweight, dbias] = [&bench.poisoned(weights)?, &bench.poisoned(outs)?];
+        bench.run(backward(WeightGradient::Stored { weight, dweight }, dbias, None))?;
+        outputs.push(("dweight without dx", bench.downloaded(dweight)?));
+        outputs.push(("dbias without dx", bench.downloaded(dbias)?));
+        let [dweight, dbias] = [&bench.poisoned(weights)?, &bench.poisoned(outs)?];
+        let dx = &bench.poisoned(x_maps)?;
+        bench.run(backward(WeightGradient::Stored { weight, dweight }, dbias, Some(dx)))?;
+        outputs.push(("dweight", bench.downloaded(dweight)?));
+        outputs.push(("dbias", bench.downloaded(dbias)?));
+        outputs.push(("dx", bench.downloaded(dx)?));
 
         // Applied at once, the gradient does to the weight what the optimiser does with the stored
         // one, and the other gradients are the same. Weights have no room for more images.
-        if spare > 0 {
+        if bench.memory() == Memory::Spare {
             return Ok(outputs);
         }
-        let plain = Sgd { weight_decay: 0.05, ..Sgd::plain(0.1) };
-        for settings in [plain, Sgd { momentum: 0.9, nesterov: true, ..plain }] {
-            let start = |backend: &mut B| -> Result<_> {
-                let mut random = || uploaded(backend, weights, weights, &self.weight);
-                let weight = random()?;
-                Ok((weight, (settings.momentum != 0.0).then(random).transpose()?))
+        let scalars = Scalars { lr: 0.1, ..Scalars::default() };
+        let plain = Sgd { weight_decay: 0.05, ..Sgd::default() };
+        for sgd in [plain, Sgd { momentum: 0.9, nesterov: true, ..plain }] {
+            let start = |bench: &mut Bench<'_, B>| -> Result<_> {
+                let mut random = || bench.uploaded(weights, &self.weight);
+                Ok((random()?, (sgd.momentum != 0.0).then(random).transpose()?))
             };
-            let results = |backend: &mut B, weight, velocity: Option<_>, db, dx| -> Result<_> {
+            let results = |bench: &mut Bench<'_, B>, weight, velocity: Option<_>, dbias, dx| {
                 let mut results = vec![
-                    ("weight after", downloaded(backend, weights, &weight)?),
-                    ("dbias", downloaded(backend, outs, db)?),
-                    ("dx", downloaded(backend, x_shape, dx)?),
+                    ("weight after", bench.downloaded(weight)?),
+                    ("dbias", bench.downloaded(dbias)?),
+                    ("dx", bench.downloaded(dx)?),
                 ];
                 if let Some(velocity) = velocity {
-                    results.push(("velocity after", downloaded(backend, weights, &velocity)?));
+                    results.push(("velocity after", bench.downloaded(velocity)?));
                 }
-                Ok(results)
+                Result::Ok(results)
             };
-            let (mut weight, mut velocity) = start(backend)?;
-            backend.sgd(&settings, weights, &mut weight, &dw, velocity.as_mut())?;
-            let stored = results(backend, weight, velocity, &db, &dx)?;
+            let (weight, velocity) = &start(bench)?;
+            let velocity = velocity.as_ref();
+            let update = Command::Sgd { spec: sgd, content: weights, weight, dweight, velocity };
+            bench.run_with(scalars, update)?;
+            let stored = results(bench, weight, velocity, dbias, dx)?;
 
-            let (mut weight, mut velocity) = start(backend)?;
-            let (mut db, mut dx) = (poisoned(backend, outs)?, poisoned(backend, x_room)?);
-            let gradient = WeightGradient::Applied {
-                settings: &settings,
-                weight: &mut weight,
-                velocity: velocity.as_mut(),
+            let (weight, velocity) = &start(bench)?;
+            let velocity = velocity.as_ref();
+            let [dbias, dx] = [&bench.poisoned(outs)?, &bench.poisoned(x_maps)?];
+            let weight_gradient = WeightGradient::Applied { spec: sgd, weight, velocity };
+            let backward = Command::LinearBackward {
+                spec,
+                x,
+                weight: weight_gradient,
+                dy,
+                aux,
+                dbias,
+                dx: Some(dx),
             };
-            backend.linear_backward(op, &x, gradient, &dy, &aux, &mut db, Some(&mut dx))?;
-            let applied = results(backend, weight, velocity, &db, &dx)?;
+            bench.run_with(scalars, backward)?;
+            let applied = results(bench, weight, velocity, dbias, dx)?;
             assert_same(self, "stored and applied", &stored, &applied);
         }
         Ok(outputs)
@@ -195,13 +195,12 @@ impl Trial for LinearTrial {
 /// The sums before any ReLU.
 fn sums(trial: &LinearTrial) -> Result<Vec<f32>> {
     let op = Linear::new(trial.op.x(), trial.op.out_features(), LinearEpilogue::Bias)?;
-    let (weights, outs) = (op.weight(), Content::Vector(op.out_features()));
-    let (x, y) = (Content::Maps(op.x()), Content::Maps(op.y()));
     let mut reference = Reference::<f64>::new();
-    let bx = uploaded(&mut reference, x, x, &trial.x)?;
-    let bw = uploaded(&mut reference, weights, weights, &trial.weight)?;
-    let bb = uploaded(&mut reference, outs, outs, &trial.bias)?;
-    let mut by = poisoned(&mut reference, y)?;
-    reference.linear(&op, &bx, &bw, &bb, &mut by, None)?;
-    downloaded(&mut reference, y, &by)
+    let bench = &mut Bench::new(&mut reference);
+    let x = &bench.uploaded(Content::Maps(op.x()), &trial.x)?;
+    let weight = &bench.uploaded(op.weight(), &trial.weight)?;
+    let bias = &bench.uploaded(Content::Vector(op.out_features()), &trial.bias)?;
+    let y = &bench.poisoned(Content::Maps(op.y()))?;
+    bench.run(Command::Linear { spec: op, x, weight, bias, y, aux: None })?;
+    bench.downloaded(y)
 }

@@ -1,9 +1,9 @@
 //! Local response normalisations.
 
 use vgg_tensor::spec::Lrn;
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -36,15 +36,13 @@ impl Trial for LrnTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let shape = Content::Maps(self.op.x());
-        let room = Content::Maps(with_spare(self.op.x(), spare));
-        let x = uploaded(backend, room, shape, &self.x)?;
-        let dy = uploaded(backend, room, shape, &self.dy)?;
-        let (mut y, mut dx) = (poisoned(backend, room)?, poisoned(backend, room)?);
-        backend.lrn(&self.op, &x, &mut y)?;
-        backend.lrn_backward(&self.op, &x, &dy, &mut dx)?;
-        Ok(vec![("y", downloaded(backend, shape, &y)?), ("dx", downloaded(backend, shape, &dx)?)])
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (spec, maps) = (self.op, Content::Maps(self.op.x()));
+        let [x, dy] = [bench.uploaded(maps, &self.x)?, bench.uploaded(maps, &self.dy)?];
+        let [y, dx] = [bench.poisoned(maps)?, bench.poisoned(maps)?];
+        bench.run(Command::Lrn { spec, x: &x, y: &y })?;
+        bench.run(Command::LrnBackward { spec, x: &x, dy: &dy, dx: &dx })?;
+        Ok(vec![("y", bench.downloaded(&y)?), ("dx", bench.downloaded(&dx)?)])
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {

@@ -1,9 +1,9 @@
 //! Max-pools. Nothing is rounded, so everything is exact.
 
 use vgg_tensor::spec::MaxPool2d;
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, uploaded, with_spare};
+use super::{Bench, Outputs, Trial};
 use crate::compare::Tolerance;
 use crate::{Arithmetic, cases, inputs};
 
@@ -39,25 +39,22 @@ impl Trial for MaxPool2dTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let op = &self.op;
-        let (x_shape, y_shape) = (Content::Maps(op.x()), Content::Maps(op.y()));
-        let x_room = Content::Maps(with_spare(op.x(), spare));
-        let y_room = Content::Maps(with_spare(op.y(), spare));
-        let x = uploaded(backend, x_room, x_shape, &self.x)?;
-        let dy = uploaded(backend, y_room, y_shape, &self.dy)?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let spec = self.op;
+        let (x_maps, y_maps) = (Content::Maps(spec.x()), Content::Maps(spec.y()));
+        let [x, dy] = [bench.uploaded(x_maps, &self.x)?, bench.uploaded(y_maps, &self.dy)?];
         let mut outputs = Outputs::new();
 
-        let mut y = poisoned(backend, y_room)?;
-        backend.max_pool2d(op, &x, &mut y, None)?;
-        outputs.push(("y without aux", downloaded(backend, y_shape, &y)?));
-        let mut y = poisoned(backend, y_room)?;
-        let mut aux = poisoned(backend, Content::Bytes(op.aux_bytes()))?;
-        backend.max_pool2d(op, &x, &mut y, Some(&mut aux))?;
-        outputs.push(("y", downloaded(backend, y_shape, &y)?));
-        let mut dx = poisoned(backend, x_room)?;
-        backend.max_pool2d_backward(op, &dy, &aux, &mut dx)?;
-        outputs.push(("dx", downloaded(backend, x_shape, &dx)?));
+        let y = bench.poisoned(y_maps)?;
+        bench.run(Command::MaxPool2d { spec, x: &x, y: &y, aux: None })?;
+        outputs.push(("y without aux", bench.downloaded(&y)?));
+        let y = bench.poisoned(y_maps)?;
+        let aux = bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
+        bench.run(Command::MaxPool2d { spec, x: &x, y: &y, aux: Some(&aux) })?;
+        outputs.push(("y", bench.downloaded(&y)?));
+        let dx = bench.poisoned(x_maps)?;
+        bench.run(Command::MaxPool2dBackward { spec, dy: &dy, aux: &aux, dx: &dx })?;
+        outputs.push(("dx", bench.downloaded(&dx)?));
         Ok(outputs)
     }
 

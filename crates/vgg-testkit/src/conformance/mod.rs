@@ -1,11 +1,12 @@
-//! One suite for every backend: each operation, forward and backward, against the reference.
+//! One suite for every backend: each command, forward and backward, against the reference.
 //!
-//! A [`Trial`] is one operation with its inputs. It runs on any backend and gives numbers, which
-//! [`check`] compares with those of `Reference<f64>`. What a trial computes into holds NaN before,
+//! A [`Trial`] is one operation with its inputs. Its commands run on any backend, on a [`Bench`], and
+//! give numbers, which [`check`] compares with those of `Reference<f64>`. What a trial computes into holds NaN before,
 //! so that what is not overwritten, or is read where it should not be, shows.
 
 mod avg_pool2d;
 mod batch_norm2d;
+mod bench;
 mod conv2d;
 mod dropout;
 mod linear;
@@ -20,6 +21,7 @@ mod update;
 
 pub use avg_pool2d::AvgPool2dTrial;
 pub use batch_norm2d::BatchNorm2dTrial;
+pub use bench::{Bench, Memory, Operand, Trying};
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
 pub use linear::LinearTrial;
@@ -35,7 +37,7 @@ pub use update::{BlendTrial, ClipGradientsTrial};
 use std::fmt;
 
 use vgg_tensor::spec::WeightType;
-use vgg_tensor::{Backend, Content, Result, Shape};
+use vgg_tensor::{Backend, Content, Result};
 
 use crate::compare::{Tolerance, assert_near};
 use crate::{Arithmetic, Reference};
@@ -48,12 +50,11 @@ pub trait Trial: Sized {
     /// What is tried, for messages.
     fn name(&self) -> String;
 
-    /// Runs it, in buffers with room for `spare` more images than it has: the last batch of an
-    /// epoch is a short one.
+    /// Runs it.
     ///
     /// # Errors
     /// Those of the backend.
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs>;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs>;
 
     /// How far each of the outputs may be from what is expected.
     fn tolerances(&self) -> Vec<Tolerance>;
@@ -70,13 +71,13 @@ pub trait Trial: Sized {
     fn random(arithmetic: Arithmetic, check: impl FnMut(Self));
 }
 
-/// Checks one trial: near the reference, and the same to the bit in larger buffers.
+/// Checks one trial: near the reference, and the same to the bit in whatever memory.
 ///
 /// # Panics
 /// If it is not, naming the trial, the output and the worst place.
 pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T, worst: &mut Worst) {
-    let expected = trial.expected(run(&mut Reference::<f64>::new(), trial, 0));
-    let actual = run(backend, trial, 0);
+    let expected = trial.expected(run(&mut Reference::<f64>::new(), trial, Memory::Exact));
+    let actual = run(backend, trial, Memory::Exact);
     let tolerances = trial.tolerances();
     assert_eq!(tolerances.len(), expected.len(), "a tolerance for each output");
     for (i, (output, numbers)) in actual.iter().enumerate() {
@@ -84,7 +85,11 @@ pub fn check<B: Backend, T: Trial>(backend: &mut B, trial: &T, worst: &mut Worst
         worst.add(output, assert_near(&what, numbers, &expected[i].1, tolerances[i]));
     }
     worst.trials += 1;
-    assert_same(trial, "in larger buffers", &actual, &run(backend, trial, 2));
+    for (memory, what) in
+        [(Memory::Spare, "in larger buffers"), (Memory::Bytes, "in buffers of bytes")]
+    {
+        assert_same(trial, what, &actual, &run(backend, trial, memory));
+    }
 }
 
 /// How much of what is allowed was needed.
@@ -136,7 +141,8 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     fn compare<A: Backend, B: Backend, T: Trial>(a: &mut A, b: &mut B) {
         for trial in T::table(Arithmetic::F32) {
             let what = format!("on {} and {}", a.describe(), b.describe());
-            assert_same(&trial, &what, &run(a, &trial, 0), &run(b, &trial, 0));
+            let [a, b] = [run(a, &trial, Memory::Exact), run(b, &trial, Memory::Exact)];
+            assert_same(&trial, &what, &a, &b);
         }
     }
     compare::<A, B, PrepareImagesTrial>(a, b);
@@ -154,8 +160,10 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, ClipGradientsTrial>(a, b);
 }
 
-fn run<B: Backend, T: Trial>(backend: &mut B, trial: &T, spare: usize) -> Outputs {
-    trial.run(backend, spare).unwrap_or_else(|error| panic!("{}: {error}", trial.name()))
+fn run<B: Backend, T: Trial>(backend: &mut B, trial: &T, memory: Memory) -> Outputs {
+    trial
+        .run(&mut Bench::with(backend, memory))
+        .unwrap_or_else(|error| panic!("{}: {error}", trial.name()))
 }
 
 fn assert_same<T: Trial>(trial: &T, what: &str, a: &Outputs, b: &Outputs) {
@@ -167,43 +175,6 @@ fn assert_same<T: Trial>(trial: &T, what: &str, a: &Outputs, b: &Outputs) {
     }
 }
 
-/// A buffer that holds NaN, or bytes that mean nothing.
-fn poisoned<B: Backend>(backend: &mut B, content: Content) -> Result<B::Buffer> {
-    let mut buffer = backend.alloc(content)?;
-    match content {
-        Content::Bytes(len) => backend.upload_bytes(&vec![0xFF; len], &mut buffer)?,
-        // As vectors, so that no number between channels or rows escapes, whatever the layout.
-        Content::Maps(shape) => {
-            let flat = Content::Maps(Shape::flat(shape.n, shape.features()));
-            backend.upload(flat, &vec![f32::NAN; flat.len()], &mut buffer)?;
-        }
-        _ => backend.upload(content, &vec![f32::NAN; content.len()], &mut buffer)?,
-    }
-    Ok(buffer)
-}
-
-/// A buffer with room for `room` that holds `content`.
-fn uploaded<B: Backend>(
-    backend: &mut B,
-    room: Content,
-    content: Content,
-    numbers: &[f32],
-) -> Result<B::Buffer> {
-    let mut buffer = poisoned(backend, room)?;
-    backend.upload(content, numbers, &mut buffer)?;
-    Ok(buffer)
-}
-
-fn downloaded<B: Backend>(
-    backend: &mut B,
-    content: Content,
-    buffer: &B::Buffer,
-) -> Result<Vec<f32>> {
-    let mut numbers = vec![f32::NAN; content.len()];
-    backend.download(content, buffer, &mut numbers)?;
-    Ok(numbers)
-}
-
 /// The weight of `out_features` outputs on maps of `[c, h, w]`.
 const fn linear_weight(
     out_features: usize,
@@ -211,11 +182,6 @@ const fn linear_weight(
     weight_type: WeightType,
 ) -> Content {
     Content::LinearWeight { out_features, c, h, w, weight_type }
-}
-
-/// `shape` with `spare` more images.
-fn with_spare(shape: Shape, spare: usize) -> Shape {
-    Shape { n: shape.n + spare, ..shape }
 }
 
 /// Makes a module of tests out of a backend: `conformance!(name, make)`, where `make(test)` is

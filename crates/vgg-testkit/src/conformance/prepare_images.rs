@@ -1,9 +1,9 @@
 //! Resizing and normalising, to the bit that is stored.
 
 use vgg_tensor::spec::{Normalize, PrepareImages};
-use vgg_tensor::{Backend, Content, Result, Shape};
+use vgg_tensor::{Backend, Command, Content, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, poisoned, with_spare};
+use super::{Bench, Outputs, Trial};
 use crate::compare::Tolerance;
 use crate::{Arithmetic, cases, inputs};
 
@@ -45,13 +45,12 @@ impl Trial for PrepareImagesTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let room = with_spare(self.op.source(), spare).len();
-        let mut pixels = poisoned(backend, Content::Bytes(room))?;
-        backend.upload_bytes(&self.pixels, &mut pixels)?;
-        let mut x = poisoned(backend, Content::Maps(with_spare(self.op.x(), spare)))?;
-        backend.prepare_images(&self.op, &self.normalize, &pixels, &mut x)?;
-        Ok(vec![("x", downloaded(backend, Content::Maps(self.op.x()), &x)?)])
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let pixels = bench.uploaded_bytes(&self.pixels)?;
+        let x = bench.poisoned(Content::Maps(self.op.x()))?;
+        let normalize = self.normalize.clone();
+        bench.run(Command::PrepareImages { spec: self.op, normalize, pixels: &pixels, x: &x })?;
+        Ok(vec![("x", bench.downloaded(&x)?)])
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {

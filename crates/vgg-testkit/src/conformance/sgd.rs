@@ -2,9 +2,9 @@
 
 use proptest::prelude::*;
 use vgg_tensor::spec::{Sgd, WeightType};
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result, Scalars};
 
-use super::{Outputs, Trial, downloaded, linear_weight, uploaded};
+use super::{Bench, Outputs, Trial, linear_weight};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -21,7 +21,8 @@ pub(super) const CONTENTS: [Content; 6] = [
 
 /// Some steps of one parameter, each with a gradient of its own.
 pub struct SgdTrial {
-    settings: Sgd,
+    spec: Sgd,
+    lr: f32,
     content: Content,
     weight: Vec<f32>,
     gradients: Vec<Vec<f32>>,
@@ -29,52 +30,55 @@ pub struct SgdTrial {
 
 impl SgdTrial {
     /// On random numbers.
-    pub fn new(settings: Sgd, content: Content) -> Self {
+    pub fn new(spec: Sgd, lr: f32, content: Content) -> Self {
         let numbers = |seed| inputs::uniform(seed, content.len(), 1.0);
         let gradients = (0..STEPS as u64).map(|step| numbers(2 + step)).collect();
-        Self { settings, content, weight: numbers(1), gradients }
+        Self { spec, lr, content, weight: numbers(1), gradients }
     }
 }
 
 impl Trial for SgdTrial {
     fn name(&self) -> String {
-        format!("{:?} of {:?}", self.settings, self.content)
+        format!("{:?} at {} of {:?}", self.spec, self.lr, self.content)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, _spare: usize) -> Result<Outputs> {
-        let (settings, content) = (&self.settings, self.content);
-        let mut weight = uploaded(backend, content, content, &self.weight)?;
-        let with_momentum = settings.momentum != 0.0;
-        let mut velocity = with_momentum.then(|| backend.alloc(content)).transpose()?;
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (spec, content) = (self.spec, self.content);
+        let scalars = Scalars { lr: self.lr, ..Scalars::default() };
+        let weight = bench.uploaded(content, &self.weight)?;
+        let zeros = vec![0.0; content.len()];
+        let mut zeros = || bench.uploaded(content, &zeros);
+        let velocity = (spec.momentum != 0.0).then(&mut zeros).transpose()?;
         for gradient in &self.gradients {
-            let dweight = uploaded(backend, content, content, gradient)?;
-            backend.sgd(settings, content, &mut weight, &dweight, velocity.as_mut())?;
+            let dweight = &bench.uploaded(content, gradient)?;
+            let (weight, velocity) = (&weight, velocity.as_ref());
+            bench.run_with(scalars, Command::Sgd { spec, content, weight, dweight, velocity })?;
         }
-        let mut outputs = vec![("weight", downloaded(backend, content, &weight)?)];
+        let mut outputs = vec![("weight", bench.downloaded(&weight)?)];
         if let Some(velocity) = velocity {
-            outputs.push(("velocity", downloaded(backend, content, &velocity)?));
+            outputs.push(("velocity", bench.downloaded(&velocity)?));
         }
         Ok(outputs)
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {
         // Each step adds at most this much to a velocity that momentum would have grown in full.
-        let g = 1.0 + f64::from(self.settings.weight_decay) * 2.0;
+        let g = 1.0 + f64::from(self.spec.weight_decay) * 2.0;
         let velocity = STEPS as f64 * g;
-        let weight = max_norm(&self.weight) + STEPS as f64 * f64::from(self.settings.lr) * velocity;
+        let weight = max_norm(&self.weight) + STEPS as f64 * f64::from(self.lr) * velocity;
         let mut tolerances = vec![tolerance(1.0, STEPS, weight)];
-        if self.settings.momentum != 0.0 {
+        if self.spec.momentum != 0.0 {
             tolerances.push(tolerance(1.0, STEPS, velocity));
         }
         tolerances.into_iter().map(Tolerance::absolute).collect()
     }
 
     fn table(_arithmetic: Arithmetic) -> Vec<Self> {
-        let plain = Sgd::plain(0.1);
+        let plain = Sgd::default();
         let decay = Sgd { weight_decay: 0.05, ..plain };
         let momentum = Sgd { momentum: 0.9, ..plain };
         let both = Sgd { momentum: 0.9, ..decay };
-        let settings = [
+        let specs = [
             plain,
             decay,
             momentum,
@@ -82,16 +86,16 @@ impl Trial for SgdTrial {
             Sgd { nesterov: true, ..momentum },
             Sgd { nesterov: true, ..both },
         ];
-        let trials = |settings| CONTENTS.map(|content| Self::new(settings, content));
-        settings.into_iter().flat_map(trials).collect()
+        let trials = |spec| CONTENTS.map(|content| Self::new(spec, 0.1, content));
+        specs.into_iter().flat_map(trials).collect()
     }
 
     fn random(_arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
         let settings = (1e-4..0.5f32, 0.1..0.99f32, 0.0..0.1f32, any::<bool>());
         let trials = (settings, 1..600usize);
         cases::for_random(trials, |((lr, momentum, weight_decay, nesterov), len)| {
-            let settings = Sgd { lr, momentum, weight_decay, nesterov };
-            check(Self::new(settings, Content::Vector(len)));
+            let spec = Sgd { momentum, weight_decay, nesterov };
+            check(Self::new(spec, lr, Content::Vector(len)));
         });
     }
 }

@@ -1,9 +1,9 @@
 //! The logistic sigmoid.
 
 use proptest::prelude::*;
-use vgg_tensor::{Backend, Content, Result, Shape};
+use vgg_tensor::{Backend, Command, Content, Result, Shape};
 
-use super::{Outputs, Trial, downloaded, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -44,18 +44,13 @@ impl Trial for SigmoidTrial {
         format!("sigmoid of {}", self.shape)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let content = Content::Maps(self.shape);
-        let room = Content::Maps(with_spare(self.shape, spare));
-        let mut x = uploaded(backend, room, content, &self.x)?;
-        let y = uploaded(backend, room, content, &self.y)?;
-        let mut dy = uploaded(backend, room, content, &self.dy)?;
-        backend.sigmoid(self.shape, &mut x)?;
-        backend.sigmoid_backward(self.shape, &y, &mut dy)?;
-        Ok(vec![
-            ("y", downloaded(backend, content, &x)?),
-            ("dx", downloaded(backend, content, &dy)?),
-        ])
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (shape, maps) = (self.shape, Content::Maps(self.shape));
+        let x = bench.uploaded(maps, &self.x)?;
+        let [y, dy] = [bench.uploaded(maps, &self.y)?, bench.uploaded(maps, &self.dy)?];
+        bench.run(Command::Sigmoid { shape, x: &x })?;
+        bench.run(Command::SigmoidBackward { shape, y: &y, dy: &dy })?;
+        Ok(vec![("y", bench.downloaded(&x)?), ("dx", bench.downloaded(&dy)?)])
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {

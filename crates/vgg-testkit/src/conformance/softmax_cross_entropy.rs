@@ -1,9 +1,9 @@
 //! The loss, its gradient and the hits.
 
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
-use vgg_tensor::{Backend, Content, Result};
+use vgg_tensor::{Backend, Command, Content, Result};
 
-use super::{Outputs, Trial, downloaded, poisoned, stored, uploaded, with_spare};
+use super::{Bench, Outputs, Trial, stored};
 use crate::compare::{Tolerance, max_norm, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -62,23 +62,19 @@ impl Trial for SoftmaxCrossEntropyTrial {
         format!("{:?}", self.op)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, spare: usize) -> Result<Outputs> {
-        let shape = Content::Maps(self.op.logits());
-        let room = Content::Maps(with_spare(self.op.logits(), spare));
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (spec, maps) = (self.op, Content::Maps(self.op.logits()));
         let three = Content::Vector(Metrics::LEN);
-        let logits = uploaded(backend, room, shape, &self.logits)?;
-        let mut labels = poisoned(backend, Content::Bytes(self.op.label_bytes() + 12 * spare))?;
         let bytes: Vec<u8> = self.labels.iter().flat_map(|label| label.to_ne_bytes()).collect();
-        backend.upload_bytes(&bytes, &mut labels)?;
-
-        let mut metrics = poisoned(backend, three)?;
-        backend.softmax_cross_entropy(&self.op, &logits, &labels, &mut metrics, None)?;
-        let without = downloaded(backend, three, &metrics)?;
-        let mut metrics = poisoned(backend, three)?;
-        let mut dlogits = poisoned(backend, room)?;
-        let op = &self.op;
-        backend.softmax_cross_entropy(op, &logits, &labels, &mut metrics, Some(&mut dlogits))?;
-        let with = downloaded(backend, three, &metrics)?;
+        let logits = &bench.uploaded(maps, &self.logits)?;
+        let labels = &bench.uploaded_bytes(&bytes)?;
+        let dlogits = bench.poisoned(maps)?;
+        let mut metrics = |dlogits| -> Result<_> {
+            let metrics = &bench.poisoned(three)?;
+            bench.run(Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits })?;
+            bench.downloaded(metrics)
+        };
+        let (without, with) = (metrics(None)?, metrics(Some(&dlogits))?);
         if self.logits.iter().any(|logit| logit.is_nan()) {
             return Ok(vec![("hits", without[1..].to_vec()), ("hits", with[1..].to_vec())]);
         }
@@ -87,7 +83,7 @@ impl Trial for SoftmaxCrossEntropyTrial {
             ("hits without dlogits", without[1..].to_vec()),
             ("loss_sum", with[..1].to_vec()),
             ("hits", with[1..].to_vec()),
-            ("dlogits", downloaded(backend, shape, &dlogits)?),
+            ("dlogits", bench.downloaded(&dlogits)?),
         ])
     }
 

@@ -4,7 +4,8 @@ use half::f16;
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Content, Download as _, Shape};
 
-use super::{downloaded, linear_weight, uploaded};
+use super::bench::{downloaded, poisoned};
+use super::linear_weight;
 use crate::{Arithmetic, inputs};
 
 const CONTENTS: [Content; 17] = [
@@ -49,6 +50,11 @@ pub fn check_transfer<B: Backend>(backend: &mut B, arithmetic: Arithmetic) {
         let [n, c, h, w] = shape;
         check_round_trip(backend, room, Content::Maps(Shape::new(n, c, h, w)), arithmetic);
     }
+    // One of bytes takes whatever is no larger.
+    for content in CONTENTS {
+        let room = Content::Bytes(backend.bytes(content) as usize);
+        check_round_trip(backend, room, content, arithmetic);
+    }
 }
 
 fn check_round_trip<B: Backend>(
@@ -78,7 +84,8 @@ fn check_round_trip<B: Backend>(
         Content::Maps(_) => arithmetic.store(*x),
         _ => *x,
     };
-    let buffer = uploaded(backend, room, content, &numbers).expect("upload");
+    let mut buffer = poisoned(backend, room).expect("alloc");
+    backend.upload(content, &numbers, &mut buffer).expect("upload");
     let back = downloaded(backend, content, &buffer).expect("download");
     let bits = |numbers: &[f32]| numbers.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
     let expected: Vec<f32> = numbers.iter().map(stored).collect();

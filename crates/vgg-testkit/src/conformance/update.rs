@@ -1,10 +1,10 @@
 //! What gradients and weights go through besides the optimiser.
 
 use vgg_tensor::spec::{Linear, LinearEpilogue};
-use vgg_tensor::{Backend, Content, Result, Shape};
+use vgg_tensor::{Backend, Command, Content, Result, Shape};
 
 use super::sgd::CONTENTS;
-use super::{Outputs, Trial, downloaded, poisoned, uploaded};
+use super::{Bench, Operand, Outputs, Trial};
 use crate::compare::{Tolerance, tolerance};
 use crate::{Arithmetic, cases, inputs};
 
@@ -29,22 +29,22 @@ impl Trial for BlendTrial {
         format!("blend of {:?}", self.content)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, _spare: usize) -> Result<Outputs> {
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
         let content = self.content;
-        let x = uploaded(backend, content, content, &self.x)?;
-        let mut set = poisoned(backend, content)?;
-        backend.blend(content, 0.25, &x, 0.0, &mut set)?;
-        let mut average = uploaded(backend, content, content, &self.y)?;
-        backend.blend(content, 0.1, &x, 0.9, &mut average)?;
-        backend.blend(content, 1.0, &x, 1.0, &mut average)?;
-        let numbers = downloaded(backend, content, &average)?;
-        let again = uploaded(backend, content, content, &numbers)?;
-        let products = [&average, &again].map(|weight| product(backend, content, weight));
-        let [average, again] = products;
-        let same = average?.iter().zip(again?).map(|(a, b)| a - b).collect();
+        let x = &bench.uploaded(content, &self.x)?;
+        let y = &bench.poisoned(content)?;
+        bench.run(Command::Scale { content, alpha: 0.25, x, y })?;
+        let set = bench.downloaded(y)?;
+        let y = &bench.uploaded(content, &self.y)?;
+        bench.run(Command::Blend { content, alpha: 0.1, x, beta: 0.9, y })?;
+        bench.run(Command::Blend { content, alpha: 1.0, x, beta: 1.0, y })?;
+        let average = bench.downloaded(y)?;
+        let again = &bench.uploaded(content, &average)?;
+        let products = [product(bench, content, y)?, product(bench, content, again)?];
+        let same = products[0].iter().zip(&products[1]).map(|(a, b)| a - b).collect();
         Ok(vec![
-            ("set", downloaded(backend, content, &set)?),
-            ("average", numbers),
+            ("set", set),
+            ("average", average),
             ("products with the same numbers, uploaded", same),
         ])
     }
@@ -70,19 +70,20 @@ impl Trial for BlendTrial {
 }
 
 /// What a weight gives, if it is a fully connected layer's.
-fn product<B: Backend>(backend: &mut B, content: Content, weight: &B::Buffer) -> Result<Vec<f32>> {
+fn product<B: Backend>(
+    bench: &mut Bench<'_, B>,
+    content: Content,
+    weight: &Operand<B::Buffer>,
+) -> Result<Vec<f32>> {
     let Content::LinearWeight { out_features, c, h, w, .. } = content else {
         return Ok(Vec::new());
     };
-    let op = Linear::new(Shape::new(1, c, h, w), out_features, LinearEpilogue::Bias)?;
-    let [x, bias, y] =
-        [Content::Maps(op.x()), Content::Vector(out_features), Content::Maps(op.y())];
-    let (x_numbers, bias_numbers) = (inputs::uniform(3, x.len(), 1.0), vec![0.0; out_features]);
-    let x = uploaded(backend, x, x, &x_numbers)?;
-    let bias = uploaded(backend, bias, bias, &bias_numbers)?;
-    let mut to = poisoned(backend, y)?;
-    backend.linear(&op, &x, weight, &bias, &mut to, None)?;
-    downloaded(backend, y, &to)
+    let spec = Linear::new(Shape::new(1, c, h, w), out_features, LinearEpilogue::Bias)?;
+    let x = &bench.uploaded(Content::Maps(spec.x()), &inputs::uniform(3, spec.x().len(), 1.0))?;
+    let bias = &bench.uploaded(Content::Vector(out_features), &vec![0.0; out_features])?;
+    let y = &bench.poisoned(Content::Maps(spec.y()))?;
+    bench.run(Command::Linear { spec, x, weight, bias, y, aux: None })?;
+    bench.downloaded(y)
 }
 
 /// Gradients whose norm is limited together.
@@ -107,18 +108,17 @@ impl Trial for ClipGradientsTrial {
         format!("the norm of {:?} limited to {}", self.contents, self.max_norm)
     }
 
-    fn run<B: Backend>(&self, backend: &mut B, _spare: usize) -> Result<Outputs> {
-        let (mut rest, mut buffers) = (&self.numbers[..], Vec::new());
+    fn run<B: Backend>(&self, bench: &mut Bench<'_, B>) -> Result<Outputs> {
+        let (mut rest, mut operands) = (&self.numbers[..], Vec::new());
         for content in &self.contents {
             let (numbers, others) = rest.split_at(content.len());
-            buffers.push(uploaded(backend, *content, *content, numbers)?);
+            operands.push(bench.uploaded(*content, numbers)?);
             rest = others;
         }
-        let contents = self.contents.iter().copied();
-        let mut gradients: Vec<_> = contents.zip(&mut buffers).collect();
-        backend.clip_gradients(self.max_norm, &mut gradients)?;
-        let named = NAMES.iter().zip(&self.contents).zip(&buffers);
-        named.map(|((name, c), buffer)| Ok((*name, downloaded(backend, *c, buffer)?))).collect()
+        let gradients = self.contents.iter().copied().zip(&operands).collect();
+        bench.run(Command::ClipGradients { max_norm: self.max_norm, gradients })?;
+        let named = NAMES.iter().zip(&operands);
+        named.map(|(name, gradient)| Ok((*name, bench.downloaded(gradient)?))).collect()
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {

@@ -2,10 +2,15 @@
 
 use crate::Real;
 
+pub(super) fn scale<T: Real>(alpha: f32, x: &[T], y: &mut [T]) {
+    for (x, y) in x.iter().zip(y) {
+        *y = T::from(alpha) * *x;
+    }
+}
+
 pub(super) fn blend<T: Real>(alpha: f32, x: &[T], beta: f32, y: &mut [T]) {
     for (x, y) in x.iter().zip(y) {
-        let kept = if beta == 0.0 { T::default() } else { T::from(beta) * *y };
-        *y = T::from(alpha) * *x + kept;
+        *y = T::from(alpha) * *x + T::from(beta) * *y;
     }
 }
 

@@ -117,23 +117,23 @@ mod tests {
         insta::assert_snapshot!(table(&config, &Vgg::new(&config.vgg()).unwrap(), None).unwrap().join("\n"), @r#"
         layer         kind                  output      parameters     MACs     memory
         ──────────────────────────────────────────────────────────────────────────────
-        images        resize, normalise     1×224×224                         24.6 MiB
+        images        resize, normalise     1×224×224                         24.5 MiB
         features.0    conv 3×3, relu, pool  16×112×112         160   7.23 M  110.3 MiB
-        features.3    conv 3×3, relu, pool  32×56×56         4 640  57.80 M   55.2 MiB
-        features.6    conv 3×3, relu        64×56×56        18 496  57.80 M  101.2 MiB
-        features.8    conv 3×3, relu, pool  64×28×28        36 928  115.6 M   27.8 MiB
-        features.11   conv 3×3, relu        128×28×28       73 856  57.80 M   51.1 MiB
-        features.13   conv 3×3, relu, pool  128×14×14      147 584  115.6 M   14.9 MiB
-        features.16   conv 3×3, relu        128×14×14      147 584  28.90 M   13.8 MiB
-        features.18   conv 3×3, relu, pool  128×7×7        147 584  28.90 M    4.6 MiB
+        features.3    conv 3×3, relu, pool  32×56×56         4 640  57.80 M   55.1 MiB
+        features.6    conv 3×3, relu        64×56×56        18 496  57.80 M  101.1 MiB
+        features.8    conv 3×3, relu, pool  64×28×28        36 928  115.6 M   27.7 MiB
+        features.11   conv 3×3, relu        128×28×28       73 856  57.80 M   50.8 MiB
+        features.13   conv 3×3, relu, pool  128×14×14      147 584  115.6 M   14.3 MiB
+        features.16   conv 3×3, relu        128×14×14      147 584  28.90 M   13.2 MiB
+        features.18   conv 3×3, relu, pool  128×7×7        147 584  28.90 M    4.0 MiB
         classifier.0  linear, relu          4096        25 694 208  25.69 M  100.1 MiB
         classifier.2  dropout 0.5           4096
         classifier.3  linear, relu          4096        16 781 312  16.78 M   66.1 MiB
         classifier.5  dropout 0.5           4096
-        classifier.6  linear                10              40 970   40 960  165.1 KiB
-        gradients                                                            147.0 MiB
+        classifier.6  linear                10              40 970   40 960  165.0 KiB
+        gradients                                                            100.0 MiB
         ──────────────────────────────────────────────────────────────────────────────
-        total                                           43 093 322  512.2 M  716.7 MiB
+        total                                           43 093 322  512.2 M  667.4 MiB
         "#);
     }
 }

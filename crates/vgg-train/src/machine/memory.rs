@@ -2,7 +2,7 @@
 //! too late to tell.
 
 use anyhow::Result;
-use vgg_model::{Input, Mode, Plan, Session, Training, Vgg, WeightType};
+use vgg_model::{Input, Mode, Plan, Recipe, Session, Vgg, WeightType};
 use vgg_tensor::Backend;
 
 use super::free;
@@ -44,7 +44,7 @@ pub(crate) fn plan(
     backend: &impl Backend,
     besides: Host,
 ) -> Result<Plan> {
-    let plan = Plan::new(vgg, input, part, mode)?;
+    let plan = Plan::new(vgg, input, part, mode.clone())?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
     let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan, backend);
     let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
@@ -56,12 +56,12 @@ pub(crate) fn plan(
             Place { name: "memory", free: host, needs: &on_host },
         ],
     };
-    let fits = |part, mode| {
-        let Ok(plan) = Plan::new(vgg, input, part, mode) else { return false };
+    let fits = |part, mode: &Mode| {
+        let Ok(plan) = Plan::new(vgg, input, part, mode.clone()) else { return false };
         plan.check_on(backend).is_ok() && places.iter().all(|place| place.lacks(&plan).is_none())
     };
     let failure =
-        |message| Failure::new(Code::Memory, message).help(advice(vgg, [batch, part], mode, fits));
+        |message| Failure::new(Code::Memory, message).help(advice(vgg, [batch, part], &mode, fits));
     let size = size([batch, part]);
     plan.check_on(backend).map_err(|error| {
         let message = format!("{size} is too large for {}", backend.describe());
@@ -90,7 +90,7 @@ pub(crate) fn largest_batch<B: Backend>(
     let held = session.plan().bytes_on(backend);
     let free = backend.free_memory().or_else(free::bytes);
     let room = free.map_or(u64::MAX, |free| free + held);
-    let plan = |batch| Plan::new(vgg, input, batch, session.plan().mode());
+    let plan = |batch| Plan::new(vgg, input, batch, session.plan().mode().clone());
     plan(1)?.check_on(backend)?;
     let needs = |batch| {
         let plan = plan(batch)?;
@@ -109,7 +109,7 @@ pub(crate) fn largest_batch<B: Backend>(
 }
 
 /// What takes less memory than running a network in a mode.
-fn less(mode: Mode) -> &'static str {
+fn less(mode: &Mode) -> &'static str {
     match mode {
         Mode::Infer { linear_weights: WeightType::F32 } => {
             "--linear-weights f16 needs less; else take a machine with more memory"
@@ -162,14 +162,15 @@ fn size([batch, part]: [usize; 2]) -> String {
 fn advice(
     vgg: &Vgg,
     [batch, part]: [usize; 2],
-    mode: Mode,
-    fits: impl Fn(usize, Mode) -> bool,
+    mode: &Mode,
+    fits: impl Fn(usize, &Mode) -> bool,
 ) -> String {
     let has_parts = part < batch;
     let in_parts = match mode {
-        Mode::Train(training) if has_parts || !vgg.config().batch_norm => {
-            let in_parts = Training { all_gradients: true, accumulates: true, ..training };
-            last(part, |part| fits(part, Mode::Train(in_parts)))
+        Mode::Train(recipe) if has_parts || !vgg.config().batch_norm => {
+            // Any number of parts takes the same memory.
+            let in_parts = Mode::Train(Recipe { parts: recipe.parts.max(2), ..recipe.clone() });
+            last(part, |part| fits(part, &in_parts))
         }
         _ => None,
     };
@@ -191,8 +192,9 @@ pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Ho
 fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
     let (weights, velocities) = match plan.mode() {
         Mode::Infer { .. } => (1, 0),
-        Mode::Train(Training { momentum, averages, .. }) => {
-            (1 + u64::from(averages), u64::from(momentum))
+        Mode::Train(recipe) => {
+            let averages = u64::from(recipe.average_decay.is_some());
+            (1 + averages, u64::from(recipe.sgd.has_velocity()))
         }
     };
     let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();
@@ -216,7 +218,7 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use vgg_cpu::{Config, Cpu};
-    use vgg_model::VggConfig;
+    use vgg_model::{SgdConfig, VggConfig};
 
     use super::*;
 
@@ -229,12 +231,12 @@ mod tests {
         };
         let [vgg, normalized] = [false, true].map(|batch_norm| vgg(batch_norm).unwrap());
         let input = Input::unnormalized(1, 28, 28);
-        let whole = Mode::Train(Training::default());
-        let parts = Training { all_gradients: true, accumulates: true, ..Training::default() };
-        let parts = Mode::Train(parts);
+        let recipe = Recipe::from(SgdConfig::plain(0.1));
+        let whole = &Mode::Train(recipe.clone());
+        let parts = &Mode::Train(Recipe { parts: 2, ..recipe });
         let cpu = Cpu::new(Config::default()).unwrap();
-        let needs = |vgg: &Vgg, part, mode| {
-            let plan = Plan::new(vgg, &input, part, mode).unwrap();
+        let needs = |vgg: &Vgg, part, mode: &Mode| {
+            let plan = Plan::new(vgg, &input, part, mode.clone()).unwrap();
             needed(vgg, &plan, &cpu, Host::default())
         };
         let help = |vgg: &Vgg, sizes, mode, free| {
@@ -260,7 +262,7 @@ mod tests {
 
     #[test]
     fn help_that_was_taken_is_not_given_again() {
-        let less = |linear_weights| less(Mode::Infer { linear_weights });
+        let less = |linear_weights| less(&Mode::Infer { linear_weights });
         assert!(less(WeightType::F32).starts_with("--linear-weights f16 needs less"));
         assert_eq!(less(WeightType::F16), "take a machine with more memory");
     }
@@ -283,15 +285,10 @@ mod tests {
         let vgg = Vgg::new(&VggConfig::default()).unwrap();
         let count = |momentum| {
             let input = Input::unnormalized(3, 224, 224);
-            let plan = Plan::new(
-                &vgg,
-                &input,
-                1,
-                Mode::Train(Training { momentum, ..Training::default() }),
-            )
-            .unwrap();
+            let sgd = SgdConfig { momentum, ..SgdConfig::plain(0.1) };
+            let plan = Plan::new(&vgg, &input, 1, Mode::Train(sgd.into())).unwrap();
             copies(&vgg, &plan, &cpu) / (4 * vgg.param_count() as u64)
         };
-        assert_eq!((count(false), count(true)), (1, 2));
+        assert_eq!((count(0.0), count(0.9)), (1, 2));
     }
 }

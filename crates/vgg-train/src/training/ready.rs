@@ -59,7 +59,7 @@ pub(crate) fn batches(
     recipe.check(vgg)?;
     let batch = config.train.batch_size;
     let batch = data.map_or(batch, |data| batch.min(data.train.len()));
-    Ok((batch, recipe.part_of(batch), recipe.mode(vgg)))
+    Ok((batch, recipe.part_of(batch), Mode::Train(recipe)))
 }
 
 fn describe(config: &Config, vgg: &Vgg) -> String {

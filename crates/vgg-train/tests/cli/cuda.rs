@@ -228,7 +228,7 @@ fn memory_that_does_not_suffice_is_told_before_and_in_training() {
     // What the backend itself needs is allocated before.
     insta::assert_snapshot!(small("36000000"), @r#"
     5
-    error: training at batch size 256 needs 9.1 MiB of the device's memory, but 2.3 MiB are free
+    error: training at batch size 256 needs 8.4 MiB of the device's memory, but 2.3 MiB are free
     help: --set train.accumulate=5 would fit
     "#);
     insta::assert_snapshot!(small("1000000"), @r#"

@@ -238,23 +238,23 @@ fn the_summary_is_a_table() {
     insta::assert_snapshot!(table, @r#"
     layer         kind                  output   parameters    MACs     memory
     ──────────────────────────────────────────────────────────────────────────
-    images        resize, normalise     1×32×32                       76.3 KiB
-    features.0    conv 3×3, relu, pool  4×16×16          40  36 864   80.5 KiB
-    features.3    conv 3×3, relu, pool  8×8×8           296  73 728   39.5 KiB
-    features.6    conv 3×3, relu        16×8×8        1 168  73 728   79.7 KiB
-    features.8    conv 3×3, relu, pool  16×4×4        2 320  0.15 M   45.2 KiB
-    features.11   conv 3×3, relu        32×4×4        4 640  73 728   87.4 KiB
-    features.13   conv 3×3, relu, pool  32×2×2        9 248  0.15 M  117.4 KiB
-    features.16   conv 3×3, relu        32×2×2        9 248  36 864  116.6 KiB
-    features.18   conv 3×3, relu, pool  32            9 248  36 864  110.6 KiB
+    images        resize, normalise     1×32×32                       64.1 KiB
+    features.0    conv 3×3, relu, pool  4×16×16          40  36 864   80.3 KiB
+    features.3    conv 3×3, relu, pool  8×8×8           296  73 728   38.3 KiB
+    features.6    conv 3×3, relu        16×8×8        1 168  73 728   75.1 KiB
+    features.8    conv 3×3, relu, pool  16×4×4        2 320  0.15 M   36.1 KiB
+    features.11   conv 3×3, relu        32×4×4        4 640  73 728   69.2 KiB
+    features.13   conv 3×3, relu, pool  32×2×2        9 248  0.15 M   81.2 KiB
+    features.16   conv 3×3, relu        32×2×2        9 248  36 864   80.5 KiB
+    features.18   conv 3×3, relu, pool  32            9 248  36 864   74.5 KiB
     classifier.0  linear, relu          16              528     512    5.2 KiB
     classifier.2  dropout 0.5           16
     classifier.3  linear, relu          16              272     256    3.2 KiB
     classifier.5  dropout 0.5           16
     classifier.6  linear                10              170     160    2.0 KiB
-    gradients                                                         96.0 KiB
+    gradients                                                        170.6 KiB
     ──────────────────────────────────────────────────────────────────────────
-    total                                            37 178  0.63 M  859.6 KiB
+    total                                            37 178  0.63 M  780.3 KiB
     "#);
 
     // The same as a run says that it needs, and as the run's own summary.

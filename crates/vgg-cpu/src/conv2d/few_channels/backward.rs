@@ -17,7 +17,7 @@ use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
-/// The gradients of a convolution but for `dx`; see [`vgg_tensor::Backend::conv2d_backward`].
+/// The gradients of a convolution but for `dx`; see [`vgg_tensor::Command::Conv2dBackward`].
 /// `workspace` becomes the chunks' sums of them.
 pub(in crate::conv2d) fn backward(
     cpu: &Cpu,

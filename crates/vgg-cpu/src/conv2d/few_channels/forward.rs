@@ -17,7 +17,7 @@ use crate::gemm::panel_width;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
-/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
+/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
 pub(in crate::conv2d) fn forward(
     cpu: &Cpu,
     op: &Conv2d,

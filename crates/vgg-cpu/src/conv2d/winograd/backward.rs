@@ -23,7 +23,7 @@ use crate::needs::Needs;
 use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
 
-/// The gradients of a convolution; see [`vgg_tensor::Backend::conv2d_backward`]. `workspace`
+/// The gradients of a convolution; see [`vgg_tensor::Command::Conv2dBackward`]. `workspace`
 /// becomes the chunks' sums of the weight's and the bias's gradient and, if the threads share a
 /// block, its transforms.
 pub(in crate::conv2d) fn backward(

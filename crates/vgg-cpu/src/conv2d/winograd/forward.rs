@@ -20,7 +20,7 @@ use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
-/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
+/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
 /// `workspace` becomes the transforms of a block, if the threads share it.
 pub(in crate::conv2d) fn forward(
     cpu: &Cpu,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use vgg_tensor::profile::Event;
 
-use super::step::{Call, Pass, Step};
+use super::step::{PASSES, Step, word};
 use crate::terminal::numbers::count;
 use crate::terminal::table::Table;
 
@@ -15,16 +15,16 @@ pub(super) fn lines(steps: &[Step], batch: usize) -> Vec<String> {
     let header = ["layer", "operation", "calls", "ms", "share", "GFLOP/s"];
     let mut table = Table::new(2, header);
     let mut first = 0;
-    for group in steps[0].calls.chunk_by(|a, b| (a.pass, &a.layer) == (b.pass, &b.layer)) {
+    for group in steps[0].events.chunk_by(|a, b| (a.pass, &a.layer) == (b.pass, &b.layer)) {
         let end = first + group.len();
-        let operations = group.iter().map(|call| call.event.operation.to_string());
-        let operation = in_words(&operations.collect::<Vec<_>>());
+        let operations: Vec<&str> = group.iter().map(|event| event.operation.as_str()).collect();
+        let operation = in_words(&operations);
         table.row(breakdown.row(&group[0].layer, operation, |i, _| (first..end).contains(&i)));
         first = end;
     }
     table.rule();
-    for pass in Pass::ALL {
-        table.row(breakdown.row(&pass.to_string(), String::new(), |_, call| call.pass == pass));
+    for pass in PASSES {
+        table.row(breakdown.row(word(pass), String::new(), |_, event| event.pass == pass));
     }
     table.rule();
     table.row(breakdown.row("operations", "together".into(), |_, _| true));
@@ -36,7 +36,7 @@ pub(super) fn lines(steps: &[Step], batch: usize) -> Vec<String> {
 }
 
 /// A layer's operations; of many that are alike only what and how many.
-fn in_words(operations: &[String]) -> String {
+fn in_words(operations: &[&str]) -> String {
     match operations {
         [first, _, _, ..] => {
             let kind = first.split(' ').next().unwrap_or_default();
@@ -52,19 +52,19 @@ struct Breakdown<'a> {
 }
 
 impl Breakdown<'_> {
-    /// The row of the calls that are in it, given their places in a step.
+    /// The row of the events that are in it, given their places in a step.
     fn row(
         &self,
         name: &str,
         operation: String,
-        is_in: impl Fn(usize, &Call) -> bool,
+        is_in: impl Fn(usize, &Event) -> bool,
     ) -> [String; 6] {
         let time = |step| events(step, &is_in).map(|event| event.duration).sum();
         let ms = median(self.steps.iter().map(time));
         let (mut calls, mut macs) = (0, 0);
         for event in events(&self.steps[0], &is_in) {
             calls += 1;
-            macs += event.operation.macs();
+            macs += event.macs;
         }
         let rate = match macs {
             0 => String::new(),
@@ -77,10 +77,10 @@ impl Breakdown<'_> {
 
 fn events<'a>(
     step: &'a Step,
-    is_in: &'a impl Fn(usize, &Call) -> bool,
+    is_in: &'a impl Fn(usize, &Event) -> bool,
 ) -> impl Iterator<Item = &'a Event> {
-    let calls = step.calls.iter().enumerate().filter(|(i, call)| is_in(*i, call));
-    calls.map(|(_, call)| &call.event)
+    let events = step.events.iter().enumerate().filter(|(i, event)| is_in(*i, event));
+    events.map(|(_, event)| event)
 }
 
 /// The median, in milliseconds; of an even number the upper one.
@@ -92,14 +92,17 @@ fn median(times: impl Iterator<Item = Duration>) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::super::step::tests::step;
     use super::*;
 
     #[test]
     fn operations_passes_and_the_step() {
-        let (step, mut slow) = (step().unwrap(), step().unwrap());
+        let step = step(Instant::now());
+        let mut slow = step.clone();
         slow.duration *= 2;
-        slow.calls[1].event.duration *= 10;
+        slow.events[1].duration *= 10;
         let lines = lines(&[step.clone(), slow, step], 1000);
         insta::assert_snapshot!(lines.join("\n"), @r#"
         layer       operation                             calls      ms    share  GFLOP/s
@@ -110,17 +113,17 @@ mod tests {
         logits      softmax cross-entropy 500                 1    8.00    1.5 %
         dropout     dropout 0.5 500                           1   16.00    3.1 %
         fc          linear backward 1000→500, without dx      1   32.00    6.2 %     31.2
-        fc          sgd 500×1000, sgd 500                     2  192.00   36.9 %
-        metrics     download 12 bytes                         1  256.00   49.2 %
+        fc          sgd 500×1000, sgd 500                     2  192.00   37.0 %
+        metrics     download 12 bytes                         1  256.00   49.3 %
         ─────────────────────────────────────────────────────────────────────────────────
-        transfer                                              2  257.00   49.4 %
+        transfer                                              2  257.00   49.5 %
         forward                                               2    6.00    1.2 %    166.7
         loss                                                  1    8.00    1.5 %
         backward                                              2   48.00    9.2 %     20.8
-        update                                                2  192.00   36.9 %
+        update                                                2  192.00   37.0 %
         ─────────────────────────────────────────────────────────────────────────────────
-        operations  together                                  9  511.00   98.3 %      3.9
-        whole step  1 000 images, 1923.1 img/s                   520.00  100.0 %
+        operations  together                                  9  511.00   98.5 %      3.9
+        whole step  1 000 images, 1926.8 img/s                   519.00  100.0 %
         "#);
     }
 }

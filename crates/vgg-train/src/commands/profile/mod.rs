@@ -6,12 +6,12 @@ mod trace;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use serde_json::Value;
 use vgg_model::{Params, Trainer};
 use vgg_tensor::Backend;
-use vgg_tensor::profile::Profiled;
 
 use crate::config::{Config, Override};
 use crate::data;
@@ -21,7 +21,7 @@ use crate::terminal::numbers::count;
 use crate::terminal::print;
 use crate::terminal::ui::Ui;
 use crate::training::ready::Ready;
-use step::{Names, Step};
+use step::Step;
 
 /// Steps that are timed, after one that is not.
 const STEPS: usize = 5;
@@ -72,24 +72,19 @@ impl Job for Measure<'_> {
         let Self { config, ui } = self;
         let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0)?;
         let (seed, device) = (config.train.seed, backend.describe());
+        let origin = Instant::now();
         let params = Params::init(&vgg, &config.init(), seed)?;
         let (input, recipe) = (config.input(), config.recipe());
         let lr = recipe.sgd.lr;
-        let backend = Profiled::new(backend)?;
         let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, recipe, seed)?;
         drop(params); // the trainer has its own copy
 
         // One batch for all steps: an epoch may have fewer, and its last is short.
         let mut batches = data.train.loader(batch)?.shuffled(seed).epoch(0, 0);
         let images = batches.next_batch()?.context("there are no images to train on")?;
-        let names = Names::of(&trainer);
         let mut step = || -> Result<Step> {
-            let (before, start) = (trainer.backend().events().len(), trainer.backend().now());
-            trainer.submit_mixed(&images.pixels, &images.labels, &images.mix, lr)?;
-            trainer.next_metrics(true)?;
-            let end = trainer.backend().now();
-            let calls = names.give(&trainer.backend().events()[before..]);
-            Ok(Step { start, duration: end - start, calls })
+            let (pixels, labels, mix) = (&images.pixels, &images.labels, &images.mix);
+            Ok(Step::of(trainer.profile(pixels, labels, mix, lr)?))
         };
         ui.status(
             "Profiling",
@@ -98,6 +93,6 @@ impl Job for Measure<'_> {
         step()?;
         let steps = (0..STEPS).map(|_| step()).collect::<Result<Vec<_>>>()?;
 
-        Ok((trace::json(&config.name, &device, &steps), breakdown::lines(&steps, batch)))
+        Ok((trace::json(&config.name, &device, origin, &steps), breakdown::lines(&steps, batch)))
     }
 }

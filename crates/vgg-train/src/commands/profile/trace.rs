@@ -3,33 +3,36 @@
 //! The format: "Trace Event Format", Google, 2016; `X` is an event with a duration, in microseconds,
 //! and `M` names something.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::step::{Call, Step};
+use vgg_tensor::profile::Event;
 
-/// One track with a slice a step, and in it a slice an operation.
-pub(super) fn json(run: &str, device: &str, steps: &[Step]) -> Value {
+use super::step::{Step, word};
+
+/// One track with a slice a step, and in it a slice an operation. It begins at `origin`.
+pub(super) fn json(run: &str, device: &str, origin: Instant, steps: &[Step]) -> Value {
     let mut events =
         vec![meta("process_name", &format!("vgg-train {run}")), meta("thread_name", device)];
     for (i, step) in steps.iter().enumerate() {
         let name = format!("step {}", i + 1);
-        events.push(slice(&name, "step", step.start, step.duration, json!({})));
-        events.extend(step.calls.iter().map(call_slice));
+        events.push(slice(&name, "step", step.start - origin, step.duration, json!({})));
+        events.extend(step.events.iter().map(|event| event_slice(event, origin)));
     }
     json!({ "traceEvents": events, "displayTimeUnit": "ms" })
 }
 
-fn call_slice(Call { pass, layer, event }: &Call) -> Value {
-    let mut args = json!({ "operation": event.operation.to_string() });
-    if event.operation.macs() > 0 {
-        let gflop = 2e-9 * event.operation.macs() as f64;
+fn event_slice(event: &Event, origin: Instant) -> Value {
+    let Event { pass, layer, operation, macs, start, duration } = event;
+    let mut args = json!({ "operation": operation });
+    if *macs > 0 {
+        let gflop = 2e-9 * *macs as f64;
         args["GFLOP"] = gflop.into();
-        args["GFLOP/s"] = (gflop / event.duration.as_secs_f64()).into();
+        args["GFLOP/s"] = (gflop / duration.as_secs_f64()).into();
     }
-    let name = format!("{layer} {pass}");
-    slice(&name, &pass.to_string(), event.start, event.duration, args)
+    let name = format!("{layer} {}", word(*pass));
+    slice(&name, word(*pass), *start - origin, *duration, args)
 }
 
 fn slice(name: &str, category: &str, start: Duration, duration: Duration, args: Value) -> Value {
@@ -51,7 +54,8 @@ mod tests {
 
     #[test]
     fn operations_lie_in_their_steps() {
-        let trace = json("tiny", "cpu", &[step().unwrap()]);
+        let origin = Instant::now();
+        let trace = json("tiny", "cpu", origin, &[step(origin)]);
         let events = trace["traceEvents"].as_array().unwrap();
         assert_eq!(events[0]["args"]["name"], "vgg-train tiny");
         assert_eq!(events[1]["args"]["name"], "cpu");

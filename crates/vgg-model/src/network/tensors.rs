@@ -1,0 +1,121 @@
+//! A network's tensors, to and from the device.
+
+use std::borrow::Borrow;
+
+use vgg_tensor::{Backend, Result, Tensor};
+
+use super::{Network, read, write};
+use crate::plan::program::Place;
+use crate::snapshot::Arriving;
+use crate::{Mode, ParamSpec, Params, invalid};
+
+/// A set of tensors, named and shaped alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Set {
+    /// The parameters, and the running statistics with them.
+    Params,
+    /// The averages of all of these.
+    Averages,
+    /// The velocities of the parameters.
+    Velocities,
+    /// The gradients of the parameters.
+    Gradients,
+    /// The running statistics alone.
+    State,
+}
+
+impl<B: Backend> Network<B> {
+    /// Whether the network keeps these tensors.
+    pub(crate) fn has(&self, set: Set) -> bool {
+        match (self.plan.mode(), set) {
+            (_, Set::Params | Set::State) => true,
+            (Mode::Train(recipe), Set::Averages) => recipe.average_decay.is_some(),
+            (Mode::Train(recipe), Set::Velocities) => recipe.sgd.has_velocity(),
+            (Mode::Train(_), Set::Gradients) => true,
+            (Mode::Infer { .. }, _) => false,
+        }
+    }
+
+    /// Copies tensors, which have been checked, into their buffers. Of tensors that it is given, not
+    /// lent, each is freed before the next one is copied.
+    pub(crate) fn upload(
+        &mut self,
+        set: Set,
+        tensors: impl IntoIterator<Item: Borrow<Tensor>>,
+    ) -> Result<()> {
+        for (place, tensor) in self.places(set).into_iter().zip(tensors) {
+            let mut buffer = write(self.memory.at(place));
+            self.backend.upload(self.plan.content(place), tensor.borrow().data(), &mut buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Starts to copy tensors to the host. `None` for those that the network does not keep.
+    pub(crate) fn start(&mut self, set: Set) -> Result<Option<Arriving<B::Download>>> {
+        if !self.has(set) {
+            return Ok(None);
+        }
+        let places = self.places(set);
+        let specs: Vec<&ParamSpec> = match set {
+            Set::Params | Set::Averages => self.vgg.tensors().collect(),
+            Set::Velocities | Set::Gradients => self.vgg.params().iter().collect(),
+            Set::State => self.vgg.state().iter().collect(),
+        };
+        let mut start = |(spec, place): (&ParamSpec, Place)| {
+            let buffer = read(self.memory.at(place));
+            let numbers = self.backend.start_download(self.plan.content(place), &buffer)?;
+            Ok(((spec.name.clone(), spec.dims.clone()), numbers))
+        };
+        let arriving = specs.into_iter().zip(places).map(&mut start);
+        Ok(Some(Arriving(arriving.collect::<Result<_>>()?)))
+    }
+
+    /// Makes room for all gradients.
+    pub(crate) fn alloc_gradients(&mut self) -> Result<()> {
+        let add = |place| self.memory.add(&mut self.backend, &self.plan, place);
+        (0..self.plan.params.len()).map(Place::Gradient).try_for_each(add)
+    }
+
+    /// Replaces averages.
+    pub(crate) fn restore_average(&mut self, average: &Params) -> Result<()> {
+        average.check(&self.vgg)?;
+        if !self.has(Set::Averages) {
+            return Err(invalid("average_decay", "none", "given to go on from an average"));
+        }
+        self.upload(Set::Averages, average.tensors())
+    }
+
+    /// Replaces parameters, of which averages start, and velocities; without any, velocities become
+    /// zeros.
+    pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
+        params.check(&self.vgg)?;
+        if let Some(velocity) = velocity {
+            velocity.check_without_state(&self.vgg)?;
+            if !self.has(Set::Velocities) {
+                return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
+            }
+        }
+        self.upload(Set::Params, params.tensors())?;
+        if self.has(Set::Averages) {
+            self.restore_average(params)?;
+        }
+        match velocity {
+            Some(velocity) => self.upload(Set::Velocities, velocity.tensors()),
+            None if !self.has(Set::Velocities) => Ok(()),
+            None => self.upload(Set::Velocities, Params::zeros(&self.vgg)?.tensors()),
+        }
+    }
+
+    /// Where tensors are, in their order.
+    fn places(&self, set: Set) -> Vec<Place> {
+        let params = |place: fn(usize) -> Place| (0..self.plan.params.len()).map(place);
+        let state = |place: fn(usize) -> Place| (0..self.plan.state.len()).map(place);
+        match set {
+            Set::Params => params(Place::Param).chain(state(Place::State)).collect(),
+            Set::Averages => params(Place::Average).chain(state(Place::AverageState)).collect(),
+            Set::Velocities => params(Place::Velocity).collect(),
+            Set::Gradients => params(Place::Gradient).collect(),
+            Set::State => state(Place::State).collect(),
+        }
+    }
+}

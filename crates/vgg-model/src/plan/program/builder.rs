@@ -1,0 +1,113 @@
+//! Buffers and commands that are put together into a program.
+
+use std::collections::HashMap;
+
+use vgg_tensor::{
+    BufferId, BufferSpec, Command, Content, Instruction, Pass, Program, Result, Role, Shape,
+};
+
+use super::NetworkProgram;
+use crate::plan::Plan;
+
+/// What a buffer of a program is to the network that runs it: with what memory it is bound.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Place {
+    /// The batch's bytes.
+    Pixels,
+    /// The batch's labels.
+    Labels,
+    /// What the loss reports.
+    Metrics,
+    /// What an evaluated network gives.
+    Logits,
+    /// A parameter, by its place in [`crate::Vgg::params`].
+    Param(usize),
+    /// A parameter's velocity.
+    Velocity(usize),
+    /// A parameter's gradient, where it is asked for.
+    Gradient(usize),
+    /// The sum of a parameter's gradients over micro-batches.
+    Sum(usize),
+    /// A parameter's average.
+    Average(usize),
+    /// A running statistic, by its place in [`crate::Vgg::state`].
+    State(usize),
+    /// A running statistic's average.
+    AverageState(usize),
+    /// One that no other program knows of.
+    Own,
+}
+
+/// A program that is being made.
+pub(super) struct Builder<'a> {
+    pub(super) plan: &'a Plan,
+    buffers: Vec<BufferSpec>,
+    places: Vec<Place>,
+    known: HashMap<Place, BufferId>,
+    instructions: Vec<Instruction>,
+}
+
+impl<'a> Builder<'a> {
+    pub(super) fn new(plan: &'a Plan) -> Self {
+        let (buffers, places) = (Vec::new(), Vec::new());
+        Self { plan, buffers, places, known: HashMap::new(), instructions: Vec::new() }
+    }
+
+    /// The buffer that is known to other programs as `place`.
+    pub(super) fn at(&mut self, place: Place) -> BufferId {
+        if let Some(known) = self.known.get(&place) {
+            return *known;
+        }
+        let role = match place {
+            Place::Pixels | Place::Labels => Role::Input,
+            Place::Metrics | Place::Logits | Place::Gradient(_) => Role::Output,
+            Place::Own => panic!("nobody else knows it"),
+            _ => Role::State,
+        };
+        let buffer = self.add(self.plan.content(place), role, place);
+        self.known.insert(place, buffer);
+        buffer
+    }
+
+    /// Maps of its own.
+    pub(super) fn maps(&mut self, shape: Shape) -> BufferId {
+        self.temporary(Content::Maps(shape))
+    }
+
+    /// A buffer of its own.
+    pub(super) fn temporary(&mut self, content: Content) -> BufferId {
+        self.add(content, Role::Temporary, Place::Own)
+    }
+
+    /// A buffer for what a command computes besides.
+    pub(super) fn discarded(&mut self, content: Content) -> BufferId {
+        self.add(content, Role::Discarded, Place::Own)
+    }
+
+    fn add(&mut self, content: Content, role: Role, place: Place) -> BufferId {
+        self.buffers.push(BufferSpec { content, role });
+        self.places.push(place);
+        BufferId(self.places.len() - 1)
+    }
+
+    /// Makes a buffer of its own one that others look for.
+    pub(super) fn keep(&mut self, buffer: BufferId, place: Place) {
+        self.buffers[buffer.0].role = Role::Output;
+        self.places[buffer.0] = place;
+    }
+
+    /// Which place a buffer has.
+    pub(super) fn place(&self, buffer: BufferId) -> Place {
+        self.places[buffer.0]
+    }
+
+    /// The next command.
+    pub(super) fn push(&mut self, pass: Pass, layer: &str, command: Command) {
+        self.instructions.push(Instruction { pass, layer: layer.into(), command });
+    }
+
+    pub(super) fn finish(self) -> Result<NetworkProgram> {
+        let program = Program::new(self.buffers, self.instructions)?;
+        Ok(NetworkProgram { program, places: self.places })
+    }
+}

@@ -1,0 +1,228 @@
+//! From layers to commands: the forward pass.
+
+use vgg_tensor::spec::{
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
+    MaxPool2d,
+};
+use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Pass, Result, Shape};
+
+use super::Weights;
+use super::builder::{Builder, Place};
+use crate::Layer;
+
+/// What the forward pass of a training step did: the backward pass reads it from its end.
+pub(super) struct Tape {
+    /// The commands from the first layer on that is trained, each with its layer.
+    pub(super) commands: Vec<(String, Command)>,
+    pub(super) logits: BufferId,
+}
+
+/// The forward pass of a training step: dropout drops, batches are normalised by their own
+/// statistics, which change the running ones, and what the backward pass needs is kept, from the layer
+/// on that has the first parameter which is `trained`. `draw` gives seed and stream of a dropout
+/// layer.
+pub(super) fn train(
+    builder: &mut Builder<'_>,
+    trained: &[bool],
+    draw: impl Fn(usize) -> (u64, u32),
+) -> Result<Tape> {
+    let first_trained = trained.iter().position(|trained| *trained).unwrap_or(trained.len());
+    let mut forward = Forward::new(builder, Kind::Training { draw: &draw, first_trained });
+    forward.layers()?;
+    let Forward { x: logits, commands, .. } = forward;
+    Ok(Tape { commands, logits })
+}
+
+/// The forward pass alone, without dropout and by running statistics. Returns the logits.
+pub(super) fn evaluate(builder: &mut Builder<'_>, weights: Weights) -> Result<BufferId> {
+    let mut forward = Forward::new(builder, Kind::Evaluation(weights));
+    forward.layers()?;
+    Ok(forward.x)
+}
+
+#[derive(Clone, Copy)]
+enum Kind<'a> {
+    Training { draw: &'a dyn Fn(usize) -> (u64, u32), first_trained: usize },
+    Evaluation(Weights),
+}
+
+/// A forward pass so far.
+struct Forward<'b, 'a, 'd> {
+    builder: &'b mut Builder<'a>,
+    kind: Kind<'d>,
+    commands: Vec<(String, Command)>,
+    /// Where the last output is, and its shape.
+    x: BufferId,
+    shape: Shape,
+    /// The next parameter, running statistic and dropout layer.
+    param: usize,
+    state: usize,
+    dropout: usize,
+}
+
+impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
+    fn new(builder: &'b mut Builder<'a>, kind: Kind<'d>) -> Self {
+        let (spec, normalize) = (builder.plan.prepare, builder.plan.normalize.clone());
+        let (pixels, x) = (In(builder.at(Place::Pixels)), builder.maps(spec.x()));
+        let command = Command::PrepareImages { spec, normalize, pixels, x: Out(x) };
+        builder.push(Pass::Forward, "images", command);
+        let (param, state, dropout) = (0, 0, 0);
+        Self { builder, kind, commands: Vec::new(), x, shape: spec.x(), param, state, dropout }
+    }
+
+    fn layers(&mut self) -> Result<()> {
+        let plan = self.builder.plan;
+        let mut layers = plan.vgg.layers().iter().peekable();
+        while let Some(layer) = layers.next() {
+            let pools = |next: &&Layer| {
+                let pools = matches!(next, Layer::MaxPool2d { kernel: 2, stride: 2, .. });
+                let relu =
+                    matches!(layer, Layer::Conv2d { relu: true, .. } | Layer::BatchNorm2d { .. });
+                pools && relu
+            };
+            let pooled = layers.next_if(pools).is_some();
+            let command =
+                self.command(layer, pooled).map_err(|error| error.in_layer(layer.name()))?;
+            if let Some(command) = command {
+                if self.is_kept() {
+                    self.commands.push((layer.name().into(), command.clone()));
+                }
+                self.builder.push(Pass::Forward, layer.name(), command);
+            }
+        }
+        Ok(())
+    }
+
+    /// A layer's command, with the max-pool after it as its epilogue if it is `pooled`; nothing where
+    /// the layer does nothing. Its output is the next one's input.
+    fn command(&mut self, layer: &Layer, pooled: bool) -> Result<Option<Command>> {
+        let (shape, x) = (self.shape, In(self.x));
+        let command = match *layer {
+            Layer::Conv2d { c_out, kernel, stride, padding, relu, .. } => {
+                let epilogue = match (relu, pooled) {
+                    (true, true) => ConvEpilogue::BiasReluMaxPool,
+                    (true, false) => ConvEpilogue::BiasRelu,
+                    (false, _) => ConvEpilogue::Bias,
+                };
+                let spec = Conv2d::new(shape, c_out, kernel, padding, epilogue)?;
+                let spec = spec.with_stride(stride)?;
+                let [weight, bias] = self.params();
+                let (aux, y) = (self.aux(spec.aux_bytes()), self.output(spec.y()));
+                Command::Conv2d { spec, x, weight, bias, y, aux }
+            }
+            Layer::BatchNorm2d { .. } => {
+                let epilogue = match pooled {
+                    true => BatchNormEpilogue::ReluMaxPool,
+                    false => BatchNormEpilogue::Relu,
+                };
+                self.batch_norm2d(BatchNorm2d::new(shape, epilogue)?)
+            }
+            Layer::Lrn { .. } => Command::Lrn { spec: Lrn::new(shape)?, x, y: self.output(shape) },
+            Layer::MaxPool2d { kernel, stride, .. } => {
+                let spec = MaxPool2d::new(shape, kernel, stride)?;
+                let (aux, y) = (self.aux(spec.aux_bytes()), self.output(spec.y()));
+                Command::MaxPool2d { spec, x, y, aux }
+            }
+            Layer::AvgPool2d { h, w, .. } if (h, w) == (shape.h, shape.w) => return Ok(None),
+            Layer::AvgPool2d { h, w, .. } => {
+                let spec = AvgPool2d::new(shape, h, w)?;
+                Command::AvgPool2d { spec, x, y: self.output(spec.y()) }
+            }
+            Layer::Sigmoid { .. } => Command::Sigmoid { shape, x: InOut(self.x) },
+            Layer::Linear { out_features, relu, .. } => {
+                let epilogue = match relu {
+                    true => LinearEpilogue::BiasRelu,
+                    false => LinearEpilogue::Bias,
+                };
+                let weight_type = self.builder.plan.mode.linear_weights();
+                let spec = Linear::new(shape, out_features, epilogue)?;
+                let spec = spec.with_weight_type(weight_type);
+                let [weight, bias] = self.params();
+                let (aux, y) = (self.aux(spec.aux_bytes()), self.output(spec.y()));
+                Command::Linear { spec, x, weight, bias, y, aux }
+            }
+            Layer::Dropout { p: 0.0, .. } => return Ok(None),
+            Layer::Dropout { p, .. } => {
+                let Kind::Training { draw, .. } = self.kind else { return Ok(None) };
+                let (seed, stream) = draw(self.dropout);
+                self.dropout += 1;
+                Command::Dropout { shape, p, seed, stream, x: InOut(self.x) }
+            }
+        };
+        Ok(Some(command))
+    }
+
+    fn batch_norm2d(&mut self, spec: BatchNorm2d) -> Command {
+        let x = In(self.x);
+        let [weight, bias] = self.params();
+        let [running_mean, running_var] = self.statistics();
+        match self.kind {
+            Kind::Training { .. } => {
+                let contents = [spec.saved(), Content::Bytes(spec.aux_bytes())];
+                let [saved, aux] = contents.map(|content| match self.is_kept() {
+                    true => self.builder.temporary(content),
+                    false => self.builder.discarded(content),
+                });
+                Command::BatchNorm2d {
+                    spec,
+                    x,
+                    weight,
+                    bias,
+                    running_mean: InOut(running_mean),
+                    running_var: InOut(running_var),
+                    saved: Out(saved),
+                    y: self.output(spec.y()),
+                    aux: Out(aux),
+                }
+            }
+            Kind::Evaluation(_) => Command::BatchNorm2dInference {
+                spec,
+                x,
+                weight,
+                bias,
+                running_mean: In(running_mean),
+                running_var: In(running_var),
+                y: self.output(spec.y()),
+            },
+        }
+    }
+
+    /// The next output.
+    fn output(&mut self, shape: Shape) -> Out {
+        (self.x, self.shape) = (self.builder.maps(shape), shape);
+        Out(self.x)
+    }
+
+    /// What is kept for the backward pass, if it comes as far down.
+    fn aux(&mut self, bytes: usize) -> Option<Out> {
+        self.is_kept().then(|| Out(self.builder.temporary(Content::Bytes(bytes))))
+    }
+
+    /// Whether there is a backward pass through the layer whose parameters were taken last.
+    fn is_kept(&self) -> bool {
+        match self.kind {
+            Kind::Training { first_trained, .. } => first_trained < self.param,
+            Kind::Evaluation(_) => false,
+        }
+    }
+
+    /// The next weight and bias.
+    fn params(&mut self) -> [In; 2] {
+        let place = match self.kind {
+            Kind::Evaluation(Weights::Averaged) => Place::Average,
+            _ => Place::Param,
+        };
+        self.param += 2;
+        [self.param - 2, self.param - 1].map(|i| In(self.builder.at(place(i))))
+    }
+
+    /// The next running mean and variance.
+    fn statistics(&mut self) -> [BufferId; 2] {
+        let place = match self.kind {
+            Kind::Evaluation(Weights::Averaged) => Place::AverageState,
+            _ => Place::State,
+        };
+        self.state += 2;
+        [self.state - 2, self.state - 1].map(|i| self.builder.at(place(i)))
+    }
+}

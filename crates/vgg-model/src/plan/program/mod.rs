@@ -1,0 +1,131 @@
+//! A network's programs: what is computed for a batch, made of its layers.
+//!
+//! `forward` makes commands of layers, `backward` makes their gradients of these commands, `update`
+//! makes new parameters of the gradients. Everything is known before anything runs.
+
+mod backward;
+mod builder;
+mod forward;
+mod update;
+
+use vgg_tensor::spec::SoftmaxCrossEntropy;
+use vgg_tensor::{BufferId, Command, In, Out, Pass, Program, Result};
+
+use builder::Builder;
+pub(crate) use builder::Place;
+
+use crate::plan::{Mode, Plan};
+use crate::{Recipe, streams};
+
+/// What a program is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Work {
+    /// The logits of images.
+    Logits(Weights),
+    /// A training step, or a micro-batch's part in it.
+    Step(MicroBatch),
+    /// The loss and the gradients of all parameters, without an update.
+    Gradients,
+}
+
+/// Which of a trainer's weights a network has that is evaluated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Weights {
+    /// Those of the last step.
+    Last,
+    /// Their average.
+    Averaged,
+}
+
+/// A part of a batch, which passes through the network by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MicroBatch {
+    /// Its place in the batch, from 0.
+    pub(crate) index: usize,
+    /// Images of the whole batch.
+    pub(crate) batch: usize,
+    /// Whether the update follows it.
+    pub(crate) is_last: bool,
+    /// Whether its labels come with other classes.
+    pub(crate) is_mixed: bool,
+}
+
+/// A program, and what its buffers are to the network.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NetworkProgram {
+    pub(crate) program: Program,
+    /// Of each of its buffers.
+    pub(crate) places: Vec<Place>,
+}
+
+impl NetworkProgram {
+    /// What a plan computes for some work. `seed` is dropout's.
+    pub(crate) fn new(plan: &Plan, work: Work, seed: u64) -> Result<Self> {
+        let mut builder = Builder::new(plan);
+        match work {
+            Work::Logits(weights) => {
+                let logits = forward::evaluate(&mut builder, weights)?;
+                builder.keep(logits, Place::Logits);
+            }
+            Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,
+            Work::Gradients => {
+                let trained = vec![true; plan.params.len()];
+                let draw = |dropout| (seed, streams::dropout(dropout));
+                let tape = forward::train(&mut builder, &trained, draw)?;
+                let spec = plan.loss.with_smoothing(training(plan).label_smoothing);
+                let dlogits = loss(&mut builder, tape.logits, spec);
+                let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
+                for (i, gradient) in gradients.into_iter().enumerate() {
+                    let gradient = gradient.expect("each parameter is one of a layer");
+                    builder.keep(gradient, Place::Gradient(i));
+                }
+            }
+        }
+        builder.finish()
+    }
+}
+
+/// Forward, backward, and what becomes of the gradients.
+fn step(builder: &mut Builder<'_>, recipe: &Recipe, part: MicroBatch, seed: u64) -> Result<()> {
+    let plan = builder.plan;
+    let draw = |dropout| (seed, streams::of_part(streams::dropout(dropout), part.index as u32));
+    let trained = plan.trained();
+    let tape = forward::train(builder, &trained, draw)?;
+    let spec = plan.loss.with_smoothing(recipe.label_smoothing);
+    let spec = if part.is_mixed { spec.mixed() } else { spec };
+    let dlogits = loss(builder, tape.logits, spec);
+    let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
+    if recipe.parts > 1 {
+        let share = plan.batch as f32 / part.batch as f32;
+        gradients = update::accumulate(builder, gradients, share, part.index == 0);
+    }
+    if part.is_last {
+        update::update(builder, recipe, gradients);
+    }
+    Ok(())
+}
+
+/// The loss of the logits, and their gradient, which it returns.
+fn loss(builder: &mut Builder<'_>, logits: BufferId, spec: SoftmaxCrossEntropy) -> BufferId {
+    let dlogits = builder.maps(spec.logits());
+    let command = Command::SoftmaxCrossEntropy {
+        spec,
+        logits: In(logits),
+        labels: In(builder.at(Place::Labels)),
+        metrics: Out(builder.at(Place::Metrics)),
+        dlogits: Some(Out(dlogits)),
+    };
+    builder.push(Pass::Loss, "logits", command);
+    dlogits
+}
+
+/// The recipe of a plan that trains.
+fn training(plan: &Plan) -> &Recipe {
+    match &plan.mode {
+        Mode::Train(recipe) => recipe,
+        Mode::Infer { .. } => panic!("the plan is one for training"),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,381 @@
+//! The commands of each kind of work, and what they read and write.
+
+use vgg_tensor::{Content, InOut, Instruction, Operands};
+
+use super::*;
+use crate::{Input, Layer, SgdConfig, Vgg, VggConfig, WeightType};
+
+/// A command as its layer, the word that names it, what it reads, and what it writes; what it changes
+/// in place has a star. Buffers of its own are numbered in the order in which they are made.
+fn lines(program: &NetworkProgram) -> Vec<String> {
+    let line = |Instruction { pass, layer, command }: &Instruction| {
+        let mut names = Names { program, read: Vec::new(), written: Vec::new() };
+        command.clone().map(&mut names);
+        let backward = if *pass == Pass::Backward { "'" } else { "" };
+        let text = command.to_string();
+        let word = text.split(' ').next().unwrap_or_default();
+        format!("{layer}: {word}{backward} {} -> {}", names.read.join(" "), names.written.join(" "))
+    };
+    program.program.instructions().iter().map(line).collect()
+}
+
+struct Names<'a> {
+    program: &'a NetworkProgram,
+    read: Vec<String>,
+    written: Vec<String>,
+}
+
+impl Names<'_> {
+    fn name(&self, id: BufferId) -> String {
+        match self.program.places[id.0] {
+            Place::Pixels => "pixels".into(),
+            Place::Labels => "labels".into(),
+            Place::Metrics => "metrics".into(),
+            Place::Logits => "logits".into(),
+            Place::Param(i) => format!("p{i}"),
+            Place::Velocity(i) => format!("v{i}"),
+            Place::Gradient(i) => format!("g{i}"),
+            Place::Sum(i) => format!("sum{i}"),
+            Place::Average(i) => format!("ema{i}"),
+            Place::State(i) => format!("s{i}"),
+            Place::AverageState(i) => format!("emas{i}"),
+            Place::Own => {
+                let is_own = |place: &&Place| **place == Place::Own;
+                let before = self.program.places[..id.0].iter().filter(is_own).count();
+                match self.program.program.buffers()[id.0].content {
+                    Content::Bytes(_) => format!("aux{before}"),
+                    Content::Maps(_) => format!("m{before}"),
+                    _ => format!("t{before}"),
+                }
+            }
+        }
+    }
+}
+
+impl Operands<In, Out, InOut> for Names<'_> {
+    type In = ();
+    type Out = ();
+    type InOut = ();
+
+    fn input(&mut self, In(id): In, _: Content) {
+        self.read.push(self.name(id));
+    }
+
+    fn output(&mut self, Out(id): Out, _: Content) {
+        self.written.push(self.name(id));
+    }
+
+    fn in_place(&mut self, InOut(id): InOut, _: Content) {
+        self.written.push(format!("*{}", self.name(id)));
+    }
+}
+
+fn conv(name: &str, relu: bool) -> Layer {
+    Layer::Conv2d { name: name.into(), c_out: 4, kernel: 3, stride: 1, padding: 1, relu }
+}
+
+fn pool(name: &str) -> Layer {
+    Layer::MaxPool2d { name: name.into(), kernel: 2, stride: 2 }
+}
+
+fn linear(name: &str, relu: bool) -> Layer {
+    Layer::Linear { name: name.into(), out_features: 3, relu }
+}
+
+fn network(layers: Vec<Layer>) -> Vgg {
+    let config = VggConfig { input: [1, 32, 32], classes: 3, ..VggConfig::default() };
+    Vgg::from_layers(config, layers).unwrap()
+}
+
+/// Convolution, convolution and pool, pool, linear with ReLU, dropout, linear.
+fn plain() -> Vgg {
+    network(vec![
+        conv("a", true),
+        conv("b", true),
+        pool("c"),
+        pool("d"),
+        linear("e", true),
+        Layer::Dropout { name: "f".into(), p: 0.5 },
+        linear("g", false),
+    ])
+}
+
+/// Convolution, sigmoid, average pool, convolution, normalisation, pool, linear.
+fn baseline() -> Vgg {
+    network(vec![
+        conv("a", false),
+        Layer::Sigmoid { name: "b".into() },
+        Layer::AvgPool2d { name: "c".into(), h: 5, w: 7 },
+        conv("d", true),
+        Layer::Lrn { name: "e".into() },
+        Layer::MaxPool2d { name: "f".into(), kernel: 3, stride: 2 },
+        Layer::AvgPool2d { name: "g".into(), h: 2, w: 3 }, // which it has
+        linear("h", false),
+    ])
+}
+
+/// Convolution, normalisation and pool, convolution, normalisation, and linear.
+fn normed() -> Vgg {
+    let norm = |name: &str| Layer::BatchNorm2d { name: name.into() };
+    network(vec![
+        conv("a", false),
+        norm("b"),
+        pool("c"),
+        conv("d", false),
+        norm("e"),
+        linear("f", false),
+    ])
+}
+
+fn plan(vgg: &Vgg, mode: Mode) -> Plan {
+    Plan::new(vgg, &Input::unnormalized(1, 8, 8), 2, mode).unwrap()
+}
+
+fn sgd() -> SgdConfig {
+    SgdConfig::plain(0.25)
+}
+
+const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
+
+/// The only part of a batch.
+const WHOLE: MicroBatch = MicroBatch { index: 0, batch: 2, is_last: true, is_mixed: false };
+
+fn lines_of(vgg: &Vgg, mode: Mode, work: Work) -> Vec<String> {
+    lines(&plan(vgg, mode).program_of(work, 7).unwrap())
+}
+
+#[test]
+fn a_training_step() {
+    let recipe = SgdConfig { momentum: 0.9, ..sgd() };
+    let step = lines_of(&plain(), Mode::Train(recipe.into()), Work::Step(WHOLE));
+    insta::assert_snapshot!(step.join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m2 aux1
+    b: conv2d m2 p2 p3 -> m4 aux3
+    d: max-pool m4 -> m6 aux5
+    e: linear m6 p4 p5 -> m8 aux7
+    f: dropout  -> *m8
+    g: linear m8 p6 p7 -> m10 aux9
+    logits: softmax m10 labels -> metrics m11
+    g: linear' m8 m11 aux9 -> *p6 *v6 t12 m13
+    f: dropout'  -> *m13
+    e: linear' m6 m13 aux7 -> *p4 *v4 t14 m15
+    d: max-pool' m15 aux5 -> m16
+    b: conv2d' m2 p2 m16 aux3 -> t17 t18 m19
+    a: conv2d' m0 p0 m19 aux1 -> t20 t21
+    a: sgd t20 -> *p0 *v0
+    a: sgd t21 -> *p1 *v1
+    b: sgd t17 -> *p2 *v2
+    b: sgd t18 -> *p3 *v3
+    e: sgd t14 -> *p5 *v5
+    g: sgd t12 -> *p7 *v7
+    "#);
+}
+
+#[test]
+fn inference() {
+    let logits = lines_of(&plain(), INFER, Work::Logits(Weights::Last));
+    insta::assert_snapshot!(logits.join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m1
+    b: conv2d m1 p2 p3 -> m2
+    d: max-pool m2 -> m3
+    e: linear m3 p4 p5 -> m4
+    g: linear m4 p6 p7 -> logits
+    "#);
+}
+
+#[test]
+fn evaluation_in_training_leaves_no_traces() {
+    let [training, inference] = [Mode::Train(sgd().into()), INFER]
+        .map(|mode| plan(&plain(), mode).program_of(Work::Logits(Weights::Last), 7).unwrap());
+    assert_eq!(training, inference);
+}
+
+#[test]
+fn gradients_without_an_update_are_all_kept() {
+    let gradients = lines_of(&plain(), Mode::Train(sgd().into()), Work::Gradients);
+    insta::assert_snapshot!(gradients[8..].join("\n"), @r#"
+    g: linear' m8 p6 m11 aux9 -> g6 g7 m12
+    f: dropout'  -> *m12
+    e: linear' m6 p4 m12 aux7 -> g4 g5 m13
+    d: max-pool' m13 aux5 -> m14
+    b: conv2d' m2 p2 m14 aux3 -> g2 g3 m15
+    a: conv2d' m0 p0 m15 aux1 -> g0 g1
+    "#);
+}
+
+#[test]
+fn a_sigmoids_output_is_kept_for_its_gradient() {
+    let step = lines_of(&baseline(), Mode::Train(sgd().into()), Work::Step(WHOLE));
+    insta::assert_snapshot!(step.join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m2 aux1
+    b: sigmoid  -> *m2
+    c: average m2 -> m3
+    d: conv2d m3 p2 p3 -> m5 aux4
+    e: lrn m5 -> m6
+    f: max-pool m6 -> m8 aux7
+    h: linear m8 p4 p5 -> m10 aux9
+    logits: softmax m10 labels -> metrics m11
+    h: linear' m8 m11 aux9 -> *p4 t12 m13
+    f: max-pool' m13 aux7 -> m14
+    e: lrn' m5 m14 -> m15
+    d: conv2d' m3 p2 m15 aux4 -> t16 t17 m18
+    c: average' m18 -> m19
+    b: sigmoid' m2 -> *m19
+    a: conv2d' m0 p0 m19 aux1 -> t20 t21
+    a: sgd t20 -> *p0
+    a: sgd t21 -> *p1
+    d: sgd t16 -> *p2
+    d: sgd t17 -> *p3
+    h: sgd t12 -> *p5
+    "#);
+    // It is part of inference, unlike dropout.
+    let infer = lines_of(&baseline(), INFER, Work::Logits(Weights::Last));
+    assert_eq!(infer[2], "b: sigmoid  -> *m1");
+}
+
+#[test]
+fn normalisations_keep_statistics() {
+    let mode = Mode::Train(sgd().into());
+    let step = lines_of(&normed(), mode.clone(), Work::Step(WHOLE));
+    insta::assert_snapshot!(step.join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m2 aux1
+    b: batch-norm m2 p2 p3 -> *s0 *s1 t3 m5 aux4
+    d: conv2d m5 p4 p5 -> m7 aux6
+    e: batch-norm m7 p6 p7 -> *s2 *s3 t8 m10 aux9
+    f: linear m10 p8 p9 -> m12 aux11
+    logits: softmax m12 labels -> metrics m13
+    f: linear' m10 m13 aux11 -> *p8 t14 m15
+    e: batch-norm' m7 p6 t8 m15 aux9 -> t16 t17 m18
+    d: conv2d' m5 p4 m18 aux6 -> t19 t20 m21
+    b: batch-norm' m2 p2 t3 m21 aux4 -> t22 t23 m24
+    a: conv2d' m0 p0 m24 aux1 -> t25 t26
+    a: sgd t25 -> *p0
+    a: sgd t26 -> *p1
+    b: sgd t22 -> *p2
+    b: sgd t23 -> *p3
+    d: sgd t19 -> *p4
+    d: sgd t20 -> *p5
+    e: sgd t16 -> *p6
+    e: sgd t17 -> *p7
+    f: sgd t14 -> *p9
+    "#);
+    let evaluated = lines_of(&normed(), mode, Work::Logits(Weights::Last));
+    assert_eq!(evaluated[2], "b: batch-norm m1 p2 p3 s0 s1 -> m2");
+    // In inference the convolutions have all of it.
+    let infer = lines_of(&normed(), INFER, Work::Logits(Weights::Last));
+    assert_eq!(
+        infer,
+        [
+            "images: resize pixels -> m0",
+            "a: conv2d m0 p0 p1 -> m1",
+            "d: conv2d m1 p2 p3 -> m2",
+            "f: linear m2 p4 p5 -> logits",
+        ]
+    );
+}
+
+/// A batch of two micro-batches, whose gradients are clipped; averages are kept.
+#[test]
+fn micro_batches_add_up() {
+    let recipe = Recipe {
+        parts: 2,
+        clip_norm: Some(1.0),
+        average_decay: Some(0.9),
+        mixes: true,
+        ..sgd().into()
+    };
+    let plan = plan(&plain(), Mode::Train(recipe));
+    let step = |index| {
+        let part = MicroBatch { index, batch: 3, is_last: index == 1, is_mixed: true };
+        plan.program_of(Work::Step(part), 7).unwrap()
+    };
+    let update = |program: &NetworkProgram| {
+        let instructions = program.program.instructions();
+        let first = instructions.iter().position(|i| i.pass == Pass::Update).unwrap();
+        lines(program)[first..].join("\n")
+    };
+    let (first, last) = (step(0), step(1));
+    insta::assert_snapshot!(update(&first), @r#"
+    gradients: scale t22 -> sum0
+    gradients: scale t23 -> sum1
+    gradients: scale t19 -> sum2
+    gradients: scale t20 -> sum3
+    gradients: scale t15 -> sum4
+    gradients: scale t16 -> sum5
+    gradients: scale t12 -> sum6
+    gradients: scale t13 -> sum7
+    "#);
+    insta::assert_snapshot!(update(&last), @r#"
+    gradients: blend t22 -> *sum0
+    gradients: blend t23 -> *sum1
+    gradients: blend t19 -> *sum2
+    gradients: blend t20 -> *sum3
+    gradients: blend t15 -> *sum4
+    gradients: blend t16 -> *sum5
+    gradients: blend t12 -> *sum6
+    gradients: blend t13 -> *sum7
+    gradients: clip  -> *sum0 *sum1 *sum2 *sum3 *sum4 *sum5 *sum6 *sum7
+    a: sgd sum0 -> *p0
+    a: sgd sum1 -> *p1
+    b: sgd sum2 -> *p2
+    b: sgd sum3 -> *p3
+    e: sgd sum4 -> *p4
+    e: sgd sum5 -> *p5
+    g: sgd sum6 -> *p6
+    g: sgd sum7 -> *p7
+    averages: blend p0 -> *ema0
+    averages: blend p1 -> *ema1
+    averages: blend p2 -> *ema2
+    averages: blend p3 -> *ema3
+    averages: blend p4 -> *ema4
+    averages: blend p5 -> *ema5
+    averages: blend p6 -> *ema6
+    averages: blend p7 -> *ema7
+    "#);
+    // A micro-batch counts as its share, and draws from streams of its own.
+    let alphas = first.program.commands().filter_map(|command| match command {
+        Command::Scale { alpha, .. } => Some(*alpha),
+        _ => None,
+    });
+    assert_eq!(alphas.collect::<Vec<_>>(), [2.0 / 3.0; 8]);
+    let streams = |program: &NetworkProgram| {
+        let streams = program.program.commands().filter_map(|command| match command {
+            Command::Dropout { stream, seed, .. } => Some((*stream, *seed)),
+            _ => None,
+        });
+        streams.collect::<Vec<_>>()
+    };
+    assert_eq!(streams(&first), [(0x2000, 7); 2]);
+    assert_eq!(streams(&last), [(0x1_2000, 7); 2]);
+}
+
+/// What is frozen is not updated, and below the first layer that is trained nothing is computed.
+#[test]
+fn frozen_layers() {
+    let frozen = |names: &[&str]| {
+        let freeze = names.iter().map(|name| name.to_string()).collect();
+        lines_of(&plain(), Mode::Train(Recipe { freeze, ..sgd().into() }), Work::Step(WHOLE))
+    };
+    insta::assert_snapshot!(frozen(&["a", "b.bias", "e.weight"])[8..].join("\n"), @r#"
+    g: linear' m7 m10 aux8 -> *p6 t11 m12
+    f: dropout'  -> *m12
+    e: linear' m5 p4 m12 aux6 -> t13 t14 m15
+    d: max-pool' m15 aux4 -> m16
+    b: conv2d' m1 p2 m16 aux2 -> t17 t18
+    b: sgd t17 -> *p2
+    e: sgd t14 -> *p5
+    g: sgd t11 -> *p7
+    "#);
+    insta::assert_snapshot!(frozen(&["a", "b", "e"])[8..].join("\n"), @r#"
+    g: linear' m4 m7 aux5 -> *p6 t8
+    g: sgd t8 -> *p7
+    "#);
+    // A normalisation whose convolution is frozen has a gradient of its input that nobody reads.
+    let recipe = Recipe { freeze: vec!["a".into()], ..sgd().into() };
+    let step = lines_of(&normed(), Mode::Train(recipe), Work::Step(WHOLE));
+    assert!(step.iter().any(|line| line.starts_with("b: batch-norm'")), "{step:#?}");
+}

@@ -1,0 +1,61 @@
+//! From gradients to new parameters.
+
+use vgg_tensor::{BufferId, Command, In, InOut, Out, Pass};
+
+use super::builder::{Builder, Place};
+use crate::Recipe;
+
+/// Adds the gradients of a micro-batch, `share` of its batch, to those of the micro-batches before,
+/// if it is not the first. Returns the sums.
+pub(super) fn accumulate(
+    builder: &mut Builder<'_>,
+    gradients: Vec<Option<BufferId>>,
+    share: f32,
+    is_first: bool,
+) -> Vec<Option<BufferId>> {
+    let mut sum = |(i, gradient): (usize, Option<BufferId>)| {
+        let (x, y) = (In(gradient?), builder.at(Place::Sum(i)));
+        let (content, alpha) = (builder.plan.params[i], share);
+        let command = match is_first {
+            true => Command::Scale { content, alpha, x, y: Out(y) },
+            false => Command::Blend { content, alpha, x, beta: 1.0, y: InOut(y) },
+        };
+        builder.push(Pass::Update, "gradients", command);
+        Some(y)
+    };
+    gradients.into_iter().enumerate().map(&mut sum).collect()
+}
+
+/// Clips gradients, applies them, and takes the new weights into their averages, as a recipe says.
+pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<Option<BufferId>>) {
+    let plan = builder.plan;
+    let (params, trained) = (&plan.params, plan.trained());
+    if let Some(max_norm) = recipe.clip_norm {
+        let all = params.iter().zip(&gradients);
+        let gradients = all.filter_map(|(content, g)| Some((*content, InOut((*g)?)))).collect();
+        builder.push(Pass::Update, "gradients", Command::ClipGradients { max_norm, gradients });
+    }
+    for (i, gradient) in gradients.iter().enumerate() {
+        let Some(dweight) = gradient.map(In) else { continue };
+        let weight = InOut(builder.at(Place::Param(i)));
+        let velocity = recipe.sgd.has_velocity();
+        let velocity = velocity.then(|| InOut(builder.at(Place::Velocity(i))));
+        let (spec, content) = (recipe.sgd.settings(), params[i]);
+        let layer = plan.layer_of_param(i);
+        let command = Command::Sgd { spec, content, weight, dweight, velocity };
+        builder.push(Pass::Update, layer, command);
+    }
+    if let Some(decay) = recipe.average_decay {
+        let mut average = |content, from, to| {
+            let (x, y) = (In(builder.at(from)), InOut(builder.at(to)));
+            let command = Command::Blend { content, alpha: 1.0 - decay, x, beta: decay, y };
+            builder.push(Pass::Update, "averages", command);
+        };
+        for (i, content) in params.iter().enumerate().filter(|(i, _)| trained[*i]) {
+            average(*content, Place::Param(i), Place::Average(i));
+        }
+        for (i, content) in plan.state.iter().enumerate() {
+            average(*content, Place::State(i), Place::AverageState(i));
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Whether a program makes sense: found out once, before it runs.
+
+use super::{Access, Operand, Program, Role, operands, wrong};
+use crate::spec::Sgd;
+use crate::{Command, Content, Error, Result, WeightGradient};
+
+/// See [`Program::new`].
+pub(super) fn check(program: &Program) -> Result<()> {
+    let given = |role| matches!(role, Role::Input | Role::State);
+    let start = |role| if given(role) { Held::Used } else { Held::Nothing };
+    let mut held: Vec<Held> = program.buffers.iter().map(|buffer| start(buffer.role)).collect();
+    let mut touched = vec![false; program.buffers.len()];
+    for (at, instruction) in program.instructions.iter().enumerate() {
+        let operands = operands(&instruction.command);
+        if let Some(problem) = overlap(&operands) {
+            return Err(wrong(at, instruction, &problem));
+        }
+        for operand in &operands {
+            let place = operand.buffer.0;
+            let Some(buffer) = program.buffers.get(place) else {
+                return Err(wrong(at, instruction, &format!("there is no buffer {place}")));
+            };
+            if !fits(operand.content, buffer.content) {
+                let Operand { content, .. } = operand;
+                let problem = format!("buffer {place} holds {:?}, not {content:?}", buffer.content);
+                return Err(wrong(at, instruction, &problem));
+            }
+            held[place] = held[place]
+                .then(buffer.role, operand.access, at)
+                .map_err(|problem| wrong(at, instruction, &format!("buffer {place} {problem}")))?;
+            touched[place] = true;
+        }
+        check_update(&instruction.command).map_err(|problem| wrong(at, instruction, problem))?;
+        check_trainable(&instruction.command)?;
+    }
+    for (place, (buffer, held)) in program.buffers.iter().zip(&held).enumerate() {
+        match held {
+            Held::Unread(at) if buffer.role == Role::Temporary => {
+                let problem = format!("buffer {place} is computed, and nobody reads it");
+                return Err(wrong(*at, &program.instructions[*at], &problem));
+            }
+            _ if !touched[place] => {
+                let message = format!("buffer {place}, {buffer:?}: no command touches it");
+                return Err(Error::Program(message));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What is in a buffer.
+#[derive(Clone, Copy)]
+enum Held {
+    /// Nothing that may be read.
+    Nothing,
+    /// What a command wrote and none has read.
+    Unread(usize),
+    /// What was given, or has been read.
+    Used,
+}
+
+impl Held {
+    /// After command `at` touched it.
+    fn then(self, role: Role, access: Access, at: usize) -> Result<Self, String> {
+        let (reads, writes) = match access {
+            Access::Read => (true, false),
+            Access::Write => (false, true),
+            Access::InPlace => (true, true),
+        };
+        match self {
+            _ if reads && role == Role::Discarded => Err("is discarded, and read".into()),
+            _ if writes && role == Role::Input => Err("is an input, and written".into()),
+            Self::Nothing if reads => Err("is read, but not written before".into()),
+            Self::Unread(before) if !reads && role != Role::Discarded => {
+                Err(format!("is overwritten, and nobody has read what command {before} wrote"))
+            }
+            _ => Ok(if writes { Self::Unread(at) } else { Self::Used }),
+        }
+    }
+}
+
+/// What is wrong if a command writes a buffer that it touches otherwise, too.
+fn overlap(operands: &[Operand]) -> Option<String> {
+    operands.iter().enumerate().find_map(|(i, a)| {
+        let writes = |operand: &Operand| operand.access != Access::Read;
+        let same = |b: &&Operand| a.buffer == b.buffer && (writes(a) || writes(b));
+        let place = operands[i + 1..].iter().find(same)?.buffer.0;
+        Some(format!("buffer {place} is written, and another operand, too"))
+    })
+}
+
+/// Whether a buffer for `room` holds `content`. Maps of one length are one buffer's, as where they are
+/// flattened for a fully connected layer; labels may take a part of their bytes.
+fn fits(content: Content, room: Content) -> bool {
+    match (content, room) {
+        (Content::Maps(shape), Content::Maps(room)) => shape.len() == room.len(),
+        (Content::Bytes(len), Content::Bytes(room)) => len <= room,
+        _ => content == room,
+    }
+}
+
+fn check_update(command: &Command) -> Result<(), &'static str> {
+    let has_its_velocity = |spec: &Sgd, given| (spec.momentum != 0.0) == given;
+    match command {
+        Command::Sgd { spec, velocity, .. }
+        | Command::LinearBackward {
+            weight: WeightGradient::Applied { spec, velocity, .. }, ..
+        } if !has_its_velocity(spec, velocity.is_some()) => {
+            Err("there is a velocity exactly where there is momentum")
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_trainable(command: &Command) -> Result<()> {
+    match command {
+        Command::LinearBackward { spec, .. } => spec.weight().check_trainable(),
+        Command::Sgd { content, .. }
+        | Command::Scale { content, .. }
+        | Command::Blend { content, .. } => content.check_trainable(),
+        Command::ClipGradients { gradients, .. } => {
+            gradients.iter().try_for_each(|(content, _)| content.check_trainable())
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+use super::super::tests::{blend, buffer, instruction, program, scale};
+use super::*;
+use crate::spec::{Linear, LinearEpilogue, Lrn, Metrics, SoftmaxCrossEntropy, WeightType};
+use crate::{BufferId, BufferSpec, In, InOut, Out, Shape};
+use Role::{Discarded, Input, Output, State, Temporary};
+
+#[track_caller]
+fn check_refused(roles: &[Role], commands: &[Command], problem: &str) {
+    let error = program(roles, commands).unwrap_err().to_string();
+    assert_eq!(error, format!("a wrong program: {problem}"));
+}
+
+fn alone(buffers: &[BufferSpec], command: Command) -> Result<Program> {
+    Program::new(buffers.to_vec(), vec![instruction(command)])
+}
+
+#[test]
+fn what_makes_sense_passes() {
+    let passes = |roles: &[Role], commands: &[Command]| {
+        program(roles, commands).unwrap();
+    };
+    passes(&[], &[]);
+    passes(&[Input, Temporary, Output], &[scale(0, 1), scale(1, 2)]);
+    // What is temporary is free again once it has been read; what is kept may be changed for good.
+    passes(&[Input, Temporary, State], &[scale(0, 1), blend(1, 2), scale(0, 1), blend(1, 2)]);
+    passes(&[Input, State], &[scale(0, 1)]);
+    passes(&[Input, Discarded], &[scale(0, 1), scale(0, 1)]);
+}
+
+#[test]
+fn what_is_written_is_apart_from_what_is_read() {
+    let problem = "command 0 (norm, scale 4): buffer 0 is written, and another operand, too";
+    check_refused(&[State], &[scale(0, 0)], problem);
+    let problem = "command 0 (norm, blend 4): buffer 0 is written, and another operand, too";
+    check_refused(&[State], &[blend(0, 0)], problem);
+}
+
+#[test]
+fn what_is_written_is_apart_from_what_else_is_written() {
+    let vector = Content::Vector(4);
+    let gradients = vec![(vector, InOut(BufferId(0))); 2];
+    let clip = Command::ClipGradients { max_norm: 1.0, gradients };
+    let problem =
+        "command 0 (norm, clip gradients 8): buffer 0 is written, and another operand, too";
+    check_refused(&[State], &[clip], problem);
+}
+
+#[test]
+fn buffers_exist() {
+    check_refused(&[Input], &[scale(0, 1)], "command 0 (norm, scale 4): there is no buffer 1");
+}
+
+#[test]
+fn buffers_hold_what_commands_say() {
+    let sizes = [Content::Vector(4), Content::Vector(5)];
+    let buffers = [buffer(sizes[0], Input), buffer(sizes[1], Output)];
+    let error = alone(&buffers, scale(0, 1)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "a wrong program: command 0 (norm, scale 4): buffer 1 holds Vector(5), not Vector(4)"
+    );
+}
+
+#[test]
+fn maps_of_one_length_are_the_same() {
+    let lrn = |from: Shape, to: Shape| {
+        let maps = Shape::new(2, 3, 4, 5);
+        let (spec, x, y) = (Lrn::new(maps).unwrap(), In(BufferId(0)), Out(BufferId(1)));
+        let buffers = [buffer(Content::Maps(from), Input), buffer(Content::Maps(to), Output)];
+        alone(&buffers, Command::Lrn { spec, x, y })
+    };
+    let flat = Shape::flat(2, 60);
+    assert!(lrn(flat, flat).is_ok());
+    for other in [Shape::flat(1, 60), Shape::flat(3, 60)] {
+        assert!(lrn(other, flat).is_err());
+        assert!(lrn(flat, other).is_err());
+    }
+}
+
+#[test]
+fn bytes_may_be_a_part() {
+    let spec = SoftmaxCrossEntropy::new(2, 3).unwrap();
+    let softmax = |bytes| {
+        let buffers = [
+            buffer(Content::Maps(spec.logits()), Input),
+            buffer(Content::Bytes(bytes), Input),
+            buffer(Content::Vector(Metrics::LEN), Output),
+        ];
+        let (logits, labels, metrics) = (In(BufferId(0)), In(BufferId(1)), Out(BufferId(2)));
+        let command = Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits: None };
+        alone(&buffers, command)
+    };
+    assert!(softmax(9).is_ok());
+    assert!(softmax(8).is_ok());
+    assert!(softmax(7).is_err());
+}
+
+#[test]
+fn nothing_is_read_before_it_is_written() {
+    let problem = "command 0 (norm, scale 4): buffer 0 is read, but not written before";
+    check_refused(&[Temporary, Output], &[scale(0, 1)], problem);
+    check_refused(&[Output, Discarded], &[scale(0, 1)], problem);
+    let problem = "command 0 (norm, blend 4): buffer 1 is read, but not written before";
+    check_refused(&[Input, Output], &[blend(0, 1)], problem);
+}
+
+#[test]
+fn inputs_are_not_written() {
+    let problem = "command 0 (norm, scale 4): buffer 1 is an input, and written";
+    check_refused(&[Input, Input], &[scale(0, 1)], problem);
+    let problem = "command 0 (norm, blend 4): buffer 1 is an input, and written";
+    check_refused(&[Input, Input], &[blend(0, 1)], problem);
+}
+
+#[test]
+fn what_is_discarded_is_not_read() {
+    let commands = [scale(0, 1), scale(1, 2)];
+    let problem = "command 1 (norm, scale 4): buffer 1 is discarded, and read";
+    check_refused(&[Input, Discarded, Output], &commands, problem);
+}
+
+#[test]
+fn nothing_is_overwritten_unread() {
+    let commands = [scale(0, 1), scale(0, 1)];
+    let problem = "command 1 (norm, scale 4): buffer 1 is overwritten, and nobody has read what \
+                   command 0 wrote";
+    for role in [Temporary, Output, State] {
+        check_refused(&[Input, role], &commands, problem);
+    }
+}
+
+#[test]
+fn what_is_computed_is_read() {
+    let commands = [scale(0, 1), scale(1, 2), scale(0, 1)];
+    let problem = "command 2 (norm, scale 4): buffer 1 is computed, and nobody reads it";
+    check_refused(&[Input, Temporary, Output], &commands, problem);
+}
+
+#[test]
+fn buffers_are_used() {
+    let problem = "buffer 2, BufferSpec { content: Vector(4), role: State }: no command touches it";
+    check_refused(&[Input, Output, State], &[scale(0, 1)], problem);
+}
+
+fn linear(weight_type: WeightType) -> Linear {
+    let spec = Linear::new(Shape::flat(2, 3), 4, LinearEpilogue::BiasRelu).unwrap();
+    spec.with_weight_type(weight_type)
+}
+
+/// A layer's gradients. Its weight is buffer 4; buffer 5 is what else `weight` names.
+fn backward(spec: Linear, weight: WeightGradient) -> Result<Program> {
+    let (x, dy, aux) = (In(BufferId(0)), In(BufferId(1)), In(BufferId(2)));
+    let dbias = Out(BufferId(3));
+    let mut buffers = vec![
+        buffer(Content::Maps(spec.x()), Input),
+        buffer(Content::Maps(spec.y()), Input),
+        buffer(Content::Bytes(spec.aux_bytes()), Input),
+        buffer(Content::Vector(spec.out_features()), Output),
+        buffer(spec.weight(), State),
+    ];
+    let velocity = matches!(weight, WeightGradient::Applied { velocity: Some(_), .. });
+    if velocity || matches!(weight, WeightGradient::Stored { .. }) {
+        buffers.push(buffer(spec.weight(), State));
+    }
+    alone(&buffers, Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx: None })
+}
+
+#[test]
+fn a_velocity_goes_with_momentum() {
+    let problem = "there is a velocity exactly where there is momentum";
+    for (momentum, velocity) in [(0.0, None), (0.5, Some(())), (0.5, None), (0.0, Some(()))] {
+        let spec = Sgd { momentum, ..Sgd::default() };
+        let velocity = |place| velocity.map(|()| InOut(BufferId(place)));
+        let weight = InOut(BufferId(4));
+        let applied = WeightGradient::Applied { spec, weight, velocity: velocity(5) };
+        let applied = backward(linear(WeightType::F32), applied);
+
+        let content = Content::Vector(4);
+        let (weight, dweight, velocity) = (InOut(BufferId(0)), In(BufferId(1)), velocity(2));
+        let roles = if velocity.is_some() { &[State, Input, State][..] } else { &[State, Input] };
+        let sgd = program(roles, &[Command::Sgd { spec, content, weight, dweight, velocity }]);
+
+        let expected =
+            |command: &str| format!("a wrong program: command 0 (norm, {command}): {problem}");
+        if velocity.is_some() == (momentum != 0.0) {
+            assert!(applied.is_ok() && sgd.is_ok());
+        } else {
+            let words = "linear backward 3→4 + relu + sgd, without dx";
+            assert_eq!(applied.unwrap_err().to_string(), expected(words));
+            assert_eq!(sgd.unwrap_err().to_string(), expected("sgd 4"));
+        }
+    }
+}
+
+#[test]
+fn a_weight_in_f16_is_not_trained() {
+    let message = "a weight in f16 is for inference alone: train it in f32";
+    for (weight_type, trains) in [(WeightType::F32, true), (WeightType::F16, false)] {
+        let check = |program: Result<Program>| match program {
+            Ok(_) => assert!(trains),
+            Err(error) => {
+                assert!(!trains && matches!(error, Error::Shape(_)), "{error}");
+                assert_eq!(error.to_string(), message);
+            }
+        };
+        let spec = linear(weight_type);
+        let content = spec.weight();
+        let (x, y, inout) = (In(BufferId(0)), Out(BufferId(1)), InOut(BufferId(1)));
+        let dweight = Out(BufferId(5));
+        check(backward(spec, WeightGradient::Stored { weight: In(BufferId(4)), dweight }));
+        let buffers = [buffer(content, Input), buffer(content, State)];
+        let of_two = [
+            Command::Scale { content, alpha: 1.0, x, y },
+            Command::Blend { content, alpha: 1.0, x, beta: 1.0, y: inout },
+            Command::Sgd {
+                spec: Sgd::default(),
+                content,
+                weight: inout,
+                dweight: x,
+                velocity: None,
+            },
+        ];
+        of_two.into_iter().for_each(|command| check(alone(&buffers, command)));
+        let gradients = vec![(content, InOut(BufferId(0)))];
+        check(alone(&buffers[1..], Command::ClipGradients { max_norm: 1.0, gradients }));
+    }
+}

@@ -1,0 +1,57 @@
+//! A kernel with its arguments.
+
+use std::ffi::c_void;
+
+/// An address in device memory: any pointer of a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(transparent)]
+pub struct Address(pub u64);
+
+impl Address {
+    /// No memory, where a kernel takes it for "none".
+    pub const NULL: Self = Self(0);
+
+    /// As libraries take it.
+    pub fn as_ptr(self) -> *const c_void {
+        std::ptr::without_provenance(self.0 as usize)
+    }
+
+    /// The address so many bytes further.
+    pub const fn add(self, bytes: usize) -> Self {
+        Self(self.0 + bytes as u64)
+    }
+}
+
+/// A kernel with its arguments, which have the names and the types of its parameters.
+pub trait Kernel {
+    /// Its name. One that ends with `_T` exists for several types.
+    const NAME: &'static str;
+
+    /// Calls `launch` with a pointer to each argument, in the order of the parameters. The pointers are
+    /// valid for the call; nobody writes through them.
+    fn with_pointers<R>(&self, launch: impl FnOnce(&mut [*mut c_void]) -> R) -> R;
+}
+
+/// Kernels: `Name = "name_T" { parameter: Type, … }`.
+macro_rules! kernels {
+    ($($kernel:ident = $name:literal { $($parameter:ident: $type:ty,)* })*) => {$(
+        #[doc = concat!("`", $name, "`.")]
+        #[derive(Clone, Copy, Debug)]
+        pub struct $kernel {
+            $(#[allow(missing_docs, reason = "the module of the kernel says what it is")]
+            pub $parameter: $type,)*
+        }
+
+        impl $crate::Kernel for $kernel {
+            const NAME: &'static str = $name;
+
+            fn with_pointers<R>(
+                &self,
+                launch: impl FnOnce(&mut [*mut std::ffi::c_void]) -> R,
+            ) -> R {
+                launch(&mut [$((&raw const self.$parameter).cast_mut().cast()),*])
+            }
+        }
+    )*};
+}
+pub(crate) use kernels;
