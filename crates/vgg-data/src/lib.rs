@@ -1,7 +1,7 @@
 //! From files to verified data sets to shuffled batches.
 //!
 //! Pixels stay bytes: normalising them, and resizing where all have one size, are the backend's
-//! [`prepare_images`](vgg_tensor::Backend::prepare_images).
+//! [`prepare_images`](vgg_tensor::Command::PrepareImages).
 //! A file is trusted only once the SHA-256 of its decompressed contents is the known one.
 //!
 //! ```

@@ -29,7 +29,7 @@ use crate::simd::{Kernel, Simd};
 /// Rows of sums in a strip: enough to share the padded rows, few enough for the cache.
 const STRIP: usize = 4;
 
-/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Backend::conv2d`].
+/// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
 pub(super) fn forward(
     cpu: &Cpu,
     op: &Conv2d,

@@ -20,7 +20,7 @@ impl Evaluation {
 
     /// Takes in a batch of `logits`, `[labels.len(), classes]`.
     ///
-    /// Ranks are those of [`vgg_tensor::Backend::softmax_cross_entropy`]: where logits are equal, the
+    /// Ranks are those of [`vgg_tensor::Command::SoftmaxCrossEntropy`]: where logits are equal, the
     /// lower class is first, and NaN is before all numbers, but never correct.
     pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
         let classes = logits.len() / labels.len().max(1);
