@@ -333,7 +333,7 @@ pub const SIGMOID: Module = Module {
     ptx: include_str!("../ptx/sigmoid.ptx"),
 };
 
-/// Loss, hits and the gradient of `logits: [n, classes]`.
+/// Loss, correct classes and the gradient of `logits: [n, classes]`.
 ///
 /// - `softmax_cross_entropy_T(const T* logits, const u32* labels, float2* images, T* dlogits, u64 n,
 ///   u32 classes, u32 mixed, f32 smoothing, const f32* loss_scale)`: `dlogits: [n, classes]` may be

@@ -227,14 +227,14 @@ on_cuda! {
 }
 
 on_cuda! {
-    /// Batches in parts, clipped gradients, averages, smooth and mixed targets.
+    /// Micro-batches, clipped gradients, an EMA, smooth and mixed targets.
     fn a_recipe_is_that_of_the_cpu_and_recorded() {
         fn run<B: Backend>(backend: B) -> Result<(Vec<Metrics>, Params, Params)> {
             let (vgg, input, params) = network(0.5, true);
             let recipe = Recipe {
-                parts: 2,
+                micro_batches: 2,
                 clip_norm: Some(0.5),
-                average_decay: Some(0.8),
+                ema_decay: Some(0.8),
                 label_smoothing: 0.1,
                 mixes: true,
                 ..SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.01) }.into()
@@ -247,19 +247,19 @@ on_cuda! {
                 trainer.submit_mixed(&pixels, &labels, &mix, lr(step))?;
                 metrics.extend(trainer.next_metrics(true)?);
             }
-            let average = trainer.average()?.expect("the recipe keeps one");
-            Ok((metrics, trainer.params()?, average))
+            let ema = trainer.ema()?.expect("the recipe keeps one");
+            Ok((metrics, trainer.params()?, ema))
         }
-        let (expected, _, average) = run(Cpu::new(vgg_cpu::Config::default())?)?;
+        let (expected, _, cpus_ema) = run(Cpu::new(vgg_cpu::Config::default())?)?;
         for precision in [Precision::F32, Precision::Bf16] {
-            let (metrics, params, averages) = run(make(config(precision)))?;
+            let (metrics, params, ema) = run(make(config(precision)))?;
             let ordered = run(OneByOne(make(config(precision))))?;
             assert_eq!(metrics, ordered.0, "{}", precision.name());
-            assert!(bits(&params) == bits(&ordered.1) && bits(&averages) == bits(&ordered.2));
+            assert!(bits(&params) == bits(&ordered.1) && bits(&ema) == bits(&ordered.2));
             if precision == Precision::F32 {
                 let (losses, expected) = (losses(&metrics), losses(&expected));
                 assert_close("losses", &losses, &expected, 1e-5 * max_norm(&expected));
-                for ((name, ours), (_, cpus)) in averages.iter().zip(average.iter()) {
+                for ((name, ours), (_, cpus)) in ema.iter().zip(cpus_ema.iter()) {
                     assert_close(name, ours.data(), cpus.data(), 1e-4 * max_norm(cpus.data()));
                 }
             }

@@ -18,7 +18,7 @@ use crate::{Input, Params, Vgg, VggConfig, invalid};
 /// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
 /// file's metadata. (torchvision's models with batch normalisations also have counters,
 /// `num_batches_tracked`, which PyTorch sets to zero where they are missing.) What only training
-/// needs, velocities and the weights that an average is of, are files beside it, which the first one
+/// needs, velocities and the weights that an EMA is of, are files beside it, which the first one
 /// names by their SHA-256. All carry a checksum of all their bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -32,7 +32,7 @@ pub struct Checkpoint {
     pub params: Params,
     /// The optimiser's velocities, if it has any.
     pub velocity: Option<Params>,
-    /// The weights that training goes on from, if `params` are their average.
+    /// The weights that training goes on from, if `params` are their average (EMA).
     pub unaveraged: Option<Params>,
     /// How far the run is.
     pub progress: Progress,

@@ -151,10 +151,10 @@ impl Plan {
     /// Bytes of device memory that a backend takes: all buffers, and what the commands take besides
     /// as far as it is known.
     pub fn bytes_on(&self, backend: &impl Backend) -> u64 {
-        // Tests are forward passes, too; those of averages are of parameters of their own.
-        let averaged = |(work, _): &&(Work, _)| *work == Work::Logits(Weights::Averaged);
-        let averaged = self.programs.iter().find(averaged);
-        let programs = [&self.programs[0]].into_iter().chain(averaged);
+        // Tests are forward passes, too; those of the EMA are of parameters of their own.
+        let of_ema = |(work, _): &&(Work, _)| *work == Work::Logits(Weights::Ema);
+        let of_ema = self.programs.iter().find(of_ema);
+        let programs = [&self.programs[0]].into_iter().chain(of_ema);
         let programs: Vec<&Program> = programs.map(|(_, program)| &program.program).collect();
         self.sum(|content| backend.bytes(content)) + backend.workspace(&programs)
     }
@@ -202,16 +202,16 @@ impl Plan {
         let Mode::Train(recipe) = &self.mode else {
             return vec![Work::Logits(Weights::Last)];
         };
-        let batch = self.batch * recipe.parts;
+        let batch = self.batch * recipe.micro_batches;
         let step = |index, is_last| {
             Work::Step(MicroBatch { index, batch, is_last, is_mixed: recipe.mixes })
         };
-        let mut works = vec![step(recipe.parts - 1, true)];
-        if recipe.parts > 1 {
+        let mut works = vec![step(recipe.micro_batches - 1, true)];
+        if recipe.micro_batches > 1 {
             works.push(step(0, false));
         }
         works.push(Work::Logits(Weights::Last));
-        works.extend(recipe.average_decay.map(|_| Work::Logits(Weights::Averaged)));
+        works.extend(recipe.ema_decay.map(|_| Work::Logits(Weights::Ema)));
         works
     }
 
@@ -235,8 +235,8 @@ impl Plan {
             | Place::Velocity(i)
             | Place::Gradient(i)
             | Place::Sum(i)
-            | Place::Average(i) => self.params[i],
-            Place::State(i) | Place::AverageState(i) => self.state[i],
+            | Place::Ema(i) => self.params[i],
+            Place::State(i) | Place::EmaState(i) => self.state[i],
             Place::Own => panic!("nobody else knows it"),
         }
     }
@@ -252,13 +252,13 @@ impl Plan {
             if recipe.sgd.has_velocity() {
                 kept.extend(params().map(Place::Velocity));
             }
-            if recipe.parts > 1 {
+            if recipe.micro_batches > 1 {
                 let trained = self.trained();
                 kept.extend(params().filter(|i| trained[*i]).map(Place::Sum));
             }
-            if recipe.average_decay.is_some() {
-                kept.extend(params().map(Place::Average));
-                kept.extend(state().map(Place::AverageState));
+            if recipe.ema_decay.is_some() {
+                kept.extend(params().map(Place::Ema));
+                kept.extend(state().map(Place::EmaState));
             }
         }
         kept

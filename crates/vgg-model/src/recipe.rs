@@ -11,14 +11,14 @@ use crate::{SgdConfig, Vgg, invalid};
 pub struct Recipe {
     /// The optimiser.
     pub sgd: SgdConfig,
-    /// Parts of a batch that pass through the network one after another. Their gradients add up to
-    /// those of the batch, in memory for a part. At least one.
-    pub parts: usize,
+    /// Micro-batches of a batch: they pass through the network one after another. Their gradients
+    /// add up to those of the batch, in memory for a micro-batch. At least one.
+    pub micro_batches: usize,
     /// Limits the norm of all gradients together (`torch.nn.utils.clip_grad_norm_`).
     pub clip_norm: Option<f32>,
-    /// What each step leaves of an average of the weights, as 0.999, to be evaluated instead of the
-    /// weights: after each step `average = decay · average + (1 − decay) · weight`.
-    pub average_decay: Option<f32>,
+    /// What each step leaves of the average (EMA) of the weights, as 0.999, to be evaluated instead
+    /// of the weights: after each step `ema = decay · ema + (1 − decay) · weight`.
+    pub ema_decay: Option<f32>,
     /// The share of a target that all classes have ([`vgg_tensor::spec::SoftmaxCrossEntropy`]).
     pub label_smoothing: f32,
     /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
@@ -32,9 +32,9 @@ impl From<SgdConfig> for Recipe {
     fn from(sgd: SgdConfig) -> Self {
         Self {
             sgd,
-            parts: 1,
+            micro_batches: 1,
             clip_norm: None,
-            average_decay: None,
+            ema_decay: None,
             label_smoothing: 0.0,
             mixes: false,
             freeze: Vec::new(),
@@ -59,14 +59,14 @@ impl Recipe {
     /// ```
     pub fn check(&self, vgg: &Vgg) -> Result<()> {
         self.sgd.check()?;
-        if self.parts == 0 {
-            return Err(invalid("parts", 0, "at least 1"));
+        if self.micro_batches == 0 {
+            return Err(invalid("micro_batches", 0, "at least 1"));
         }
         if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
             return Err(invalid("clip_norm", norm, "finite and above 0"));
         }
-        if let Some(decay) = self.average_decay.filter(|decay| !(0.0..1.0).contains(decay)) {
-            return Err(invalid("average_decay", decay, "at least 0 and below 1"));
+        if let Some(decay) = self.ema_decay.filter(|decay| !(0.0..1.0).contains(decay)) {
+            return Err(invalid("ema_decay", decay, "at least 0 and below 1"));
         }
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(invalid("label_smoothing", self.label_smoothing, "at least 0 and below 1"));
@@ -94,12 +94,12 @@ impl Recipe {
     /// Whether the gradients of fully connected weights, by far the largest, are applied as they are
     /// computed: nobody needs them as a whole.
     pub(crate) fn applies_at_once(&self) -> bool {
-        self.parts <= 1 && self.clip_norm.is_none()
+        self.micro_batches <= 1 && self.clip_norm.is_none()
     }
 
-    /// Images of a part of a batch.
-    pub fn part_of(&self, batch: usize) -> usize {
-        batch.div_ceil(self.parts.max(1))
+    /// Images of a micro-batch of a batch of so many images.
+    pub fn micro_batch_of(&self, batch: usize) -> usize {
+        batch.div_ceil(self.micro_batches.max(1))
     }
 }
 

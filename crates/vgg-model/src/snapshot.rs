@@ -9,7 +9,7 @@ use crate::Params;
 pub struct Snapshot<D> {
     pub(crate) params: Arriving<D>,
     pub(crate) velocity: Option<Arriving<D>>,
-    pub(crate) average: Option<Arriving<D>>,
+    pub(crate) ema: Option<Arriving<D>>,
 }
 
 /// A [`Snapshot`] that has arrived.
@@ -19,8 +19,8 @@ pub struct TrainerState {
     pub params: Params,
     /// The velocities; `None` without momentum.
     pub velocity: Option<Params>,
-    /// The parameters' averages; `None` if the recipe keeps none.
-    pub average: Option<Params>,
+    /// The parameters' EMA; `None` if the recipe keeps none.
+    pub ema: Option<Params>,
 }
 
 impl<D: Download> Snapshot<D> {
@@ -39,11 +39,11 @@ impl<D: Download> Snapshot<D> {
     /// # Errors
     /// [`vgg_tensor::Error::Device`] if the device failed.
     pub fn wait(self) -> Result<TrainerState> {
-        let Self { params, velocity, average } = self;
+        let Self { params, velocity, ema } = self;
         Ok(TrainerState {
             params: params.wait()?,
             velocity: velocity.map(Arriving::wait).transpose()?,
-            average: average.map(Arriving::wait).transpose()?,
+            ema: ema.map(Arriving::wait).transpose()?,
         })
     }
 }

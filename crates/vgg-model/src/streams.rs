@@ -2,7 +2,8 @@
 //!
 //! A random number is a function of (seed, stream, step, index); see [`vgg_tensor::Draw`]. All uses
 //! under one seed therefore need streams of their own. Streams from `0x3000` to `0xFFFF` are left to
-//! those who feed a network, for shuffling and augmentation; the bits above tell a batch's parts.
+//! those who feed a network, for shuffling and augmentation; the bits above tell
+//! a batch's micro-batches.
 
 /// Stream of the initial values of parameter `index` (its place in [`crate::Vgg::params`]), at
 /// step 0. A parameter's values do not depend on those of the others.
@@ -16,8 +17,8 @@ pub const fn dropout(index: usize) -> u32 {
     0x2000 + index as u32
 }
 
-/// The stream of one part of a batch that passes through the network in several, for what is drawn
-/// from `stream` where it passes at once.
-pub(crate) const fn of_part(stream: u32, part: u32) -> u32 {
-    stream | part << 16
+/// The stream of a micro-batch, by its place in the batch, for what is drawn from `stream` where the
+/// batch passes at once.
+pub(crate) const fn of_micro_batch(stream: u32, index: u32) -> u32 {
+    stream | index << 16
 }

@@ -16,7 +16,7 @@ use crate::{Input, Metrics, Mode, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 /// A step is a function of the parameters, the velocities, the batch, the learning rate, the seed
 /// and the number of the step. So a run that is interrupted continues to the bit with
 /// [`Trainer::restore`] of what [`Trainer::params`], [`Trainer::velocity`] and [`Trainer::steps`]
-/// gave, and [`Trainer::restore_average`] if there is one, on the same batches.
+/// gave, and [`Trainer::restore_ema`] if there is one, on the same batches.
 ///
 /// After an error from the backend the parameters may be those of half a step: restore them, or
 /// start over.
@@ -41,10 +41,11 @@ use crate::{Input, Metrics, Mode, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 pub struct Trainer<B: Backend> {
     network: Network<B>,
     recipe: Recipe,
-    /// Images in a batch, all its parts together.
+    /// Images in a batch, all its micro-batches together.
     batch: usize,
     steps: u64,
-    /// Metrics of steps that were ordered and not asked for, of each of their parts, oldest first.
+    /// Metrics of steps that were ordered and not asked for, of each of their micro-batches, oldest
+    /// first.
     in_flight: VecDeque<Vec<B::Download>>,
     /// Which weights are evaluated.
     evaluated: Weights,
@@ -70,11 +71,12 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<Self> {
         let recipe = recipe.into();
         recipe.check(vgg)?;
-        let plan = Plan::new(vgg, input, recipe.part_of(batch), Mode::Train(recipe.clone()))?;
+        let plan =
+            Plan::new(vgg, input, recipe.micro_batch_of(batch), Mode::Train(recipe.clone()))?;
         let mut network = Network::alloc(backend, vgg, input, params, plan, seed)?;
         network.upload(Set::Params, params.tensors())?;
-        if recipe.average_decay.is_some() {
-            network.restore_average(params)?;
+        if recipe.ema_decay.is_some() {
+            network.restore_ema(params)?;
         }
         let (in_flight, evaluated) = (VecDeque::new(), Weights::Last);
         Ok(Self { network, recipe, batch, steps: 0, in_flight, evaluated })
@@ -145,6 +147,7 @@ impl<B: Backend> Trainer<B> {
         check_lr(lr)?;
         let batch = Batch { pixels, labels, mix };
         self.check_batch(batch)?;
+        self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
         let micro_batches = self.micro_batches(batch);
         let ready = |(micro_batch, batch): (MicroBatch, Batch<'_>)| {
@@ -159,7 +162,7 @@ impl<B: Backend> Trainer<B> {
         Ok(events)
     }
 
-    /// A batch as the parts that pass through the network one after another.
+    /// A batch as micro-batches.
     fn micro_batches<'a>(
         &self,
         Batch { pixels, labels, mix }: Batch<'a>,
@@ -167,14 +170,14 @@ impl<B: Backend> Trainer<B> {
         let (batch, size) = (labels.len(), self.network.plan().batch());
         let image_bytes = pixels.len() / batch;
         let count = batch.div_ceil(size);
-        let parts = pixels.chunks(image_bytes * size).zip(labels.chunks(size)).enumerate();
-        let part = |(index, (pixels, labels))| {
+        let all = pixels.chunks(image_bytes * size).zip(labels.chunks(size)).enumerate();
+        let one = |(index, (pixels, labels))| {
             let mix = mix.chunks(size).nth(index).unwrap_or_default();
             let (is_last, is_mixed) = (index + 1 == count, !mix.is_empty());
             let micro_batch = MicroBatch { index, batch, is_last, is_mixed };
             (micro_batch, Batch { pixels, labels, mix })
         };
-        parts.map(part).collect()
+        all.map(one).collect()
     }
 
     fn check_batch(&self, Batch { pixels, labels, mix }: Batch<'_>) -> Result<()> {
@@ -211,7 +214,7 @@ impl<B: Backend> Trainer<B> {
     /// What the backend returns.
     pub fn next_metrics(&mut self, wait: bool) -> Result<Option<Metrics>> {
         match self.in_flight.front() {
-            Some(parts) if wait || parts.iter().all(Download::is_done) => {
+            Some(downloads) if wait || downloads.iter().all(Download::is_done) => {
                 self.in_flight.pop_front().map(metrics).transpose()
             }
             _ => Ok(None),
@@ -283,7 +286,7 @@ impl<B: Backend> Trainer<B> {
         self.steps = steps;
     }
 
-    /// Orders all that [`Trainer::restore`] and [`Trainer::restore_average`] take to be copied, as it
+    /// Orders all that [`Trainer::restore`] and [`Trainer::restore_ema`] take to be copied, as it
     /// is now, without waiting: steps may follow while it is on its way.
     ///
     /// # Errors
@@ -292,7 +295,7 @@ impl<B: Backend> Trainer<B> {
         Ok(Snapshot {
             params: self.network.start(Set::Params)?.expect(HAS_PARAMS),
             velocity: self.network.start(Set::Velocities)?,
-            average: self.network.start(Set::Averages)?,
+            ema: self.network.start(Set::Ema)?,
         })
     }
 
@@ -304,19 +307,19 @@ impl<B: Backend> Trainer<B> {
         Ok(self.tensors(Set::Params)?.expect(HAS_PARAMS))
     }
 
-    /// The parameters' averages as they are now; `None` if the recipe keeps none.
+    /// The parameters' average (EMA) as it is now; `None` if the recipe keeps none.
     ///
     /// # Errors
     /// What the backend returns.
-    pub fn average(&mut self) -> Result<Option<Params>> {
-        self.tensors(Set::Averages)
+    pub fn ema(&mut self) -> Result<Option<Params>> {
+        self.tensors(Set::Ema)
     }
 
-    /// Whether [`Trainer::logits`] is of averages instead of the parameters
-    /// from now on, until the next step. Without averages it does nothing.
-    pub fn set_averaged(&mut self, averaged: bool) {
-        self.evaluated = match averaged && self.network.has(Set::Averages) {
-            true => Weights::Averaged,
+    /// Whether [`Trainer::logits`] is of the EMA instead of the parameters from now on, until the
+    /// next step. Without an EMA it does nothing.
+    pub fn set_ema_evaluated(&mut self, evaluated: bool) {
+        self.evaluated = match evaluated && self.network.has(Set::Ema) {
+            true => Weights::Ema,
             false => Weights::Last,
         };
     }
@@ -346,13 +349,13 @@ impl<B: Backend> Trainer<B> {
         Ok(())
     }
 
-    /// Goes on from these averages: [`Trainer::restore`] starts them as the parameters.
+    /// Goes on from this EMA: [`Trainer::restore`] starts it as the parameters.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or the recipe keeps no
-    /// averages.
-    pub fn restore_average(&mut self, average: &Params) -> Result<()> {
-        self.network.restore_average(average)
+    /// EMA.
+    pub fn restore_ema(&mut self, ema: &Params) -> Result<()> {
+        self.network.restore_ema(ema)
     }
 
     /// The network it trains.
@@ -379,11 +382,11 @@ impl<B: Backend> Trainer<B> {
 /// Every network has parameters.
 const HAS_PARAMS: &str = "every network keeps its parameters";
 
-/// A step's metrics, as they come from the device: sums over its parts.
-fn metrics(parts: Vec<impl Download>) -> Result<Metrics> {
+/// A step's metrics, as they come from the device: sums over its micro-batches.
+fn metrics(downloads: Vec<impl Download>) -> Result<Metrics> {
     let mut sums = [0.0; Metrics::LEN];
-    for part in parts {
-        for (sum, number) in sums.iter_mut().zip(part.wait()?) {
+    for download in downloads {
+        for (sum, number) in sums.iter_mut().zip(download.wait()?) {
             *sum += number;
         }
     }

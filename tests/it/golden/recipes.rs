@@ -12,9 +12,9 @@ pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<(
     let mix: Vec<(u32, f32)> = others.zip(golden.numbers("shares").iter().copied()).collect();
     let plain = Recipe::from(SgdConfig { momentum: 0.875, ..SgdConfig::plain(LR) });
     let runs = [
-        ("parts", Recipe { parts: 2, ..plain.clone() }),
+        ("parts", Recipe { micro_batches: 2, ..plain.clone() }),
         ("clipped", Recipe { clip_norm: Some(0.5), ..plain.clone() }),
-        ("averaged", Recipe { average_decay: Some(0.75), ..plain.clone() }),
+        ("averaged", Recipe { ema_decay: Some(0.75), ..plain.clone() }),
         ("smooth", Recipe { label_smoothing: 0.125, ..plain.clone() }),
         ("mixed", Recipe { label_smoothing: 0.125, mixes: true, ..plain.clone() }),
         ("frozen", Recipe { freeze: vec!["features.0".into(), "classifier.3".into()], ..plain }),
@@ -33,8 +33,8 @@ pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<(
             losses.push(metrics.loss_sum / labels.len() as f32);
         }
         check(&golden, &format!("losses.{run}"), &losses, error);
-        let params = match trainer.average()? {
-            Some(average) => average,
+        let params = match trainer.ema()? {
+            Some(ema) => ema,
             None => trainer.params()?,
         };
         for (name, bias) in params.iter().filter(|(name, _)| name.ends_with("bias")) {

@@ -187,7 +187,7 @@ fn rows_add_up_to_all_memory() {
     let (vgg, _) = initial();
     for mode in [
         Mode::Train(SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.1) }.into()),
-        Mode::Train(Recipe { average_decay: Some(0.9), ..SgdConfig::plain(0.1).into() }),
+        Mode::Train(Recipe { ema_decay: Some(0.9), ..SgdConfig::plain(0.1).into() }),
         Mode::Infer { linear_weights: WeightType::F32 },
     ] {
         let plan = Plan::new(&vgg, &input(), BATCH, mode).unwrap();

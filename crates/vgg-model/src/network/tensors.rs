@@ -14,8 +14,8 @@ use crate::{Mode, ParamSpec, Params, invalid};
 pub(crate) enum Set {
     /// The parameters, and the running statistics with them.
     Params,
-    /// The averages of all of these.
-    Averages,
+    /// The EMA of all of these.
+    Ema,
     /// The velocities of the parameters.
     Velocities,
     /// The gradients of the parameters.
@@ -29,7 +29,7 @@ impl<B: Backend> Network<B> {
     pub(crate) fn has(&self, set: Set) -> bool {
         match (self.plan.mode(), set) {
             (_, Set::Params | Set::State) => true,
-            (Mode::Train(recipe), Set::Averages) => recipe.average_decay.is_some(),
+            (Mode::Train(recipe), Set::Ema) => recipe.ema_decay.is_some(),
             (Mode::Train(recipe), Set::Velocities) => recipe.sgd.has_velocity(),
             (Mode::Train(_), Set::Gradients) => true,
             (Mode::Infer { .. }, _) => false,
@@ -57,7 +57,7 @@ impl<B: Backend> Network<B> {
         }
         let places = self.places(set);
         let specs: Vec<&ParamSpec> = match set {
-            Set::Params | Set::Averages => self.vgg.tensors().collect(),
+            Set::Params | Set::Ema => self.vgg.tensors().collect(),
             Set::Velocities | Set::Gradients => self.vgg.params().iter().collect(),
             Set::State => self.vgg.state().iter().collect(),
         };
@@ -76,16 +76,16 @@ impl<B: Backend> Network<B> {
         (0..self.plan.params.len()).map(Place::Gradient).try_for_each(add)
     }
 
-    /// Replaces averages.
-    pub(crate) fn restore_average(&mut self, average: &Params) -> Result<()> {
-        average.check(&self.vgg)?;
-        if !self.has(Set::Averages) {
-            return Err(invalid("average_decay", "none", "given to go on from an average"));
+    /// Replaces the EMA.
+    pub(crate) fn restore_ema(&mut self, ema: &Params) -> Result<()> {
+        ema.check(&self.vgg)?;
+        if !self.has(Set::Ema) {
+            return Err(invalid("ema_decay", "none", "given to go on from an EMA"));
         }
-        self.upload(Set::Averages, average.tensors())
+        self.upload(Set::Ema, ema.tensors())
     }
 
-    /// Replaces parameters, of which averages start, and velocities; without any, velocities become
+    /// Replaces parameters, at which the EMA starts, and velocities; without any, velocities become
     /// zeros.
     pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
         params.check(&self.vgg)?;
@@ -96,8 +96,8 @@ impl<B: Backend> Network<B> {
             }
         }
         self.upload(Set::Params, params.tensors())?;
-        if self.has(Set::Averages) {
-            self.restore_average(params)?;
+        if self.has(Set::Ema) {
+            self.restore_ema(params)?;
         }
         match velocity {
             Some(velocity) => self.upload(Set::Velocities, velocity.tensors()),
@@ -112,7 +112,7 @@ impl<B: Backend> Network<B> {
         let state = |place: fn(usize) -> Place| (0..self.plan.state.len()).map(place);
         match set {
             Set::Params => params(Place::Param).chain(state(Place::State)).collect(),
-            Set::Averages => params(Place::Average).chain(state(Place::AverageState)).collect(),
+            Set::Ema => params(Place::Ema).chain(state(Place::EmaState)).collect(),
             Set::Velocities => params(Place::Velocity).collect(),
             Set::Gradients => params(Place::Gradient).collect(),
             Set::State => state(Place::State).collect(),

@@ -30,9 +30,9 @@ fn plans() -> Vec<Plan> {
             let Ok(vgg) = Vgg::new(&config) else { continue };
             let plain = Recipe::from(SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.1) });
             let all = Recipe {
-                parts: 3,
+                micro_batches: 3,
                 clip_norm: Some(1.0),
-                average_decay: Some(0.9),
+                ema_decay: Some(0.9),
                 mixes: true,
                 ..plain.clone()
             };
@@ -180,14 +180,14 @@ fn written(program: &Program) -> Vec<(Pass, Vec<Content>)> {
 }
 
 #[test]
-fn averages_lie_as_the_last_weights() {
+fn the_ema_lies_as_the_last_weights() {
     let config = VggConfig { width: 0.1, input: [1, 32, 32], ..VggConfig::default() };
     let vgg = Vgg::new(&config).unwrap();
-    let recipe = Recipe { average_decay: Some(0.9), ..SgdConfig::plain(0.1).into() };
+    let recipe = Recipe { ema_decay: Some(0.9), ..SgdConfig::plain(0.1).into() };
     let plan = Plan::new(&vgg, &Input::unnormalized(1, 32, 32), 4, Mode::Train(recipe)).unwrap();
     let placement = |weights| {
         let program = plan.program_of(Work::Logits(weights), 0).unwrap();
         Placement::new(&program.program, bytes)
     };
-    assert_eq!(placement(Weights::Last), placement(Weights::Averaged));
+    assert_eq!(placement(Weights::Last), placement(Weights::Ema));
 }

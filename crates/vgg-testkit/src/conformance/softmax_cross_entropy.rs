@@ -1,4 +1,4 @@
-//! The loss, its gradient and the hits.
+//! The loss, its gradient and the correct classes.
 
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 use vgg_tensor::{Backend, Command, Content, Result};
@@ -29,7 +29,7 @@ impl SoftmaxCrossEntropyTrial {
     }
 
     /// As [`SoftmaxCrossEntropyTrial::ties`], where some logits are NaN: those of true classes, of
-    /// others, of both, of none. Hits are all that is compared.
+    /// others, of both, of none. Correct classes are all that is compared.
     pub fn nan(op: SoftmaxCrossEntropy, arithmetic: Arithmetic) -> Self {
         let mut trial = Self::ties(op, arithmetic);
         let classes = op.logits().c;
@@ -76,13 +76,13 @@ impl Trial for SoftmaxCrossEntropyTrial {
         };
         let (without, with) = (metrics(None)?, metrics(Some(&dlogits))?);
         if self.logits.iter().any(|logit| logit.is_nan()) {
-            return Ok(vec![("hits", without[1..].to_vec()), ("hits", with[1..].to_vec())]);
+            return Ok(vec![("correct", without[1..].to_vec()), ("correct", with[1..].to_vec())]);
         }
         Ok(vec![
             ("loss_sum without dlogits", without[..1].to_vec()),
-            ("hits without dlogits", without[1..].to_vec()),
+            ("correct without dlogits", without[1..].to_vec()),
             ("loss_sum", with[..1].to_vec()),
-            ("hits", with[1..].to_vec()),
+            ("correct", with[1..].to_vec()),
             ("dlogits", bench.downloaded(&dlogits)?),
         ])
     }

@@ -41,9 +41,11 @@ pub(super) fn forward_backward<T: Real>(
             class != label && !behind
         };
         #[expect(clippy::eq_op, reason = "NaN alone differs from itself")]
-        let hit = own == own;
-        let rank =
-            if hit { (0..classes).filter(|class| ahead(*class)).count() } else { classes.max(5) };
+        let is_number = own == own;
+        let rank = match is_number {
+            true => (0..classes).filter(|class| ahead(*class)).count(),
+            false => classes.max(5),
+        };
         for class in 0..classes {
             metrics[0] += target(class) * (sum.ln() - (logits[class] - max));
         }

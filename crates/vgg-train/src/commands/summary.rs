@@ -39,8 +39,8 @@ pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<
 }
 
 fn table(config: &Config, vgg: &Vgg, data: Option<&Data>) -> Result<Vec<String>> {
-    let (_, part, mode) = batches(config, vgg, data)?;
-    let plan = Plan::new(vgg, &config.input(), part, mode)?;
+    let (_, micro_batch, mode) = batches(config, vgg, data)?;
+    let plan = Plan::new(vgg, &config.input(), micro_batch, mode)?;
     let parameters = |n: u64| if n == 0 { String::new() } else { grouped(n) };
     let macs = |n: u64| match n {
         0 => String::new(),
@@ -97,9 +97,9 @@ impl Job for Needs<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
         let Self { config, vgg, data } = self;
-        let (batch, part, mode) = batches(config, vgg, data)?;
-        let host = data.map(|data| data.memory(batch, part)).transpose()?;
-        let plan = Plan::new(vgg, &config.input(), part, mode)?;
+        let (batch, micro_batch, mode) = batches(config, vgg, data)?;
+        let host = data.map(|data| data.memory(batch, micro_batch)).transpose()?;
+        let plan = Plan::new(vgg, &config.input(), micro_batch, mode)?;
         let needed = memory::needed(vgg, &plan, &backend, host.unwrap_or_default());
         let (needed, device) = (bytes(needed), backend.describe());
         Ok(vec![format!("training needs {needed} at batch size {batch} on {device}")])

@@ -113,7 +113,7 @@ pub(crate) enum Biases {
 pub(crate) struct Train {
     pub epochs: u64,
     pub batch_size: usize,
-    /// Parts of a batch that pass through the network one after another, in memory for one.
+    /// Micro-batches of a batch: they pass through the network one after another, in memory for one.
     pub accumulate: usize,
     /// What all classes together have of an image's target.
     pub label_smoothing: f64,
@@ -138,7 +138,7 @@ pub(crate) struct Optimizer {
     /// Limits the norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
-    /// What a step leaves of the weights' average, which is evaluated instead of the weights.
+    /// What a step leaves of the weights' average (EMA), which is evaluated instead of the weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub average_decay: Option<f64>,
     /// How the names of parameters begin that stay as they are.

@@ -30,21 +30,21 @@ pub(crate) struct Host {
     pub held: u64,
 }
 
-/// The plan for batches of `batch` images that pass in parts of `part`, if there is memory for
-/// training by it.
+/// The plan for batches of `batch` images that pass in micro-batches of `micro_batch`, if there is
+/// memory for training by it.
 ///
 /// # Errors
-/// A [`Failure`] with [`Code::Memory`] that names parts, or else a batch, that would fit.
+/// A [`Failure`] with [`Code::Memory`] that names micro-batches, or else a batch, that would fit.
 pub(crate) fn plan(
     vgg: &Vgg,
     input: &Input,
     batch: usize,
-    part: usize,
+    micro_batch: usize,
     mode: Mode,
     backend: &impl Backend,
     besides: Host,
 ) -> Result<Plan> {
-    let plan = Plan::new(vgg, input, part, mode.clone())?;
+    let plan = Plan::new(vgg, input, micro_batch, mode.clone())?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
     let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan, backend);
     let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
@@ -56,13 +56,14 @@ pub(crate) fn plan(
             Place { name: "memory", free: host, needs: &on_host },
         ],
     };
-    let fits = |part, mode: &Mode| {
-        let Ok(plan) = Plan::new(vgg, input, part, mode.clone()) else { return false };
+    let fits = |micro_batch, mode: &Mode| {
+        let Ok(plan) = Plan::new(vgg, input, micro_batch, mode.clone()) else { return false };
         plan.check_on(backend).is_ok() && places.iter().all(|place| place.lacks(&plan).is_none())
     };
-    let failure =
-        |message| Failure::new(Code::Memory, message).help(advice(vgg, [batch, part], &mode, fits));
-    let size = size([batch, part]);
+    let failure = |message| {
+        Failure::new(Code::Memory, message).help(advice(vgg, [batch, micro_batch], &mode, fits))
+    };
+    let size = size([batch, micro_batch]);
     plan.check_on(backend).map_err(|error| {
         let message = format!("{size} is too large for {}", backend.describe());
         anyhow::Error::from(error).context(failure(message))
@@ -147,37 +148,42 @@ fn last(batch: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
     (fitting > 0).then_some(fitting)
 }
 
-/// Images of a batch and of a part of it, in words.
-fn size([batch, part]: [usize; 2]) -> String {
-    match part < batch {
-        true => format!("batch size {batch} in parts of {}", numbers::count(part as u64, "image")),
+/// Images of a batch and of a micro-batch, in words.
+fn size([batch, micro_batch]: [usize; 2]) -> String {
+    match micro_batch < batch {
+        true => {
+            let images = numbers::count(micro_batch as u64, "image");
+            format!("batch size {batch} in micro-batches of {images}")
+        }
         false => format!("batch size {batch}"),
     }
 }
 
-/// What to choose instead, where `fits` says whether parts of so many images would in a mode.
+/// What to choose instead, where `fits` says whether micro-batches of so many images would in a
+/// mode.
 ///
-/// Smaller parts leave the training as it is, unless they are all that a batch normalisation sees:
-/// who has no parts is told of a smaller batch then.
+/// Smaller micro-batches leave the training as it is, unless they are all that a batch normalisation
+/// sees: who has none is told of a smaller batch then.
 fn advice(
     vgg: &Vgg,
-    [batch, part]: [usize; 2],
+    [batch, micro_batch]: [usize; 2],
     mode: &Mode,
     fits: impl Fn(usize, &Mode) -> bool,
 ) -> String {
-    let has_parts = part < batch;
-    let in_parts = match mode {
-        Mode::Train(recipe) if has_parts || !vgg.config().batch_norm => {
-            // Any number of parts takes the same memory.
-            let in_parts = Mode::Train(Recipe { parts: recipe.parts.max(2), ..recipe.clone() });
-            last(part, |part| fits(part, &in_parts))
+    let has_several = micro_batch < batch;
+    let fitting = match mode {
+        Mode::Train(recipe) if has_several || !vgg.config().batch_norm => {
+            // Any number of micro-batches takes the same memory.
+            let micro_batches = recipe.micro_batches.max(2);
+            let several = Mode::Train(Recipe { micro_batches, ..recipe.clone() });
+            last(micro_batch, |size| fits(size, &several))
         }
         _ => None,
     };
-    if let Some(part) = in_parts {
-        return format!("--set train.accumulate={} would fit", batch.div_ceil(part));
+    if let Some(size) = fitting {
+        return format!("--set train.accumulate={} would fit", batch.div_ceil(size));
     }
-    match last(batch, |batch| !has_parts && fits(batch, mode)) {
+    match last(batch, |batch| !has_several && fits(batch, mode)) {
         Some(batch) => format!("--set train.batch_size={batch} would fit"),
         None => "no batch size would fit; a smaller model.width or model.image_size would".into(),
     }
@@ -193,8 +199,8 @@ fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
     let (weights, velocities) = match plan.mode() {
         Mode::Infer { .. } => (1, 0),
         Mode::Train(recipe) => {
-            let averages = u64::from(recipe.average_decay.is_some());
-            (1 + averages, u64::from(recipe.sgd.has_velocity()))
+            let ema = u64::from(recipe.ema_decay.is_some());
+            (1 + ema, u64::from(recipe.sgd.has_velocity()))
         }
     };
     let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();
@@ -233,31 +239,31 @@ mod tests {
         let input = Input::unnormalized(1, 28, 28);
         let recipe = Recipe::from(SgdConfig::plain(0.1));
         let whole = &Mode::Train(recipe.clone());
-        let parts = &Mode::Train(Recipe { parts: 2, ..recipe });
+        let several = &Mode::Train(Recipe { micro_batches: 2, ..recipe });
         let cpu = Cpu::new(Config::default()).unwrap();
-        let needs = |vgg: &Vgg, part, mode: &Mode| {
-            let plan = Plan::new(vgg, &input, part, mode.clone()).unwrap();
+        let needs = |vgg: &Vgg, size, mode: &Mode| {
+            let plan = Plan::new(vgg, &input, size, mode.clone()).unwrap();
             needed(vgg, &plan, &cpu, Host::default())
         };
         let help = |vgg: &Vgg, sizes, mode, free| {
-            advice(vgg, sizes, mode, |part, mode| needs(vgg, part, mode) <= free)
+            advice(vgg, sizes, mode, |size, mode| needs(vgg, size, mode) <= free)
         };
-        // Parts keep the batch as it is.
-        let free = needs(&vgg, 32, parts);
+        // Micro-batches keep the batch as it is.
+        let free = needs(&vgg, 32, several);
         assert_eq!(help(&vgg, [128; 2], whole, free), "--set train.accumulate=4 would fit");
         assert_eq!(help(&vgg, [128; 2], whole, free - 1), "--set train.accumulate=5 would fit");
-        let free = needs(&vgg, 16, parts);
-        assert_eq!(help(&vgg, [256, 32], parts, free), "--set train.accumulate=16 would fit");
+        let free = needs(&vgg, 16, several);
+        assert_eq!(help(&vgg, [256, 32], several, free), "--set train.accumulate=16 would fit");
         // They need more than a small batch does.
         let free = needs(&vgg, 2, whole);
         assert_eq!(help(&vgg, [128; 2], whole, free), "--set train.batch_size=2 would fit");
         let free = needs(&normalized, 32, whole);
         assert_eq!(help(&normalized, [128; 2], whole, free), "--set train.batch_size=32 would fit");
-        for (sizes, mode) in [([128; 2], whole), ([256, 32], parts)] {
+        for (sizes, mode) in [([128; 2], whole), ([256, 32], several)] {
             assert!(help(&vgg, sizes, mode, 1 << 20).starts_with("no batch size would fit"));
         }
         assert_eq!(size([8, 8]), "batch size 8");
-        assert_eq!(size([256, 32]), "batch size 256 in parts of 32 images");
+        assert_eq!(size([256, 32]), "batch size 256 in micro-batches of 32 images");
     }
 
     #[test]

@@ -131,10 +131,10 @@ impl<D: Download> CheckpointWriter<D> {
 impl Order {
     fn write(self, state: TrainerState) -> Result<(), NotSaved> {
         let Self { vgg, input, classes, progress, run, last, best, records } = self;
-        let TrainerState { params, velocity, average } = state;
-        // A network is classified with by its average, if it has one, and trained on from itself.
-        let (params, unaveraged) = match average {
-            Some(average) => (average, Some(params)),
+        let TrainerState { params, velocity, ema } = state;
+        // A network is classified with by its EMA, if it has one, and trained on from itself.
+        let (params, unaveraged) = match ema {
+            Some(ema) => (ema, Some(params)),
             None => (params, None),
         };
         let checkpoint =

@@ -208,7 +208,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
 
     /// Tests the network as it is, unless asked to stop.
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
-        self.trainer.set_averaged(true);
+        self.trainer.set_ema_evaluated(true);
         let (work, ui, stop) = (self.work, self.ui, &self.stop);
         let (epoch, place) = (self.position.epoch + 1, self.place(self.position.step));
         let trainer = &mut self.trainer;

@@ -38,10 +38,10 @@ impl Ready {
         config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(config, ui)?;
-        let (batch, part, mode) = batches(config, &vgg, Some(&data))?;
-        let mut host = data.memory(batch, part)?;
+        let (batch, micro_batch, mode) = batches(config, &vgg, Some(&data))?;
+        let mut host = data.memory(batch, micro_batch)?;
         host.held += held;
-        let plan = memory::plan(&vgg, &config.input(), batch, part, mode, backend, host)?;
+        let plan = memory::plan(&vgg, &config.input(), batch, micro_batch, mode, backend, host)?;
         let needed = memory::needed(&vgg, &plan, backend, host);
         ui.status("Model", &describe(config, &vgg));
         ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
@@ -49,7 +49,7 @@ impl Ready {
     }
 }
 
-/// Images in a full batch, how many of them pass at a time, and what a plan for them keeps.
+/// Images in a full batch and in a micro-batch, and what a plan for them keeps.
 pub(crate) fn batches(
     config: &Config,
     vgg: &Vgg,
@@ -59,7 +59,7 @@ pub(crate) fn batches(
     recipe.check(vgg)?;
     let batch = config.train.batch_size;
     let batch = data.map_or(batch, |data| batch.min(data.train.len()));
-    Ok((batch, recipe.part_of(batch), Mode::Train(recipe)))
+    Ok((batch, recipe.micro_batch_of(batch), Mode::Train(recipe)))
 }
 
 fn describe(config: &Config, vgg: &Vgg) -> String {

@@ -77,7 +77,7 @@ impl Job for TrainingJob<'_> {
         keep_log(log, &run)?;
 
         let seed = config.train.seed;
-        let (params, average, velocity, position, mut state) = match weights {
+        let (params, ema, velocity, position, mut state) = match weights {
             Origin::Initial(params) => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
@@ -100,11 +100,11 @@ impl Job for TrainingJob<'_> {
             Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
             None => trainer.set_steps(position.step),
         }
-        if let Some(average) = &average {
-            trainer.restore_average(average)?;
+        if let Some(ema) = &ema {
+            trainer.restore_ema(ema)?;
         }
         // The trainer has its own copy; these would double the memory of the weights.
-        drop((params, average, velocity));
+        drop((params, ema, velocity));
         trainer.restore_backend(&state.backend)?;
 
         state.images = Some(SeenImages::of(config));

@@ -71,7 +71,7 @@ fn a_run_killed_at_any_moment() {
     finish_and_compare(&place, "");
 }
 
-/// Velocities, averages, and how often the learning rate has dropped.
+/// Velocities, the EMA, and how often the learning rate has dropped.
 #[test]
 fn a_run_with_more_to_remember() {
     let place = Workplace::new();

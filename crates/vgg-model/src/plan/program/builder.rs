@@ -28,12 +28,12 @@ pub(crate) enum Place {
     Gradient(usize),
     /// The sum of a parameter's gradients over micro-batches.
     Sum(usize),
-    /// A parameter's average.
-    Average(usize),
+    /// A parameter's EMA.
+    Ema(usize),
     /// A running statistic, by its place in [`crate::Vgg::state`].
     State(usize),
-    /// A running statistic's average.
-    AverageState(usize),
+    /// A running statistic's EMA.
+    EmaState(usize),
     /// One that no other program knows of.
     Own,
 }

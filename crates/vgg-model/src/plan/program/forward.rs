@@ -209,7 +209,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
     /// The next weight and bias.
     fn params(&mut self) -> [In; 2] {
         let place = match self.kind {
-            Kind::Evaluation(Weights::Averaged) => Place::Average,
+            Kind::Evaluation(Weights::Ema) => Place::Ema,
             _ => Place::Param,
         };
         self.param += 2;
@@ -219,7 +219,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
     /// The next running mean and variance.
     fn statistics(&mut self) -> [BufferId; 2] {
         let place = match self.kind {
-            Kind::Evaluation(Weights::Averaged) => Place::AverageState,
+            Kind::Evaluation(Weights::Ema) => Place::EmaState,
             _ => Place::State,
         };
         self.state += 2;

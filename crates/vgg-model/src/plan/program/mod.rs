@@ -33,11 +33,11 @@ pub(crate) enum Work {
 pub(crate) enum Weights {
     /// Those of the last step.
     Last,
-    /// Their average.
-    Averaged,
+    /// Their average (EMA).
+    Ema,
 }
 
-/// A part of a batch, which passes through the network by itself.
+/// Images of a batch that pass through the network by themselves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct MicroBatch {
     /// Its place in the batch, from 0.
@@ -86,20 +86,27 @@ impl NetworkProgram {
 }
 
 /// Forward, backward, and what becomes of the gradients.
-fn step(builder: &mut Builder<'_>, recipe: &Recipe, part: MicroBatch, seed: u64) -> Result<()> {
+fn step(
+    builder: &mut Builder<'_>,
+    recipe: &Recipe,
+    micro_batch: MicroBatch,
+    seed: u64,
+) -> Result<()> {
     let plan = builder.plan;
-    let draw = |dropout| (seed, streams::of_part(streams::dropout(dropout), part.index as u32));
+    let draw = |dropout| {
+        (seed, streams::of_micro_batch(streams::dropout(dropout), micro_batch.index as u32))
+    };
     let trained = plan.trained();
     let tape = forward::train(builder, &trained, draw)?;
     let spec = plan.loss.with_smoothing(recipe.label_smoothing);
-    let spec = if part.is_mixed { spec.mixed() } else { spec };
+    let spec = if micro_batch.is_mixed { spec.mixed() } else { spec };
     let dlogits = loss(builder, tape.logits, spec);
     let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
-    if recipe.parts > 1 {
-        let share = plan.batch as f32 / part.batch as f32;
-        gradients = update::accumulate(builder, gradients, share, part.index == 0);
+    if recipe.micro_batches > 1 {
+        let share = plan.batch as f32 / micro_batch.batch as f32;
+        gradients = update::accumulate(builder, gradients, share, micro_batch.index == 0);
     }
-    if part.is_last {
+    if micro_batch.is_last {
         update::update(builder, recipe, gradients);
     }
     Ok(())

@@ -36,9 +36,9 @@ impl Names<'_> {
             Place::Velocity(i) => format!("v{i}"),
             Place::Gradient(i) => format!("g{i}"),
             Place::Sum(i) => format!("sum{i}"),
-            Place::Average(i) => format!("ema{i}"),
+            Place::Ema(i) => format!("ema{i}"),
             Place::State(i) => format!("s{i}"),
-            Place::AverageState(i) => format!("emas{i}"),
+            Place::EmaState(i) => format!("emas{i}"),
             Place::Own => {
                 let is_own = |place: &&Place| **place == Place::Own;
                 let before = self.program.places[..id.0].iter().filter(is_own).count();
@@ -137,7 +137,7 @@ fn sgd() -> SgdConfig {
 
 const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
 
-/// The only part of a batch.
+/// The only micro-batch of a batch.
 const WHOLE: MicroBatch = MicroBatch { index: 0, batch: 2, is_last: true, is_mixed: false };
 
 fn lines_of(vgg: &Vgg, mode: Mode, work: Work) -> Vec<String> {
@@ -278,20 +278,20 @@ fn normalisations_keep_statistics() {
     );
 }
 
-/// A batch of two micro-batches, whose gradients are clipped; averages are kept.
+/// A batch of two micro-batches, whose gradients are clipped; an EMA is kept.
 #[test]
 fn micro_batches_add_up() {
     let recipe = Recipe {
-        parts: 2,
+        micro_batches: 2,
         clip_norm: Some(1.0),
-        average_decay: Some(0.9),
+        ema_decay: Some(0.9),
         mixes: true,
         ..sgd().into()
     };
     let plan = plan(&plain(), Mode::Train(recipe));
     let step = |index| {
-        let part = MicroBatch { index, batch: 3, is_last: index == 1, is_mixed: true };
-        plan.program_of(Work::Step(part), 7).unwrap()
+        let micro_batch = MicroBatch { index, batch: 3, is_last: index == 1, is_mixed: true };
+        plan.program_of(Work::Step(micro_batch), 7).unwrap()
     };
     let update = |program: &NetworkProgram| {
         let instructions = program.program.instructions();
@@ -327,14 +327,14 @@ fn micro_batches_add_up() {
     e: sgd sum5 -> *p5
     g: sgd sum6 -> *p6
     g: sgd sum7 -> *p7
-    averages: blend p0 -> *ema0
-    averages: blend p1 -> *ema1
-    averages: blend p2 -> *ema2
-    averages: blend p3 -> *ema3
-    averages: blend p4 -> *ema4
-    averages: blend p5 -> *ema5
-    averages: blend p6 -> *ema6
-    averages: blend p7 -> *ema7
+    ema: blend p0 -> *ema0
+    ema: blend p1 -> *ema1
+    ema: blend p2 -> *ema2
+    ema: blend p3 -> *ema3
+    ema: blend p4 -> *ema4
+    ema: blend p5 -> *ema5
+    ema: blend p6 -> *ema6
+    ema: blend p7 -> *ema7
     "#);
     // A micro-batch counts as its share, and draws from streams of its own.
     let alphas = first.program.commands().filter_map(|command| match command {

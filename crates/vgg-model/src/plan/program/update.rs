@@ -26,7 +26,7 @@ pub(super) fn accumulate(
     gradients.into_iter().enumerate().map(&mut sum).collect()
 }
 
-/// Clips gradients, applies them, and takes the new weights into their averages, as a recipe says.
+/// Clips gradients, applies them, and takes the new weights into their EMA, as a recipe says.
 pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<Option<BufferId>>) {
     let plan = builder.plan;
     let (params, trained) = (&plan.params, plan.trained());
@@ -45,17 +45,17 @@ pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<
         let command = Command::Sgd { spec, content, weight, dweight, velocity };
         builder.push(Pass::Update, layer, command);
     }
-    if let Some(decay) = recipe.average_decay {
-        let mut average = |content, from, to| {
+    if let Some(decay) = recipe.ema_decay {
+        let mut blend = |content, from, to| {
             let (x, y) = (In(builder.at(from)), InOut(builder.at(to)));
             let command = Command::Blend { content, alpha: 1.0 - decay, x, beta: decay, y };
-            builder.push(Pass::Update, "averages", command);
+            builder.push(Pass::Update, "ema", command);
         };
         for (i, content) in params.iter().enumerate().filter(|(i, _)| trained[*i]) {
-            average(*content, Place::Param(i), Place::Average(i));
+            blend(*content, Place::Param(i), Place::Ema(i));
         }
         for (i, content) in plan.state.iter().enumerate() {
-            average(*content, Place::State(i), Place::AverageState(i));
+            blend(*content, Place::State(i), Place::EmaState(i));
         }
     }
 }

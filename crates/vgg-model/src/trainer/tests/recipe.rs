@@ -24,34 +24,34 @@ fn distance(a: &Params, b: &Params) -> f64 {
 }
 
 #[test]
-fn a_batch_in_parts_is_the_batch() {
+fn a_batch_in_micro_batches_is_the_batch() {
     for n in [4, 3] {
         let (pixels, labels) = images(n);
         let mut whole = trainer(0.0, recipe());
-        // The last part of three images is a short one.
-        let mut parts = trainer(0.0, Recipe { parts: 2, ..recipe() });
-        assert_eq!(parts.plan().batch(), 2);
+        // The last micro-batch of three images is a short one.
+        let mut micro = trainer(0.0, Recipe { micro_batches: 2, ..recipe() });
+        assert_eq!(micro.plan().batch(), 2);
         for step in 0..3 {
             let expected = whole.step(&pixels, &labels, 0.05).unwrap();
-            let metrics = parts.step(&pixels, &labels, 0.05).unwrap();
+            let metrics = micro.step(&pixels, &labels, 0.05).unwrap();
             assert!((metrics.loss_sum - expected.loss_sum).abs() < 1e-4, "{metrics:?}");
             assert_eq!(metrics.top1, expected.top1);
-            assert_eq!(parts.steps(), step + 1);
+            assert_eq!(micro.steps(), step + 1);
         }
-        let (whole, parts) = (whole.params().unwrap(), parts.params().unwrap());
-        assert_near("in parts", &parts, &whole, 1e-5);
+        let (whole, micro) = (whole.params().unwrap(), micro.params().unwrap());
+        assert_near("in micro-batches", &micro, &whole, 1e-5);
     }
-    let error = Recipe { parts: 0, ..recipe() }.check(&network(0.0).0).unwrap_err();
-    assert_eq!(error.to_string(), "parts = 0, but it must be at least 1");
+    let error = Recipe { micro_batches: 0, ..recipe() }.check(&network(0.0).0).unwrap_err();
+    assert_eq!(error.to_string(), "micro_batches = 0, but it must be at least 1");
 }
 
-/// Otherwise all parts would lose the same.
+/// Otherwise all micro-batches would lose the same.
 #[test]
-fn parts_drop_out_differently() {
+fn micro_batches_drop_out_differently() {
     let (pixels, labels) = images(1);
     let twice = (pixels.repeat(2), labels.repeat(2));
-    let mut one = trainer(0.5, Recipe { parts: 4, ..recipe() });
-    let mut two = trainer(0.5, Recipe { parts: 4, ..recipe() });
+    let mut one = trainer(0.5, Recipe { micro_batches: 4, ..recipe() });
+    let mut two = trainer(0.5, Recipe { micro_batches: 4, ..recipe() });
     let one = one.step(&pixels, &labels, 0.05).unwrap();
     let two = two.step(&twice.0, &twice.1, 0.05).unwrap();
     assert!((two.loss_sum - 2.0 * one.loss_sum).abs() > 1e-4, "{one:?} {two:?}");
@@ -68,79 +68,93 @@ fn clipped_gradients_go_as_far_as_they_may() {
         distance(&before, &trainer.params().unwrap())
     };
     let free = moved(sgd.into());
-    for parts in [1, 2] {
-        let clipped = moved(Recipe { clip_norm: Some(0.01), parts, ..sgd.into() });
+    for micro_batches in [1, 2] {
+        let clipped = moved(Recipe { clip_norm: Some(0.01), micro_batches, ..sgd.into() });
         assert!((clipped - 0.1 * 0.01).abs() < 1e-6, "{clipped} of {free}");
-        let wide = moved(Recipe { clip_norm: Some(100.0), parts, ..sgd.into() });
+        let wide = moved(Recipe { clip_norm: Some(100.0), micro_batches, ..sgd.into() });
         assert!((wide - free).abs() < 1e-5, "{wide} instead of {free}");
     }
     assert!(free > 0.01);
 }
 
 #[test]
-fn averages_follow_the_weights() {
+fn the_ema_follows_the_weights() {
     let (pixels, labels) = images(4);
     let decay = 0.75f32;
-    let mut trainer = trainer(0.0, Recipe { average_decay: Some(decay), ..recipe() });
+    let mut trainer = trainer(0.0, Recipe { ema_decay: Some(decay), ..recipe() });
     let mut expected = trainer.params().unwrap();
     for _ in 0..3 {
         trainer.step(&pixels, &labels, 0.05).unwrap();
         let params = trainer.params().unwrap();
-        for (average, (_, weight)) in expected.tensors_mut().zip(params.iter()) {
-            for (average, weight) in average.data_mut().iter_mut().zip(weight.data()) {
-                *average = decay * *average + (1.0 - decay) * weight;
+        for (ema, (_, weight)) in expected.tensors_mut().zip(params.iter()) {
+            for (ema, weight) in ema.data_mut().iter_mut().zip(weight.data()) {
+                *ema = decay * *ema + (1.0 - decay) * weight;
             }
         }
     }
-    let average = trainer.average().unwrap().unwrap();
-    assert_near("average", &average, &expected, 1e-6);
+    let ema = trainer.ema().unwrap().unwrap();
+    assert_near("ema", &ema, &expected, 1e-6);
 
     // It is what is evaluated, if asked for, and no step takes it for the weights.
     let weights = trainer.params().unwrap();
     let of_weights = trainer.logits(&pixels).unwrap();
-    trainer.set_averaged(true);
-    let of_average = trainer.logits(&pixels).unwrap();
-    assert_ne!(of_weights, of_average);
+    trainer.set_ema_evaluated(true);
+    let of_ema = trainer.logits(&pixels).unwrap();
+    assert_ne!(of_weights, of_ema);
     let (vgg, input, _) = network(0.0);
-    let mut session =
-        Session::new(Reference::<f32>::new(), &vgg, &input, average.clone(), 4).unwrap();
-    assert_eq!(session.logits(&pixels).unwrap(), of_average);
+    let mut session = Session::new(Reference::<f32>::new(), &vgg, &input, ema.clone(), 4).unwrap();
+    assert_eq!(session.logits(&pixels).unwrap(), of_ema);
     assert_eq!(trainer.params().unwrap(), weights);
-    trainer.set_averaged(false);
+    trainer.set_ema_evaluated(false);
     assert_eq!(trainer.logits(&pixels).unwrap(), of_weights);
 
     // An interrupted run goes on to the bit.
-    let mut again = super::trainer(0.0, Recipe { average_decay: Some(decay), ..recipe() });
+    let mut again = super::trainer(0.0, Recipe { ema_decay: Some(decay), ..recipe() });
     let velocity = trainer.velocity().unwrap();
     again.restore(&weights, velocity.as_ref(), trainer.steps()).unwrap();
-    again.restore_average(&average).unwrap();
+    again.restore_ema(&ema).unwrap();
     for trainer in [&mut trainer, &mut again] {
         trainer.step(&pixels, &labels, 0.05).unwrap();
     }
-    assert_eq!(again.average().unwrap(), trainer.average().unwrap());
+    assert_eq!(again.ema().unwrap(), trainer.ema().unwrap());
     assert_eq!(again.params().unwrap(), trainer.params().unwrap());
     let mut plain = super::trainer(0.0, recipe());
-    assert_eq!(plain.average().unwrap(), None);
-    assert!(plain.restore_average(&average).is_err());
+    assert_eq!(plain.ema().unwrap(), None);
+    assert!(plain.restore_ema(&ema).is_err());
+}
+
+#[test]
+fn a_step_sets_evaluation_back_to_the_weights() {
+    let (pixels, labels) = images(4);
+    let recipe = Recipe { ema_decay: Some(0.75), ..recipe() };
+    let [mut plain, mut submitted, mut profiled] = [(); 3].map(|()| trainer(0.0, recipe.clone()));
+    submitted.set_ema_evaluated(true);
+    profiled.set_ema_evaluated(true);
+    plain.step(&pixels, &labels, 0.05).unwrap();
+    submitted.step(&pixels, &labels, 0.05).unwrap();
+    profiled.profile(&pixels, &labels, &[], 0.05).unwrap();
+    let expected = plain.logits(&pixels).unwrap();
+    assert_eq!(submitted.logits(&pixels).unwrap(), expected);
+    assert_eq!(profiled.logits(&pixels).unwrap(), expected);
 }
 
 #[test]
 fn a_snapshot_is_of_its_moment() {
-    let average_decay = Some(0.5);
-    let mut trainer = trainer(0.5, Recipe { average_decay, ..recipe() });
+    let ema_decay = Some(0.5);
+    let mut trainer = trainer(0.5, Recipe { ema_decay, ..recipe() });
     let (pixels, labels) = images(BATCH);
     trainer.step(&pixels, &labels, 0.05).unwrap();
     // What is evaluated makes no difference.
-    trainer.set_averaged(true);
+    trainer.set_ema_evaluated(true);
     let snapshot = trainer.start_snapshot().unwrap();
     let params = trainer.params().unwrap();
-    let (velocity, average) = (trainer.velocity().unwrap(), trainer.average().unwrap());
+    let (velocity, ema) = (trainer.velocity().unwrap(), trainer.ema().unwrap());
     trainer.step(&pixels, &labels, 0.05).unwrap();
     assert_ne!(trainer.params().unwrap(), params);
     assert!(snapshot.is_finite().unwrap());
     let state = snapshot.wait().unwrap();
-    assert!(velocity.is_some() && average.is_some() && average != Some(params.clone()));
-    assert_eq!(state, TrainerState { params: params.clone(), velocity, average });
+    assert!(velocity.is_some() && ema.is_some() && ema != Some(params.clone()));
+    assert_eq!(state, TrainerState { params: params.clone(), velocity, ema });
 
     let mut damaged = params;
     *damaged.tensors_mut().last().unwrap().data_mut().last_mut().unwrap() = f32::NAN;
@@ -216,8 +230,8 @@ fn ranges() {
     let refused = |recipe: Recipe| recipe.check(&vgg).unwrap_err().to_string();
     let message = refused(Recipe { clip_norm: Some(0.0), ..recipe() });
     assert_eq!(message, "clip_norm = 0, but it must be finite and above 0");
-    let message = refused(Recipe { average_decay: Some(1.0), ..recipe() });
-    assert_eq!(message, "average_decay = 1, but it must be at least 0 and below 1");
+    let message = refused(Recipe { ema_decay: Some(1.0), ..recipe() });
+    assert_eq!(message, "ema_decay = 1, but it must be at least 0 and below 1");
     let message = refused(Recipe { label_smoothing: f32::NAN, ..recipe() });
     assert_eq!(message, "label_smoothing = NaN, but it must be at least 0 and below 1");
     let message = refused(Recipe { freeze: vec!["features.1".into()], ..recipe() });
