@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
-use vgg_tensor::{Error, Result};
+use vgg_tensor::{Error, Result, hex};
 
 use crate::{Dataset, idx};
 
@@ -199,10 +199,6 @@ pub(crate) fn dataset(
     let labels = idx::parse_labels(labels_path, labels, CLASSES.len())?;
     let classes = CLASSES.map(String::from).to_vec();
     Dataset::new([1, images.h, images.w], images.pixels, labels, classes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::path::Path;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use vgg_tensor::new_file::{NewFile, WholeFile};
-use vgg_tensor::{Error, Result, Tensor};
+use vgg_tensor::{Error, Result, Tensor, hex};
 
 mod keys;
 mod read;
@@ -101,7 +101,7 @@ fn write_to(file: &File, header: &str, tensors: &[(String, Tensor)]) -> io::Resu
     let mut out = Hashing { out: file, sha256: Sha256::new() };
     write_pieces(&mut out, &"0".repeat(64), header, tensors)?;
     let Hashing { out: mut file, sha256 } = out;
-    let digest = hex(sha256);
+    let digest = hex(&sha256.finalize());
     file.seek(SeekFrom::Start(DIGEST_START as u64))?;
     file.write_all(digest.as_bytes())?;
     Ok(digest)
@@ -115,7 +115,7 @@ pub(crate) fn write_stream(
 ) -> io::Result<()> {
     let mut hashing = Hashing { out: io::sink(), sha256: Sha256::new() };
     write_pieces(&mut hashing, &"0".repeat(64), header, tensors)?;
-    write_pieces(out, &hex(hashing.sha256), header, tensors)
+    write_pieces(out, &hex(&hashing.sha256.finalize()), header, tensors)
 }
 
 /// A whole file, whose digest is `sha256`.
@@ -183,8 +183,4 @@ impl<W: Write> Write for Hashing<W> {
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
     }
-}
-
-fn hex(sha256: Sha256) -> String {
-    sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }

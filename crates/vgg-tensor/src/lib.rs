@@ -10,6 +10,7 @@ mod command;
 mod content;
 mod download;
 mod error;
+mod hex;
 pub mod new_file;
 mod operand;
 mod philox;
@@ -25,6 +26,7 @@ pub use command::{Command, Operands, WeightGradient, clip_factor};
 pub use content::{Content, WeightType};
 pub use download::Download;
 pub use error::{Error, Result};
+pub use hex::hex;
 pub use operand::{BufferId, In, InOut, Out};
 pub use philox::{Draw, philox4x32_10};
 pub use program::{

@@ -1,12 +1,12 @@
 //! The sources of kernels, and the mark they leave in what is made of them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+use vgg_tensor::hex;
 
 use super::wheel::NVRTC;
 use crate::checkout;
@@ -47,10 +47,7 @@ impl Sources {
             hash.update([0]);
         }
         hash.update(&self.modules[module]);
-        let mut digest = String::new();
-        for byte in hash.finalize() {
-            write!(digest, "{byte:02x}").expect("a string takes all that is written");
-        }
+        let digest = hex(&hash.finalize());
         format!(
             "// Generated from src/{module}.cu by `cargo xtask build-kernels`; do not edit.\n\
              // {options}; sha256 of all sources: {digest}\n"

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use event::Event;
+use vgg_tensor::new_file::sync_folder;
 use vgg_tensor::{Error, Result};
 
 use crate::fashion_mnist::{self, File};
@@ -245,7 +246,7 @@ impl Fetch {
         Ok(())
     }
 
-    /// Moves `part` to `place` if its contents are those of `file`, and deletes it otherwise.
+    /// Moves `part` to `place`, once it is on the disk, if its contents are those of `file`, and deletes it otherwise.
     /// `origin` is for messages only.
     fn accept(&self, file: &File, part: &Path, place: &Path, origin: &Path) -> Result<(), String> {
         let reason = |error: std::io::Error| format!("{}: {error}", place.display());
@@ -257,7 +258,12 @@ impl Fetch {
         if let Ok(wrong) = file.find(&self.dir) {
             fs::rename(&wrong, with_suffix(&wrong, ".bad")).map_err(reason)?;
         }
-        fs::rename(part, place).map_err(reason)
+        let keep = || {
+            fs::File::options().write(true).open(part)?.sync_all()?;
+            fs::rename(part, place)?;
+            sync_folder(place)
+        };
+        keep().map_err(reason)
     }
 
     /// What was tried, and how to help oneself.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use vgg_tensor::Draw;
+use vgg_tensor::{Draw, hex};
 
 use super::*;
 use crate::fashion_mnist::Excerpt;
@@ -19,8 +19,7 @@ fn contents() -> Vec<u8> {
 }
 
 fn files() -> &'static [File] {
-    let sha256: String =
-        Sha256::digest(contents()).iter().map(|byte| format!("{byte:02x}")).collect();
+    let sha256 = hex(&Sha256::digest(contents()));
     let mnist = Excerpt { offset: 0, bytes: b"digits" };
     let file = File { name: "data", bytes: 4096, gz_bytes: 2048, sha256: sha256.leak(), mnist };
     vec![file].leak()

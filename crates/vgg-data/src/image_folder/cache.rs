@@ -10,9 +10,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
+use vgg_tensor::hex;
 use vgg_tensor::new_file::NewFile;
 
-use super::{ImageFile, Verdict, hex};
+use super::{ImageFile, Verdict};
 
 const HEADER: &str = "images of a folder, as vgg-data found them; 2";
 

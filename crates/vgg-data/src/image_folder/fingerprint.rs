@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest, Sha256};
+use vgg_tensor::hex;
 
-use super::{ImageFile, ImageFolder, hex};
+use super::{ImageFile, ImageFolder};
 use crate::names::composed;
 
 /// Of the files of one folder.

@@ -203,9 +203,5 @@ fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
     })
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 mod tests;

@@ -2,6 +2,7 @@ use std::fs;
 
 use image::{DynamicImage, GrayImage, RgbImage};
 use tempfile::TempDir;
+use vgg_tensor::hex;
 
 use super::*;
 

@@ -7,11 +7,11 @@ use std::path::Path;
 use safetensors::tensor::Metadata;
 use safetensors::{Dtype, SafeTensorError};
 use sha2::{Digest, Sha256};
-use vgg_tensor::{Error, Result, Tensor, zeros};
+use vgg_tensor::{Error, Result, Tensor, hex, zeros};
 
 use super::keys::repeated_key;
 use super::{
-    DIGEST_END, DIGEST_START, Own, PIECE, PREFIX, SCHEMA, Tensors, format_error, hex, io_error,
+    DIGEST_END, DIGEST_START, Own, PIECE, PREFIX, SCHEMA, Tensors, format_error, io_error,
 };
 
 /// A network's header has some ten thousand bytes. What one makes can take many times its own length
@@ -104,7 +104,7 @@ impl<'a> Reader<'a> {
             more = next.read_to_end(&mut piece).map_err(io_error(self.path))? > 0;
             sha256.update(&piece);
         }
-        let digest = hex(sha256);
+        let digest = hex(&sha256.finalize());
         if start.get(DIGEST_START..) == Some(digest.as_bytes()) {
             Ok(Some(digest))
         } else {
