@@ -1,6 +1,6 @@
 //! That nothing is overwritten which is still needed, and what is saved.
 
-use vgg_tensor::{Command, Out, Pass, check_sharing};
+use vgg_tensor::{BufferId, BufferSpec, Command, In, InOut, Instruction, Out, Pass, check_sharing};
 
 use super::*;
 use crate::plan::program::{Place, Weights, Work};
@@ -72,6 +72,22 @@ fn no_command_finds_what_another_left() {
         }
     }
     assert!(programs > 100, "{programs}");
+}
+
+/// Even if the last command alone reads it, as labels.
+#[test]
+fn what_is_given_is_needed_from_the_start() {
+    let content = Content::Vector(4);
+    let roles = [Role::Input, Role::Temporary, Role::Input, Role::Output];
+    let buffers = roles.map(|role| BufferSpec { content, role });
+    let [pixels, maps, labels, y] = [0, 1, 2, 3].map(BufferId);
+    let scale = |x, y| Command::Scale { content, alpha: 0.5, x: In(x), y: Out(y) };
+    let blend = Command::Blend { content, alpha: 0.5, x: In(labels), beta: 0.5, y: InOut(y) };
+    let commands = vec![scale(pixels, maps), scale(maps, y), blend];
+    let instruction = |command| Instruction { pass: Pass::Forward, layer: "layer".into(), command };
+    let instructions = commands.into_iter().map(instruction).collect();
+    let program = Program::new(buffers.into(), instructions).unwrap();
+    check_sharing(&program, &memories(&Placement::new(&program, bytes))).unwrap();
 }
 
 /// Anything else that is shared is found.

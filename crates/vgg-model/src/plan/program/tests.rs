@@ -238,7 +238,7 @@ fn a_sigmoids_output_is_kept_for_its_gradient() {
 
 #[test]
 fn normalisations_keep_statistics() {
-    let mode = Mode::Train(sgd().into());
+    let mode = Mode::Train(SgdConfig { momentum: 0.9, ..sgd() }.into());
     let step = lines_of(&normed(), mode.clone(), Work::Step(WHOLE));
     insta::assert_snapshot!(step.join("\n"), @r#"
     images: resize pixels -> m0
@@ -248,23 +248,25 @@ fn normalisations_keep_statistics() {
     e: batch-norm m7 p6 p7 -> *s2 *s3 t8 m10 aux9
     f: linear m10 p8 p9 -> m12 aux11
     logits: softmax m12 labels -> metrics m13
-    f: linear' m10 m13 aux11 -> *p8 t14 m15
+    f: linear' m10 m13 aux11 -> *p8 *v8 t14 m15
     e: batch-norm' m7 p6 t8 m15 aux9 -> t16 t17 m18
     d: conv2d' m5 p4 m18 aux6 -> t19 t20 m21
     b: batch-norm' m2 p2 t3 m21 aux4 -> t22 t23 m24
     a: conv2d' m0 p0 m24 aux1 -> t25 t26
-    a: sgd t25 -> *p0
-    a: sgd t26 -> *p1
-    b: sgd t22 -> *p2
-    b: sgd t23 -> *p3
-    d: sgd t19 -> *p4
-    d: sgd t20 -> *p5
-    e: sgd t16 -> *p6
-    e: sgd t17 -> *p7
-    f: sgd t14 -> *p9
+    a: sgd t25 -> *p0 *v0
+    a: sgd t26 -> *p1 *v1
+    b: sgd t22 -> *p2 *v2
+    b: sgd t23 -> *p3 *v3
+    d: sgd t19 -> *p4 *v4
+    d: sgd t20 -> *p5 *v5
+    e: sgd t16 -> *p6 *v6
+    e: sgd t17 -> *p7 *v7
+    f: sgd t14 -> *p9 *v9
     "#);
-    let evaluated = lines_of(&normed(), mode, Work::Logits(Weights::Last));
-    assert_eq!(evaluated[2], "b: batch-norm m1 p2 p3 s0 s1 -> m2");
+    let evaluated =
+        |weights| lines_of(&normed(), mode.clone(), Work::Logits(weights)).swap_remove(2);
+    assert_eq!(evaluated(Weights::Last), "b: batch-norm m1 p2 p3 s0 s1 -> m2");
+    assert_eq!(evaluated(Weights::Ema), "b: batch-norm m1 ema2 ema3 emas0 emas1 -> m2");
     // In inference the convolutions have all of it.
     let infer = lines_of(&normed(), INFER, Work::Logits(Weights::Last));
     assert_eq!(
