@@ -1,6 +1,6 @@
 //! Whether a program makes sense: found out once, before it runs.
 
-use super::{Access, Operand, Program, Role, operands, wrong};
+use super::{Access, BufferSpec, Operand, Program, Role, operands, wrong};
 use crate::spec::Sgd;
 use crate::{Command, Content, Error, Result, WeightGradient};
 
@@ -20,7 +20,7 @@ pub(super) fn check(program: &Program) -> Result<()> {
             let Some(buffer) = program.buffers.get(place) else {
                 return Err(wrong(at, instruction, &format!("there is no buffer {place}")));
             };
-            if !fits(operand.content, buffer.content) {
+            if !fits(operand.content, buffer) {
                 let Operand { content, .. } = operand;
                 let problem = format!("buffer {place} holds {:?}, not {content:?}", buffer.content);
                 return Err(wrong(at, instruction, &problem));
@@ -90,13 +90,13 @@ fn overlap(operands: &[Operand]) -> Option<String> {
     })
 }
 
-/// Whether a buffer for `room` holds `content`. Maps of one length are one buffer's, as where they are
-/// flattened for a fully connected layer; labels may take a part of their bytes.
-fn fits(content: Content, room: Content) -> bool {
-    match (content, room) {
-        (Content::Maps(shape), Content::Maps(room)) => shape.len() == room.len(),
-        (Content::Bytes(len), Content::Bytes(room)) => len <= room,
-        _ => content == room,
+/// Whether a buffer holds `content`. Maps of one length are one buffer's, as where they are flattened
+/// for a fully connected layer; of bytes that are given, as labels, a part may be taken.
+fn fits(content: Content, buffer: &BufferSpec) -> bool {
+    match (content, buffer.content) {
+        (Content::Maps(shape), Content::Maps(held)) => shape.len() == held.len(),
+        (Content::Bytes(len), Content::Bytes(held)) if buffer.role == Role::Input => len <= held,
+        (content, held) => content == held,
     }
 }
 

@@ -1,6 +1,8 @@
 use super::super::tests::{blend, buffer, instruction, program, scale};
 use super::*;
-use crate::spec::{Linear, LinearEpilogue, Lrn, Metrics, SoftmaxCrossEntropy, WeightType};
+use crate::spec::{
+    Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, SoftmaxCrossEntropy, WeightType,
+};
 use crate::{BufferId, BufferSpec, In, InOut, Out, Shape};
 use Role::{Discarded, Input, Output, State, Temporary};
 
@@ -78,7 +80,7 @@ fn maps_of_one_length_are_the_same() {
 }
 
 #[test]
-fn bytes_may_be_a_part() {
+fn bytes_that_are_given_may_be_a_part() {
     let spec = SoftmaxCrossEntropy::new(2, 3).unwrap();
     let softmax = |bytes| {
         let buffers = [
@@ -93,6 +95,19 @@ fn bytes_may_be_a_part() {
     assert!(softmax(9).is_ok());
     assert!(softmax(8).is_ok());
     assert!(softmax(7).is_err());
+    // What a forward pass left is taken as a whole.
+    let spec = MaxPool2d::new(Shape::new(1, 1, 4, 4), 2, 2).unwrap();
+    let backward = |bytes, role| {
+        let buffers = [
+            buffer(Content::Maps(spec.y()), Input),
+            buffer(Content::Bytes(bytes), role),
+            buffer(Content::Maps(spec.x()), Output),
+        ];
+        let (dy, aux, dx) = (In(BufferId(0)), In(BufferId(1)), Out(BufferId(2)));
+        alone(&buffers, Command::MaxPool2dBackward { spec, dy, aux, dx })
+    };
+    assert!(backward(spec.aux_bytes(), State).is_ok());
+    assert!(backward(spec.aux_bytes() + 1, State).is_err());
 }
 
 #[test]
