@@ -97,7 +97,20 @@ fn output(command: &Command) -> Option<Shape> {
         Command::AvgPool2d { spec, .. } => Some(spec.y()),
         Command::Linear { spec, .. } => Some(spec.y()),
         Command::Sigmoid { shape, .. } | Command::Dropout { shape, .. } => Some(*shape),
-        _ => None,
+        // Not of a training step's forward pass.
+        Command::BatchNorm2dInference { .. }
+        | Command::Conv2dBackward { .. }
+        | Command::MaxPool2dBackward { .. }
+        | Command::AvgPool2dBackward { .. }
+        | Command::LrnBackward { .. }
+        | Command::BatchNorm2dBackward { .. }
+        | Command::SigmoidBackward { .. }
+        | Command::LinearBackward { .. }
+        | Command::SoftmaxCrossEntropy { .. }
+        | Command::Sgd { .. }
+        | Command::Scale { .. }
+        | Command::Blend { .. }
+        | Command::ClipGradients { .. } => None,
     }
 }
 

@@ -80,7 +80,22 @@ impl Backward<'_, '_> {
             Command::Dropout { shape, p, seed, stream, .. } => {
                 Command::Dropout { shape, p, seed, stream, x: InOut(self.dy) }
             }
-            _ => unreachable!("a forward pass has no {command}"),
+            Command::PrepareImages { .. }
+            | Command::BatchNorm2dInference { .. }
+            | Command::Conv2dBackward { .. }
+            | Command::MaxPool2dBackward { .. }
+            | Command::AvgPool2dBackward { .. }
+            | Command::LrnBackward { .. }
+            | Command::BatchNorm2dBackward { .. }
+            | Command::SigmoidBackward { .. }
+            | Command::LinearBackward { .. }
+            | Command::SoftmaxCrossEntropy { .. }
+            | Command::Sgd { .. }
+            | Command::Scale { .. }
+            | Command::Blend { .. }
+            | Command::ClipGradients { .. } => {
+                unreachable!("a layer of a training step is no {command}")
+            }
         }
     }
 
