@@ -75,3 +75,37 @@ fn resize_row<const C: usize>(row: &[u8], columns: &[Taps], out: &mut [u8]) {
 fn byte(sum: i32) -> u8 {
     (sum >> Taps::BITS).clamp(0, 255) as u8
 }
+
+#[cfg(test)]
+mod tests {
+    use fast_image_resize::images::Image;
+    use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+
+    use super::*;
+
+    /// As another library scales, with Pillow's filter, too. It takes the axes in the other order, and
+    /// rounds between them, so that an axis at a time is compared; its weights have other bits.
+    #[test]
+    fn another_library_scales_alike() {
+        let (h, w) = (61, 47);
+        let pixels: Vec<u8> = (0..3 * h * w).map(|i| (i * i * 7919 / 5 % 256) as u8).collect();
+        let rgbx: Vec<u8> = pixels.chunks(3).flat_map(|rgb| [rgb[0], rgb[1], rgb[2], 0]).collect();
+        let source = Image::from_vec_u8(w as u32, h as u32, rgbx, PixelType::U8x4).unwrap();
+        let bilinear = ResizeAlg::Convolution(FilterType::Bilinear);
+        let options = ResizeOptions::new().resize_alg(bilinear).use_alpha(false);
+        let picture = Picture { pixels, h, w, c: 3 };
+        let (mut most, mut differ, mut numbers) = (0, 0, 0);
+        for size in [7, 24, 60, 62, 101, 240].into_iter().flat_map(|n| [[n, w], [h, n]]) {
+            let ours = window(&picture, size, [0, 0], size);
+            let mut theirs = Image::new(size[1] as u32, size[0] as u32, PixelType::U8x4);
+            Resizer::new().resize(&source, &mut theirs, &options).unwrap();
+            let theirs = theirs.buffer().chunks(4).flat_map(|rgbx| &rgbx[..3]);
+            for (a, b) in ours.pixels.iter().zip(theirs) {
+                most = most.max(a.abs_diff(*b));
+                differ += usize::from(a != b);
+                numbers += 1;
+            }
+        }
+        assert!(most <= 1 && differ * 500 < numbers, "{most}, {differ} of {numbers}");
+    }
+}
