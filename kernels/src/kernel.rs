@@ -38,7 +38,7 @@ macro_rules! kernels {
         #[doc = concat!("`", $name, "`.")]
         #[derive(Clone, Copy, Debug)]
         pub struct $kernel {
-            $(#[allow(missing_docs, reason = "the module of the kernel says what it is")]
+            $(#[doc = concat!("Parameter `", stringify!($parameter), "` of the kernel.")]
             pub $parameter: $type,)*
         }
 

@@ -19,7 +19,6 @@ pub(crate) use tensors::Set;
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
     memory: Memory<B>,
-    vgg: Vgg,
     input: Input,
     /// Of a full batch.
     plan: Plan,
@@ -27,6 +26,8 @@ pub(crate) struct Network<B: Backend> {
     seed: u64,
     /// What was compiled, for so many images each.
     compiled: HashMap<(Work, usize), Ready<B, B::Executable>>,
+    /// What goes up for a batch's labels, whose memory is used again.
+    label_bytes: Vec<u8>,
 }
 
 /// A program that is ready to run.
@@ -49,23 +50,24 @@ pub(crate) struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    /// What goes up for the labels, as [`vgg_tensor::spec::SoftmaxCrossEntropy`] has it.
-    fn label_bytes(&self) -> Vec<u8> {
+    /// Writes what goes up for the labels, as [`vgg_tensor::spec::SoftmaxCrossEntropy`] has it.
+    fn write_labels(&self, bytes: &mut Vec<u8>) {
         let others = self.mix.iter().map(|(other, _)| *other);
         let shares = self.mix.iter().map(|(_, share)| share.to_bits());
         let words = self.labels.iter().copied().chain(others).chain(shares);
-        words.flat_map(u32::to_ne_bytes).collect()
+        bytes.clear();
+        bytes.extend(words.flat_map(u32::to_ne_bytes));
     }
 }
 
 impl<B: Backend, P> Ready<B, P> {
-    fn upload_pixels(&self, backend: &mut B, batch: Batch<'_>) -> Result<()> {
-        backend.upload_bytes(batch.pixels, &mut write(&self.pixels))
+    fn upload_pixels(&self, backend: &mut B, pixels: &[u8]) -> Result<()> {
+        backend.upload_bytes(pixels, &mut write(&self.pixels))
     }
 
-    fn upload_labels(&self, backend: &mut B, batch: Batch<'_>) -> Result<()> {
+    fn upload_labels(&self, backend: &mut B, labels: &[u8]) -> Result<()> {
         match &self.labels {
-            Some(labels) => backend.upload_bytes(&batch.label_bytes(), &mut write(labels)),
+            Some(buffer) => backend.upload_bytes(labels, &mut write(buffer)),
             None => Ok(()),
         }
     }
@@ -76,7 +78,7 @@ impl<B: Backend, P> Ready<B, P> {
 const COMPILED: usize = 128;
 
 impl<B: Backend> Network<B> {
-    /// A network with room for `params`, which fit it: [`Network::upload_params`] is next.
+    /// A network with room for `params`, which fit it: [`Network::upload`] is next.
     pub(crate) fn alloc(
         mut backend: B,
         vgg: &Vgg,
@@ -91,11 +93,11 @@ impl<B: Backend> Network<B> {
         Ok(Self {
             backend,
             memory,
-            vgg: vgg.clone(),
             input: input.clone(),
             plan,
             seed,
             compiled: HashMap::new(),
+            label_bytes: Vec::new(),
         })
     }
 
@@ -110,14 +112,13 @@ impl<B: Backend> Network<B> {
         // They hold memory that may be replaced.
         self.compiled.clear();
         self.memory.make_room(&mut self.backend, &plan)?;
-        self.vgg = vgg.clone();
         self.input = input.clone();
         self.plan = plan;
         Ok(())
     }
 
     pub(crate) fn vgg(&self) -> &Vgg {
-        &self.vgg
+        &self.plan.vgg
     }
 
     /// The plan of a full batch.
@@ -138,8 +139,9 @@ impl<B: Backend> Network<B> {
             self.compiled.insert(key, ready);
         }
         let ready = self.compiled.get_mut(&key).expect("it was compiled");
-        ready.upload_pixels(&mut self.backend, batch)?;
-        ready.upload_labels(&mut self.backend, batch)?;
+        batch.write_labels(&mut self.label_bytes);
+        ready.upload_pixels(&mut self.backend, batch.pixels)?;
+        ready.upload_labels(&mut self.backend, &self.label_bytes)?;
         self.backend.run(&mut ready.program, scalars)
     }
 
@@ -155,14 +157,16 @@ impl<B: Backend> Network<B> {
         batch: Batch<'_>,
         scalars: Scalars,
     ) -> Result<Vec<Event>> {
+        batch.write_labels(&mut self.label_bytes);
+        let (pixels, labels) = (batch.pixels, &self.label_bytes);
         let (backend, profile) = (&mut self.backend, &ready.program);
         let words = |bytes| format!("upload {bytes} bytes");
         let mut events = vec![
-            profile.transfer(backend, "batch", words(batch.pixels.len()), |backend| {
-                ready.upload_pixels(backend, batch)
+            profile.transfer(backend, "batch", words(pixels.len()), |backend| {
+                ready.upload_pixels(backend, pixels)
             })?,
-            profile.transfer(backend, "batch", words(batch.label_bytes().len()), |backend| {
-                ready.upload_labels(backend, batch)
+            profile.transfer(backend, "batch", words(labels.len()), |backend| {
+                ready.upload_labels(backend, labels)
             })?,
         ];
         events.extend(ready.program.run(backend, scalars)?);
@@ -201,7 +205,7 @@ impl<B: Backend> Network<B> {
         let program = match n == self.plan.batch() {
             true => full,
             false => {
-                let plan = Plan::new(&self.vgg, &self.input, n, self.plan.mode().clone())?;
+                let plan = Plan::new(self.vgg(), &self.input, n, self.plan.mode().clone())?;
                 plan.program_of(work, self.seed)?
             }
         };
@@ -211,7 +215,7 @@ impl<B: Backend> Network<B> {
 
     /// Logits of any number of images, without dropout.
     pub(crate) fn logits(&mut self, pixels: &[u8], weights: Weights) -> Result<Vec<f32>> {
-        let (classes, batch) = (self.vgg.outputs(), self.plan.batch());
+        let (classes, batch) = (self.vgg().outputs(), self.plan.batch());
         let mut logits = zeros(self.count(pixels)? * classes)?;
         let chunks = pixels.chunks(batch * self.input.image_bytes());
         for (pixels, logits) in chunks.zip(logits.chunks_mut(batch * classes)) {
@@ -247,7 +251,7 @@ impl<B: Backend> Network<B> {
         if labels.len() != n {
             return Err(Error::Shape(format!("{} labels for {n} images", labels.len())));
         }
-        let classes = self.vgg.outputs();
+        let classes = self.vgg().outputs();
         match labels.iter().position(|label| *label as usize >= classes) {
             Some(i) => {
                 Err(invalid(&format!("label {i}"), labels[i], &format!("below {classes} classes")))

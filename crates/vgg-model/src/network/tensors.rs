@@ -57,9 +57,9 @@ impl<B: Backend> Network<B> {
         }
         let places = self.places(set);
         let specs: Vec<&ParamSpec> = match set {
-            Set::Params | Set::Ema => self.vgg.tensors().collect(),
-            Set::Velocities | Set::Gradients => self.vgg.params().iter().collect(),
-            Set::State => self.vgg.state().iter().collect(),
+            Set::Params | Set::Ema => self.plan.vgg.tensors().collect(),
+            Set::Velocities | Set::Gradients => self.plan.vgg.params().iter().collect(),
+            Set::State => self.plan.vgg.state().iter().collect(),
         };
         let mut start = |(spec, place): (&ParamSpec, Place)| {
             let buffer = read(self.memory.at(place));
@@ -78,7 +78,7 @@ impl<B: Backend> Network<B> {
 
     /// Replaces the EMA.
     pub(crate) fn restore_ema(&mut self, ema: &Params) -> Result<()> {
-        ema.check(&self.vgg)?;
+        ema.check(self.vgg())?;
         if !self.has(Set::Ema) {
             return Err(invalid("ema_decay", "none", "given to go on from an EMA"));
         }
@@ -88,9 +88,9 @@ impl<B: Backend> Network<B> {
     /// Replaces parameters, at which the EMA starts, and velocities; without any, velocities become
     /// zeros.
     pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
-        params.check(&self.vgg)?;
+        params.check(self.vgg())?;
         if let Some(velocity) = velocity {
-            velocity.check_without_state(&self.vgg)?;
+            velocity.check_without_state(self.vgg())?;
             if !self.has(Set::Velocities) {
                 return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
             }
@@ -102,7 +102,7 @@ impl<B: Backend> Network<B> {
         match velocity {
             Some(velocity) => self.upload(Set::Velocities, velocity.tensors()),
             None if !self.has(Set::Velocities) => Ok(()),
-            None => self.upload(Set::Velocities, Params::zeros(&self.vgg)?.tensors()),
+            None => self.upload(Set::Velocities, Params::zeros(self.vgg())?.tensors()),
         }
     }
 

@@ -1,7 +1,9 @@
 //! A plan as the lines of a summary.
 
 use vgg_tensor::spec::{BatchNormEpilogue, ConvEpilogue, LinearEpilogue, WeightType};
-use vgg_tensor::{BufferSpec, Command, Content, Pass, Program, Role, Shape};
+use vgg_tensor::{
+    BufferSpec, Command, Content, In, InOut, Operands, Out, Pass, Program, Role, Shape,
+};
 
 use super::program::Place;
 use super::{Mode, Plan};
@@ -86,31 +88,36 @@ fn kept_for_backward(program: &Program) -> impl Iterator<Item = (usize, Content)
     })
 }
 
-/// The shape of a command's output.
+/// The shape of the maps that a command writes, or changes in place.
 fn output(command: &Command) -> Option<Shape> {
-    match command {
-        Command::PrepareImages { spec, .. } => Some(spec.x()),
-        Command::Conv2d { spec, .. } => Some(spec.y()),
-        Command::BatchNorm2d { spec, .. } => Some(spec.y()),
-        Command::Lrn { spec, .. } => Some(spec.x()),
-        Command::MaxPool2d { spec, .. } => Some(spec.y()),
-        Command::AvgPool2d { spec, .. } => Some(spec.y()),
-        Command::Linear { spec, .. } => Some(spec.y()),
-        Command::Sigmoid { shape, .. } | Command::Dropout { shape, .. } => Some(*shape),
-        // Not of a training step's forward pass.
-        Command::BatchNorm2dInference { .. }
-        | Command::Conv2dBackward { .. }
-        | Command::MaxPool2dBackward { .. }
-        | Command::AvgPool2dBackward { .. }
-        | Command::LrnBackward { .. }
-        | Command::BatchNorm2dBackward { .. }
-        | Command::SigmoidBackward { .. }
-        | Command::LinearBackward { .. }
-        | Command::SoftmaxCrossEntropy { .. }
-        | Command::Sgd { .. }
-        | Command::Scale { .. }
-        | Command::Blend { .. }
-        | Command::ClipGradients { .. } => None,
+    let mut maps = WrittenMaps(None);
+    command.clone().map(&mut maps);
+    maps.0
+}
+
+struct WrittenMaps(Option<Shape>);
+
+impl WrittenMaps {
+    fn write(&mut self, content: Content) {
+        if let Content::Maps(shape) = content {
+            self.0 = Some(shape);
+        }
+    }
+}
+
+impl Operands<In, Out, InOut> for WrittenMaps {
+    type In = ();
+    type Out = ();
+    type InOut = ();
+
+    fn input(&mut self, _: In, _: Content) {}
+
+    fn output(&mut self, _: Out, content: Content) {
+        self.write(content);
+    }
+
+    fn in_place(&mut self, _: InOut, content: Content) {
+        self.write(content);
     }
 }
 
