@@ -27,6 +27,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
+    vgg_cuda::start_again_without_stubs();
     let (result, failure) = match Command::parse() {
         // The same code as `vgg-train`'s for missing or damaged data.
         Command::FetchData(args) => (fetch_data::run(args), 3),

@@ -44,7 +44,7 @@ use vgg_tensor::Result;
 pub use buffer::Buffer;
 pub use devices::{Device, devices, find, first};
 pub use executable::Executable;
-pub use libraries::{Library, libraries};
+pub use libraries::{Library, libraries, start_again_without_stubs};
 pub use pinned::Landing;
 pub use precision::Precision;
 

@@ -34,6 +34,7 @@ use terminal::ui::Ui;
 use version::VERSION;
 
 fn main() -> ExitCode {
+    vgg_cuda::start_again_without_stubs();
     tell_of_bugs();
     signals::survive_file_size_limit();
     let Cli { command, output } = Cli::of_process();

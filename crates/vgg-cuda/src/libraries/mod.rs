@@ -7,6 +7,7 @@ pub(crate) mod codes;
 mod functions;
 mod places;
 mod proposal;
+mod stubs;
 mod toolkit;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use vgg_tensor::{Error, Result};
 pub(crate) use codes::{CublasError, CudnnError, Enum};
 pub(crate) use functions::{cublas, cudnn};
 pub(crate) use proposal::Perf;
+pub use stubs::start_again_without_stubs;
 use toolkit::{Found, Kind, MAJORS, Toolkit, is_stub};
 
 /// The oldest driver that loads our kernels, PTX of CUDA 12.0: its version of CUDA.
