@@ -1,8 +1,9 @@
 //! Train, evaluate and use VGG networks: the program.
 //!
 //! Its rooms, each of which knows those below it and none above: [`cli`], the command line;
-//! [`commands`], what it can be asked to do; [`training`]; [`passes`] of images through networks;
-//! [`data`]; the [`machine`]; the folder of a [`run`]; the [`config`]; [`scores`]; the [`terminal`].
+//! [`commands`], what it can be asked to do; [`training`], and the [`reporters`] that it tells how it
+//! goes; [`passes`] of images through networks; [`data`]; the [`machine`]; the folder of a [`run`];
+//! the [`config`]; [`scores`]; the [`terminal`].
 //! Results go to standard output, all else to standard error.
 #![forbid(unsafe_code)]
 
@@ -13,6 +14,7 @@ mod data;
 mod failure;
 mod machine;
 mod passes;
+mod reporters;
 mod run;
 mod scores;
 mod signals;

@@ -29,12 +29,12 @@ pub(crate) struct Tested {
 /// their `loader`. `show` is told how many images are done, and `stop` is asked before each batch.
 ///
 /// # Errors
-/// When an image cannot be read; those of `logits`.
+/// When an image cannot be read; those of `logits` and of `show`.
 pub(crate) fn evaluate<S>(
     test: &Part,
     loader: &Loader,
     mut logits: impl FnMut(&[u8]) -> vgg_tensor::Result<Vec<f32>>,
-    show: impl Fn(u64),
+    mut show: impl FnMut(u64) -> Result<()>,
     stop: impl Fn() -> Option<S>,
 ) -> Result<ControlFlow<S, Tested>> {
     let mut evaluation = Evaluation::new(test.classes().len());
@@ -45,7 +45,7 @@ pub(crate) fn evaluate<S>(
             return Ok(ControlFlow::Break(reason));
         }
         evaluation.add(&logits(&batch.pixels)?, &batch.labels);
-        show(evaluation.images());
+        show(evaluation.images())?;
     }
     Ok(ControlFlow::Continue(Tested { evaluation, waited: batches.waited() }))
 }
@@ -76,7 +76,10 @@ impl Job for Evaluate<'_> {
             test,
             &loader,
             |pixels| session.logits(pixels),
-            |done| ui.bar(done, all, &images_line(done, all)),
+            |done| {
+                ui.bar(done, all, &images_line(done, all));
+                Ok(())
+            },
             || None::<Infallible>,
         )?;
         tell(ui, evaluation.images(), start.elapsed(), waited);

@@ -23,8 +23,8 @@ pub(crate) struct Order {
     pub last: PathBuf,
     /// A second name, if this is the best network so far.
     pub best: Option<PathBuf>,
-    /// Records of the steps that it counts: they must be on the disk before it.
-    pub records: (PathBuf, File),
+    /// Files of records of the steps that it counts: they must be on the disk before it.
+    pub records: Vec<(PathBuf, File)>,
 }
 
 /// What is said of weights that are no numbers.
@@ -139,8 +139,9 @@ impl Order {
         };
         let checkpoint =
             Checkpoint { vgg, input, classes, params, velocity, unaveraged, progress, run };
-        let (path, records) = records;
-        records.sync_data().map_err(|source| Error::Io { path, source })?;
+        for (path, file) in records {
+            file.sync_data().map_err(|source| Error::Io { path, source })?;
+        }
         checkpoint.save_also_as(best.as_deref(), &last)?;
         let Progress { epoch, step, .. } = progress;
         tracing::info!("saved {} of epoch {epoch}, step {step}", last.display());

@@ -1,4 +1,4 @@
-//! Training: the loop, what it records and how it ends.
+//! Training: the loop, what it tells and how it ends.
 //!
 //! What is computed follows `train_ch6` of Dive into Deep Learning: the training loss and accuracy
 //! of an epoch are means over its images of the values from the very forward passes used for the
@@ -18,20 +18,18 @@ use vgg_model::{Progress, Trainer};
 use vgg_tensor::Backend;
 
 use super::checkpoint_writer::CheckpointWriter;
-use super::lines::test_line;
 use super::outcome::End;
-use super::pace::{Pace, Work};
+use super::pace::Pace;
 use super::state::State;
-use super::ticker::{LongRunHint, Ticker};
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::failure::{Code, Failure};
 use crate::passes::evaluate::evaluate;
+use crate::reporters::{Event, Reporters, Work};
 use crate::run::folder::RunDir;
-use crate::run::metrics::RunMetrics;
+use crate::run::metrics::EpochRecord;
 use crate::scores::evaluation::Evaluation;
 use crate::signals::Stop;
-use crate::terminal::ui::Ui;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
@@ -39,18 +37,20 @@ const AHEAD: usize = 2;
 /// A run on its way.
 pub(crate) struct TrainingLoop<'a, B: Backend> {
     config: &'a Config,
-    ui: &'a Ui,
     data: &'a Data,
+    /// Outlives the loop, and so its writer: the lock is held until that is done.
+    run: &'a RunDir,
     loader: Loader,
     test: Loader,
     work: Work,
-    /// Before the trainer and the folder's lock, so that it is done with both.
+    /// Before the trainer, so that it is done with it.
     writer: CheckpointWriter<B::Download>,
-    run: RunDir,
     trainer: Trainer<B>,
-    metrics: RunMetrics,
+    reporters: Reporters<'a>,
     position: Progress,
     state: State,
+    /// The run's finished epochs.
+    epochs: Vec<EpochRecord>,
     /// The place in the schedule of the run's step 0: before or after it, if earlier epochs had other
     /// numbers of steps.
     schedule_start: i64,
@@ -60,78 +60,56 @@ pub(crate) struct TrainingLoop<'a, B: Backend> {
     pace: Pace,
     /// Whether another process did some of the steps.
     resumed: bool,
-    ticker: Ticker,
-    hint: LongRunHint,
     /// The step and epoch of the last checkpoint that this process ordered, and when.
     saved: Option<(u64, u64)>,
     saved_at: Instant,
 }
 
 impl<'a, B: Backend> TrainingLoop<'a, B> {
-    /// A run that goes on from `position` and `state` with what is in the trainer.
+    /// A run that goes on from `position`, `state` and its finished `epochs` with what is in the
+    /// trainer.
     pub(crate) fn new(
         config: &'a Config,
-        ui: &'a Ui,
         data: &'a Data,
-        run: RunDir,
+        run: &'a RunDir,
+        work: Work,
         trainer: Trainer<B>,
+        reporters: Reporters<'a>,
         position: Progress,
         state: State,
+        epochs: Vec<EpochRecord>,
     ) -> Result<Self> {
         let (batch_size, seed) = (config.train.batch_size, config.train.seed);
         let loader = data.train.loader(batch_size)?.shuffled(seed);
         let test = data.test.loader(trainer.plan().batch())?;
-        let work = Work {
-            epochs: config.train.epochs,
-            steps_per_epoch: loader.batches_per_epoch() as u64,
-            train_images: data.train.len() as u64,
-            test_images: data.test.len() as u64,
-            classes: data.train.classes().len(),
-            tested_on: config.data.tested_on(),
-        };
         let place = position.epoch * work.steps_per_epoch + position.batch;
         let schedule_start = place as i64 - position.step as i64;
-        let (metrics, told) = RunMetrics::open(&run, &config.name, position.epoch, position.step)?;
-        if let Some(told) = told {
-            ui.warn(&told);
-        }
         Ok(Self {
             config,
-            ui,
             data,
+            run,
             loader,
             test,
             work,
             writer: CheckpointWriter::start()?,
-            run,
             trainer,
-            metrics,
+            reporters,
             position,
             state,
+            epochs,
             schedule_start,
             in_flight: VecDeque::new(),
             stop: Stop::listen()?,
             pace: Pace::new(work, Instant::now()),
             resumed: position.step > 0,
-            ticker: Ticker::default(),
-            hint: LongRunHint::new(position.step > 0),
             saved: None,
             saved_at: Instant::now(),
         })
     }
 
-    /// The run's folder.
-    pub(crate) fn folder(&self) -> &RunDir {
-        &self.run
-    }
-
-    /// Steps of an epoch.
-    pub(crate) fn steps_per_epoch(&self) -> u64 {
-        self.work.steps_per_epoch
-    }
-
     /// Trains to the last epoch, or until asked to stop.
     pub(crate) fn run(mut self) -> Result<End> {
+        self.reporters.report(&Event::Started { epochs: &self.epochs })?;
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
@@ -209,28 +187,24 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     /// Tests the network as it is, unless asked to stop.
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
         self.trainer.set_ema_evaluated(true);
-        let (work, ui, stop) = (self.work, self.ui, &self.stop);
-        let (epoch, place) = (self.position.epoch + 1, self.place(self.position.step));
-        let trainer = &mut self.trainer;
+        let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
+        let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, &self.stop);
         let tested = evaluate(
             &self.data.test,
             &self.test,
             |pixels| trainer.logits(pixels),
-            |images| ui.bar(place, work.steps(), &test_line(epoch, images, &work)),
+            |images| reporters.report(&Event::Testing { epoch, images, done }),
             || stop.requested(),
         )?;
         Ok(tested.map_continue(|tested| tested.evaluation))
     }
 
-    /// Saves and says how to go on.
+    /// Saves, and tells that training was stopped.
     fn leave(&mut self, code: Code) -> Result<Code> {
-        self.ui.end_bar();
         self.save(false)?;
         self.wait_for_checkpoint()?;
         let Progress { epoch, batch, .. } = self.position;
-        self.ui
-            .status("Stopped", &format!("in epoch {} after step {batch}; state saved", epoch + 1));
-        self.ui.help(&format!("vgg-train resume {} goes on", self.run.path().display()));
+        self.reporters.report(&Event::Stopped { epoch: epoch + 1, batch })?;
         Ok(code)
     }
 

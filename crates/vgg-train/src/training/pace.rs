@@ -7,29 +7,11 @@
 
 use std::time::{Duration, Instant};
 
+use crate::reporters::Work;
 use crate::terminal::throughput::Throughput;
 
 /// An evaluated image costs about a third of a trained one: forward without backward.
 const EVALUATION_COST: f64 = 1.0 / 3.0;
-
-/// How much there is to do.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Work {
-    pub epochs: u64,
-    pub steps_per_epoch: u64,
-    pub train_images: u64,
-    pub test_images: u64,
-    pub classes: usize,
-    /// What the images are called that each epoch is tested on.
-    pub tested_on: &'static str,
-}
-
-impl Work {
-    /// Steps of all epochs.
-    pub(crate) fn steps(&self) -> u64 {
-        self.epochs * self.steps_per_epoch
-    }
-}
 
 /// What was measured in this process. Nothing of it is kept in a checkpoint: times are not part of
 /// a run's result.
@@ -123,11 +105,6 @@ impl Pace {
         let epochs_left = epochs as f64 - steps as f64 / steps_per_epoch as f64;
         let seconds = epochs_left * train_images as f64 * train + epochs_left.ceil() * between;
         Duration::try_from_secs_f64(seconds).ok()
-    }
-
-    /// Whether there were enough steps for an estimate to be taken seriously.
-    pub(crate) fn is_settled(&self) -> bool {
-        self.steps >= 3
     }
 }
 

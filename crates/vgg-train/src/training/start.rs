@@ -15,6 +15,11 @@ use super::seen_images::SeenImages;
 use super::state::State;
 use crate::config::{CONFIG, Config};
 use crate::machine::device::Job;
+use crate::reporters::csv::Csv;
+use crate::reporters::jsonl::{Jsonl, Reopened};
+use crate::reporters::svg::Svg;
+use crate::reporters::terminal::Terminal;
+use crate::reporters::{BestEffort, Reporters, Work};
 use crate::run::folder::{LOG, RunDir};
 use crate::terminal::log::Log;
 use crate::terminal::numbers::grouped;
@@ -109,10 +114,23 @@ impl Job for TrainingJob<'_> {
 
         state.images = Some(SeenImages::of(config));
 
-        let training = TrainingLoop::new(config, ui, &data, run, trainer, position, state)?;
-        warn_of_rates(config, before.as_ref(), &position, training.steps_per_epoch(), ui);
+        let Progress { epoch, step, .. } = position;
+        let Reopened { jsonl, epochs, warning } = Jsonl::open(&run, &config.name, epoch, step)?;
+        if let Some(warning) = warning {
+            ui.warn(&warning);
+        }
+        let (work, classes) = (Work::of(config, &data)?, data.test.classes());
+        let reporters = Reporters::default()
+            .with(Terminal::new(ui, config, &run, classes, work, step > 0))
+            .with(jsonl)
+            .with(Csv::new(&run, classes))
+            .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on), ui));
+        let training = TrainingLoop::new(
+            config, &data, &run, work, trainer, reporters, position, state, epochs,
+        )?;
+        warn_of_rates(config, before.as_ref(), &position, work.steps_per_epoch, ui);
         if let Some(text) = config_file {
-            training.folder().write(CONFIG, &text)?;
+            run.write(CONFIG, &text)?;
         }
         let end = training.run();
         ui.end_bar();

@@ -232,6 +232,30 @@ fn a_checkpoint_that_cannot_be_written_ends_training() {
     assert_eq!(super::sha256(&last), super::sha256(&other));
 }
 
+/// A folder is where a file is to be.
+#[test]
+fn a_picture_that_cannot_be_written_is_told_once() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    let in_its_place = |file: &str| {
+        std::fs::remove_file(place.path(file)).unwrap();
+        std::fs::create_dir_all(place.path(file).join("in its place")).unwrap();
+    };
+    in_its_place("runs/tiny-1/curves.svg");
+    let done = place.ok("resume runs/tiny-1 -q --set train.epochs=3");
+    let told = "warning: cannot write runs/tiny-1/curves.svg";
+    assert_eq!(done.stderr.matches(told).count(), 1, "{}", done.stderr);
+    assert!(done.stderr.ends_with("; training goes on without\n"), "{}", done.stderr);
+    assert_eq!(place.read("runs/tiny-1/metrics.csv").lines().count(), 4);
+
+    // A record is no picture.
+    in_its_place("runs/tiny-1/confusion.csv");
+    let done = place.run("resume runs/tiny-1 -q --set train.epochs=4");
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    let told = "error: cannot write runs/tiny-1/confusion.csv\n";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+}
+
 /// As a full disk, and not a signal that ends the program.
 #[test]
 #[cfg(unix)]

@@ -10,13 +10,10 @@ use vgg_tensor::spec::Metrics as StepMetrics;
 use super::TrainingLoop;
 use crate::config::{FlatLoss, Weights};
 use crate::failure::{Code, Failure};
-use crate::run::curves;
-use crate::run::folder::{CONFUSION, CURVES};
+use crate::reporters::Event;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
-use crate::terminal::fields::Fields;
 use crate::training::checkpoint_writer::NOT_FINITE;
-use crate::training::lines::{epoch_line, step_line, times};
 use crate::training::outcome::{End, Outcome};
 use crate::training::state::Best;
 
@@ -48,22 +45,16 @@ impl<B: Backend> TrainingLoop<'_, B> {
 
         let record = self.step_record(loss_sum / images as f64, lr);
         let (batch, all) = (self.position.batch, self.work.steps_per_epoch);
-        if batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH)) || batch == 1 || batch == all {
-            self.metrics.step(record.clone())?;
-        }
-        let eta = self.pace.eta(self.place(self.position.step));
-        let line = step_line(&record, batch, &self.work, eta);
-        if self.ticker.is_due(Instant::now(), self.position.step, all) {
-            self.ui.progress_tick(&line);
-        }
-        self.show(&line);
-        self.hint.check(self.ui, &self.pace, eta, &self.config.quicker);
-        Ok(())
-    }
-
-    /// Shows how far the run is, on a bar.
-    fn show(&self, line: &Fields) {
-        self.ui.bar(self.place(self.position.step), self.work.steps(), line);
+        let done = self.place(self.position.step);
+        self.reporters.report(&Event::Step {
+            record: &record,
+            batch,
+            is_recorded: batch.is_multiple_of(all.div_ceil(RECORDS_PER_EPOCH))
+                || batch == 1
+                || batch == all,
+            done,
+            eta: self.pace.eta(done),
+        })
     }
 
     fn step_record(&self, batch_loss: f64, lr: f32) -> StepRecord {
@@ -80,7 +71,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         }
     }
 
-    fn flat_loss(&self, mean: f64, classes: usize) -> Result<()> {
+    fn flat_loss(&mut self, mean: f64, classes: usize) -> Result<()> {
         let guess = (classes as f64).ln();
         let message = format!(
             "the loss stays at {mean:.3}, that of guessing ({guess:.3} = ln {classes}), after {} steps",
@@ -97,9 +88,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         if self.config.guard.flat_loss == FlatLoss::Stop {
             return Err(Failure::new(Code::Diverged, message).help(advice).into());
         }
-        self.ui.warn(&message);
-        self.ui.help(&advice);
-        Ok(())
+        self.reporters.report(&Event::Doubt { text: &message, help: &advice })
     }
 
     /// Records an epoch and saves the state after it. `time` is there if this process did all of
@@ -137,49 +126,31 @@ impl<B: Backend> TrainingLoop<'_, B> {
             wait_share: images_per_second.map(|_| training.wait_share()),
             seconds: time.map(|time| time.as_secs_f64()),
         };
-        let best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
-        if best {
+        let is_best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
+        if is_best {
             self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
         }
         self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
-        self.ui.end_bar();
-        self.ui.progress_line(&epoch_line(&record, &self.work, best));
-        self.metrics.epoch(&self.run, record)?;
-        self.run.write(
-            CURVES,
-            &curves::svg(&self.config.name, self.work.tested_on, self.metrics.epochs())?,
-        )?;
-        self.run.write(CONFUSION, evaluation.confusion.to_csv(self.data.test.classes()))?;
+        self.epochs.push(record.clone());
+        let (record, epochs) = (&record, &self.epochs[..]);
+        self.reporters.report(&Event::Epoch { record, epochs, evaluation, is_best })?;
 
         let Progress { step, seed, .. } = self.position;
         self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
-        self.save(best)
+        self.save(is_best)
     }
 
-    /// Tells what came out.
-    pub(super) fn finish(&self, evaluation: Option<Evaluation>) -> Result<End> {
-        let classes = self.data.test.classes();
-        let confusion = evaluation.as_ref().map(|evaluation| &evaluation.confusion);
-        for line in confusion.into_iter().flat_map(|confusion| {
-            let all = format!("all are in {}", self.run.file(CONFUSION).display());
-            confusion.per_class(classes, &all)
-        }) {
-            self.ui.detail(&line);
-        }
-        let done = self.pace.all(Instant::now());
-        self.ui.status("Finished", &times(self.position.epoch, self.resumed, &done));
-        if self.config.data.is_folder() && self.config.data.hold_out.is_none() {
-            let help = "the best epoch is the best on the test images, which flatters it: \
-                        data.hold_out keeps training images apart to choose by";
-            self.ui.help(help);
-        }
-        let run = self.run.path();
-        self.ui.help(&format!("vgg-train predict {} IMAGE… classifies image files", run.display()));
-        let last = self.metrics.epochs().last().filter(|last| last.epoch == self.position.epoch);
+    /// Tells that all is done, and what came out.
+    pub(super) fn finish(mut self, evaluation: Option<Evaluation>) -> Result<End> {
+        let (done, epochs) = (self.pace.all(Instant::now()), self.position.epoch);
+        let evaluation = evaluation.as_ref();
+        self.reporters.report(&Event::Finished { epochs, done, evaluation })?;
+        let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
             let time = Some(done).filter(|_| !self.resumed);
-            let outcome = Outcome::new(run, self.config, last, best).timed(time);
-            Box::new(outcome.with_classes(classes, confusion))
+            let outcome = Outcome::new(self.run.path(), self.config, last, best).timed(time);
+            let confusion = evaluation.map(|evaluation| &evaluation.confusion);
+            Box::new(outcome.with_classes(self.data.test.classes(), confusion))
         })))
     }
 }

@@ -37,7 +37,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
             run: serde_json::to_value(&self.state)?,
             last: self.run.checkpoint(Which::Last),
             best: best.then(|| self.run.checkpoint(Which::Best)),
-            records: self.metrics.file()?,
+            records: self.reporters.records()?,
         });
         self.saved = Some((step, epoch));
         self.saved_at = Instant::now();

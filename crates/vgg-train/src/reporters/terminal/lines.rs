@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::pace::Work;
+use crate::reporters::Work;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::tells_top5;
 use crate::terminal::fields::Fields;
@@ -13,7 +13,7 @@ use crate::terminal::throughput::{Throughput, speed};
 ///
 /// `batch` is the step's place in its epoch. The loss is that of the step, and the mean of the epoch
 /// so far; so is the accuracy.
-pub(crate) fn step_line(
+pub(super) fn step_line(
     step: &StepRecord,
     batch: u64,
     work: &Work,
@@ -35,13 +35,13 @@ pub(crate) fn step_line(
 }
 
 /// `epoch  1/10  test 1 200/10 000`
-pub(crate) fn test_line(epoch: u64, images: u64, work: &Work) -> Fields {
+pub(super) fn test_line(epoch: u64, images: u64, work: &Work) -> Fields {
     let [done, all] = [images, work.test_images].map(grouped);
     Fields::default().with(0, epoch_of(epoch, work)).with(1, format!("test {done}/{all}"))
 }
 
 /// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  data 0 %  9:21  * best`
-pub(crate) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields {
+pub(super) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields {
     let result = |part, loss: f64, digits, accuracy: f64| {
         format!("{part} loss {loss:.3}  acc {:.digits$} %", 100.0 * accuracy)
     };
@@ -65,7 +65,7 @@ pub(crate) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields
 /// `10 epochs in 1:21:40 with tests, 122 img/s, data 0 %`
 ///
 /// Of a run that was `resumed`, only what was done since then has a time.
-pub(crate) fn times(epochs: u64, resumed: bool, done: &Throughput) -> String {
+pub(super) fn times(epochs: u64, resumed: bool, done: &Throughput) -> String {
     let text = count(epochs, "epoch");
     match (resumed, speed(done)) {
         (_, None) => text,

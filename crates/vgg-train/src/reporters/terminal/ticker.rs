@@ -1,13 +1,6 @@
-//! When progress is worth a line, and a quicker config a word.
+//! When progress is worth a line.
 
 use std::time::{Duration, Instant};
-
-use super::pace::Pace;
-use crate::terminal::numbers::clock;
-use crate::terminal::ui::Ui;
-
-/// A run that takes longer than this is told of a quicker config.
-const LONG: Duration = Duration::from_secs(30 * 60);
 
 /// Lines are not closer than this.
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
@@ -17,14 +10,14 @@ const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// After the first step; then at each tenth of an epoch, but not more often than every ten seconds.
 /// Where a tenth takes long, the first few lines come sooner, at intervals that double.
 #[derive(Debug, Default)]
-pub(crate) struct Ticker {
+pub(super) struct Ticker {
     last: Option<(Instant, u64)>,
     interval: Duration,
 }
 
 impl Ticker {
     /// Whether a line is due after `step` of `steps_per_epoch` at `now`; if so, it is counted.
-    pub(crate) fn is_due(&mut self, now: Instant, step: u64, steps_per_epoch: u64) -> bool {
+    pub(super) fn is_due(&mut self, now: Instant, step: u64, steps_per_epoch: u64) -> bool {
         let tenth = step * 10 / steps_per_epoch;
         let due = match self.last {
             None => true,
@@ -38,29 +31,6 @@ impl Ticker {
             self.interval = self.interval.saturating_mul(2).max(MIN_INTERVAL);
         }
         due
-    }
-}
-
-/// Tells once of a quicker config, if this run will take long.
-#[derive(Debug, Default)]
-pub(crate) struct LongRunHint {
-    done: bool,
-}
-
-impl LongRunHint {
-    /// One that was told already, if the run was.
-    pub(crate) fn new(resumed: bool) -> Self {
-        Self { done: resumed }
-    }
-
-    pub(crate) fn check(&mut self, ui: &Ui, pace: &Pace, eta: Option<Duration>, quicker: &str) {
-        if self.done || !pace.is_settled() {
-            return;
-        }
-        self.done = true;
-        if let Some(eta) = eta.filter(|eta| *eta > LONG && !quicker.is_empty()) {
-            ui.help(&format!("this run takes about {}; {quicker} is quicker", clock(eta)));
-        }
     }
 }
 

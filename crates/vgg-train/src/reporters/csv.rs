@@ -1,0 +1,107 @@
+//! What a run's spreadsheets have: `metrics.csv`, a row an epoch, and `confusion.csv`, of the last
+//! test.
+
+use anyhow::Result;
+
+use super::{Event, Reporter};
+use crate::run::folder::{CONFUSION, METRICS_CSV, RunDir};
+use crate::run::metrics::EpochRecord;
+use crate::terminal::table::csv;
+
+pub(crate) struct Csv<'a> {
+    run: &'a RunDir,
+    /// Names of the tested classes.
+    classes: &'a [String],
+}
+
+impl<'a> Csv<'a> {
+    pub(crate) fn new(run: &'a RunDir, classes: &'a [String]) -> Self {
+        Self { run, classes }
+    }
+}
+
+impl Reporter for Csv<'_> {
+    fn report(&mut self, event: &Event<'_>) -> Result<()> {
+        match event {
+            Event::Started { epochs } => self.run.write(METRICS_CSV, to_csv(epochs)),
+            Event::Epoch { epochs, evaluation, .. } => {
+                self.run.write(METRICS_CSV, to_csv(epochs))?;
+                self.run.write(CONFUSION, evaluation.confusion.to_csv(self.classes))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+const COLUMNS: [&str; 11] = [
+    "epoch",
+    "step",
+    "train_loss",
+    "train_accuracy",
+    "test_loss",
+    "test_accuracy",
+    "test_top5",
+    "lr",
+    "images_per_second",
+    "wait_share",
+    "seconds",
+];
+
+/// Epochs as CSV, below a header.
+fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
+    let header = COLUMNS.map(String::from);
+    csv([header].into_iter().chain(epochs.iter().map(row)).map(Vec::from))
+}
+
+/// The values of the columns.
+fn row(epoch: &EpochRecord) -> [String; 11] {
+    let time = |value: Option<f64>, digits| {
+        value.map_or(String::new(), |value| format!("{value:.digits$}"))
+    };
+    [
+        epoch.epoch.to_string(),
+        epoch.step.to_string(),
+        epoch.train_loss.to_string(),
+        epoch.train_accuracy.to_string(),
+        epoch.test_loss.to_string(),
+        epoch.test_accuracy.to_string(),
+        epoch.test_top5.to_string(),
+        epoch.lr.to_string(),
+        time(epoch.images_per_second, 1),
+        time(epoch.wait_share, 3),
+        time(epoch.seconds, 1),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_has_a_column_a_number() {
+        let epoch = EpochRecord {
+            epoch: 3,
+            step: 6,
+            train_loss: 2.25,
+            train_accuracy: 0.125,
+            test_loss: 2.0,
+            test_accuracy: 0.25,
+            test_top5: 0.5,
+            lr: 0.5,
+            images_per_second: Some(100.0),
+            wait_share: Some(0.0625),
+            seconds: Some(1.25),
+        };
+        let resumed = EpochRecord {
+            images_per_second: None,
+            wait_share: None,
+            seconds: None,
+            ..epoch.clone()
+        };
+        insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch, resumed])).unwrap(), @r#"
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2
+        3,6,2.25,0.125,2,0.25,0.5,0.5,,,
+        "#);
+    }
+}
