@@ -1,4 +1,4 @@
-// The loss: softmax, cross-entropy with the target, its gradient, and hits.
+// The loss: softmax, cross-entropy with the target, its gradient, and correct classes.
 //
 // logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3]. A target
 // is the true class, or, if `mixed` is not zero, in part another class: labels is [3, n] then, with
@@ -82,7 +82,6 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
             }
             images[i] = make_float2((float)(log(sum) - expected), (float)rank);
         }
-        if (!all_dlogits) continue;
         // dlogits may be the logits, of which the first lane reads those of two classes.
         __syncwarp();
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {

@@ -13,14 +13,14 @@ pub(crate) fn forward_backward(
     logits: &Buffer,
     labels: &Buffer,
     metrics: &mut Buffer,
-    dlogits: Option<&mut Buffer>,
+    dlogits: &mut Buffer,
 ) {
     let (n, classes) = (op.logits().n, op.logits().c);
     let logits = logits.f32(n * classes);
     let words: &[u32] = bytemuck::cast_slice(labels.bytes(op.label_bytes()));
     let (labels, mixed) = words.split_at(n);
     let smoothing = f64::from(op.smoothing());
-    let mut dlogits = dlogits.map(|dlogits| dlogits.f32_mut(n * classes));
+    let dlogits = dlogits.f32_mut(n * classes);
     let (mut loss_sum, mut top1, mut top5) = (0.0, 0, 0);
     for (i, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         let label = *label as usize;
@@ -52,16 +52,14 @@ pub(crate) fn forward_backward(
         let rank = logits.iter().enumerate().filter(ahead).count();
         top1 += usize::from(rank < 1 && !true_logit.is_nan());
         top5 += usize::from(rank < 5 && !true_logit.is_nan());
-        if let Some(dlogits) = &mut dlogits {
-            for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {
-                let mut target = if class == label { 1.0 - share } else { 0.0 };
-                target += if class == other { share } else { 0.0 };
-                target = (1.0 - smoothing) * target + smoothing / classes as f64;
-                *d = ((exp(x) / sum - target) / n as f64) as f32;
-                // A class that is ruled out. What would be computed from it is slow, and nothing.
-                if d.is_subnormal() {
-                    *d = 0.0;
-                }
+        for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {
+            let mut target = if class == label { 1.0 - share } else { 0.0 };
+            target += if class == other { share } else { 0.0 };
+            target = (1.0 - smoothing) * target + smoothing / classes as f64;
+            *d = ((exp(x) / sum - target) / n as f64) as f32;
+            // A class that is ruled out. What would be computed from it is slow, and nothing.
+            if d.is_subnormal() {
+                *d = 0.0;
             }
         }
     }
@@ -86,7 +84,7 @@ mod tests {
         cpu.upload(maps, &[0.0, -80.0, -95.0], &mut logits).unwrap();
         let labels = cpu.alloc(Content::Bytes(op.label_bytes())).unwrap();
         let mut metrics = cpu.alloc(Content::Vector(Metrics::LEN)).unwrap();
-        forward_backward(&op, &logits, &labels, &mut metrics, Some(&mut dlogits));
+        forward_backward(&op, &logits, &labels, &mut metrics, &mut dlogits);
         let [_, normal, subnormal] = *dlogits.f32(3) else { unreachable!() };
         assert!(normal.is_normal());
         assert_eq!(subnormal, 0.0);

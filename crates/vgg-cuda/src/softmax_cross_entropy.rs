@@ -5,7 +5,6 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 
 use crate::gpu::kernel;
-use crate::memory::Address;
 use crate::{Buffer, Cuda};
 
 /// A warp works on an image.
@@ -18,16 +17,16 @@ pub(crate) fn forward_backward(
     logits: &Buffer,
     labels: &Buffer,
     metrics: &mut Buffer,
-    dlogits: Option<&mut Buffer>,
+    dlogits: &mut Buffer,
 ) -> Result<()> {
     let (shape, n) = (op.logits(), op.logits().n);
     let logits = logits.numbers(cuda.storage, shape.len());
     let labels = labels.room(op.label_bytes());
     let metrics = metrics.f32(Metrics::LEN);
-    if let (Some(_), Some(loss_scale)) = (&dlogits, &cuda.loss_scale) {
+    if let Some(loss_scale) = &cuda.loss_scale {
         loss_scale.update(&cuda.gpu)?;
     }
-    let dlogits = dlogits.map_or(Address::NULL, |to| to.numbers(cuda.storage, shape.len()));
+    let dlogits = dlogits.numbers(cuda.storage, shape.len());
     let [images] = cuda.scratch.split(&cuda.gpu.stream, [8 * n])?;
     let loss_scale = cuda.loss_scale_address();
     let kernel = kernel::SoftmaxCrossEntropy {

@@ -124,7 +124,7 @@ impl<B: Measurable> Bench<'_, B> {
             logits: In(BufferId(0)),
             labels: In(BufferId(1)), // all of class 0
             metrics: Out(BufferId(2)),
-            dlogits: Some(Out(BufferId(3))),
+            dlogits: Out(BufferId(3)),
         };
         let name = format!("softmax_cross_entropy {}", spec.logits());
         self.add(name, &mut Buffers::new(), &command)

@@ -284,8 +284,8 @@ pub enum Command<I = In, O = Out, U = InOut> {
         labels: I,
         /// [`crate::spec::Metrics`].
         metrics: O,
-        /// The logits' gradient, where somebody needs it.
-        dlogits: Option<O>,
+        /// The logits' gradient, `[n, classes, 1, 1]`.
+        dlogits: O,
     },
     /// One optimiser step on one parameter, in place; [`Sgd`] has the formula, and
     /// [`crate::Scalars::lr`] is its learning rate.

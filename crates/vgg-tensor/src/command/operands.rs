@@ -170,7 +170,7 @@ impl<I, O, U> Command<I, O, U> {
                     logits: to.input(logits, Maps(spec.logits())),
                     labels: to.input(labels, Bytes(spec.label_bytes())),
                     metrics: to.output(metrics, Vector(Metrics::LEN)),
-                    dlogits: dlogits.map(|dlogits| to.output(dlogits, Maps(spec.logits()))),
+                    dlogits: to.output(dlogits, Maps(spec.logits())),
                     spec,
                 }
             }

@@ -32,7 +32,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
 
     let [pixels, x, y, weight, bias, aux] = [Any; 6];
     let [running_mean, running_var, saved, logits, labels, metrics] = [Any; 6];
-    let [dx, dy, dweight, dbias] = [Any; 4];
+    let [dx, dy, dweight, dbias, dlogits] = [Any; 5];
     let images = |h, w| {
         let image = |spec| C::PrepareImages { spec, normalize: Normalize::identity(3), pixels, x };
         PrepareImages::new(maps, h, w).map(image)
@@ -42,8 +42,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         |spec, dx| C::Conv2dBackward { spec, x, weight, dy, aux, dweight, dbias, dx };
     let forward = |spec, aux| C::Linear { spec, x, weight, bias, y, aux };
     let backward = |weight, dx| C::LinearBackward { spec: linear, x, weight, dy, aux, dbias, dx };
-    let softmax =
-        |dlogits| C::SoftmaxCrossEntropy { spec: softmax, logits, labels, metrics, dlogits };
+    let softmax = C::SoftmaxCrossEntropy { spec: softmax, logits, labels, metrics, dlogits };
     let sgd = |spec, content, velocity| C::Sgd { spec, content, weight, dweight, velocity };
     Ok(vec![
         (images(16, 20)?, "resize 8×10→16×20, normalise"),
@@ -90,8 +89,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
             "linear backward 240→7 + relu + sgd",
         ),
         (C::Dropout { shape: Shape::flat(2, 7), p: 0.5, seed: 1, stream: 2, x }, "dropout 0.5 7"),
-        (softmax(None), "softmax cross-entropy 10"),
-        (softmax(Some(Any)), "softmax cross-entropy 10"),
+        (softmax, "softmax cross-entropy 10"),
         (sgd(momentum, conv.weight(), Some(Any)), "sgd 5×3×3×3"),
         (sgd(plain, linear.weight(), None), "sgd 7×240"),
         (sgd(plain, Content::Vector(7), None), "sgd 7"),

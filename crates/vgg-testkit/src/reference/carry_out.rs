@@ -169,7 +169,7 @@ impl<T: Real> Reference<T> {
                     logits.numbers(len),
                     labels.bytes(spec.label_bytes()),
                     metrics.numbers_mut(Metrics::LEN),
-                    dlogits.map(|dlogits| dlogits.numbers_mut(len)),
+                    dlogits.numbers_mut(len),
                 );
             }
             Command::Sgd { spec, content, weight, dweight, velocity } => {

@@ -9,7 +9,7 @@ pub(super) fn forward_backward<T: Real>(
     logits: &[T],
     labels: &[u8],
     metrics: &mut [T],
-    mut dlogits: Option<&mut [T]>,
+    dlogits: &mut [T],
 ) {
     let (zero, one) = (T::default(), T::from(1.0));
     let (images, classes) = (op.logits().n, op.logits().c);
@@ -51,12 +51,10 @@ pub(super) fn forward_backward<T: Real>(
         }
         metrics[1] += if rank < 1 { one } else { zero };
         metrics[2] += if rank < 5 { one } else { zero };
-        if let Some(dlogits) = dlogits.as_deref_mut() {
-            for class in 0..classes {
-                let softmax = (logits[class] - max).exp() / sum;
-                let images = T::from_f64(images as f64);
-                dlogits[n * classes + class] = (softmax - target(class)) / images;
-            }
+        for class in 0..classes {
+            let softmax = (logits[class] - max).exp() / sum;
+            let images = T::from_f64(images as f64);
+            dlogits[n * classes + class] = (softmax - target(class)) / images;
         }
     }
 }

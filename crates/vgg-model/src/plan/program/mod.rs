@@ -120,7 +120,7 @@ fn loss(builder: &mut Builder<'_>, logits: BufferId, spec: SoftmaxCrossEntropy) 
         logits: In(logits),
         labels: In(builder.at(Place::Labels)),
         metrics: Out(builder.at(Place::Metrics)),
-        dlogits: Some(Out(dlogits)),
+        dlogits: Out(dlogits),
     };
     builder.push(Pass::Loss, "logits", command);
     dlogits

@@ -87,9 +87,11 @@ fn bytes_that_are_given_may_be_a_part() {
             buffer(Content::Maps(spec.logits()), Input),
             buffer(Content::Bytes(bytes), Input),
             buffer(Content::Vector(Metrics::LEN), Output),
+            buffer(Content::Maps(spec.logits()), Output),
         ];
-        let (logits, labels, metrics) = (In(BufferId(0)), In(BufferId(1)), Out(BufferId(2)));
-        let command = Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits: None };
+        let (logits, labels) = (In(BufferId(0)), In(BufferId(1)));
+        let (metrics, dlogits) = (Out(BufferId(2)), Out(BufferId(3)));
+        let command = Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits };
         alone(&buffers, command)
     };
     assert!(softmax(9).is_ok());
