@@ -3,7 +3,7 @@
 //! Its rooms, each of which knows those below it and none above: [`cli`], the command line;
 //! [`commands`], what it can be asked to do; [`training`], and the [`reporters`] that it tells how it
 //! goes; [`passes`] of images through networks; [`data`]; the [`machine`]; the folder of a [`run`];
-//! the [`config`]; [`scores`]; the [`terminal`].
+//! the [`config`]; [`scores`]; [`drawing`]s; the [`terminal`].
 //! Results go to standard output, all else to standard error.
 #![forbid(unsafe_code)]
 
@@ -11,6 +11,7 @@ mod cli;
 mod commands;
 mod config;
 mod data;
+mod drawing;
 mod failure;
 mod machine;
 mod passes;

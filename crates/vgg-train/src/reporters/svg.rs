@@ -23,7 +23,7 @@ impl<'a> Svg<'a> {
 impl Reporter for Svg<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         if let Event::Epoch { epochs, .. } = event {
-            self.run.write(CURVES, curves::svg(self.name, self.tested_on, epochs)?)?;
+            self.run.write(CURVES, curves::picture(self.name, self.tested_on, epochs).file())?;
         }
         Ok(())
     }

@@ -66,13 +66,13 @@ pub(crate) fn rate(images_per_second: f64) -> String {
     }
 }
 
-/// A learning rate to four digits.
-pub(crate) fn short(lr: f32) -> String {
-    let text = format!("{lr:.3e}");
+/// A number to four digits, as a learning rate.
+pub(crate) fn short(number: impl Into<f64>) -> String {
+    let text = format!("{:.3e}", number.into());
     // Through a number again, so that 5.000e-2 is 0.05.
-    match text.parse::<f32>() {
-        Ok(lr) if lr >= 1e-4 || lr == 0.0 => lr.to_string(),
-        Ok(lr) => format!("{lr:e}"),
+    match text.parse::<f64>() {
+        Ok(number) if number == 0.0 || (1e-4..1e9).contains(&number.abs()) => number.to_string(),
+        Ok(number) => format!("{number:e}"),
         Err(_) => text,
     }
 }
@@ -98,5 +98,9 @@ mod tests {
         assert_eq!(sizes, ["0.5 KiB", "1.0 MiB", "1.8 GiB"]);
         let times = [0.4, 54.0, 723.4, 11_045.0].map(|s| clock(Duration::from_secs_f64(s)));
         assert_eq!(times, ["0.4 s", "54.0 s", "12:03", "3:04:05"]);
+        let rates = [0.05_f32, 0.000_05, 0.0, 0.012_345, 1.0].map(short);
+        assert_eq!(rates, ["0.05", "5e-5", "0", "0.01235", "1"]);
+        let numbers = [-0.25, 12_345.6, -2e12, 1e300].map(short);
+        assert_eq!(numbers, ["-0.25", "12350", "-2e12", "1e300"]);
     }
 }

@@ -1,0 +1,16 @@
+//! Pictures, as SVG: what a chart or a matrix looks like, and nothing of where its numbers are from.
+//!
+//! Everything is drawn by templates that escape what they are given, into a [`picture::Picture`],
+//! which is a part of an HTML page or a file of its own. Colours are attributes, so that a picture
+//! needs no style sheet, and [`picture::DARK`] has those for dark pages.
+
+// Reports will ask for all of it.
+#![allow(dead_code)]
+
+pub(crate) mod axis;
+pub(crate) mod chart;
+mod legend;
+pub(crate) mod picture;
+mod points;
+pub(crate) mod style;
+mod text;
