@@ -16,6 +16,7 @@ mod operand;
 mod philox;
 pub mod profile;
 mod program;
+pub mod protobuf;
 mod room;
 mod shape;
 pub mod spec;

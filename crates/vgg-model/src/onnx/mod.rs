@@ -1,15 +1,13 @@
 //! A network as an ONNX model, for other programs to run.
 
-mod message;
-
 use std::io::{self, Write};
 use std::path::Path;
 
 use serde::Serialize;
+use vgg_tensor::protobuf::Message;
 use vgg_tensor::spec::{AvgPool2d, BatchNorm2d, Lrn};
 use vgg_tensor::{Error, Result, new_file};
 
-use self::message::Message;
 use crate::tensor_file::{PIECE, io_error};
 use crate::{Checkpoint, Layer, ParamSpec, Params, Vgg};
 

@@ -1,47 +1,72 @@
-//! Protocol buffers, as far as writing them goes.
+//! Protocol buffers, as far as writing them goes: ONNX's files and TensorBoard's are made of them.
 //!
 //! A message is its fields one after another: a tag of number and wire type, then a value. A
-//! program that generates code from ONNX's schema would bring hundreds of types for the ten that a
-//! VGG takes.
+//! program that generates code from a schema would bring hundreds of types for the ten that a file
+//! takes.
+//!
+//! ```
+//! use vgg_tensor::protobuf::Message;
+//! let point = Message::default().int(1, 150).text(2, "a");
+//! assert_eq!(point.bytes(), [0x08, 0x96, 0x01, 0x12, 0x01, b'a']);
+//! ```
 
-/// A message.
+/// A message, made of fields by their numbers.
 #[derive(Debug, Default)]
-pub(super) struct Message {
+pub struct Message {
     bytes: Vec<u8>,
 }
 
 const VARINT: u64 = 0;
+const FIXED_64: u64 = 1;
 const LENGTH_DELIMITED: u64 = 2;
 const FIXED_32: u64 = 5;
 
 impl Message {
     /// With a whole number.
-    pub(super) fn int(mut self, field: u64, value: i64) -> Self {
+    #[must_use]
+    pub fn int(mut self, field: u64, value: i64) -> Self {
         self.tag(field, VARINT);
         self.varint(value as u64);
         self
     }
 
     /// With several whole numbers.
-    pub(super) fn ints(self, field: u64, values: impl IntoIterator<Item = i64>) -> Self {
+    #[must_use]
+    pub fn ints(self, field: u64, values: impl IntoIterator<Item = i64>) -> Self {
         values.into_iter().fold(self, |message, value| message.int(field, value))
     }
 
-    pub(super) fn float(mut self, field: u64, value: f32) -> Self {
+    /// With a number of 32 bits.
+    #[must_use]
+    pub fn float(mut self, field: u64, value: f32) -> Self {
         self.tag(field, FIXED_32);
         self.bytes.extend(value.to_le_bytes());
         self
     }
 
-    pub(super) fn text(self, field: u64, value: &str) -> Self {
+    /// With a number of 64 bits.
+    #[must_use]
+    pub fn double(mut self, field: u64, value: f64) -> Self {
+        self.tag(field, FIXED_64);
+        self.bytes.extend(value.to_le_bytes());
+        self
+    }
+
+    /// With a string.
+    #[must_use]
+    pub fn text(self, field: u64, value: &str) -> Self {
         self.delimited(field, value.as_bytes())
     }
 
-    pub(super) fn raw(self, field: u64, value: &[u8]) -> Self {
+    /// With bytes.
+    #[must_use]
+    pub fn raw(self, field: u64, value: &[u8]) -> Self {
         self.delimited(field, value)
     }
 
-    pub(super) fn message(self, field: u64, value: Message) -> Self {
+    /// With another message.
+    #[must_use]
+    pub fn message(self, field: u64, value: Message) -> Self {
         self.delimited(field, &value.bytes)
     }
 
@@ -52,23 +77,32 @@ impl Message {
     }
 
     /// With the beginning of a field whose `len` bytes follow elsewhere.
-    pub(super) fn open(mut self, field: u64, len: u64) -> Self {
+    #[must_use]
+    pub fn open(mut self, field: u64, len: u64) -> Self {
         self.tag(field, LENGTH_DELIMITED);
         self.varint(len);
         self
     }
 
     /// With the fields of another message.
-    pub(super) fn then(mut self, other: Message) -> Self {
+    #[must_use]
+    pub fn then(mut self, other: Message) -> Self {
         self.bytes.extend(other.bytes);
         self
     }
 
-    pub(super) fn len(&self) -> u64 {
+    /// Bytes of its fields.
+    pub fn len(&self) -> u64 {
         self.bytes.len() as u64
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    /// Whether it has no field.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Its fields, as they are written.
+    pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
@@ -100,6 +134,7 @@ mod tests {
         let outer = Message::default().message(3, inner);
         assert_eq!(outer.bytes(), [0x1a, 0x03, 0x08, 0x96, 0x01]);
         assert_eq!(Message::default().float(2, 1.0).bytes(), [0x15, 0, 0, 0x80, 0x3f]);
+        assert_eq!(Message::default().double(1, 1.0).bytes(), [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]);
         let minus_two = Message::default().int(1, -2);
         assert_eq!(minus_two.bytes(), b"\x08\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01");
     }
