@@ -23,7 +23,7 @@ impl<'a> Csv<'a> {
 impl Reporter for Csv<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Started { epochs } => self.run.write(METRICS_CSV, to_csv(epochs)),
+            Event::Started { epochs, .. } => self.run.write(METRICS_CSV, to_csv(epochs)),
             Event::Epoch { epochs, evaluation, .. } => {
                 self.run.write(METRICS_CSV, to_csv(epochs))?;
                 self.run.write(CONFUSION, evaluation.confusion.to_csv(self.classes))

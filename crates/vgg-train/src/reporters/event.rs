@@ -12,8 +12,9 @@ use crate::terminal::throughput::Throughput;
 
 /// Something that has happened in training.
 pub(crate) enum Event<'a> {
-    /// The process is about to train. These epochs of the run are finished already.
-    Started { epochs: &'a [EpochRecord] },
+    /// The process is about to train, on a `device` that is so described. So many steps and these
+    /// epochs of the run are done already.
+    Started { device: &'a str, step: u64, epochs: &'a [EpochRecord] },
     /// A step has ended: its metrics are back on the host.
     Step {
         record: &'a StepRecord,

@@ -1,8 +1,9 @@
 //! `metrics.jsonl`, a record a line.
 //!
 //! The file of a run that was interrupted and resumed is that of a run that was not, but for the
-//! times: records are written at the same steps, and those after the checkpoint are dropped. Times
-//! are not part of a checkpoint, so a process has only its own: what it did not see is left out.
+//! times and for what tells which process did what: records are written at the same steps, and those
+//! after the checkpoint are dropped. Times are not part of a checkpoint, so a process has only its own:
+//! what it did not see is left out.
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -12,7 +13,9 @@ use anyhow::{Context as _, Result};
 
 use super::{Event, Reporter};
 use crate::run::folder::{METRICS, RunDir};
-use crate::run::metrics::{EpochRecord, Record, SCHEMA};
+use crate::run::metrics::{EpochRecord, Record, SCHEMA, StepRecord};
+use crate::terminal::log::now;
+use crate::version::VERSION;
 
 /// The open file.
 #[derive(Debug)]
@@ -46,7 +49,9 @@ impl Jsonl {
         for (line, number) in text.split_inclusive(|byte| *byte == b'\n').zip(1..) {
             match serde_json::from_slice(line) {
                 Ok(Record::Run { schema, name }) => begin(&mut records, schema, &name),
-                Ok(Record::Step(record)) if record.step > step => {}
+                Ok(
+                    Record::Step(StepRecord { step: at, .. }) | Record::Process { step: at, .. },
+                ) if at > step => {}
                 Ok(Record::Epoch(record)) if record.epoch > epochs => later = record.epoch,
                 Ok(record) => records.push(record),
                 // The last line is torn if the process was killed while it wrote.
@@ -95,6 +100,12 @@ impl Jsonl {
 impl Reporter for Jsonl {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match *event {
+            Event::Started { device, step, .. } => self.append(&Record::Process {
+                started: now(),
+                step,
+                device: device.into(),
+                program: VERSION.into(),
+            }),
             Event::Step { record, is_recorded: true, .. } => {
                 self.append(&Record::Step(record.clone()))
             }
@@ -138,7 +149,6 @@ fn to_line(record: &Record) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::run::metrics::StepRecord;
 
     fn step(step: u64) -> StepRecord {
         StepRecord {

@@ -1,5 +1,9 @@
 //! The numbers of a run, as `metrics.jsonl` has them: a record a line.
 
+use std::io::ErrorKind;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::folder::{METRICS, RunDir};
@@ -15,6 +19,15 @@ pub(crate) enum Record {
     Run {
         schema: u32,
         name: String,
+    },
+    /// A process that trains from here on; of a run that was resumed there are several.
+    Process {
+        /// Date and time (UTC).
+        started: String,
+        /// Steps of the run that were done before.
+        step: u64,
+        device: String,
+        program: String,
     },
     Step(StepRecord),
     Epoch(EpochRecord),
@@ -70,11 +83,27 @@ pub(crate) struct EpochRecord {
     pub seconds: Option<f64>,
 }
 
+/// All records of the run in `path`, read as it goes on: a line that is torn is left out. Of a run that
+/// has not begun there are none.
+///
+/// # Errors
+/// If the file cannot be read.
+pub(crate) fn records(path: &Path) -> Result<Vec<Record>> {
+    let path = path.join(METRICS);
+    match std::fs::read(&path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(vec![]),
+        text => {
+            let text = text.with_context(|| format!("cannot read {}", path.display()))?;
+            let lines = text.split(|byte| *byte == b'\n');
+            Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
+        }
+    }
+}
+
 /// The record of a finished epoch, if the run has it.
 pub(crate) fn epoch(run: &RunDir, number: u64) -> Option<EpochRecord> {
-    let text = std::fs::read_to_string(run.file(METRICS)).ok()?;
-    text.lines().find_map(|line| match serde_json::from_str(line) {
-        Ok(Record::Epoch(epoch)) if epoch.epoch == number => Some(epoch),
+    records(run.path()).ok()?.into_iter().find_map(|record| match record {
+        Record::Epoch(epoch) if epoch.epoch == number => Some(epoch),
         _ => None,
     })
 }

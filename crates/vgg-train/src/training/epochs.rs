@@ -109,7 +109,12 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
 
     /// Trains to the last epoch, or until asked to stop.
     pub(crate) fn run(mut self) -> Result<End> {
-        self.reporters.report(&Event::Started { epochs: &self.epochs })?;
+        let device = self.trainer.backend().describe();
+        self.reporters.report(&Event::Started {
+            device: &device,
+            step: self.position.step,
+            epochs: &self.epochs,
+        })?;
         let mut evaluation = None;
         while self.position.epoch < self.config.train.epochs {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);

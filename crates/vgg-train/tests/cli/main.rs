@@ -146,7 +146,7 @@ fn sha256(path: &Path) -> Vec<u8> {
     sha2::Sha256::digest(std::fs::read(path).unwrap()).to_vec()
 }
 
-/// The lines of a `metrics.jsonl`, without what depends on time.
+/// The lines of a `metrics.jsonl`, without what depends on time and on who trains.
 fn metrics_without_times(text: &str) -> Vec<serde_json::Value> {
     let without_times = |line: &str| {
         let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -155,5 +155,6 @@ fn metrics_without_times(text: &str) -> Vec<serde_json::Value> {
         }
         record
     };
-    text.lines().map(without_times).collect()
+    let records = text.lines().map(without_times);
+    records.filter(|record| record["kind"] != "process").collect()
 }

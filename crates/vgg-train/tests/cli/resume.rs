@@ -335,7 +335,7 @@ fn damaged_metrics_are_kept() {
     let damaged = place.read("runs/tiny-1/metrics.jsonl").replacen("\"epoch\":1", "?", 1);
     std::fs::write(place.path("runs/tiny-1/metrics.jsonl"), &damaged).unwrap();
     let done = place.ok("resume runs/tiny-1 --set train.epochs=3");
-    let told = "warning: runs/tiny-1/metrics.jsonl is damaged: line 2 does not read; as it was it \
+    let told = "warning: runs/tiny-1/metrics.jsonl is damaged: line 3 does not read; as it was it \
                 is now runs/tiny-1/metrics.old-1.jsonl";
     assert!(done.stderr.contains(told), "{}", done.stderr);
     assert_eq!(place.read("runs/tiny-1/metrics.old-1.jsonl"), damaged);

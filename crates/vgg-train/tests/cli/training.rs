@@ -43,6 +43,8 @@ fn a_run_leaves_its_results() {
     let rows = place.read("runs/tiny-1/metrics.csv");
     assert_eq!(rows.lines().count(), 1 + 2);
     let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));
+    let process = place.read("runs/tiny-1/metrics.jsonl").lines().nth(1).unwrap().to_owned();
+    assert!(process.contains(r#""step":0,"device":"cpu"#), "{process}");
     let kinds: Vec<_> = records.iter().map(|record| record["kind"].as_str().unwrap()).collect();
     let epoch = ["step", "step", "step", "step", "epoch"];
     assert_eq!(kinds, [&["run"][..], &epoch, &epoch].concat());
