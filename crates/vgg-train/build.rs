@@ -1,4 +1,4 @@
-//! Tells the program which commit it is built from.
+//! Tells the program which commit it is built from, and of which day that is.
 
 use std::path::Path;
 use std::process::Command;
@@ -15,14 +15,16 @@ fn main() {
             break;
         }
     }
-    println!("cargo::rustc-env=VGG_TRAIN_COMMIT={}", commit().as_deref().unwrap_or("unknown"));
+    let of_commit = |format| commit(format).unwrap_or_else(|| "unknown".into());
+    println!("cargo::rustc-env=VGG_TRAIN_COMMIT={}", of_commit("%h"));
+    println!("cargo::rustc-env=VGG_TRAIN_DATE={}", of_commit("%cs"));
 }
 
-/// The first letters of the commit's hash.
-fn commit() -> Option<String> {
+/// What git says of the commit: the first letters of its hash (`%h`), or its day (`%cs`).
+fn commit(format: &str) -> Option<String> {
     // Sources without a repository may lie in someone else's.
     git(&["ls-files", "--error-unmatch", "build.rs"])?;
-    git(&["rev-parse", "--short=9", "HEAD"])
+    git(&["show", "--no-patch", "--abbrev=9", &format!("--format={format}"), "HEAD"])
 }
 
 /// What git answers, if there is a git, and a repository.

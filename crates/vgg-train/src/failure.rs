@@ -26,6 +26,25 @@ pub(crate) enum Code {
     Interrupted = 130,
 }
 
+impl Code {
+    /// All of them, and what users are told of them.
+    pub(crate) const ALL: [(Self, &str); 10] = [
+        (Self::Success, "finished"),
+        (Self::Other, "any failure not below"),
+        (Self::Usage, "bad option, config key or value"),
+        (Self::Data, "data missing or damaged"),
+        (Self::Device, "device not available"),
+        (Self::Memory, "not enough memory"),
+        (Self::Diverged, "training diverged"),
+        (Self::Checkpoint, "checkpoint unreadable or of another network"),
+        (
+            Self::Terminated,
+            "stopped by SIGTERM, SIGUSR1 or SIGHUP, state saved: `vgg-train resume RUN`",
+        ),
+        (Self::Interrupted, "stopped by Ctrl-C, state saved; a second Ctrl-C leaves at once"),
+    ];
+}
+
 /// A failure with an exit code, and what the user can do about it.
 ///
 /// Alone it is an error; as the context of another error it gives that one its code and its help.

@@ -12,8 +12,7 @@ use crate::config::{Shipped, nearest};
 pub(super) fn command_first(command: &Command, mut args: Vec<OsString>) -> Vec<OsString> {
     let Some(first) = first_word(command, &args) else { return args };
     let name = args[first].clone();
-    let is_command = name == "help" || command.find_subcommand(&name).is_some();
-    if is_command || is_mistyped_command(command, &name) {
+    if is_command(command, &name) || is_mistyped_command(command, &name) {
         // Options before a command are its own, too.
         let name = args.remove(first);
         args.insert(1, name);
@@ -21,6 +20,10 @@ pub(super) fn command_first(command: &Command, mut args: Vec<OsString>) -> Vec<O
         args.insert(1, "train".into());
     }
     args
+}
+
+pub(super) fn is_command(command: &Command, word: &OsStr) -> bool {
+    word == "help" || command.find_subcommand(word).is_some()
 }
 
 /// Whether a word is near a command's name, and no config: clap then says which command may be meant.
@@ -32,7 +35,7 @@ fn is_mistyped_command(command: &Command, word: &OsStr) -> bool {
 
 /// The index of the first argument after the program's name that is neither an option nor the value
 /// of one.
-fn first_word(command: &Command, args: &[OsString]) -> Option<usize> {
+pub(super) fn first_word(command: &Command, args: &[OsString]) -> Option<usize> {
     let mut i = 1;
     while i < args.len() {
         let arg = args[i].to_string_lossy();

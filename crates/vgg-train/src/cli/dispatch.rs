@@ -1,11 +1,13 @@
 //! From what was asked for to what does it.
 
 use anyhow::Result;
+use clap::CommandFactory as _;
 
 use super::options::Settings;
-use super::{Command, DataCommand};
+use super::{Cli, Command, DataCommand};
 use crate::commands::{
-    configs, data, doctor, eval, export, extract, import, predict, resume, summary, train,
+    completions, configs, data, doctor, eval, export, extract, import, man, predict, resume, runs,
+    summary, train,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;
@@ -60,6 +62,9 @@ impl Command {
                 let overrides = hardware.overrides().chain(data.overrides()).collect();
                 doctor::command(overrides, &runs.out, *json)?;
             }
+            Self::Runs { folder, sort, json } => runs::command(folder, *sort, *json, ui)?,
+            Self::Completions { shell } => completions::command(*shell)?,
+            Self::Man { folder } => man::command(folder, Cli::command(), ui)?,
             Self::Summary { config, settings } => {
                 summary::command(config, settings.overrides(), ui)?;
             }

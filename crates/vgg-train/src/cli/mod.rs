@@ -1,22 +1,26 @@
 //! The command line.
 
 mod arrange;
+mod complete;
 mod dispatch;
 mod options;
 
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
+use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings};
 use crate::commands::eval::Averaging;
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
 use crate::commands::import::ImportOptions;
+use crate::commands::runs::SortKey;
 use crate::commands::train::TrainOptions;
+use crate::failure::Code;
 use crate::run::checkpoints::NetworkOptions;
-use crate::terminal::print::printable_lines;
+use crate::terminal::print::{self, printable_lines};
 use crate::terminal::ui::{ProgressKind, UiOptions};
 use crate::version::VERSION;
 
@@ -32,7 +36,7 @@ use crate::version::VERSION;
     after_help = "`vgg-train COMMAND --help` has the options of a command, `vgg-train train \
                         --help` those of training."
 )]
-#[command(after_long_help = EXIT_CODES)]
+#[command(after_long_help = exit_codes())]
 #[command(arg_required_else_help = true)]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -42,20 +46,16 @@ pub(crate) struct Cli {
     pub output: UiOptions,
 }
 
-const EXIT_CODES: &str = "`vgg-train COMMAND --help` has the options of a command, \
-`vgg-train train --help` those of training.
-
-Exit codes:
-    0  finished
-    1  any failure not below
-    2  bad option, config key or value
-    3  data missing or damaged
-    4  device not available
-    5  not enough memory
-    6  training diverged
-    7  checkpoint unreadable or of another network
-   75  stopped by SIGTERM, SIGUSR1 or SIGHUP, state saved: `vgg-train resume RUN`
-  130  stopped by Ctrl-C, state saved; a second Ctrl-C leaves at once";
+fn exit_codes() -> String {
+    let mut help =
+        "`vgg-train COMMAND --help` has the options of a command, `vgg-train train --help` \
+                    those of training.\n\nExit codes:"
+            .to_owned();
+    for (code, meaning) in Code::ALL {
+        help += &format!("\n  {:>3}  {meaning}", code as u8);
+    }
+    help
+}
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -63,6 +63,7 @@ pub(crate) enum Command {
     /// Train the network of a config (`vgg-train CONFIG` does the same)
     Train {
         /// Config of the run: a file, or a name that `vgg-train configs` lists
+        #[arg(add = ArgValueCompleter::new(complete::config))]
         config: PathBuf,
         #[command(flatten)]
         options: TrainOptions,
@@ -76,6 +77,7 @@ pub(crate) enum Command {
     /// Go on with a run from its last checkpoint, to the bit as if it had not been interrupted
     Resume {
         /// Folder of the run, such as runs/vgg11_small-1
+        #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
         /// Print what came out as JSON
         #[arg(long)]
@@ -93,14 +95,14 @@ pub(crate) enum Command {
     /// tell the same classes apart.
     Eval {
         /// Folder of the run, such as runs/vgg11_small-1; of several, the first one's images are used
-        #[arg(required = true, value_name = "RUN")]
+        #[arg(required = true, value_name = "RUN", value_hint = ValueHint::DirPath)]
         runs: Vec<PathBuf>,
         #[command(flatten)]
         network: NetworkOptions,
         #[command(flatten)]
         averaging: Averaging,
         /// Write the confusion matrix to FILE, as CSV
-        #[arg(long, value_name = "FILE")]
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         confusion: Option<PathBuf>,
         /// Print JSON
         #[arg(long)]
@@ -121,7 +123,7 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
         /// Image files
-        #[arg(required = true)]
+        #[arg(required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
         #[command(flatten)]
         network: NetworkOptions,
@@ -143,7 +145,7 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
         /// Image files; a file's row is its place among them
-        #[arg(required = true)]
+        #[arg(required = true, value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
         #[command(flatten)]
         options: ExtractOptions,
@@ -159,6 +161,7 @@ pub(crate) enum Command {
     /// this program, or what it exported, keeps its classes and how its images are shown.
     Import {
         /// File of the weights
+        #[arg(value_hint = ValueHint::FilePath)]
         file: PathBuf,
         #[command(flatten)]
         options: ImportOptions,
@@ -190,6 +193,7 @@ pub(crate) enum Command {
     /// List the configs that are part of the program, or print one, to copy and change
     Configs {
         /// Name of the config to print, such as vgg11_small
+        #[arg(add = ArgValueCompleter::new(complete::shipped))]
         name: Option<PathBuf>,
     },
     /// Print the network's layers: shapes, parameters, multiply-adds, memory at the batch size
@@ -198,9 +202,51 @@ pub(crate) enum Command {
     /// needs in all on the device.
     Summary {
         /// Config of the run: a file, or a name that `vgg-train configs` lists; or a run's folder
+        #[arg(add = ArgValueCompleter::new(complete::config))]
         config: PathBuf,
         #[command(flatten)]
         settings: Settings,
+    },
+    /// List the runs of a folder: how far they are, how good, and which are running
+    ///
+    /// The accuracy is the best epoch's, on the test images or on those held out, as `on` says; the
+    /// loss is that of the newest epoch's training images so far; the time is that of the epochs
+    /// that were not interrupted. Runs that are damaged say why. A screen that is narrow has fewer
+    /// columns.
+    Runs {
+        /// Folder of the run folders, or a run
+        #[arg(env = "VGG_RUNS_DIR", default_value = "runs", value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        /// What to sort by: the newest, best, lowest or longest are last
+        #[arg(long, value_enum, value_name = "KEY", default_value = "changed")]
+        sort: SortKey,
+        /// Print JSON, an object a run and line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print what makes a shell complete this program's command line
+    ///
+    /// bash, in ~/.bashrc: `source <(vgg-train completions bash)`
+    ///
+    /// zsh, in ~/.zshrc after compinit: `source <(vgg-train completions zsh)`
+    ///
+    /// fish, in ~/.config/fish/config.fish: `vgg-train completions fish | source`
+    ///
+    /// PowerShell, in $PROFILE: `vgg-train completions powershell | Out-String | Invoke-Expression`
+    ///
+    /// elvish, in ~/.config/elvish/rc.elv: `eval (vgg-train completions elvish | slurp)`
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Write the program's manual, a page a command
+    ///
+    /// `man -l FOLDER/vgg-train.1` shows the first page; in ~/.local/share/man/man1, `man vgg-train`
+    /// finds it.
+    Man {
+        /// Folder for the pages, such as ~/.local/share/man/man1; it is made if it is not there
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
     },
 }
 
@@ -213,11 +259,13 @@ pub(crate) enum DataCommand {
     /// training, as torchvision does not turn them either.
     Check {
         /// Folder of the images
+        #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
     },
     /// Print mean, deviation and colour components of the training images, to paste into a config
     Stats {
         /// Folder of the images
+        #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
         /// Channels that images are decoded to: 3 (red, green, blue) or 1 (grey)
         #[arg(long, value_name = "N", default_value_t = 3)]
@@ -231,7 +279,13 @@ pub(crate) enum DataCommand {
 impl Cli {
     /// The arguments of this process. Leaves it with a usage error if they make no sense.
     pub(crate) fn of_process() -> Self {
-        let args = arrange::command_first(&Self::command(), std::env::args_os().collect());
+        let args: Vec<_> = std::env::args_os().collect();
+        if let Some(answer) = complete::answer(Self::command, &args) {
+            // A shell has no use for what went wrong.
+            let _ = print::raw(&answer);
+            std::process::exit(0);
+        }
+        let args = arrange::command_first(&Self::command(), args);
         Self::try_parse_from(args).unwrap_or_else(|error| {
             let plain = error.render().to_string();
             let shown = printable_lines(&plain);

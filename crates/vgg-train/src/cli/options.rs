@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use clap::ValueEnum as _;
 use clap::builder::FalseyValueParser;
+use clap::{ValueEnum as _, ValueHint};
+use clap_complete::ArgValueCompleter;
 
+use super::complete;
 use crate::config::{DeviceKind, Override, Precision};
 use crate::terminal::ui::ProgressKind;
 
@@ -14,6 +16,7 @@ use crate::terminal::ui::ProgressKind;
 pub(crate) struct Settings {
     /// Set a key of the config, such as train.epochs=2 (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = Override::parse)]
+    #[arg(add = ArgValueCompleter::new(complete::key))]
     set: Vec<Override>,
 
     /// Print the effective config, with where each value is from, and do nothing else
@@ -32,6 +35,7 @@ pub(crate) struct Settings {
 pub(crate) struct DeviceSettings {
     /// Set a key of the config's table `device`, such as device.autotune=true (may be repeated)
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = of_device)]
+    #[arg(add = ArgValueCompleter::new(complete::key_of_device))]
     set: Vec<Override>,
 
     #[command(flatten)]
@@ -76,7 +80,7 @@ pub(crate) struct DataPlace {
 #[derive(Debug, Args)]
 pub(crate) struct DataDir {
     /// Folder of the data sets
-    #[arg(long, value_name = "DIR", env = "VGG_DATA_DIR")]
+    #[arg(long, value_name = "DIR", env = "VGG_DATA_DIR", value_hint = ValueHint::DirPath)]
     data_dir: Option<PathBuf>,
 }
 
@@ -85,6 +89,7 @@ pub(crate) struct DataDir {
 pub(crate) struct Runs {
     /// Folder of the run folders
     #[arg(long, value_name = "DIR", env = "VGG_RUNS_DIR", default_value = "runs")]
+    #[arg(value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
 }
 

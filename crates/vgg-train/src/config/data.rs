@@ -1,5 +1,6 @@
 //! The images: where they are, and how they are presented.
 
+use std::borrow::Cow;
 use std::fmt::Formatter;
 use std::marker::PhantomData;
 use std::path::PathBuf;
@@ -166,6 +167,19 @@ impl Data {
     /// What the images are called that a network is tested on.
     pub(crate) fn tested_on(&self) -> &'static str {
         if self.hold_out.is_some() { "held-out" } else { "test" }
+    }
+
+    /// What the data set is called: the data set's own name, or that of the folder.
+    pub(crate) fn called(&self) -> Cow<'_, str> {
+        match (self.dataset, &self.folder) {
+            (DatasetName::FashionMnist, _) => "fashion-mnist".into(),
+            (DatasetName::FashionMnistSample, _) => "fashion-mnist-sample".into(),
+            (DatasetName::ImageFolder, Some(folder)) => {
+                folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy()
+            }
+            (DatasetName::ImageFolder, None) => "image-folder".into(),
+            (DatasetName::None, _) => "none".into(),
+        }
     }
 
     /// Whether images are files in folders.

@@ -24,6 +24,6 @@ pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Weights};
 pub(crate) use load::{Loaded, device, load, of, text, without_file};
 pub(crate) use nearest::nearest;
 pub(crate) use overrides::Override;
-pub(crate) use shipped::{SHIPPED, Shipped};
+pub(crate) use shipped::{SHIPPED, Shipped, keys};
 pub(crate) use source::{CONFIG, is_run};
 pub(crate) use text::read_text;

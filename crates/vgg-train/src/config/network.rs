@@ -2,7 +2,21 @@
 
 use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
 
-use super::keys::{Biases, Config, ScheduleKind, Weights};
+use super::keys::{Biases, Config, Model, ScheduleKind, Weights};
+
+impl Model {
+    /// In a few words, as `vgg11 × 0.25 with batch norm`.
+    pub(crate) fn describe(&self) -> String {
+        let mut text = self.arch.to_string();
+        if self.width != 1.0 {
+            text += &format!(" × {}", self.width);
+        }
+        if self.batch_norm {
+            text += " with batch norm";
+        }
+        text
+    }
+}
 
 impl Config {
     /// The network. It follows from the config alone, in which the classes of an image folder are

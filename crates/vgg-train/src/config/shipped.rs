@@ -64,6 +64,26 @@ impl Shipped {
     }
 }
 
+/// All keys, as `train.epochs`, from the config that explains them.
+pub(crate) fn keys() -> Vec<String> {
+    let reference = Shipped::find(Path::new("vgg11_small")).map_or("", |config| config.text);
+    let (mut table, mut keys) = (String::new(), vec!["name".to_owned()]);
+    for line in reference.lines() {
+        let is_key = |word: &str| {
+            word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b))
+        };
+        if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+            table = format!("{name}.");
+        // One without a default is a comment.
+        } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ")
+            && is_key(key)
+        {
+            keys.push(format!("{table}{key}"));
+        }
+    }
+    keys
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

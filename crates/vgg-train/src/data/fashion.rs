@@ -18,7 +18,7 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 /// The name of the data set, and its images to train and to test on.
 pub(super) fn open(config: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
     let is_sample = config.dataset == DatasetName::FashionMnistSample;
-    let name = if is_sample { "fashion-mnist-sample" } else { "fashion-mnist" };
+    let name = config.called();
     let load = |split| match is_sample {
         true => sample::load(split),
         false => fashion_mnist::load(&folder(config), split),

@@ -25,8 +25,8 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
 pub(crate) const CONFUSION: &str = "confusion.csv";
-const CHECKPOINTS: &str = "checkpoints";
-const LOCK: &str = ".lock";
+pub(super) const CHECKPOINTS: &str = "checkpoints";
+pub(super) const LOCK: &str = ".lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 impl RunDir {
@@ -222,7 +222,7 @@ fn last_number(parent: &Path, name: &str) -> Result<u64> {
     Ok(last)
 }
 
-fn cannot(what: &str, path: &Path) -> String {
+pub(super) fn cannot(what: &str, path: &Path) -> String {
     format!("cannot {what} {}", path.display())
 }
 

@@ -5,3 +5,4 @@ pub(crate) mod curves;
 pub(crate) mod folder;
 pub(crate) mod metrics;
 pub(crate) mod output;
+pub(crate) mod overview;

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, StdoutLock, Write as _};
 
 use anyhow::{Context as _, Result};
 
@@ -24,14 +24,22 @@ impl std::error::Error for ReaderGone {}
 /// # Errors
 /// [`ReaderGone`], or another if standard output takes no more.
 pub(crate) fn lines(lines: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
+    written(|out| {
+        lines.into_iter().try_for_each(|line| writeln!(out, "{}", printable(line.as_ref())))
+    })
+}
+
+/// Prints what is for a program, as it is.
+///
+/// # Errors
+/// As [`lines`].
+pub(crate) fn raw(bytes: &[u8]) -> Result<()> {
+    written(|out| out.write_all(bytes))
+}
+
+fn written(write: impl FnOnce(&mut StdoutLock<'_>) -> io::Result<()>) -> Result<()> {
     let mut out = io::stdout().lock();
-    let print = || {
-        for line in lines {
-            writeln!(out, "{}", printable(line.as_ref()))?;
-        }
-        out.flush()
-    };
-    match print() {
+    match write(&mut out).and_then(|()| out.flush()) {
         Err(error) if is_gone(&error, is_device()) => Err(ReaderGone.into()),
         printed => printed.context("cannot write to standard output"),
     }
@@ -59,6 +67,12 @@ fn is_device() -> bool {
     }
     #[cfg(not(unix))]
     false
+}
+
+/// How wide the screen is that results go to, if it is one.
+pub(crate) fn columns() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    (size.ws_col > 0).then(|| size.ws_col.into())
 }
 
 /// Prints a value on a line.

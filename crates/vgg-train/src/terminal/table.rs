@@ -2,6 +2,9 @@
 
 use super::print::printable;
 
+/// Between columns.
+const GAP: &str = "  ";
+
 /// Rows of `N` columns, of which the first `left` are aligned to the left and the others to the
 /// right.
 pub(crate) struct Table<const N: usize> {
@@ -36,26 +39,51 @@ impl<const N: usize> Table<N> {
     }
 
     pub(crate) fn lines(&self) -> Vec<String> {
-        let widths: [usize; N] = std::array::from_fn(|column| {
+        self.lines_of(&std::array::from_fn::<_, N, _>(|column| column), &self.widths())
+    }
+
+    /// As [`Table::lines`], of the columns that a screen of this width has room for: those of the
+    /// lowest ranks, at least one.
+    pub(crate) fn fit(&self, width: usize, ranks: [u8; N]) -> Vec<String> {
+        let widths = self.widths();
+        let mut shown: Vec<usize> = (0..N).collect();
+        while shown.len() > 1 && total(&shown, &widths) > width {
+            let last = shown.iter().max_by_key(|column| ranks[**column]).copied();
+            shown.retain(|column| Some(*column) != last);
+        }
+        self.lines_of(&shown, &widths)
+    }
+
+    fn widths(&self) -> [usize; N] {
+        std::array::from_fn(|column| {
             let width = |row: &Entry<N>| match row {
                 Entry::Cells(cells) => cells[column].chars().count(),
                 Entry::Rule => 0,
             };
             self.rows.iter().map(width).max().unwrap_or(0)
-        });
+        })
+    }
+
+    fn lines_of(&self, shown: &[usize], widths: &[usize; N]) -> Vec<String> {
         let line = |row: &Entry<N>| match row {
-            Entry::Rule => "─".repeat(widths.iter().sum::<usize>() + 2 * (N - 1)),
+            Entry::Rule => "─".repeat(total(shown, widths)),
             Entry::Cells(cells) => {
-                let cell = |column: usize| match widths[column] {
-                    width if column < self.left => format!("{:<width$}", cells[column]),
-                    width => format!("{:>width$}", cells[column]),
+                let cell = |column: &usize| match widths[*column] {
+                    width if *column < self.left => format!("{:<width$}", cells[*column]),
+                    width => format!("{:>width$}", cells[*column]),
                 };
-                let cells: [String; N] = std::array::from_fn(cell);
-                cells.join("  ").trim_end().to_owned()
+                let cells: Vec<String> = shown.iter().map(cell).collect();
+                cells.join(GAP).trim_end().to_owned()
             }
         };
         self.rows.iter().map(line).collect()
     }
+}
+
+/// How wide lines of these columns are.
+fn total(shown: &[usize], widths: &[usize]) -> usize {
+    let gaps = GAP.len() * (shown.len() - 1);
+    shown.iter().map(|column| widths[*column]).sum::<usize>() + gaps
 }
 
 /// Rows as CSV.
@@ -80,5 +108,16 @@ mod tests {
             table.lines(),
             ["layer    ms", "───────────", "fc     12.5", "───────────", "×"]
         );
+    }
+
+    #[test]
+    fn a_narrow_screen_has_the_columns_of_the_lowest_ranks() {
+        let mut table = Table::new(1, ["run", "loss", "state"]);
+        table.row(["a-1".into(), "0.25".into(), "stopped".into()]);
+        let fit = |width| table.fit(width, [0, 2, 1]).pop().unwrap();
+        assert_eq!(fit(18), "a-1  0.25  stopped");
+        assert_eq!([17, 12].map(fit), ["a-1  stopped"; 2]);
+        assert_eq!([11, 0].map(fit), ["a-1"; 2]);
+        assert_eq!(table.fit(12, [0, 2, 1])[1], "─".repeat(12));
     }
 }

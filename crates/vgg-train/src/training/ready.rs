@@ -64,15 +64,9 @@ pub(crate) fn batches(
 
 fn describe(config: &Config, vgg: &Vgg) -> String {
     let [c, h, w] = vgg.config().input;
-    let width = if config.model.width == 1.0 {
-        String::new()
-    } else {
-        format!(" × {}", config.model.width)
-    };
-    let norm = if config.model.batch_norm { " with batch norm" } else { "" };
     format!(
-        "{}{width}{norm}: {} parameters, {} MACs an image of {c}×{h}×{w}",
-        config.model.arch,
+        "{}: {} parameters, {} MACs an image of {c}×{h}×{w}",
+        config.model.describe(),
         millions(vgg.param_count() as u64),
         millions(vgg.macs()),
     )

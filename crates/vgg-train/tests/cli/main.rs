@@ -13,6 +13,8 @@ mod predict;
 mod profile;
 mod readme;
 mod resume;
+mod runs;
+mod shell;
 mod training;
 mod weights;
 

@@ -12,10 +12,10 @@ use vgg_model::{Checkpoint, Progress};
 use super::{Workplace, failure, metrics_without_times, sha256};
 
 /// Epochs that no test waits for.
-const ENDLESS: &str = "--set train.epochs=1000000";
+pub(super) const ENDLESS: &str = "--set train.epochs=1000000";
 
 /// Waits until the run has recorded a step beyond `step`.
-fn wait_for_step(place: &Workplace, child: &mut Child, step: u64) {
+pub(super) fn wait_for_step(place: &Workplace, child: &mut Child, step: u64) {
     loop {
         let text = std::fs::read_to_string(place.path("runs/tiny-1/metrics.jsonl"));
         let lines = text.unwrap_or_default();

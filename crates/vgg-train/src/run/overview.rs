@@ -1,0 +1,388 @@
+//! A run as one who does not train it sees it: what it is, how far it has come, and whether a process
+//! trains in it now.
+//!
+//! Hundreds of runs are looked at in a moment: of a run's records, only those of the epochs and the
+//! newest one are read.
+
+use std::cmp::Ordering;
+use std::fs::{self, File, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context as _, Result};
+use vgg_model::weights::WeightFile;
+
+use super::folder::{CHECKPOINTS, LOCK, METRICS, METRICS_CSV, Which, cannot, checkpoint_path};
+use super::metrics::{self, EpochRecord, Record, StepRecord};
+use crate::config::{self, CONFIG, Config, is_run};
+
+/// Bytes at the end of `metrics.jsonl` in which the newest record is: several times a line.
+const NEWEST: u64 = 8192;
+
+/// What a run has come to.
+#[derive(Debug)]
+pub(crate) struct Overview {
+    pub path: PathBuf,
+    pub state: State,
+    /// Why it is damaged.
+    pub problem: Option<String>,
+    /// None if it does not read, or is not written yet.
+    pub config: Option<Config>,
+    pub epochs: Vec<EpochRecord>,
+    /// The newest record, if it is a step's.
+    pub step: Option<StepRecord>,
+    /// When something was last recorded.
+    pub changed: Option<SystemTime>,
+}
+
+/// Whether a run goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// A process trains in it.
+    Running,
+    /// All epochs are done that its config asks for.
+    Finished,
+    /// It can be resumed.
+    Stopped,
+    /// Its weights are from elsewhere, and no step was done.
+    Imported,
+    /// It cannot be resumed as it is.
+    Damaged,
+}
+
+impl State {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Finished => "finished",
+            Self::Stopped => "stopped",
+            Self::Imported => "imported",
+            Self::Damaged => "damaged",
+        }
+    }
+}
+
+/// The runs of a folder.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    pub runs: Vec<Overview>,
+    /// Names of folders that are no runs.
+    pub others: Vec<String>,
+}
+
+/// Looks at the runs in `folder`, or at the one run that it is, the one that changed last at the end.
+///
+/// # Errors
+/// If the folder cannot be read. A run that cannot be is [`State::Damaged`].
+pub(crate) fn look(folder: &Path) -> Result<Runs> {
+    if is_run(folder) {
+        return Ok(Runs { runs: vec![Overview::of(folder)], others: vec![] });
+    }
+    let (mut runs, mut others) = (vec![], vec![]);
+    for entry in fs::read_dir(folder).with_context(|| cannot("read", folder))? {
+        let entry = entry.with_context(|| cannot("read", folder))?;
+        let path = folder.join(entry.file_name());
+        if !path.is_dir() {
+            continue;
+        }
+        match seems_a_run(&path) {
+            true => runs.push(Overview::of(&path)),
+            false => others.push(entry.file_name().to_string_lossy().into_owned()),
+        }
+    }
+    runs.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.by_name(b)));
+    others.sort();
+    Ok(Runs { runs, others })
+}
+
+/// Whether a folder has anything of a run, or does not tell.
+fn seems_a_run(path: &Path) -> bool {
+    let has = |name| path.join(name).symlink_metadata().is_ok();
+    [CONFIG, METRICS, METRICS_CSV, CHECKPOINTS, LOCK].into_iter().any(has)
+        || fs::read_dir(path).is_err()
+}
+
+impl Overview {
+    /// Looks at the run in the folder `path`.
+    pub(crate) fn of(path: &Path) -> Self {
+        let config = match path.join(CONFIG).symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => Err(None),
+            _ => config::load(&path.join(CONFIG), vec![]).map_err(Some),
+        };
+        let records = records(path);
+        // Last, so that what is missing is missing because nobody trains.
+        let is_running = is_locked(path);
+        let mut problem = match &config {
+            Ok(_) => None,
+            // A run that starts has none yet.
+            Err(None) => (!is_running).then(|| format!("it has no {CONFIG}")),
+            Err(Some(error)) => Some(first_line(error)),
+        };
+        problem = problem.or_else(|| records.as_ref().err().map(|e| format!("{METRICS}: {e}")));
+        let config = config.ok().map(|loaded| loaded.config);
+        let (epochs, step) = records.unwrap_or_default();
+        let last = checkpoint_path(path, Which::Last);
+        if !is_running && problem.is_none() {
+            problem = checkpoint_problem(&last, epochs.len());
+        }
+        let asked = config.as_ref().map(|config| config.train.epochs);
+        let done = epochs.last().map_or(0, |epoch| epoch.epoch);
+        let state = match &problem {
+            _ if is_running => State::Running,
+            Some(_) => State::Damaged,
+            None if asked.is_some_and(|asked| done >= asked) => State::Finished,
+            None if last.is_file() && !path.join(METRICS).exists() => State::Imported,
+            None => State::Stopped,
+        };
+        let changed = [METRICS, CONFIG].into_iter();
+        let changed = changed.filter_map(|name| path.join(name).metadata().ok()?.modified().ok());
+        let changed = changed.max().or_else(|| path.metadata().ok()?.modified().ok());
+        Self { path: path.into(), state, problem, config, epochs, step, changed }
+    }
+
+    /// The name of its folder.
+    pub(crate) fn name(&self) -> String {
+        // Of `.` and `..`, too.
+        let whole = fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
+        let name = self.path.file_name().or_else(|| whole.file_name());
+        name.unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
+    }
+
+    /// Epochs that are done.
+    pub(crate) fn done(&self) -> u64 {
+        self.epochs.last().map_or(0, |epoch| epoch.epoch)
+    }
+
+    /// The epoch of the highest test accuracy, the first of equals, as training has it.
+    pub(crate) fn best(&self) -> Option<&EpochRecord> {
+        let better = |a: &EpochRecord, b: &EpochRecord| b.test_accuracy > a.test_accuracy;
+        self.epochs.iter().reduce(|best, epoch| if better(best, epoch) { epoch } else { best })
+    }
+
+    /// The training loss of the newest epoch, so far if it is not done.
+    pub(crate) fn loss(&self) -> Option<f64> {
+        let epoch = self.epochs.last().map(|epoch| epoch.train_loss);
+        self.step.as_ref().map(|step| step.train_loss).or(epoch)
+    }
+
+    /// Wall time of its epochs with their tests; what is not known of those that were interrupted is
+    /// not in it. None if nothing is known.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        let times = self.epochs.iter().filter_map(|epoch| epoch.seconds);
+        let time = times.reduce(|sum, seconds| sum + seconds)?;
+        Duration::try_from_secs_f64(time).ok()
+    }
+
+    /// Order of names, in which `a-2` is before `a-10`.
+    pub(crate) fn by_name(&self, other: &Self) -> Ordering {
+        let key = |run: &Self| {
+            let name = run.name();
+            match name.rsplit_once('-').map(|(name, number)| (name.to_owned(), number.parse())) {
+                Some((name, Ok(number))) => (name, number),
+                _ => (name, 0_u64),
+            }
+        };
+        key(self).cmp(&key(other)).then_with(|| self.path.cmp(&other.path))
+    }
+}
+
+/// The records of the finished epochs, and the newest one of a step, if no epoch ended after it.
+fn records(run: &Path) -> Result<(Vec<EpochRecord>, Option<StepRecord>)> {
+    let (done, step) = match newest(&run.join(METRICS)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((vec![], None)),
+        Err(error) => return Err(error.into()),
+        Ok(Some(Record::Epoch(epoch))) => (epoch.epoch, None),
+        Ok(Some(Record::Step(step))) => (step.epoch.saturating_sub(1), Some(step)),
+        Ok(_) => (0, None),
+    };
+    // A row an epoch; it may be behind, and is made anew of the records when the run is resumed.
+    let rows = csv::Reader::from_path(run.join(METRICS_CSV))
+        .and_then(|rows| rows.into_deserialize().collect());
+    let rows: Vec<EpochRecord> = rows.unwrap_or_default();
+    if rows.last().map_or(0, |row| row.epoch) >= done {
+        return Ok((rows, step));
+    }
+    let epochs = metrics::records(run)?.into_iter().filter_map(|record| match record {
+        Record::Epoch(epoch) => Some(epoch),
+        _ => None,
+    });
+    Ok((epochs.collect(), step))
+}
+
+/// The newest record of `metrics.jsonl` of a step or an epoch.
+fn newest(path: &Path) -> io::Result<Option<Record>> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(NEWEST)))?;
+    let mut end = Vec::new();
+    file.take(NEWEST).read_to_end(&mut end)?;
+    // The last line is torn while it is being written.
+    let mut records =
+        end.rsplit(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok());
+    let numbers = |record: &Record| matches!(record, Record::Step(_) | Record::Epoch(_));
+    Ok(records.find(numbers))
+}
+
+/// What is wrong with the last checkpoint of a run in which nobody trains, as far as a look at its
+/// beginning tells.
+fn checkpoint_problem(last: &Path, epochs: usize) -> Option<String> {
+    let name = Path::new(CHECKPOINTS).join(last.file_name()?);
+    match WeightFile::open(last) {
+        // A run that was stopped before its first checkpoint starts over.
+        _ if !last.exists() => (epochs > 1).then(|| format!("{} is missing", name.display())),
+        Ok(_) => None,
+        Err(error) => Some(first_line(&error.into())),
+    }
+}
+
+/// Whether a process trains in the run.
+///
+/// A lock that is shared is asked for, and let go of at once. Others who look do not see it, and a
+/// process that wants the run for itself tries again for a second.
+fn is_locked(path: &Path) -> bool {
+    let Ok(lock) = File::open(path.join(LOCK)) else { return false };
+    matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
+}
+
+fn first_line(error: &anyhow::Error) -> String {
+    let text = format!("{error:#}");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::folder::RunDir;
+    use super::*;
+
+    /// A run of `asked` epochs of two steps each, of which so many are done, and a step more.
+    fn run(parent: &Path, name: &str, asked: u64, done: u64) -> RunDir {
+        let run = RunDir::create(parent, name).unwrap();
+        run.write(CONFIG, format!("[train]\nepochs = {asked}\n")).unwrap();
+        let epoch = |epoch: u64| EpochRecord {
+            epoch,
+            step: 2 * epoch,
+            train_loss: 2.0,
+            train_accuracy: 0.5,
+            test_loss: 2.0,
+            test_accuracy: if epoch == 2 { 0.75 } else { 0.5 },
+            test_top5: 1.0,
+            lr: 0.1,
+            images_per_second: None,
+            wait_share: None,
+            seconds: (epoch != 1).then_some(1.5),
+        };
+        let mut csv = csv::Writer::from_writer(Vec::new());
+        let mut jsonl = String::new();
+        for epoch in (1..=done).map(epoch) {
+            csv.serialize(&epoch).unwrap();
+            jsonl += &(serde_json::to_string(&Record::Epoch(epoch)).unwrap() + "\n");
+        }
+        jsonl += &format!(
+            r#"{{"kind":"step","epoch":{},"step":{},"batch_loss":1.0,"train_loss":1.25,"train_accuracy":0.5,"lr":0.1,"images_per_second":1.0,"wait_share":0.0}}"#,
+            done + 1,
+            2 * done + 1
+        );
+        // A line that is being written.
+        jsonl += "\n{\"kind\":\"st";
+        run.write(METRICS_CSV, csv.into_inner().unwrap()).unwrap();
+        run.write(METRICS, jsonl).unwrap();
+        run
+    }
+
+    /// Gives the run a file of weights as its last checkpoint.
+    fn save(run: &RunDir) {
+        let tensors: [(&str, safetensors::tensor::TensorView<'_>); 0] = [];
+        let bytes = safetensors::serialize(tensors, None).unwrap();
+        fs::write(run.checkpoint(Which::Last), bytes).unwrap();
+    }
+
+    #[test]
+    fn a_run_tells_how_far_it_is() {
+        let parent = tempfile::tempdir().unwrap();
+        let run = run(parent.path(), "a", 4, 3);
+        save(&run);
+        let path = run.path().to_owned();
+        assert_eq!(Overview::of(&path).state, State::Running);
+        drop(run);
+        let overview = Overview::of(&path);
+        assert_eq!((overview.state, overview.problem.as_deref()), (State::Stopped, None));
+        assert_eq!((overview.done(), overview.best().map(|best| best.epoch)), (3, Some(2)));
+        assert_eq!((overview.loss(), overview.time()), (Some(1.25), Some(Duration::from_secs(3))));
+        for table in ["epoch\none\n", ""] {
+            fs::write(path.join(METRICS_CSV), table).unwrap();
+            assert_eq!(Overview::of(&path).epochs, overview.epochs, "as the records say");
+        }
+        fs::write(path.join(CONFIG), "[train]\nepochs = 3\n").unwrap();
+        assert_eq!(Overview::of(&path).state, State::Finished);
+    }
+
+    #[test]
+    fn what_is_damaged_says_why() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = run(parent.path(), "a", 4, 3).path().to_owned();
+        let problem = || {
+            let overview = Overview::of(&path);
+            assert_eq!(overview.state, State::Damaged);
+            overview.problem.unwrap().replace(&path.display().to_string(), "RUN")
+        };
+        assert_eq!(problem(), "checkpoints/last.safetensors is missing");
+        fs::write(path.join("checkpoints/last.safetensors"), "weights?").unwrap();
+        assert!(problem().starts_with("RUN/checkpoints/last.safetensors: "), "{}", problem());
+        fs::write(path.join(CONFIG), "[train]\nepoch = 3\n").unwrap();
+        assert_eq!(problem(), "RUN/config.toml:2: unknown key `epoch`");
+        fs::remove_file(path.join(CONFIG)).unwrap();
+        assert_eq!(problem(), "it has no config.toml");
+    }
+
+    /// However many look: each has the lock for a moment, and shares it.
+    #[test]
+    fn looking_is_in_nobodys_way() {
+        let parent = tempfile::tempdir().unwrap();
+        let path = run(parent.path(), "a", 4, 0).path().to_owned();
+        let looked = File::open(path.join(LOCK)).unwrap();
+        looked.lock_shared().unwrap();
+        assert!(!is_locked(&path), "another one who looks is no process that trains");
+        drop(looked);
+        let done = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                        Overview::of(&path);
+                    }
+                });
+            }
+            let opened: Vec<_> = (0..20).map(|_| RunDir::open(&path).map(drop).is_ok()).collect();
+            done.store(true, std::sync::atomic::Ordering::Relaxed);
+            assert_eq!(opened, [true; 20]);
+        });
+    }
+
+    #[test]
+    fn a_folder_has_its_runs_in_order_and_names_what_is_none() {
+        let parent = tempfile::tempdir().unwrap();
+        let paths = [2, 10].map(|number| parent.path().join(format!("a-{number}")));
+        for path in &paths {
+            RunDir::create_at(path).unwrap();
+        }
+        fs::create_dir(parent.path().join("notes")).unwrap();
+        fs::write(parent.path().join("file"), "").unwrap();
+        let set = |path: &Path, seconds| {
+            let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+            let config = File::create(path.join(CONFIG)).unwrap();
+            config.set_modified(time).unwrap();
+        };
+        let names = || {
+            let Runs { runs, others } = look(parent.path()).unwrap();
+            assert_eq!(others, ["notes"]);
+            runs.iter().map(Overview::name).collect::<Vec<_>>()
+        };
+        set(&paths[0], 2);
+        set(&paths[1], 1);
+        assert_eq!(names(), ["a-10", "a-2"]);
+        set(&paths[1], 2);
+        assert_eq!(names(), ["a-2", "a-10"]);
+        assert_eq!(look(&paths[0]).unwrap().runs.len(), 1);
+    }
+}
