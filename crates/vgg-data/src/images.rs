@@ -131,6 +131,24 @@ impl Images {
         }
     }
 
+    /// The file of image `i`, if it is one: of an image folder from its part on, as in `val/cat/1.png`,
+    /// and of other files the path that was given.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn file(&self, i: usize) -> Option<&Path> {
+        let at = self.chosen[i] as usize;
+        match &self.stored {
+            Stored::Memory(_) => None,
+            Stored::Folder(folder) => {
+                let path = &*folder.files()[at].path;
+                // The part, the class and the name.
+                path.strip_prefix(path.ancestors().nth(3).unwrap_or(Path::new(""))).ok()
+            }
+            Stored::Files(files) => Some(&files.paths[at]),
+        }
+    }
+
     /// The folder that the images are files of.
     pub fn folder(&self) -> Option<&ImageFolder> {
         match &self.stored {
@@ -252,6 +270,7 @@ impl Images {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image_folder::OpenOptions;
 
     fn images(n: usize) -> Images {
         let labels = (0..n as u32).map(|i| i % 2).collect();
@@ -297,6 +316,7 @@ mod tests {
         let images = Images::from_files(&paths, 3);
         assert_eq!((images.len(), images.labels()), (2, &[0, 0][..]));
         assert_eq!([images.size(0).unwrap(), images.size(1).unwrap()], [[9, 7], [4, 5]]);
+        assert_eq!(images.subset(&[1]).file(0), Some(&*paths[1]));
         let picture = images.subset(&[1]).picture(0).unwrap();
         assert_eq!([picture.h, picture.w, picture.c], [4, 5, 3]);
         std::fs::write(&paths[1], "text").unwrap();
@@ -304,6 +324,23 @@ mod tests {
         assert!(error.is_of_a_file());
         let error = error.to_string();
         assert!(error.ends_with("b.jpg: this is not a PNG or JPEG image"), "{error}");
+    }
+
+    #[test]
+    fn files_of_a_folder_are_named_from_its_part_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let val = dir.path().join("val");
+        for class in ["cat", "dog"] {
+            std::fs::create_dir_all(val.join(class)).unwrap();
+            image::GrayImage::new(1, 1).save(val.join(class).join("1.png")).unwrap();
+        }
+        let options = OpenOptions { channels: 1, skip_damaged: false, cache: None };
+        let classes = ["cat", "dog"].map(String::from);
+        let folder = Images::from(ImageFolder::open(&val, &classes, &options).unwrap());
+        let turned = folder.subset(&[1, 0, 1]);
+        let files = [0, 1, 2].map(|i| turned.file(i).unwrap());
+        assert_eq!(files, ["val/dog/1.png", "val/cat/1.png", "val/dog/1.png"].map(Path::new));
+        assert_eq!(images(1).file(0), None);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use vgg_tensor::{Backend, Result};
 
 use crate::network::{Network, Set};
 use crate::plan::program::Weights;
-use crate::{Input, Mode, Params, Plan, Vgg, WeightType, fold};
+use crate::{Input, Mode, Params, Plan, Softmax, Vgg, WeightType, fold};
 
 /// A trained network on a backend, ready to classify.
 ///
@@ -116,14 +116,17 @@ impl<B: Backend> Session<B> {
         self.network.logits(pixels, Weights::Last)
     }
 
-    /// The probability of each class for any number of images, `[n, classes]`: the softmax of
+    /// The probability of each class for any number of images, `[n, classes]`: the [`Softmax`] of
     /// [`Session::logits`].
     ///
     /// # Errors
     /// As [`Session::logits`].
     pub fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
         let mut logits = self.logits(pixels)?;
-        logits.chunks_mut(self.network.vgg().outputs()).for_each(softmax);
+        for logits in logits.chunks_mut(self.network.vgg().outputs()) {
+            let softmax = Softmax::of(logits);
+            logits.iter_mut().for_each(|logit| *logit = softmax.probability(*logit) as f32);
+        }
         Ok(logits)
     }
 
@@ -145,16 +148,6 @@ impl<B: Backend> Session<B> {
     /// Gives the backend back and frees the memory.
     pub fn into_backend(self) -> B {
         self.network.backend
-    }
-}
-
-/// In place, in `f64`, and without overflow for large logits.
-fn softmax(logits: &mut [f32]) {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let exp = |logit: f32| (f64::from(logit) - f64::from(max)).exp();
-    let sum: f64 = logits.iter().map(|logit| exp(*logit)).sum();
-    for logit in logits {
-        *logit = (exp(*logit) / sum) as f32;
     }
 }
 

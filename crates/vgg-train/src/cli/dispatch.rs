@@ -30,9 +30,9 @@ impl Command {
             Self::Resume { run, json, settings, .. } => {
                 return resume::command(run, settings.overrides(), *json, ui, log);
             }
-            Self::Eval { runs, network, averaging, confusion, json, settings, .. } => {
-                let (network, json, confusion) = (*network, *json, confusion.as_deref());
-                let request = eval::EvalRequest { runs, network, averaging, confusion, json };
+            Self::Eval { runs, network, averaging, outputs, json, settings, .. } => {
+                let (network, json) = (*network, *json);
+                let request = eval::EvalRequest { runs, network, averaging, outputs, json };
                 eval::command(&request, &settings.overrides(), ui)?;
             }
             Self::Predict { run, files, network, json, top, device } => {

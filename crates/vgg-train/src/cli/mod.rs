@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings};
-use crate::commands::eval::Averaging;
+use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
 use crate::commands::import::ImportOptions;
@@ -101,9 +101,8 @@ pub(crate) enum Command {
         network: NetworkOptions,
         #[command(flatten)]
         averaging: Averaging,
-        /// Write the confusion matrix to FILE, as CSV
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        confusion: Option<PathBuf>,
+        #[command(flatten)]
+        outputs: Outputs,
         /// Print JSON
         #[arg(long)]
         json: bool,

@@ -6,9 +6,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
-use clap::Args;
+use clap::{Args, ValueHint};
 use serde_json::{Value, json};
-use vgg_data::names;
+use vgg_data::{Images, names};
 
 use crate::config::Override;
 use crate::data;
@@ -19,7 +19,11 @@ use crate::passes::fusion::{Fusion, Member, TestMode};
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
 use crate::run::folder::config_of;
 use crate::run::output::Output;
+use crate::scores::calibration::Calibration;
 use crate::scores::evaluation::{Evaluation, tells_top5};
+use crate::scores::per_class::{ClassScores, PerClass, Scores};
+use crate::scores::predictions::Predictions;
+use crate::scores::ranking::Areas;
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
 use crate::terminal::table::Table;
@@ -45,27 +49,57 @@ pub(crate) struct Averaging {
     pub flip: bool,
 }
 
+/// Files that are written.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct Outputs {
+    /// Write the confusion matrix to FILE, as CSV
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    confusion: Option<PathBuf>,
+
+    /// Write what each image is taken for to FILE, as CSV
+    ///
+    /// A row an image: its number, its file if it is one, the names of its class and of the one it is
+    /// taken for, the probability of that, and the probability of each class.
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    predictions: Option<PathBuf>,
+}
+
 /// What is asked for.
 pub(crate) struct EvalRequest<'a> {
     pub runs: &'a [PathBuf],
     pub network: NetworkOptions,
     pub averaging: &'a Averaging,
-    pub confusion: Option<&'a Path>,
+    pub outputs: &'a Outputs,
     pub json: bool,
 }
 
 /// `eval RUN…`.
 pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
-    let EvalRequest { runs, averaging, confusion, json, .. } = *request;
-    let confusion = confusion.map(|path| Output::new(path, &[])).transpose()?;
+    let EvalRequest { runs, averaging, outputs, json, .. } = *request;
+    let place =
+        |path: &Option<PathBuf>| path.as_deref().map(|path| Output::new(path, &[])).transpose();
+    let [confusion, table] = [place(&outputs.confusion)?, place(&outputs.predictions)?];
+    if let (Some(confusion), Some(table)) = (&confusion, &table) {
+        table.refuse_same_as(confusion)?;
+    }
     let plain = averaging.scales.is_empty() && averaging.mode.is_none() && !averaging.flip;
     let outcome = match runs {
         [run] if plain => alone(run, request.network, overrides, ui)?,
         _ => together(request, overrides, ui)?,
     };
-    let Report { evaluation, classes, .. } = &outcome;
+    let Report { predictions, evaluation, images, .. } = &outcome;
     if let Some(output) = confusion {
-        output.write(|out| out.write_all(&evaluation.confusion.to_csv(classes)))?;
+        output.write(|out| out.write_all(&evaluation.confusion.to_csv(images.classes())))?;
+    }
+    if let Some(output) = table {
+        output.write(|out| predictions.write_csv(out, images.classes(), |i| images.file(i)))?;
+    }
+    match predictions.without_probabilities() {
+        0 => {}
+        n => ui.warn(&format!(
+            "{} counted wrong, with no probabilities: the network gives no numbers",
+            count(n as u64, "image")
+        )),
     }
     match json {
         true => print::json(&outcome.to_json()),
@@ -75,8 +109,9 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
 
 /// An evaluation and how it came about.
 struct Report {
+    predictions: Predictions,
     evaluation: Evaluation,
-    classes: Vec<String>,
+    images: Images,
     /// What was evaluated and how, for JSON.
     settings: Value,
 }
@@ -101,12 +136,12 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
     );
     let batch = config.train.batch_size.min(test.len()).max(1);
     let linear_weights = network.linear_weights;
-    let evaluation = device::run(
+    let predictions = device::run(
         &config.device,
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
     let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
-    Ok(Report { evaluation, classes: test.classes().to_vec(), settings })
+    Ok(Report::new(predictions, test.images, settings))
 }
 
 /// Evaluates the networks of `request`'s runs together, on the images of the first one.
@@ -138,7 +173,7 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         images: &images,
         ui,
     };
-    let evaluation = device::run(&first.device, job)?;
+    let predictions = device::run(&first.device, job)?;
     let member = |member: &Member| json!({ "checkpoint": member.path, "scales": member.scales });
     let settings = json!({
         "networks": members.iter().map(member).collect::<Vec<_>>(),
@@ -146,37 +181,72 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         "mode": mode,
         "flip": averaging.flip,
     });
-    Ok(Report { evaluation, classes: images.classes().to_vec(), settings })
+    Ok(Report::new(predictions, images, settings))
 }
 
 impl Report {
+    fn new(predictions: Predictions, images: Images, settings: Value) -> Self {
+        Self { evaluation: predictions.evaluation(), predictions, images, settings }
+    }
+
     fn to_text(&self) -> Vec<String> {
-        let evaluation = &self.evaluation;
+        let Self { predictions, evaluation, images, .. } = self;
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut table = Table::bare(2);
         let mut say = |what: &str, text| table.row([what.into(), text]);
         say("test images", grouped(evaluation.images()));
         say("loss", format!("{:.4}", evaluation.loss()));
         say("top-1 accuracy", percent(evaluation.accuracy()));
-        if tells_top5(self.classes.len()) {
+        if tells_top5(images.classes().len()) {
             say("top-5 accuracy", percent(evaluation.top5()));
+        }
+        if let Some(mean) = PerClass::of(&evaluation.confusion).macro_mean {
+            say("macro F1", percent(mean.f1));
+        }
+        if let Some(ece) = Calibration::of(predictions).ece {
+            say("ECE", percent(ece));
         }
         let mut lines = table.lines();
         lines.push(String::new());
         let all = "--confusion FILE writes all";
-        lines.extend(evaluation.confusion.per_class(&self.classes, all));
+        lines.extend(evaluation.confusion.per_class(images.classes(), all));
         lines
     }
 
     fn to_json(&self) -> Value {
-        let Self { evaluation, classes, .. } = self;
-        let mut json = self.settings.clone();
+        let Self { predictions, evaluation, images, settings } = self;
+        let per_class = PerClass::of(&evaluation.confusion);
+        let areas = Areas::of_classes(predictions);
+        let mut json = settings.clone();
         json["images"] = evaluation.images().into();
         json["loss"] = evaluation.loss().into();
         json["top1"] = evaluation.accuracy().into();
         json["top5"] = evaluation.top5().into();
+        json["balanced_accuracy"] = per_class.balanced_accuracy.into();
+        json["macro"] = to_json(per_class.macro_mean, Areas::macro_mean(&areas));
+        json["weighted"] = json!(per_class.weighted_mean);
+        json["calibration"] = json!(Calibration::of(predictions));
         json["confusion"] = evaluation.confusion.rows().collect();
-        json["classes"] = evaluation.confusion.to_json(classes).into();
+        let class = |(label, name): (usize, &String)| {
+            let ClassScores { support, scores, .. } = per_class.classes[label];
+            let mut json = to_json(scores, areas[label]);
+            json["class"] = name.as_str().into();
+            json["accuracy"] = evaluation.confusion.accuracy(label).into();
+            json["support"] = support.into();
+            json
+        };
+        json["classes"] = images.classes().iter().enumerate().map(class).collect();
         json
     }
+}
+
+/// Scores and areas, null where they do not exist.
+fn to_json(scores: Option<Scores>, areas: Option<Areas>) -> Value {
+    json!({
+        "precision": scores.map(|scores| scores.precision),
+        "recall": scores.map(|scores| scores.recall),
+        "f1": scores.map(|scores| scores.f1),
+        "auc": areas.map(|areas| areas.auc),
+        "average_precision": areas.map(|areas| areas.average_precision),
+    })
 }

@@ -47,6 +47,12 @@ impl Part {
         })
     }
 
+    /// The images with these numbers, in this order.
+    #[expect(dead_code, reason = "the report shows single images")]
+    pub(crate) fn subset(&self, indices: &[usize]) -> Self {
+        Self { images: self.images.subset(indices), ..self.clone() }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.images.len()
     }

@@ -14,40 +14,31 @@ use crate::data::{self, Part};
 use crate::machine::device::{self, Job};
 use crate::machine::memory;
 use crate::run::checkpoints::{self, LinearWeights};
-use crate::scores::evaluation::Evaluation;
+use crate::scores::predictions::Predictions;
 use crate::terminal::throughput::{Throughput, images_line, seen};
 use crate::terminal::ui::Ui;
 
-/// How good a network is on all test images.
-pub(crate) struct Tested {
-    pub evaluation: Evaluation,
-    /// Time that passed in waiting for images.
-    pub waited: Duration,
-}
-
-/// Tests the network that gives the `logits` of pixels on the images of `test`, in the batches of
-/// their `loader`. `show` is told how many images are done, and `stop` is asked before each batch.
+/// Shows the images of `loader` to a network, which gives the `logits` of pixels. `take` is given
+/// those of each batch, `[labels.len(), classes]`, with its labels, and `stop` is asked before each
+/// batch. The time that passed in waiting for images.
 ///
 /// # Errors
-/// When an image cannot be read; those of `logits` and of `show`.
+/// When an image cannot be read; those of `logits` and of `take`.
 pub(crate) fn evaluate<S>(
-    test: &Part,
     loader: &Loader,
     mut logits: impl FnMut(&[u8]) -> vgg_tensor::Result<Vec<f32>>,
-    mut show: impl FnMut(u64) -> Result<()>,
+    mut take: impl FnMut(&[f32], &[u32]) -> Result<()>,
     stop: impl Fn() -> Option<S>,
-) -> Result<ControlFlow<S, Tested>> {
-    let mut evaluation = Evaluation::new(test.classes().len());
+) -> Result<ControlFlow<S, Duration>> {
     let mut batches = loader.epoch(0, 0);
-    let unreadable = || data::unreadable(&test.images);
+    let unreadable = || data::unreadable(loader.images());
     while let Some(batch) = batches.next_batch().with_context(unreadable)? {
         if let Some(reason) = stop() {
             return Ok(ControlFlow::Break(reason));
         }
-        evaluation.add(&logits(&batch.pixels)?, &batch.labels);
-        show(evaluation.images())?;
+        take(&logits(&batch.pixels)?, &batch.labels)?;
     }
-    Ok(ControlFlow::Continue(Tested { evaluation, waited: batches.waited() }))
+    Ok(ControlFlow::Continue(batches.waited()))
 }
 
 /// Tests the network of a checkpoint.
@@ -62,9 +53,9 @@ pub(crate) struct Evaluate<'a> {
 }
 
 impl Job for Evaluate<'_> {
-    type Output = Evaluation;
+    type Output = Predictions;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Evaluation> {
+    fn run<B: Backend>(self, backend: B) -> Result<Predictions> {
         let Self { device, checkpoint, linear_weights, batch, test, ui } = self;
         device::tell(device, &backend, ui);
         let input = checkpoint.input.clone();
@@ -72,18 +63,20 @@ impl Job for Evaluate<'_> {
         let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch, None)?;
         session.set_input(&input, batch)?;
         let (start, loader, all) = (Instant::now(), test.loader(batch)?, test.len() as u64);
-        let ControlFlow::Continue(Tested { evaluation, waited }) = evaluate(
-            test,
+        let mut predictions = Predictions::new(test.classes().len());
+        let ControlFlow::Continue(waited) = evaluate(
             &loader,
             |pixels| session.logits(pixels),
-            |done| {
+            |logits, labels| {
+                predictions.add(logits, labels);
+                let done = predictions.len() as u64;
                 ui.bar(done, all, &images_line(done, all));
                 Ok(())
             },
             || None::<Infallible>,
         )?;
-        tell(ui, evaluation.images(), start.elapsed(), waited);
-        Ok(evaluation)
+        tell(ui, all, start.elapsed(), waited);
+        Ok(predictions)
     }
 }
 

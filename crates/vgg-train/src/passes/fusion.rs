@@ -20,8 +20,8 @@ use crate::config::{self, Config};
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
-use crate::scores::evaluation::Evaluation;
 use crate::scores::posteriors::Posteriors;
+use crate::scores::predictions::Predictions;
 use crate::terminal::numbers::count;
 use crate::terminal::throughput::images_line;
 use crate::terminal::ui::Ui;
@@ -125,9 +125,9 @@ pub(crate) struct Fusion<'a> {
 }
 
 impl Job for Fusion<'_> {
-    type Output = Evaluation;
+    type Output = Predictions;
 
-    fn run<B: Backend>(self, mut backend: B) -> Result<Evaluation> {
+    fn run<B: Backend>(self, mut backend: B) -> Result<Predictions> {
         let Self { members, images, ui, .. } = self;
         device::tell(self.device, &backend, ui);
         let mut posteriors = Posteriors::new(images.len(), images.classes().len());
@@ -164,7 +164,7 @@ impl Job for Fusion<'_> {
             }
         }
         tell(ui, images.len() as u64, start.elapsed(), waited);
-        Ok(posteriors.evaluate(images.labels()))
+        Ok(posteriors.predictions(images.labels()))
     }
 }
 

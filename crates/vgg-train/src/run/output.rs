@@ -1,4 +1,5 @@
-//! Places for results that the user names: `--output`, `--confusion`, `--profile`.
+//! Places for results that the user names: `--output`, `--confusion`, `--predictions`,
+//! `--profile`.
 //!
 //! A result's file appears whole or not at all, where a signal ends the program, too, and under the
 //! permissions that an older one had. Links are followed, and pipes and devices are written to as
@@ -81,6 +82,15 @@ impl Output {
     /// As the user names it.
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Refuses to write two results into one file.
+    pub(crate) fn refuse_same_as(&self, other: &Self) -> Result<()> {
+        if self.target.is_none() || self.target != other.target {
+            return Ok(());
+        }
+        let message = format!("cannot write {}: another result goes there", self.path.display());
+        Err(Failure::new(Code::Usage, message).help("name another file").into())
     }
 
     /// Writes all of the file, or if that fails nothing.

@@ -23,6 +23,10 @@ impl Confusion {
         Self { classes, counts: vec![0; classes * classes] }
     }
 
+    pub(crate) fn classes(&self) -> usize {
+        self.classes
+    }
+
     pub(crate) fn add(&mut self, label: usize, predicted: usize) {
         self.counts[label * self.classes + predicted] += 1;
     }

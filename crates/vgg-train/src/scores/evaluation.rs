@@ -1,6 +1,7 @@
-//! How good predictions are.
+//! How good predictions are, in a few numbers.
 
 use super::confusion::Confusion;
+use super::predictions::Prediction;
 
 /// Sums over the images seen so far.
 #[derive(Clone, Debug)]
@@ -19,31 +20,21 @@ impl Evaluation {
     }
 
     /// Takes in a batch of `logits`, `[labels.len(), classes]`.
-    ///
-    /// Ranks are those of [`vgg_tensor::Command::SoftmaxCrossEntropy`]: where logits are equal, the
-    /// lower class is first, and NaN is before all numbers, but never correct.
     pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
-        let classes = logits.len() / labels.len().max(1);
-        for (logits, &label) in logits.chunks(classes).zip(labels) {
-            let label = label as usize;
-            let own = logits[label];
-            let behind =
-                |class: usize| logits[class] < own || (logits[class] == own && class > label);
-            let ahead = (0..classes).filter(|class| *class != label && !behind(*class));
-            self.images += 1;
-            self.loss_sum += log_sum_exp(logits) - f64::from(own);
-            let is_number = !own.is_nan();
-            self.top1 += u64::from(is_number && ahead.clone().count() == 0);
-            self.top5 += u64::from(is_number && ahead.clone().count() < 5);
-            let first = |a: usize, b: usize| {
-                if logits[a].is_nan() || logits[a] >= logits[b] { a } else { b }
-            };
-            match ahead.reduce(first) {
-                Some(predicted) => self.confusion.add(label, predicted),
-                None if is_number => self.confusion.add(label, label),
-                // There is no other class.
-                None => {}
-            }
+        for (logits, label) in logits.chunks_exact(self.confusion.classes()).zip(labels) {
+            self.add_one(&Prediction::new(logits, *label as usize));
+        }
+    }
+
+    /// Takes in an image.
+    pub(super) fn add_one(&mut self, prediction: &Prediction<'_>) {
+        let rank = prediction.rank();
+        self.images += 1;
+        self.loss_sum += prediction.loss();
+        self.top1 += u64::from(rank == Some(0));
+        self.top5 += u64::from(rank.is_some_and(|rank| rank < 5));
+        if let Some(class) = prediction.class() {
+            self.confusion.add(prediction.label, class);
         }
     }
 
@@ -70,12 +61,6 @@ impl Evaluation {
 /// Whether it says anything that a true class is among the first five.
 pub(crate) fn tells_top5(classes: usize) -> bool {
     classes > 5
-}
-
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let sum: f64 = logits.iter().map(|logit| f64::from(logit - max).exp()).sum();
-    f64::from(max) + sum.ln()
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The probabilities of classes, averaged over what an image is seen as and by whom.
 
-use super::evaluation::Evaluation;
+use vgg_model::Softmax;
+
+use super::predictions::Predictions;
 
 /// The mean posterior of each image, as far as it is known.
 pub(crate) struct Posteriors {
@@ -20,23 +22,22 @@ impl Posteriors {
     pub(crate) fn add(&mut self, image: usize, logits: &[f32], share: f64) {
         let means = &mut self.means[image * self.classes..][..self.classes];
         for logits in logits.chunks_exact(self.classes) {
-            let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-            let exp = |logit: &f32| (f64::from(*logit) - f64::from(max)).exp();
-            let sum: f64 = logits.iter().map(exp).sum();
+            let softmax = Softmax::of(logits);
             for (mean, logit) in means.iter_mut().zip(logits) {
-                *mean += share * exp(logit) / sum;
+                *mean += share * softmax.probability(*logit);
             }
         }
     }
 
-    /// How good they are. The logarithms of probabilities are logits that have them as softmax.
-    pub(crate) fn evaluate(&self, labels: &[u32]) -> Evaluation {
-        let mut evaluation = Evaluation::new(self.classes);
+    /// As the predictions for images of these `labels`. The logarithms of probabilities are logits
+    /// that have them as softmax.
+    pub(crate) fn predictions(&self, labels: &[u32]) -> Predictions {
+        let mut predictions = Predictions::new(self.classes);
         for (means, label) in self.means.chunks_exact(self.classes).zip(labels) {
             let logits: Vec<f32> = means.iter().map(|mean| mean.ln() as f32).collect();
-            evaluation.add(&logits, &[*label]);
+            predictions.add(&logits, &[*label]);
         }
-        evaluation
+        predictions
     }
 }
 
@@ -58,7 +59,7 @@ mod tests {
         for (mean, expected) in posteriors.means.iter().zip(expected) {
             assert!((mean - expected).abs() < 1e-6, "{mean} for {expected}");
         }
-        let evaluation = posteriors.evaluate(&[1, 1]);
+        let evaluation = posteriors.predictions(&[1, 1]).evaluation();
         assert_eq!(evaluation.accuracy(), 0.5);
         let loss = -(0.5_f64.ln() + 0.2_f64.ln()) / 2.0;
         assert!((evaluation.loss() - loss).abs() < 1e-6, "{} for {loss}", evaluation.loss());
@@ -68,7 +69,7 @@ mod tests {
     fn a_class_may_have_no_probability() {
         let mut posteriors = Posteriors::new(1, 2);
         posteriors.add(0, &[0.0, -2000.0], 1.0);
-        let evaluation = posteriors.evaluate(&[0]);
+        let evaluation = posteriors.predictions(&[0]).evaluation();
         assert_eq!((evaluation.loss(), evaluation.accuracy()), (0.0, 1.0));
     }
 
@@ -76,6 +77,6 @@ mod tests {
     fn nan_is_never_correct() {
         let mut posteriors = Posteriors::new(1, 2);
         posteriors.add(0, &[0.0, f32::NAN], 1.0);
-        assert_eq!(posteriors.evaluate(&[0]).accuracy(), 0.0);
+        assert_eq!(posteriors.predictions(&[0]).evaluation().accuracy(), 0.0);
     }
 }

@@ -1,5 +1,7 @@
 //! Tables, for people and as CSV.
 
+use std::io::{self, Write};
+
 use super::print::printable;
 
 /// Between columns.
@@ -88,10 +90,19 @@ fn total(shown: &[usize], widths: &[usize]) -> usize {
 
 /// Rows as CSV.
 pub(crate) fn csv<F: AsRef<[u8]>>(rows: impl IntoIterator<Item = Vec<F>>) -> Vec<u8> {
-    let mut csv = csv::Writer::from_writer(Vec::new());
-    rows.into_iter()
-        .for_each(|row| csv.write_record(row).expect("memory takes rows of one length"));
-    csv.into_inner().expect("memory takes all that is written")
+    let mut csv = Vec::new();
+    write_csv(&mut csv, rows).expect("memory takes rows of one length");
+    csv
+}
+
+/// Writes rows as CSV, each before the next one is asked for.
+pub(crate) fn write_csv<F: AsRef<[u8]>>(
+    out: &mut dyn Write,
+    rows: impl IntoIterator<Item = Vec<F>>,
+) -> io::Result<()> {
+    let mut csv = csv::Writer::from_writer(out);
+    rows.into_iter().try_for_each(|row| csv.write_record(row))?;
+    csv.flush()
 }
 
 #[cfg(test)]

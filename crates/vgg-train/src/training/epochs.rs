@@ -194,14 +194,17 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         self.trainer.set_ema_evaluated(true);
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
         let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, &self.stop);
+        let mut evaluation = Evaluation::new(self.data.test.classes().len());
         let tested = evaluate(
-            &self.data.test,
             &self.test,
             |pixels| trainer.logits(pixels),
-            |images| reporters.report(&Event::Testing { epoch, images, done }),
+            |logits, labels| {
+                evaluation.add(logits, labels);
+                reporters.report(&Event::Testing { epoch, images: evaluation.images(), done })
+            },
             || stop.requested(),
         )?;
-        Ok(tested.map_continue(|tested| tested.evaluation))
+        Ok(tested.map_continue(|_| evaluation))
     }
 
     /// Saves, and tells that training was stopped.

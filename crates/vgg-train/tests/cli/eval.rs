@@ -117,6 +117,48 @@ fn images_of_a_folder_have_any_size() {
 }
 
 #[test]
+fn what_each_image_is_taken_for_is_written() {
+    let place = image_folder::place();
+    image_folder::ok(&place, "folder.toml -q");
+    for options in ["", "--mode dense --flip"] {
+        let arguments = format!("eval runs/folder-1 --json --predictions all.csv {options}");
+        let report: Value =
+            serde_json::from_str(&image_folder::ok(&place, &arguments).stdout).unwrap();
+        let csv = place.read("all.csv");
+        let (header, rows) = csv.split_once('\n').unwrap();
+        assert_eq!(header, "image,file,true class,predicted class,probability,green,red");
+        let rows: Vec<Vec<_>> = rows.lines().map(|row| row.split(',').collect()).collect();
+        assert_eq!(rows[9][..3], ["9", "val/red/04.png", "red"]);
+        let right = rows.iter().filter(|row| row[2] == row[3]).count();
+        assert_near(report["top1"].as_f64().unwrap(), right as f64 / 10.0);
+        let p = |text: &str| text.parse::<f32>().unwrap();
+        for row in &rows {
+            assert!((p(row[5]) + p(row[6]) - 1.0).abs() < 1e-6, "{row:?}");
+            assert_eq!(p(row[4]), p(row[5]).max(p(row[6])));
+        }
+        let of = |class: &str| {
+            rows.iter().filter(|row| row[2] == class).map(|row| p(row[6])).collect::<Vec<_>>()
+        };
+        let (red, green) = (of("red"), of("green"));
+        let wins = red.iter().flat_map(|r| green.iter().map(move |g| (r >= g, r > g)));
+        let wins: f64 = wins.map(|(a, b)| f64::from(u8::from(a) + u8::from(b)) / 50.0).sum();
+        let classes = report["classes"].as_array().unwrap();
+        assert_near(classes[1]["auc"].as_f64().unwrap(), wins);
+        assert_eq!((&classes[1]["class"], &classes[1]["support"]), (&"red".into(), &5.into()));
+        let confidences: f64 = rows.iter().map(|row| f64::from(p(row[4]))).sum();
+        let bins = report["calibration"]["bins"].as_array().unwrap();
+        let of_bin =
+            |bin: &Value| Some(bin["images"].as_f64().unwrap() * bin["confidence"].as_f64()?);
+        assert_near(bins.iter().filter_map(of_bin).sum(), confidences);
+    }
+    let twice = image_folder::run(&place, "eval runs/folder-1 -q --confusion a --predictions ./a");
+    insta::assert_snapshot!(twice.stderr, @r"
+    error: cannot write ./a: another result goes there
+    help: name another file
+    ");
+}
+
+#[test]
 fn what_is_said_and_printed() {
     let place = two_runs();
     let done = place.ok("eval runs/tiny-1 runs/tiny-2 --mode both --scales 32,48 --flip");
@@ -125,9 +167,10 @@ fn what_is_said_and_printed() {
     Evaluating runs/tiny-1/checkpoints/best.safetensors on 30 images: dense and 5×5 crops at 32, 48, with mirror images
     Evaluating runs/tiny-2/checkpoints/best.safetensors on 30 images: dense and 5×5 crops at 32, 48, with mirror images
     ");
-    let lines: Vec<_> = done.stdout.lines().take(5).collect();
+    let lines: Vec<_> = done.stdout.lines().take_while(|line| !line.is_empty()).collect();
     let words: Vec<_> = lines.iter().map(|line| line.split("  ").next().unwrap()).collect();
-    assert_eq!(words, ["test images", "loss", "top-1 accuracy", "top-5 accuracy", ""]);
+    let [images, accuracies] = [["test images", "loss"], ["top-1 accuracy", "top-5 accuracy"]];
+    assert_eq!(words, [images, accuracies, ["macro F1", "ECE"]].as_flattened());
     insta::assert_snapshot!("eval-help", place.ok("eval --help").stdout);
 }
 

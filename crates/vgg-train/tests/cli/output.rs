@@ -33,6 +33,7 @@ fn a_runs_own_files_are_never_written_over() {
     let others = [
         format!("{export} runs/tiny-1/checkpoints/new"),
         "eval runs/tiny-1 -q --confusion runs/tiny-1/config.toml".into(),
+        "eval runs/tiny-1 -q --predictions runs/tiny-1/config.toml".into(),
         "tiny.toml -q --profile=runs/tiny-1/metrics.jsonl".into(),
         "tiny.toml -q --profile=tiny.toml".into(),
     ];
