@@ -15,6 +15,7 @@ mod drawing;
 mod failure;
 mod machine;
 mod passes;
+mod report;
 mod reporters;
 mod run;
 mod scores;

@@ -6,8 +6,8 @@ use clap::CommandFactory as _;
 use super::options::Settings;
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
-    completions, configs, data, doctor, eval, export, extract, import, man, predict, resume, runs,
-    summary, train,
+    completions, configs, data, doctor, eval, export, extract, import, man, predict, report, resume,
+    runs, summary, train,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;
@@ -34,6 +34,9 @@ impl Command {
                 let (network, json) = (*network, *json);
                 let request = eval::EvalRequest { runs, network, averaging, outputs, json };
                 eval::command(&request, &settings.overrides(), ui)?;
+            }
+            Self::Report { runs, options, settings, .. } => {
+                report::command(runs, options, &settings.overrides(), ui)?;
             }
             Self::Predict { run, files, network, json, top, device } => {
                 let request = predict::PredictRequest {
@@ -80,7 +83,9 @@ impl Command {
             Self::Summary { config, settings } => config::of(config, given(settings)?),
             Self::Resume { run, settings, .. } => config_of(run, given(settings)?),
             // The first run has the images.
-            Self::Eval { runs, settings, .. } => config_of(&runs[0], given(settings)?),
+            Self::Eval { runs, settings, .. } | Self::Report { runs, settings, .. } => {
+                config_of(&runs[0], given(settings)?)
+            }
             Self::Import { file, options, settings } => {
                 import::config(file, options, given(settings)?)
             }

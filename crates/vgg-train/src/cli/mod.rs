@@ -16,6 +16,7 @@ use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
 use crate::commands::import::ImportOptions;
+use crate::commands::report::ReportOptions;
 use crate::commands::runs::SortKey;
 use crate::commands::train::TrainOptions;
 use crate::failure::Code;
@@ -106,6 +107,24 @@ pub(crate) enum Command {
         /// Print JSON
         #[arg(long)]
         json: bool,
+        #[command(flatten)]
+        settings: Settings,
+        #[command(flatten)]
+        progress: ProgressOption,
+    },
+    /// Write what a run came to as one HTML page, or several runs compared
+    ///
+    /// A run's page has curves, the confusion matrix, precision and recall of each class, calibration,
+    /// the images that the network gets wrong and where it looks, what it was fed, its layers and its
+    /// config. It needs nothing but a browser, and its numbers are in it as JSON. The best network sees
+    /// the test images for it; where they are not there, the page has the rest. Several runs are
+    /// compared by their curves, results and configs.
+    Report {
+        /// Folder of the run, such as runs/vgg11_small-1
+        #[arg(required = true, value_name = "RUN")]
+        runs: Vec<PathBuf>,
+        #[command(flatten)]
+        options: ReportOptions,
         #[command(flatten)]
         settings: Settings,
         #[command(flatten)]
@@ -305,6 +324,7 @@ impl Command {
             Self::Train { progress, .. }
             | Self::Resume { progress, .. }
             | Self::Eval { progress, .. }
+            | Self::Report { progress, .. }
             | Self::Extract { progress, .. } => progress.progress,
             _ => ProgressKind::Auto,
         }

@@ -11,6 +11,7 @@ pub(crate) mod import;
 pub(crate) mod man;
 pub(crate) mod predict;
 mod profile;
+pub(crate) mod report;
 pub(crate) mod resume;
 pub(crate) mod runs;
 pub(crate) mod summary;

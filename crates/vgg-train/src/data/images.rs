@@ -57,6 +57,16 @@ impl Part {
         self.images.len()
     }
 
+    /// Channels, height and width of what a batch has of an image.
+    pub(crate) fn shape(&self) -> [usize; 3] {
+        self.transform.shape()
+    }
+
+    /// The images with these numbers alone, in this order.
+    pub(crate) fn subset(&self, indices: &[usize]) -> Self {
+        Self { images: self.images.subset(indices), ..self.clone() }
+    }
+
     pub(crate) fn classes(&self) -> &[String] {
         self.images.classes()
     }

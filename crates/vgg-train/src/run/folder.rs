@@ -25,6 +25,8 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
 pub(crate) const CONFUSION: &str = "confusion.csv";
+pub(crate) const REPORT: &str = "report.html";
+pub(crate) const MISTAKES: &str = "mistakes.png";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const LOCK: &str = ".lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -128,7 +130,8 @@ impl RunDir {
 
 /// Whether a run keeps the file `path`, or would if it were there.
 pub(crate) fn is_own_file(path: &Path) -> bool {
-    const OWN: [&str; 7] = [CONFIG, LOG, METRICS, METRICS_CSV, CURVES, CONFUSION, LOCK];
+    const OWN: [&str; 9] =
+        [CONFIG, LOG, METRICS, METRICS_CSV, CURVES, CONFUSION, REPORT, MISTAKES, LOCK];
     let is_run = |folder: &Path| is_run(folder) && folder.join(CHECKPOINTS).is_dir();
     let Some(folder) = path.parent() else { return false };
     let in_checkpoints = folder.ends_with(CHECKPOINTS) && folder.parent().is_some_and(is_run);

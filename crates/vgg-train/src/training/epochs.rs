@@ -56,7 +56,7 @@ pub(crate) struct TrainingLoop<'a, B: Backend> {
     schedule_start: i64,
     /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
     in_flight: VecDeque<(u64, f32)>,
-    stop: Stop,
+    stop: &'a Stop,
     pace: Pace,
     /// Whether another process did some of the steps.
     resumed: bool,
@@ -78,6 +78,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         position: Progress,
         state: State,
         epochs: Vec<EpochRecord>,
+        stop: &'a Stop,
     ) -> Result<Self> {
         let (batch_size, seed) = (config.train.batch_size, config.train.seed);
         let loader = data.train.loader(batch_size)?.shuffled(seed);
@@ -99,7 +100,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             epochs,
             schedule_start,
             in_flight: VecDeque::new(),
-            stop: Stop::listen()?,
+            stop,
             pace: Pace::new(work, Instant::now()),
             resumed: position.step > 0,
             saved: None,
@@ -107,8 +108,13 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         })
     }
 
-    /// Trains to the last epoch, or until asked to stop.
-    pub(crate) fn run(mut self) -> Result<End> {
+    /// Trains to the last epoch, or until asked to stop, and gives the backend back.
+    pub(crate) fn run(mut self) -> Result<(End, B)> {
+        let end = self.train()?;
+        Ok((end, self.trainer.into_backend()))
+    }
+
+    fn train(&mut self) -> Result<End> {
         let device = self.trainer.backend().describe();
         self.reporters.report(&Event::Started {
             device: &device,
@@ -193,7 +199,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
         self.trainer.set_ema_evaluated(true);
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
-        let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, &self.stop);
+        let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, self.stop);
         let mut evaluation = Evaluation::new(self.data.test.classes().len());
         let tested = evaluate(
             &self.test,

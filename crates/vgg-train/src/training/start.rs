@@ -20,7 +20,9 @@ use crate::reporters::jsonl::{Jsonl, Reopened};
 use crate::reporters::svg::Svg;
 use crate::reporters::terminal::Terminal;
 use crate::reporters::{BestEffort, Reporters, Work};
+use crate::report;
 use crate::run::folder::{LOG, RunDir};
+use crate::signals::Stop;
 use crate::terminal::log::Log;
 use crate::terminal::numbers::grouped;
 use crate::terminal::ui::Ui;
@@ -125,16 +127,21 @@ impl Job for TrainingJob<'_> {
             .with(jsonl)
             .with(Csv::new(&run, classes))
             .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on), ui));
+        let stop = Stop::listen()?;
         let training = TrainingLoop::new(
-            config, &data, &run, work, trainer, reporters, position, state, epochs,
+            config, &data, &run, work, trainer, reporters, position, state, epochs, &stop,
         )?;
         warn_of_rates(config, before.as_ref(), &position, work.steps_per_epoch, ui);
         if let Some(text) = config_file {
             run.write(CONFIG, &text)?;
         }
-        let end = training.run();
+        let done = training.run();
         ui.end_bar();
-        end
+        let (end, backend) = done?;
+        if let End::Finished(_) = end && config.report.page {
+            report::at_end(&run, config, &data, backend, &stop, ui);
+        }
+        Ok(end)
     }
 }
 

@@ -141,7 +141,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
     }
 
     /// Tells that all is done, and what came out.
-    pub(super) fn finish(mut self, evaluation: Option<Evaluation>) -> Result<End> {
+    pub(super) fn finish(&mut self, evaluation: Option<Evaluation>) -> Result<End> {
         let (done, epochs) = (self.pace.all(Instant::now()), self.position.epoch);
         let evaluation = evaluation.as_ref();
         self.reporters.report(&Event::Finished { epochs, done, evaluation })?;

@@ -1,0 +1,61 @@
+//! `report RUN…`: what runs came to, as an HTML page.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::Args;
+use vgg_tensor::new_file;
+
+use crate::config::Override;
+use crate::report::folder::RunFolder;
+use crate::report::{Report, page};
+use crate::run::folder::{REPORT, config_of};
+use crate::run::output::Output;
+use crate::terminal::print;
+use crate::terminal::ui::Ui;
+
+/// What is special to reports.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReportOptions {
+    /// File of the page [default: report.html in the run's folder; of several runs, in this one]
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+/// Writes the page and prints where it is.
+pub(crate) fn command(
+    runs: &[PathBuf],
+    options: &ReportOptions,
+    overrides: &[Override],
+    ui: &Ui,
+) -> Result<()> {
+    let given = options.output.as_deref();
+    let given = given.map(|path| Output::new(path, &[])).transpose()?;
+    let html = match runs {
+        [run] => {
+            let config = config_of(run, overrides.to_vec())?.config;
+            page::single(&Report::whole(run, &config, ui)?, None)
+        }
+        _ => {
+            let folders = runs.iter().map(|run| RunFolder::read(run)).collect::<Result<Vec<_>>>()?;
+            page::several(&folders)
+        }
+    };
+    let path: PathBuf = match (given, runs) {
+        (Some(output), _) => {
+            output.write(|out| out.write_all(html.as_bytes()))?;
+            output.path().into()
+        }
+        (None, [run]) => {
+            let path = run.join(REPORT);
+            new_file::replace(&path, |out| out.write_all(html.as_bytes()))?;
+            path
+        }
+        (None, _) => {
+            let output = Output::new(Path::new(REPORT), &[])?;
+            output.write(|out| out.write_all(html.as_bytes()))?;
+            output.path().into()
+        }
+    };
+    print::lines([path.display().to_string()])
+}

@@ -1,0 +1,113 @@
+//! What a run's folder tells, without its images.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+use toml::{Table, Value};
+
+use crate::config::Config;
+use crate::run::folder::config_of;
+use crate::run::metrics::{EpochRecord, Record, StepRecord, records};
+use crate::run::overview::Overview;
+
+/// A run as its folder has it.
+#[derive(Debug)]
+pub(crate) struct RunFolder {
+    pub path: PathBuf,
+    /// The last word of the path.
+    pub name: String,
+    pub config: Config,
+    pub settings: Vec<Setting>,
+    pub overview: Overview,
+    pub epochs: Vec<EpochRecord>,
+    pub steps: Vec<StepRecord>,
+}
+
+/// A key of the config.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Setting {
+    pub key: String,
+    pub value: String,
+    /// What it is where nobody says, if that is something else.
+    pub default: Option<String>,
+}
+
+impl RunFolder {
+    /// Reads what is there; a run may not have begun.
+    ///
+    /// # Errors
+    /// If it is no run, or if a file cannot be read.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let config = config_of(path, vec![])?.config;
+        let (mut epochs, mut steps) = (vec![], vec![]);
+        for record in records(path)? {
+            match record {
+                Record::Epoch(epoch) => epochs.push(epoch),
+                Record::Step(step) => steps.push(step),
+                Record::Run { .. } => {}
+            }
+        }
+        let whole = path.canonicalize().unwrap_or_else(|_| path.into());
+        let name = whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned();
+        let settings = settings(&config)?;
+        let overview = Overview::of(path);
+        Ok(Self { path: path.into(), name, settings, config, overview, epochs, steps })
+    }
+
+    /// The epoch of the highest test accuracy, the first of equals.
+    pub(crate) fn best(&self) -> Option<&EpochRecord> {
+        let best = |best: &'_ EpochRecord, epoch: &EpochRecord| {
+            best.test_accuracy >= epoch.test_accuracy
+        };
+        self.epochs.iter().reduce(|a, b| if best(a, b) { a } else { b })
+    }
+
+    /// Wall time of the epochs, if all were done by processes that saw them from start to end.
+    pub(crate) fn seconds(&self) -> Option<f64> {
+        self.epochs.iter().map(|epoch| epoch.seconds).sum()
+    }
+}
+
+/// All keys of a config, by their tables.
+fn settings(config: &Config) -> Result<Vec<Setting>> {
+    let (mut all, mut defaults) = (vec![], vec![]);
+    flatten("", &Table::try_from(config)?, &mut all);
+    flatten("", &Table::try_from(Config::default())?, &mut defaults);
+    let default_of = |key: &str| {
+        let default = defaults.iter().find(|(known, _)| known == key);
+        default.map_or_else(|| "none".to_owned(), |(_, value)| value.clone())
+    };
+    let settings = all.into_iter().map(|(key, value)| {
+        let default = Some(default_of(&key)).filter(|default| *default != value);
+        Setting { key, value, default }
+    });
+    Ok(settings.collect())
+}
+
+fn flatten(path: &str, table: &Table, all: &mut Vec<(String, String)>) {
+    for (key, value) in table {
+        let key = format!("{path}{key}");
+        match value {
+            Value::Table(table) => flatten(&format!("{key}."), table, all),
+            value => all.push((key, value.to_string())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Override, without_file};
+
+    #[test]
+    fn settings_are_held_against_the_defaults() {
+        let sets = ["train.epochs=3", "optimizer.clip_norm=1.5"];
+        let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+        let settings = settings(&without_file("x", sets).unwrap().config).unwrap();
+        let of = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
+        assert_eq!((&*of("train.epochs").value, of("train.epochs").default.as_deref()), ("3", Some("10")));
+        assert_eq!(of("optimizer.clip_norm").default.as_deref(), Some("none"));
+        assert_eq!(of("train.batch_size").default, None);
+    }
+}

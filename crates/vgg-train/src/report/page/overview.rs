@@ -1,0 +1,81 @@
+//! What a run is, and what came out, at a glance.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::{Section, percent, three};
+use crate::report::Report;
+use crate::report::folder::RunFolder;
+use crate::terminal::numbers::{clock, grouped, millions, rate};
+
+/// The head of the page: name, words, and the numbers that one wants first.
+pub(super) fn header(report: &Report) -> Markup {
+    let Report { folder, network, examined, .. } = report;
+    let config = &folder.config;
+    let tested_on = config.data.tested_on();
+    let tile = |name: &str, value: String, small: String| {
+        html! { div { dt { (name) } dd { (value) @if !small.is_empty() { small { (small) } } } } }
+    };
+    let done = folder.epochs.last().map_or(0, |last| last.epoch);
+    html! {
+        header {
+            h1 { (folder.name) }
+            p.about { (report.about()) }
+            dl.tiles {
+                @if let Some(best) = folder.best() {
+                    (tile("best accuracy", percent(best.test_accuracy),
+                        format!("{tested_on} images, epoch {}", best.epoch)))
+                }
+                @if let Some(last) = folder.epochs.last() {
+                    (tile("last loss", format!("{:.4}", last.test_loss),
+                        format!("{tested_on} images; {:.4} in training", last.train_loss)))
+                }
+                @if let Some(examined) = examined {
+                    @let scores = examined.per_class();
+                    (tile("macro F1", three(scores.macro_mean.map(|mean| mean.f1)), "each class counts the same".into()))
+                    (tile("calibration error", examined.calibration().ece.map(percent).unwrap_or_default(),
+                        "expected, of the confidence".into()))
+                }
+                (tile("epochs", format!("{done} of {}", config.train.epochs), folder.overview.state.name().into()))
+                @if let Some(speed) = folder.epochs.last().and_then(|last| last.images_per_second) {
+                    (tile("speed", format!("{} img/s", rate(speed)), "training, last epoch".into()))
+                }
+                @if let Some(seconds) = folder.seconds().and_then(|s| Duration::try_from_secs_f64(s).ok()) {
+                    (tile("time", clock(seconds), "epochs with their tests".into()))
+                }
+                @if let Some(network) = network {
+                    (tile("parameters", millions(network.params), format!("{} multiply-adds an image", grouped(network.macs))))
+                }
+            }
+        }
+    }
+}
+
+/// All keys of the config, those first that are not as they are by default.
+pub(super) fn config(run: &RunFolder) -> Section {
+    let (own, same): (Vec<_>, Vec<_>) = run.settings.iter().partition(|it| it.default.is_some());
+    let content = html! {
+        div.scroll {
+            table.sortable {
+                thead { tr { th { "key" } th.left { "value" } th.left { "default" } } }
+                tbody { @for setting in own { tr {
+                    td { code { (setting.key) } }
+                    td.wrap.changed { code { (setting.value) } }
+                    td.wrap { code { (setting.default.as_deref().unwrap_or_default()) } }
+                } } }
+                caption { "Keys that differ from their defaults" }
+            }
+        }
+        details id="same" {
+            summary { "The " (same.len()) " others, which are as they are by default" }
+            div.scroll { table {
+                thead { tr { th { "key" } th.left { "value" } } }
+                tbody { @for setting in same { tr {
+                    td { code { (setting.key) } } td.wrap { code { (setting.value) } }
+                } } }
+            } }
+        }
+    };
+    Section { id: "config", title: "Config", content }
+}
