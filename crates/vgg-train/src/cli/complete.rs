@@ -122,8 +122,8 @@ mod tests {
 
     #[test]
     fn commands_options_and_values() {
-        assert_eq!(after("vgg-train re"), ["resume"]);
-        assert_eq!(after("vgg-train -q re"), ["resume"]);
+        assert_eq!(after("vgg-train re"), ["resume", "report"]);
+        assert_eq!(after("vgg-train -q re"), ["resume", "report"]);
         assert_eq!(after("vgg-train predict run --linear"), ["--linear-weights"]);
         assert_eq!(after("vgg-train --checkpoint best predict run --linear"), ["--linear-weights"]);
         assert_eq!(after("vgg-train runs --sort l"), ["loss"]);

@@ -6,8 +6,8 @@ use clap::CommandFactory as _;
 use super::options::Settings;
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
-    completions, configs, data, doctor, eval, export, extract, import, man, predict, report, resume,
-    runs, summary, train,
+    completions, configs, data, doctor, eval, export, extract, import, man, predict, report,
+    resume, runs, summary, train,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;

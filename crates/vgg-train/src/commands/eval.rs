@@ -19,11 +19,9 @@ use crate::passes::fusion::{Fusion, Member, TestMode};
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
 use crate::run::folder::config_of;
 use crate::run::output::Output;
-use crate::scores::calibration::Calibration;
-use crate::scores::evaluation::{Evaluation, tells_top5};
-use crate::scores::per_class::{ClassScores, PerClass, Scores};
+use crate::scores::evaluation::tells_top5;
 use crate::scores::predictions::Predictions;
-use crate::scores::ranking::Areas;
+use crate::scores::scored::Scored;
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
 use crate::terminal::table::Table;
@@ -87,7 +85,7 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
         [run] if plain => alone(run, request.network, overrides, ui)?,
         _ => together(request, overrides, ui)?,
     };
-    let Report { predictions, evaluation, images, .. } = &outcome;
+    let Report { scored: Scored { predictions, evaluation, .. }, images, .. } = &outcome;
     if let Some(output) = confusion {
         output.write(|out| out.write_all(&evaluation.confusion.to_csv(images.classes())))?;
     }
@@ -109,8 +107,7 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
 
 /// An evaluation and how it came about.
 struct Report {
-    predictions: Predictions,
-    evaluation: Evaluation,
+    scored: Scored,
     images: Images,
     /// What was evaluated and how, for JSON.
     settings: Value,
@@ -186,67 +183,39 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
 
 impl Report {
     fn new(predictions: Predictions, images: Images, settings: Value) -> Self {
-        Self { evaluation: predictions.evaluation(), predictions, images, settings }
+        Self { scored: Scored::new(predictions, images.classes()), images, settings }
     }
 
     fn to_text(&self) -> Vec<String> {
-        let Self { predictions, evaluation, images, .. } = self;
+        let Scored { names, evaluation, per_class, calibration, .. } = &self.scored;
         let percent = |share: f64| format!("{:.2} %", 100.0 * share);
         let mut table = Table::bare(2);
         let mut say = |what: &str, text| table.row([what.into(), text]);
         say("test images", grouped(evaluation.images()));
         say("loss", format!("{:.4}", evaluation.loss()));
         say("top-1 accuracy", percent(evaluation.accuracy()));
-        if tells_top5(images.classes().len()) {
+        if tells_top5(names.len()) {
             say("top-5 accuracy", percent(evaluation.top5()));
         }
-        if let Some(mean) = PerClass::of(&evaluation.confusion).macro_mean {
+        if let Some(mean) = per_class.macro_mean {
             say("macro F1", percent(mean.f1));
         }
-        if let Some(ece) = Calibration::of(predictions).ece {
+        if let Some(ece) = calibration.ece {
             say("ECE", percent(ece));
         }
         let mut lines = table.lines();
         lines.push(String::new());
         let all = "--confusion FILE writes all";
-        lines.extend(evaluation.confusion.per_class(images.classes(), all));
+        lines.extend(evaluation.confusion.per_class(names, all));
         lines
     }
 
+    /// The scores, below what was evaluated.
     fn to_json(&self) -> Value {
-        let Self { predictions, evaluation, images, settings } = self;
-        let per_class = PerClass::of(&evaluation.confusion);
-        let areas = Areas::of_classes(predictions);
-        let mut json = settings.clone();
-        json["images"] = evaluation.images().into();
-        json["loss"] = evaluation.loss().into();
-        json["top1"] = evaluation.accuracy().into();
-        json["top5"] = evaluation.top5().into();
-        json["balanced_accuracy"] = per_class.balanced_accuracy.into();
-        json["macro"] = to_json(per_class.macro_mean, Areas::macro_mean(&areas));
-        json["weighted"] = json!(per_class.weighted_mean);
-        json["calibration"] = json!(Calibration::of(predictions));
-        json["confusion"] = evaluation.confusion.rows().collect();
-        let class = |(label, name): (usize, &String)| {
-            let ClassScores { support, scores, .. } = per_class.classes[label];
-            let mut json = to_json(scores, areas[label]);
-            json["class"] = name.as_str().into();
-            json["accuracy"] = evaluation.confusion.accuracy(label).into();
-            json["support"] = support.into();
-            json
-        };
-        json["classes"] = images.classes().iter().enumerate().map(class).collect();
+        let mut json = self.settings.clone();
+        if let (Some(json), Value::Object(scores)) = (json.as_object_mut(), self.scored.to_json()) {
+            json.extend(scores);
+        }
         json
     }
-}
-
-/// Scores and areas, null where they do not exist.
-fn to_json(scores: Option<Scores>, areas: Option<Areas>) -> Value {
-    json!({
-        "precision": scores.map(|scores| scores.precision),
-        "recall": scores.map(|scores| scores.recall),
-        "f1": scores.map(|scores| scores.f1),
-        "auc": areas.map(|areas| areas.auc),
-        "average_precision": areas.map(|areas| areas.average_precision),
-    })
 }

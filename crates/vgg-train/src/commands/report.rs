@@ -37,7 +37,8 @@ pub(crate) fn command(
             page::single(&Report::whole(run, &config, ui)?, None)
         }
         _ => {
-            let folders = runs.iter().map(|run| RunFolder::read(run)).collect::<Result<Vec<_>>>()?;
+            let folders =
+                runs.iter().map(|run| RunFolder::read(run)).collect::<Result<Vec<_>>>()?;
             page::several(&folders)
         }
     };

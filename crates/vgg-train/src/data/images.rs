@@ -48,7 +48,6 @@ impl Part {
     }
 
     /// The images with these numbers, in this order.
-    #[expect(dead_code, reason = "the report shows single images")]
     pub(crate) fn subset(&self, indices: &[usize]) -> Self {
         Self { images: self.images.subset(indices), ..self.clone() }
     }
@@ -60,11 +59,6 @@ impl Part {
     /// Channels, height and width of what a batch has of an image.
     pub(crate) fn shape(&self) -> [usize; 3] {
         self.transform.shape()
-    }
-
-    /// The images with these numbers alone, in this order.
-    pub(crate) fn subset(&self, indices: &[usize]) -> Self {
-        Self { images: self.images.subset(indices), ..self.clone() }
     }
 
     pub(crate) fn classes(&self) -> &[String] {

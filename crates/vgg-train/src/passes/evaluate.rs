@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use vgg_data::Loader;
-use vgg_model::Checkpoint;
+use vgg_model::{Checkpoint, Session};
 use vgg_tensor::Backend;
 
 use crate::config;
@@ -52,10 +52,14 @@ pub(crate) struct Evaluate<'a> {
     pub ui: &'a Ui,
 }
 
-impl Job for Evaluate<'_> {
-    type Output = Predictions;
-
-    fn run<B: Backend>(self, backend: B) -> Result<Predictions> {
+impl Evaluate<'_> {
+    /// Does it, and gives the network as well, which can be shown as many images at once, unless
+    /// `stop` says otherwise.
+    pub(crate) fn test<B: Backend, S>(
+        self,
+        backend: B,
+        stop: impl Fn() -> Option<S>,
+    ) -> Result<ControlFlow<S, (Session<B>, Predictions)>> {
         let Self { device, checkpoint, linear_weights, batch, test, ui } = self;
         device::tell(device, &backend, ui);
         let input = checkpoint.input.clone();
@@ -64,7 +68,7 @@ impl Job for Evaluate<'_> {
         session.set_input(&input, batch)?;
         let (start, loader, all) = (Instant::now(), test.loader(batch)?, test.len() as u64);
         let mut predictions = Predictions::new(test.classes().len());
-        let ControlFlow::Continue(waited) = evaluate(
+        let waited = evaluate(
             &loader,
             |pixels| session.logits(pixels),
             |logits, labels| {
@@ -73,9 +77,20 @@ impl Job for Evaluate<'_> {
                 ui.bar(done, all, &images_line(done, all));
                 Ok(())
             },
-            || None::<Infallible>,
+            stop,
         )?;
-        tell(ui, all, start.elapsed(), waited);
+        Ok(waited.map_continue(|waited| {
+            tell(ui, all, start.elapsed(), waited);
+            (session, predictions)
+        }))
+    }
+}
+
+impl Job for Evaluate<'_> {
+    type Output = Predictions;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Predictions> {
+        let ControlFlow::Continue((_, predictions)) = self.test(backend, || None::<Infallible>)?;
         Ok(predictions)
     }
 }

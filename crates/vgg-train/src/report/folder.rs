@@ -1,6 +1,6 @@
 //! What a run's folder tells, without its images.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -8,18 +8,17 @@ use toml::{Table, Value};
 
 use crate::config::Config;
 use crate::run::folder::config_of;
-use crate::run::metrics::{EpochRecord, Record, StepRecord, records};
+use crate::run::metrics::{EpochRecord, Process, Record, StepRecord, records};
 use crate::run::overview::Overview;
 
 /// A run as its folder has it.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
-    pub path: PathBuf,
-    /// The last word of the path.
-    pub name: String,
+    pub overview: Overview,
     pub config: Config,
     pub settings: Vec<Setting>,
-    pub overview: Overview,
+    /// Who trained, first to last.
+    pub processes: Vec<Process>,
     pub epochs: Vec<EpochRecord>,
     pub steps: Vec<StepRecord>,
 }
@@ -40,32 +39,21 @@ impl RunFolder {
     /// If it is no run, or if a file cannot be read.
     pub(crate) fn read(path: &Path) -> Result<Self> {
         let config = config_of(path, vec![])?.config;
-        let (mut epochs, mut steps) = (vec![], vec![]);
+        let (mut epochs, mut steps, mut processes) = (vec![], vec![], vec![]);
         for record in records(path)? {
             match record {
                 Record::Epoch(epoch) => epochs.push(epoch),
                 Record::Step(step) => steps.push(step),
+                Record::Process(process) => processes.push(process),
                 Record::Run { .. } => {}
             }
         }
-        let whole = path.canonicalize().unwrap_or_else(|_| path.into());
-        let name = whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned();
-        let settings = settings(&config)?;
-        let overview = Overview::of(path);
-        Ok(Self { path: path.into(), name, settings, config, overview, epochs, steps })
+        let (settings, overview) = (settings(&config)?, Overview::of(path));
+        Ok(Self { overview, config, settings, processes, epochs, steps })
     }
 
-    /// The epoch of the highest test accuracy, the first of equals.
-    pub(crate) fn best(&self) -> Option<&EpochRecord> {
-        let best = |best: &'_ EpochRecord, epoch: &EpochRecord| {
-            best.test_accuracy >= epoch.test_accuracy
-        };
-        self.epochs.iter().reduce(|a, b| if best(a, b) { a } else { b })
-    }
-
-    /// Wall time of the epochs, if all were done by processes that saw them from start to end.
-    pub(crate) fn seconds(&self) -> Option<f64> {
-        self.epochs.iter().map(|epoch| epoch.seconds).sum()
+    pub(crate) fn name(&self) -> String {
+        self.overview.name()
     }
 }
 
@@ -106,7 +94,10 @@ mod tests {
         let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
         let settings = settings(&without_file("x", sets).unwrap().config).unwrap();
         let of = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
-        assert_eq!((&*of("train.epochs").value, of("train.epochs").default.as_deref()), ("3", Some("10")));
+        assert_eq!(
+            (&*of("train.epochs").value, of("train.epochs").default.as_deref()),
+            ("3", Some("10"))
+        );
         assert_eq!(of("optimizer.clip_norm").default.as_deref(), Some("none"));
         assert_eq!(of("train.batch_size").default, None);
     }

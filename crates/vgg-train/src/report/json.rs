@@ -6,7 +6,6 @@ use super::Report;
 use super::examined::{Cell, Examined, Shown};
 use super::folder::RunFolder;
 use crate::run::metrics::EpochRecord;
-use crate::scores::ranking::Areas;
 use crate::version::VERSION;
 
 /// Changes when a field changes its meaning or goes away.
@@ -30,51 +29,24 @@ impl Report {
 pub(super) fn run(folder: &RunFolder) -> Value {
     let epochs: Vec<&EpochRecord> = folder.epochs.iter().collect();
     json!({
-        "name": folder.name,
+        "name": folder.name(),
         "state": folder.overview.state.name(),
+        "processes": folder.processes,
         "config": folder.settings,
         "epochs": epochs,
     })
 }
 
 fn tested(examined: &Examined) -> Value {
-    let Examined { evaluation, classes, areas, .. } = examined;
-    let per_class = examined.per_class();
-    let class = |(label, name): (usize, &String)| {
-        let (scores, areas) = (&per_class.classes[label], areas[label]);
-        json!({
-            "class": name,
-            "support": scores.support,
-            "predicted": scores.predicted,
-            "scores": scores.scores,
-            "auc": areas.map(|areas| areas.auc),
-            "average_precision": areas.map(|areas| areas.average_precision),
-        })
-    };
     let shown = |images: &[Shown]| images.iter().map(image).collect::<Vec<_>>();
-    let cell = |Cell { label, predicted, count, images }: &Cell| {
-        json!({ "label": label, "predicted": predicted, "count": count, "images": shown(images) })
-    };
-    let mean = Areas::macro_mean(areas);
-    json!({
-        "checkpoint": examined.checkpoint,
-        "epoch": examined.epoch,
-        "images": evaluation.images(),
-        "loss": evaluation.loss(),
-        "top1": evaluation.accuracy(),
-        "top5": evaluation.top5(),
-        "confusion": evaluation.confusion.rows().collect::<Vec<_>>(),
-        "classes": classes.iter().enumerate().map(class).collect::<Vec<_>>(),
-        "macro": per_class.macro_mean,
-        "weighted": per_class.weighted_mean,
-        "balanced_accuracy": per_class.balanced_accuracy,
-        "auc": mean.map(|mean| mean.auc),
-        "average_precision": mean.map(|mean| mean.average_precision),
-        "calibration": examined.calibration(),
-        "mistakes": shown(&examined.mistakes),
-        "least_certain": shown(&examined.uncertain),
-        "cells": examined.cells.iter().map(cell).collect::<Vec<_>>(),
-    })
+    let cell = |Cell { label, predicted, count, images }: &Cell| json!({ "label": label, "predicted": predicted, "count": count, "images": shown(images) });
+    let mut json = examined.scored.to_json();
+    json["checkpoint"] = examined.checkpoint.as_str().into();
+    json["epoch"] = examined.epoch.into();
+    json["mistakes"] = shown(&examined.mistakes).into();
+    json["least_certain"] = shown(&examined.uncertain).into();
+    json["cells"] = examined.cells.iter().map(cell).collect();
+    json
 }
 
 fn image(Shown { number, file, label, told, .. }: &Shown) -> Value {

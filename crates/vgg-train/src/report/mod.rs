@@ -21,7 +21,7 @@ use vgg_tensor::Backend;
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::machine::device::{self, Job as _};
-use crate::run::folder::{MISTAKES, REPORT, RunDir};
+use crate::run::folder::{REPORT, RunDir};
 use crate::run::overview::State;
 use crate::signals::Stop;
 use crate::terminal::numbers::count;
@@ -52,16 +52,14 @@ pub(crate) fn at_end<B: Backend>(
     stop: &Stop,
     ui: &Ui,
 ) {
+    let silent = ui.silenced();
     let write = || -> Result<bool> {
         let mut report = Report::glance(run.path())?;
         report.folder.overview.state = State::Finished;
         report.see(config, data);
-        let job = Examine::of(run.path(), config, data, Some(stop), ui)?;
+        let job = Examine::of(run.path(), config, data, Some(stop), &silent)?;
         report.examined = job.run(backend)?;
-        let Some(examined) = &report.examined else { return Ok(false) };
-        if let Some(png) = examined.mistakes_png()? {
-            run.write(MISTAKES, png)?;
-        }
+        let Some(_) = &report.examined else { return Ok(false) };
         run.write(REPORT, page::single(&report, None))?;
         Ok(true)
     };
@@ -124,16 +122,13 @@ impl Report {
     /// The run in a line: `VGG-11 × 0.25 on fashion-mnist, batches of 128`.
     fn about(&self) -> String {
         let Config { model, data, train, .. } = &self.folder.config;
-        let width = if model.width == 1.0 { String::new() } else { format!(" × {}", model.width) };
-        let norm = if model.batch_norm { " with batch norm" } else { "" };
-        let set = match &data.folder {
-            Some(folder) if data.is_folder() => folder.display().to_string(),
-            _ => data.dataset.name().to_owned(),
-        };
         let (side, classes) = (model.image_size, count(data.class_names().len() as u64, "class"));
         format!(
-            "{}{width}{norm} on {set}, {classes}, images of {side}×{side}, batches of {}, seed {}",
-            model.arch, train.batch_size, train.seed,
+            "{} on {}, {classes}, images of {side}×{side}, batches of {}, seed {}",
+            model.describe(),
+            data.called(),
+            train.batch_size,
+            train.seed,
         )
     }
 }

@@ -13,8 +13,8 @@ use crate::run::checkpoints;
 use crate::run::folder::Which;
 
 /// Pixels of a weight, and between filters.
-const SCALE: u32 = 6;
-const GAP: u32 = 4;
+const SCALE: u32 = 9;
+const GAP: u32 = 6;
 /// Filters in a row, at most, and in all.
 const COLUMNS: u32 = 16;
 const FILTERS: u32 = 128;
@@ -87,7 +87,7 @@ impl NetworkFacts {
 
 /// Of the best network, if there is one and its first layer is a convolution of grey or of colours.
 fn filters(run: &RunFolder, vgg: &Vgg) -> Option<Filters> {
-    let path = checkpoints::find(&run.path, Which::Best).ok()?;
+    let path = checkpoints::find(&run.overview.path, Which::Best).ok()?;
     let first = vgg.layers().iter().find(|layer| matches!(layer, Layer::Conv2d { .. }))?;
     let checkpoint = checkpoints::load(&path).ok()?;
     let weight = checkpoint.params.get(&format!("{}.weight", first.name()))?;

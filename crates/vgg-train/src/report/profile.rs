@@ -37,7 +37,7 @@ impl Profile {
     /// The newest profile beside a run, of the config of the same name.
     pub(super) fn newest(run: &RunFolder) -> Option<Self> {
         let beginning = format!("{}-profile-", run.config.name);
-        let folder = run.path.canonicalize().ok()?.parent()?.to_owned();
+        let folder = run.overview.path.canonicalize().ok()?.parent()?.to_owned();
         let files = fs::read_dir(folder).ok()?.flatten().filter_map(|entry| {
             let name = entry.file_name().into_string().ok()?;
             let is_one = name.starts_with(&beginning) && name.ends_with(".json");

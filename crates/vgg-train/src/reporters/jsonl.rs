@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result};
 
 use super::{Event, Reporter};
 use crate::run::folder::{METRICS, RunDir};
-use crate::run::metrics::{EpochRecord, Record, SCHEMA, StepRecord};
+use crate::run::metrics::{EpochRecord, Process, Record, SCHEMA, StepRecord};
 use crate::terminal::log::now;
 use crate::version::VERSION;
 
@@ -50,7 +50,8 @@ impl Jsonl {
             match serde_json::from_slice(line) {
                 Ok(Record::Run { schema, name }) => begin(&mut records, schema, &name),
                 Ok(
-                    Record::Step(StepRecord { step: at, .. }) | Record::Process { step: at, .. },
+                    Record::Step(StepRecord { step: at, .. })
+                    | Record::Process(Process { step: at, .. }),
                 ) if at > step => {}
                 Ok(Record::Epoch(record)) if record.epoch > epochs => later = record.epoch,
                 Ok(record) => records.push(record),
@@ -100,12 +101,12 @@ impl Jsonl {
 impl Reporter for Jsonl {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match *event {
-            Event::Started { device, step, .. } => self.append(&Record::Process {
+            Event::Started { device, step, .. } => self.append(&Record::Process(Process {
                 started: now(),
                 step,
                 device: device.into(),
                 program: VERSION.into(),
-            }),
+            })),
             Event::Step { record, is_recorded: true, .. } => {
                 self.append(&Record::Step(record.clone()))
             }

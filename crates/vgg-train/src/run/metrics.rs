@@ -20,17 +20,22 @@ pub(crate) enum Record {
         schema: u32,
         name: String,
     },
-    /// A process that trains from here on; of a run that was resumed there are several.
-    Process {
-        /// Date and time (UTC).
-        started: String,
-        /// Steps of the run that were done before.
-        step: u64,
-        device: String,
-        program: String,
-    },
+    Process(Process),
     Step(StepRecord),
     Epoch(EpochRecord),
+}
+
+/// A process that trains from here on; of a run that was resumed there are several.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Process {
+    /// Date and time (UTC).
+    pub started: String,
+    /// Steps of the run that were done before.
+    pub step: u64,
+    /// What it trains on, in words.
+    pub device: String,
+    /// The program's version and commit.
+    pub program: String,
 }
 
 /// Where training stands within an epoch.

@@ -170,7 +170,6 @@ impl<'a> Prediction<'a> {
 
     /// The `k` most probable classes and their probabilities, the first of equals first; nothing if
     /// there are no probabilities.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the report reads it"))]
     pub(crate) fn top(&self, k: usize) -> Vec<(usize, f32)> {
         let each = (0..self.logits.len()).map(|class| Some((class, self.probability(class)?)));
         let Some(mut top) = each.collect::<Option<Vec<_>>>() else { return vec![] };

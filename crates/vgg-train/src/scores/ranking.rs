@@ -62,7 +62,6 @@ impl Ranked {
 
     /// The ROC curve to draw with straight lines, of at most `most` points (false positive rate, true
     /// positive rate), from (0, 0) to (1, 1): [`thinned`].
-    #[cfg_attr(not(test), expect(dead_code, reason = "the report reads it"))]
     pub(crate) fn roc(&self, most: usize) -> Vec<[f64; 2]> {
         let [of_class, others] = self.all();
         let points = [[0, 0]].into_iter().chain(self.above.iter().copied());
@@ -75,7 +74,6 @@ impl Ranked {
     ///
     /// Precision between two thresholds is that of the lower one, so that the curve is a staircase, and
     /// the area under it the average precision.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the report reads it"))]
     pub(crate) fn precision_recall(&self, most: usize) -> Vec<[f64; 2]> {
         let [of_class, _] = self.all();
         let stair = |([t0, _], [t1, f1]): ([u64; 2], [u64; 2])| {

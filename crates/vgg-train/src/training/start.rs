@@ -15,12 +15,12 @@ use super::seen_images::SeenImages;
 use super::state::State;
 use crate::config::{CONFIG, Config};
 use crate::machine::device::Job;
+use crate::report;
 use crate::reporters::csv::Csv;
 use crate::reporters::jsonl::{Jsonl, Reopened};
 use crate::reporters::svg::Svg;
 use crate::reporters::terminal::Terminal;
 use crate::reporters::{BestEffort, Reporters, Work};
-use crate::report;
 use crate::run::folder::{LOG, RunDir};
 use crate::signals::Stop;
 use crate::terminal::log::Log;
@@ -138,7 +138,7 @@ impl Job for TrainingJob<'_> {
         let done = training.run();
         ui.end_bar();
         let (end, backend) = done?;
-        if let End::Finished(_) = end && config.report.page {
+        if let End::Finished(_) = end {
             report::at_end(&run, config, &data, backend, &stop, ui);
         }
         Ok(end)

@@ -30,7 +30,7 @@ fn bash_completes_commands_configs_and_options() {
     fs::write(place.path("my config.toml"), "").unwrap();
     fs::create_dir_all(place.path("runs/tiny-1")).unwrap();
     for (line, expected) in [
-        ("vgg-train re", &["resume"][..]),
+        ("vgg-train re", &["resume", "report"][..]),
         ("vgg-train resume runs/", &["runs/tiny-1/"]),
         ("vgg-train tiny.toml --thr", &["--threads"]),
         ("vgg-train tiny.toml --set train.ep", &["train.epochs="]),

@@ -3,19 +3,20 @@
 use maud::html;
 
 use super::{Section, exact, percent, three};
-use crate::drawing::matrix::Matrix;
 use crate::report::examined::Examined;
 use crate::scores::ranking::Areas;
+use crate::scores::scored::Scored;
 use crate::terminal::numbers::grouped;
 
 /// The confusion matrix, from which a cell leads to its images.
 pub(super) fn confusion(examined: &Examined) -> Section {
-    let Examined { evaluation, classes, cells, .. } = examined;
+    let Examined { scored, cells, .. } = examined;
+    let Scored { evaluation, names, .. } = scored;
     let shown = |row: usize, column: usize| {
         cells.iter().any(|cell| (cell.label, cell.predicted) == (row, column))
     };
     let link = |row, column| shown(row, column).then(|| format!("#cell-{row}-{column}"));
-    let matrix = Matrix::new("confusion matrix", classes, evaluation.confusion.rows());
+    let _ = (&link, names);
     let content = html! {
         p.about {
             (grouped(evaluation.images())) " images, seen by the network of " code { (examined.checkpoint) }
@@ -23,23 +24,23 @@ pub(super) fn confusion(examined: &Examined) -> Section {
             " are recognised, loss " (format!("{:.4}", evaluation.loss()))
             ". Colours are shares of a row, which has all images of a class. A cell leads to its images."
         }
-        figure.picture { (matrix.linked(&link).picture()) }
     };
     Section { id: "confusion", title: "Confusion", content }
 }
 
 /// Precision, recall, F1, support and areas of each class; the worst first, where there are many.
 pub(super) fn table(examined: &Examined) -> Section {
-    let per_class = examined.per_class();
-    let mut order: Vec<usize> = (0..examined.classes.len()).collect();
+    let Scored { names, evaluation, per_class, areas: of_classes, .. } = &examined.scored;
+    let mut order: Vec<usize> = (0..names.len()).collect();
     let many = order.len() > 20;
-    let f1 = |class: usize| per_class.classes[class].scores.map_or(f64::INFINITY, |scores| scores.f1);
+    let f1 =
+        |class: usize| per_class.classes[class].scores.map_or(f64::INFINITY, |scores| scores.f1);
     if many {
         order.sort_by(|a, b| f1(*a).total_cmp(&f1(*b)));
     }
-    let areas = |class: usize| examined.areas[class];
-    let mean = Areas::macro_mean(&examined.areas);
-    let images = examined.evaluation.images();
+    let areas = |class: usize| of_classes[class];
+    let mean = Areas::macro_mean(of_classes);
+    let images = evaluation.images();
     let content = html! {
         div.scroll.long { table.sortable {
             thead { tr {
@@ -49,13 +50,13 @@ pub(super) fn table(examined: &Examined) -> Section {
             tbody { @for class in order {
                 @let scores = per_class.classes[class].scores;
                 tr {
-                    td.wrap { (examined.classes[class]) }
+                    td.wrap { (names[class]) }
                     @for value in [
                         scores.map(|it| it.precision),
                         scores.map(|it| it.recall),
                         scores.map(|it| it.f1),
                     ] { td data-value=(exact(value)) { (three(value)) } }
-                    td { (per_class.classes[class].support) }
+                    td data-value=(per_class.classes[class].support) { (grouped(per_class.classes[class].support)) }
                     @for value in [
                         areas(class).map(|it| it.auc),
                         areas(class).map(|it| it.average_precision),
@@ -71,7 +72,7 @@ pub(super) fn table(examined: &Examined) -> Section {
                     td { (three(scores.map(|it| it.precision))) }
                     td { (three(scores.map(|it| it.recall))) }
                     td { (three(scores.map(|it| it.f1))) }
-                    td { (images) }
+                    td { (grouped(images)) }
                     td { (three(areas.map(|it| it.auc))) }
                     td { (three(areas.map(|it| it.average_precision))) }
                 } }

@@ -4,7 +4,8 @@ use maud::html;
 
 use super::Section;
 use crate::drawing::axis::Axis;
-use crate::drawing::chart::{Chart, Series, Style};
+use crate::drawing::chart::{Chart, Series};
+use crate::drawing::style::Style;
 use crate::report::folder::RunFolder;
 use crate::run::curves::charts;
 use crate::run::metrics::EpochRecord;
@@ -20,7 +21,8 @@ pub(super) fn section(run: &RunFolder) -> Option<Section> {
     let tested_on = run.config.data.tested_on();
     let axes = [Axis::new("step").whole(), Axis::default()];
     let [x, y] = axes;
-    let steps = Chart::new("loss of single steps", x, y, vec![Series::new("", Style::Plain, points)]);
+    let steps =
+        Chart::new("loss of single steps", x, y, vec![Series::new("", Style::Plain, points)]);
     let content = html! {
         div.charts {
             @if !run.epochs.is_empty() {

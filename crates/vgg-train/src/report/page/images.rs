@@ -7,10 +7,12 @@ use crate::config::Config;
 use crate::report::examined::{Cell, Examined, Shown};
 use crate::report::seen::Seen;
 use crate::report::thumbnail::Thumbnail;
+use crate::terminal::numbers::grouped;
 
 /// Nothing if there is no image to be shown.
 pub(super) fn mistakes(examined: &Examined) -> Option<Section> {
-    let Examined { mistakes, uncertain, cells, classes, .. } = examined;
+    let Examined { mistakes, uncertain, cells, scored, .. } = examined;
+    let classes = &*scored.names;
     if mistakes.is_empty() && uncertain.is_empty() {
         return None;
     }
@@ -78,7 +80,7 @@ fn figure(shown: &Shown, classes: &[String]) -> Markup {
 fn picture(thumbnail: &Thumbnail, alt: &str) -> Markup {
     html! {
         img.coarse[thumbnail.is_coarse()] src=(thumbnail.uri) width=(thumbnail.width)
-            height=(thumbnail.height) alt=(alt) loading="lazy";
+            height=(thumbnail.height) alt=(alt) decoding="async";
     }
 }
 
@@ -87,7 +89,7 @@ pub(super) fn data(seen: &Seen) -> Section {
     let content = html! {
         @for class in &seen.classes {
             div.class-row {
-                div { b { (class.name) } br; span.faint { (class.count) " to train on" } }
+                div { b { (class.name) } br; span.faint { (grouped(class.count as u64)) " to train on" } }
                 div.images.few { @for image in &class.images { (picture(image, &class.name)) } }
             }
         }

@@ -1,7 +1,5 @@
 //! The runs of a folder, each with a link to its page.
 
-use std::time::Duration;
-
 use maud::html;
 use serde_json::{Value, json};
 
@@ -10,16 +8,13 @@ use crate::run::overview::Overview;
 use crate::terminal::numbers::clock;
 
 /// The page of all runs, those that changed last first. `link` says where a run's page is.
+#[expect(dead_code, reason = "the live page shows it")]
 pub(crate) fn index(
     title: &str,
     runs: &[Overview],
     link: impl Fn(&Overview) -> String,
     live: &Live,
 ) -> String {
-    let name = |run: &Overview| {
-        let name = run.path.file_name().unwrap_or(run.path.as_os_str());
-        name.to_string_lossy().into_owned()
-    };
     let main = html! {
         header { h1 { (title) } }
         @if runs.is_empty() { p { "There is no run here yet." } }
@@ -31,20 +26,18 @@ pub(crate) fn index(
                 } }
                 tbody { @for run in runs.iter().rev() {
                     @let last = run.epochs.last();
-                    @let best = run.epochs.iter().map(|epoch| epoch.test_accuracy).reduce(f64::max);
-                    @let seconds: Option<f64> = run.epochs.iter().map(|epoch| epoch.seconds).sum();
+                    @let best = run.best().map(|best| best.test_accuracy);
+                    @let time = run.time();
                     tr {
-                        td { a href=(link(run)) { (name(run)) } }
-                        td.left { @if let Some(config) = &run.config { (config.model.arch.to_string()) } }
+                        td { a href=(link(run)) { (run.name()) } }
+                        td.left { @if let Some(config) = &run.config { (config.model.describe()) } }
                         td data-value=(last.map_or(0, |last| last.epoch)) {
                             (last.map_or(0, |last| last.epoch))
                             @if let Some(config) = &run.config { " of " (config.train.epochs) }
                         }
                         td data-value=[best] { (best.map(percent).unwrap_or_default()) }
                         td { @if let Some(last) = last { (format!("{:.4}", last.test_loss)) } }
-                        td data-value=[seconds] {
-                            @if let Some(time) = seconds.and_then(|it| Duration::try_from_secs_f64(it).ok()) { (clock(time)) }
-                        }
+                        td data-value=[time.map(|time| time.as_secs_f64())] { (time.map(clock).unwrap_or_default()) }
                         td.wrap {
                             span class=(format!("state {}", run.state.name())) { (run.state.name()) }
                             @if let Some(problem) = &run.problem { span.faint { ": " (problem) } }
@@ -54,7 +47,9 @@ pub(crate) fn index(
             } }
         }
     };
-    let runs: Vec<Value> =
-        runs.iter().map(|run| json!({ "name": name(run), "state": run.state.name(), "epochs": run.epochs })).collect();
+    let runs: Vec<Value> = runs
+        .iter()
+        .map(|run| json!({ "name": run.name(), "state": run.state.name(), "epochs": run.epochs }))
+        .collect();
     document(title, &main, &json!({ "schema": 1, "runs": runs }), Some(live))
 }

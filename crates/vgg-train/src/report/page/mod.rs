@@ -20,10 +20,10 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::Report;
-use super::folder::RunFolder;
 use crate::drawing::picture;
 use crate::version::VERSION;
 
+#[expect(unused_imports, reason = "the live page shows it")]
 pub(crate) use index::index;
 pub(crate) use several::several;
 
@@ -73,7 +73,7 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
         @for note in &report.notes { p.about { (note) } }
         @for section in &sections { (section) }
     };
-    document(&folder.name, &main, &report.to_json(), live)
+    document(&folder.name(), &main, &report.to_json(), live)
 }
 
 impl maud::Render for Section {

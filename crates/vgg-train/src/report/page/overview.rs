@@ -1,7 +1,5 @@
 //! What a run is, and what came out, at a glance.
 
-use std::time::Duration;
-
 use maud::{Markup, html};
 
 use super::{Section, percent, three};
@@ -20,10 +18,17 @@ pub(super) fn header(report: &Report) -> Markup {
     let done = folder.epochs.last().map_or(0, |last| last.epoch);
     html! {
         header {
-            h1 { (folder.name) }
+            h1 { (folder.name()) }
             p.about { (report.about()) }
+            @if let Some(process) = folder.processes.last() {
+                p.about {
+                    "Trained on " (process.device) " by vgg-train " (process.program)
+                    ", from " (process.started) " UTC"
+                    @if folder.processes.len() > 1 { " on, when it was resumed at step " (grouped(process.step)) }
+                }
+            }
             dl.tiles {
-                @if let Some(best) = folder.best() {
+                @if let Some(best) = folder.overview.best() {
                     (tile("best accuracy", percent(best.test_accuracy),
                         format!("{tested_on} images, epoch {}", best.epoch)))
                 }
@@ -32,17 +37,17 @@ pub(super) fn header(report: &Report) -> Markup {
                         format!("{tested_on} images; {:.4} in training", last.train_loss)))
                 }
                 @if let Some(examined) = examined {
-                    @let scores = examined.per_class();
-                    (tile("macro F1", three(scores.macro_mean.map(|mean| mean.f1)), "each class counts the same".into()))
-                    (tile("calibration error", examined.calibration().ece.map(percent).unwrap_or_default(),
+                    @let scored = &examined.scored;
+                    (tile("macro F1", three(scored.per_class.macro_mean.map(|mean| mean.f1)), "each class counts the same".into()))
+                    (tile("calibration error", scored.calibration.ece.map(percent).unwrap_or_default(),
                         "expected, of the confidence".into()))
                 }
                 (tile("epochs", format!("{done} of {}", config.train.epochs), folder.overview.state.name().into()))
                 @if let Some(speed) = folder.epochs.last().and_then(|last| last.images_per_second) {
-                    (tile("speed", format!("{} img/s", rate(speed)), "training, last epoch".into()))
+                    (tile("speed", rate(speed), "images/s in training, last epoch".into()))
                 }
-                @if let Some(seconds) = folder.seconds().and_then(|s| Duration::try_from_secs_f64(s).ok()) {
-                    (tile("time", clock(seconds), "epochs with their tests".into()))
+                @if let Some(time) = folder.overview.time() {
+                    (tile("time", clock(time), "epochs with their tests".into()))
                 }
                 @if let Some(network) = network {
                     (tile("parameters", millions(network.params), format!("{} multiply-adds an image", grouped(network.macs))))

@@ -4,10 +4,11 @@ use maud::html;
 
 use super::{Section, percent};
 use crate::drawing::axis::Axis;
-use crate::drawing::bars::reliability;
-use crate::drawing::chart::{Chart, Series, Style};
+use crate::drawing::chart::{Chart, Series};
+use crate::drawing::style::Style;
 use crate::report::examined::Examined;
 use crate::scores::ranking::Ranked;
+use crate::scores::scored::Scored;
 use crate::terminal::numbers::grouped;
 
 /// Points of a curve, at most.
@@ -17,7 +18,7 @@ const CURVES: usize = 10;
 
 /// The reliability diagram.
 pub(super) fn calibration(examined: &Examined) -> Section {
-    let calibration = examined.calibration();
+    let calibration = &examined.scored.calibration;
     let error = |value: Option<f64>| value.map_or("none".into(), percent);
     let content = html! {
         p.about {
@@ -28,7 +29,7 @@ pub(super) fn calibration(examined: &Examined) -> Section {
             ". Bars below the diagonal are of a network that is too sure."
         }
         div.charts {
-            (reliability(&calibration).picture())
+            (Chart::new("reliability", Axis::new("confidence").within(0.0,1.0), Axis::new("accuracy").within(0.0,1.0), vec![Series::new("", Style::Guide, vec![(0.0,0.0),(1.0,1.0)]), Series::new("", Style::Nth(0), calibration.bins.iter().filter_map(|b| Some((b.confidence?, b.accuracy?))).collect())]).square().picture())
         }
         details id="bins" {
             summary { "The numbers" }
@@ -49,7 +50,9 @@ pub(super) fn calibration(examined: &Examined) -> Section {
 /// ROC and precision-recall of each class, or of those with the smallest areas. Nothing where no
 /// class has both.
 pub(super) fn ranking(examined: &Examined) -> Option<Section> {
+    let Scored { names, predictions, .. } = &examined.scored;
     let mut classes: Vec<(usize, f64)> = examined
+        .scored
         .areas
         .iter()
         .enumerate()
@@ -62,14 +65,16 @@ pub(super) fn ranking(examined: &Examined) -> Option<Section> {
     }
     let ranked: Vec<(String, Ranked)> = classes
         .iter()
-        .filter_map(|(class, _)| {
-            Some((examined.classes[*class].clone(), Ranked::by(&examined.predictions, *class)?))
-        })
+        .filter_map(|(class, _)| Some((names[*class].clone(), Ranked::by(predictions, *class)?)))
         .collect();
     if ranked.is_empty() {
         return None;
     }
-    let chart = |title: &str, x: &str, y: &str, guide: Option<Series>, curve: fn(&Ranked) -> Vec<[f64; 2]>| {
+    let chart = |title: &str,
+                 x: &str,
+                 y: &str,
+                 guide: Option<Series>,
+                 curve: fn(&Ranked) -> Vec<[f64; 2]>| {
         let series = ranked.iter().enumerate().map(|(i, (name, ranked))| {
             let points = curve(ranked).into_iter().map(|[x, y]| (x, y)).collect();
             Series::new(name, Style::Nth(i), points)
@@ -78,7 +83,8 @@ pub(super) fn ranking(examined: &Examined) -> Option<Section> {
         Chart::new(title, axis(x), axis(y), guide.into_iter().chain(series).collect()).square()
     };
     let guide = Series::new("", Style::Guide, vec![(0.0, 0.0), (1.0, 1.0)]);
-    let roc = chart("ROC", "false positive rate", "true positive rate", Some(guide), |it| it.roc(POINTS));
+    let roc =
+        chart("ROC", "false positive rate", "true positive rate", Some(guide), |it| it.roc(POINTS));
     let precision = chart("precision and recall", "recall", "precision", None, |it| {
         it.precision_recall(POINTS)
     });

@@ -1,14 +1,14 @@
 //! Several runs, compared.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use maud::{Markup, html};
 use serde_json::{Value, json};
 
 use super::{Section, contents, document, exact};
 use crate::drawing::axis::Axis;
-use crate::drawing::chart::{Chart, Series, Style};
+use crate::drawing::chart::{Chart, Series};
+use crate::drawing::style::Style;
 use crate::report::folder::RunFolder;
 use crate::report::json;
 use crate::run::metrics::EpochRecord;
@@ -30,10 +30,10 @@ pub(crate) fn several(runs: &[RunFolder]) -> String {
 
 /// The runs' names, with their folders where two have the same.
 fn names(runs: &[RunFolder]) -> Vec<String> {
-    let same = |name: &str| runs.iter().filter(|run| run.name == name).count() > 1;
-    let name = |run: &RunFolder| match same(&run.name) {
-        true => run.path.display().to_string(),
-        false => run.name.clone(),
+    let same = |name: &str| runs.iter().filter(|run| run.name() == name).count() > 1;
+    let name = |run: &RunFolder| match same(&run.name()) {
+        true => run.overview.path.display().to_string(),
+        false => run.name(),
     };
     runs.iter().map(name).collect()
 }
@@ -73,7 +73,7 @@ fn results(runs: &[RunFolder]) -> Section {
                 th.left { "tested on" } th.left { "state" }
             } }
             tbody { @for (run, name) in runs.iter().zip(names(runs)) {
-                @let (best, last) = (run.best(), run.epochs.last());
+                @let (best, last) = (run.overview.best(), run.epochs.last());
                 tr {
                     td { (name) }
                     (number(best.map(|it| it.test_accuracy), &percent))
@@ -83,9 +83,8 @@ fn results(runs: &[RunFolder]) -> Section {
                     (number(last.map(|it| it.train_loss), &four))
                     td { (last.map_or(0, |it| it.epoch)) }
                     (number(last.and_then(|it| it.images_per_second), &rate))
-                    (number(run.seconds().filter(|_| last.is_some()), &|seconds| {
-                        Duration::try_from_secs_f64(seconds).map(clock).unwrap_or_default()
-                    }))
+                    @let time = run.overview.time();
+                    td data-value=[time.map(|time| time.as_secs_f64())] { (time.map(clock).unwrap_or_default()) }
                     td.left { (run.config.data.tested_on()) }
                     td.left { span class=(format!("state {}", run.overview.state.name())) { (run.overview.state.name()) } }
                 }
