@@ -278,6 +278,9 @@ impl Cpu {
             Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
                 linear::backward(self, &spec, x, weight, lr, dy, aux, dbias, dx)?;
             }
+            Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
+                linear::input_backward(self, &spec, weight, dy, aux, dx)?;
+            }
             Command::Dropout { shape, p, seed, stream, x } => {
                 dropout::in_place(self, shape, p, Draw { seed, stream, step }, x);
             }

@@ -53,6 +53,7 @@ fn needs(cpu: &Cpu, command: &Command) -> Needs {
         Command::BatchNorm2dBackward { spec, .. } => batch_norm2d::backward_needs(spec),
         Command::Linear { spec, .. } => linear::forward_needs(cpu, spec),
         Command::LinearBackward { spec, .. } => linear::backward_needs(cpu, spec),
+        Command::LinearInputBackward { spec, .. } => linear::input_backward_needs(cpu, spec),
         _ => Needs::default(),
     }
 }

@@ -38,9 +38,9 @@ impl Backend for Cuda {
 
     fn check_size(&self, command: &Command) -> Result<()> {
         match command {
-            Command::Linear { spec, .. } | Command::LinearBackward { spec, .. } => {
-                linear::check_size(spec)
-            }
+            Command::Linear { spec, .. }
+            | Command::LinearBackward { spec, .. }
+            | Command::LinearInputBackward { spec, .. } => linear::check_size(spec),
             _ => conv2d::check_size(command),
         }
     }
@@ -185,6 +185,9 @@ impl Cuda {
             }
             Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
                 linear::backward(self, &spec, x, weight, dy, aux, dbias, dx)
+            }
+            Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
+                linear::input_backward(self, &spec, weight, dy, aux, dx)
             }
             Command::Dropout { shape, p, seed, stream, x } => {
                 dropout::in_place(self, shape, p, seed, stream, x)

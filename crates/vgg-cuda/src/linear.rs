@@ -100,6 +100,25 @@ pub(crate) fn forward(
     }
 }
 
+/// See [`vgg_tensor::Command::LinearInputBackward`].
+pub(crate) fn input_backward(
+    cuda: &mut Cuda,
+    op: &Linear,
+    weight: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dx: &mut Buffer,
+) -> Result<()> {
+    let dy = dy.numbers(cuda.storage, op.y().len());
+    let [masked] = cuda.scratch.split(&cuda.gpu.stream, [masked_bytes(cuda, op)])?;
+    // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
+    // for above, and no two are the same.
+    unsafe {
+        let dsums = undo_relu(cuda, op, dy, aux, masked)?;
+        input_gradient(cuda, op, dsums, weight, dx)
+    }
+}
+
 /// See [`vgg_tensor::Command::LinearBackward`].
 pub(crate) fn backward(
     cuda: &mut Cuda,
@@ -115,14 +134,10 @@ pub(crate) fn backward(
     let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
     let x = Matrix::new(x.numbers(storage, op.x().len()), storage, ins);
     let dy = dy.numbers(storage, op.y().len());
-    let aux = aux.room(op.aux_bytes());
     let dbias = dbias.f32(outs);
-    let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
-    let factors = weight.weight().weight(storage, ins * outs).factors;
 
-    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
     let gradient = BiasGradient::new(&cuda.gpu, n, outs);
-    let masked = if relu { storage.bytes() * op.y().len() } else { 0 };
+    let masked = masked_bytes(cuda, op);
     let block = match weight {
         WeightGradient::Stored { .. } => 0,
         WeightGradient::Applied { .. } => {
@@ -132,31 +147,17 @@ pub(crate) fn backward(
     let [rows, masked, block] =
         cuda.scratch.split(&cuda.gpu.stream, [gradient.bytes(), masked, block])?;
     let loss_scale = cuda.loss_scale_address();
-    let mask = if relu { Mask::Relu(aux) } else { Mask::All };
+    let mask = match op.epilogue() {
+        LinearEpilogue::Bias => Mask::All,
+        LinearEpilogue::BiasRelu => Mask::Relu(aux.room(op.aux_bytes())),
+    };
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
     // for above, and no two are the same.
     unsafe {
         gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
-        let dsums = if relu {
-            let (pixels, c) = (n as u64, outs as u32);
-            let kernel = kernel::ReluBackward { dy, aux, dx: masked, pixels, c };
-            cuda.gpu.launch(kernel, pixels * groups(outs))?;
-            masked
-        } else {
-            dy
-        };
+        let dsums = undo_relu(cuda, op, dy, aux, masked)?;
         if let Some(dx) = dx {
-            let dsums = Matrix::new(dsums, storage, outs);
-            let weight = Matrix::new(factors, storage, ins);
-            let dx = Matrix::new(dx, storage, ins);
-            cuda.cublas.multiply(
-                "linear's input gradient",
-                [n, ins, outs],
-                Factor::One,
-                dsums,
-                weight,
-                dx,
-            )?;
+            input_gradient(cuda, op, dsums, weight.weight(), dx)?;
         }
         let factor = cuda.unscale();
         let dweight = |cuda: &Cuda, rows: &Range<usize>, to: Address| {
@@ -185,6 +186,59 @@ pub(crate) fn backward(
         }
     }
     Ok(())
+}
+
+/// Bytes for the gradient of the sums, where that is not the output's.
+fn masked_bytes(cuda: &Cuda, op: &Linear) -> usize {
+    match op.epilogue() {
+        LinearEpilogue::Bias => 0,
+        LinearEpilogue::BiasRelu => cuda.storage.bytes() * op.y().len(),
+    }
+}
+
+/// Where the gradient of the sums is: `dy`, or `masked`, which has zeros where ReLU was dead.
+///
+/// # Safety
+/// There are the numbers that the spec says at `dy`, and room for [`masked_bytes`] at `masked`.
+unsafe fn undo_relu(
+    cuda: &Cuda,
+    op: &Linear,
+    dy: Address,
+    aux: &Buffer,
+    masked: Address,
+) -> Result<Address> {
+    match op.epilogue() {
+        LinearEpilogue::Bias => Ok(dy),
+        LinearEpilogue::BiasRelu => {
+            let (pixels, c) = (op.y().n as u64, op.out_features() as u32);
+            let aux = aux.room(op.aux_bytes());
+            let kernel = kernel::ReluBackward { dy, aux, dx: masked, pixels, c };
+            // SAFETY: the caller's promise.
+            unsafe { cuda.gpu.launch(kernel, pixels * groups(op.out_features()))? };
+            Ok(masked)
+        }
+    }
+}
+
+/// The product of the sums' gradient and the weight.
+///
+/// # Safety
+/// There are the numbers that the spec says at `dsums`, and no two operands are the same.
+unsafe fn input_gradient(
+    cuda: &Cuda,
+    op: &Linear,
+    dsums: Address,
+    weight: &Buffer,
+    dx: &mut Buffer,
+) -> Result<()> {
+    let storage = cuda.storage;
+    let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
+    let dsums = Matrix::new(dsums, storage, outs);
+    let weight = Matrix::new(weight.weight(storage, ins * outs).factors, storage, ins);
+    let dx = Matrix::new(dx.numbers(storage, op.x().len()), storage, ins);
+    let what = "linear's input gradient";
+    // SAFETY: the caller's promise, and the other buffers have room for what the spec says.
+    unsafe { cuda.cublas.multiply(what, [n, ins, outs], Factor::One, dsums, weight, dx) }
 }
 
 /// The blocks of rows of a weight of `outs` rows with `ins` numbers each.

@@ -98,14 +98,15 @@ impl Content {
         }
     }
 
-    /// Checks that gradients of it may be computed and that it may be updated.
+    /// Checks that gradients may be computed of it and through it, and that it may be updated.
     ///
     /// # Errors
     /// [`Error::Shape`] if it is a weight that is stored as [`WeightType::F16`].
     pub fn check_trainable(&self) -> Result<()> {
         match self {
             Content::LinearWeight { weight_type: WeightType::F16, .. } => {
-                Err(Error::Shape("a weight in f16 is for inference alone: train it in f32".into()))
+                let message = "a weight in f16 is for inference alone: gradients take it in f32";
+                Err(Error::Shape(message.into()))
             }
             _ => Ok(()),
         }

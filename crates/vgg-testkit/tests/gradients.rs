@@ -233,6 +233,16 @@ fn linear() -> Result<()> {
             dx: Some(&mut dx),
         });
 
+        let mut alone = zeros(x.len());
+        run(Command::LinearInputBackward {
+            spec,
+            weight: &bw,
+            dy: &bdy,
+            aux: &aux,
+            dx: &mut alone,
+        });
+        assert_eq!(alone.numbers(x.len()), dx.numbers(x.len()));
+
         let mut loss = |x: &Buffer<f64>, weight: &Buffer<f64>, bias: &Buffer<f64>| {
             run(Command::Linear { spec, x, weight, bias, y: &mut y, aux: None });
             dot(y.numbers(y_len), &dy)

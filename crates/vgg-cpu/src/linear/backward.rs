@@ -1,15 +1,16 @@
-//! The backward pass.
+//! The backward pass of a layer that is trained.
 
 use std::ops::Range;
 
 use rayon::prelude::*;
-use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
+use vgg_tensor::spec::{Linear, Sgd};
 use vgg_tensor::{Result, WeightGradient};
 
-use super::{K_BLOCK, Sizes};
+use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
+use super::{FEATURES, K_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{Ahead, Gemm, pack_columns, pack_rows, packed_len, panel_width};
+use crate::gemm::{Ahead, Gemm, pack_columns, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::sgd::Update;
 use crate::shared::Shared;
@@ -46,10 +47,7 @@ pub(crate) fn backward(
             dbias.iter_mut().zip(row).for_each(|(db, g)| *db += g);
         }
         if dx.is_some() {
-            by_image
-                .par_chunks_exact_mut(padded_out * width)
-                .enumerate()
-                .for_each(|(panel, packed)| pack_rows(gradient, padded_out, width, panel, packed));
+            pack_images(gradient, padded_out, width, by_image);
         }
         by_panel.par_chunks_exact_mut(n * width).enumerate().for_each(|(panel, packed)| {
             pack_columns(gradient, padded_out, width, panel, packed);
@@ -66,7 +64,9 @@ pub(crate) fn backward(
             let columns = batch_panels * width;
             // SAFETY: this job alone has these features.
             let dx = unsafe { transposed.slice(rows.start * columns..rows.end * columns) };
-            let dx = wanted.then_some(InputGradientRows { columns, by_image, dx });
+            let of_rows = rows.clone();
+            let dx = InputRows { features, panels, rows: of_rows, columns, by_image, dx };
+            let dx = wanted.then_some(dx);
             cpu.isa.run(FeatureRows { n, features, panels, rows, packed, by_panel, dx, target });
         });
         if let Some(dx) = dx {
@@ -93,39 +93,6 @@ fn lens(cpu: &Cpu, op: &Linear) -> [usize; 5] {
         packed_len(features, n, mr),
         features * batch_panels * width,
     ]
-}
-
-/// `dy` where ReLU was alive, rows padded with zeros to `padded_out` numbers.
-fn undo_relu(op: &Linear, dy: &[f32], aux: &[u8], padded_out: usize, gradient: &mut [f32]) {
-    let out = op.out_features();
-    let bits = out.div_ceil(8);
-    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
-    gradient.par_chunks_exact_mut(padded_out).enumerate().for_each(|(image, gradient)| {
-        let (inside, padding) = gradient.split_at_mut(out);
-        padding.fill(0.0);
-        for (o, (g, dy)) in inside.iter_mut().zip(&dy[image * out..]).enumerate() {
-            let alive = !relu || aux[image * bits + o / 8] >> (o % 8) & 1 == 1;
-            *g = if alive { *dy } else { 0.0 };
-        }
-    });
-}
-
-/// `dx` of `[features][images]`, padded, to `[images][features]`.
-fn transpose(transposed: &[f32], features: usize, dx: &mut [f32]) {
-    let row = transposed.len() / features;
-    // A tile is a line of the cache in both directions.
-    const TILE: usize = 16;
-    dx.par_chunks_mut(TILE * features).enumerate().for_each(|(block, dx)| {
-        for first in (0..features).step_by(TILE) {
-            let last = features.min(first + TILE);
-            for (image, dx) in dx.chunks_exact_mut(features).enumerate() {
-                let column = &transposed[block * TILE + image..];
-                for i in first..last {
-                    dx[i] = column[i * row];
-                }
-            }
-        }
-    });
 }
 
 /// Where the weight's gradient goes. Weights lie in panels, `[panel][features][width]`.
@@ -167,12 +134,9 @@ impl<'a> Target<'a> {
     }
 }
 
-/// Features of a job: few enough that a block of their weights stays in the second-level cache from
-/// `dx` to the update.
-const FEATURES: usize = 4 * ROWS;
 /// Features whose gradient is computed before the optimiser takes it: whole register tiles of every
 /// instruction set.
-const ROWS: usize = 48;
+const ROWS: usize = FEATURES / 4;
 
 /// All gradients for some of the features: the weight passes by once.
 struct FeatureRows<'a> {
@@ -188,17 +152,8 @@ struct FeatureRows<'a> {
     /// The output gradients in panels of outputs: `[panel][n][width]`.
     by_panel: &'a [f32],
     /// If it is wanted.
-    dx: Option<InputGradientRows<'a>>,
+    dx: Option<InputRows<'a>>,
     target: Target<'a>,
-}
-
-/// Some rows of the transposed input gradient, `[rows][images, padded to panels]`.
-struct InputGradientRows<'a> {
-    /// Numbers of a row.
-    columns: usize,
-    /// The output gradients in panels of images: `[panel][out][width]`.
-    by_image: &'a [f32],
-    dx: &'a mut [f32],
 }
 
 impl Kernel for FeatureRows<'_> {
@@ -211,7 +166,11 @@ impl Kernel for FeatureRows<'_> {
         for first in (0..self.panels).step_by(of_a_block) {
             let panels = first..self.panels.min(first + of_a_block);
             // First, because it is computed from the weight as it was.
-            self.input_gradient(s, panels.clone());
+            if let Some(dx) = &mut self.dx {
+                let (weight, len) = self.target.weight();
+                // SAFETY: these are the weight's numbers, and this job alone has these features.
+                unsafe { dx.add(s, weight, len, panels.clone()) };
+            }
             for panel in panels {
                 self.weight_gradient(s, panel, of_a_block);
             }
@@ -220,39 +179,6 @@ impl Kernel for FeatureRows<'_> {
 }
 
 impl FeatureRows<'_> {
-    /// Adds the products with some panels of the weight to `dx`.
-    #[inline(always)]
-    fn input_gradient<S: Simd>(&mut self, s: S, panels: Range<usize>) {
-        let Some(InputGradientRows { columns, by_image, dx }) = &mut self.dx else { return };
-        let (features, width) = (self.features, panel_width(S::LANES));
-        let (weight, len) = self.target.weight();
-        let out = self.panels * width;
-        assert!(columns.is_multiple_of(width) && by_image.len() == *columns * out);
-        assert!(dx.len() == self.rows.len() * *columns);
-        assert!(len == out * features && self.rows.end <= features && panels.end <= self.panels);
-        // SAFETY: the lengths were just asserted; this job alone has these features.
-        unsafe {
-            Gemm {
-                rows: self.rows.len(),
-                columns: *columns,
-                k: width,
-                segments: panels.len(),
-                a: weight.add((panels.start * features + self.rows.start) * width),
-                a_row: width,
-                a_k: 1,
-                a_segment: features * width,
-                b: by_image.as_ptr().add(panels.start * width * width),
-                b_k: width,
-                b_panel: out * width,
-                c: dx.as_mut_ptr(),
-                c_row: *columns,
-                c_panel: width,
-                accumulate: panels.start > 0,
-            }
-            .compute(s);
-        }
-    }
-
     /// The weight's gradient in a panel, and what becomes of it. Meanwhile, the weight `distance`
     /// panels further on is fetched.
     #[inline(always)]

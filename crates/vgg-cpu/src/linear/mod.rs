@@ -10,11 +10,13 @@
 
 mod backward;
 mod forward;
+mod input_backward;
 mod stream;
 mod weight;
 
 pub(crate) use backward::{backward, backward_needs};
 pub(crate) use forward::{forward, forward_needs};
+pub(crate) use input_backward::{input_backward, input_backward_needs};
 pub(crate) use weight::{buffer_len, download_weight, upload_weight};
 
 use vgg_tensor::spec::Linear;
@@ -26,6 +28,10 @@ use crate::simd::MAX_LANES;
 /// Steps of k for which a panel of B stays in the first-level cache. Sums are taken over blocks of
 /// so many first.
 const K_BLOCK: usize = 256;
+
+/// Features of a job in the backward pass: few enough that a block of their weights stays in the
+/// second-level cache from `dx` to the update, and whole register tiles of every instruction set.
+const FEATURES: usize = 192;
 
 /// Numbers of a panel in a block of k, on any instruction set.
 const MAX_BLOCK: usize = K_BLOCK * panel_width(MAX_LANES);

@@ -122,6 +122,14 @@ fn fully_connected_layers_take_what_they_say() {
         let (dy, aux, dx) = (In(y.0), In(aux.0), Some(dx));
         b.commands.push(Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx });
         check(b);
+
+        let mut b = Builder::default();
+        let [weight, dy, aux] =
+            [spec.weight(), Content::Maps(spec.y()), Content::Bytes(spec.aux_bytes())]
+                .map(|content| b.given(content));
+        let dx = b.out(Content::Maps(spec.x()));
+        b.commands.push(Command::LinearInputBackward { spec, weight, dy, aux, dx });
+        check(b);
     }
 }
 

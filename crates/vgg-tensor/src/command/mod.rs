@@ -254,6 +254,21 @@ pub enum Command<I = In, O = Out, U = InOut> {
         /// The input's gradient, where somebody needs it.
         dx: Option<O>,
     },
+    /// Gradient of [`Command::Linear`]'s input alone, epilogue included: to the bit the `dx` of
+    /// [`Command::LinearBackward`], with less work and without the layer's input. It is for a layer
+    /// whose parameters are not trained.
+    LinearInputBackward {
+        /// The layer.
+        spec: Linear,
+        /// Its weight.
+        weight: I,
+        /// The gradient of its output.
+        dy: I,
+        /// What the forward pass wrote.
+        aux: I,
+        /// The input's gradient.
+        dx: O,
+    },
     /// Inverted dropout, in place: element `i` of the flattened maps is multiplied by `1 / (1 − p)`
     /// where [`crate::Draw::uniform`] of `i` is at least `p`, and set to zero elsewhere.
     ///
@@ -384,6 +399,7 @@ impl<I, O, U> Command<I, O, U> {
             Self::Conv2dBackward { spec, dx, .. } => spec.macs() * (1 + u64::from(dx.is_some())),
             Self::Linear { spec, .. } => spec.macs(),
             Self::LinearBackward { spec, dx, .. } => spec.macs() * (1 + u64::from(dx.is_some())),
+            Self::LinearInputBackward { spec, .. } => spec.macs(),
             _ => 0,
         }
     }

@@ -162,6 +162,15 @@ impl<I, O, U> Command<I, O, U> {
                     spec,
                 }
             }
+            Self::LinearInputBackward { spec, weight, dy, aux, dx } => {
+                Command::LinearInputBackward {
+                    weight: to.input(weight, spec.weight()),
+                    dy: to.input(dy, Maps(spec.y())),
+                    aux: to.input(aux, Bytes(spec.aux_bytes())),
+                    dx: to.output(dx, Maps(spec.x())),
+                    spec,
+                }
+            }
             Self::Dropout { shape, p, seed, stream, x } => {
                 Command::Dropout { shape, p, seed, stream, x: to.in_place(x, Maps(shape)) }
             }

@@ -88,6 +88,10 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
             backward(Applied { spec: momentum, weight, velocity: Some(Any) }, Some(dx)),
             "linear backward 240→7 + relu + sgd",
         ),
+        (
+            C::LinearInputBackward { spec: linear, weight, dy, aux, dx },
+            "linear backward 240→7 + relu, dx alone",
+        ),
         (C::Dropout { shape: Shape::flat(2, 7), p: 0.5, seed: 1, stream: 2, x }, "dropout 0.5 7"),
         (softmax, "softmax cross-entropy 10"),
         (sgd(momentum, conv.weight(), Some(Any)), "sgd 5×3×3×3"),

@@ -49,6 +49,10 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
                 f.write_str(if applied { " + sgd" } else { "" })?;
                 without(f, dx.is_some())
             }
+            Self::LinearInputBackward { spec: op, .. } => {
+                linear(f, "linear backward", op)?;
+                f.write_str(", dx alone")
+            }
             Self::Dropout { shape, p, .. } => write!(f, "dropout {p} {}", shape.features()),
             Self::SoftmaxCrossEntropy { spec: op, .. } => {
                 write!(f, "softmax cross-entropy {}", op.logits().features())
@@ -153,9 +157,10 @@ mod tests {
         let stored = WeightGradient::Stored { weight, dweight };
         let forward = Command::Linear { spec, x, weight, bias, y, aux: None };
         let backward = |dx| Command::LinearBackward { spec, x, weight: stored, dy, aux, dbias, dx };
+        let input_backward = Command::LinearInputBackward { spec, weight, dy, aux, dx: Any };
         let dropout = Command::Dropout { shape: spec.y(), p: 0.5, seed: 1, stream: 2, x };
-        let counts = [forward, backward(None), backward(Some(Any)), dropout];
-        assert_eq!(counts.map(|command| command.macs()), [120, 120, 240, 0]);
+        let counts = [forward, backward(None), backward(Some(Any)), input_backward, dropout];
+        assert_eq!(counts.map(|command| command.macs()), [120, 120, 240, 120, 0]);
         Ok(())
     }
 }

@@ -115,7 +115,9 @@ fn check_update(command: &Command) -> Result<(), &'static str> {
 
 fn check_trainable(command: &Command) -> Result<()> {
     match command {
-        Command::LinearBackward { spec, .. } => spec.weight().check_trainable(),
+        Command::LinearBackward { spec, .. } | Command::LinearInputBackward { spec, .. } => {
+            spec.weight().check_trainable()
+        }
         Command::Sgd { content, .. }
         | Command::Scale { content, .. }
         | Command::Blend { content, .. } => content.check_trainable(),

@@ -117,6 +117,6 @@ mod tests {
         assert_eq!(whole.weight().len(), half.weight().len());
         assert!(whole.weight().check_trainable().is_ok());
         let message = half.weight().check_trainable().unwrap_err().to_string();
-        assert_eq!(message, "a weight in f16 is for inference alone: train it in f32");
+        assert_eq!(message, "a weight in f16 is for inference alone: gradients take it in f32");
     }
 }

@@ -118,6 +118,11 @@ impl Trial for LinearTrial {
         outputs.push(("dbias", bench.downloaded(dbias)?));
         outputs.push(("dx", bench.downloaded(dx)?));
 
+        let alone = &bench.poisoned(x_maps)?;
+        bench.run(Command::LinearInputBackward { spec, weight, dy, aux, dx: alone })?;
+        let [with_others, alone] = [dx, alone].map(|dx| Ok(vec![("dx", bench.downloaded(dx)?)]));
+        assert_same(self, "with others and alone", &with_others?, &alone?);
+
         // Applied at once, the gradient does to the weight what the optimiser does with the stored
         // one, and the other gradients are the same. Weights have no room for more images.
         if bench.memory() == Memory::Spare {

@@ -137,17 +137,15 @@ impl<T: Real> Reference<T> {
             ),
             Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
                 let len = spec.weight().len();
-                let mut dw = vec![T::default(); len];
-                linear::backward(
-                    &spec,
-                    x.numbers(spec.x().len()),
-                    weight.weight().numbers(len),
-                    dy.numbers(spec.y().len()),
-                    aux.bytes(spec.aux_bytes()),
-                    &mut dw,
-                    dbias.numbers_mut(spec.out_features()),
-                    dx.map(|dx| dx.numbers_mut(spec.x().len())),
-                );
+                let (x, dy) = (x.numbers(spec.x().len()), dy.numbers(spec.y().len()));
+                let aux = aux.bytes(spec.aux_bytes());
+                if let Some(dx) = dx {
+                    let (weight, dx) = (weight.weight(), dx.numbers_mut(spec.x().len()));
+                    linear::input_backward(&spec, weight.numbers(len), dy, aux, dx);
+                }
+                let (mut dw, db) =
+                    (vec![T::default(); len], dbias.numbers_mut(spec.out_features()));
+                linear::backward(&spec, x, dy, aux, &mut dw, db);
                 match weight {
                     WeightGradient::Stored { dweight, .. } => {
                         dweight.numbers_mut(len).copy_from_slice(&dw);
@@ -158,6 +156,13 @@ impl<T: Real> Reference<T> {
                     }
                 }
             }
+            Command::LinearInputBackward { spec, weight, dy, aux, dx } => linear::input_backward(
+                &spec,
+                weight.numbers(spec.weight().len()),
+                dy.numbers(spec.y().len()),
+                aux.bytes(spec.aux_bytes()),
+                dx.numbers_mut(spec.x().len()),
+            ),
             Command::Dropout { shape, p, seed, stream, x } => {
                 let draw = Draw { seed, stream, step: scalars.step };
                 dropout::in_place(p, draw, x.numbers_mut(shape.len()));

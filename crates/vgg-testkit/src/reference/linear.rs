@@ -35,38 +35,50 @@ pub(super) fn forward<T: Real>(
     }
 }
 
+/// `dx` is that of [`input_backward`].
 pub(super) fn backward<T: Real>(
     op: &Linear,
     x: &[T],
-    weight: &[T],
     dy: &[T],
     aux: &[u8],
     dweight: &mut [T],
     dbias: &mut [T],
-    mut dx: Option<&mut [T]>,
 ) {
     let zero = T::default();
     let (inputs, outputs) = (op.in_features(), op.out_features());
     dweight.fill(zero);
     dbias.fill(zero);
-    if let Some(dx) = dx.as_deref_mut() {
-        dx.fill(zero);
-    }
-    for (index, dy) in dy.iter().enumerate() {
-        let alive = match op.epilogue() {
-            LinearEpilogue::Bias => true,
-            LinearEpilogue::BiasRelu => decisions::get(aux, 1, index) == 1,
-        };
-        if !alive {
-            continue;
-        }
+    for (index, dy) in alive(op, dy, aux) {
         let (n, o) = (index / outputs, index % outputs);
-        dbias[o] += *dy;
+        dbias[o] += dy;
         for i in 0..inputs {
-            dweight[o * inputs + i] += *dy * x[n * inputs + i];
-            if let Some(dx) = dx.as_deref_mut() {
-                dx[n * inputs + i] += *dy * weight[o * inputs + i];
-            }
+            dweight[o * inputs + i] += dy * x[n * inputs + i];
         }
     }
+}
+
+pub(super) fn input_backward<T: Real>(
+    op: &Linear,
+    weight: &[T],
+    dy: &[T],
+    aux: &[u8],
+    dx: &mut [T],
+) {
+    let (inputs, outputs) = (op.in_features(), op.out_features());
+    dx.fill(T::default());
+    for (index, dy) in alive(op, dy, aux) {
+        let (n, o) = (index / outputs, index % outputs);
+        for i in 0..inputs {
+            dx[n * inputs + i] += dy * weight[o * inputs + i];
+        }
+    }
+}
+
+/// The outputs that ReLU left alive: their places and gradients.
+fn alive<T: Real>(op: &Linear, dy: &[T], aux: &[u8]) -> impl Iterator<Item = (usize, T)> {
+    let alive = |index: &usize| match op.epilogue() {
+        LinearEpilogue::Bias => true,
+        LinearEpilogue::BiasRelu => decisions::get(aux, 1, *index) == 1,
+    };
+    (0..dy.len()).filter(alive).map(|index| (index, dy[index]))
 }

@@ -56,6 +56,10 @@ impl Backward<'_, '_> {
                 );
                 Command::BatchNorm2dBackward { spec, x, weight, saved, dy, aux, dweight, dbias, dx }
             }
+            Command::Linear { spec, weight, aux, .. } if self.is_frozen(weight) => {
+                let dx = self.dx(Content::Maps(spec.x()));
+                Command::LinearInputBackward { spec, weight, dy, aux: kept(aux), dx }
+            }
             Command::Linear { spec, x, weight, aux, .. } => {
                 let (weight, dbias) = self.weight_gradient(weight);
                 let (aux, dx) = (kept(aux), wanted.then(|| self.dx(Content::Maps(spec.x()))));
@@ -89,6 +93,7 @@ impl Backward<'_, '_> {
             | Command::BatchNorm2dBackward { .. }
             | Command::SigmoidBackward { .. }
             | Command::LinearBackward { .. }
+            | Command::LinearInputBackward { .. }
             | Command::SoftmaxCrossEntropy { .. }
             | Command::Sgd { .. }
             | Command::Scale { .. }
@@ -114,6 +119,12 @@ impl Backward<'_, '_> {
     fn gradients_of(&mut self, weight: In) -> [Out; 2] {
         let first = self.param(weight);
         [self.gradient(first), self.gradient(first + 1)]
+    }
+
+    /// Whether neither a weight nor its bias is trained.
+    fn is_frozen(&self, weight: In) -> bool {
+        let first = self.param(weight);
+        !self.trained[first] && !self.trained[first + 1]
     }
 
     /// Where a parameter's gradient goes. A frozen one's is computed besides, and nobody reads it.

@@ -376,6 +376,19 @@ fn frozen_layers() {
     g: linear' m4 m7 aux5 -> *p6 t8
     g: sgd t8 -> *p7
     "#);
+    insta::assert_snapshot!(frozen(&["e"])[8..].join("\n"), @r#"
+    g: linear' m8 m11 aux9 -> *p6 t12 m13
+    f: dropout'  -> *m13
+    e: linear' p4 m13 aux7 -> m14
+    d: max-pool' m14 aux5 -> m15
+    b: conv2d' m2 p2 m15 aux3 -> t16 t17 m18
+    a: conv2d' m0 p0 m18 aux1 -> t19 t20
+    a: sgd t19 -> *p0
+    a: sgd t20 -> *p1
+    b: sgd t16 -> *p2
+    b: sgd t17 -> *p3
+    g: sgd t12 -> *p7
+    "#);
     // A normalisation whose convolution is frozen has a gradient of its input that nobody reads.
     let recipe = Recipe { freeze: vec!["a".into()], ..sgd().into() };
     let step = lines_of(&normed(), Mode::Train(recipe), Work::Step(WHOLE));

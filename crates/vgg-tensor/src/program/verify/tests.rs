@@ -211,7 +211,7 @@ fn a_velocity_goes_with_momentum() {
 
 #[test]
 fn a_weight_in_f16_is_not_trained() {
-    let message = "a weight in f16 is for inference alone: train it in f32";
+    let message = "a weight in f16 is for inference alone: gradients take it in f32";
     for (weight_type, trains) in [(WeightType::F32, true), (WeightType::F16, false)] {
         let check = |program: Result<Program>| match program {
             Ok(_) => assert!(trains),
@@ -225,6 +225,13 @@ fn a_weight_in_f16_is_not_trained() {
         let (x, y, inout) = (In(BufferId(0)), Out(BufferId(1)), InOut(BufferId(1)));
         let dweight = Out(BufferId(5));
         check(backward(spec, WeightGradient::Stored { weight: In(BufferId(4)), dweight }));
+        let [dy, dx] = [spec.y(), spec.x()].map(Content::Maps);
+        let aux = Content::Bytes(spec.aux_bytes());
+        let buffers = [buffer(content, Input), buffer(dy, Input), buffer(aux, Input)];
+        let buffers = [&buffers[..], &[buffer(dx, Output)]].concat();
+        let [weight, dy, aux] = [0, 1, 2].map(|place| In(BufferId(place)));
+        let dx = Out(BufferId(3));
+        check(alone(&buffers, Command::LinearInputBackward { spec, weight, dy, aux, dx }));
         let buffers = [buffer(content, Input), buffer(content, State)];
         let of_two = [
             Command::Scale { content, alpha: 1.0, x, y },

@@ -1,0 +1,183 @@
+//! The input's gradient, alone or beside the weight's.
+
+use std::ops::Range;
+
+use rayon::prelude::*;
+use vgg_tensor::Result;
+use vgg_tensor::spec::{Linear, LinearEpilogue};
+
+use super::{FEATURES, K_BLOCK, Sizes};
+use crate::Cpu;
+use crate::buffer::{AlignedVec, Buffer};
+use crate::gemm::{Gemm, pack_rows, panel_width};
+use crate::needs::Needs;
+use crate::simd::{Kernel, Simd};
+
+/// See [`vgg_tensor::Command::LinearInputBackward`].
+pub(crate) fn input_backward(
+    cpu: &Cpu,
+    op: &Linear,
+    weight: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    dx: &mut Buffer,
+) -> Result<()> {
+    let Sizes { n, features, width, panels, .. } = Sizes::new(cpu, op);
+    let (padded_out, columns) = (panels * width, n.next_multiple_of(width));
+    let weight = weight.f32(padded_out * features);
+    let (dy, aux) = (dy.f32(op.y().len()), aux.bytes(op.aux_bytes()));
+    let dx = dx.f32_mut(op.x().len());
+    let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
+    input_backward_needs(cpu, op).reserve(cpu, workspace)?;
+    let [gradient, by_image, dx_transposed] = workspace.split(lens(cpu, op));
+    cpu.threads.run(|| {
+        undo_relu(op, dy, aux, padded_out, gradient);
+        pack_images(gradient, padded_out, width, by_image);
+        let by_image = &*by_image;
+        let jobs = dx_transposed.par_chunks_mut(FEATURES * columns).enumerate();
+        jobs.for_each(|(block, dx)| {
+            let rows = block * FEATURES..features.min((block + 1) * FEATURES);
+            let dx = InputRows { features, panels, rows, columns, by_image, dx };
+            cpu.isa.run(Alone { dx, weight });
+        });
+        transpose(dx_transposed, features, dx);
+    });
+    Ok(())
+}
+
+/// What [`input_backward`] takes besides its buffers.
+pub(crate) fn input_backward_needs(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+}
+
+/// Numbers of the workspace: for the output's gradient as it lies and in panels of images, and the
+/// input's gradient, transposed.
+fn lens(cpu: &Cpu, op: &Linear) -> [usize; 3] {
+    let Sizes { n, features, width, panels, .. } = Sizes::new(cpu, op);
+    let (padded_out, columns) = (panels * width, n.next_multiple_of(width));
+    [n * padded_out, columns * padded_out, columns * features]
+}
+
+/// `dy` where ReLU was alive, rows padded with zeros to `padded_out` numbers.
+pub(super) fn undo_relu(
+    op: &Linear,
+    dy: &[f32],
+    aux: &[u8],
+    padded_out: usize,
+    gradient: &mut [f32],
+) {
+    let out = op.out_features();
+    let bits = out.div_ceil(8);
+    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
+    gradient.par_chunks_exact_mut(padded_out).enumerate().for_each(|(image, gradient)| {
+        let (inside, padding) = gradient.split_at_mut(out);
+        padding.fill(0.0);
+        for (o, (g, dy)) in inside.iter_mut().zip(&dy[image * out..]).enumerate() {
+            let alive = !relu || aux[image * bits + o / 8] >> (o % 8) & 1 == 1;
+            *g = if alive { *dy } else { 0.0 };
+        }
+    });
+}
+
+/// The output's gradient in panels of images, `[panel][padded_out][width]`.
+pub(super) fn pack_images(gradient: &[f32], padded_out: usize, width: usize, by_image: &mut [f32]) {
+    let panels = by_image.par_chunks_exact_mut(padded_out * width).enumerate();
+    panels.for_each(|(panel, packed)| pack_rows(gradient, padded_out, width, panel, packed));
+}
+
+/// `dx` of `[features][images]`, padded, to `[images][features]`.
+pub(super) fn transpose(transposed: &[f32], features: usize, dx: &mut [f32]) {
+    let row = transposed.len() / features;
+    // A tile is a line of the cache in both directions.
+    const TILE: usize = 16;
+    dx.par_chunks_mut(TILE * features).enumerate().for_each(|(block, dx)| {
+        for first in (0..features).step_by(TILE) {
+            let last = features.min(first + TILE);
+            for (image, dx) in dx.chunks_exact_mut(features).enumerate() {
+                let column = &transposed[block * TILE + image..];
+                for i in first..last {
+                    dx[i] = column[i * row];
+                }
+            }
+        }
+    });
+}
+
+/// Some rows of the transposed input gradient, `[rows][images, padded to panels]`.
+pub(super) struct InputRows<'a> {
+    /// All features.
+    pub(super) features: usize,
+    /// Panels of the weight.
+    pub(super) panels: usize,
+    /// The features to do.
+    pub(super) rows: Range<usize>,
+    /// Numbers of a row.
+    pub(super) columns: usize,
+    /// The output gradients in panels of images: `[panel][out][width]`.
+    pub(super) by_image: &'a [f32],
+    pub(super) dx: &'a mut [f32],
+}
+
+impl InputRows<'_> {
+    /// Adds the products with some panels of the weight; the first panels come first.
+    ///
+    /// # Safety
+    /// At `weight` are `len` numbers, of which those of the features to do can be read.
+    #[inline(always)]
+    pub(super) unsafe fn add<S: Simd>(
+        &mut self,
+        s: S,
+        weight: *const f32,
+        len: usize,
+        panels: Range<usize>,
+    ) {
+        let Self { features, columns, by_image, ref rows, .. } = *self;
+        let width = panel_width(S::LANES);
+        let out = self.panels * width;
+        assert!(columns.is_multiple_of(width) && by_image.len() == columns * out);
+        assert!(self.dx.len() == rows.len() * columns);
+        assert!(len == out * features && rows.end <= features && panels.end <= self.panels);
+        // SAFETY: the lengths were just asserted; the rest is the caller's promise.
+        unsafe {
+            Gemm {
+                rows: rows.len(),
+                columns,
+                k: width,
+                segments: panels.len(),
+                a: weight.add((panels.start * features + rows.start) * width),
+                a_row: width,
+                a_k: 1,
+                a_segment: features * width,
+                b: by_image.as_ptr().add(panels.start * width * width),
+                b_k: width,
+                b_panel: out * width,
+                c: self.dx.as_mut_ptr(),
+                c_row: columns,
+                c_panel: width,
+                accumulate: panels.start > 0,
+            }
+            .compute(s);
+        }
+    }
+}
+
+/// The input's gradient for some of the features, in the same blocks as beside the weight's: to the
+/// same bits.
+struct Alone<'a> {
+    dx: InputRows<'a>,
+    weight: &'a [f32],
+}
+
+impl Kernel for Alone<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(mut self, s: S) {
+        let (panels, of_a_block) = (self.dx.panels, K_BLOCK / panel_width(S::LANES));
+        for first in (0..panels).step_by(of_a_block) {
+            let block = first..panels.min(first + of_a_block);
+            // SAFETY: it is a slice.
+            unsafe { self.dx.add(s, self.weight.as_ptr(), self.weight.len(), block) };
+        }
+    }
+}
