@@ -654,6 +654,62 @@ def batch_norm():
     print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
 
 
+# --- Grad-CAM ---------------------------------------------------------------------------------
+
+
+def running_statistics(model):
+    """Gives batch normalisations statistics that the test computes as well."""
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            channels = torch.arange(module.num_features, dtype=torch.float64)
+            module.running_mean = (channels % 5 - 2) / 16
+            module.running_var = 1 + channels % 3 / 8
+
+
+def activation_of_last_convolution(model):
+    """The module that gives the maps which Grad-CAM explains."""
+    modules = list(model.modules())
+    last = max(i for i, module in enumerate(modules) if isinstance(module, nn.Conv2d))
+    return next(m for m in modules[last:] if isinstance(m, (nn.ReLU, nn.Sigmoid)))
+
+
+def heatmaps(model, x):
+    """Grad-CAM (Selvaraju et al. 2017, equations 1 and 2) of each image for each class."""
+    kept = []
+    hook = activation_of_last_convolution(model).register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
+    logits = model(x)
+    hook.remove()
+    (maps,) = kept
+    per_class = []
+    for column in logits.sum(0):
+        (gradient,) = torch.autograd.grad(column, maps, retain_graph=True)
+        alpha = gradient.mean((2, 3), keepdim=True)
+        per_class.append(F.relu((alpha * maps).sum(1)).detach())
+    return torch.stack(per_class, 1)
+
+
+def grad_cam():
+    """Of each network and image, the class with the strongest map, and that map."""
+    nets = {name: (*net, False) for name, net in NETS.items()}
+    nets["vgg11-bn"] = (*NETS["vgg11"][:2], (1, 64, 96), *NETS["vgg11"][3:-1], 2, True)
+    tensors, strays = {}, {}
+    for name, (column, width, shape, side, fc_width, classes, n, batch_norm) in nets.items():
+        x = images(n, shape, 0.02 if name == "vgg11-lrn" else 1.0)
+        model = net(name, column, width, shape, side, fc_width, classes, batch_norm)
+        running_statistics(model)
+        every, each = heatmaps(model.eval(), x.double()), torch.arange(n)
+        strongest = every.flatten(2).amax(2).argmax(1)
+        tensors[f"{name}.classes"] = strongest.to(torch.uint8)
+        tensors[f"{name}.maps"] = every[each, strongest]
+        rounded = heatmaps(model.float(), x)[each, strongest].double()
+        exact = tensors[f"{name}.maps"]
+        strays[name] = ((rounded - exact).abs().max() / exact.max()).item()
+    save("grad_cam", tensors, float32_strays=strays)
+    print("  float32 strays by", {key: f"{value:.1e}" for key, value in strays.items()})
+
+
 # --- learning rates ---------------------------------------------------------------------------
 
 
@@ -735,5 +791,6 @@ if __name__ == "__main__":
     whole_steps()
     every_net()
     batch_norm()
+    grad_cam()
     schedules()
     resizes()

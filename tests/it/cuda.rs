@@ -3,14 +3,15 @@
 use vgg_cpu::Cpu;
 use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
-    BiasInit, Init, Input, Metrics, Mode, Params, Plan, Recipe, SgdConfig, Trainer, Vgg, VggConfig,
-    WeightInit,
+    BiasInit, Init, Input, Metrics, Mode, Params, Plan, Recipe, Session, SgdConfig, Trainer, Vgg,
+    VggConfig, WeightInit,
 };
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Result};
 use vgg_testkit::compare::{assert_close, max_norm};
 use vgg_testkit::inputs;
 
+use crate::golden::whole_step::relative_error;
 use crate::one_by_one::OneByOne;
 use crate::simulated::{make, on_cuda};
 
@@ -341,6 +342,34 @@ on_cuda! {
         assert!((1.0..too_large).contains(&scale), "{scale}");
         let mean = |metrics: &[Metrics]| losses(metrics).iter().sum::<f32>();
         assert!(mean(&metrics[24..]) < 0.8 * mean(&metrics[..6]), "{metrics:?}");
+    }
+}
+
+on_cuda! {
+    /// Some of them in programs that were recorded, short batches among them.
+    fn heatmaps_are_those_of_the_cpu_and_recorded() {
+        fn heatmaps<B: Backend>(backend: B) -> Result<Vec<f32>> {
+            let (vgg, input, params) = network(0.5, true);
+            let mut session = Session::new(backend, &vgg, &input, params, BATCH)?;
+            let mut values = Vec::new();
+            for step in 0..6 {
+                let (pixels, classes) = batch(step);
+                session.logits(&pixels)?;
+                let maps = session.grad_cam(&pixels, &classes)?;
+                values.extend(maps.into_iter().flat_map(|map| map.values));
+            }
+            Ok(values)
+        }
+        let expected = heatmaps(Cpu::new(vgg_cpu::Config::default())?)?;
+        // Where less is exact, some of a ReLU's and a pool's decisions are other ones.
+        let halves = [Precision::Tf32, Precision::F16, Precision::Bf16].map(|low| (low, 0.1));
+        for (precision, error) in [(Precision::F32, 1e-5)].into_iter().chain(halves) {
+            let recorded = heatmaps(make(config(precision)))?;
+            let ordered = heatmaps(OneByOne(make(config(precision))))?;
+            assert_eq!(recorded, ordered, "{}", precision.name());
+            let off = relative_error(&recorded, &expected);
+            assert!(off <= error, "{} is off by {off:e}", precision.name());
+        }
     }
 }
 

@@ -52,10 +52,8 @@ impl Vgg {
             let message = format!("there is no layer {layer}; there are {}", known.join(", "));
             return Err(Error::Shape(message));
         };
-        // What is computed from a layer's sums alone is part of it.
-        let is_part =
-            |layer: &&Layer| matches!(layer, Layer::BatchNorm2d { .. } | Layer::Sigmoid { .. });
-        let parts = self.layers()[last + 1..].iter().take_while(is_part).count();
+        let after = self.layers()[last + 1..].iter();
+        let parts = after.take_while(|layer| layer.is_of_sums()).count();
         self.dense_to(last + 1 + parts, size)
     }
 

@@ -72,6 +72,12 @@ pub enum Layer {
 }
 
 impl Layer {
+    /// Whether it is computed from the sums of the layer before alone: it is part of that layer for
+    /// whoever asks what comes out of it.
+    pub(crate) fn is_of_sums(&self) -> bool {
+        matches!(self, Layer::BatchNorm2d { .. } | Layer::Sigmoid { .. })
+    }
+
     /// Its place in PyTorch's model, as `features.0`; its parameters' names begin with it.
     /// [`crate::Arch`] says which model that is.
     pub fn name(&self) -> &str {

@@ -52,7 +52,7 @@ pub use params::Params;
 pub use plan::{Mode, Plan, Row};
 pub use recipe::Recipe;
 pub use schedule::{Decay, Plateau, Schedule};
-pub use session::Session;
+pub use session::{Heatmap, Session};
 pub use snapshot::{Snapshot, TrainerState};
 pub use softmax::Softmax;
 pub use tensor_file::safetensors_header;

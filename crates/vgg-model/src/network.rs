@@ -18,8 +18,8 @@ pub(crate) use tensors::Set;
 
 pub(crate) struct Network<B: Backend> {
     pub(crate) backend: B,
-    memory: Memory<B>,
-    input: Input,
+    pub(crate) memory: Memory<B>,
+    pub(crate) input: Input,
     /// Of a full batch.
     plan: Plan,
     /// Dropout's.
@@ -129,20 +129,26 @@ impl<B: Backend> Network<B> {
     /// Orders some work on a batch, whose images and labels have been checked.
     pub(crate) fn run(&mut self, work: Work, batch: Batch<'_>, scalars: Scalars) -> Result<()> {
         let key = (work, batch.pixels.len() / self.input.image_bytes());
-        if !self.compiled.contains_key(&key) {
-            if self.compiled.len() >= COMPILED {
-                self.compiled.clear();
-            }
-            let ready = self.ready(key, |backend, program, buffers| {
-                backend.compile(program, buffers.to_vec())
-            })?;
-            self.compiled.insert(key, ready);
-        }
+        self.compile(key)?;
         let ready = self.compiled.get_mut(&key).expect("it was compiled");
         batch.write_labels(&mut self.label_bytes);
         ready.upload_pixels(&mut self.backend, batch.pixels)?;
         ready.upload_labels(&mut self.backend, &self.label_bytes)?;
         self.backend.run(&mut ready.program, scalars)
+    }
+
+    /// Makes some work on so many images ready, unless it is.
+    fn compile(&mut self, key: (Work, usize)) -> Result<()> {
+        if self.compiled.contains_key(&key) {
+            return Ok(());
+        }
+        if self.compiled.len() >= COMPILED {
+            self.compiled.clear();
+        }
+        let ready = self
+            .ready(key, |backend, program, buffers| backend.compile(program, buffers.to_vec()))?;
+        self.compiled.insert(key, ready);
+        Ok(())
     }
 
     /// Makes ready to time some work on `n` images, command by command.
@@ -197,11 +203,17 @@ impl<B: Backend> Network<B> {
         })
     }
 
-    /// The program of some work on `n` images, and its buffers.
-    fn bound(&self, work: Work, n: usize) -> Result<(NetworkProgram, Vec<Shared<B::Buffer>>)> {
+    /// The program of some work on `n` images, and its buffers. Those that the plan does not count are
+    /// allocated when they are first asked for.
+    fn bound(&mut self, work: Work, n: usize) -> Result<(NetworkProgram, Vec<Shared<B::Buffer>>)> {
         let full = self.plan.program_of(work, self.seed)?;
         // Of a short batch all is smaller, and lies where that of the full one does.
         let placement = Placement::new(&full.program, |content| self.backend.bytes(content));
+        if !self.memory.has_room_for(&full, &placement) {
+            // What was compiled holds memory that may be replaced.
+            self.compiled.clear();
+            self.memory.make_room_for(&mut self.backend, &full, &placement)?;
+        }
         let program = match n == self.plan.batch() {
             true => full,
             false => {
@@ -221,11 +233,38 @@ impl<B: Backend> Network<B> {
         for (pixels, logits) in chunks.zip(logits.chunks_mut(batch * classes)) {
             let batch = Batch { pixels, labels: &[], mix: &[] };
             self.run(Work::Logits(weights), batch, Scalars::default())?;
-            let content = Content::Maps(Shape::flat(logits.len() / classes, classes));
-            let buffer = read(self.memory.at(Place::Logits));
-            self.backend.download(content, &buffer, logits)?;
+            self.download(Place::Logits, logits.len() / classes, logits)?;
         }
         Ok(logits)
+    }
+
+    /// The last convolution's maps, activated, of the images of a batch, and their gradient by that of
+    /// the logits: each `[n, c, h, w]`.
+    pub(crate) fn maps_and_gradient(
+        &mut self,
+        pixels: &[u8],
+        dlogits: &[f32],
+    ) -> Result<(Shape, [Vec<f32>; 2])> {
+        let n = self.count(pixels)?;
+        self.compile((Work::GradCam, n))?;
+        // It is there only now.
+        let place = Place::LogitsGradient;
+        let content = Content::Maps(self.plan.maps(place, n));
+        self.backend.upload(content, dlogits, &mut write(self.memory.at(place)))?;
+        let batch = Batch { pixels, labels: &[], mix: &[] };
+        self.run(Work::GradCam, batch, Scalars::default())?;
+        let shape = self.plan.maps(Place::Maps, n);
+        let mut maps = [zeros(shape.len())?, zeros(shape.len())?];
+        for (place, maps) in [Place::Maps, Place::MapsGradient].into_iter().zip(&mut maps) {
+            self.download(place, n, maps)?;
+        }
+        Ok((shape, maps))
+    }
+
+    /// Copies the maps of `n` images in some place to the host.
+    fn download(&mut self, place: Place, n: usize, maps: &mut [f32]) -> Result<()> {
+        let buffer = read(self.memory.at(place));
+        self.backend.download(Content::Maps(self.plan.maps(place, n)), &buffer, maps)
     }
 
     /// Starts to copy the metrics of the last loss.

@@ -230,7 +230,9 @@ impl Plan {
                 Content::Bytes(loss.label_bytes())
             }
             Place::Metrics => Content::Vector(Metrics::LEN),
-            Place::Logits => Content::Maps(self.loss.logits()),
+            Place::Logits | Place::LogitsGradient | Place::Maps | Place::MapsGradient => {
+                Content::Maps(self.maps(place, self.batch))
+            }
             Place::Param(i)
             | Place::Velocity(i)
             | Place::Gradient(i)
@@ -239,6 +241,18 @@ impl Plan {
             Place::State(i) | Place::EmaState(i) => self.state[i],
             Place::Own => panic!("nobody else knows it"),
         }
+    }
+
+    /// What is in a place that holds maps, of `n` images.
+    pub(crate) fn maps(&self, place: Place, n: usize) -> Shape {
+        let of_one = match place {
+            Place::Maps | Place::MapsGradient => {
+                let after_maps = self.vgg.after_last_maps().expect("a program has them");
+                self.vgg.layer_inputs()[after_maps]
+            }
+            _ => self.loss.logits(),
+        };
+        Shape { n, ..of_one }
     }
 
     /// The places that have memory of their own from run to run.

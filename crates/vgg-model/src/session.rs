@@ -1,9 +1,13 @@
 //! Classifying images.
 
+mod grad_cam;
+
 use vgg_tensor::{Backend, Result};
 
 use crate::network::{Network, Set};
 use crate::plan::program::Weights;
+pub use grad_cam::Heatmap;
+
 use crate::{Input, Mode, Params, Plan, Softmax, Vgg, WeightType, fold};
 
 /// A trained network on a backend, ready to classify.

@@ -235,7 +235,6 @@ impl<B: Backend> Trainer<B> {
             return Err(invalid("images in a batch", n, &format!("1 to {room}")));
         }
         self.network.check_labels(n, labels)?;
-        self.network.alloc_gradients()?;
         let state = self.tensors(Set::State)?;
         let scalars = Scalars { lr: 0.0, step: self.steps };
         self.network.run(Work::Gradients, Batch { pixels, labels, mix: &[] }, scalars)?;

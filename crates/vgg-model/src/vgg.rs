@@ -193,6 +193,22 @@ impl Vgg {
         &self.inputs
     }
 
+    /// The layer that takes the last convolution's maps, activated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if no fully connected layer comes after them, as in a dense network.
+    pub(crate) fn after_last_maps(&self) -> Result<usize> {
+        let is_conv = |layer: &Layer| matches!(layer, Layer::Conv2d { .. });
+        let is_linear = |layer: &Layer| matches!(layer, Layer::Linear { .. });
+        let after_sums = self.layers.iter().rposition(is_conv).map_or(0, |last| last + 1);
+        let parts = self.layers[after_sums..].iter().take_while(|layer| layer.is_of_sums()).count();
+        if self.layers[after_sums..].iter().any(is_linear) {
+            return Ok(after_sums + parts);
+        }
+        let message = "the network has no fully connected layer after its last convolution";
+        Err(Error::Shape(message.into()))
+    }
+
     /// Numbers that come out for an image: its class scores, or a descriptor's.
     pub fn outputs(&self) -> usize {
         self.outputs

@@ -4,6 +4,7 @@
 //! runs in `f32` stray from them by up to 1e-6 of the largest number, and so may ours.
 
 mod batch_norm;
+mod grad_cam;
 mod nets;
 mod operations;
 mod recipes;
@@ -11,7 +12,7 @@ mod resize;
 mod schedules;
 mod vgg11;
 mod weights;
-mod whole_step;
+pub(crate) mod whole_step;
 mod wide;
 
 use std::path::{Path, PathBuf};
@@ -86,3 +87,4 @@ on_each_backend!(training, vgg11::training);
 on_each_backend!(recipes_of_training, recipes::training);
 on_each_backend!(every_network, nets::check_all);
 on_each_backend!(batch_normalisation, batch_norm::check_all);
+on_each_backend!(heatmaps, grad_cam::check_all);

@@ -15,7 +15,7 @@ use super::whole_step::{hashed, norm, numbers, relative_error, sample};
 
 /// How much more than others these tests allow: up to nineteen layers add up. It is allowed of the
 /// largest logit, and of each gradient's norm.
-const LAYERS: f64 = 3.0;
+pub(super) const LAYERS: f64 = 3.0;
 
 /// A gradient of this norm is nothing but rounding: that of a bias before a batch normalisation,
 /// which has no effect. It is compared with the gradient of the layer's weight.
@@ -53,8 +53,9 @@ fn with_avg_pool(net: Net) -> Net {
     Net { config: VggConfig { avg_pool: Some(7), ..net.config }, ..net }
 }
 
-pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
-    let nets = [
+/// Those of the golden files.
+pub(super) fn nets() -> [Net; 8] {
+    [
         net("vgg11", Arch::Vgg11, 0.05, [1, 224, 224], 1),
         Net { std: 0.02, ..net("vgg11-lrn", Arch::Vgg11Lrn, 0.05, [1, 64, 96], 2) },
         with_avg_pool(net("vgg13", Arch::Vgg13, 0.05, [1, 96, 64], 2)),
@@ -63,9 +64,12 @@ pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<
         net("vgg19", Arch::Vgg19, 0.05, [3, 64, 64], 2),
         net("alexnet", Arch::AlexNet, 0.1, [1, 99, 83], 2),
         net("lenet", Arch::LeNet, 1.0, [1, 28, 28], 3),
-    ];
+    ]
+}
+
+pub(super) fn check_all<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<()> {
     let golden = golden("nets");
-    for net in nets {
+    for net in nets() {
         let Errors { logits, gradient, worst } = net.errors(make(), make(), &golden)?;
         let (name, most) = (&net.prefix, LAYERS * error);
         assert!(logits <= most, "{name}logits are off by {logits:e}");
@@ -98,20 +102,29 @@ pub(super) fn params(prefix: &str, vgg: &Vgg, golden: &Golden) -> Result<Params>
 }
 
 impl Net {
+    /// Images of its size, normalised.
+    pub(super) fn input(&self) -> Input {
+        let [channels, h, w] = self.config.input;
+        Input {
+            mean: vec![0.5; channels],
+            std: vec![self.std; channels],
+            ..Input::unnormalized(channels, h, w)
+        }
+    }
+
+    /// The images.
+    pub(super) fn pixels(&self) -> Vec<u8> {
+        let len = self.images * self.config.input.iter().product::<usize>();
+        (0..len as u32).map(|i| (hashed(255, i) >> 24) as u8).collect()
+    }
+
     /// Compares gradients, and logits of a network that does not train. One with batch
     /// normalisations has taken a step before, of no length, so that its running statistics are
     /// those of the images.
     pub(super) fn errors<B: Backend>(&self, infer: B, train: B, golden: &Golden) -> Result<Errors> {
         let Self { prefix, images, .. } = self;
         let vgg = Vgg::new(&self.config)?;
-        let [channels, h, w] = self.config.input;
-        let input = Input {
-            mean: vec![0.5; channels],
-            std: vec![self.std; channels],
-            ..Input::unnormalized(channels, h, w)
-        };
-        let len = (images * channels * h * w) as u32;
-        let pixels: Vec<u8> = (0..len).map(|i| (hashed(255, i) >> 24) as u8).collect();
+        let (input, pixels) = (self.input(), self.pixels());
         let labels: Vec<u32> = (3..3 + *images as u32).collect();
 
         let mut params = params(prefix, &vgg, golden)?;
@@ -162,7 +175,7 @@ fn gradient_errors(gradients: &Params, golden: &Golden, prefix: &str) -> Vec<(f6
 }
 
 /// The largest error, as a share of the largest number.
-fn largest_error(actual: &[f32], expected: &[f32]) -> f64 {
+pub(super) fn largest_error(actual: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let error = |(a, e): (&f32, &f32)| f64::from((a - e).abs());
     actual.iter().zip(expected).map(error).fold(0.0, f64::max) / max_norm(expected)

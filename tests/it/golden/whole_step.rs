@@ -113,7 +113,7 @@ pub(super) fn norm(values: &[f32]) -> f64 {
 }
 
 /// The norm of the difference, relative to that of the expected numbers.
-pub(super) fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
+pub(crate) fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(actual.len(), expected.len());
     let difference: Vec<f32> = zip(actual, expected).map(|(a, e)| a - e).collect();
     norm(&difference) / norm(expected)

@@ -70,12 +70,6 @@ impl<B: Backend> Network<B> {
         Ok(Some(Arriving(arriving.collect::<Result<_>>()?)))
     }
 
-    /// Makes room for all gradients.
-    pub(crate) fn alloc_gradients(&mut self) -> Result<()> {
-        let add = |place| self.memory.add(&mut self.backend, &self.plan, place);
-        (0..self.plan.params.len()).map(Place::Gradient).try_for_each(add)
-    }
-
     /// Replaces the EMA.
     pub(crate) fn restore_ema(&mut self, ema: &Params) -> Result<()> {
         ema.check(self.vgg())?;

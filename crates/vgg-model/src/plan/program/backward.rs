@@ -20,11 +20,22 @@ pub(super) fn gradients(
     let mut backward = Backward { builder, applied, trained, gradients, dy: dlogits };
     // Nobody asks for the gradient of what the first layer takes: images, or what frozen layers make
     // of them.
-    for (i, (layer, command)) in tape.commands.iter().enumerate().rev() {
-        let gradient = backward.command(command, i > 0);
-        backward.builder.push(Pass::Backward, layer, gradient);
-    }
+    backward.through(tape, false);
     backward.gradients
+}
+
+/// The backward pass through the layers of a tape to what the first of them takes, whose gradient it
+/// returns. Gradients of parameters are not computed.
+pub(super) fn input_gradient(
+    builder: &mut Builder<'_>,
+    tape: &Tape,
+    dlogits: BufferId,
+) -> BufferId {
+    let trained = &vec![false; builder.plan.params.len()];
+    let gradients = Vec::new();
+    let mut backward = Backward { builder, applied: None, trained, gradients, dy: dlogits };
+    backward.through(tape, true);
+    backward.dy
 }
 
 /// A backward pass so far.
@@ -39,6 +50,15 @@ struct Backward<'b, 'a> {
 }
 
 impl Backward<'_, '_> {
+    /// The gradients of all commands. That of what the first one takes is left in `dy` if it is
+    /// `wanted`.
+    fn through(&mut self, tape: &Tape, wanted: bool) {
+        for (i, (layer, command)) in tape.commands.iter().enumerate().rev() {
+            let gradient = self.command(command, wanted || i > 0);
+            self.builder.push(Pass::Backward, layer, gradient);
+        }
+    }
+
     /// The gradient of one command, which leaves the gradient of its input in `dy` if it is `wanted`.
     fn command(&mut self, command: &Command, wanted: bool) -> Command {
         let dy = In(self.dy);
@@ -99,7 +119,7 @@ impl Backward<'_, '_> {
             | Command::Scale { .. }
             | Command::Blend { .. }
             | Command::ClipGradients { .. } => {
-                unreachable!("a layer of a training step is no {command}")
+                unreachable!("a layer with a backward pass is no {command}")
             }
         }
     }
@@ -162,7 +182,7 @@ impl Backward<'_, '_> {
     }
 }
 
-/// What the forward pass of a training step left.
+/// What the forward pass left.
 fn kept(aux: Option<Out>) -> In {
-    In(aux.expect("the forward pass was a training step's").0)
+    In(aux.expect("what is on a tape is kept").0)
 }

@@ -20,6 +20,12 @@ pub(crate) enum Place {
     Metrics,
     /// What an evaluated network gives.
     Logits,
+    /// Their gradient, where it is given.
+    LogitsGradient,
+    /// The last convolution's maps, activated, where they are asked for.
+    Maps,
+    /// Their gradient.
+    MapsGradient,
     /// A parameter, by its place in [`crate::Vgg::params`].
     Param(usize),
     /// A parameter's velocity.
@@ -60,7 +66,11 @@ impl<'a> Builder<'a> {
         }
         let role = match place {
             Place::Pixels | Place::Labels => Role::Input,
-            Place::Metrics | Place::Logits | Place::Gradient(_) => Role::Output,
+            Place::Metrics
+            | Place::Logits
+            | Place::Maps
+            | Place::MapsGradient
+            | Place::Gradient(_) => Role::Output,
             Place::Own => panic!("nobody else knows it"),
             _ => Role::State,
         };

@@ -10,9 +10,12 @@ use super::Weights;
 use super::builder::{Builder, Place};
 use crate::Layer;
 
-/// What the forward pass of a training step did: the backward pass reads it from its end.
+/// What the forward pass did from some layer on, and kept for the backward pass, which reads it from
+/// its end.
 pub(super) struct Tape {
-    /// The commands from the first layer on that is trained, each with its layer.
+    /// What that layer takes.
+    pub(super) x: BufferId,
+    /// The commands, each with its layer.
     pub(super) commands: Vec<(String, Command)>,
     pub(super) logits: BufferId,
 }
@@ -26,23 +29,34 @@ pub(super) fn train(
     trained: &[bool],
     draw: impl Fn(usize) -> (u64, u32),
 ) -> Result<Tape> {
-    let first_trained = trained.iter().position(|trained| *trained).unwrap_or(trained.len());
-    let mut forward = Forward::new(builder, Kind::Training { draw: &draw, first_trained });
-    forward.layers()?;
-    let Forward { x: logits, commands, .. } = forward;
-    Ok(Tape { commands, logits })
+    let first_trained = first_trained(builder.plan.vgg.layers(), trained);
+    Forward::new(builder, Kind::Training { draw: &draw }, first_trained).layers()
 }
 
-/// The forward pass alone, without dropout and by running statistics. Returns the logits.
-pub(super) fn evaluate(builder: &mut Builder<'_>, weights: Weights) -> Result<BufferId> {
-    let mut forward = Forward::new(builder, Kind::Evaluation(weights));
-    forward.layers()?;
-    Ok(forward.x)
+/// The first layer with a parameter that is `trained`.
+fn first_trained(layers: &[Layer], trained: &[bool]) -> usize {
+    let has_parameters = |(_, layer): &(usize, &Layer)| {
+        matches!(layer, Layer::Conv2d { .. } | Layer::BatchNorm2d { .. } | Layer::Linear { .. })
+    };
+    // Each has a weight and a bias.
+    let mut layers_with = layers.iter().enumerate().filter(has_parameters).zip(trained.chunks(2));
+    let first = layers_with.find(|(_, trained)| trained.contains(&true));
+    first.map_or(layers.len(), |((i, _), _)| i)
+}
+
+/// The forward pass without dropout and by running statistics. What the backward pass needs is kept
+/// from layer `kept_from` on.
+pub(super) fn evaluate(
+    builder: &mut Builder<'_>,
+    weights: Weights,
+    kept_from: usize,
+) -> Result<Tape> {
+    Forward::new(builder, Kind::Evaluation(weights), kept_from).layers()
 }
 
 #[derive(Clone, Copy)]
 enum Kind<'a> {
-    Training { draw: &'a dyn Fn(usize) -> (u64, u32), first_trained: usize },
+    Training { draw: &'a dyn Fn(usize) -> (u64, u32) },
     Evaluation(Weights),
 }
 
@@ -50,10 +64,14 @@ enum Kind<'a> {
 struct Forward<'b, 'a, 'd> {
     builder: &'b mut Builder<'a>,
     kind: Kind<'d>,
+    /// The layer from which on there is a backward pass.
+    kept_from: usize,
     commands: Vec<(String, Command)>,
     /// Where the last output is, and its shape.
     x: BufferId,
     shape: Shape,
+    /// The layer that is being made a command.
+    layer: usize,
     /// The next parameter, running statistic and dropout layer.
     param: usize,
     state: usize,
@@ -61,24 +79,31 @@ struct Forward<'b, 'a, 'd> {
 }
 
 impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
-    fn new(builder: &'b mut Builder<'a>, kind: Kind<'d>) -> Self {
+    fn new(builder: &'b mut Builder<'a>, kind: Kind<'d>, kept_from: usize) -> Self {
         let (spec, normalize) = (builder.plan.prepare, builder.plan.normalize.clone());
         let (pixels, x) = (In(builder.at(Place::Pixels)), builder.maps(spec.x()));
         let command = Command::PrepareImages { spec, normalize, pixels, x: Out(x) };
         builder.push(Pass::Forward, "images", command);
-        let (param, state, dropout) = (0, 0, 0);
-        Self { builder, kind, commands: Vec::new(), x, shape: spec.x(), param, state, dropout }
+        let (commands, shape) = (Vec::new(), spec.x());
+        let (layer, param, state, dropout) = (0, 0, 0, 0);
+        Self { builder, kind, kept_from, commands, x, shape, layer, param, state, dropout }
     }
 
-    fn layers(&mut self) -> Result<()> {
+    fn layers(mut self) -> Result<Tape> {
         let plan = self.builder.plan;
-        let mut layers = plan.vgg.layers().iter().peekable();
-        while let Some(layer) = layers.next() {
-            let pools = |next: &&Layer| {
-                let pools = matches!(next, Layer::MaxPool2d { kernel: 2, stride: 2, .. });
+        let mut layers = plan.vgg.layers().iter().enumerate().peekable();
+        let mut kept_x = self.x;
+        while let Some((i, layer)) = layers.next() {
+            self.layer = i;
+            if i <= self.kept_from {
+                kept_x = self.x;
+            }
+            let pools = |(next, layer_after): &(usize, &Layer)| {
+                let pools = matches!(layer_after, Layer::MaxPool2d { kernel: 2, stride: 2, .. });
                 let relu =
                     matches!(layer, Layer::Conv2d { relu: true, .. } | Layer::BatchNorm2d { .. });
-                pools && relu
+                // A pool that the backward pass alone comes to is a command of its own.
+                pools && relu && *next != self.kept_from
             };
             let pooled = layers.next_if(pools).is_some();
             let command =
@@ -90,7 +115,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
                 self.builder.push(Pass::Forward, layer.name(), command);
             }
         }
-        Ok(())
+        Ok(Tape { x: kept_x, commands: self.commands, logits: self.x })
     }
 
     /// A layer's command, with the max-pool after it as its epilogue if it is `pooled`; nothing where
@@ -143,7 +168,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
             }
             Layer::Dropout { p: 0.0, .. } => return Ok(None),
             Layer::Dropout { p, .. } => {
-                let Kind::Training { draw, .. } = self.kind else { return Ok(None) };
+                let Kind::Training { draw } = self.kind else { return Ok(None) };
                 let (seed, stream) = draw(self.dropout);
                 self.dropout += 1;
                 Command::Dropout { shape, p, seed, stream, x: InOut(self.x) }
@@ -198,12 +223,9 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
         self.is_kept().then(|| Out(self.builder.temporary(Content::Bytes(bytes))))
     }
 
-    /// Whether there is a backward pass through the layer whose parameters were taken last.
+    /// Whether there is a backward pass through the layer.
     fn is_kept(&self) -> bool {
-        match self.kind {
-            Kind::Training { first_trained, .. } => first_trained < self.param,
-            Kind::Evaluation(_) => false,
-        }
+        self.layer >= self.kept_from
     }
 
     /// The next weight and bias.

@@ -26,6 +26,8 @@ pub(crate) enum Work {
     Step(MicroBatch),
     /// The loss and the gradients of all parameters, without an update.
     Gradients,
+    /// The logits, and the last convolution's maps with their gradient by a given one of the logits.
+    GradCam,
 }
 
 /// Which of a trainer's weights a network has that is evaluated.
@@ -64,8 +66,8 @@ impl NetworkProgram {
         let mut builder = Builder::new(plan);
         match work {
             Work::Logits(weights) => {
-                let logits = forward::evaluate(&mut builder, weights)?;
-                builder.keep(logits, Place::Logits);
+                let tape = forward::evaluate(&mut builder, weights, plan.vgg.layers().len())?;
+                builder.keep(tape.logits, Place::Logits);
             }
             Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,
             Work::Gradients => {
@@ -79,6 +81,15 @@ impl NetworkProgram {
                     let gradient = gradient.expect("each parameter is one of a layer");
                     builder.keep(gradient, Place::Gradient(i));
                 }
+            }
+            Work::GradCam => {
+                let after_maps = plan.vgg.after_last_maps()?;
+                let tape = forward::evaluate(&mut builder, Weights::Last, after_maps)?;
+                let dlogits = builder.at(Place::LogitsGradient);
+                let gradient = backward::input_gradient(&mut builder, &tape, dlogits);
+                builder.keep(tape.logits, Place::Logits);
+                builder.keep(tape.x, Place::Maps);
+                builder.keep(gradient, Place::MapsGradient);
             }
         }
         builder.finish()

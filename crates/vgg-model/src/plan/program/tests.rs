@@ -32,6 +32,9 @@ impl Names<'_> {
             Place::Labels => "labels".into(),
             Place::Metrics => "metrics".into(),
             Place::Logits => "logits".into(),
+            Place::LogitsGradient => "dlogits".into(),
+            Place::Maps => "maps".into(),
+            Place::MapsGradient => "dmaps".into(),
             Place::Param(i) => format!("p{i}"),
             Place::Velocity(i) => format!("v{i}"),
             Place::Gradient(i) => format!("g{i}"),
@@ -202,6 +205,63 @@ fn gradients_without_an_update_are_all_kept() {
     d: max-pool' m13 aux5 -> m14
     b: conv2d' m2 p2 m14 aux3 -> g2 g3 m15
     a: conv2d' m0 p0 m15 aux1 -> g0 g1
+    "#);
+}
+
+/// From the last convolution's maps on, what the backward pass needs is kept. The pool that follows
+/// them is not part of the convolution, and parameters have no gradients.
+#[test]
+fn grad_cam() {
+    insta::assert_snapshot!(lines_of(&plain(), INFER, Work::GradCam).join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m1
+    b: conv2d m1 p2 p3 -> maps
+    c: max-pool maps -> m3 aux2
+    d: max-pool m3 -> m5 aux4
+    e: linear m5 p4 p5 -> m7 aux6
+    g: linear m7 p6 p7 -> logits aux8
+    g: linear' p6 dlogits aux8 -> m9
+    e: linear' p4 m9 aux6 -> m10
+    d: max-pool' m10 aux4 -> m11
+    c: max-pool' m11 aux2 -> dmaps
+    "#);
+    insta::assert_snapshot!(lines_of(&baseline(), INFER, Work::GradCam).join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m1
+    b: sigmoid  -> *m1
+    c: average m1 -> m2
+    d: conv2d m2 p2 p3 -> maps
+    e: lrn maps -> m3
+    f: max-pool m3 -> m5 aux4
+    h: linear m5 p4 p5 -> logits aux6
+    h: linear' p4 dlogits aux6 -> m7
+    f: max-pool' m7 aux4 -> m8
+    e: lrn' maps m8 -> dmaps
+    "#);
+    insta::assert_snapshot!(lines_of(&normed(), INFER, Work::GradCam).join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m1
+    d: conv2d m1 p2 p3 -> maps
+    f: linear maps p4 p5 -> logits aux2
+    f: linear' p4 dlogits aux2 -> dmaps
+    "#);
+    let sigmoid = network(vec![
+        conv("a", false),
+        Layer::Sigmoid { name: "b".into() },
+        linear("c", false),
+        Layer::Sigmoid { name: "d".into() },
+        linear("e", false),
+    ]);
+    insta::assert_snapshot!(lines_of(&sigmoid, INFER, Work::GradCam).join("\n"), @r#"
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> maps
+    b: sigmoid  -> *maps
+    c: linear maps p2 p3 -> m2 aux1
+    d: sigmoid  -> *m2
+    e: linear m2 p4 p5 -> logits aux3
+    e: linear' p4 dlogits aux3 -> m4
+    d: sigmoid' m2 -> *m4
+    c: linear' p2 m4 aux1 -> dmaps
     "#);
 }
 

@@ -186,6 +186,23 @@ fn what_is_frozen_stays() {
     }
 }
 
+/// They take memory that a step of this recipe has no use for, and steps go on in what there is then.
+#[test]
+fn frozen_layers_have_gradients_for_whoever_asks() {
+    let (pixels, labels) = images(4);
+    let run = |freeze: &[&str], asks: bool| {
+        let freeze = freeze.iter().map(|prefix| prefix.to_string()).collect();
+        let mut trainer = trainer(0.5, Recipe { freeze, ..recipe() });
+        trainer.step(&pixels, &labels, 0.0).unwrap();
+        let gradients = asks.then(|| trainer.gradients(&pixels, &labels).unwrap());
+        trainer.step(&pixels, &labels, 0.05).unwrap();
+        (gradients, trainer.params().unwrap())
+    };
+    let frozen = ["features", "classifier.0"];
+    assert_eq!(run(&frozen, true).0, run(&[], true).0);
+    assert_eq!(run(&frozen, true).1, run(&frozen, false).1);
+}
+
 #[test]
 fn mixed_images_have_a_share_of_both_losses() {
     let (pixels, labels) = images(3);
