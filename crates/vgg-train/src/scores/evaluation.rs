@@ -1,7 +1,7 @@
 //! How good predictions are, in a few numbers.
 
 use super::confusion::Confusion;
-use super::predictions::Prediction;
+use super::predictions::{Prediction, Predictions};
 
 /// Sums over the images seen so far.
 #[derive(Clone, Debug)]
@@ -19,6 +19,12 @@ impl Evaluation {
         Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion }
     }
 
+    pub(crate) fn of(predictions: &Predictions) -> Self {
+        let mut evaluation = Self::new(predictions.classes());
+        predictions.iter().for_each(|prediction| evaluation.add_one(&prediction));
+        evaluation
+    }
+
     /// Takes in a batch of `logits`, `[labels.len(), classes]`.
     pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
         for (logits, label) in logits.chunks_exact(self.confusion.classes()).zip(labels) {
@@ -27,7 +33,7 @@ impl Evaluation {
     }
 
     /// Takes in an image.
-    pub(super) fn add_one(&mut self, prediction: &Prediction<'_>) {
+    fn add_one(&mut self, prediction: &Prediction<'_>) {
         let rank = prediction.rank();
         self.images += 1;
         self.loss_sum += prediction.loss();
@@ -66,6 +72,21 @@ pub(crate) fn tells_top5(classes: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_evaluation_is_that_of_each_batch() {
+        let logits = [0.5, 1.0, -2.0, 3.0, 0.25, f32::NAN, 7.0, 7.0, 1e-3];
+        let labels = [1, 2, 0];
+        let mut predictions = Predictions::new(3);
+        let mut evaluation = Evaluation::new(3);
+        for batch in [0..2, 2..3] {
+            let logits = &logits[3 * batch.start..3 * batch.end];
+            predictions.add(logits, &labels[batch.clone()]);
+            evaluation.add(logits, &labels[batch]);
+        }
+        assert_eq!(format!("{:?}", Evaluation::of(&predictions)), format!("{evaluation:?}"));
+        assert_eq!((predictions.len(), predictions.without_probabilities()), (3, 1));
+    }
 
     #[test]
     fn metrics_of_known_logits() {

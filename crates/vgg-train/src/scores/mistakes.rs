@@ -50,6 +50,7 @@ fn first(
 
 #[cfg(test)]
 mod tests {
+    use super::super::evaluation::Evaluation;
     use super::*;
 
     /// Confidences of 0.5, 0.9, 0.9, 0.6, 0.9 and none; only the first and the fourth are correct.
@@ -82,7 +83,7 @@ mod tests {
             cells.iter().map(|(cell, images)| (*cell, images.clone())).collect::<Vec<_>>(),
             expected
         );
-        let confusion = predictions.evaluation().confusion;
+        let confusion = Evaluation::of(&predictions).confusion;
         for ((label, class), images) in cells {
             let row = confusion.rows().nth(label).unwrap();
             assert_eq!(row[class], images.len() as u64);

@@ -43,6 +43,7 @@ impl Posteriors {
 
 #[cfg(test)]
 mod tests {
+    use super::super::evaluation::Evaluation;
     use super::*;
 
     #[test]
@@ -59,7 +60,7 @@ mod tests {
         for (mean, expected) in posteriors.means.iter().zip(expected) {
             assert!((mean - expected).abs() < 1e-6, "{mean} for {expected}");
         }
-        let evaluation = posteriors.predictions(&[1, 1]).evaluation();
+        let evaluation = Evaluation::of(&posteriors.predictions(&[1, 1]));
         assert_eq!(evaluation.accuracy(), 0.5);
         let loss = -(0.5_f64.ln() + 0.2_f64.ln()) / 2.0;
         assert!((evaluation.loss() - loss).abs() < 1e-6, "{} for {loss}", evaluation.loss());
@@ -69,7 +70,7 @@ mod tests {
     fn a_class_may_have_no_probability() {
         let mut posteriors = Posteriors::new(1, 2);
         posteriors.add(0, &[0.0, -2000.0], 1.0);
-        let evaluation = posteriors.predictions(&[0]).evaluation();
+        let evaluation = Evaluation::of(&posteriors.predictions(&[0]));
         assert_eq!((evaluation.loss(), evaluation.accuracy()), (0.0, 1.0));
     }
 
@@ -77,6 +78,6 @@ mod tests {
     fn nan_is_never_correct() {
         let mut posteriors = Posteriors::new(1, 2);
         posteriors.add(0, &[0.0, f32::NAN], 1.0);
-        assert_eq!(posteriors.predictions(&[0]).evaluation().accuracy(), 0.0);
+        assert_eq!(Evaluation::of(&posteriors.predictions(&[0])).accuracy(), 0.0);
     }
 }

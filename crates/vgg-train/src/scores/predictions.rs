@@ -6,7 +6,6 @@ use std::path::Path;
 
 use vgg_model::Softmax;
 
-use super::evaluation::Evaluation;
 use crate::terminal::table::write_csv;
 
 /// What a network says of all tested images, in stored order; all other scores follow from it.
@@ -56,13 +55,6 @@ impl Predictions {
     /// What it says of each image.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Prediction<'_>> {
         (0..self.len()).map(|i| self.get(i))
-    }
-
-    /// How good it is, in a few numbers.
-    pub(crate) fn evaluation(&self) -> Evaluation {
-        let mut evaluation = Evaluation::new(self.classes);
-        self.iter().for_each(|prediction| evaluation.add_one(&prediction));
-        evaluation
     }
 
     /// How many images have no probabilities, because a logit is no number.
@@ -186,21 +178,6 @@ mod tests {
     use super::*;
 
     const NAN: f32 = f32::NAN;
-
-    #[test]
-    fn an_evaluation_is_that_of_each_batch() {
-        let logits = [0.5, 1.0, -2.0, 3.0, 0.25, NAN, 7.0, 7.0, 1e-3];
-        let labels = [1, 2, 0];
-        let mut predictions = Predictions::new(3);
-        let mut evaluation = Evaluation::new(3);
-        for batch in [0..2, 2..3] {
-            let logits = &logits[3 * batch.start..3 * batch.end];
-            predictions.add(logits, &labels[batch.clone()]);
-            evaluation.add(logits, &labels[batch]);
-        }
-        assert_eq!(format!("{:?}", predictions.evaluation()), format!("{evaluation:?}"));
-        assert_eq!((predictions.len(), predictions.without_probabilities()), (3, 1));
-    }
 
     #[test]
     fn classes_are_in_the_order_of_their_logits() {

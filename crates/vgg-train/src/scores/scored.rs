@@ -23,7 +23,7 @@ pub(crate) struct Scored {
 
 impl Scored {
     pub(crate) fn new(predictions: Predictions, names: &[String]) -> Self {
-        let evaluation = predictions.evaluation();
+        let evaluation = Evaluation::of(&predictions);
         Self {
             names: names.to_vec(),
             per_class: PerClass::of(&evaluation.confusion),
