@@ -1,7 +1,7 @@
 //! Train, evaluate and use VGG networks: the program.
 //!
 //! Its rooms, each of which knows those below it and none above: [`cli`], the command line;
-//! [`commands`], what it can be asked to do; [`training`], and the [`reporters`] that it tells how it
+//! [`commands`], what it can be asked to do; [`watch`], a page of runs; [`training`], and the [`reporters`] that it tells how it
 //! goes; [`passes`] of images through networks; [`data`]; the [`machine`]; the folder of a [`run`];
 //! the [`config`]; [`scores`]; [`drawing`]s; the [`terminal`].
 //! Results go to standard output, all else to standard error.
@@ -23,6 +23,7 @@ mod signals;
 mod terminal;
 mod training;
 mod version;
+mod watch;
 
 use std::io::Write as _;
 use std::process::ExitCode;

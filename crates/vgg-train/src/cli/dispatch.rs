@@ -7,7 +7,7 @@ use super::options::Settings;
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
     completions, configs, data, doctor, eval, export, extract, import, man, predict, report,
-    resume, runs, summary, train,
+    resume, runs, summary, train, watch,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;
@@ -66,6 +66,10 @@ impl Command {
                 doctor::command(overrides, &runs.out, *json)?;
             }
             Self::Runs { folder, sort, json } => runs::command(folder, *sort, *json, ui)?,
+            Self::Watch { options, threads } => {
+                let overrides: Vec<_> = threads.overrides().into_iter().collect();
+                return watch::command(options, config::device(&overrides)?, ui);
+            }
             Self::Completions { shell } => completions::command(*shell)?,
             Self::Man { folder } => man::command(folder, Cli::command(), ui)?,
             Self::Summary { config, settings } => {

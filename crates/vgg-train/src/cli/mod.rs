@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 
-use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings};
+use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings, Threads};
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
@@ -19,6 +19,7 @@ use crate::commands::import::ImportOptions;
 use crate::commands::report::ReportOptions;
 use crate::commands::runs::SortKey;
 use crate::commands::train::TrainOptions;
+use crate::commands::watch::WatchOptions;
 use crate::failure::Code;
 use crate::run::checkpoints::NetworkOptions;
 use crate::terminal::print::{self, printable_lines};
@@ -241,6 +242,16 @@ pub(crate) enum Command {
         /// Print JSON, an object a run and line
         #[arg(long)]
         json: bool,
+    },
+    /// Show runs in a browser as they train, and classify images that are dropped on the page
+    ///
+    /// The page is of this machine alone, 127.0.0.1, where all its users can see it; its address goes
+    /// to standard output. Through `ssh -L` it is seen from elsewhere. Images are classified on the CPU.
+    Watch {
+        #[command(flatten)]
+        options: WatchOptions,
+        #[command(flatten)]
+        threads: Threads,
     },
     /// Print what makes a shell complete this program's command line
     ///

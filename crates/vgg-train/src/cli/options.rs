@@ -60,6 +60,13 @@ pub(crate) struct Hardware {
     #[arg(long, value_enum, env = "VGG_PRECISION")]
     precision: Option<Precision>,
 
+    #[command(flatten)]
+    threads: Threads,
+}
+
+/// How the CPU is used.
+#[derive(Debug, Args)]
+pub(crate) struct Threads {
     /// CPU threads (0: all); results do not depend on them
     #[arg(long, value_name = "N", env = "VGG_THREADS")]
     threads: Option<u16>,
@@ -131,10 +138,15 @@ impl Hardware {
             let name = precision.to_possible_value()?.get_name().to_owned();
             Some(Override::new("--precision or VGG_PRECISION", "device.precision", name))
         });
-        let threads = self.threads.map(|threads| {
+        [precision, self.threads.overrides()].into_iter().flatten()
+    }
+}
+
+impl Threads {
+    pub(crate) fn overrides(&self) -> Option<Override> {
+        self.threads.map(|threads| {
             Override::new("--threads or VGG_THREADS", "device.threads", i64::from(threads))
-        });
-        [precision, threads].into_iter().flatten()
+        })
     }
 }
 

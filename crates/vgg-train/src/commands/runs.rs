@@ -7,8 +7,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::failure::{Code, Failure};
-use crate::run::overview::{Overview, Runs, look};
+use crate::run::overview::{Folders, Overview, folders, look};
 use crate::terminal::numbers::{clock, count};
 use crate::terminal::print;
 use crate::terminal::table::Table;
@@ -33,21 +32,8 @@ pub(crate) enum SortKey {
 
 /// Prints a row a run.
 pub(crate) fn command(folder: &Path, sort: SortKey, json: bool, ui: &Ui) -> Result<()> {
-    if !folder.is_dir() {
-        let name = folder.display();
-        let (message, help) = match folder.exists() {
-            false => (
-                format!("there is no folder {name}"),
-                "`vgg-train CONFIG` makes it with its first run",
-            ),
-            true => (
-                format!("{name} is not a folder of runs"),
-                "runs are folders, made by `vgg-train CONFIG`",
-            ),
-        };
-        return Err(Failure::new(Code::Usage, message).help(help).into());
-    }
-    let Runs { mut runs, others } = look(folder)?;
+    let Folders { runs, others } = folders(folder)?;
+    let mut runs = look(&runs);
     sort_by(&mut runs, sort);
     match json {
         true => runs.iter().try_for_each(|run| print::json(&to_json(run)))?,

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
+use serde_json::{Value, json};
 use vgg_data::{Images, Loader, Transform};
-use vgg_model::{Checkpoint, Input};
+use vgg_model::{Checkpoint, Input, Session};
 use vgg_tensor::Backend;
 
 use super::shown::of_each;
@@ -43,18 +44,15 @@ impl Job for Classify<'_> {
             self;
         device::tell(device, &backend, ui);
         ui.status("Input", &described);
-        let [_, height, width] = transform.shape();
-        let input = Input { height, width, ..checkpoint.input.clone() };
-        let mut session = checkpoints::session(backend, checkpoint, linear_weights, 1)?;
-        let (vgg, most) = (session.vgg().clone(), files.len().clamp(1, BATCH));
-        let batch = memory::largest_batch(&session, &vgg, &input, most, None)?;
-        session.set_input(&input, batch)?;
-        let images = Images::from_files(files, input.channels);
+        let (most, channels) = (files.len().clamp(1, BATCH), transform.shape()[0]);
+        let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
+        let outputs = session.vgg().outputs();
+        let images = Images::from_files(files, channels);
         let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();
         let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), files.iter(), 0);
         while let Some(batch) = batches.next_batch()? {
             let probabilities = session.probabilities(&batch.pixels)?;
-            let each = of_each(batch, &probabilities, vgg.outputs());
+            let each = of_each(batch, &probabilities, outputs);
             for (probabilities, file) in each.zip(&mut files) {
                 match probabilities {
                     Ok(probabilities) => tell(file, probabilities)?,
@@ -69,6 +67,46 @@ impl Job for Classify<'_> {
     }
 }
 
+/// A checkpoint's network for images that `transform` makes, up to `most` at once, and how many there is
+/// memory for.
+pub(crate) fn prepared<B: Backend>(
+    backend: B,
+    checkpoint: Checkpoint,
+    linear_weights: LinearWeights,
+    transform: &Transform,
+    most: usize,
+) -> Result<(Session<B>, usize)> {
+    let [_, height, width] = transform.shape();
+    let input = Input { height, width, ..checkpoint.input.clone() };
+    let mut session = checkpoints::session(backend, checkpoint, linear_weights, 1)?;
+    let vgg = session.vgg().clone();
+    let batch = memory::largest_batch(&session, &vgg, &input, most, None)?;
+    session.set_input(&input, batch)?;
+    Ok((session, batch))
+}
+
+/// The names of the classes, or their numbers where a library's user gave them no names.
+pub(crate) fn class_names(checkpoint: &Checkpoint) -> Vec<String> {
+    if checkpoint.classes.is_empty() {
+        return (0..checkpoint.vgg.classes).map(|class| format!("class {class}")).collect();
+    }
+    checkpoint.classes.clone()
+}
+
+/// The most probable classes and their probabilities; the lower class first where they are equal.
+pub(crate) fn rank(probabilities: &[f32], top: usize) -> Vec<(usize, f32)> {
+    let mut ranked: Vec<_> = probabilities.iter().copied().enumerate().collect();
+    ranked.sort_by(|(_, a), (_, b)| b.total_cmp(a));
+    ranked.truncate(top);
+    ranked
+}
+
+/// Such classes for programs.
+pub(crate) fn predictions(ranked: &[(usize, f32)], classes: &[String]) -> Value {
+    let prediction = |(class, p): &(usize, f32)| json!({ "class": classes[*class], "label": class, "probability": p });
+    ranked.iter().map(prediction).collect()
+}
+
 /// The failure of files that could not be read, each of which was told.
 pub(crate) fn unreadable(count: usize, of: usize) -> Result<()> {
     let message = match (count, of) {
@@ -77,4 +115,15 @@ pub(crate) fn unreadable(count: usize, of: usize) -> Result<()> {
         _ => format!("{count} of {of} files could not be read"),
     };
     Err(Failure::new(Code::Data, message).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_most_probable_come_first() {
+        assert_eq!(rank(&[0.125, 0.5, 0.125, 0.25], 3), [(1, 0.5), (3, 0.25), (0, 0.125)]);
+        assert_eq!(rank(&[1.0], 5), [(0, 1.0)]);
+    }
 }

@@ -16,6 +16,7 @@ use vgg_model::weights::WeightFile;
 use super::folder::{CHECKPOINTS, LOCK, METRICS, METRICS_CSV, Which, cannot, checkpoint_path};
 use super::metrics::{self, EpochRecord, Record, StepRecord};
 use crate::config::{self, CONFIG, Config, is_run};
+use crate::failure::{Code, Failure};
 
 /// Bytes at the end of `metrics.jsonl` in which the newest record is: several times a line.
 const NEWEST: u64 = 8192;
@@ -63,44 +64,64 @@ impl State {
     }
 }
 
-/// The runs of a folder.
+/// The folders in a folder.
 #[derive(Debug, Default)]
-pub(crate) struct Runs {
-    pub runs: Vec<Overview>,
-    /// Names of folders that are no runs.
+pub(crate) struct Folders {
+    /// Those of runs.
+    pub runs: Vec<PathBuf>,
+    /// Names of the others.
     pub others: Vec<String>,
 }
 
-/// Looks at the runs in `folder`, or at the one run that it is, the one that changed last at the end.
+/// The folders in `folder`, or the one run that it is.
 ///
 /// # Errors
-/// If the folder cannot be read. A run that cannot be is [`State::Damaged`].
-pub(crate) fn look(folder: &Path) -> Result<Runs> {
+/// As [`require_folder`], and if the folder cannot be read.
+pub(crate) fn folders(folder: &Path) -> Result<Folders> {
+    require_folder(folder)?;
     if is_run(folder) {
-        return Ok(Runs { runs: vec![Overview::of(folder)], others: vec![] });
+        return Ok(Folders { runs: vec![folder.into()], others: vec![] });
     }
-    let (mut runs, mut others) = (vec![], vec![]);
+    let mut found = Folders::default();
     for entry in fs::read_dir(folder).with_context(|| cannot("read", folder))? {
-        let entry = entry.with_context(|| cannot("read", folder))?;
-        let path = folder.join(entry.file_name());
-        if !path.is_dir() {
-            continue;
-        }
-        match seems_a_run(&path) {
-            true => runs.push(Overview::of(&path)),
-            false => others.push(entry.file_name().to_string_lossy().into_owned()),
+        let name = entry.with_context(|| cannot("read", folder))?.file_name();
+        let path = folder.join(&name);
+        if seems_a_run(&path) {
+            found.runs.push(path);
+        } else if path.is_dir() {
+            found.others.push(name.to_string_lossy().into_owned());
         }
     }
-    runs.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.by_name(b)));
-    others.sort();
-    Ok(Runs { runs, others })
+    found.runs.sort();
+    found.others.sort();
+    Ok(found)
 }
 
-/// Whether a folder has anything of a run, or does not tell.
-fn seems_a_run(path: &Path) -> bool {
+/// Fails if there is no folder `path`.
+pub(crate) fn require_folder(path: &Path) -> Result<()> {
+    let name = path.display();
+    let failure = match (path.is_dir(), path.exists()) {
+        (true, _) => return Ok(()),
+        (_, true) => Failure::new(Code::Usage, format!("{name} is not a folder of runs"))
+            .help("runs are folders, made by `vgg-train CONFIG`"),
+        _ => Failure::new(Code::Usage, format!("there is no folder {name}"))
+            .help("`vgg-train CONFIG` makes it with its first run"),
+    };
+    Err(failure.into())
+}
+
+/// Whether `path` is a folder that has anything of a run, or does not tell.
+pub(crate) fn seems_a_run(path: &Path) -> bool {
     let has = |name| path.join(name).symlink_metadata().is_ok();
-    [CONFIG, METRICS, METRICS_CSV, CHECKPOINTS, LOCK].into_iter().any(has)
-        || fs::read_dir(path).is_err()
+    let own = [CONFIG, METRICS, METRICS_CSV, CHECKPOINTS, LOCK];
+    path.is_dir() && (own.into_iter().any(has) || fs::read_dir(path).is_err())
+}
+
+/// Looks at runs, and sorts them: the one that changed last is at the end.
+pub(crate) fn look(runs: &[PathBuf]) -> Vec<Overview> {
+    let mut runs: Vec<_> = runs.iter().map(|run| Overview::of(run)).collect();
+    runs.sort_by(|a, b| a.changed.cmp(&b.changed).then_with(|| a.by_name(b)));
+    runs
 }
 
 impl Overview {
@@ -112,7 +133,7 @@ impl Overview {
         };
         let records = records(path);
         // Last, so that what is missing is missing because nobody trains.
-        let is_running = is_locked(path);
+        let is_running = is_training(path);
         let mut problem = match &config {
             Ok(_) => None,
             // A run that starts has none yet.
@@ -240,7 +261,7 @@ fn checkpoint_problem(last: &Path, epochs: usize) -> Option<String> {
 ///
 /// A lock that is shared is asked for, and let go of at once. Others who look do not see it, and a
 /// process that wants the run for itself tries again for a second.
-fn is_locked(path: &Path) -> bool {
+pub(crate) fn is_training(path: &Path) -> bool {
     let Ok(lock) = File::open(path.join(LOCK)) else { return false };
     matches!(lock.try_lock_shared(), Err(TryLockError::WouldBlock))
 }
@@ -342,7 +363,7 @@ mod tests {
         let path = run(parent.path(), "a", 4, 0).path().to_owned();
         let looked = File::open(path.join(LOCK)).unwrap();
         looked.lock_shared().unwrap();
-        assert!(!is_locked(&path), "another one who looks is no process that trains");
+        assert!(!is_training(&path), "another one who looks is no process that trains");
         drop(looked);
         let done = std::sync::atomic::AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -374,15 +395,15 @@ mod tests {
             config.set_modified(time).unwrap();
         };
         let names = || {
-            let Runs { runs, others } = look(parent.path()).unwrap();
+            let Folders { runs, others } = folders(parent.path()).unwrap();
             assert_eq!(others, ["notes"]);
-            runs.iter().map(Overview::name).collect::<Vec<_>>()
+            look(&runs).iter().map(Overview::name).collect::<Vec<_>>()
         };
         set(&paths[0], 2);
         set(&paths[1], 1);
         assert_eq!(names(), ["a-10", "a-2"]);
         set(&paths[1], 2);
         assert_eq!(names(), ["a-2", "a-10"]);
-        assert_eq!(look(&paths[0]).unwrap().runs.len(), 1);
+        assert_eq!(folders(&paths[0]).unwrap().runs, [paths[0].clone()]);
     }
 }

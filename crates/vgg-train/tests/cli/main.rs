@@ -16,6 +16,7 @@ mod resume;
 mod runs;
 mod shell;
 mod training;
+mod watch;
 mod weights;
 
 use std::path::{Path, PathBuf};
@@ -127,6 +128,16 @@ impl Workplace {
 
     fn spawn(&self, arguments: &str) -> Child {
         self.command(arguments).stderr(Stdio::null()).spawn().unwrap()
+    }
+}
+
+/// A process that does not outlive a test, however that ends.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 

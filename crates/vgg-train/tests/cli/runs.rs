@@ -5,7 +5,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::resume::{ENDLESS, wait_for_step};
-use super::{Workplace, failure};
+use super::{Killed, Workplace, failure};
 
 /// The lines of the table, each with one space for many.
 fn rows(stdout: &str) -> Vec<String> {
@@ -72,17 +72,16 @@ fn damaged_runs_are_named_and_names_are_printable() {
 #[test]
 fn a_run_in_which_a_process_trains_is_running_and_stays_so() {
     let place = Workplace::new();
-    let mut child = place.spawn(&format!("tiny.toml -q {ENDLESS}"));
-    wait_for_step(&place, &mut child, 0);
+    let mut child = Killed(place.spawn(&format!("tiny.toml -q {ENDLESS}")));
+    wait_for_step(&place, &mut child.0, 0);
     for _ in 0..5 {
         let done = place.ok("runs --json");
         let json: Value = serde_json::from_str(&done.stdout).unwrap();
         assert_eq!(json["state"], "running", "{}", done.stderr);
         assert!(json["train_loss"].is_f64(), "{json}");
     }
-    assert!(child.try_wait().unwrap().is_none(), "nobody disturbs it");
-    child.kill().unwrap();
-    child.wait().unwrap();
+    assert!(child.0.try_wait().unwrap().is_none(), "nobody disturbs it");
+    drop(child);
     let rows = rows(&place.ok("runs").stdout);
     assert!(rows[2].starts_with("runs/tiny-1 stopped "), "{rows:?}");
 }

@@ -8,7 +8,6 @@ use crate::run::overview::Overview;
 use crate::terminal::numbers::clock;
 
 /// The page of all runs, those that changed last first. `link` says where a run's page is.
-#[expect(dead_code, reason = "the live page shows it")]
 pub(crate) fn index(
     title: &str,
     runs: &[Overview],

@@ -23,7 +23,6 @@ use super::Report;
 use crate::drawing::picture;
 use crate::version::VERSION;
 
-#[expect(unused_imports, reason = "the live page shows it")]
 pub(crate) use index::index;
 pub(crate) use several::several;
 
@@ -47,7 +46,9 @@ pub(crate) struct Live {
     pub version: String,
     /// … what that said when the page was made, …
     pub current: String,
-    /// … and where images go that are to be classified, if there is a network.
+    /// … where the whole report of a run is, if it was made, …
+    pub report: Option<String>,
+    /// … and where images go that are to be classified, of a run.
     pub classify: Option<String>,
 }
 
@@ -69,11 +70,24 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
     let sections: Vec<Section> = sections.into_iter().flatten().collect();
     let main = html! {
         (overview::header(report))
+        @if let Some(url) = live.and_then(|live| live.report.as_ref()) {
+            p { a href=(url) { "The whole report, with the test images" } }
+        }
         (contents(&sections))
         @for note in &report.notes { p.about { (note) } }
         @for section in &sections { (section) }
     };
     document(&folder.name(), &main, &report.to_json(), live)
+}
+
+/// A page that says why there is not what was asked for.
+pub(crate) fn notice(title: &str, text: &str, live: &Live) -> String {
+    let main = html! {
+        header { h1 { (title) } }
+        p { (text) }
+        p { a href="/" { "All runs" } }
+    };
+    document(title, &main, &Value::Null, Some(live))
 }
 
 impl maud::Render for Section {
