@@ -94,10 +94,11 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
     }
     match predictions.without_probabilities() {
         0 => {}
-        n => ui.warn(&format!(
-            "{} counted wrong, with no probabilities: the network gives no numbers",
-            count(n as u64, "image")
-        )),
+        1 => ui.warn("1 image has no probabilities: a logit is infinite or no number"),
+        n => {
+            let images = count(n as u64, "image");
+            ui.warn(&format!("{images} have no probabilities: a logit is infinite or no number"));
+        }
     }
     match json {
         true => print::json(&outcome.to_json()),

@@ -65,9 +65,8 @@ mod tests {
 
     #[test]
     fn a_point_is_weighed_with_the_neighbours_that_are_left() {
-        // By its first neighbours the third point is the second one to go; beside what is left it
-        // is worth more than the last but one.
-        let points = [[0.0, 0.0], [1.0, 0.9], [2.0, 2.0], [3.0, 0.5], [4.0, 0.0]];
+        // Twice the triangles: 0.15, 0.225 and 0.4; without the second point the third one has 0.6.
+        let points = [[0.0, 0.0], [1.0, 0.975], [2.0, 1.8], [3.0, 2.4], [4.0, 2.6]];
         assert_eq!(thinned(&points, 4), [points[0], points[2], points[3], points[4]]);
         assert_eq!(thinned(&points, 3), [points[0], points[2], points[4]]);
     }

@@ -159,6 +159,33 @@ fn what_each_image_is_taken_for_is_written() {
 }
 
 #[test]
+fn what_is_no_number_is_told_and_has_no_scores() {
+    let place = two_runs();
+    let checkpoint = place.path("runs/tiny-1/checkpoints/best.safetensors");
+    let mut huge = vgg_model::Checkpoint::load_weights(&checkpoint).unwrap();
+    let enlarged = |(name, tensor): (&str, &vgg_model::Tensor)| {
+        let mut tensor = tensor.clone();
+        tensor.data_mut().iter_mut().for_each(|weight| *weight = weight.signum() * 1e30);
+        (name.to_owned(), tensor)
+    };
+    let vgg = vgg_model::Vgg::new(&huge.vgg).unwrap();
+    let tensors: Vec<_> = huge.params.iter().map(enlarged).collect();
+    huge.params = vgg_model::Params::new(&vgg, tensors).unwrap();
+    huge.save(&checkpoint).unwrap();
+    let done = place.ok("eval runs/tiny-1 --json --predictions all.csv");
+    let told = "warning: 30 images have no probabilities: a logit is infinite or no number";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let report: Value = serde_json::from_str(&done.stdout).unwrap();
+    for path in ["/loss", "/calibration/ece", "/calibration/bins/0/accuracy", "/macro/auc"] {
+        assert_eq!(report.pointer(path), Some(&Value::Null), "{path}");
+    }
+    assert!(place.read("all.csv").lines().nth(1).unwrap().ends_with(",,,,,,,,,,,"));
+    let plain = place.ok("eval runs/tiny-1 -q").stdout;
+    assert!(!plain.contains("ECE") && !plain.contains("macro F1  NaN"), "{plain}");
+    place.ok("eval runs/tiny-1 -q --mode multicrop --scales 40");
+}
+
+#[test]
 fn what_is_said_and_printed() {
     let place = two_runs();
     let done = place.ok("eval runs/tiny-1 runs/tiny-2 --mode both --scales 32,48 --flip");
