@@ -5,14 +5,14 @@ use maud::{Markup, html};
 use super::axis::{Axis, Scale};
 use super::legend::{Entry, Swatch, legend};
 use super::picture::Picture;
+use super::plot::{Plot, TICKS_WIDTH};
 use super::points::{Point, Stretch, stretches};
 use super::style::{Style, px};
-use super::text::{BOLD, SIZE, fitted};
+use super::text::{BOLD, fitted};
 use crate::terminal::numbers::short;
 
 const TITLE_SIZE: f64 = 15.0;
-/// Of the tick labels beside the plot, and of the axis's own label.
-const TICKS_WIDTH: f64 = 54.0;
+/// Of the label of the axis on the left.
 const LABEL_WIDTH: f64 = 18.0;
 const RIGHT: f64 = 16.0;
 const TITLE_BASELINE: f64 = 22.0;
@@ -101,7 +101,7 @@ impl Chart {
                 (fitted(&self.title, BOLD * TITLE_SIZE, plot_width))
             }
             (legend)
-            (plot.axes(&self.x, &self.y))
+            (plot.axes(Some(&self.x), &self.y))
             g class="plot" data-left=(px(left)) data-top=(px(top)) data-width=(px(plot_width))
                 data-height=(px(plot_height)) data-x0=(plot.x.low) data-x1=(plot.x.high)
                 data-y0=(plot.y.low) data-y1=(plot.y.high) data-x-scale=(name(&plot.x))
@@ -171,51 +171,7 @@ impl Chart {
     }
 }
 
-/// Where a chart has which values.
-struct Plot {
-    x: Scale,
-    y: Scale,
-}
-
 impl Plot {
-    fn axes(&self, x: &Axis, y: &Axis) -> Markup {
-        let (left, right, top, bottom) = (self.x.start, self.x.end, self.y.end, self.y.start);
-        let ticks = |scale: &Scale, room: f64| {
-            let most = ((scale.end - scale.start).abs() / room) as usize;
-            let ticks = scale.ticks(most.clamp(2, 12)).into_iter();
-            ticks.filter_map(|(value, text)| Some((px(scale.at(value)?), text))).collect::<Vec<_>>()
-        };
-        let (x_ticks, y_ticks) = (ticks(&self.x, 42.0), ticks(&self.y, 28.0));
-        let (middle, centre) = (px((left + right) / 2.0), px((top + bottom) / 2.0));
-        html! {
-            g class="grid" color="#e7e9ec" stroke="currentColor" {
-                @for (at, _) in &x_ticks { path d=(format!("M{at} {}V{}", px(top), px(bottom))) {} }
-                @for (at, _) in &y_ticks { path d=(format!("M{} {at}H{}", px(left), px(right))) {} }
-            }
-            path class="axis" d=(format!("M{} {}V{}H{}", px(left), px(top), px(bottom), px(right)))
-                color="#8c959f" stroke="currentColor" fill="none" {}
-            g class="faint" color="#57606a" fill="currentColor" font-size=(SIZE) {
-                @for (at, text) in &x_ticks {
-                    text x=(at) y=(px(bottom + 16.0)) text-anchor="middle" { (text) }
-                }
-                @for (at, text) in &y_ticks {
-                    text x=(px(left - 7.0)) y=(px(at + 4.0)) text-anchor="end" { (text) }
-                }
-                @if !x.label.is_empty() {
-                    text x=(middle) y=(px(bottom + 33.0)) text-anchor="middle" {
-                        (fitted(&x.label, SIZE, right - left))
-                    }
-                }
-                @if !y.label.is_empty() {
-                    text x="14" y=(centre) text-anchor="middle"
-                        transform=(format!("rotate(-90 14 {centre})")) {
-                        (fitted(&y.label, SIZE, bottom - top))
-                    }
-                }
-            }
-        }
-    }
-
     fn line(&self, series: &Series) -> Markup {
         let style = series.style;
         let stretches = stretches(&series.points, &self.x, &self.y);
@@ -223,7 +179,7 @@ impl Plot {
         let room = self.x.end - self.x.start;
         let has_markers = drawn * MARKER_ROOM <= room;
         // Noise is not to be a black band.
-        let stroke_width = if drawn > room { 1.0 } else { style.stroke_width() };
+        let stroke_width = if drawn > 2.0 * room { 1.0 } else { style.stroke_width() };
         let class = match style {
             Style::Guide => "guide".to_owned(),
             style => format!("series {}", style.class()),

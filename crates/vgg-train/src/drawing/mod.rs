@@ -1,4 +1,4 @@
-//! Pictures, as SVG: what a chart or a matrix looks like, and nothing of where its numbers are from.
+//! Pictures: what a chart or a matrix looks like, and nothing of where its numbers are from.
 //!
 //! Everything is drawn by templates that escape what they are given, into a [`picture::Picture`],
 //! which is a part of an HTML page or a file of its own. Colours are attributes, so that a picture
@@ -10,7 +10,16 @@
 pub(crate) mod axis;
 pub(crate) mod chart;
 mod legend;
+pub(crate) mod matrix;
+pub(crate) mod mosaic;
 pub(crate) mod picture;
+pub(crate) mod pixels;
+mod plot;
 mod points;
+mod raster;
+pub(crate) mod reliability;
+mod shade;
 pub(crate) mod style;
+#[cfg(test)]
+mod tests;
 mod text;

@@ -24,6 +24,7 @@ pub(crate) struct Picture {
     /// … and what it shows.
     description: String,
     content: String,
+    has_links: bool,
 }
 
 impl Picture {
@@ -36,7 +37,12 @@ impl Picture {
         // Names may have any character, and no escape makes a control character part of XML.
         let xml = |text: String| text.replace(|c| !is_xml(c), "\u{fffd}");
         let (title, description) = (xml(title.into()), xml(description.into()));
-        Self { width, height, title, description, content: xml(content.0) }
+        Self { width, height, title, description, content: xml(content.0), has_links: false }
+    }
+
+    /// What is an image has no parts for those who do not see it; this has links.
+    pub(super) fn with_links(self) -> Self {
+        Self { has_links: true, ..self }
     }
 
     /// Pictures in rows of `columns`, below a title.
@@ -70,17 +76,20 @@ impl Picture {
     /// As a file of its own: on white, or dark where that is preferred.
     pub(crate) fn file(&self) -> String {
         let style = format!("@media (prefers-color-scheme: dark) {{\n{DARK}}}\n");
-        let svg = self.svg(html! {
-            style { (PreEscaped(style)) }
-            rect class="bg" width="100%" height="100%" fill="#ffffff" {}
-        });
+        let svg = self.svg(html! { style { (PreEscaped(style)) } (sheet()) });
         format!("{}\n", svg.0)
+    }
+
+    /// As a file without a style sheet.
+    pub(super) fn on_white(&self) -> String {
+        self.svg(sheet()).0
     }
 
     fn svg(&self, below: Markup) -> Markup {
         let (width, height) = (self.width.ceil(), self.height.ceil());
+        let role = if self.has_links { "group" } else { "img" };
         html! {
-            svg xmlns=(XMLNS) class="drawing" role="img" width=(width) height=(height)
+            svg xmlns=(XMLNS) class="drawing" role=(role) width=(width) height=(height)
                 viewBox=(format!("0 0 {width} {height}"))
                 font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" {
                 title { (self.title) }
@@ -89,6 +98,12 @@ impl Picture {
                 (PreEscaped(&self.content))
             }
         }
+    }
+}
+
+fn sheet() -> Markup {
+    html! {
+        rect class="bg" width="100%" height="100%" fill="#ffffff" {}
     }
 }
 

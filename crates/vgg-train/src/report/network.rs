@@ -8,7 +8,7 @@ use vgg_tensor::Tensor;
 
 use super::folder::RunFolder;
 use super::profile::Profile;
-use super::thumbnail::png_uri;
+use crate::drawing::pixels::png_uri;
 use crate::run::checkpoints;
 use crate::run::folder::Which;
 
@@ -122,6 +122,6 @@ fn draw(weight: &Tensor) -> Result<Filters> {
         [Some(red), Some(green), Some(blue)] => Rgba([red, green, blue, u8::MAX]),
         _ => Rgba([0; 4]),
     };
-    let uri = png_uri(&RgbaImage::from_fn(width, height, pixel))?;
+    let uri = png_uri(&RgbaImage::from_fn(width, height, pixel));
     Ok(Filters { uri, width, height, count, kernel, colour: channels == 3 })
 }

@@ -3,12 +3,12 @@
 use std::io::Cursor;
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
-use image::{DynamicImage, ImageEncoder as _, ImageFormat, RgbImage, RgbaImage};
+use image::{DynamicImage, ImageEncoder as _, RgbImage};
+
+use crate::drawing::pixels::data_uri;
 
 /// The longer side of a thumbnail, in pixels, at most …
 const SIDE: u32 = 112;
@@ -71,25 +71,15 @@ impl Thumbnail {
     }
 }
 
-/// An image as it is, as an address that holds it.
-pub(super) fn png_uri(image: &RgbaImage) -> Result<String> {
-    let mut bytes = Cursor::new(Vec::new());
-    image.write_to(&mut bytes, ImageFormat::Png).context("cannot encode a picture")?;
-    Ok(data_uri("png", bytes.get_ref()))
-}
-
-/// An image file as an address that holds it.
-pub(crate) fn data_uri(kind: &str, bytes: &[u8]) -> String {
-    format!("data:image/{kind};base64,{}", STANDARD.encode(bytes))
-}
-
 #[cfg(test)]
 mod tests {
+    use base64::prelude::{BASE64_STANDARD, Engine as _};
+
     use super::*;
 
     fn decoded(thumbnail: &Thumbnail) -> DynamicImage {
         let (_, base64) = thumbnail.uri.split_once(',').unwrap();
-        image::load_from_memory(&STANDARD.decode(base64).unwrap()).unwrap()
+        image::load_from_memory(&BASE64_STANDARD.decode(base64).unwrap()).unwrap()
     }
 
     #[test]

@@ -1,10 +1,12 @@
-//! The pictures of a run, drawn anew after each epoch: `curves.svg`.
+//! The pictures of a run, drawn anew after each epoch: `curves.svg`, and `confusion.svg` of its test.
 
 use anyhow::Result;
 
 use super::{Event, Reporter};
+use crate::drawing::matrix;
 use crate::run::curves;
-use crate::run::folder::{CURVES, RunDir};
+use crate::run::folder::{CONFUSION_SVG, CURVES, RunDir};
+use crate::terminal::numbers::grouped;
 
 pub(crate) struct Svg<'a> {
     run: &'a RunDir,
@@ -12,18 +14,35 @@ pub(crate) struct Svg<'a> {
     name: &'a str,
     /// What the images are called that each epoch is tested on.
     tested_on: &'a str,
+    /// Names of the tested classes.
+    classes: &'a [String],
 }
 
 impl<'a> Svg<'a> {
-    pub(crate) fn new(run: &'a RunDir, name: &'a str, tested_on: &'a str) -> Self {
-        Self { run, name, tested_on }
+    pub(crate) fn new(
+        run: &'a RunDir,
+        name: &'a str,
+        tested_on: &'a str,
+        classes: &'a [String],
+    ) -> Self {
+        Self { run, name, tested_on, classes }
     }
 }
 
 impl Reporter for Svg<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
-        if let Event::Epoch { epochs, .. } = event {
-            self.run.write(CURVES, curves::picture(self.name, self.tested_on, epochs).file())?;
+        if let Event::Epoch { epochs, record, evaluation, .. } = event {
+            let curves = curves::picture(self.name, self.tested_on, epochs);
+            self.run.write(CURVES, curves.file())?;
+            let title = format!(
+                "{}, epoch {}: {} {} images",
+                self.name,
+                record.epoch,
+                grouped(evaluation.images()),
+                self.tested_on
+            );
+            let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);
+            self.run.write(CONFUSION_SVG, confusion.file())?;
         }
         Ok(())
     }

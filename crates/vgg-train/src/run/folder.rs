@@ -25,6 +25,7 @@ pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
 pub(crate) const CONFUSION: &str = "confusion.csv";
+pub(crate) const CONFUSION_SVG: &str = "confusion.svg";
 pub(crate) const REPORT: &str = "report.html";
 pub(crate) const MISTAKES: &str = "mistakes.png";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
@@ -130,8 +131,18 @@ impl RunDir {
 
 /// Whether a run keeps the file `path`, or would if it were there.
 pub(crate) fn is_own_file(path: &Path) -> bool {
-    const OWN: [&str; 9] =
-        [CONFIG, LOG, METRICS, METRICS_CSV, CURVES, CONFUSION, REPORT, MISTAKES, LOCK];
+    const OWN: [&str; 10] = [
+        CONFIG,
+        LOG,
+        METRICS,
+        METRICS_CSV,
+        CURVES,
+        CONFUSION,
+        CONFUSION_SVG,
+        REPORT,
+        MISTAKES,
+        LOCK,
+    ];
     let is_run = |folder: &Path| is_run(folder) && folder.join(CHECKPOINTS).is_dir();
     let Some(folder) = path.parent() else { return false };
     let in_checkpoints = folder.ends_with(CHECKPOINTS) && folder.parent().is_some_and(is_run);

@@ -42,11 +42,12 @@ impl Log {
                 Failure::new(Code::Usage, message).help("for example: debug, or vgg_cpu=debug,info")
             })
         };
+        // Whatever font a letter is from, it is there.
         let file = tracing_subscriber::fmt::layer()
             .with_ansi(false)
             .with_target(false)
             .with_writer(log.clone())
-            .with_filter(filter("info")?.with_target(SAID, LevelFilter::INFO));
+            .with_filter(filter("info,usvg=error")?.with_target(SAID, LevelFilter::INFO));
         let on_screen = filter("debug,vgg_train=warn")?.with_target(SAID, LevelFilter::OFF);
         let screen = verbose.then(|| {
             tracing_subscriber::fmt::layer()

@@ -126,7 +126,7 @@ impl Job for TrainingJob<'_> {
             .with(Terminal::new(ui, config, &run, classes, work, step > 0))
             .with(jsonl)
             .with(Csv::new(&run, classes))
-            .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on), ui));
+            .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on, classes), ui));
         let stop = Stop::listen()?;
         let training = TrainingLoop::new(
             config, &data, &run, work, trainer, reporters, position, state, epochs, &stop,

@@ -28,6 +28,7 @@ fn a_run_leaves_its_results() {
         "metrics.csv",
         "curves.svg",
         "confusion.csv",
+        "confusion.svg",
         "checkpoints/best.safetensors",
         "checkpoints/last.safetensors",
     ];

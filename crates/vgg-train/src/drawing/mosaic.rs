@@ -1,0 +1,53 @@
+//! Images in rows, with what is to be said of each.
+
+use maud::html;
+
+use super::picture::Picture;
+use super::pixels;
+use super::style::px;
+use super::text::{BOLD, SIZE, fitted};
+
+const TITLE_SIZE: f64 = 15.0;
+const TOP: f64 = 38.0;
+const MARGIN: f64 = 16.0;
+/// Of an image, and of the two lines below it.
+const SIDE: f64 = 140.0;
+const LINES: f64 = 40.0;
+const GAP: f64 = 14.0;
+
+/// An image and two lines of text, of which the first counts more.
+#[derive(Clone, Debug)]
+pub(crate) struct Tile {
+    /// An address that holds the image.
+    pub uri: String,
+    /// Whether its pixels are to be seen as what they are.
+    pub is_coarse: bool,
+    pub lines: [String; 2],
+}
+
+/// The tiles in rows of `columns`.
+pub(crate) fn picture(title: &str, columns: usize, tiles: &[Tile]) -> Picture {
+    let rows = tiles.len().div_ceil(columns) as f64;
+    let width = 2.0 * MARGIN + columns as f64 * (SIDE + GAP) - GAP;
+    let place = |index: usize| {
+        let (row, column) = (index / columns, index % columns);
+        let x = MARGIN + column as f64 * (SIDE + GAP);
+        (x, TOP + row as f64 * (SIDE + LINES + GAP))
+    };
+    let content = html! {
+        text x=(MARGIN) y="24" font-size=(TITLE_SIZE) font-weight="600" class="text" color="#1f2328"
+            fill="currentColor" { (fitted(title, BOLD * TITLE_SIZE, width - 2.0 * MARGIN)) }
+        @for (index, Tile { uri, is_coarse, lines: [first, second] }) in tiles.iter().enumerate() {
+            @let (x, y) = place(index);
+            g class="tile" {
+                (pixels::draw(uri, *is_coarse, (x, y), (SIDE, SIDE)))
+                text class="text" x=(px(x)) y=(px(y + SIDE + 16.0)) font-size=(SIZE) color="#1f2328"
+                    fill="currentColor" { (fitted(first, SIZE, SIDE)) }
+                text class="faint" x=(px(x)) y=(px(y + SIDE + 32.0)) font-size=(SIZE) color="#57606a"
+                    fill="currentColor" { (fitted(second, SIZE, SIDE)) }
+            }
+        }
+    };
+    let said = tiles.iter().map(|tile| tile.lines.join(", ")).collect::<Vec<_>>().join("; ");
+    Picture::new((width, TOP + rows * (SIDE + LINES + GAP)), title, said, content)
+}

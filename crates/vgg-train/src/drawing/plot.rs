@@ -1,0 +1,59 @@
+//! A plot: two axes and what lies between.
+
+use maud::{Markup, html};
+
+use super::axis::{Axis, Scale};
+use super::style::px;
+use super::text::{SIZE, fitted};
+
+/// Of the tick labels on the left.
+pub(super) const TICKS_WIDTH: f64 = 54.0;
+
+/// Where a chart has which values.
+#[derive(Clone, Copy)]
+pub(super) struct Plot {
+    pub x: Scale,
+    pub y: Scale,
+}
+
+impl Plot {
+    /// Ticks, lines of a grid at these, and what the numbers are; without `x` those of another plot
+    /// below.
+    pub(super) fn axes(&self, x: Option<&Axis>, y: &Axis) -> Markup {
+        let (left, right, top, bottom) = (self.x.start, self.x.end, self.y.end, self.y.start);
+        let ticks = |scale: &Scale, room: f64| {
+            let most = ((scale.end - scale.start).abs() / room) as usize;
+            let ticks = scale.ticks(most.clamp(2, 12)).into_iter();
+            ticks.filter_map(|(value, text)| Some((px(scale.at(value)?), text))).collect::<Vec<_>>()
+        };
+        let (x_ticks, y_ticks) = (ticks(&self.x, 42.0), ticks(&self.y, 28.0));
+        let (middle, centre) = (px((left + right) / 2.0), px((top + bottom) / 2.0));
+        html! {
+            g class="grid" color="#e7e9ec" stroke="currentColor" {
+                @for (at, _) in &x_ticks { path d=(format!("M{at} {}V{}", px(top), px(bottom))) {} }
+                @for (at, _) in &y_ticks { path d=(format!("M{} {at}H{}", px(left), px(right))) {} }
+            }
+            path class="axis" d=(format!("M{} {}V{}H{}", px(left), px(top), px(bottom), px(right)))
+                color="#8c959f" stroke="currentColor" fill="none" {}
+            g class="faint" color="#57606a" fill="currentColor" font-size=(SIZE) {
+                @if let Some(x) = x {
+                    @for (at, text) in &x_ticks {
+                        text x=(at) y=(px(bottom + 16.0)) text-anchor="middle" { (text) }
+                    }
+                    text x=(middle) y=(px(bottom + 33.0)) text-anchor="middle" {
+                        (fitted(&x.label, SIZE, right - left))
+                    }
+                }
+                @for (at, text) in &y_ticks {
+                    text x=(px(left - 7.0)) y=(px(at + 4.0)) text-anchor="end" { (text) }
+                }
+                @if !y.label.is_empty() {
+                    text x="14" y=(centre) text-anchor="middle"
+                        transform=(format!("rotate(-90 14 {centre})")) {
+                        (fitted(&y.label, SIZE, bottom - top))
+                    }
+                }
+            }
+        }
+    }
+}
