@@ -1,7 +1,8 @@
 //! `watch [FOLDER]`: runs as they train, as a page of this machine.
 
+use std::io;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -54,12 +55,23 @@ pub(crate) fn command(options: &WatchOptions, device: config::Device, ui: &Ui) -
         Err(error) if error.is::<ReaderGone>() => {}
         printed => printed?,
     }
-    if *open && let Err(error) = open_browser(&page) {
-        ui.warn(&format!("cannot open a browser: {error}"));
-    }
+    let mut browser = match open.then(|| open_browser(&page)).transpose() {
+        Ok(browser) => browser,
+        Err(error) => {
+            ui.warn(&format!("cannot open a browser: {error}"));
+            None
+        }
+    };
     loop {
         if let Some(code) = stop.requested() {
             return Ok(code);
+        }
+        // Its program may end as soon as there is a page, or with the browser.
+        if let Some(status) = browser.as_mut().and_then(|browser| browser.try_wait().transpose()) {
+            browser = None;
+            if !status.is_ok_and(|status| status.success()) {
+                ui.warn("no browser could be opened");
+            }
         }
         thread::sleep(PAUSE);
     }
@@ -71,16 +83,18 @@ fn cannot_listen(port: u16) -> Failure {
 }
 
 /// Asks the system for a browser, which need not be there.
-fn open_browser(page: &str) -> std::io::Result<()> {
-    let program = match () {
-        () if cfg!(target_os = "macos") => "open",
-        () if cfg!(windows) => "explorer",
-        () => "xdg-open",
+fn open_browser(page: &str) -> io::Result<Child> {
+    let words: &[&str] = match () {
+        () if cfg!(target_os = "macos") => &["open"],
+        () if cfg!(windows) => &["rundll32", "url.dll,FileProtocolHandler"],
+        () => &["xdg-open"],
     };
-    let mut command = Command::new(program);
-    command.arg(page).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    let mut browser = command.spawn()?;
-    // It may stay as long as the browser does.
-    thread::Builder::new().name("browser".into()).spawn(move || browser.wait())?;
-    Ok(())
+    let mut command = Command::new(words[0]);
+    command
+        .args(&words[1..])
+        .arg(page)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
 }
