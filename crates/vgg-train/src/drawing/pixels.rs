@@ -29,7 +29,7 @@ pub(super) fn draw(
     (width, height): (f64, f64),
 ) -> Markup {
     html! {
-        image x=(px(x)) y=(px(y)) width=(px(width)) height=(px(height))
-            image-rendering=[is_coarse.then_some("pixelated")] href=(uri) {}
+        image class=[is_coarse.then_some("coarse")] x=(px(x)) y=(px(y)) width=(px(width))
+            height=(px(height)) image-rendering=[is_coarse.then_some("pixelated")] href=(uri) {}
     }
 }

@@ -47,6 +47,8 @@ impl Picture {
                 resolve_string: Box::new(|_, _| None),
                 ..ImageHrefResolver::default()
             },
+            // As an attribute resvg leaves it out.
+            style_sheet: Some(".coarse { image-rendering: pixelated }".into()),
             ..Options::default()
         };
         let tree = Tree::from_str(&self.on_white(), &options).context("cannot draw a picture")?;

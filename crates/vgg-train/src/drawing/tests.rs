@@ -125,6 +125,17 @@ fn pictures_become_pixels() {
 }
 
 #[test]
+fn pixels_are_seen_as_what_they_are() {
+    let image = RgbaImage::from_fn(2, 1, |x, _| image::Rgba([255 * x as u8, 0, 0, 255]));
+    let tile = Tile { uri: png_uri(&image), is_coarse: true, lines: ["", ""].map(String::from) };
+    let png = mosaic::picture("", 1, &[tile]).png(1.0).unwrap();
+    let colours = image::load_from_memory(&png).unwrap().to_rgb8();
+    let between =
+        colours.pixels().filter(|pixel| pixel.0[1] == 0 && (1..255).contains(&pixel.0[0]));
+    assert_eq!(between.count(), 0);
+}
+
+#[test]
 fn a_page_has_room_for_a_thousand_classes() {
     let mut confusion = Confusion::new(1000);
     (0..1_000_000).for_each(|cell| confusion.add(cell / 1000, cell % 1000));
