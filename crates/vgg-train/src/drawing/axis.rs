@@ -18,6 +18,8 @@ pub(crate) struct Axis {
     pub log: bool,
     /// Numbers that are counted, as epochs: there is nothing to be told between 1 and 2.
     pub whole: bool,
+    /// Zero is shown, however far away: of what is more or less, and not better or worse.
+    pub zero: bool,
 }
 
 impl Axis {
@@ -35,6 +37,10 @@ impl Axis {
 
     pub(crate) fn whole(self) -> Self {
         Self { whole: true, ..self }
+    }
+
+    pub(crate) fn with_zero(self) -> Self {
+        Self { zero: true, ..self }
     }
 
     /// The axis on paper, from px `start` to px `end`, for these values.
@@ -76,7 +82,8 @@ impl Axis {
             length if self.whole => (MARGIN * length).min(0.5),
             length => MARGIN * length,
         };
-        let from_zero = !self.whole && low >= 0.0 && (low - margin < 0.0 || low < high / 3.0);
+        let is_near = !self.whole && (low - margin < 0.0 || low < high / 3.0);
+        let from_zero = low >= 0.0 && (self.zero || is_near);
         (if from_zero { 0.0 } else { low - margin }, high + margin)
     }
 }
@@ -210,6 +217,8 @@ mod tests {
         ] {
             assert_eq!(ticks(&value, values), expected, "{values:?}");
         }
+        let with_zero = Axis::new("").with_zero();
+        assert_eq!(ticks(&with_zero, &[80.0, 100.0]), ["0", "50", "100"]);
         let given = Axis::new("").within(0.0, 100.0);
         assert_eq!(ticks(&given, &[50.0]), ["0", "20", "40", "60", "80", "100"]);
     }

@@ -4,10 +4,14 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Scale};
 use super::style::px;
-use super::text::{SIZE, fitted};
+use super::text::{SIZE, fitted, width};
 
 /// Of the tick labels on the left.
 pub(super) const TICKS_WIDTH: f64 = 54.0;
+const MOST_TICKS: usize = 12;
+/// Between numbers beside each other, and for each of those above each other.
+const NUMBER_GAP: f64 = 16.0;
+const NUMBER_HEIGHT: f64 = 28.0;
 
 /// Where a chart has which values.
 #[derive(Clone, Copy)]
@@ -21,12 +25,19 @@ impl Plot {
     /// below.
     pub(super) fn axes(&self, x: Option<&Axis>, y: &Axis) -> Markup {
         let (left, right, top, bottom) = (self.x.start, self.x.end, self.y.end, self.y.start);
-        let ticks = |scale: &Scale, room: f64| {
-            let most = ((scale.end - scale.start).abs() / room) as usize;
-            let ticks = scale.ticks(most.clamp(2, 12)).into_iter();
+        let placed = |scale: &Scale, most| {
+            let ticks = scale.ticks(most).into_iter();
             ticks.filter_map(|(value, text)| Some((px(scale.at(value)?), text))).collect::<Vec<_>>()
         };
-        let (x_ticks, y_ticks) = (ticks(&self.x, 42.0), ticks(&self.y, 28.0));
+        // Numbers beside each other need as much room as they are long.
+        let has_room = |ticks: &Vec<(f64, String)>| {
+            let widest = ticks.iter().map(|(_, text)| width(text, SIZE)).fold(0.0, f64::max);
+            (widest + NUMBER_GAP) * ticks.len() as f64 <= right - left
+        };
+        let x_ticks = (2..=MOST_TICKS).rev().map(|most| placed(&self.x, most)).find(has_room);
+        let x_ticks = x_ticks.unwrap_or_default();
+        let most = ((bottom - top) / NUMBER_HEIGHT) as usize;
+        let y_ticks = placed(&self.y, most.clamp(2, MOST_TICKS));
         let (middle, centre) = (px((left + right) / 2.0), px((top + bottom) / 2.0));
         html! {
             g class="grid" color="#e7e9ec" stroke="currentColor" {

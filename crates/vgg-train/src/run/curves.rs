@@ -18,9 +18,8 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
         let points = epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch)));
         Series::new(name, style, points.collect())
     };
-    let chart = |title: String, series| {
-        Chart::new(title, Axis::new("epoch").whole(), Axis::default(), series)
-    };
+    let chart = |title: String, y, series| Chart::new(title, Axis::new("epoch").whole(), y, series);
+    let axis = Axis::default;
     let best = best(epochs);
     let of_best = best.map_or(String::new(), |best| {
         format!(" (best {:.2} in epoch {})", 100.0 * best.test_accuracy, best.epoch)
@@ -30,6 +29,7 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
     let charts = [
         chart(
             "loss".into(),
+            axis(),
             vec![
                 line("train", Style::Train, |epoch| epoch.train_loss),
                 line(tested_on, Style::Test, |epoch| epoch.test_loss),
@@ -37,6 +37,7 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
         ),
         chart(
             format!("accuracy, %{of_best}"),
+            axis(),
             vec![
                 line("train", Style::Train, |epoch| 100.0 * epoch.train_accuracy),
                 line(tested_on, Style::Test, |epoch| 100.0 * epoch.test_accuracy),
@@ -44,16 +45,18 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
         ),
         chart(
             format!("learning rate{last_rate}"),
+            axis(),
             vec![line("", Style::Plain, |epoch| f64::from(epoch.lr))],
         ),
         chart(
             "training images a second".into(),
+            axis().with_zero(),
             // An epoch that was resumed at its end has none: a gap.
             vec![line("", Style::Plain, |epoch| epoch.images_per_second.unwrap_or(f64::NAN))],
         ),
     ];
     charts.map(|chart| match best {
-        Some(best) => chart.mark(best.epoch as f64, "best"),
+        Some(best) => chart.mark(best.epoch as f64, "best epoch"),
         None => chart,
     })
 }
