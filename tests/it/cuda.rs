@@ -210,6 +210,24 @@ on_cuda! {
 }
 
 on_cuda! {
+    /// Nor the loss scale that they are computed with.
+    fn gradients_between_steps_change_no_step() {
+        for precision in [Precision::F32, Precision::F16] {
+            let mut plain = trainer(make(config(precision)), 0.5, 0.9)?;
+            let mut asked = trainer(make(config(precision)), 0.5, 0.9)?;
+            for step in 0..5 {
+                let (pixels, labels) = batch(step);
+                asked.gradients(&pixels, &labels)?;
+                let (a, b) = (train(&mut asked, step..step + 1)?, train(&mut plain, step..step + 1)?);
+                assert_eq!(a, b, "{}", precision.name());
+            }
+            assert!(bits(&asked.params()?) == bits(&plain.params()?), "{}", precision.name());
+            assert_eq!(asked.backend_state()?, plain.backend_state()?);
+        }
+    }
+}
+
+on_cuda! {
     fn recorded_steps_are_the_same_to_the_bit() {
         for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
             let mut recorded = trainer(make(config(precision)), 0.5, 0.9)?;

@@ -143,7 +143,8 @@ impl Plan {
     }
 
     /// Bytes of all buffers together. What a backend needs beside them (packed weights, workspace)
-    /// is not counted, nor what [`crate::Trainer::gradients`] adds to a trainer's.
+    /// is not counted, nor what [`crate::Trainer::gradients`] adds to a trainer's where its recipe
+    /// does not say that it is asked.
     pub fn bytes(&self) -> u64 {
         self.sum(|content| content.bytes() as u64)
     }
@@ -151,10 +152,12 @@ impl Plan {
     /// Bytes of device memory that a backend takes: all buffers, and what the commands take besides
     /// as far as it is known.
     pub fn bytes_on(&self, backend: &impl Backend) -> u64 {
-        // Tests are forward passes, too; those of the EMA are of parameters of their own.
-        let of_ema = |(work, _): &&(Work, _)| *work == Work::Logits(Weights::Ema);
-        let of_ema = self.programs.iter().find(of_ema);
-        let programs = [&self.programs[0]].into_iter().chain(of_ema);
+        // Tests are forward passes, too; those of the EMA are of parameters of their own. Gradients
+        // that are measured are stored, which a step's need not be.
+        let has_own =
+            |work: &Work| matches!(work, Work::Logits(Weights::Ema) | Work::Gradients { .. });
+        let (first, others) = (&self.programs[..1], &self.programs[1..]);
+        let programs = first.iter().chain(others.iter().filter(|(work, _)| has_own(work)));
         let programs: Vec<&Program> = programs.map(|(_, program)| &program.program).collect();
         self.sum(|content| backend.bytes(content)) + backend.workspace(&programs)
     }
@@ -212,6 +215,8 @@ impl Plan {
         }
         works.push(Work::Logits(Weights::Last));
         works.extend(recipe.ema_decay.map(|_| Work::Logits(Weights::Ema)));
+        let gradients = Work::Gradients { is_mixed: recipe.mixes };
+        works.extend(recipe.measures_gradients.then_some(gradients));
         works
     }
 
@@ -273,6 +278,9 @@ impl Plan {
             if recipe.ema_decay.is_some() {
                 kept.extend(params().map(Place::Ema));
                 kept.extend(state().map(Place::EmaState));
+            }
+            if recipe.measures_gradients {
+                kept.extend(params().map(Place::Gradient));
             }
         }
         kept

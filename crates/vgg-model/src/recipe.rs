@@ -26,6 +26,9 @@ pub struct Recipe {
     /// Parameters that stay as they are: those whose names begin with one of these, as `features`
     /// or `classifier.0`.
     pub freeze: Vec<String>,
+    /// Whether [`crate::Trainer::gradients`] is asked between steps: its memory then is part of the
+    /// plan, and there from the start.
+    pub measures_gradients: bool,
 }
 
 impl From<SgdConfig> for Recipe {
@@ -38,6 +41,7 @@ impl From<SgdConfig> for Recipe {
             label_smoothing: 0.0,
             mixes: false,
             freeze: Vec::new(),
+            measures_gradients: false,
         }
     }
 }

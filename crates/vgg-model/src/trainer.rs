@@ -119,7 +119,7 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<()> {
         check_lr(lr)?;
         let batch = Batch { pixels, labels, mix };
-        self.check_batch(batch)?;
+        self.check_batch(batch, self.batch)?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
         let mut downloads = Vec::new();
@@ -146,7 +146,7 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<Vec<Event>> {
         check_lr(lr)?;
         let batch = Batch { pixels, labels, mix };
-        self.check_batch(batch)?;
+        self.check_batch(batch, self.batch)?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
         let micro_batches = self.micro_batches(batch);
@@ -180,10 +180,10 @@ impl<B: Backend> Trainer<B> {
         all.map(one).collect()
     }
 
-    fn check_batch(&self, Batch { pixels, labels, mix }: Batch<'_>) -> Result<()> {
+    fn check_batch(&self, Batch { pixels, labels, mix }: Batch<'_>, most: usize) -> Result<()> {
         let (n, classes) = (self.network.count(pixels)?, self.vgg().outputs());
-        if n == 0 || n > self.batch {
-            return Err(invalid("images in a batch", n, &format!("1 to {}", self.batch)));
+        if n == 0 || n > most {
+            return Err(invalid("images in a batch", n, &format!("1 to {most}")));
         }
         self.network.check_labels(n, labels)?;
         if !mix.is_empty() && (mix.len() != n || !self.recipe.mixes) {
@@ -223,25 +223,39 @@ impl<B: Backend> Trainer<B> {
 
     /// What [`Trainer::step`] would compute: the metrics and the gradients, without an update. The
     /// batch passes at once, and gradients are those of all parameters, frozen ones too, not clipped.
+    /// Steps that follow are the same to the bit as if it had not been asked.
     ///
     /// A step applies the fully connected weights' gradients without storing them; here they are
-    /// stored, in memory that the first call allocates and the trainer keeps.
+    /// stored. Unless [`Recipe::measures_gradients`] says that they will be, the first call allocates
+    /// memory for it, which the trainer keeps.
     ///
     /// # Errors
-    /// As [`Trainer::step`].
+    /// As [`Trainer::step`], and if there are more images than in a micro-batch.
     pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
-        let (n, room) = (self.network.count(pixels)?, self.network.plan().batch());
-        if n == 0 || n > room {
-            return Err(invalid("images in a batch", n, &format!("1 to {room}")));
-        }
-        self.network.check_labels(n, labels)?;
-        let state = self.tensors(Set::State)?;
+        self.gradients_mixed(pixels, labels, &[])
+    }
+
+    /// As [`Trainer::gradients`] of images that are mixed as in [`Trainer::submit_mixed`].
+    ///
+    /// # Errors
+    /// As [`Trainer::gradients`], and if the recipe does not mix.
+    pub fn gradients_mixed(
+        &mut self,
+        pixels: &[u8],
+        labels: &[u32],
+        mix: &[(u32, f32)],
+    ) -> Result<(Metrics, Params)> {
+        let batch = Batch { pixels, labels, mix };
+        self.check_batch(batch, self.network.plan().batch())?;
+        // A forward pass moves running statistics, and a loss the backend's scale.
+        let (state, backend) = (self.tensors(Set::State)?, self.backend_state()?);
         let scalars = Scalars { lr: 0.0, step: self.steps };
-        self.network.run(Work::Gradients, Batch { pixels, labels, mix: &[] }, scalars)?;
+        self.network.run(Work::Gradients { is_mixed: !mix.is_empty() }, batch, scalars)?;
         let metrics = metrics(vec![self.network.start_metrics()?])?;
         if let Some(state) = state {
             self.network.upload(Set::State, state.tensors())?;
         }
+        self.restore_backend(&backend)?;
         let gradients = self.tensors(Set::Gradients)?;
         Ok((metrics, gradients.expect("they were computed")))
     }

@@ -5,6 +5,7 @@ use vgg_testkit::Reference;
 use super::*;
 use crate::{BiasInit, Init, Session, SgdConfig, VggConfig, WeightInit};
 
+mod gradients;
 mod recipe;
 
 const BATCH: usize = 4;

@@ -25,6 +25,7 @@ pub(crate) struct Config {
     pub schedule: Schedule,
     pub checkpoint: Checkpoint,
     pub guard: Guard,
+    pub report: Report,
     pub device: Device,
 }
 
@@ -232,4 +233,12 @@ pub(crate) enum FlatLoss {
     Off,
     Warn,
     Stop,
+}
+
+/// What is written of a run besides its own files.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Report {
+    /// Whether there are event files for TensorBoard.
+    pub tensorboard: bool,
 }

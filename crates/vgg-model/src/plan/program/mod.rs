@@ -25,7 +25,10 @@ pub(crate) enum Work {
     /// A training step, or a micro-batch's part in it.
     Step(MicroBatch),
     /// The loss and the gradients of all parameters, without an update.
-    Gradients,
+    Gradients {
+        /// Whether labels come with other classes.
+        is_mixed: bool,
+    },
     /// The logits, and the last convolution's maps with their gradient by a given one of the logits.
     GradCam,
 }
@@ -70,11 +73,12 @@ impl NetworkProgram {
                 builder.keep(tape.logits, Place::Logits);
             }
             Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,
-            Work::Gradients => {
+            Work::Gradients { is_mixed } => {
                 let trained = vec![true; plan.params.len()];
                 let draw = |dropout| (seed, streams::dropout(dropout));
                 let tape = forward::train(&mut builder, &trained, draw)?;
                 let spec = plan.loss.with_smoothing(training(plan).label_smoothing);
+                let spec = if is_mixed { spec.mixed() } else { spec };
                 let dlogits = loss(&mut builder, tape.logits, spec);
                 let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
                 for (i, gradient) in gradients.into_iter().enumerate() {

@@ -197,7 +197,8 @@ fn evaluation_in_training_leaves_no_traces() {
 
 #[test]
 fn gradients_without_an_update_are_all_kept() {
-    let gradients = lines_of(&plain(), Mode::Train(sgd().into()), Work::Gradients);
+    let gradients =
+        lines_of(&plain(), Mode::Train(sgd().into()), Work::Gradients { is_mixed: false });
     insta::assert_snapshot!(gradients[8..].join("\n"), @r#"
     g: linear' m8 p6 m11 aux9 -> g6 g7 m12
     f: dropout'  -> *m12
