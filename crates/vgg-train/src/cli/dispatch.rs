@@ -3,7 +3,6 @@
 use anyhow::Result;
 use clap::CommandFactory as _;
 
-use super::options::Settings;
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
     completions, configs, data, doctor, eval, export, extract, import, man, predict, report,
@@ -81,17 +80,16 @@ impl Command {
 
     /// The config that is to be printed instead, if that is asked for.
     fn config_to_print(&self) -> Option<Result<Loaded>> {
-        let given = |settings: &Settings| settings.print_config.then(|| settings.overrides());
         Some(match self {
-            Self::Train { config, settings, .. } => config::load(config, given(settings)?),
-            Self::Summary { config, settings } => config::of(config, given(settings)?),
-            Self::Resume { run, settings, .. } => config_of(run, given(settings)?),
+            Self::Train { config, settings, .. } => config::load(config, settings.to_print()?),
+            Self::Summary { config, settings } => config::of(config, settings.to_print()?),
+            Self::Resume { run, settings, .. } => config_of(run, settings.to_print()?),
             // The first run has the images.
             Self::Eval { runs, settings, .. } | Self::Report { runs, settings, .. } => {
-                config_of(&runs[0], given(settings)?)
+                config_of(&runs[0], settings.to_print()?)
             }
             Self::Import { file, options, settings } => {
-                import::config(file, options, given(settings)?)
+                import::config(file, options, settings.to_print()?)
             }
             _ => return None,
         })

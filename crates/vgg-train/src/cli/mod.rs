@@ -11,7 +11,9 @@ use std::path::PathBuf;
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 
-use self::options::{DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings, Threads};
+use self::options::{
+    DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings, Threads, TrainingSettings,
+};
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
@@ -70,7 +72,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         options: TrainOptions,
         #[command(flatten)]
-        settings: Settings,
+        settings: TrainingSettings,
         #[command(flatten)]
         runs: Runs,
         #[command(flatten)]
@@ -85,7 +87,7 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
         #[command(flatten)]
-        settings: Settings,
+        settings: TrainingSettings,
         #[command(flatten)]
         progress: ProgressOption,
     },

@@ -21,13 +21,26 @@ pub(crate) struct Settings {
 
     /// Print the effective config, with where each value is from, and do nothing else
     #[arg(long)]
-    pub print_config: bool,
+    print_config: bool,
 
     #[command(flatten)]
     compute: Compute,
 
     #[command(flatten)]
     data: DataPlace,
+}
+
+/// What beats a config that is trained.
+#[derive(Debug, Args)]
+pub(crate) struct TrainingSettings {
+    /// Write event files for TensorBoard into the run's folder
+    ///
+    /// `tensorboard --logdir runs` shows all runs that have them.
+    #[arg(long)]
+    tensorboard: bool,
+
+    #[command(flatten)]
+    settings: Settings,
 }
 
 /// The device, for what has no config of its own.
@@ -113,6 +126,25 @@ impl Settings {
     pub(crate) fn overrides(&self) -> Vec<Override> {
         let options = self.compute.overrides().chain(self.data.overrides());
         options.chain(self.set.iter().cloned()).collect()
+    }
+
+    /// The same, if the config that it makes is all that is asked for.
+    pub(super) fn to_print(&self) -> Option<Vec<Override>> {
+        self.print_config.then(|| self.overrides())
+    }
+}
+
+impl TrainingSettings {
+    /// All that beats the file, the stronger later.
+    pub(crate) fn overrides(&self) -> Vec<Override> {
+        let tensorboard = || Override::new("--tensorboard", "report.tensorboard", true);
+        let tensorboard = self.tensorboard.then(tensorboard);
+        tensorboard.into_iter().chain(self.settings.overrides()).collect()
+    }
+
+    /// The same, if the config that it makes is all that is asked for.
+    pub(super) fn to_print(&self) -> Option<Vec<Override>> {
+        self.settings.print_config.then(|| self.overrides())
     }
 }
 

@@ -242,3 +242,10 @@ pub(crate) struct Report {
     /// Whether there are event files for TensorBoard.
     pub tensorboard: bool,
 }
+
+impl Report {
+    /// Whether the norms of weights and gradients are shown, which take memory and time.
+    pub(crate) fn shows_norms(&self) -> bool {
+        self.tensorboard
+    }
+}

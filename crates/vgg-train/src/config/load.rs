@@ -486,6 +486,9 @@ mod tests {
         [guard]
         flat_loss = "warn"               # default
 
+        [report]
+        tensorboard = false              # default
+
         [device]
         kind = "auto"                    # default
         threads = 0                      # default

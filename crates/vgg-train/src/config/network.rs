@@ -80,7 +80,7 @@ impl Config {
             label_smoothing: train.label_smoothing as f32,
             mixes: self.data.augment.mixup > 0.0,
             freeze: optimizer.freeze.clone(),
-            measures_gradients: self.report.tensorboard,
+            measures_gradients: self.report.shows_norms(),
         }
     }
 

@@ -200,7 +200,9 @@ fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
         Mode::Infer { .. } => (1, 0),
         Mode::Train(recipe) => {
             let ema = u64::from(recipe.ema_decay.is_some());
-            (1 + ema, u64::from(recipe.sgd.has_velocity()))
+            // Weights and gradients whose norms are taken, one after the other.
+            let measured = u64::from(recipe.measures_gradients);
+            (1 + ema + measured, u64::from(recipe.sgd.has_velocity()))
         }
     };
     let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();

@@ -39,17 +39,29 @@ pub(crate) enum Event<'a> {
         evaluation: &'a Evaluation,
         /// Whether its network is the best so far.
         is_best: bool,
+        /// Of each layer, if the run's config asks for them ([`crate::config::Report`]).
+        norms: &'a [LayerNorms],
     },
     /// Training was asked to stop after so many steps of an epoch, and its state is saved.
     Stopped { epoch: u64, batch: u64 },
     /// All epochs are done and saved.
     Finished {
         epochs: u64,
+        /// Steps done in the whole run.
+        step: u64,
         /// What this process did of them.
         done: Throughput,
         /// Of the last epoch, if this process tested it.
         evaluation: Option<&'a Evaluation>,
     },
+}
+
+/// The L2 norms of what a layer learns, its weight and its bias together, and of their gradients.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LayerNorms {
+    pub layer: String,
+    pub weights: f64,
+    pub gradients: f64,
 }
 
 /// How much there is to do in a run.

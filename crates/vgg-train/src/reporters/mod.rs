@@ -9,6 +9,7 @@ pub(crate) mod csv;
 mod event;
 pub(crate) mod jsonl;
 pub(crate) mod svg;
+pub(crate) mod tensorboard;
 pub(crate) mod terminal;
 
 use std::fs::File;
@@ -17,7 +18,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 pub(crate) use self::best_effort::BestEffort;
-pub(crate) use self::event::{Event, Work};
+pub(crate) use self::event::{Event, LayerNorms, Work};
 
 /// Takes what happens in training.
 pub(crate) trait Reporter {

@@ -28,6 +28,7 @@ pub(crate) const CONFUSION: &str = "confusion.csv";
 pub(crate) const CONFUSION_SVG: &str = "confusion.svg";
 pub(crate) const REPORT: &str = "report.html";
 pub(crate) const MISTAKES: &str = "mistakes.png";
+pub(crate) const TENSORBOARD: &str = "tensorboard";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const LOCK: &str = ".lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
@@ -145,8 +146,12 @@ pub(crate) fn is_own_file(path: &Path) -> bool {
     ];
     let is_run = |folder: &Path| is_run(folder) && folder.join(CHECKPOINTS).is_dir();
     let Some(folder) = path.parent() else { return false };
-    let in_checkpoints = folder.ends_with(CHECKPOINTS) && folder.parent().is_some_and(is_run);
-    in_checkpoints || (OWN.iter().any(|name| path.ends_with(name)) && is_run(folder))
+    let is_within = |name: &str, mut folders: std::path::Ancestors<'_>| {
+        folders.any(|it| it.ends_with(name) && it.parent().is_some_and(is_run))
+    };
+    is_within(CHECKPOINTS, folder.ancestors())
+        || is_within(TENSORBOARD, folder.ancestors())
+        || (OWN.iter().any(|name| path.ends_with(name)) && is_run(folder))
 }
 
 /// Fails if `path` is not the folder of a run.

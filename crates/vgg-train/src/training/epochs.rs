@@ -5,6 +5,7 @@
 //! updates; the test accuracy is that of all test images after the epoch.
 //! Images a second are of wall time, unlike the book's ([`super::pace`]).
 
+mod norms;
 mod recording;
 mod saving;
 

@@ -19,6 +19,7 @@ use crate::report;
 use crate::reporters::csv::Csv;
 use crate::reporters::jsonl::{Jsonl, Reopened};
 use crate::reporters::svg::Svg;
+use crate::reporters::tensorboard::TensorBoard;
 use crate::reporters::terminal::Terminal;
 use crate::reporters::{BestEffort, Reporters, Work};
 use crate::run::folder::{LOG, RunDir};
@@ -127,6 +128,12 @@ impl Job for TrainingJob<'_> {
             .with(jsonl)
             .with(Csv::new(&run, classes))
             .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on, classes), ui));
+        let reporters = match config.report.tensorboard {
+            true => {
+                reporters.with(BestEffort::new(TensorBoard::new(&run, config, classes.len()), ui))
+            }
+            false => reporters,
+        };
         let stop = Stop::listen()?;
         let training = TrainingLoop::new(
             config, &data, &run, work, trainer, reporters, position, state, epochs, &stop,

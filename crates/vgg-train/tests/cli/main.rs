@@ -15,6 +15,7 @@ mod readme;
 mod resume;
 mod runs;
 mod shell;
+mod tensorboard;
 mod training;
 mod watch;
 mod weights;

@@ -98,7 +98,7 @@ impl Reporter for Terminal<'_> {
                 let run = self.run.path().display();
                 self.ui.help(&format!("vgg-train resume {run} goes on"));
             }
-            Event::Finished { epochs, done, evaluation } => {
+            Event::Finished { epochs, done, evaluation, .. } => {
                 self.finish(epochs, &done, evaluation);
             }
         }

@@ -126,14 +126,15 @@ impl<B: Backend> TrainingLoop<'_, B> {
             wait_share: images_per_second.map(|_| training.wait_share()),
             seconds: time.map(|time| time.as_secs_f64()),
         };
+        let norms = self.layer_norms()?;
         let is_best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
         if is_best {
             self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
         }
         self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
         self.epochs.push(record.clone());
-        let (record, epochs) = (&record, &self.epochs[..]);
-        self.reporters.report(&Event::Epoch { record, epochs, evaluation, is_best })?;
+        let (record, epochs, norms) = (&record, &self.epochs[..], &norms[..]);
+        self.reporters.report(&Event::Epoch { record, epochs, evaluation, is_best, norms })?;
 
         let Progress { step, seed, .. } = self.position;
         self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
@@ -142,9 +143,9 @@ impl<B: Backend> TrainingLoop<'_, B> {
 
     /// Tells that all is done, and what came out.
     pub(super) fn finish(&mut self, evaluation: Option<Evaluation>) -> Result<End> {
-        let (done, epochs) = (self.pace.all(Instant::now()), self.position.epoch);
-        let evaluation = evaluation.as_ref();
-        self.reporters.report(&Event::Finished { epochs, done, evaluation })?;
+        let (done, evaluation) = (self.pace.all(Instant::now()), evaluation.as_ref());
+        let Progress { epoch: epochs, step, .. } = self.position;
+        self.reporters.report(&Event::Finished { epochs, step, done, evaluation })?;
         let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
             let time = Some(done).filter(|_| !self.resumed);
