@@ -6,9 +6,9 @@ use vgg_tensor::{Backend, Result};
 
 use crate::network::{Network, Set};
 use crate::plan::program::Weights;
-pub use grad_cam::Heatmap;
-
 use crate::{Input, Mode, Params, Plan, Softmax, Vgg, WeightType, fold};
+
+pub use grad_cam::Heatmap;
 
 /// A trained network on a backend, ready to classify.
 ///

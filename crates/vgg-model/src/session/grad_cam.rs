@@ -6,8 +6,9 @@ use super::Session;
 
 /// Where in an image a network sees a class, by Grad-CAM.
 ///
-/// It has a number for each place of the last convolution's maps, which lie over the network's input
-/// evenly: row `i` of `height` begins at the share `i / height` of the input's height.
+/// It has a number for each place of the last convolution's maps. These are taken to lie evenly over
+/// the network's input: row `i` of `height` from the share `i / height` of its height on. That is so
+/// where convolutions pad, as VGG's do; of LeNet, whose maps lack a margin, it is stretched a little.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Heatmap {
     /// Rows.

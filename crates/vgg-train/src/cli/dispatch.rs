@@ -37,13 +37,14 @@ impl Command {
             Self::Report { runs, options, settings, .. } => {
                 report::command(runs, options, &settings.overrides(), ui)?;
             }
-            Self::Predict { run, files, network, json, top, device } => {
+            Self::Predict { run, files, network, json, top, explain, device } => {
                 let request = predict::PredictRequest {
                     run,
                     files,
                     network: *network,
                     top: *top,
                     json: *json,
+                    explain: explain.as_deref(),
                 };
                 predict::command(&request, &device.overrides(), ui)?;
             }

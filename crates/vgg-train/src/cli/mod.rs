@@ -154,6 +154,14 @@ pub(crate) enum Command {
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,
+        /// Show in FOLDER where in each image the network sees its most probable class
+        ///
+        /// FOLDER/STEM.png is the image as the network is shown it, and over it what speaks for the
+        /// class, the brighter the more, by Grad-CAM on the last convolution's maps: each picture by
+        /// its own maximum. Of several files of one name the second has STEM-2.png, and so on. The
+        /// folder is made if there is none; pictures of these names are replaced.
+        #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        explain: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceSettings,
     },

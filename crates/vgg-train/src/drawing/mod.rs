@@ -9,6 +9,7 @@
 
 pub(crate) mod axis;
 pub(crate) mod chart;
+pub(crate) mod heatmap;
 mod legend;
 pub(crate) mod matrix;
 pub(crate) mod mosaic;

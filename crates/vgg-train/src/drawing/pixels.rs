@@ -3,16 +3,24 @@
 use std::io::Cursor;
 
 use base64::prelude::{BASE64_STANDARD, Engine as _};
-use image::{ImageFormat, RgbaImage};
+use image::{ImageBuffer, ImageFormat, Pixel, PixelWithColorType, RgbaImage};
 use maud::{Markup, html};
 
 use super::style::px;
 
 /// An image as it is, as an address that holds it.
 pub(crate) fn png_uri(image: &RgbaImage) -> String {
+    data_uri("png", &png(image))
+}
+
+/// An image as a file.
+pub(crate) fn png<P>(image: &ImageBuffer<P, Vec<u8>>) -> Vec<u8>
+where
+    P: Pixel<Subpixel = u8> + PixelWithColorType,
+{
     let mut bytes = Cursor::new(Vec::new());
     image.write_to(&mut bytes, ImageFormat::Png).expect("memory takes all that is written");
-    data_uri("png", bytes.get_ref())
+    bytes.into_inner()
 }
 
 /// An image file as an address that holds it.

@@ -1,8 +1,9 @@
 //! Image files, each classified.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Result, anyhow};
+use image::RgbImage;
 use serde_json::{Value, json};
 use vgg_data::{Images, Loader, Transform};
 use vgg_model::{Checkpoint, Input, Session};
@@ -10,6 +11,7 @@ use vgg_tensor::Backend;
 
 use super::shown::of_each;
 use crate::config;
+use crate::drawing::heatmap::overlay;
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
 use crate::machine::memory;
@@ -30,9 +32,20 @@ pub(crate) struct Classify<'a> {
     pub transform: Transform,
     /// What that is, in words.
     pub described: String,
-    /// Is given a file and the probabilities of its classes.
-    pub tell: &'a dyn Fn(&Path, &[f32]) -> Result<()>,
+    /// Whether images are shown with where the network sees their most probable class.
+    pub explain: bool,
+    pub tell: &'a dyn Fn(Classified<'_>) -> Result<()>,
     pub ui: &'a Ui,
+}
+
+/// What a network sees in a file.
+pub(crate) struct Classified<'a> {
+    /// The file's place among all.
+    pub file: usize,
+    /// Of each class.
+    pub probabilities: &'a [f32],
+    /// The image, and where the network sees its most probable class, if that is asked for.
+    pub picture: Option<RgbImage>,
 }
 
 impl Job for Classify<'_> {
@@ -40,22 +53,36 @@ impl Job for Classify<'_> {
     type Output = usize;
 
     fn run<B: Backend>(self, backend: B) -> Result<usize> {
-        let Self { device, checkpoint, linear_weights, files, transform, described, tell, ui } =
-            self;
+        let Self { device, checkpoint, linear_weights, files, transform, .. } = self;
+        let Self { described, explain, tell, ui, .. } = self;
         device::tell(device, &backend, ui);
         ui.status("Input", &described);
-        let (most, channels) = (files.len().clamp(1, BATCH), transform.shape()[0]);
+        let (most, shape) = (files.len().clamp(1, BATCH), transform.shape());
         let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
         let outputs = session.vgg().outputs();
-        let images = Images::from_files(files, channels);
+        let images = Images::from_files(files, shape[0]);
         let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();
-        let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), files.iter(), 0);
+        let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), 0..files.len(), 0);
         while let Some(batch) = batches.next_batch()? {
             let probabilities = session.probabilities(&batch.pixels)?;
-            let each = of_each(batch, &probabilities, outputs);
-            for (probabilities, file) in each.zip(&mut files) {
+            let maps = match explain {
+                true => {
+                    let each = probabilities.chunks_exact(outputs);
+                    let classes: Vec<u32> = each.map(|each| rank(each, 1)[0].0 as u32).collect();
+                    session.grad_cam(&batch.pixels, &classes)?
+                }
+                false => vec![],
+            };
+            let picture = |place: usize| {
+                let pixels = batch.pixels.chunks_exact(shape.iter().product()).nth(place)?;
+                Some(overlay(pixels, shape, maps.get(place)?))
+            };
+            let each = of_each(batch, &probabilities, outputs).enumerate();
+            for ((place, probabilities), file) in each.zip(&mut files) {
                 match probabilities {
-                    Ok(probabilities) => tell(file, probabilities)?,
+                    Ok(probabilities) => {
+                        tell(Classified { file, probabilities, picture: picture(place) })?;
+                    }
                     Err(reason) => {
                         ui.error(&anyhow!("{reason}"));
                         passed += 1;

@@ -84,6 +84,71 @@ fn results_are_in_the_order_of_the_files_however_many() {
     assert_eq!(done.stderr.matches("error: no.png: ").count(), 75 - told.len());
 }
 
+fn bytes(place: &Workplace, name: &str) -> Vec<u8> {
+    std::fs::read(place.path(name)).unwrap()
+}
+
+fn dimensions(place: &Workplace, picture: &str) -> (u32, u32) {
+    image::open(place.path(picture)).unwrap().into_rgb8().dimensions()
+}
+
+#[test]
+fn predictions_are_explained_in_pictures() {
+    let place = trained();
+    std::fs::create_dir(place.path("other")).unwrap();
+    std::fs::copy(place.path("1.png"), place.path("other/0.jpg")).unwrap();
+    std::fs::write(place.path("notes.txt"), "no image").unwrap();
+    let files = "0.png photo.jpg notes.txt other/0.jpg";
+    let done = place.run(&format!("predict runs/tiny-1 {files} --json -q --explain in/a/folder"));
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let told = json(&done.stdout);
+    let pictures: Vec<_> =
+        told.iter().map(|line| line["explanation"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(pictures, ["in/a/folder/0.png", "in/a/folder/photo.png", "in/a/folder/0-2.png"]);
+    assert_eq!(std::fs::read_dir(place.path("in/a/folder")).unwrap().count(), 3);
+    // The network's images have 32×32 pixels.
+    assert!(pictures.iter().all(|picture| dimensions(&place, picture) == (224, 224)));
+    assert!(bytes(&place, &pictures[0]) != bytes(&place, &pictures[2]));
+
+    // Predictions are what they are without, and pictures what they are alone; old ones are replaced.
+    let plain = place.run(&format!("predict runs/tiny-1 {files} --json -q"));
+    let predictions = |told: &[Value]| -> Vec<Value> {
+        told.iter().map(|line| line["predictions"].clone()).collect()
+    };
+    assert_eq!(predictions(&json(&plain.stdout)), predictions(&told));
+    assert!(!plain.stdout.contains("explanation"));
+    let all = bytes(&place, "in/a/folder/0-2.png");
+    let text = place.ok("predict runs/tiny-1 other/0.jpg --explain in/a/folder").stdout;
+    assert!(text.ends_with("\n  explained in in/a/folder/0.png\n"), "{text}");
+    assert!(bytes(&place, "in/a/folder/0.png") == all);
+}
+
+#[test]
+fn pictures_go_where_nothing_is_lost() {
+    let place = trained();
+    let image = bytes(&place, "0.png");
+    let refused = |command: &str, message: &str| {
+        let done = place.run(&format!("predict runs/tiny-1 -q {command}"));
+        assert_eq!((done.code, &*done.stdout), (Some(2), ""), "{}", done.stderr);
+        assert!(done.stderr.starts_with(&format!("error: {message}")), "{}", done.stderr);
+    };
+    refused("1.png 0.png --explain .", "cannot write ./1.png: it is read, too");
+    #[cfg(unix)]
+    {
+        std::fs::create_dir(place.path("links")).unwrap();
+        std::os::unix::fs::symlink("../0.png", place.path("links/0.png")).unwrap();
+        refused("0.png --explain links", "cannot write links/0.png: it is read, too");
+    }
+    refused("0.png --explain 1.png", "1.png is not a folder");
+    let checkpoints = "runs/tiny-1/checkpoints";
+    let message = format!("cannot write {checkpoints}/0.png: it is a file of a run");
+    refused(&format!("0.png --explain {checkpoints}"), &message);
+    let message = "--explain computes gradients, which take the weights in f32";
+    refused("0.png --explain out --linear-weights f16", message);
+    assert!(!place.path("out").exists());
+    assert!(bytes(&place, "0.png") == image);
+}
+
 #[test]
 fn evaluation_agrees_with_training() {
     let place = trained();
