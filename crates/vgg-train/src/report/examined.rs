@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use vgg_data::names;
 use vgg_tensor::Backend;
 
-use super::thumbnail::Thumbnail;
 use crate::config::Config;
-use crate::data::{self, Data, Part};
+use crate::data::Data;
+use crate::drawing::thumbnail::Thumbnail;
 use crate::failure::{Code, Failure};
 use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
@@ -126,7 +126,7 @@ impl Job for Examine<'_> {
         let numbers: BTreeSet<usize> = explained.iter().copied().chain(in_cells).collect();
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let mut shown = BTreeMap::new();
-        look(test, &numbers, |number, pixels| {
+        test.look(&numbers, |number, pixels| {
             let prediction = predictions.get(number);
             let explained = prediction.class().filter(|_| explained.contains(&number));
             let explanation = match explained {
@@ -163,25 +163,6 @@ impl Job for Examine<'_> {
             scored,
         }))
     }
-}
-
-/// Shows test images by their numbers, in this order: `[c, h, w]` bytes each.
-fn look(
-    test: &Part,
-    numbers: &[usize],
-    mut show: impl FnMut(usize, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let part = test.subset(numbers);
-    let loader = part.loader(IN_CELL)?;
-    let (mut batches, mut numbers) = (loader.epoch(0, 0), numbers.iter());
-    let unreadable = || data::unreadable(&part.images);
-    while let Some(batch) = batches.next_batch().with_context(unreadable)? {
-        let images = batch.pixels.chunks_exact(part.shape().iter().product());
-        for (pixels, number) in images.zip(&mut numbers) {
-            show(*number, pixels)?;
-        }
-    }
-    Ok(())
 }
 
 /// A cell of the confusion matrix, and the first of its images by their numbers.
