@@ -15,6 +15,8 @@ use vgg_tensor::Error;
 use super::watched::stamp;
 use crate::config;
 use crate::data;
+use crate::drawing::heatmap::overlay;
+use crate::drawing::pixels::{data_uri, png};
 use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::passes::classify::{class_names, predictions, prepared, rank};
@@ -47,7 +49,8 @@ impl Classifier {
         Self { device, asked: Mutex::new(None) }
     }
 
-    /// The most probable classes of an image, `image` being a PNG or JPEG file's bytes.
+    /// The most probable classes of an image, `image` being a PNG or JPEG file's bytes, and where the
+    /// network sees the first one.
     ///
     /// # Errors
     /// With [`Code::Data`] if it is none; with [`Code::Checkpoint`] if the run has no network yet, or a
@@ -104,6 +107,19 @@ impl Network {
         let batch = batches.next_batch().map_err(unreadable)?.context("there is an image")?;
         let probabilities = self.session.probabilities(&batch.pixels)?;
         let ranked = rank(&probabilities, TOLD);
-        Ok(json!({ "epoch": self.epoch, "predictions": predictions(&ranked, &self.classes) }))
+        let explanation = self.explanation(&batch.pixels, ranked[0].0).map_err(|error| {
+            tracing::warn!("no explanation: {error:#}");
+        });
+        Ok(json!({
+            "epoch": self.epoch,
+            "predictions": predictions(&ranked, &self.classes),
+            "explanation": explanation.ok(),
+        }))
+    }
+
+    /// The address of a picture of where the network sees a class.
+    fn explanation(&mut self, pixels: &[u8], class: usize) -> Result<String> {
+        let map = &self.session.grad_cam(pixels, &[class as u32])?[0];
+        Ok(data_uri("png", &png(&overlay(pixels, self.transform.shape(), map))))
     }
 }

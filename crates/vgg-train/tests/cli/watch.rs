@@ -202,6 +202,8 @@ fn an_image_is_classified_for_the_own_page_alone() {
     let predict = place.ok(&format!("predict runs/tiny-1 {} --json -q", sample().display()));
     let predict: Value = serde_json::from_str(&predict.stdout).unwrap();
     assert_eq!(answer.json()["predictions"], predict["predictions"]);
+    let explanation = answer.json()["explanation"].as_str().unwrap().to_owned();
+    assert!(explanation.starts_with("data:image/png;base64,iVBOR"), "{explanation}");
 
     let damaged = watch.classify("tiny-1", OWN, &image[..image.len() / 2]);
     assert_eq!(damaged.status, 422);
