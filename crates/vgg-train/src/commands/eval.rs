@@ -138,7 +138,8 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
         &config.device,
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
-    let settings = json!({ "checkpoint": path, "linear_weights": linear_weights });
+    let settings =
+        json!({ "checkpoint": path.to_string_lossy(), "linear_weights": linear_weights });
     Ok(Report::new(predictions, test.images, settings))
 }
 
@@ -172,7 +173,7 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         ui,
     };
     let predictions = device::run(&first.device, job)?;
-    let member = |member: &Member| json!({ "checkpoint": member.path, "scales": member.scales });
+    let member = |member: &Member| json!({ "checkpoint": member.path.to_string_lossy(), "scales": member.scales });
     let settings = json!({
         "networks": members.iter().map(member).collect::<Vec<_>>(),
         "linear_weights": network.linear_weights,

@@ -92,9 +92,11 @@ fn to_json(
     classes: &[String],
     picture: Option<&Path>,
 ) -> Value {
+    // JSON has no other names than those in Unicode.
+    let file = file.to_string_lossy();
     let mut told = json!({ "file": file, "predictions": predictions(ranked, classes) });
     if let Some(picture) = picture {
-        told["explanation"] = json!(picture);
+        told["explanation"] = json!(picture.to_string_lossy());
     }
     told
 }
@@ -117,5 +119,14 @@ mod tests {
         assert_eq!(json(None), format!(r#"{{"file":"a.png",{predictions}}}"#));
         let explanation = r#""explanation":"x/a.png""#;
         assert_eq!(json(picture), format!(r#"{{{explanation},"file":"a.png",{predictions}}}"#));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_that_are_no_unicode_have_a_substitute() {
+        use std::os::unix::ffi::OsStrExt as _;
+        let file = Path::new(std::ffi::OsStr::from_bytes(b"\xff.png"));
+        let told = to_json(file, &[], &[], Some(file));
+        assert_eq!([&told["file"], &told["explanation"]], ["\u{fffd}.png"; 2]);
     }
 }
