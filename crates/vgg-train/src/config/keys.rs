@@ -236,11 +236,19 @@ pub(crate) enum FlatLoss {
 }
 
 /// What is written of a run besides its own files.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Report {
+    /// Whether a run that is finished leaves `report.html` and `mistakes.png`.
+    pub page: bool,
     /// Whether there are event files for TensorBoard.
     pub tensorboard: bool,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self { page: true, tensorboard: false }
+    }
 }
 
 impl Report {

@@ -487,6 +487,7 @@ mod tests {
         flat_loss = "warn"               # default
 
         [report]
+        page = true                      # default
         tensorboard = false              # default
 
         [device]

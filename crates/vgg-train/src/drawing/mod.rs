@@ -24,4 +24,3 @@ pub(crate) mod style;
 #[cfg(test)]
 mod tests;
 mod text;
-pub(crate) mod thumbnail;

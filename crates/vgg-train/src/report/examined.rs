@@ -5,13 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vgg_data::names;
 use vgg_tensor::Backend;
 
+use super::thumbnail::Thumbnail;
 use crate::config::Config;
-use crate::data::Data;
-use crate::drawing::thumbnail::Thumbnail;
+use crate::data::{self, Data, Part};
+use crate::drawing::heatmap::overlay;
+use crate::drawing::mosaic::{self, Tile};
 use crate::failure::{Code, Failure};
 use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
@@ -30,6 +32,8 @@ const SHOWN: usize = 24;
 const CELLS: usize = 40;
 /// … and of each so many images.
 const IN_CELL: usize = 6;
+/// Of `mistakes.png`.
+const COLUMNS: usize = 6;
 /// Classes that are told of an image.
 const TOLD: usize = 3;
 
@@ -70,6 +74,30 @@ pub(crate) struct Cell {
     pub count: u64,
     /// The first ones.
     pub images: Vec<Shown>,
+}
+
+impl Examined {
+    /// The most confident mistakes as a picture, in PNG; nothing if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be drawn.
+    pub(super) fn mistakes_png(&self) -> Result<Option<Vec<u8>>> {
+        let names = &self.scored.names;
+        let tile = |shown: &Shown| {
+            let (class, probability) = *shown.told.first()?;
+            let lines = [
+                format!("{} → {}", names[shown.label], names[class]),
+                format!("{:.1} %", 100.0 * probability),
+            ];
+            let Thumbnail { uri, .. } = &shown.image;
+            Some(Tile { uri: uri.clone(), is_coarse: shown.image.is_coarse(), lines })
+        };
+        let tiles: Vec<Tile> = self.mistakes.iter().filter_map(tile).collect();
+        if tiles.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(mosaic::picture("the most confident mistakes", COLUMNS, &tiles).png(1.5)?))
+    }
 }
 
 /// Tests the best network of a run, and looks closer at some images.
@@ -126,14 +154,14 @@ impl Job for Examine<'_> {
         let numbers: BTreeSet<usize> = explained.iter().copied().chain(in_cells).collect();
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let mut shown = BTreeMap::new();
-        test.look(&numbers, |number, pixels| {
+        look(test, &numbers, |number, pixels| {
             let prediction = predictions.get(number);
             let explained = prediction.class().filter(|_| explained.contains(&number));
             let explanation = match explained {
                 None => None,
                 Some(class) => {
-                    let _ = (&mut session, class);
-                    None
+                    let map = session.grad_cam(pixels, &[class as u32])?.remove(0);
+                    Some(Thumbnail::of_image(&overlay(pixels, test.shape(), &map), false)?)
                 }
             };
             shown.insert(
@@ -163,6 +191,25 @@ impl Job for Examine<'_> {
             scored,
         }))
     }
+}
+
+/// Shows test images by their numbers, in this order: `[c, h, w]` bytes each.
+fn look(
+    test: &Part,
+    numbers: &[usize],
+    mut show: impl FnMut(usize, &[u8]) -> Result<()>,
+) -> Result<()> {
+    let part = test.subset(numbers);
+    let loader = part.loader(IN_CELL)?;
+    let (mut batches, mut numbers) = (loader.epoch(0, 0), numbers.iter());
+    let unreadable = || data::unreadable(&part.images);
+    while let Some(batch) = batches.next_batch().with_context(unreadable)? {
+        let images = batch.pixels.chunks_exact(part.shape().iter().product());
+        for (pixels, number) in images.zip(&mut numbers) {
+            show(*number, pixels)?;
+        }
+    }
+    Ok(())
 }
 
 /// A cell of the confusion matrix, and the first of its images by their numbers.

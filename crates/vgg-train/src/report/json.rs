@@ -14,12 +14,14 @@ const SCHEMA: u32 = 1;
 impl Report {
     /// All that the page shows but its images, which are in the page by the same numbers.
     pub(crate) fn to_json(&self) -> Value {
-        let Self { folder, network, examined, .. } = self;
+        let Self { folder, network, seen, examined, .. } = self;
         let mut json = run(folder);
         json["schema"] = SCHEMA.into();
         json["program"] = format!("vgg-train {VERSION}").into();
         json["steps"] = json!(folder.steps);
         json["network"] = json!(network);
+        let fed = seen.iter().flat_map(|seen| &seen.batch);
+        json["batch"] = fed.map(|fed| Value::from(&*fed.label)).collect();
         json["tested"] = examined.as_ref().map_or(Value::Null, tested);
         json
     }

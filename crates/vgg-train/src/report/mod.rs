@@ -11,6 +11,7 @@ mod network;
 pub(crate) mod page;
 mod profile;
 mod seen;
+mod thumbnail;
 
 use std::path::Path;
 
@@ -20,7 +21,7 @@ use vgg_tensor::Backend;
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::machine::device::{self, Job as _};
-use crate::run::folder::{REPORT, RunDir};
+use crate::run::folder::{MISTAKES, REPORT, RunDir};
 use crate::run::overview::State;
 use crate::signals::Stop;
 use crate::terminal::numbers::count;
@@ -58,7 +59,10 @@ pub(crate) fn at_end<B: Backend>(
         report.see(config, data);
         let job = Examine::of(run.path(), config, data, Some(stop), &silent)?;
         report.examined = job.run(backend)?;
-        let Some(_) = &report.examined else { return Ok(false) };
+        let Some(examined) = &report.examined else { return Ok(false) };
+        if let Some(png) = examined.mistakes_png()? {
+            run.write(MISTAKES, png)?;
+        }
         run.write(REPORT, page::single(&report, None))?;
         Ok(true)
     };

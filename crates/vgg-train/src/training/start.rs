@@ -145,7 +145,9 @@ impl Job for TrainingJob<'_> {
         let done = training.run();
         ui.end_bar();
         let (end, backend) = done?;
-        if let End::Finished(_) = end {
+        if let End::Finished(_) = end
+            && config.report.page
+        {
             report::at_end(&run, config, &data, backend, &stop, ui);
         }
         Ok(end)

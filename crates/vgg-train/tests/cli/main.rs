@@ -12,6 +12,7 @@ mod output;
 mod predict;
 mod profile;
 mod readme;
+mod report;
 mod resume;
 mod runs;
 mod shell;

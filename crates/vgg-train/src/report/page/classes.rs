@@ -3,6 +3,7 @@
 use maud::html;
 
 use super::{Section, exact, percent, three};
+use crate::drawing::matrix;
 use crate::report::examined::Examined;
 use crate::scores::ranking::Areas;
 use crate::scores::scored::Scored;
@@ -16,7 +17,6 @@ pub(super) fn confusion(examined: &Examined) -> Section {
         cells.iter().any(|cell| (cell.label, cell.predicted) == (row, column))
     };
     let link = |row, column| shown(row, column).then(|| format!("#cell-{row}-{column}"));
-    let _ = (&link, names);
     let content = html! {
         p.about {
             (grouped(evaluation.images())) " images, seen by the network of " code { (examined.checkpoint) }
@@ -24,6 +24,7 @@ pub(super) fn confusion(examined: &Examined) -> Section {
             " are recognised, loss " (format!("{:.4}", evaluation.loss()))
             ". Colours are shares of a row, which has all images of a class. A cell leads to its images."
         }
+        figure.picture { (matrix::linked("confusion matrix", names, &evaluation.confusion, &link)) }
     };
     Section { id: "confusion", title: "Confusion", content }
 }

@@ -5,6 +5,7 @@ use maud::html;
 use super::{Section, percent};
 use crate::drawing::axis::Axis;
 use crate::drawing::chart::{Chart, Series};
+use crate::drawing::reliability;
 use crate::drawing::style::Style;
 use crate::report::examined::Examined;
 use crate::scores::ranking::Ranked;
@@ -29,7 +30,7 @@ pub(super) fn calibration(examined: &Examined) -> Section {
             ". Bars below the diagonal are of a network that is too sure."
         }
         div.charts {
-            (Chart::new("reliability", Axis::new("confidence").within(0.0,1.0), Axis::new("accuracy").within(0.0,1.0), vec![Series::new("", Style::Guide, vec![(0.0,0.0),(1.0,1.0)]), Series::new("", Style::Nth(0), calibration.bins.iter().filter_map(|b| Some((b.confidence?, b.accuracy?))).collect())]).square().picture())
+            (reliability::picture("reliability", calibration))
         }
         details id="bins" {
             summary { "The numbers" }
