@@ -4,18 +4,17 @@ use maud::{Markup, html};
 
 use super::axis::{Axis, Scale};
 use super::legend::{Entry, Swatch, legend};
+use super::paint::GUIDE;
 use super::picture::Picture;
 use super::plot::{Plot, TICKS_WIDTH};
 use super::points::{Point, Stretch, stretches};
 use super::style::{Style, px};
-use super::text::{BOLD, fitted};
+use super::text::title;
 use crate::terminal::numbers::short;
 
-const TITLE_SIZE: f64 = 15.0;
 /// Of the label of the axis on the left.
 const LABEL_WIDTH: f64 = 18.0;
 const RIGHT: f64 = 16.0;
-const TITLE_BASELINE: f64 = 22.0;
 const LEGEND_TOP: f64 = 34.0;
 /// Between points for each to have a marker.
 const MARKER_ROOM: f64 = 9.0;
@@ -96,10 +95,7 @@ impl Chart {
         let name = |scale: &Scale| if scale.log { "log" } else { "linear" };
         let below = bottom + 18.0 + if self.x.label.is_empty() { 0.0 } else { 19.0 };
         let content = html! {
-            text x=(left) y=(TITLE_BASELINE) font-size=(TITLE_SIZE) font-weight="600"
-                class="text" color="#1f2328" fill="currentColor" {
-                (fitted(&self.title, BOLD * TITLE_SIZE, plot_width))
-            }
+            (title(left, &self.title, plot_width))
             (legend)
             (plot.axes(Some(&self.x), &self.y))
             g class="plot" data-left=(px(left)) data-top=(px(top)) data-width=(px(plot_width))
@@ -108,7 +104,7 @@ impl Chart {
                 data-y-scale=(name(&plot.y)) data-x-label=(self.x.label) data-y-label=(self.y.label) {
                 @for mark in &self.marks {
                     @if let Some(x) = plot.x.at(mark.x) {
-                        g class="mark guide" color="#6e7781" {
+                        g class="mark guide" color=(GUIDE.colour) {
                             title { (mark.name) }
                             path d=(format!("M{0} {1}V{2}", px(x), px(top), px(bottom)))
                                 stroke="currentColor" stroke-dasharray="3 3" {}

@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 
+use super::paint::{GUIDE, TEXT};
 use super::style::{Style, px};
 use super::text::{SIZE, fit, fitted, width};
 
@@ -41,8 +42,8 @@ impl Swatch {
                 }
             },
             Self::Mark => html! {
-                path class="guide" d=(format!("M{} {}v14", px(x + width / 2.0), y - 7.0))
-                    color="#6e7781" stroke="currentColor" stroke-dasharray="3 3" {}
+                path class=(GUIDE.class) d=(format!("M{} {}v14", px(x + width / 2.0), y - 7.0))
+                    color=(GUIDE.colour) stroke="currentColor" stroke-dasharray="3 3" {}
             },
         }
     }
@@ -71,8 +72,8 @@ pub(super) fn legend(entries: &[Entry<'_>], (left, top): (f64, f64), room: f64) 
     let middle = |row: usize| top + ROW * row as f64 + 7.0;
     let text = |x: f64, row, text: Markup| {
         html! {
-            text x=(px(left + x)) y=(middle(row) + 4.0) font-size=(SIZE) class="text"
-                color="#1f2328" fill="currentColor" { (text) }
+            text x=(px(left + x)) y=(middle(row) + 4.0) font-size=(SIZE) class=(TEXT.class)
+                color=(TEXT.colour) fill="currentColor" { (text) }
         }
     };
     let markup = html! {

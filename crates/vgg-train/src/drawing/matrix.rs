@@ -3,15 +3,15 @@
 use image::{Rgba, RgbaImage};
 use maud::{Markup, html};
 
+use super::paint::{AXIS, FAINT, TEXT};
 use super::picture::Picture;
 use super::pixels;
 use super::shade::{Hue, RIGHT, WRONG, opacity};
 use super::style::px;
-use super::text::{BOLD, SIZE, fitted, width};
+use super::text::{self, SIZE, fitted, width};
 use crate::scores::confusion::Confusion;
 use crate::terminal::numbers::{count, grouped};
 
-const TITLE_SIZE: f64 = 15.0;
 /// Of more classes the cells have no numbers …
 const MOST_WITH_COUNTS: usize = 25;
 const WIDEST_WITH_COUNTS: f64 = 900.0;
@@ -90,17 +90,14 @@ impl<'a> Matrix<'a> {
         let (middle, centre) = (px(left + all / 2.0), px(top + all / 2.0));
         let total = (left + all + beside.max(14.0)).max(NARROWEST);
         let content = html! {
-            text x=(AXIS_TITLE) y="22" font-size=(TITLE_SIZE) font-weight="600" class="text"
-                color="#1f2328" fill="currentColor" {
-                (fitted(title, BOLD * TITLE_SIZE, total - 2.0 * AXIS_TITLE))
-            }
+            (text::title(AXIS_TITLE, title, total - 2.0 * AXIS_TITLE))
             (legend())
-            g class="faint" color="#57606a" fill="currentColor" font-size=(SIZE) {
+            g class=(FAINT.class) color=(FAINT.colour) fill="currentColor" font-size=(SIZE) {
                 text x=(middle) y=(px(top - above - 6.0)) text-anchor="middle" { "predicted class" }
                 text x="14" y=(centre) text-anchor="middle"
                     transform=(format!("rotate(-90 14 {centre})")) { "true class" }
             }
-            g class="text" color="#1f2328" fill="currentColor" font-size=(SIZE) {
+            g class=(TEXT.class) color=(TEXT.colour) fill="currentColor" font-size=(SIZE) {
                 @for &(index, name) in &named {
                     text x=(px(left - 7.0)) y=(px(top + place(index) + 4.0)) text-anchor="end" {
                         (fitted(name, SIZE, room))
@@ -128,8 +125,8 @@ impl<'a> Matrix<'a> {
                     }
                 }
             }
-            rect class="axis" x=(px(left)) y=(px(top)) width=(px(all)) height=(px(all))
-                color="#8c959f" stroke="currentColor" fill="none" {}
+            rect class=(AXIS.class) x=(px(left)) y=(px(top)) width=(px(all)) height=(px(all))
+                color=(AXIS.colour) stroke="currentColor" fill="none" {}
         };
         Picture::new((total, top + all + 14.0), title, self.description(), content)
     }
@@ -230,7 +227,7 @@ fn legend() -> Markup {
     html! {
         @for ((name, hue), row) in rows.into_iter().zip(0..) {
             @let y = LEGEND_TOP + LEGEND_ROW * f64::from(row);
-            text x=(AXIS_TITLE) y=(y + 12.0) font-size=(SIZE) class="faint" color="#57606a"
+            text x=(AXIS_TITLE) y=(y + 12.0) font-size=(SIZE) class=(FAINT.class) color=(FAINT.colour)
                 fill="currentColor" { (name) }
             @for (percent, column) in [1, 10, 50, 100].into_iter().zip(0..) {
                 @let (x, opacity) = (AXIS_TITLE + 110.0 + SWATCH * f64::from(column), opacity(f64::from(percent) / 100.0));

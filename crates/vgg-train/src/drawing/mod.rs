@@ -13,6 +13,7 @@ pub(crate) mod heatmap;
 mod legend;
 pub(crate) mod matrix;
 pub(crate) mod mosaic;
+mod paint;
 pub(crate) mod picture;
 pub(crate) mod pixels;
 mod plot;

@@ -2,12 +2,12 @@
 
 use maud::html;
 
+use super::paint::{FAINT, TEXT};
 use super::picture::Picture;
 use super::pixels;
 use super::style::px;
-use super::text::{BOLD, SIZE, fitted};
+use super::text::{self, SIZE, fitted};
 
-const TITLE_SIZE: f64 = 15.0;
 const TOP: f64 = 38.0;
 const MARGIN: f64 = 16.0;
 /// Of an image, and of the two lines below it.
@@ -35,15 +35,14 @@ pub(crate) fn picture(title: &str, columns: usize, tiles: &[Tile]) -> Picture {
         (x, TOP + row as f64 * (SIDE + LINES + GAP))
     };
     let content = html! {
-        text x=(MARGIN) y="24" font-size=(TITLE_SIZE) font-weight="600" class="text" color="#1f2328"
-            fill="currentColor" { (fitted(title, BOLD * TITLE_SIZE, width - 2.0 * MARGIN)) }
+        (text::title(MARGIN, title, width - 2.0 * MARGIN))
         @for (index, Tile { uri, is_coarse, lines: [first, second] }) in tiles.iter().enumerate() {
             @let (x, y) = place(index);
             g class="tile" {
                 (pixels::draw(uri, *is_coarse, (x, y), (SIDE, SIDE)))
-                text class="text" x=(px(x)) y=(px(y + SIDE + 16.0)) font-size=(SIZE) color="#1f2328"
+                text class=(TEXT.class) x=(px(x)) y=(px(y + SIDE + 16.0)) font-size=(SIZE) color=(TEXT.colour)
                     fill="currentColor" { (fitted(first, SIZE, SIDE)) }
-                text class="faint" x=(px(x)) y=(px(y + SIDE + 32.0)) font-size=(SIZE) color="#57606a"
+                text class=(FAINT.class) x=(px(x)) y=(px(y + SIDE + 32.0)) font-size=(SIZE) color=(FAINT.colour)
                     fill="currentColor" { (fitted(second, SIZE, SIDE)) }
             }
         }

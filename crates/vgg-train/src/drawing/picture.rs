@@ -2,7 +2,8 @@
 
 use maud::{Markup, PreEscaped, Render, html};
 
-use super::text::is_xml;
+use super::paint::TEXT;
+use super::text::{BOLD, fitted, is_xml};
 
 /// The style sheet of pictures on a dark page: rules that a page puts in a query or below a selector.
 pub(crate) const DARK: &str = include_str!("dark.css");
@@ -12,6 +13,7 @@ const XMLNS: &str = "http://www.w3.org/2000/svg";
 const GAP: f64 = 20.0;
 /// Of a title above them.
 const TITLE_HEIGHT: f64 = 36.0;
+const TITLE_SIZE: f64 = 17.0;
 
 /// Elements of SVG on a sheet. A page shows it where it is spliced into a template: `(picture)`.
 #[derive(Clone, Debug)]
@@ -57,8 +59,8 @@ impl Picture {
         let width = columns.min(pictures.len().max(1)) as f64 * (widest + GAP);
         let content = html! {
             text x=(width / 2.0) y=(TITLE_HEIGHT - 12.0) text-anchor="middle"
-                font-size="17" font-weight="600" class="text" color="#1f2328" fill="currentColor" {
-                (title)
+                font-size=(TITLE_SIZE) font-weight="600" class=(TEXT.class) color=(TEXT.colour) fill="currentColor" {
+                (fitted(title, BOLD * TITLE_SIZE, width))
             }
             @for (picture, left, top) in placed {
                 g transform=(format!("translate({left} {top})")) {

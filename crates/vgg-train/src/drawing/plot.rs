@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::axis::{Axis, Scale};
+use super::paint::{AXIS, FAINT, GRID};
 use super::style::px;
 use super::text::{SIZE, fitted, width};
 
@@ -40,13 +41,13 @@ impl Plot {
         let y_ticks = placed(&self.y, most.clamp(2, MOST_TICKS));
         let (middle, centre) = (px((left + right) / 2.0), px((top + bottom) / 2.0));
         html! {
-            g class="grid" color="#e7e9ec" stroke="currentColor" {
+            g class=(GRID.class) color=(GRID.colour) stroke="currentColor" {
                 @for (at, _) in &x_ticks { path d=(format!("M{at} {}V{}", px(top), px(bottom))) {} }
                 @for (at, _) in &y_ticks { path d=(format!("M{} {at}H{}", px(left), px(right))) {} }
             }
-            path class="axis" d=(format!("M{} {}V{}H{}", px(left), px(top), px(bottom), px(right)))
-                color="#8c959f" stroke="currentColor" fill="none" {}
-            g class="faint" color="#57606a" fill="currentColor" font-size=(SIZE) {
+            path class=(AXIS.class) d=(format!("M{} {}V{}H{}", px(left), px(top), px(bottom), px(right)))
+                color=(AXIS.colour) stroke="currentColor" fill="none" {}
+            g class=(FAINT.class) color=(FAINT.colour) fill="currentColor" font-size=(SIZE) {
                 @if let Some(x) = x {
                     @for (at, text) in &x_ticks {
                         text x=(at) y=(px(bottom + 16.0)) text-anchor="middle" { (text) }

@@ -41,11 +41,11 @@ pub(super) fn stretches(points: &[(f64, f64)], x: &Scale, y: &Scale) -> Vec<Stre
 
 /// Draws the points of a column.
 fn end_column(column: &mut Vec<Point>, stretches: &mut [Stretch]) {
-    let lower = |a: &usize, b: &usize| column[*a].at.1.total_cmp(&column[*b].at.1);
+    let by_height = |a: &usize, b: &usize| column[*a].at.1.total_cmp(&column[*b].at.1);
     let kept = [
         Some(0),
-        (0..column.len()).min_by(lower),
-        (0..column.len()).max_by(lower),
+        (0..column.len()).min_by(by_height),
+        (0..column.len()).max_by(by_height),
         column.len().checked_sub(1),
     ];
     let is_kept = |index: usize| kept.contains(&Some(index));

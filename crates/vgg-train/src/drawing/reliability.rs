@@ -3,15 +3,15 @@
 use maud::{Markup, html};
 
 use super::axis::Axis;
+use super::paint::{FAINT, GUIDE, TEXT};
 use super::picture::Picture;
 use super::plot::{Plot, TICKS_WIDTH};
 use super::shade::RIGHT;
-use super::style::px;
-use super::text::{BOLD, SIZE, fitted};
+use super::style::{Style, px};
+use super::text::{self, SIZE};
 use crate::scores::calibration::{Bin, Calibration};
 use crate::terminal::numbers::count;
 
-const TITLE_SIZE: f64 = 15.0;
 const WIDTH: f64 = 420.0;
 const LEFT: f64 = TICKS_WIDTH + 18.0;
 const SIDE: f64 = WIDTH - LEFT - 16.0;
@@ -39,9 +39,8 @@ pub(crate) fn picture(title: &str, calibration: &Calibration) -> Picture {
         .ece
         .map_or(String::new(), |ece| format!("expected calibration error {:.1} %", 100.0 * ece));
     let content = html! {
-        text x=(LEFT) y="22" font-size=(TITLE_SIZE) font-weight="600" class="text" color="#1f2328"
-            fill="currentColor" { (fitted(title, BOLD * TITLE_SIZE, SIDE)) }
-        text x=(LEFT) y="42" font-size=(SIZE) class="faint" color="#57606a" fill="currentColor" {
+        (text::title(LEFT, title, SIDE))
+        text x=(LEFT) y="42" font-size=(SIZE) class=(FAINT.class) color=(FAINT.colour) fill="currentColor" {
             (ece)
         }
         (legend())
@@ -54,8 +53,8 @@ pub(crate) fn picture(title: &str, calibration: &Calibration) -> Picture {
                 (bar(&below, bin, Some(bin.images as f64), 0.4))
             }
         }
-        path class="guide" d=(format!("M{} {}L{} {}", px(LEFT), px(TOP + SIDE), px(LEFT + SIDE), px(TOP)))
-            color="#6e7781" stroke="currentColor" stroke-dasharray="4 4" {}
+        path class=(GUIDE.class) d=(format!("M{} {}L{} {}", px(LEFT), px(TOP + SIDE), px(LEFT + SIDE), px(TOP)))
+            color=(GUIDE.colour) stroke="currentColor" stroke-dasharray="4 4" {}
         // Where the bars would end if the network were as sure as it is right.
         @for bin in bins {
             @if let Some((x, y)) = bin.confidence.and_then(|confidence| {
@@ -86,7 +85,7 @@ fn bar(plot: &Plot, bin: &Bin, value: Option<f64>, opacity: f64) -> Markup {
 /// Of a mean confidence.
 fn dash(x: f64, y: f64) -> Markup {
     html! {
-        path class="test" d=(format!("M{} {}h12", px(x - 6.0), px(y))) color="#d55e00"
+        path class=(Style::Test.class()) d=(format!("M{} {}h12", px(x - 6.0), px(y))) color=(Style::Test.colour())
             stroke="currentColor" stroke-width="3" {}
     }
 }
@@ -94,7 +93,7 @@ fn dash(x: f64, y: f64) -> Markup {
 fn legend() -> Markup {
     let text = |x: f64, text: &str| {
         html! {
-            text x=(LEFT + x) y=(LEGEND + 4.0) font-size=(SIZE) class="text" color="#1f2328"
+            text x=(LEFT + x) y=(LEGEND + 4.0) font-size=(SIZE) class=(TEXT.class) color=(TEXT.colour)
                 fill="currentColor" { (text) }
         }
     };

@@ -2,10 +2,14 @@
 
 use maud::{Markup, html};
 
+use super::paint::TEXT;
+
 /// Of what is written at axes and in legends, in px.
 pub(super) const SIZE: f64 = 12.0;
 /// Bold letters are that much wider.
 pub(super) const BOLD: f64 = 1.1;
+/// Of a title.
+const TITLE_SIZE: f64 = 15.0;
 
 /// Whether XML may have the character.
 pub(super) fn is_xml(c: char) -> bool {
@@ -51,6 +55,14 @@ pub(super) fn fitted(text: &str, size: f64, room: f64) -> Markup {
             title { (text) }
         }
         (shown)
+    }
+}
+
+/// The title of a picture, from `x` on.
+pub(super) fn title(x: f64, text: &str, room: f64) -> Markup {
+    html! {
+        text x=(x) y="22" font-size=(TITLE_SIZE) font-weight="600" class=(TEXT.class)
+            color=(TEXT.colour) fill="currentColor" { (fitted(text, BOLD * TITLE_SIZE, room)) }
     }
 }
 
