@@ -1,6 +1,6 @@
 //! Images, and how they become a network's input.
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vgg_data::{Images, Loader, Mixup, Transform};
 
 use crate::failure::{Code, Failure};
@@ -9,6 +9,9 @@ use crate::machine::memory::Host;
 /// What to do about damaged images.
 pub(super) const DAMAGED_HELP: &str =
     "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out";
+
+/// Images that are read at once where they are looked at.
+const LOOKED_AT: usize = 8;
 
 /// What is trained on and what is tested on.
 #[derive(Clone, Debug)]
@@ -50,6 +53,28 @@ impl Part {
     /// The images with these numbers, in this order.
     pub(crate) fn subset(&self, indices: &[usize]) -> Self {
         Self { images: self.images.subset(indices), ..self.clone() }
+    }
+
+    /// Shows the images with these numbers, in this order: `[c, h, w]` bytes each, as batches have
+    /// them.
+    ///
+    /// # Errors
+    /// When an image cannot be read; those of `show`.
+    pub(crate) fn look(
+        &self,
+        numbers: &[usize],
+        mut show: impl FnMut(usize, &[u8]) -> Result<()>,
+    ) -> Result<()> {
+        let part = self.subset(numbers);
+        let loader = part.loader(LOOKED_AT)?;
+        let (mut batches, mut numbers) = (loader.epoch(0, 0), numbers.iter());
+        while let Some(batch) = batches.next_batch().with_context(|| unreadable(&part.images))? {
+            let images = batch.pixels.chunks_exact(part.shape().iter().product());
+            for (pixels, number) in images.zip(&mut numbers) {
+                show(*number, pixels)?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn len(&self) -> usize {

@@ -25,3 +25,4 @@ pub(crate) mod style;
 #[cfg(test)]
 mod tests;
 mod text;
+pub(crate) mod thumbnail;

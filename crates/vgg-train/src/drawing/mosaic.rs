@@ -7,6 +7,7 @@ use super::picture::Picture;
 use super::pixels;
 use super::style::px;
 use super::text::{self, SIZE, fitted};
+use super::thumbnail::Thumbnail;
 
 const TOP: f64 = 38.0;
 const MARGIN: f64 = 16.0;
@@ -23,6 +24,19 @@ pub(crate) struct Tile {
     /// Whether its pixels are to be seen as what they are.
     pub is_coarse: bool,
     pub lines: [String; 2],
+}
+
+impl Tile {
+    /// An image of the class `label` that is taken for another one.
+    pub(crate) fn mistake(
+        image: &Thumbnail,
+        label: &str,
+        predicted: &str,
+        probability: f32,
+    ) -> Self {
+        let lines = [format!("{label} → {predicted}"), format!("{:.1} %", 100.0 * probability)];
+        Self { uri: image.uri.clone(), is_coarse: image.is_coarse(), lines }
+    }
 }
 
 /// The tiles in rows of `columns`.

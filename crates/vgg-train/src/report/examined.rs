@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use vgg_data::names;
 use vgg_tensor::Backend;
 
-use super::thumbnail::Thumbnail;
 use crate::config::Config;
-use crate::data::{self, Data, Part};
+use crate::data::Data;
 use crate::drawing::heatmap::overlay;
 use crate::drawing::mosaic::{self, Tile};
+use crate::drawing::thumbnail::Thumbnail;
 use crate::failure::{Code, Failure};
 use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
@@ -85,12 +85,7 @@ impl Examined {
         let names = &self.scored.names;
         let tile = |shown: &Shown| {
             let (class, probability) = *shown.told.first()?;
-            let lines = [
-                format!("{} → {}", names[shown.label], names[class]),
-                format!("{:.1} %", 100.0 * probability),
-            ];
-            let Thumbnail { uri, .. } = &shown.image;
-            Some(Tile { uri: uri.clone(), is_coarse: shown.image.is_coarse(), lines })
+            Some(Tile::mistake(&shown.image, &names[shown.label], &names[class], probability))
         };
         let tiles: Vec<Tile> = self.mistakes.iter().filter_map(tile).collect();
         if tiles.is_empty() {
@@ -154,7 +149,7 @@ impl Job for Examine<'_> {
         let numbers: BTreeSet<usize> = explained.iter().copied().chain(in_cells).collect();
         let numbers: Vec<usize> = numbers.into_iter().collect();
         let mut shown = BTreeMap::new();
-        look(test, &numbers, |number, pixels| {
+        test.look(&numbers, |number, pixels| {
             let prediction = predictions.get(number);
             let explained = prediction.class().filter(|_| explained.contains(&number));
             let explanation = match explained {
@@ -191,25 +186,6 @@ impl Job for Examine<'_> {
             scored,
         }))
     }
-}
-
-/// Shows test images by their numbers, in this order: `[c, h, w]` bytes each.
-fn look(
-    test: &Part,
-    numbers: &[usize],
-    mut show: impl FnMut(usize, &[u8]) -> Result<()>,
-) -> Result<()> {
-    let part = test.subset(numbers);
-    let loader = part.loader(IN_CELL)?;
-    let (mut batches, mut numbers) = (loader.epoch(0, 0), numbers.iter());
-    let unreadable = || data::unreadable(&part.images);
-    while let Some(batch) = batches.next_batch().with_context(unreadable)? {
-        let images = batch.pixels.chunks_exact(part.shape().iter().product());
-        for (pixels, number) in images.zip(&mut numbers) {
-            show(*number, pixels)?;
-        }
-    }
-    Ok(())
 }
 
 /// A cell of the confusion matrix, and the first of its images by their numbers.

@@ -11,7 +11,6 @@ mod network;
 pub(crate) mod page;
 mod profile;
 mod seen;
-mod thumbnail;
 
 use std::path::Path;
 

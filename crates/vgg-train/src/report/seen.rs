@@ -4,9 +4,9 @@ use anyhow::{Context as _, Result};
 use image::RgbImage;
 use vgg_data::{Images, Picture};
 
-use super::thumbnail::Thumbnail;
 use crate::config::Config;
 use crate::data::{self, Data};
+use crate::drawing::thumbnail::Thumbnail;
 
 /// Classes of which images are shown …
 const CLASSES: usize = 24;

@@ -4,9 +4,9 @@ use maud::{Markup, html};
 
 use super::Section;
 use crate::config::Config;
+use crate::drawing::thumbnail::Thumbnail;
 use crate::report::examined::{Cell, Examined, Shown};
 use crate::report::seen::Seen;
-use crate::report::thumbnail::Thumbnail;
 use crate::terminal::numbers::grouped;
 
 /// Nothing if there is no image to be shown.

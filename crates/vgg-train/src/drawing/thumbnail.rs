@@ -1,4 +1,4 @@
-//! Images of data sets, small enough for a page.
+//! Images of data sets, small enough for a page or among many.
 
 use std::io::Cursor;
 
@@ -8,7 +8,7 @@ use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageEncoder as _, RgbImage};
 
-use crate::drawing::pixels::data_uri;
+use super::pixels::data_uri;
 
 /// The longer side of a thumbnail, in pixels, at most …
 const SIDE: u32 = 112;
