@@ -106,8 +106,10 @@ def float32(number):
     return struct.unpack("<f", struct.pack("<f", number))[0]
 
 
-def accumulated(run, part):
-    accumulator = EventAccumulator(str(run / "tensorboard" / part), size_guidance={"scalars": 0})
+def accumulated(run, part, **most):
+    """All numbers of a part, and so many of other kinds."""
+    folder = run / "tensorboard" / part
+    accumulator = EventAccumulator(str(folder), size_guidance={"scalars": 0, **most})
     accumulator.Reload()
     return accumulator
 
@@ -153,6 +155,25 @@ def check_norms(run):
         assert math.isclose(weights[-1][1], math.sqrt(square), rel_tol=1e-6), layer
         assert all(norm > 0 and math.isfinite(norm) for _, norm in gradients), layer
     return len(squares)
+
+
+def check_images(run):
+    """That there are pictures of each network that was the best so far, in the sizes that they tell."""
+    best, steps = -1, []
+    for record in records(run, "epoch"):
+        if record["test_accuracy"] > best:
+            best = record["test_accuracy"]
+            steps.append(record["step"])
+    accumulator = accumulated(run, "test", images=0)
+    assert accumulator.Tags()["images"] == ["confusion", "mistakes"]
+    for tag in accumulator.Tags()["images"]:
+        images = accumulator.Images(tag)
+        assert [image.step for image in images] == steps, tag
+        for image in images:
+            assert image.encoded_image_string.startswith(b"\x89PNG\r\n\x1a\n")
+            size = struct.unpack(">II", image.encoded_image_string[16:24])
+            assert size == (image.width, image.height) and min(size) > 200, size
+    return 2 * len(steps)
 
 
 def check_files(run):
@@ -248,6 +269,7 @@ def main():
         print(f"{check_files(run)} steps were taken back in {KILLS} resumptions")
         print(f"{check_scalars(run)} numbers are those of metrics.jsonl")
         print(f"{check_norms(run)} layers have the norms of the checkpoint's weights")
+        print(f"{check_images(run)} pictures are of the best networks")
         print(f"{check_settings(run)} settings are those of config.toml")
         print(f"{check_server(run, picture)} metrics are beside the settings on TensorBoard's page")
 

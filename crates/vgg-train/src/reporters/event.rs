@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::data::Data;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
+use crate::scores::mistakes::Mistake;
 use crate::terminal::throughput::Throughput;
 
 /// Something that has happened in training.
@@ -39,7 +40,10 @@ pub(crate) enum Event<'a> {
         evaluation: &'a Evaluation,
         /// Whether its network is the best so far.
         is_best: bool,
-        /// Of each layer, if the run's config asks for them ([`crate::config::Report`]).
+        /// The worst of the test, the worst first, if the run's config has a report that shows them
+        /// ([`crate::config::Report`]) …
+        mistakes: &'a [Mistake],
+        /// … and the norms of each layer, likewise.
         norms: &'a [LayerNorms],
     },
     /// Training was asked to stop after so many steps of an epoch, and its state is saved.

@@ -6,6 +6,7 @@ use super::{Event, Reporter};
 use crate::drawing::matrix;
 use crate::run::curves;
 use crate::run::folder::{CONFUSION_SVG, CURVES, RunDir};
+use crate::scores::evaluation::Evaluation;
 use crate::terminal::numbers::grouped;
 
 pub(crate) struct Svg<'a> {
@@ -34,16 +35,15 @@ impl Reporter for Svg<'_> {
         if let Event::Epoch { epochs, record, evaluation, .. } = event {
             let curves = curves::picture(self.name, self.tested_on, epochs);
             self.run.write(CURVES, curves.file())?;
-            let title = format!(
-                "{}, epoch {}: {} {} images",
-                self.name,
-                record.epoch,
-                grouped(evaluation.images()),
-                self.tested_on
-            );
+            let title = title(self.name, record.epoch, evaluation, self.tested_on);
             let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);
             self.run.write(CONFUSION_SVG, confusion.file())?;
         }
         Ok(())
     }
+}
+
+/// What a test is called that pictures are of.
+pub(super) fn title(name: &str, epoch: u64, evaluation: &Evaluation, tested_on: &str) -> String {
+    format!("{name}, epoch {epoch}: {} {tested_on} images", grouped(evaluation.images()))
 }

@@ -30,10 +30,21 @@ use crate::reporters::{Event, Reporters, Work};
 use crate::run::folder::RunDir;
 use crate::run::metrics::EpochRecord;
 use crate::scores::evaluation::Evaluation;
+use crate::scores::mistakes::{Mistake, MostConfident};
 use crate::signals::Stop;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
+
+/// Mistakes of a test that are told of.
+const MISTAKES: usize = 24;
+
+/// What came of a test.
+struct Tested {
+    evaluation: Evaluation,
+    /// The most confident ones, if they are shown.
+    mistakes: Vec<Mistake>,
+}
 
 /// A run on its way.
 pub(crate) struct TrainingLoop<'a, B: Backend> {
@@ -136,7 +147,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             match done {
                 ControlFlow::Continue(done) => {
                     self.end_epoch(&done, (!resumed).then(|| start.elapsed()))?;
-                    evaluation = Some(done);
+                    evaluation = Some(done.evaluation);
                 }
                 ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
             }
@@ -197,21 +208,27 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     }
 
     /// Tests the network as it is, unless asked to stop.
-    fn evaluate(&mut self) -> Result<ControlFlow<Code, Evaluation>> {
+    fn evaluate(&mut self) -> Result<ControlFlow<Code, Tested>> {
         self.trainer.set_ema_evaluated(true);
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
         let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, self.stop);
         let mut evaluation = Evaluation::new(self.data.test.classes().len());
+        let shows_mistakes = self.config.report.shows_mistakes();
+        let mut mistakes = shows_mistakes.then(|| MostConfident::new(MISTAKES));
         let tested = evaluate(
             &self.test,
             |pixels| trainer.logits(pixels),
             |logits, labels| {
                 evaluation.add(logits, labels);
+                if let Some(mistakes) = &mut mistakes {
+                    mistakes.add(logits, labels);
+                }
                 reporters.report(&Event::Testing { epoch, images: evaluation.images(), done })
             },
             || stop.requested(),
         )?;
-        Ok(tested.map_continue(|_| evaluation))
+        let mistakes = mistakes.map_or(vec![], MostConfident::into_mistakes);
+        Ok(tested.map_continue(|_| Tested { evaluation, mistakes }))
     }
 
     /// Saves, and tells that training was stopped.

@@ -129,9 +129,7 @@ impl Job for TrainingJob<'_> {
             .with(Csv::new(&run, classes))
             .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on, classes), ui));
         let reporters = match config.report.tensorboard {
-            true => {
-                reporters.with(BestEffort::new(TensorBoard::new(&run, config, classes.len()), ui))
-            }
+            true => reporters.with(BestEffort::new(TensorBoard::new(&run, config, &data.test), ui)),
             false => reporters,
         };
         let stop = Stop::listen()?;

@@ -1,6 +1,7 @@
 //! A run in TensorBoard, which shows the files of `tensorboard/` in the run's folder: those of `train/`
 //! have what is told of steps, those of `test/` what each epoch's test found.
 //!
+//! Pictures are of the best networks: what their tests took for what, and their worst mistakes.
 //! Curves of the same name share a chart, so both count steps. The test's run has the settings, too,
 //! so that TensorBoard's table of runs has those beside what they led to.
 //!
@@ -10,6 +11,7 @@
 
 mod event_file;
 mod hparams;
+mod images;
 mod record;
 mod summary;
 
@@ -17,8 +19,10 @@ use anyhow::{Context as _, Result};
 
 use self::event_file::EventFile;
 use self::summary::Summary;
+use super::svg::title;
 use super::{Event, LayerNorms, Reporter};
 use crate::config::{CONFIG, Config};
+use crate::data::Part;
 use crate::run::folder::{RunDir, TENSORBOARD};
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::tells_top5;
@@ -26,8 +30,8 @@ use crate::scores::evaluation::tells_top5;
 pub(crate) struct TensorBoard<'a> {
     run: &'a RunDir,
     config: &'a Config,
-    /// How many there are.
-    classes: usize,
+    /// What each epoch is tested on.
+    test: &'a Part,
     /// From the start on, if they could be made.
     files: Option<Files>,
 }
@@ -39,8 +43,8 @@ struct Files {
 }
 
 impl<'a> TensorBoard<'a> {
-    pub(crate) fn new(run: &'a RunDir, config: &'a Config, classes: usize) -> Self {
-        Self { run, config, classes, files: None }
+    pub(crate) fn new(run: &'a RunDir, config: &'a Config, test: &'a Part) -> Self {
+        Self { run, config, test, files: None }
     }
 
     /// Makes the files of a process that does the steps after `step`, and the tests after `tested`.
@@ -71,9 +75,16 @@ impl Reporter for TensorBoard<'_> {
             Event::Step { record, is_recorded: true, .. } => {
                 train.write(record.step, of_step(record))
             }
-            Event::Epoch { record, norms, .. } => {
+            Event::Epoch { record, evaluation, is_best, mistakes, norms, .. } => {
                 train.write(record.step, of_norms(norms))?;
-                test.write(record.step, of_test(record, self.classes))
+                test.write(record.step, of_test(record, self.test.classes().len()))?;
+                if *is_best {
+                    let tested_on = self.config.data.tested_on();
+                    let title = title(&self.config.name, record.epoch, evaluation, tested_on);
+                    let images = images::of_test(&title, self.test, evaluation, mistakes)?;
+                    test.write(record.step, images)?;
+                }
+                Ok(())
             }
             Event::Finished { step, .. } => test.write(*step, hparams::end()),
             _ => Ok(()),

@@ -7,8 +7,16 @@ const VALUE: u64 = 1;
 mod value {
     pub(super) const TAG: u64 = 1;
     pub(super) const SIMPLE_VALUE: u64 = 2;
+    pub(super) const IMAGE: u64 = 4;
     pub(super) const TENSOR: u64 = 8;
     pub(super) const METADATA: u64 = 9;
+}
+mod image {
+    pub(super) const HEIGHT: u64 = 1;
+    pub(super) const WIDTH: u64 = 2;
+    pub(super) const COLORS: u64 = 3;
+    pub(super) const ENCODED: u64 = 4;
+    pub(super) const RGBA: i64 = 4;
 }
 mod metadata {
     pub(super) const PLUGIN_DATA: u64 = 1;
@@ -36,6 +44,21 @@ impl Summary {
     pub(super) fn scalar(self, tag: &str, number: f64) -> Self {
         let value = Message::default().text(value::TAG, tag);
         self.with(value.float(value::SIMPLE_VALUE, number as f32))
+    }
+
+    /// With an image, a file in PNG.
+    pub(super) fn png(self, tag: &str, png: &[u8]) -> Self {
+        // A signature, and the length and name of the first chunk, come before its size.
+        let number = |at: usize| {
+            let bytes = png.get(at..at + 4).and_then(<[u8]>::first_chunk);
+            bytes.map_or(0, |bytes| i64::from(u32::from_be_bytes(*bytes)))
+        };
+        let image = Message::default()
+            .int(image::HEIGHT, number(20))
+            .int(image::WIDTH, number(16))
+            .int(image::COLORS, image::RGBA)
+            .raw(image::ENCODED, png);
+        self.with(Message::default().text(value::TAG, tag).message(value::IMAGE, image))
     }
 
     /// With a text in Markdown.

@@ -16,9 +16,10 @@ impl<B: Backend> TrainingLoop<'_, B> {
         if !self.config.report.shows_norms() {
             return Ok(vec![]);
         }
-        // Not beside the gradients, so that there is one copy at a time.
-        let weights = self.trainer.params()?;
-        let weights = of_layers(self.trainer.vgg(), &weights);
+        // Gone before there are gradients, so that there is one copy at a time.
+        let params = self.trainer.params()?;
+        let weights = of_layers(self.trainer.vgg(), &params);
+        drop(params);
 
         let mut batches = self.loader.epoch(self.position.epoch + 1, 0);
         let unreadable = || data::unreadable(&self.data.train.images);

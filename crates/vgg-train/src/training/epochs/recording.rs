@@ -7,7 +7,7 @@ use vgg_model::Progress;
 use vgg_tensor::Backend;
 use vgg_tensor::spec::Metrics as StepMetrics;
 
-use super::TrainingLoop;
+use super::{Tested, TrainingLoop};
 use crate::config::{FlatLoss, Weights};
 use crate::failure::{Code, Failure};
 use crate::reporters::Event;
@@ -98,7 +98,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
     /// if the process ends in between, or while the checkpoint is being written.
     pub(super) fn end_epoch(
         &mut self,
-        evaluation: &Evaluation,
+        Tested { evaluation, mistakes }: &Tested,
         time: Option<Duration>,
     ) -> Result<()> {
         // An update can overflow although its loss did not, and a network of such weights test well:
@@ -133,8 +133,14 @@ impl<B: Backend> TrainingLoop<'_, B> {
         }
         self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
         self.epochs.push(record.clone());
-        let (record, epochs, norms) = (&record, &self.epochs[..], &norms[..]);
-        self.reporters.report(&Event::Epoch { record, epochs, evaluation, is_best, norms })?;
+        self.reporters.report(&Event::Epoch {
+            record: &record,
+            epochs: &self.epochs,
+            evaluation,
+            is_best,
+            mistakes,
+            norms: &norms,
+        })?;
 
         let Progress { step, seed, .. } = self.position;
         self.position = Progress { epoch: epoch + 1, step, seed, ..Progress::default() };
