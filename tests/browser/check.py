@@ -82,6 +82,8 @@ class Page:
     def done(self):
         assert not self.page.evaluate("window.hacked"), "a name was executed"
         assert not self.complaints, self.complaints
+        ids = self.page.locator("[id]").evaluate_all("all => all.map(it => it.id)")
+        assert len(ids) == len(set(ids)), "two elements have the same id"
         self.page.close()
 
 
@@ -90,7 +92,7 @@ def check_report(browser, path, evaluation):
     assert path.stat().st_size < 5_000_000, path.stat().st_size
     view = Page(browser, path.as_uri())
     page = view.page
-    data = json.loads(page.inner_text("#data") or page.eval_on_selector("#data", "it => it.textContent"))
+    data = json.loads(page.locator("script#data").text_content())
     for key in ["images", "loss", "top1", "top5", "confusion", "balanced_accuracy"]:
         assert data["tested"][key] == evaluation[key], (key, data["tested"][key], evaluation[key])
 
@@ -170,6 +172,7 @@ def check_watch(browser, program, runs, config, environment, pictures):
         training.wait()
         print(f"watch: a new epoch is shown after {worst:.2f} s at most")
         assert worst < 2.0, worst
+        assert page.locator("section:has(#confusion) svg.drawing").count() == 1
 
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "<b>dropped.png"

@@ -7,9 +7,10 @@ use serde::Serialize;
 use toml::{Table, Value};
 
 use crate::config::Config;
-use crate::run::folder::config_of;
+use crate::run::folder::{CONFUSION, config_of};
 use crate::run::metrics::{EpochRecord, Process, Record, StepRecord, records};
 use crate::run::overview::Overview;
+use crate::scores::confusion::Confusion;
 
 /// A run as its folder has it.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(crate) struct RunFolder {
     pub processes: Vec<Process>,
     pub epochs: Vec<EpochRecord>,
     pub steps: Vec<StepRecord>,
+    /// Of the test after the last epoch: names of classes, and how they were taken for each other.
+    pub confusion: Option<(Vec<String>, Confusion)>,
 }
 
 /// A key of the config.
@@ -49,7 +52,9 @@ impl RunFolder {
             }
         }
         let (settings, overview) = (settings(&config)?, Overview::of(path));
-        Ok(Self { overview, config, settings, processes, epochs, steps })
+        let confusion = std::fs::read(path.join(CONFUSION));
+        let confusion = confusion.ok().and_then(|text| Confusion::from_csv(&text));
+        Ok(Self { overview, config, settings, processes, epochs, steps, confusion })
     }
 
     pub(crate) fn name(&self) -> String {

@@ -31,7 +31,8 @@ fn training_leaves_a_page() {
     assert!(done.stderr.contains("Report runs/tiny-1/report.html"), "{}", done.stderr);
     let page = place.read("runs/tiny-1/report.html");
     is_alone(&page);
-    for section in ["curves", "confusion", "classes", "mistakes", "calibration", "data", "network"]
+    for section in
+        ["curves", "confusion", "classes", "mistakes", "calibration", "dataset", "network"]
     {
         assert!(page.contains(&format!(r#"<h2 id="{section}">"#)), "{section}");
     }

@@ -95,7 +95,7 @@ pub(super) fn data(seen: &Seen) -> Section {
         }
         @if seen.more_classes > 0 { p.faint { "and " (seen.more_classes) " more classes" } }
     };
-    Section { id: "data", title: "Data", content }
+    Section { id: "dataset", title: "Data", content }
 }
 
 /// What the first step was given.

@@ -57,7 +57,7 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
     let Report { folder, network, examined, seen, .. } = report;
     let sections = [
         curves::section(folder),
-        examined.as_ref().map(classes::confusion),
+        examined.as_ref().map(classes::confusion).or_else(|| classes::last_confusion(folder)),
         examined.as_ref().map(classes::table),
         examined.as_ref().and_then(images::mistakes),
         examined.as_ref().map(scores::calibration),

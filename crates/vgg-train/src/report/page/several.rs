@@ -68,8 +68,8 @@ fn results(runs: &[RunFolder]) -> Section {
     let content = html! {
         div.scroll { table.sortable {
             thead { tr {
-                th { "run" } th { "best accuracy, %" } th { "in epoch" } th { "last accuracy, %" }
-                th { "last loss" } th { "train loss" } th { "epochs" } th { "images/s" } th { "time" }
+                th { "run" } th { "best, %" } th { "in epoch" } th { "last, %" }
+                th { "test loss" } th { "train loss" } th { "epochs" } th { "images/s" } th { "time" }
                 th.left { "tested on" } th.left { "state" }
             } }
             tbody { @for (run, name) in runs.iter().zip(names(runs)) {
