@@ -70,7 +70,7 @@ fn results(runs: &[RunFolder]) -> Section {
             thead { tr {
                 th { "run" } th { "best, %" } th { "in epoch" } th { "last, %" }
                 th { "test loss" } th { "train loss" } th { "epochs" } th { "images/s" } th { "time" }
-                th.left { "tested on" } th.left { "state" }
+                th.left { "state" }
             } }
             tbody { @for (run, name) in runs.iter().zip(names(runs)) {
                 @let (best, last) = (run.overview.best(), run.epochs.last());
@@ -85,7 +85,6 @@ fn results(runs: &[RunFolder]) -> Section {
                     (number(last.and_then(|it| it.images_per_second), &rate))
                     @let time = run.overview.time();
                     td data-value=[time.map(|time| time.as_secs_f64())] { (time.map(clock).unwrap_or_default()) }
-                    td.left { (run.config.data.tested_on()) }
                     td.left { span class=(format!("state {}", run.overview.state.name())) { (run.overview.state.name()) } }
                 }
             } }
