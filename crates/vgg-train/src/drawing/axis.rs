@@ -84,7 +84,8 @@ impl Axis {
         };
         let is_near = !self.whole && (low - margin < 0.0 || low < high / 3.0);
         let from_zero = low >= 0.0 && (self.zero || is_near);
-        (if from_zero { 0.0 } else { low - margin }, high + margin)
+        let from = if from_zero { 0.0 } else { low - margin };
+        (from, high + margin.max(MARGIN * (high - from)))
     }
 }
 

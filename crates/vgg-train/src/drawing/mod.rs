@@ -4,9 +4,6 @@
 //! which is a part of an HTML page or a file of its own. Colours are attributes, so that a picture
 //! needs no style sheet, and [`picture::DARK`] has those for dark pages.
 
-// Reports will ask for all of it.
-#![allow(dead_code)]
-
 pub(crate) mod axis;
 pub(crate) mod chart;
 pub(crate) mod heatmap;

@@ -19,8 +19,8 @@ pub(super) fn section(run: &RunFolder) -> Option<Section> {
         return None;
     }
     let tested_on = run.config.data.tested_on();
-    let axes = [Axis::new("step").whole(), Axis::default()];
-    let [x, y] = axes;
+    // The losses of the first steps are many times those of the last.
+    let (x, y) = (Axis::new("step").whole(), Axis::default().log());
     let steps =
         Chart::new("loss of single steps", x, y, vec![Series::new("", Style::Plain, points)]);
     let content = html! {
