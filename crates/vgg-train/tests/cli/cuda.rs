@@ -79,6 +79,12 @@ fn training_is_as_on_the_cpu() {
         names
     };
     assert_eq!(files("cuda/tiny-1"), files("cpu/tiny-1"));
+    // The page, too, with where the network looks.
+    let page = place.read("cuda/tiny-1/report.html");
+    assert!(page.contains("Trained on cuda:0, Simulated GPU"), "{page}");
+    let looks = |page: &str| page.matches(r#"<figure class="explained""#).count();
+    assert_eq!(looks(&page), looks(&place.read("cpu/tiny-1/report.html")));
+    assert!(looks(&page) > 0);
     let losses = |run: &str| -> Vec<f64> {
         let text = place.read(&format!("{run}/tiny-1/metrics.jsonl"));
         let records = metrics_without_times(&text);
