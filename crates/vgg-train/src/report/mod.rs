@@ -51,6 +51,8 @@ pub(crate) fn at_end<B: Backend>(
     stop: &Stop,
     ui: &Ui,
 ) {
+    let images = count(data.test.len() as u64, "test image");
+    ui.status("Reporting", &format!("the best network sees {images} again; Ctrl-C leaves it out"));
     let silent = ui.silenced();
     let write = || -> Result<bool> {
         let mut report = Report::glance(run.path())?;
