@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::response::Response;
+use super::response::{self, Response};
 use super::watched::{address, version};
 use crate::report::Report;
 use crate::report::page::{self, Live};
@@ -21,13 +21,13 @@ pub(super) fn index(folder: &Path, runs: &[PathBuf]) -> Response {
         classify: None,
     };
     let title = folder.display().to_string();
-    Response::page(200, page::index(&title, &look(runs), |run| address(&run.path), &live))
+    response::page(200, page::index(&title, &look(runs), |run| address(&run.path), &live))
 }
 
 /// The page of a run.
 pub(super) fn run(run: &Path) -> Response {
     let live = live(&address(run), version(&[run.into()]), run.join(REPORT).is_file());
-    Response::page(
+    response::page(
         200,
         match Report::glance(run) {
             Ok(report) => page::single(&report, Some(&live)),
@@ -40,7 +40,7 @@ pub(super) fn run(run: &Path) -> Response {
 pub(super) fn no_run(address: &str, name: &str) -> Response {
     let live = live(address, NO_RUN.into(), false);
     let text = "There is no run of this name, or none any more.";
-    Response::page(404, page::notice(name, text, &live))
+    response::page(404, page::notice(name, text, &live))
 }
 
 /// What is told instead of the version of a run that is not there.
@@ -49,8 +49,8 @@ pub(super) const NO_RUN: &str = "there is no such run";
 /// The report that training left in a run's folder, or that was asked for.
 pub(super) fn report(run: &Path) -> Response {
     match fs::read_to_string(run.join(REPORT)) {
-        Ok(page) => Response::page(200, page),
-        Err(_) => Response::text(404, "there is no report yet"),
+        Ok(page) => response::page(200, page),
+        Err(_) => response::text(404, "there is no report yet"),
     }
 }
 

@@ -1,8 +1,11 @@
 //! An answer.
 
-use std::io::{self, ErrorKind};
+use http_body_util::Full;
+use hyper::body::Bytes;
+use hyper::http::response::Builder;
+use serde_json::{Value, json};
 
-use serde_json::Value;
+use crate::failure::{self, Code, Failure};
 
 /// What a browser may do for an answer: run and show what is in a page, ask this server, no more. A page
 /// has a policy of its own besides, which knows its script.
@@ -10,95 +13,69 @@ const POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 
                       img-src data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; \
                       frame-ancestors 'none'";
 
+const TEXT: &str = "text/plain; charset=utf-8";
+
 /// What is answered.
+pub(super) type Response = hyper::Response<Full<Bytes>>;
+
+pub(super) fn text(status: u16, text: &str) -> Response {
+    with_body(head(status, TEXT), text.to_owned())
+}
+
+pub(super) fn json(status: u16, value: &Value) -> Response {
+    with_body(head(status, "application/json"), value.to_string())
+}
+
+pub(super) fn page(status: u16, html: String) -> Response {
+    with_body(head(status, "text/html; charset=utf-8"), html)
+}
+
+/// That it is elsewhere.
+pub(super) fn elsewhere(path: &str) -> Response {
+    with_body(head(302, TEXT).header("Location", path), path.to_owned())
+}
+
+/// That other methods are asked for.
+pub(super) fn other_method(allowed: &'static str) -> Response {
+    let head = head(405, TEXT).header("Allow", allowed);
+    with_body(head, format!("only {allowed} can be answered"))
+}
+
+fn head(status: u16, content_type: &str) -> Builder {
+    hyper::Response::builder()
+        .status(status)
+        .header("Content-Type", content_type)
+        .header("Cache-Control", "no-store")
+        .header("Content-Security-Policy", POLICY)
+        .header("Cross-Origin-Resource-Policy", "same-origin")
+        .header("Referrer-Policy", "no-referrer")
+        .header("X-Content-Type-Options", "nosniff")
+}
+
+fn with_body(head: Builder, body: String) -> Response {
+    head.body(body.into()).expect("status and headers are ours")
+}
+
+/// A status and the reason, for a script.
 #[derive(Debug)]
-pub(super) struct Response {
-    status: u16,
-    content_type: &'static str,
-    /// Another header.
-    header: Option<String>,
-    body: Vec<u8>,
-}
+pub(super) struct Refused(pub u16, pub String);
 
-impl Response {
-    fn new(status: u16, content_type: &'static str, body: String) -> Self {
-        Self { status, content_type, header: None, body: body.into_bytes() }
-    }
-
-    pub(super) fn text(status: u16, text: &str) -> Self {
-        Self::new(status, "text/plain; charset=utf-8", text.to_owned())
-    }
-
-    pub(super) fn json(status: u16, value: &Value) -> Self {
-        Self::new(status, "application/json", value.to_string())
-    }
-
-    pub(super) fn page(status: u16, html: String) -> Self {
-        Self::new(status, "text/html; charset=utf-8", html)
-    }
-
-    /// That it is elsewhere.
-    pub(super) fn elsewhere(path: &str) -> Self {
-        Self { header: Some(format!("Location: {path}")), ..Self::text(302, path) }
-    }
-
-    /// That other methods are asked for.
-    pub(super) fn other_method(allowed: &str) -> Self {
-        let text = format!("only {allowed} can be answered");
-        Self { header: Some(format!("Allow: {allowed}")), ..Self::text(405, &text) }
-    }
-
-    /// The answer to a request that cannot be read; none if nobody waits for one.
-    pub(super) fn of_unreadable(error: &io::Error) -> Option<Self> {
-        Some(match error.kind() {
-            ErrorKind::InvalidData => Self::text(400, "this is no request"),
-            ErrorKind::FileTooLarge => Self::text(431, "the headers are too long"),
-            ErrorKind::TimedOut | ErrorKind::WouldBlock => {
-                Self::text(408, "no request came in time")
-            }
-            _ => return None,
-        })
-    }
-
-    /// As it is sent, without its body if that is not asked for.
-    pub(super) fn to_bytes(&self, is_head: bool) -> Vec<u8> {
-        let Self { status, content_type, header, body } = self;
-        let mut lines = vec![
-            format!("HTTP/1.1 {status} {}", reason(*status)),
-            format!("Content-Type: {content_type}"),
-            format!("Content-Length: {}", body.len()),
-            "Connection: close".into(),
-            "Cache-Control: no-store".into(),
-            format!("Content-Security-Policy: {POLICY}"),
-            "Cross-Origin-Resource-Policy: same-origin".into(),
-            "Referrer-Policy: no-referrer".into(),
-            "X-Content-Type-Options: nosniff".into(),
-        ];
-        lines.extend(header.clone());
-        let mut bytes = (lines.join("\r\n") + "\r\n\r\n").into_bytes();
-        if !is_head {
-            bytes.extend_from_slice(body);
-        }
-        bytes
+impl Refused {
+    pub(super) fn respond(self) -> Response {
+        json(self.0, &json!({ "error": self.1 }))
     }
 }
 
-fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        302 => "Found",
-        400 => "Bad Request",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        411 => "Length Required",
-        413 => "Content Too Large",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        431 => "Request Header Fields Too Large",
-        503 => "Service Unavailable",
-        _ => "Internal Server Error",
+impl From<anyhow::Error> for Refused {
+    fn from(error: anyhow::Error) -> Self {
+        let status = match failure::code(&error) {
+            Code::Data => 422,
+            Code::Usage | Code::Checkpoint => 409,
+            Code::Memory => 503,
+            _ => 500,
+        };
+        let help = error.downcast_ref::<Failure>().and_then(|failure| failure.help.as_deref());
+        let help = help.map_or(String::new(), |help| format!(" ({help})"));
+        Self(status, format!("{error:#}{help}"))
     }
 }

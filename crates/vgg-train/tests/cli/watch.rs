@@ -79,6 +79,11 @@ struct Answer {
 }
 
 impl Answer {
+    /// Whether there is a header that starts so; names of headers are lower-case.
+    fn has(&self, header: &str) -> bool {
+        self.head.contains(&format!("\r\n{header}"))
+    }
+
     fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
     }
@@ -102,12 +107,14 @@ fn pages_are_for_this_machine_and_nobody_else() {
     let page = watch.get("/runs/tiny-1");
     assert_eq!(page.status, 200);
     for header in [
-        "X-Content-Type-Options: nosniff",
-        "Cache-Control: no-store",
-        "Content-Security-Policy: default-src 'none'",
-        "Content-Type: text/html; charset=utf-8",
+        "x-content-type-options: nosniff",
+        "cache-control: no-store",
+        "content-security-policy: default-src 'none'",
+        "content-type: text/html; charset=utf-8",
+        "cross-origin-resource-policy: same-origin",
+        "referrer-policy: no-referrer",
     ] {
-        assert!(page.head.contains(&format!("\r\n{header}")), "{header}: {}", page.head);
+        assert!(page.has(header), "{header}: {}", page.head);
     }
     // A tunnel may end at any port, and a name of elsewhere may lead here.
     let of_host =
@@ -133,7 +140,7 @@ fn pages_are_for_this_machine_and_nobody_else() {
     for method in ["POST", "PUT", "DELETE", "OPTIONS"] {
         let answer = watch.send(method, "/");
         assert_eq!(answer.status, 405, "{method}");
-        assert!(answer.head.contains("\r\nAllow: GET, HEAD"), "{}", answer.head);
+        assert!(answer.has("allow: GET, HEAD"), "{}", answer.head);
     }
     assert_eq!(watch.get("/runs/tiny-1/classify").status, 405);
 }
@@ -161,13 +168,15 @@ fn nothing_but_the_runs_can_be_asked_for() {
         "/runs/tiny-1%2fcheckpoints",
         "/runs/tiny-1%00",
         "//runs/tiny-1",
+        "/%",
+        "/runs/tiny-1%",
     ] {
         assert_eq!(watch.get(path).status, 404, "{path}");
     }
     for bad in [
         &b"nonsense\r\n\r\n"[..],
         b"GET http://evil.com/ HTTP/1.1\r\nHost: localhost\r\n\r\n",
-        b"GET /% HTTP/1.1\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\r\n\r\n",
     ] {
         assert_eq!(watch.ask(bad).status, 400, "{}", String::from_utf8_lossy(bad));
@@ -214,7 +223,8 @@ fn an_image_is_classified_for_the_own_page_alone() {
     let head = |lines: &str| {
         format!("POST /runs/tiny-1/classify HTTP/1.1\r\nHost: localhost:9\r\n{OWN}{lines}\r\n")
     };
-    let large = watch.ask(head("Content-Length: 67108865\r\n").as_bytes());
+    // All of it is sent, though nobody reads it.
+    let large = watch.classify("tiny-1", OWN, &vec![0; (64 << 20) + 1]);
     assert_eq!((large.status, &*large.error()), (413, "it is larger than 64 MiB"));
     let chunked = watch.ask(head("Transfer-Encoding: chunked\r\n").as_bytes());
     assert_eq!(chunked.status, 411);
@@ -306,11 +316,31 @@ fn who_is_slow_keeps_nobody_waiting() {
         .collect();
     assert_eq!(watch.get("/runs/tiny-1").status, 200);
     drop(slow);
-    // Who goes away before the answer is there.
-    for _ in 0..20 {
+    // Who goes away before the answer is there. There are more of them than places for connections.
+    for _ in 0..80 {
         watch.connect().write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
     }
     assert_eq!(watch.get("/").status, 200);
+    // Images that come slowly take all places, and give them back.
+    let image = fs::read(sample()).unwrap();
+    let slow: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = watch.connect();
+            let lines = "Content-Length: 9\r\nExpect: 100-continue\r\n";
+            let head = format!(
+                "POST /runs/tiny-1/classify HTTP/1.1\r\nHost: localhost:9\r\n{OWN}{lines}\r\n"
+            );
+            stream.write_all(head.as_bytes()).unwrap();
+            stream.read_exact(&mut [0; 25]).unwrap();
+            stream
+        })
+        .collect();
+    assert_eq!(watch.classify("tiny-1", OWN, &image).status, 503);
+    drop(slow);
+    let until = Instant::now() + PATIENCE;
+    while watch.classify("tiny-1", OWN, &image).status != 200 {
+        assert!(Instant::now() < until, "the places are not given back");
+    }
 }
 
 #[test]
@@ -339,7 +369,7 @@ fn a_run_alone_is_the_page() {
     let watch = Watch::of(command);
     let index = watch.get("/");
     assert_eq!(index.status, 302);
-    assert!(index.head.contains("\r\nLocation: /runs/tiny-1"), "{}", index.head);
+    assert!(index.has("location: /runs/tiny-1"), "{}", index.head);
     assert_eq!(watch.get("/runs/tiny-1").status, 200);
     let taken = place.run(&format!("watch --port {}", watch.port));
     let told = format!("error: cannot have port {} of 127.0.0.1\n", watch.port);
