@@ -1,9 +1,10 @@
 //! Train, evaluate and use VGG networks: the program.
 //!
 //! Its rooms, each of which knows those below it and none above: [`cli`], the command line;
-//! [`commands`], what it can be asked to do; [`watch`], a page of runs; [`training`], and the [`reporters`] that it tells how it
-//! goes; [`passes`] of images through networks; [`data`]; the [`machine`]; the folder of a [`run`];
-//! the [`config`]; [`scores`]; [`drawing`]s; the [`terminal`].
+//! [`commands`], what it can be asked to do; [`watch`], a live page of runs; [`training`]; [`report`]s
+//! of what came out; the [`reporters`] that training tells how it goes; [`passes`] of images through
+//! networks; [`data`]; the [`machine`]; the folder of a [`run`]; the [`config`]; [`scores`];
+//! [`drawing`]s; the [`terminal`].
 //! Results go to standard output, all else to standard error.
 #![forbid(unsafe_code)]
 
