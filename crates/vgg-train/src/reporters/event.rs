@@ -41,7 +41,7 @@ pub(crate) enum Event<'a> {
         /// Whether its network is the best so far.
         is_best: bool,
         /// The worst of the test, the worst first, if the run's config has a report that shows them
-        /// ([`crate::config::Report`]) …
+        /// (the config's table `report`) …
         mistakes: &'a [Mistake],
         /// … and the norms of each layer, likewise.
         norms: &'a [LayerNorms],

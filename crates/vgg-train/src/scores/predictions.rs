@@ -10,7 +10,7 @@ use crate::terminal::table::write_csv;
 
 /// What a network says of all tested images, in stored order; all other scores follow from it.
 ///
-/// It takes four bytes a class of each image. Training, which needs no more than an [`Evaluation`],
+/// It takes four bytes a class of each image. Training, which needs no more than an evaluation,
 /// keeps none.
 #[derive(Clone, Debug)]
 pub(crate) struct Predictions {
