@@ -76,7 +76,8 @@ impl Confusion {
             }
         }
         let classes = names.len();
-        (counts.len() == classes * classes).then_some((names, Self { classes, counts }))
+        let fits = classes > 0 && counts.len() == classes * classes;
+        fits.then_some((names, Self { classes, counts }))
     }
 
     /// Each class's name and accuracy.
