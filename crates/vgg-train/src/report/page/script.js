@@ -175,8 +175,8 @@
       } catch {
         document.body.classList.add("gone"); // the server has ended, or is busy
       }
-      setTimeout(look, 1000);
+      setTimeout(look, 500);
     };
-    setTimeout(look, 1000);
+    setTimeout(look, 500);
   }
 })();
