@@ -48,6 +48,8 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 /// let file = WeightFile::open(&path)?;
 /// assert_eq!(file.config(Arch::Vgg11, &Convention::TORCHVISION)?, config);
 /// assert_eq!(file.params(&vgg, &Convention::TORCHVISION)?, params);
+/// let first = file.tensor("features.0.weight")?;
+/// assert_eq!(first.as_ref(), params.get("features.0.weight"));
 /// # Ok::<(), vgg_model::Error>(())
 /// ```
 #[derive(Debug)]
@@ -105,6 +107,19 @@ impl WeightFile {
     /// Names and dimensions of its tensors.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
         self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
+    }
+
+    /// Reads one tensor as it is in the file, by its name there; nothing if there is none.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Io`] if it cannot be read; [`vgg_tensor::Error::Format`] if it is damaged, or
+    /// of a type that weights do not have.
+    pub fn tensor(&self, name: &str) -> Result<Option<Tensor>> {
+        let Some(tensor) = self.tensors.iter().find(|tensor| tensor.name == name) else {
+            return Ok(None);
+        };
+        self.source.verify([tensor].into_iter())?;
+        Tensor::new(tensor.dims.clone(), self.source.numbers(tensor)?).map(Some)
     }
 
     /// How the names begin of each network in the file that has the convolutions of one of `archs`

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
 use vgg_model::{Arch, Copying};
 
 use super::data::Data;
@@ -27,6 +28,26 @@ pub(crate) struct Config {
     pub guard: Guard,
     pub report: Report,
     pub device: Device,
+}
+
+impl Config {
+    /// All keys that have a value, with their tables, as `train.epochs`.
+    pub(crate) fn settings(&self) -> Vec<(String, Value)> {
+        let table = Table::try_from(self).expect("a config is a table of plain values");
+        let mut settings = vec![];
+        flatten("", table, &mut settings);
+        settings
+    }
+}
+
+fn flatten(path: &str, table: Table, settings: &mut Vec<(String, Value)>) {
+    for (key, value) in table {
+        let key = format!("{path}{key}");
+        match value {
+            Value::Table(table) => flatten(&format!("{key}."), table, settings),
+            value => settings.push((key, value)),
+        }
+    }
 }
 
 /// The network. Its input channels and classes are the data set's.

@@ -4,23 +4,23 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use toml::{Table, Value};
+use toml::Value;
 
 use crate::config::Config;
 use crate::run::folder::{CONFUSION, config_of};
-use crate::run::metrics::{EpochRecord, Process, Record, StepRecord, records};
+use crate::run::metrics::{Process, Record, StepRecord, records};
 use crate::run::overview::Overview;
 use crate::scores::confusion::Confusion;
 
 /// A run as its folder has it.
 #[derive(Debug)]
 pub(crate) struct RunFolder {
+    /// With the epochs to the last digit.
     pub overview: Overview,
     pub config: Config,
     pub settings: Vec<Setting>,
     /// Who trained, first to last.
     pub processes: Vec<Process>,
-    pub epochs: Vec<EpochRecord>,
     pub steps: Vec<StepRecord>,
     /// Of the test after the last epoch: names of classes, and how they were taken for each other.
     pub confusion: Option<(Vec<String>, Confusion)>,
@@ -51,10 +51,10 @@ impl RunFolder {
                 Record::Run { .. } => {}
             }
         }
-        let (settings, overview) = (settings(&config)?, Overview::of(path));
+        let (settings, overview) = (settings(&config), Overview { epochs, ..Overview::of(path) });
         let confusion = std::fs::read(path.join(CONFUSION));
         let confusion = confusion.ok().and_then(|text| Confusion::from_csv(&text));
-        Ok(Self { overview, config, settings, processes, epochs, steps, confusion })
+        Ok(Self { overview, config, settings, processes, steps, confusion })
     }
 
     pub(crate) fn name(&self) -> String {
@@ -62,30 +62,16 @@ impl RunFolder {
     }
 }
 
-/// All keys of a config, by their tables.
-fn settings(config: &Config) -> Result<Vec<Setting>> {
-    let (mut all, mut defaults) = (vec![], vec![]);
-    flatten("", &Table::try_from(config)?, &mut all);
-    flatten("", &Table::try_from(Config::default())?, &mut defaults);
-    let default_of = |key: &str| {
-        let default = defaults.iter().find(|(known, _)| known == key);
-        default.map_or_else(|| "none".to_owned(), |(_, value)| value.clone())
+/// All keys of a config, held against the defaults.
+fn settings(config: &Config) -> Vec<Setting> {
+    let defaults = Config::default().settings();
+    let setting = |(key, value): (String, Value)| {
+        let default = defaults.iter().find(|(known, _)| *known == key).map(|(_, value)| value);
+        let is_own = default != Some(&value);
+        let default = is_own.then(|| default.map_or("none".into(), Value::to_string));
+        Setting { key, value: value.to_string(), default }
     };
-    let settings = all.into_iter().map(|(key, value)| {
-        let default = Some(default_of(&key)).filter(|default| *default != value);
-        Setting { key, value, default }
-    });
-    Ok(settings.collect())
-}
-
-fn flatten(path: &str, table: &Table, all: &mut Vec<(String, String)>) {
-    for (key, value) in table {
-        let key = format!("{path}{key}");
-        match value {
-            Value::Table(table) => flatten(&format!("{key}."), table, all),
-            value => all.push((key, value.to_string())),
-        }
-    }
+    config.settings().into_iter().map(setting).collect()
 }
 
 #[cfg(test)]
@@ -97,7 +83,7 @@ mod tests {
     fn settings_are_held_against_the_defaults() {
         let sets = ["train.epochs=3", "optimizer.clip_norm=1.5"];
         let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
-        let settings = settings(&without_file("x", sets).unwrap().config).unwrap();
+        let settings = settings(&without_file("x", sets).unwrap().config);
         let of = |key: &str| settings.iter().find(|setting| setting.key == key).unwrap();
         assert_eq!(
             (&*of("train.epochs").value, of("train.epochs").default.as_deref()),

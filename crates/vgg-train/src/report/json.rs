@@ -5,11 +5,10 @@ use serde_json::{Value, json};
 use super::Report;
 use super::examined::{Cell, Examined, Shown};
 use super::folder::RunFolder;
-use crate::run::metrics::EpochRecord;
 use crate::version::VERSION;
 
 /// Changes when a field changes its meaning or goes away.
-const SCHEMA: u32 = 1;
+pub(super) const SCHEMA: u32 = 1;
 
 impl Report {
     /// All that the page shows but its images, which are in the page by the same numbers.
@@ -29,13 +28,12 @@ impl Report {
 
 /// What a run's folder tells.
 pub(super) fn run(folder: &RunFolder) -> Value {
-    let epochs: Vec<&EpochRecord> = folder.epochs.iter().collect();
     json!({
         "name": folder.name(),
         "state": folder.overview.state.name(),
         "processes": folder.processes,
         "config": folder.settings,
-        "epochs": epochs,
+        "epochs": folder.overview.epochs,
     })
 }
 

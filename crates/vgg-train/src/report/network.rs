@@ -3,6 +3,7 @@
 use anyhow::Result;
 use image::{Rgba, RgbaImage};
 use serde::Serialize;
+use vgg_model::weights::WeightFile;
 use vgg_model::{Layer, Mode, Plan, Vgg, WeightType};
 use vgg_tensor::Tensor;
 
@@ -89,9 +90,10 @@ impl NetworkFacts {
 fn filters(run: &RunFolder, vgg: &Vgg) -> Option<Filters> {
     let path = checkpoints::find(&run.overview.path, Which::Best).ok()?;
     let first = vgg.layers().iter().find(|layer| matches!(layer, Layer::Conv2d { .. }))?;
-    let checkpoint = checkpoints::load(&path).ok()?;
-    let weight = checkpoint.params.get(&format!("{}.weight", first.name()))?;
-    draw(weight).ok()
+    // The one tensor alone: a page that is live asks again and again.
+    let weight =
+        WeightFile::open(&path).ok()?.tensor(&format!("{}.weight", first.name())).ok()??;
+    draw(&weight).ok()
 }
 
 fn draw(weight: &Tensor) -> Result<Filters> {

@@ -20,7 +20,7 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
     };
     let chart = |title: String, y, series| Chart::new(title, Axis::new("epoch").whole(), y, series);
     let axis = Axis::default;
-    let best = best(epochs);
+    let best = EpochRecord::best(epochs);
     let of_best = best.map_or(String::new(), |best| {
         format!(" (best {:.2} in epoch {})", 100.0 * best.test_accuracy, best.epoch)
     });
@@ -59,13 +59,6 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
         Some(best) => chart.mark(best.epoch as f64, "best epoch"),
         None => chart,
     })
-}
-
-/// The first of equals, as training has it.
-fn best(epochs: &[EpochRecord]) -> Option<&EpochRecord> {
-    epochs
-        .iter()
-        .reduce(|best, epoch| if epoch.test_accuracy > best.test_accuracy { epoch } else { best })
 }
 
 #[cfg(test)]

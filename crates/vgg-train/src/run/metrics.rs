@@ -88,6 +88,14 @@ pub(crate) struct EpochRecord {
     pub seconds: Option<f64>,
 }
 
+impl EpochRecord {
+    /// The epoch of the highest test accuracy, the first of equals, as training has it.
+    pub(crate) fn best(epochs: &[Self]) -> Option<&Self> {
+        let better = |a: &Self, b: &Self| b.test_accuracy > a.test_accuracy;
+        epochs.iter().reduce(|best, epoch| if better(best, epoch) { epoch } else { best })
+    }
+}
+
 /// All records of the run in `path`, read as it goes on: a line that is torn is left out. Of a run that
 /// has not begun there are none.
 ///

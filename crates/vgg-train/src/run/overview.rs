@@ -177,8 +177,7 @@ impl Overview {
 
     /// The epoch of the highest test accuracy, the first of equals, as training has it.
     pub(crate) fn best(&self) -> Option<&EpochRecord> {
-        let better = |a: &EpochRecord, b: &EpochRecord| b.test_accuracy > a.test_accuracy;
-        self.epochs.iter().reduce(|best, epoch| if better(best, epoch) { epoch } else { best })
+        EpochRecord::best(&self.epochs)
     }
 
     /// The training loss of the newest epoch, so far if it is not done.

@@ -36,6 +36,7 @@ fn training_leaves_a_page() {
     {
         assert!(page.contains(&format!(r#"<h2 id="{section}">"#)), "{section}");
     }
+    assert!(page.contains("Filters of the first convolution"));
     let written = data(&page);
     assert_eq!(written["epochs"].as_array().unwrap().len(), 2);
     assert_eq!(written["processes"][0]["step"], 0);

@@ -33,7 +33,7 @@ pub(super) fn confusion(examined: &Examined) -> Section {
 /// The confusion matrix of the test after the last epoch, before a run is finished.
 pub(super) fn last_confusion(folder: &RunFolder) -> Option<Section> {
     let (names, confusion) = folder.confusion.as_ref()?;
-    let last = folder.epochs.last()?;
+    let last = folder.overview.epochs.last()?;
     let content = html! {
         p.about {
             "The test after epoch " (last.epoch) ": " b { (percent(last.test_accuracy)) }

@@ -15,7 +15,7 @@ use crate::terminal::numbers::{rate, short};
 pub(super) fn section(run: &RunFolder) -> Option<Section> {
     let points: Vec<(f64, f64)> =
         run.steps.iter().map(|step| (step.step as f64, step.batch_loss)).collect();
-    if run.epochs.is_empty() && points.is_empty() {
+    if run.overview.epochs.is_empty() && points.is_empty() {
         return None;
     }
     let tested_on = run.config.data.tested_on();
@@ -25,15 +25,15 @@ pub(super) fn section(run: &RunFolder) -> Option<Section> {
         Chart::new("loss of single steps", x, y, vec![Series::new("", Style::Plain, points)]);
     let content = html! {
         div.charts {
-            @if !run.epochs.is_empty() {
-                @for chart in charts(tested_on, &run.epochs) { (chart.picture()) }
+            @if !run.overview.epochs.is_empty() {
+                @for chart in charts(tested_on, &run.overview.epochs) { (chart.picture()) }
             }
             (steps.picture())
         }
-        @if !run.epochs.is_empty() {
+        @if !run.overview.epochs.is_empty() {
             details id="epochs" {
                 summary { "The numbers of each epoch" }
-                (table(tested_on, &run.epochs))
+                (table(tested_on, &run.overview.epochs))
             }
         }
     };

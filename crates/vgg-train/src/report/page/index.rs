@@ -4,6 +4,7 @@ use maud::html;
 use serde_json::{Value, json};
 
 use super::{Live, document, percent};
+use crate::report::json;
 use crate::run::overview::Overview;
 use crate::terminal::numbers::clock;
 
@@ -50,5 +51,5 @@ pub(crate) fn index(
         .iter()
         .map(|run| json!({ "name": run.name(), "state": run.state.name(), "epochs": run.epochs }))
         .collect();
-    document(title, &main, &json!({ "schema": 1, "runs": runs }), Some(live))
+    document(title, &main, &json!({ "schema": json::SCHEMA, "runs": runs }), Some(live))
 }

@@ -15,7 +15,7 @@ pub(super) fn header(report: &Report) -> Markup {
     let tile = |name: &str, value: String, small: String| {
         html! { div { dt { (name) } dd { (value) @if !small.is_empty() { small { (small) } } } } }
     };
-    let done = folder.epochs.last().map_or(0, |last| last.epoch);
+    let done = folder.overview.epochs.last().map_or(0, |last| last.epoch);
     html! {
         header {
             h1 { (folder.name()) }
@@ -32,7 +32,7 @@ pub(super) fn header(report: &Report) -> Markup {
                     (tile("best accuracy", percent(best.test_accuracy),
                         format!("{tested_on} images, epoch {}", best.epoch)))
                 }
-                @if let Some(last) = folder.epochs.last() {
+                @if let Some(last) = folder.overview.epochs.last() {
                     (tile("last loss", format!("{:.4}", last.test_loss),
                         format!("{tested_on} images; {:.4} in training", last.train_loss)))
                 }
@@ -43,7 +43,7 @@ pub(super) fn header(report: &Report) -> Markup {
                         "expected, of the confidence".into()))
                 }
                 (tile("epochs", format!("{done} of {}", config.train.epochs), folder.overview.state.name().into()))
-                @if let Some(speed) = folder.epochs.last().and_then(|last| last.images_per_second) {
+                @if let Some(speed) = folder.overview.epochs.last().and_then(|last| last.images_per_second) {
                     (tile("speed", rate(speed), "images/s in training, last epoch".into()))
                 }
                 @if let Some(time) = folder.overview.time() {

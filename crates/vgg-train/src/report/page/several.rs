@@ -25,7 +25,7 @@ pub(crate) fn several(runs: &[RunFolder]) -> String {
         @for section in &sections { (section) }
     };
     let data: Vec<Value> = runs.iter().map(json::run).collect();
-    document(&title, &main, &json!({ "schema": 1, "runs": data }), None)
+    document(&title, &main, &json!({ "schema": json::SCHEMA, "runs": data }), None)
 }
 
 /// The runs' names, with their folders where two have the same.
@@ -41,7 +41,7 @@ fn names(runs: &[RunFolder]) -> Vec<String> {
 fn curves(runs: &[RunFolder]) -> Section {
     let chart = |title: String, value: fn(&EpochRecord) -> Option<f64>| {
         let series = runs.iter().zip(names(runs)).enumerate().map(|(i, (run, name))| {
-            let points = run.epochs.iter();
+            let points = run.overview.epochs.iter();
             let points = points.map(|epoch| (epoch.epoch as f64, value(epoch).unwrap_or(f64::NAN)));
             Series::new(name, Style::Nth(i), points.collect())
         });
@@ -73,7 +73,7 @@ fn results(runs: &[RunFolder]) -> Section {
                 th.left { "state" }
             } }
             tbody { @for (run, name) in runs.iter().zip(names(runs)) {
-                @let (best, last) = (run.overview.best(), run.epochs.last());
+                @let (best, last) = (run.overview.best(), run.overview.epochs.last());
                 tr {
                     td { (name) }
                     (number(best.map(|it| it.test_accuracy), &percent))

@@ -1,6 +1,6 @@
 //! A run's settings for TensorBoard's table of runs (`plugins/hparams/plugin_data.proto`).
 
-use toml::{Table, Value};
+use toml::Value;
 use vgg_tensor::protobuf::Message;
 
 use super::event_file::seconds;
@@ -51,28 +51,13 @@ pub(super) fn end() -> Summary {
 /// Tables that do not say how a network is trained, or on what.
 const OTHERS: [&str; 3] = ["checkpoint", "guard", "report"];
 
-/// All keys of the other tables of a config, as `train.epochs`, and their values.
+/// The keys of the other tables of a config. What is in no table is the run's name.
 fn settings(config: &Config) -> Vec<(String, Value)> {
-    let table = Table::try_from(config).expect("a config is a table of plain values");
-    let mut settings = Vec::new();
-    for (name, value) in table {
-        match value {
-            Value::Table(table) if !OTHERS.contains(&&*name) => add(&mut settings, &name, table),
-            // What is in no table is the run's name.
-            _ => {}
-        }
-    }
-    settings
-}
-
-fn add(settings: &mut Vec<(String, Value)>, path: &str, table: Table) {
-    for (name, value) in table {
-        let key = format!("{path}.{name}");
-        match value {
-            Value::Table(table) => add(settings, &key, table),
-            value => settings.push((key, value)),
-        }
-    }
+    let is_other = |key: &str| match key.split_once('.') {
+        Some((table, _)) => OTHERS.contains(&table),
+        None => true,
+    };
+    config.settings().into_iter().filter(|(key, _)| !is_other(key)).collect()
 }
 
 /// As `google.protobuf.Value`; a list is its text.
