@@ -8,7 +8,7 @@ use vgg_tensor::{Draw, Error, Result};
 use crate::image_folder::ImageFile;
 use crate::order::{balanced, shuffled};
 use crate::picture::read_size;
-use crate::{Dataset, ImageFolder, Picture};
+use crate::{Dataset, Decoding, ImageFolder, Picture};
 
 /// The random stream that chooses the images to hold out. It is drawn from with seed 0, so that runs
 /// of different seeds are compared on the same images.
@@ -36,6 +36,7 @@ enum Stored {
 #[derive(Debug)]
 struct Files {
     paths: Vec<PathBuf>,
+    decoding: Decoding,
     classes: [String; 1],
 }
 
@@ -49,7 +50,7 @@ impl From<Dataset> for Images {
 impl From<ImageFolder> for Images {
     fn from(folder: ImageFolder) -> Self {
         let labels = folder.files().iter().map(|file| file.label).collect();
-        let channels = folder.channels();
+        let channels = folder.decoding().channels;
         Self::all(Stored::Folder(Arc::new(folder)), channels, labels)
     }
 }
@@ -59,13 +60,12 @@ impl Images {
         Self { stored, channels, chosen: (0..labels.len() as u32).collect(), labels }
     }
 
-    /// PNG and JPEG files with 1 (grey) or 3 (red, green, blue) channels, as [`Picture::read`] has
-    /// them. Nobody says what they show: all are of one class, which has no name. None is opened
-    /// before it is asked for.
-    pub fn from_files(paths: &[PathBuf], channels: usize) -> Self {
-        let files = Files { paths: paths.to_vec(), classes: [String::new()] };
+    /// Image files as [`Picture::read`] has them. Nobody says what they show: all are of one class,
+    /// which has no name. None is opened before it is asked for.
+    pub fn from_files(paths: &[PathBuf], decoding: Decoding) -> Self {
+        let files = Files { paths: paths.to_vec(), decoding, classes: [String::new()] };
         let labels = vec![0; paths.len()].into();
-        Self::all(Stored::Files(Arc::new(files)), channels, labels)
+        Self::all(Stored::Files(Arc::new(files)), decoding.channels, labels)
     }
 
     /// The same images with another number of channels: 1 (grey) or 3 (red, green, blue), converted
@@ -127,7 +127,7 @@ impl Images {
                 Ok([h, w])
             }
             Stored::Folder(folder) => Ok(folder.sizes()[at]),
-            Stored::Files(files) => read_size(&files.paths[at]),
+            Stored::Files(files) => read_size(&files.paths[at], files.decoding.turned),
         }
     }
 
@@ -200,9 +200,12 @@ impl Images {
     /// When there is no image `i`.
     pub fn picture(&self, i: usize) -> Result<Picture> {
         let at = self.chosen[i] as usize;
+        let read = |path: &Path, decoding: Decoding| {
+            Picture::read(path, &Decoding { channels: self.channels, ..decoding })
+        };
         match &self.stored {
-            Stored::Folder(folder) => Picture::read(&folder.files()[at].path, self.channels),
-            Stored::Files(files) => Picture::read(&files.paths[at], self.channels),
+            Stored::Folder(folder) => read(&folder.files()[at].path, folder.decoding()),
+            Stored::Files(files) => read(&files.paths[at], files.decoding),
             Stored::Memory(dataset) => {
                 let [c, h, w] = dataset.image_shape();
                 let planes = dataset.image(at);
@@ -313,7 +316,7 @@ mod tests {
         let paths = ["a.png", "b.jpg"].map(|name| dir.path().join(name));
         image::GrayImage::new(7, 9).save(&paths[0]).unwrap();
         image::RgbImage::new(5, 4).save(&paths[1]).unwrap();
-        let images = Images::from_files(&paths, 3);
+        let images = Images::from_files(&paths, Decoding::turned(3));
         assert_eq!((images.len(), images.labels()), (2, &[0, 0][..]));
         assert_eq!([images.size(0).unwrap(), images.size(1).unwrap()], [[9, 7], [4, 5]]);
         assert_eq!(images.subset(&[1]).file(0), Some(&*paths[1]));
@@ -323,7 +326,10 @@ mod tests {
         let error = images.size(1).unwrap_err();
         assert!(error.is_of_a_file());
         let error = error.to_string();
-        assert!(error.ends_with("b.jpg: this is not a PNG or JPEG image"), "{error}");
+        assert!(
+            error.ends_with("b.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -334,7 +340,7 @@ mod tests {
             std::fs::create_dir_all(val.join(class)).unwrap();
             image::GrayImage::new(1, 1).save(val.join(class).join("1.png")).unwrap();
         }
-        let options = OpenOptions { channels: 1, skip_damaged: false, cache: None };
+        let options = OpenOptions::of(Decoding::turned(1));
         let classes = ["cat", "dog"].map(String::from);
         let folder = Images::from(ImageFolder::open(&val, &classes, &options).unwrap());
         let turned = folder.subset(&[1, 0, 1]);

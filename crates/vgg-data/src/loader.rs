@@ -340,7 +340,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Dataset;
+    use crate::{Dataset, Decoding};
 
     /// Image `i` is the byte `i`, its label `i mod 3`.
     fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
@@ -443,11 +443,14 @@ mod tests {
             image::GrayImage::from_pixel(6, 5, image::Luma([level])).save(path).unwrap();
         }
         std::fs::write(&paths[1], "text").unwrap();
-        let images = Images::from_files(&paths, 1);
+        let images = Images::from_files(&paths, Decoding::stored(1));
         let transform = Transform::resized([1, 2, 2]);
         let loader = Loader::new(images, transform, 3, 2).unwrap();
         let strict = loader.epoch(0, 0).next_batch().unwrap_err().to_string();
-        assert!(strict.ends_with("b.png: this is not a PNG or JPEG image"), "{strict}");
+        assert!(
+            strict.ends_with("b.png: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image"),
+            "{strict}"
+        );
         let batches = collect(loader.passing_over().epoch(0, 0));
         assert_eq!(batches[0].pixels, [[70; 4], [0; 4], [90; 4]].concat());
         assert_eq!(batches[0].unreadable, [(1, strict)]);

@@ -27,13 +27,30 @@ pub struct Input {
     /// pixels, and the centre is cut. Left out, the whole image is stretched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_side: Option<usize>,
+    /// Whether an image's file is turned and mirrored as its EXIF data say; left out, it stays as it is
+    /// stored.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub turned: bool,
+    /// The colour that an image is put over where it is transparent: red, green, blue. Left out,
+    /// transparency is dropped.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub background: Option<[u8; 3]>,
 }
 
 impl Input {
-    /// Images that are not normalised: a pixel becomes 0 to 1.
+    /// Images that are not normalised, a pixel becomes 0 to 1, and whose files are stretched as they
+    /// are stored.
     pub fn unnormalized(channels: usize, height: usize, width: usize) -> Self {
-        let (mean, std) = (vec![0.0; channels], vec![1.0; channels]);
-        Self { channels, height, width, mean, std, short_side: None }
+        Self {
+            channels,
+            height,
+            width,
+            mean: vec![0.0; channels],
+            std: vec![1.0; channels],
+            short_side: None,
+            turned: false,
+            background: None,
+        }
     }
 
     /// Bytes of one image.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use vgg_data::image_folder::{OpenOptions, TRAIN, class_names};
-use vgg_data::{Augment, ImageFolder, Images, Loader, Transform};
+use vgg_data::{Augment, Decoding, ImageFolder, Images, Loader, Transform};
 
 const BATCH: usize = 32;
 
@@ -18,7 +18,7 @@ const ROUNDS: usize = 3;
 /// 224×224 cut anywhere, every other one mirrored.
 pub(super) fn measure(dir: &Path) -> Result<String> {
     let train = dir.join(TRAIN);
-    let options = OpenOptions { channels: 3, skip_damaged: false, cache: None };
+    let options = OpenOptions::of(Decoding::stored(3));
     let images: Images = ImageFolder::open(&train, &class_names(&train)?, &options)?.into();
     let augment = Augment { random_crop: true, flip: true, ..Augment::default() };
     let transform = Transform::scaled([3, 224, 224], [256, 512])?.with(augment)?;

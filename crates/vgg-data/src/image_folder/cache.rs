@@ -14,8 +14,13 @@ use vgg_tensor::hex;
 use vgg_tensor::new_file::NewFile;
 
 use super::{ImageFile, Verdict};
+use crate::picture::{Foreign, Header, Look};
 
-const HEADER: &str = "images of a folder, as vgg-data found them; 2";
+const HEADER: &str = "images of a folder, as vgg-data found them; 3";
+
+/// What is said of an image with one frame, and with more.
+const STILL: &str = "still";
+const MOVING: &str = "animated";
 
 /// A file, and whether all of it was looked at or just its header.
 type Entry = (bool, Verdict);
@@ -58,7 +63,13 @@ impl Cache {
             let depth = if whole { "whole" } else { "header" };
             // Writing to a string cannot fail.
             let _ = match verdict {
-                Ok([h, w]) => writeln!(text, "{key}\t{depth}\t{h}\t{w}"),
+                Ok(Look::Image(Header { stored: [h, w], orientation, animated })) => {
+                    let frames = if *animated { MOVING } else { STILL };
+                    writeln!(text, "{key}\t{depth}\timage\t{h} {w} {orientation} {frames}")
+                }
+                Ok(Look::Foreign(kind)) => {
+                    writeln!(text, "{key}\t{depth}\tforeign\t{}", kind.name)
+                }
                 Err(reason) => {
                     writeln!(text, "{key}\t{depth}\tdamaged\t{}", reason.replace(['\n', '\t'], " "))
                 }
@@ -104,8 +115,22 @@ fn parse(line: &str) -> Option<(String, Entry)> {
         _ => return None,
     };
     let verdict = match (fields.next()?, fields.next()?) {
+        ("image", header) => Ok(Look::Image(parse_header(header)?)),
+        ("foreign", name) => Ok(Look::Foreign(Foreign::called(name)?)),
         ("damaged", reason) => Err(reason.to_owned()),
-        (h, w) => Ok([h.parse().ok()?, w.parse().ok()?]),
+        _ => return None,
     };
     Some((key.to_owned(), (whole, verdict)))
+}
+
+fn parse_header(text: &str) -> Option<Header> {
+    let mut words = text.split(' ');
+    let stored = [words.next()?.parse().ok()?, words.next()?.parse().ok()?];
+    let orientation = words.next()?.parse().ok()?;
+    let animated = match words.next()? {
+        STILL => false,
+        MOVING => true,
+        _ => return None,
+    };
+    Some(Header { stored, orientation, animated })
 }

@@ -9,6 +9,11 @@ use vgg_tensor::{Error, Result};
 
 use super::ImageFile;
 use crate::names::composed;
+use crate::picture::{Foreign, Kind, kind};
+
+/// How the names of images end; first, the endings that the first versions knew.
+const ENDINGS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "tif", "tiff", "bmp", "gif"];
+const ENDINGS_BEFORE: usize = 3;
 
 /// Classes that an error names; it counts the others.
 const NAMED: usize = 5;
@@ -16,7 +21,9 @@ const NAMED: usize = 5;
 pub(super) struct List {
     /// Sorted by label and name.
     pub files: Vec<ImageFile>,
-    /// Files whose names do not end as those of images do.
+    /// Files of other kinds of images, whose names say so.
+    pub foreign: BTreeMap<Foreign, usize>,
+    /// Files that are no images.
     pub ignored: usize,
 }
 
@@ -50,11 +57,12 @@ fn class_folders(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     }
 }
 
-/// The images of the `classes` in `dir`.
-pub(super) fn list(dir: &Path, classes: &[String]) -> Result<List> {
+/// The images of the `classes` in `dir`. With `as_before` names alone tell which they are.
+pub(super) fn list(dir: &Path, classes: &[String], as_before: bool) -> Result<List> {
     let mut folders = class_folders(dir)?;
     same_classes(dir, &folders, classes)?;
-    let mut list = List { files: Vec::new(), ignored: 0 };
+    let mut list = List { files: Vec::new(), foreign: BTreeMap::new(), ignored: 0 };
+    let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
     for (label, class) in classes.iter().enumerate() {
         let folder = folders.remove(&*composed(class));
         for path in entries(&folder.unwrap_or_else(|| dir.join(class)))? {
@@ -62,10 +70,15 @@ pub(super) fn list(dir: &Path, classes: &[String]) -> Result<List> {
                 let reason = "a folder in the folder of a class, where only images are expected";
                 return Err(format_error(path, reason));
             }
-            if is_image(&path) {
+            if is_named(&path, endings) {
                 list.files.push(image_file(path, label as u32)?);
-            } else {
-                list.ignored += 1;
+                continue;
+            }
+            let kind = if as_before { None } else { kind_of(&path) };
+            match kind {
+                Some(Kind::Own(_)) => list.files.push(image_file(path, label as u32)?),
+                Some(Kind::Foreign(kind)) => *list.foreign.entry(kind).or_default() += 1,
+                None => list.ignored += 1,
             }
         }
     }
@@ -111,9 +124,17 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn is_image(path: &Path) -> bool {
+/// Whether a file's name ends as an image's. What it ends like, the contents need not be.
+fn is_named(path: &Path, endings: &[&str]) -> bool {
     let ending = path.extension().unwrap_or_default();
-    ["jpg", "jpeg", "png"].iter().any(|known| ending.eq_ignore_ascii_case(known))
+    endings.iter().any(|known| ending.eq_ignore_ascii_case(known))
+}
+
+/// What a file with another name is by its contents.
+fn kind_of(path: &Path) -> Option<Kind> {
+    // Reading a pipe would wait for ever.
+    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
+    is_file.then(|| kind(path).ok().flatten()).flatten()
 }
 
 fn image_file(path: PathBuf, label: u32) -> Result<ImageFile> {

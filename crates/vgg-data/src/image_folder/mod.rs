@@ -1,22 +1,23 @@
 //! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE`.
 //!
 //! A class is a folder, its name is the class's, and classes are sorted by name. Images are the
-//! files whose names end in `.jpg`, `.jpeg` or `.png`, in the order of their names; hidden files and
-//! folders are passed over, as are files with other endings. There is nothing below a class but
-//! files, so links cannot form a loop. Names are compared and sorted in one normal form
-//! ([`crate::names`]).
+//! files that [`Picture::read`] takes, in the order of their names: those whose names end as images'
+//! names do, and others whose contents are an image. Hidden files and folders are passed over, as are
+//! files of other kinds. There is nothing below a class but files, so links cannot form a loop. Names
+//! are compared and sorted in one normal form ([`crate::names`]).
 
 mod cache;
 mod fingerprint;
 mod list;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 use vgg_tensor::{Error, Result};
 
-use crate::picture::{Picture, asks_to_be_turned, read_file, read_size};
+use crate::picture::{Decoding, Foreign, Look, Picture, look, read_file};
 use crate::threads::pool;
 use cache::Cache;
 use fingerprint::Fingerprint;
@@ -32,13 +33,23 @@ pub const VAL: &str = "val";
 /// How a folder is opened.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// The channels that images are decoded to: 1 or 3.
-    pub channels: usize,
+    /// How images are decoded.
+    pub decoding: Decoding,
     /// Decode every file and leave out those that are damaged. Without it, headers alone are read,
     /// a damaged one is an error, and other damage is one when the image is decoded.
     pub skip_damaged: bool,
     /// The folder to keep what was found in, so that only new and changed files are read again.
     pub cache: Option<PathBuf>,
+    /// Whether the names alone say which files are images, those that end in `.jpg`, `.jpeg` or
+    /// `.png`: what the first versions took.
+    pub as_before: bool,
+}
+
+impl OpenOptions {
+    /// Headers alone are read, and nothing is kept.
+    pub fn of(decoding: Decoding) -> Self {
+        Self { decoding, skip_damaged: false, cache: None, as_before: false }
+    }
 }
 
 /// An image file of a folder.
@@ -57,18 +68,21 @@ pub struct ImageFile {
 /// The images of one part of an image folder, such as `train`.
 #[derive(Debug)]
 pub struct ImageFolder {
-    channels: usize,
+    decoding: Decoding,
     classes: Vec<String>,
     files: Vec<ImageFile>,
     sizes: Vec<[usize; 2]>,
+    turned: usize,
+    animated: usize,
     damaged: Vec<Error>,
+    foreign: BTreeMap<Foreign, usize>,
     ignored: usize,
     read: usize,
     fingerprint: Fingerprint,
 }
 
-/// What is known of a file: height and width, or what is wrong with it.
-type Verdict = std::result::Result<[usize; 2], String>;
+/// What is known of a file: what it is, or what is wrong with it.
+type Verdict = std::result::Result<Look, String>;
 
 impl ImageFolder {
     /// Opens `dir`, such as `images/train`, whose classes must be `classes`, in any order.
@@ -77,7 +91,7 @@ impl ImageFolder {
     /// When a class is missing, has no image, or is not one of `classes`; when there is a folder in
     /// a class; when a file cannot be read or is damaged (but see [`OpenOptions::skip_damaged`]).
     pub fn open(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<Self> {
-        let list::List { files, ignored } = list::list(dir, classes)?;
+        let list::List { files, foreign, ignored } = list::list(dir, classes, options.as_before)?;
         let fingerprint = Fingerprint::new(&files, classes);
         let mut cache = Cache::open(options.cache.as_deref(), dir);
         let known: Vec<Option<Verdict>> =
@@ -93,21 +107,27 @@ impl ImageFolder {
         }
 
         let mut folder = Self {
-            channels: options.channels,
+            decoding: options.decoding,
             classes: classes.to_vec(),
             files: Vec::with_capacity(files.len()),
             sizes: Vec::with_capacity(files.len()),
+            turned: 0,
+            animated: 0,
             damaged: Vec::new(),
+            foreign,
             ignored,
             read,
             fingerprint,
         };
         for (file, verdict) in files.into_iter().zip(verdicts) {
             match verdict {
-                Ok(size) => {
+                Ok(Look::Image(header)) => {
                     folder.files.push(file);
-                    folder.sizes.push(size);
+                    folder.sizes.push(header.size(options.decoding.turned));
+                    folder.turned += usize::from(header.asks_to_be_turned());
+                    folder.animated += usize::from(header.animated);
                 }
+                Ok(Look::Foreign(kind)) => *folder.foreign.entry(kind).or_default() += 1,
                 Err(reason) => folder.damaged.push(Error::Format { path: file.path, reason }),
             }
         }
@@ -130,7 +150,7 @@ impl ImageFolder {
         match images.iter().position(|&n| n == 0) {
             None => Ok(()),
             Some(class) => {
-                let reason = "no images in this class (they end in .jpg, .jpeg or .png)".into();
+                let reason = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)".into();
                 Err(Error::Format { path: dir.join(&self.classes[class]), reason })
             }
         }
@@ -141,9 +161,9 @@ impl ImageFolder {
         &self.classes
     }
 
-    /// The channels that images are decoded to.
-    pub fn channels(&self) -> usize {
-        self.channels
+    /// How images are decoded.
+    pub fn decoding(&self) -> Decoding {
+        self.decoding
     }
 
     /// The images, sorted by class and name.
@@ -151,7 +171,7 @@ impl ImageFolder {
         &self.files
     }
 
-    /// Height and width of each image.
+    /// Height and width of each image, as it is decoded.
     pub fn sizes(&self) -> &[[usize; 2]] {
         &self.sizes
     }
@@ -161,7 +181,12 @@ impl ImageFolder {
         &self.damaged
     }
 
-    /// How many files were passed over because their names do not end as those of images do.
+    /// How many files were passed over because they are images of kinds that are not read.
+    pub fn foreign(&self) -> &BTreeMap<Foreign, usize> {
+        &self.foreign
+    }
+
+    /// How many files were passed over because they are no images.
     pub fn ignored(&self) -> usize {
         self.ignored
     }
@@ -180,23 +205,25 @@ impl ImageFolder {
         pool(0)?.install(|| self.files.par_iter().map(digest).collect())
     }
 
-    /// How many images ask by their EXIF data to be turned or mirrored. They are used as they are
-    /// stored, as torchvision uses them.
-    ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn turned(&self) -> Result<usize> {
-        let turned = |file: &ImageFile| Ok(usize::from(asks_to_be_turned(&file.path)?));
-        pool(0)?.install(|| self.files.par_iter().map(turned).sum())
+    /// How many images ask by their EXIF data to be turned or mirrored.
+    pub fn turned(&self) -> usize {
+        self.turned
+    }
+
+    /// How many images are animations, of which the first frame is taken.
+    pub fn animated(&self) -> usize {
+        self.animated
     }
 }
 
 fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
-    let size = match options.skip_damaged {
-        true => Picture::read(&file.path, options.channels).map(|image| [image.h, image.w]),
-        false => read_size(&file.path),
-    };
-    size.map_err(|error| match error {
+    let look = look(&file.path).and_then(|look| match look {
+        Look::Image(_) if options.skip_damaged => {
+            Picture::read(&file.path, &options.decoding).map(|_| look)
+        }
+        _ => Ok(look),
+    });
+    look.map_err(|error| match error {
         Error::Format { reason, .. } => reason,
         Error::Io { source, .. } => source.to_string(),
         error => error.to_string(),

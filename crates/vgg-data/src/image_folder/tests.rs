@@ -25,7 +25,7 @@ fn names() -> Vec<String> {
 }
 
 fn options() -> OpenOptions {
-    OpenOptions { channels: 3, skip_damaged: false, cache: None }
+    OpenOptions::of(Decoding::turned(3))
 }
 
 fn open(dir: &TempDir) -> Result<ImageFolder> {
@@ -34,7 +34,7 @@ fn open(dir: &TempDir) -> Result<ImageFolder> {
 }
 
 fn picture(folder: &ImageFolder, i: usize) -> Result<Picture> {
-    Picture::read(&folder.files()[i].path, folder.channels())
+    Picture::read(&folder.files()[i].path, &folder.decoding())
 }
 
 fn error(dir: &TempDir) -> String {
@@ -78,7 +78,7 @@ fn folders_that_are_not_as_expected_are_named() {
     let train = dir.path().join(TRAIN);
     fs::create_dir(train.join("empty")).unwrap();
     fs::write(train.join("empty/notes.txt"), "text").unwrap();
-    let no_images = "no images in this class (they end in .jpg, .jpeg or .png)";
+    let no_images = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)";
     assert_eq!(error(&dir), format!("DIR/train/empty: {no_images}"));
     fs::remove_dir_all(train.join("empty")).unwrap();
 
@@ -110,7 +110,10 @@ fn damaged_files_are_named_or_skipped() {
     let dir = tree();
     let cats = dir.path().join("train/cat");
     fs::write(cats.join("text.jpg"), "not an image").unwrap();
-    assert_eq!(error(&dir), "DIR/train/cat/text.jpg: this is not a PNG or JPEG image");
+    assert_eq!(
+        error(&dir),
+        "DIR/train/cat/text.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image"
+    );
     fs::write(cats.join("empty.jpg"), "").unwrap();
     assert!(error(&dir).ends_with("(and 1 more files are damaged)"), "{}", error(&dir));
     fs::remove_file(cats.join("empty.jpg")).unwrap();
@@ -125,7 +128,10 @@ fn damaged_files_are_named_or_skipped() {
     assert_eq!(folder.files().len(), 3);
     let damaged: Vec<_> = folder.damaged().iter().map(Error::to_string).collect();
     assert!(damaged[0].contains("cut.jpg: the image is damaged: "), "{damaged:?}");
-    assert!(damaged[1].ends_with("text.jpg: this is not a PNG or JPEG image"), "{damaged:?}");
+    assert!(
+        damaged[1].ends_with("text.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image"),
+        "{damaged:?}"
+    );
 
     fs::remove_file(cats.join("text.jpg")).unwrap();
     let folder = open(&dir).unwrap();
@@ -268,7 +274,7 @@ fn names_that_differ_in_their_form_alone_are_in_order_too() {
             names.reverse();
         }
         names.iter().for_each(|name| fs::write(class.join(name), name).unwrap());
-        let files = list::list(dir.path(), &["a".to_owned()]).unwrap().files;
+        let files = list::list(dir.path(), &["a".to_owned()], false).unwrap().files;
         let found: Vec<_> = files.iter().map(|file| file.path.file_name().unwrap()).collect();
         assert_eq!(found, ["e\u{301}.png", "\u{e9}.png"]);
     }

@@ -3,7 +3,7 @@ use vgg_tensor::spec::{PrepareImages, Taps};
 
 use super::*;
 use crate::image_folder::{OpenOptions, TRAIN, class_names};
-use crate::{Batch, Dataset, ImageFolder, Loader, Picture};
+use crate::{Batch, Dataset, Decoding, ImageFolder, Loader, Picture};
 
 const MOMENT: Moment = Moment { seed: 5, epoch: 3 };
 
@@ -220,7 +220,7 @@ fn a_damaged_image_ends_the_epoch() {
     for name in ["0.png", "1.png", "2.png"] {
         RgbImage::new(20, 20).save(train.join("a").join(name)).unwrap();
     }
-    let options = OpenOptions { channels: 3, skip_damaged: false, cache: None };
+    let options = OpenOptions::of(Decoding::stored(3));
     let folder = ImageFolder::open(&train, &class_names(&train).unwrap(), &options).unwrap();
     let transform = Transform::scaled([3, 16, 16], [16, 16]).unwrap();
     let loader = Loader::new(folder.into(), transform, 1, 2).unwrap();
@@ -228,6 +228,9 @@ fn a_damaged_image_ends_the_epoch() {
     let mut epoch = loader.epoch(0, 0);
     assert!(epoch.next_batch().unwrap().is_some());
     let error = epoch.next_batch().unwrap_err().to_string();
-    assert!(error.ends_with("a/1.png: this is not a PNG or JPEG image"), "{error}");
+    assert!(
+        error.ends_with("a/1.png: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image"),
+        "{error}"
+    );
     assert!(epoch.next_batch().unwrap().is_none());
 }

@@ -66,7 +66,7 @@ impl Convention {
 
     /// The images that a network takes whose inputs are `[channels, rows, columns]`. One of other
     /// sizes than the published networks' is not known to have a margin cut off; one of other
-    /// channels, to have its pixels normalised.
+    /// channels, to have its pixels normalised. What a photograph shows is upright.
     pub fn input(&self, [channels, height, width]: [usize; 3]) -> Input {
         let plain = Input::unnormalized(channels, height, width);
         let (mean, std) = match channels {
@@ -77,7 +77,7 @@ impl Convention {
             [3, 224, 224] => short_side,
             _ => height.max(width),
         });
-        Input { mean, std, short_side, ..plain }
+        Input { mean, std, short_side, turned: true, ..plain }
     }
 
     /// How a tensor of dimensions `dims` holds the parameter `spec`, if it can.

@@ -135,11 +135,12 @@ pub(crate) enum Command {
     },
     /// Classify image files with a run's network
     ///
-    /// Any PNG or JPEG does; it is converted to the channels of the network's data set and shown to
-    /// the network as when it is tested: of an image folder's images and of those that other programs'
-    /// weights are for, the short side is scaled and the centre cut; others are stretched. Images
-    /// should look like those of the data set: Fashion-MNIST shows one light piece of clothing on black.
-    /// An image that asks by its EXIF data to be turned is not.
+    /// Any JPEG, PNG, WebP, TIFF, BMP or GIF does, whatever its name; of an animation it is the first
+    /// frame. It is turned as its EXIF data say (unless the run has data.orientation = "stored"),
+    /// converted to the channels of the network's data set and shown to the network as when it is
+    /// tested: of an image folder's images and of those that other programs' weights are for, the short
+    /// side is scaled and the centre cut; others are stretched. Images should look like those of the
+    /// data set: Fashion-MNIST shows one light piece of clothing on black.
     Predict {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
@@ -294,8 +295,8 @@ pub(crate) enum Command {
 pub(crate) enum DataCommand {
     /// Decode all images: damage, duplicates, sizes, images of each class
     ///
-    /// It also counts images that ask by their EXIF data to be turned. They are not, here and in
-    /// training, as torchvision does not turn them either.
+    /// It also counts images that are turned as their EXIF data say, animations, of which the first
+    /// frame is the image, and files of kinds that are not read, such as HEIC, with what converts them.
     Check {
         /// Folder of the images
         #[arg(value_hint = ValueHint::DirPath)]

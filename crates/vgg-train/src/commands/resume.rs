@@ -136,7 +136,8 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
     Ok(checkpoint)
 }
 
-/// Whether pixels become the same numbers. How images are scaled and cut is among [`SeenImages`].
+/// Whether pixels become the same numbers. How files become pixels is among [`SeenImages`].
 fn same_numbers(was: &Input, is: &Input) -> bool {
-    *is == Input { short_side: is.short_side, ..was.clone() }
+    let Input { short_side, turned, background, .. } = *is;
+    *is == Input { short_side, turned, background, ..was.clone() }
 }

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use vgg_data::fashion_mnist;
+use vgg_data::{Decoding, fashion_mnist};
 
 use super::limits::{at_least_one, in_f32, not_negative};
 
@@ -29,6 +29,12 @@ pub(crate) struct Data {
     pub channels: usize,
     /// Leave out damaged files of an image folder.
     pub skip_damaged: bool,
+    /// Whether image files are turned as their EXIF data say.
+    pub orientation: Orientation,
+    /// The colour that transparent pixels of image files are put over: red, green, blue. Without one,
+    /// transparency is dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub background: Option<[u8; 3]>,
     /// Use only so many images of the training set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
@@ -68,6 +74,8 @@ impl Default for Data {
             folder: None,
             channels: 3,
             skip_damaged: false,
+            orientation: Orientation::Exif,
+            background: None,
             train_limit: None,
             test_limit: None,
             hold_out: None,
@@ -92,6 +100,16 @@ pub(crate) enum DatasetName {
     ImageFolder,
     /// There is none: the network was imported without one, and can predict.
     None,
+}
+
+/// How image files lie.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Orientation {
+    /// As their EXIF data say, and viewers show them.
+    Exif,
+    /// As they are stored.
+    Stored,
 }
 
 /// Where mean and standard deviation come from.
@@ -190,6 +208,15 @@ impl Data {
     /// Whether images are Fashion-MNIST's, or a sample of them.
     pub(crate) fn is_fashion(&self) -> bool {
         matches!(self.dataset, DatasetName::FashionMnist | DatasetName::FashionMnistSample)
+    }
+
+    /// How image files are decoded.
+    pub(crate) fn decoding(&self) -> Decoding {
+        Decoding {
+            channels: self.channels,
+            turned: self.orientation == Orientation::Exif,
+            background: self.background,
+        }
     }
 
     /// Channels, height and width of the images that a network with inputs of `side` is fed with.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde::Deserialize;
 use toml::{Table, Value};
 
+use super::data::Orientation;
 use super::device::Device;
 use super::error::{deserialize_problem, in_file, in_override, locate};
 use super::keys::Config;
@@ -13,6 +14,16 @@ use super::overrides::Override;
 use super::source::{CONFIG, Source, is_run};
 use crate::failure::Failure;
 use crate::terminal::print::printable;
+
+/// Keys that few would write and every run's config has, those of the first version, too.
+const KEYS_OF_ALL_RUNS: [&str; 6] = [
+    "init.std",
+    "data.download",
+    "data.skip_damaged",
+    "data.augment.pad_crop",
+    "schedule.min_lr",
+    "checkpoint.every_minutes",
+];
 
 /// A config, and what the user gave for it.
 #[derive(Debug)]
@@ -35,6 +46,7 @@ pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     let source = Source::read(path)?;
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
     loaded.place_folder(&source);
+    loaded.keep_orientation();
     Ok(loaded)
 }
 
@@ -124,18 +136,32 @@ impl Loaded {
         self.folder_places = places;
     }
 
+    /// Leaves images as they are stored where the file is of before there was `data.orientation`: the
+    /// config of a run, or a copy, which has all keys of its time.
+    fn keep_orientation(&mut self) {
+        const KEY: &str = "data.orientation";
+        let is_given = self.is_in_file(KEY) || self.overrides.iter().any(|set| set.key == KEY);
+        if !is_given && KEYS_OF_ALL_RUNS.iter().all(|key| self.is_in_file(key)) {
+            self.config.data.orientation = Orientation::Stored;
+        }
+    }
+
+    /// Whether the file has a key, as `train.epochs`.
+    fn is_in_file(&self, key: &str) -> bool {
+        let mut path = key.split('.');
+        let first = path.next().and_then(|key| self.file.get(key));
+        path.try_fold(first, |value, key| Some(value?.get(key))).flatten().is_some()
+    }
+
     /// The whole config as TOML that [`load`] reads, with a comment a line where its value is from.
     pub(crate) fn effective(&self) -> String {
         let origin = |key: &str| {
-            let mut path = key.split('.');
-            let first = path.next().and_then(|key| self.file.get(key));
-            let in_file = path.try_fold(first, |value, key| Some(value?.get(key))).flatten();
             match self.overrides.iter().rev().find(|set| set.key == key) {
                 _ if self.noted.contains(&key) && key.starts_with("device.") => "device".into(),
                 _ if self.noted.contains(&key) => "data".into(),
                 // A comment ends with its line.
                 Some(set) => printable(&set.origin).into_owned(),
-                None if in_file.is_some() => "file".into(),
+                None if self.is_in_file(key) => "file".into(),
                 None => "default".into(),
             }
         };
@@ -392,6 +418,7 @@ mod tests {
             "data.dataset=image-folder",
             "data.folder=a",
             "data.test_short_side=256",
+            "data.background=[255, 255, 255]",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
             "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",
         ];
@@ -407,6 +434,28 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// What a run has seen it sees when it is resumed, and what a new run does is what viewers show.
+    #[test]
+    fn images_of_runs_from_before_there_was_an_orientation_stay_as_they_are_stored() {
+        let dir = tempfile::tempdir().unwrap();
+        let orientation = |name: &str, text: &str, sets: &[&str]| {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
+            load(&path, sets).unwrap().config.data.orientation
+        };
+        let of_a_run = parse("", "", "x", vec![]).unwrap().effective();
+        let (before, after) = of_a_run.split_once("orientation = \"exif\"").unwrap();
+        let before = format!("{before}{after}");
+        assert_eq!(orientation("config.toml", &of_a_run, &[]), Orientation::Exif);
+        assert_eq!(orientation("config.toml", &before, &[]), Orientation::Stored);
+        assert_eq!(orientation("copy.toml", &before, &["train.epochs=2"]), Orientation::Stored);
+        let given = ["data.orientation=exif"];
+        assert_eq!(orientation("config.toml", &before, &given), Orientation::Exif);
+        let new = "[data]\nskip_damaged = true\ndataset = \"image-folder\"\nfolder = \"a\"\n";
+        assert_eq!(orientation("config.toml", new, &[]), Orientation::Exif);
     }
 
     #[test]
@@ -446,6 +495,7 @@ mod tests {
         download = true                  # default
         channels = 3                     # default
         skip_damaged = false             # default
+        orientation = "exif"             # default
         normalize = "given"              # default
         mean = [0.0]                     # default
         std = [1.0]                      # default

@@ -18,7 +18,7 @@ mod shipped;
 mod source;
 mod text;
 
-pub(crate) use data::{Augment, Data, DatasetName, Normalize};
+pub(crate) use data::{Augment, Data, DatasetName, Normalize, Orientation};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Weights};
 pub(crate) use load::{Loaded, device, load, of, text, without_file};

@@ -1,5 +1,6 @@
 //! From the words of a config to those of `vgg-model`.
 
+use vgg_data::Decoding;
 use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
 
 use super::keys::{Biases, Config, Model, ScheduleKind, Weights};
@@ -45,7 +46,8 @@ impl Config {
         };
         let (mean, std) = (numbers(&self.data.mean), numbers(&self.data.std));
         let short_side = self.data.short_side_of_network(self.model.image_size);
-        Input { channels, height, width, mean, std, short_side }
+        let Decoding { turned, background, .. } = self.data.decoding();
+        Input { channels, height, width, mean, std, short_side, turned, background }
     }
 
     /// The weights before the first step.

@@ -4,11 +4,11 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::Result;
 use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, fingerprint, former_fingerprint};
-use vgg_data::{ImageFolder, Images};
+use vgg_data::{Decoding, ImageFolder, Images};
 use vgg_tensor::Error;
 
 use super::images::DAMAGED_HELP;
-use crate::config;
+use crate::config::{self, Orientation};
 use crate::failure::{Code, Failure};
 use crate::machine::cache;
 use crate::terminal::numbers::count;
@@ -26,10 +26,26 @@ pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])
     let parts = checked(data)?;
     for part in &parts {
         if part.ignored() > 0 {
-            ui.detail(&format!(
-                "not named as images are: {}",
-                count(part.ignored() as u64, "file")
-            ));
+            ui.detail(&format!("no images: {}", count(part.ignored() as u64, "file")));
+        }
+        for (kind, n) in part.foreign() {
+            ui.warn(&format!("left out: {}", count(*n as u64, &format!("{} image", kind.name))));
+            ui.detail(&kind.to_string());
+        }
+        if part.animated() > 0 {
+            let animations = count(part.animated() as u64, "animation");
+            ui.detail(&format!("{animations}: the first frame is the image"));
+        }
+        if part.turned() > 0 {
+            let turned = count(part.turned() as u64, "image");
+            ui.detail(&match data.orientation {
+                Orientation::Exif => format!("turned as their EXIF data say: {turned}"),
+                Orientation::Stored => {
+                    format!(
+                        "not turned, though their EXIF data say so: {turned} (data.orientation)"
+                    )
+                }
+            });
         }
         if !part.damaged().is_empty() {
             ui.warn(&format!("left out: {}", count(part.damaged().len() as u64, "damaged image")));
@@ -48,9 +64,16 @@ pub(super) fn named(data: &config::Data, parts: [ImageFolder; 2]) -> (String, [I
 pub(super) fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
     let parts = parts(data)?;
     let found = fingerprint(&parts);
-    let is_other =
-        |expected: &&String| **expected != found && **expected != former_fingerprint(&parts);
-    if let Some(expected) = data.files_sha256.as_ref().filter(is_other) {
+    let is_of = |parts: &[ImageFolder; 2], expected: &str| {
+        expected == fingerprint(parts) || expected == former_fingerprint(parts)
+    };
+    if let Some(expected) = data.files_sha256.as_ref().filter(|sha256| !is_of(&parts, sha256)) {
+        // Files beside them that are images, too, may not have passed for it at the time.
+        if let Ok(before) = open_parts(data, &OpenOptions { as_before: true, ..options(data) })
+            && is_of(&before, expected)
+        {
+            return Ok(before);
+        }
         let message = format!(
             "the run began with other image files: their list has SHA-256 {expected}, not {found}"
         );
@@ -65,16 +88,24 @@ pub(super) fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
     if !folder.is_dir() {
         return Err(no_folder(folder, &[]));
     }
-    let options = options(data.channels, data.skip_damaged);
-    let open = |part| ImageFolder::open(&folder.join(part), &data.classes, &options);
-    let both = || -> vgg_tensor::Result<_> { Ok([open(TRAIN)?, open(VAL)?]) };
-    both().map_err(|error| explain(folder, error))
+    open_parts(data, &options(data)).map_err(|error| explain(folder, error))
 }
 
-/// How folders are opened.
-pub(crate) fn options(channels: usize, skip_damaged: bool) -> OpenOptions {
+fn open_parts(data: &config::Data, options: &OpenOptions) -> vgg_tensor::Result<[ImageFolder; 2]> {
+    let folder = data.folder.as_deref().unwrap_or(Path::new("."));
+    let open = |part| ImageFolder::open(&folder.join(part), &data.classes, options);
+    Ok([open(TRAIN)?, open(VAL)?])
+}
+
+fn options(data: &config::Data) -> OpenOptions {
+    let skip_damaged = data.skip_damaged;
+    OpenOptions { skip_damaged, ..cached(data.decoding()) }
+}
+
+/// How folders are opened whose files are decoded so, each of which is looked at once.
+pub(crate) fn cached(decoding: Decoding) -> OpenOptions {
     let cache = Some(cache::cache_dir().join("image-folders"));
-    OpenOptions { channels, skip_damaged, cache }
+    OpenOptions { cache, ..OpenOptions::of(decoding) }
 }
 
 /// `data.folder` is in none of the `places` where it was looked for.

@@ -10,4 +10,4 @@ mod prediction;
 pub(crate) use images::{Data, Part, unreadable};
 pub(crate) use noted::{STATISTICS_OF, load_noted};
 pub(crate) use open::{open, require};
-pub(crate) use prediction::{describe, prediction};
+pub(crate) use prediction::{decoding, describe, input, prediction};

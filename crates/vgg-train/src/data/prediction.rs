@@ -3,31 +3,46 @@
 use std::path::Path;
 
 use anyhow::Result;
-use vgg_data::Transform;
+use vgg_data::{Decoding, Transform};
 use vgg_model::{Checkpoint, Input};
 
 use crate::config::{self, is_run};
 
-/// How images to predict are scaled and cut for the network of a run or of a checkpoint alone: as
-/// when it is tested, or stretched.
+/// How images to predict are decoded, scaled and cut for the network of a run or of a checkpoint alone:
+/// as when it is tested, or stretched.
 ///
 /// # Errors
 /// If the run's config is none.
 pub(crate) fn prediction(run: &Path, checkpoint: &Checkpoint) -> Result<(Input, Transform)> {
-    let short_side = match is_run(run) {
-        true => {
-            let config = config::of(run, vec![])?.config;
-            config.data.short_side_of_network(config.model.image_size)
-        }
-        false => checkpoint.input.short_side,
-    };
+    let input = input(run, &checkpoint.input)?;
     let [_, h, w] = checkpoint.vgg.input;
-    let shape = [checkpoint.input.channels, h, w];
-    let transform = match short_side {
+    let shape = [input.channels, h, w];
+    let transform = match input.short_side {
         Some(short_side) => Transform::scaled(shape, [short_side; 2])?,
         None => Transform::resized(shape),
     };
-    Ok((Input { short_side, ..checkpoint.input.clone() }, transform))
+    Ok((input, transform))
+}
+
+/// What a network takes, whose checkpoint says `own`: how image files become that, its run's config
+/// knows, if there is one.
+///
+/// # Errors
+/// If that is none.
+pub(crate) fn input(run: &Path, own: &Input) -> Result<Input> {
+    if !is_run(run) {
+        return Ok(own.clone());
+    }
+    let config = config::of(run, vec![])?.config;
+    let short_side = config.data.short_side_of_network(config.model.image_size);
+    let Input { turned, background, .. } = config.input();
+    Ok(Input { short_side, turned, background, ..own.clone() })
+}
+
+/// How image files are decoded for a network.
+pub(crate) fn decoding(input: &Input) -> Decoding {
+    let Input { channels, turned, background, .. } = *input;
+    Decoding { channels, turned, background }
 }
 
 /// How images become a network's input of channels, height and width, in words.

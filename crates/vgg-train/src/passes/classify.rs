@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, anyhow};
 use image::RgbImage;
 use serde_json::{Value, json};
-use vgg_data::{Images, Loader, Transform};
+use vgg_data::{Decoding, Images, Loader, Transform};
 use vgg_model::{Checkpoint, Input, Session};
 use vgg_tensor::Backend;
 
@@ -28,6 +28,7 @@ pub(crate) struct Classify<'a> {
     pub checkpoint: Checkpoint,
     pub linear_weights: LinearWeights,
     pub files: &'a [PathBuf],
+    pub decoding: Decoding,
     /// To the network's size.
     pub transform: Transform,
     /// What that is, in words.
@@ -53,14 +54,14 @@ impl Job for Classify<'_> {
     type Output = usize;
 
     fn run<B: Backend>(self, backend: B) -> Result<usize> {
-        let Self { device, checkpoint, linear_weights, files, transform, .. } = self;
+        let Self { device, checkpoint, linear_weights, files, decoding, transform, .. } = self;
         let Self { described, explain, tell, ui, .. } = self;
         device::tell(device, &backend, ui);
         ui.status("Input", &described);
         let (most, shape) = (files.len().clamp(1, BATCH), transform.shape());
         let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
         let outputs = session.vgg().outputs();
-        let images = Images::from_files(files, shape[0]);
+        let images = Images::from_files(files, decoding);
         let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();
         let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), 0..files.len(), 0);
         while let Some(batch) = batches.next_batch()? {

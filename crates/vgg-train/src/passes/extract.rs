@@ -10,6 +10,7 @@ use vgg_tensor::{Backend, zeros};
 
 use super::shown::{self, Shown};
 use crate::config;
+use crate::data;
 use crate::machine::device::{self, Job};
 use crate::run::checkpoints;
 use crate::terminal::throughput::images_line;
@@ -63,7 +64,7 @@ impl Job for Extract<'_> {
         let mut session = checkpoints::session_of(backend, checkpoint, &network([h, w])?)?;
         let (all, mut done, mut passed) = ((n * scales.len()) as u64, 0, 0);
         for files in self.files.chunks((NUMBERS / d).clamp(1, FILES)) {
-            let images = &Images::from_files(files, channels);
+            let images = &Images::from_files(files, data::decoding(self.input));
             let shown = Shown {
                 images,
                 input: self.input,

@@ -22,15 +22,18 @@ use Change::{BetweenEpochs, Never};
 
 const TEST_SHORT_SIDE: &str = "data.test_short_side";
 const FILES: &str = "data.files_sha256";
+const ORIENTATION: &str = "data.orientation";
 const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 17] = [
+const KEYS: [(&str, Change); 19] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.test_limit", Never(COMPARED)),
     (TEST_SHORT_SIDE, Never(COMPARED)),
+    (ORIENTATION, Never(COMPARED)),
+    ("data.background", Never(COMPARED)),
     (FILES, BetweenEpochs),
     ("data.skip_damaged", BetweenEpochs),
     ("data.train_limit", BetweenEpochs),
@@ -78,8 +81,10 @@ impl SeenImages {
     pub(crate) fn can_become(&self, next: &Self, progress: &Progress) -> Result<(), Failure> {
         let Progress { epoch, batch, step, .. } = *progress;
         for (key, change) in KEYS.iter().filter(|_| step > 0) {
-            // What an older version did not know did not exist.
-            let (Some(was), Some(is)) = (self.0.get(*key), next.0.get(*key)) else { continue };
+            // What an older version did not know did not exist, but images had an orientation.
+            let stored = Some(Value::from("stored"));
+            let known = self.0.get(*key).or((*key == ORIENTATION).then_some(&stored));
+            let (Some(was), Some(is)) = (known, next.0.get(*key)) else { continue };
             let holds_out = self.0.get(HOLD_OUT).is_some_and(Option::is_some);
             let (reason, help) = match change {
                 _ if was == is => continue,
@@ -170,8 +175,13 @@ mod tests {
         let mut json = serde_json::to_value(&seen).unwrap();
         assert_eq!(serde_json::from_value::<SeenImages>(json.clone()).unwrap(), seen);
         json.as_object_mut().unwrap().retain(|key, _| key != "data.augment.mixup");
-        let older: SeenImages = serde_json::from_value(json).unwrap();
+        let older: SeenImages = serde_json::from_value(json.clone()).unwrap();
         let within = Progress { batch: 2, step: 2, ..Progress::default() };
         older.can_become(&seen, &within).unwrap();
+        json.as_object_mut().unwrap().retain(|key, _| key != "data.orientation");
+        let older: SeenImages = serde_json::from_value(json).unwrap();
+        let error = older.can_become(&seen, &within).unwrap_err().message;
+        let told = "data.orientation was \"stored\" and cannot become \"exif\" in this run: ";
+        assert!(error.starts_with(told), "{error}");
     }
 }

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 use vgg_cpu::Cpu;
-use vgg_data::{Images, Loader, Transform};
+use vgg_data::{Decoding, Images, Loader, Transform};
 use vgg_model::Session;
 use vgg_tensor::Error;
 
@@ -39,6 +39,7 @@ struct Network {
     stamp: Option<(u64, Option<SystemTime>)>,
     epoch: u64,
     classes: Vec<String>,
+    decoding: Decoding,
     transform: Transform,
     session: Session<Cpu>,
 }
@@ -49,7 +50,7 @@ impl Classifier {
         Self { device, asked: Mutex::new(None) }
     }
 
-    /// The most probable classes of an image, `image` being a PNG or JPEG file's bytes, and where the
+    /// The most probable classes of an image, `image` being a file's bytes, and where the
     /// network sees the first one.
     ///
     /// # Errors
@@ -87,16 +88,24 @@ impl Network {
     ) -> Result<Self> {
         let checkpoint = checkpoints::load(&file)?;
         let (epoch, classes) = (checkpoint.progress.epoch, class_names(&checkpoint));
-        let (_, transform) = data::prediction(run, &checkpoint)?;
+        let (input, transform) = data::prediction(run, &checkpoint)?;
         let backend = Cpu::new(device::cpu(device))?;
         let (session, _) = prepared(backend, checkpoint, LinearWeights::F32, &transform, 1)?;
-        Ok(Self { file, stamp, epoch, classes, transform, session })
+        Ok(Self {
+            file,
+            stamp,
+            epoch,
+            classes,
+            decoding: data::decoding(&input),
+            transform,
+            session,
+        })
     }
 
     fn classify(&mut self, image: &[u8], threads: usize) -> Result<Value> {
         let mut file = tempfile::NamedTempFile::new().context("cannot keep the image")?;
         file.write_all(image).context("cannot keep the image")?;
-        let images = Images::from_files(&[file.path().into()], self.transform.shape()[0]);
+        let images = Images::from_files(&[file.path().into()], self.decoding);
         let loader = Loader::new(images, self.transform.clone(), 1, threads)?;
         let mut batches = loader.epoch(0, 0);
         // Without the name of a file that is nobody's.

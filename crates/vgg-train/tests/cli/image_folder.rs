@@ -126,7 +126,7 @@ fn damaged_files_end_a_run_or_are_skipped() {
     fs::write(place.path("images/train/red/text.jpg"), "not an image").unwrap();
     let done = run(&place, "folder.toml");
     assert_eq!(done.code, Some(3), "{}", done.stderr);
-    let reason = "images/train/red/text.jpg: this is not a PNG or JPEG image";
+    let reason = "images/train/red/text.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image";
     assert!(done.stderr.contains(reason), "{}", done.stderr);
     assert!(!Path::new(&place.path("runs")).exists());
     let done = ok(&place, "folder.toml --set data.skip_damaged=true --set train.epochs=1");
@@ -186,7 +186,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     insta::assert_snapshot!(failure(empty_class), @r"
     3
     error: cannot open the image folder images
-      caused by: images/train/blue: no images in this class (they end in .jpg, .jpeg or .png)
+      caused by: images/train/blue: no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)
     help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
     ");
     let empty = |path: &dyn Fn(&str) -> PathBuf| {
@@ -205,7 +205,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     insta::assert_snapshot!(failure(text), @r"
     3
     error: cannot open the image folder images
-      caused by: images/train/red/text.jpg: this is not a PNG or JPEG image
+      caused by: images/train/red/text.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image
     help: `vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out
     ");
     // Its header is whole, so that it is found when it is decoded.
@@ -281,7 +281,8 @@ fn a_folder_is_checked() {
     red       16    6
     duplicates   1 of val in train, 0 within a part
       images/val/red/99.jpg = images/train/red/03.jpg
-    orientation  0 ask by their EXIF data to be turned, and are not
+    orientation  0 are turned as their EXIF data say
+    animated     0: the first frame is the image
     damaged      0
     ");
     let whole = fs::read(place.path("images/train/red/01.jpg")).unwrap();
@@ -343,22 +344,68 @@ fn failure_here(place: &Workplace, arguments: &str) -> String {
     format!("{}\n{}", done.code.unwrap(), done.stderr)
 }
 
-#[test]
-fn turned_images_are_counted_and_films_after_images_are_no_damage() {
-    let place = place();
-    let path = place.path("images/train/red/01.jpg");
-    let mut jpeg = fs::read(&path).unwrap();
+/// Makes an image ask to be turned, as a phone does, and puts a film behind it.
+fn turn(path: &Path) {
+    let mut jpeg = fs::read(path).unwrap();
     let exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0";
     let segment = [&[0xff, 0xe1, 0, exif.len() as u8 + 2], &exif[..]].concat();
     jpeg.splice(2..2, segment);
     jpeg.extend(b"\0\0\0\x18ftypmp42\xff\xda\x03\x04");
-    fs::write(&path, jpeg).unwrap();
+    fs::write(path, jpeg).unwrap();
+}
+
+#[test]
+fn photographs_are_taken_as_phones_leave_them() {
+    let place = place();
+    turn(&place.path("images/train/red/01.jpg"));
+    let heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic";
+    for name in ["photo.heic", "named.jpg"] {
+        fs::write(place.path("images/train/red").join(name), heic).unwrap();
+    }
+    fs::write(place.path("images/train/red/notes.txt"), "BM and other notes").unwrap();
+    let png = fs::read(place.path("images/train/red/00.png")).unwrap();
+    fs::write(place.path("images/train/red/without_ending"), png).unwrap();
     let done = ok(&place, "data check images");
-    for line in
-        ["orientation  1 ask by their EXIF data to be turned, and are not\n", "damaged      0\n"]
-    {
+    for line in [
+        "train        33 images, 1 file of other kinds\n",
+        "orientation  1 are turned as their EXIF data say\n",
+        "not read     2: HEIC images are not read: heif-convert or magick makes JPEG or PNG of them\n",
+        "damaged      0\n",
+    ] {
         assert!(done.stdout.contains(line), "{}", done.stdout);
     }
+    let done = ok(&place, "folder.toml --set train.epochs=1");
+    for line in ["warning: left out: 2 HEIC images", "turned as their EXIF data say: 1 image"] {
+        assert!(done.stderr.contains(line), "{}", done.stderr);
+    }
+}
+
+/// Its config has no `data.orientation`, and its files are those with the names that were known.
+#[test]
+fn a_run_of_before_keeps_its_pixels_and_its_files() {
+    let place = place();
+    for image in ["images/train/red/01.jpg", "images/val/red/01.jpg"] {
+        turn(&place.path(image));
+    }
+    ok(&place, "folder.toml -q --set train.epochs=1 --set data.orientation=stored");
+    let scores = || ok(&place, "eval runs/folder-1 --json -q").stdout;
+    let stored = scores();
+    let config = place.path("runs/folder-1/config.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    let before: String =
+        text.split_inclusive('\n').filter(|line| !line.starts_with("orientation")).collect();
+    assert_ne!(before, text);
+    fs::write(&config, before).unwrap();
+    RgbImage::new(40, 40).save(place.path("images/val/red/new.webp")).unwrap();
+    assert_eq!(scores(), stored);
+    ok(&place, "resume runs/folder-1 -q --set train.epochs=2");
+    let turned = run(&place, "resume runs/folder-1 -q --set data.orientation=exif");
+    assert_eq!(turned.code, Some(2));
+    let told = "error: data.orientation was \"stored\" and cannot become \"exif\" in this run: ";
+    assert!(turned.stderr.starts_with(told), "{}", turned.stderr);
+    fs::remove_file(place.path("images/val/red/new.webp")).unwrap();
+    let exif = ok(&place, "eval runs/folder-1 --json -q --set data.orientation=exif").stdout;
+    assert_ne!(exif, scores());
 }
 
 #[test]
@@ -367,7 +414,7 @@ fn files_are_known_by_what_older_configs_have_of_them() {
     let place = place();
     ok(&place, "folder.toml -q --set train.epochs=1");
     let classes = ["green", "red"].map(String::from);
-    let options = OpenOptions { channels: 3, skip_damaged: false, cache: None };
+    let options = OpenOptions::of(vgg_data::Decoding::stored(3));
     let parts = [TRAIN, VAL].map(|part| {
         vgg_data::ImageFolder::open(&place.path("images").join(part), &classes, &options).unwrap()
     });

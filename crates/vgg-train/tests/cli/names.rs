@@ -47,7 +47,7 @@ fn control_characters_never_reach_a_screen() {
         assert_printable(&done.stderr);
     }
     for (text, part) in [
-        (&check.stdout, r"\u{1b}[2K\rnothing damaged.jpg: this is not a PNG"),
+        (&check.stdout, r"\u{1b}[2K\rnothing damaged.jpg: this is not a JPEG"),
         (&check.stdout, SHOWN),
         (&train.stderr, r"nothing damaged.jpg"),
         (&predict.stdout, r"\u{1b}[1mx.png"),

@@ -218,7 +218,10 @@ fn an_image_is_classified_for_the_own_page_alone() {
     assert_eq!(damaged.status, 422);
     assert!(damaged.error().starts_with("the image is damaged"), "{}", damaged.body);
     let none = watch.classify("tiny-1", OWN, b"hello");
-    assert_eq!((none.status, &*none.error()), (422, "this is not a PNG or JPEG image"));
+    assert_eq!(
+        (none.status, &*none.error()),
+        (422, "this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image")
+    );
     assert_eq!(watch.classify("tiny-2", OWN, &image).status, 404);
     let head = |lines: &str| {
         format!("POST /runs/tiny-1/classify HTTP/1.1\r\nHost: localhost:9\r\n{OWN}{lines}\r\n")

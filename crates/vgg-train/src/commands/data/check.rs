@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::ImageFolder;
-use vgg_data::image_folder::{TRAIN, VAL, class_names};
+use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, class_names};
+use vgg_data::{Decoding, ImageFolder};
 
-use crate::data::folder::{explain, options};
+use crate::data::folder::{cached, explain};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
@@ -24,8 +24,9 @@ const LISTED_CLASSES: usize = 50;
 pub(crate) fn command(dir: &Path, ui: &Ui) -> Result<Code> {
     ui.status("Decoding", &format!("all images of {}", dir.display()));
     let classes = class_names(&dir.join(TRAIN)).map_err(|error| explain(dir, error))?;
+    let options = OpenOptions { skip_damaged: true, ..cached(Decoding::turned(3)) };
     let parts = [TRAIN, VAL].map(|part| {
-        let part = ImageFolder::open(&dir.join(part), &classes, &options(3, true));
+        let part = ImageFolder::open(&dir.join(part), &classes, &options);
         part.map_err(|error| explain(dir, error))
     });
     let [train, val] = parts;
@@ -36,9 +37,14 @@ pub(crate) fn command(dir: &Path, ui: &Ui) -> Result<Code> {
     }
     lines.extend(balance(&classes, &parts));
     lines.extend(duplicates(&parts)?);
-    let turned = parts.iter().map(ImageFolder::turned).sum::<vgg_tensor::Result<usize>>();
-    let turned = turned.context(Failure::new(Code::Data, "cannot read an image"))?;
-    lines.push(format!("orientation  {turned} ask by their EXIF data to be turned, and are not"));
+    let [turned, animated] = [ImageFolder::turned, ImageFolder::animated]
+        .map(|of| grouped(parts.iter().map(of).sum::<usize>() as u64));
+    lines.push(format!("orientation  {turned} are turned as their EXIF data say"));
+    lines.push(format!("animated     {animated}: the first frame is the image"));
+    for part in &parts {
+        let kinds = part.foreign().iter();
+        lines.extend(kinds.map(|(kind, n)| format!("not read     {}: {kind}", grouped(*n as u64))));
+    }
     let damaged: Vec<_> = parts.iter().flat_map(ImageFolder::damaged).collect();
     lines.push(format!("damaged      {}", grouped(damaged.len() as u64)));
     lines.extend(damaged.iter().map(|error| format!("  {error}")));

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use vgg_data::image_folder::{TRAIN, class_names};
-use vgg_data::{Components, ImageFolder, Images, Statistics};
+use vgg_data::{Components, Decoding, ImageFolder, Images, Statistics};
 
-use crate::data::folder::{explain, options};
+use crate::data::folder::{cached, explain};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::count;
 use crate::terminal::print;
@@ -20,7 +20,9 @@ pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Res
     }
     let train = dir.join(TRAIN);
     let folder = class_names(&train)
-        .and_then(|classes| ImageFolder::open(&train, &classes, &options(channels, false)))
+        .and_then(|classes| {
+            ImageFolder::open(&train, &classes, &cached(Decoding::turned(channels)))
+        })
         .map_err(|error| explain(dir, error))?;
     let images = Images::from(folder).take(limit);
     let of = format!("{} of {}", count(images.len() as u64, "image"), train.display());

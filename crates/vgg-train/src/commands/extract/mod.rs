@@ -11,6 +11,7 @@ use vgg_model::Vgg;
 
 use self::format::{DescriptorFormat, Header};
 use crate::config::{self, Override};
+use crate::data;
 use crate::machine::device;
 use crate::passes::classify::unreadable;
 use crate::passes::extract::{Extract, Unwritten};
@@ -64,7 +65,7 @@ pub(crate) fn command(
     let inputs = files.iter().chain([&path]).map(PathBuf::as_path).collect::<Vec<_>>();
     let place = Output::new(output, &inputs)?;
     let checkpoint = checkpoints::load(&path)?;
-    let (vgg, input) = (Vgg::new(&checkpoint.vgg)?, checkpoint.input);
+    let (vgg, input) = (Vgg::new(&checkpoint.vgg)?, data::input(run, &checkpoint.input)?);
     drop(checkpoint.params);
     let [channels, h, w] = vgg.config().input;
     let features = vgg.features(layer, [h, w])?;

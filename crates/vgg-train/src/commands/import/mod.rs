@@ -138,9 +138,15 @@ fn with_options(
             numbers("data.mean", &input.mean),
             numbers("data.std", &input.std),
             Override::new("the checkpoint", "data.normalize", "given"),
+            Override::new("the checkpoint", "data.orientation", orientation(input)),
         ]
     });
     own.chain(options.overrides()).chain(overrides).collect()
+}
+
+/// The value of `data.orientation` for such images.
+fn orientation(input: &Input) -> &'static str {
+    if input.turned { "exif" } else { "stored" }
 }
 
 /// Says what was not as a file of weights alone has it.
@@ -256,7 +262,10 @@ fn config_of(network: &Imported, to: &Path, overrides: Vec<Override>) -> Result<
         of("data.mean", in_config(&input.mean).into()),
         of("data.std", in_config(&input.std).into()),
         of("data.classes", names.into()),
+        of("data.orientation", orientation(input).into()),
     ];
+    let background = input.background.map(|colour| colour.map(i64::from).to_vec());
+    of_weights.extend(background.map(|colour| of("data.background", colour.into())));
     if let Some(side) = vgg.avg_pool {
         of_weights.push(of("model.avg_pool", (side as i64).into()));
     }

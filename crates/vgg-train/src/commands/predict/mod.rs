@@ -63,6 +63,7 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         checkpoint,
         linear_weights,
         files,
+        decoding: data::decoding(&input),
         transform,
         described,
         explain: pictures.is_some(),

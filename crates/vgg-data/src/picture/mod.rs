@@ -1,0 +1,154 @@
+//! Single images from files: JPEG, PNG, WebP, TIFF, BMP and GIF.
+
+mod decoding;
+mod exif;
+mod file;
+mod gif;
+mod header;
+mod jpeg;
+mod kind;
+mod turn;
+
+use std::io::{BufRead, Cursor, ErrorKind, Seek};
+use std::path::Path;
+
+use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
+use vgg_tensor::{Error, Result};
+
+pub use decoding::Decoding;
+pub(crate) use file::read_file;
+pub(crate) use header::{Header, Look, kind, look, read_size};
+pub use kind::Foreign;
+pub(crate) use kind::Kind;
+
+/// The largest height and width that are read.
+const MAX_SIDE: u32 = 1 << 14;
+
+/// The most bytes that a file may have, and that decoding it may take.
+const MAX_BYTES: u64 = 1 << 30;
+
+/// A decoded image at its own size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Picture {
+    /// `[h, w, c]`, 0 to 255.
+    pub pixels: Vec<u8>,
+    /// The height in pixels.
+    pub h: usize,
+    /// The width in pixels.
+    pub w: usize,
+    /// 1 (grey) or 3 (red, green, blue).
+    pub c: usize,
+}
+
+impl Picture {
+    /// Decodes the file `path`: JPEG, PNG, WebP, TIFF, BMP or GIF, as its contents say, whatever its
+    /// name. Of an animation it is the first frame.
+    ///
+    /// Colours become grey by the ITU-R 601-2 luma, in the fixed-point arithmetic of Pillow's
+    /// `convert("L")`. Grey becomes three equal channels. 16 bits a channel are rounded to 8. What
+    /// becomes of transparency and of the orientation in EXIF data, `decoding` says.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no image of these kinds, is damaged or cut short, or is larger
+    /// than 16,384 pixels a side; and when the channels are neither 1 nor 3.
+    pub fn read(path: &Path, decoding: &Decoding) -> Result<Self> {
+        let channels = decoding.channels;
+        if channels != 1 && channels != 3 {
+            let message = format!("images have 1 or 3 channels, not {channels}");
+            return Err(Error::Shape(message));
+        }
+        Self::decode(path, &read_file(path)?, decoding)
+    }
+
+    /// As [`Picture::read`], from the contents of a file. `path` is for messages only.
+    pub(crate) fn decode(path: &Path, bytes: &[u8], decoding: &Decoding) -> Result<Self> {
+        let mut source = Cursor::new(bytes);
+        let kind =
+            Kind::of(&mut source).map_err(|source| Error::Io { path: path.into(), source })?;
+        let format = Kind::format(kind, path)?;
+        let orientation = match decoding.turned {
+            true => header::orientation(format, &mut source),
+            false => turn::UPRIGHT,
+        };
+        source.set_position(0);
+        let image = reader(format, source).decode().map_err(|error| explain(path, error))?;
+        // The decoder fills what is missing with grey.
+        if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
+            let reason = "the image is damaged: the file is cut short".into();
+            return Err(Error::Format { path: path.into(), reason });
+        }
+        let image = match decoding.background {
+            Some(background) if image.color().has_alpha() => over(background, image),
+            _ => image,
+        };
+        let (h, w) = (image.height() as usize, image.width() as usize);
+        let pixels =
+            if decoding.channels == 1 { grey(image) } else { image.into_rgb8().into_raw() };
+        Ok(Self { pixels, h, w, c: decoding.channels }.turned(orientation))
+    }
+
+    /// The same as `channels` channels, where both are 1 or 3.
+    pub(crate) fn with_channels(self, channels: usize) -> Self {
+        let pixels = match (self.c, channels) {
+            (1, 3) => self.pixels.iter().flat_map(|level| [*level; 3]).collect(),
+            (3, 1) => self.pixels.as_chunks().0.iter().map(|pixel| luma(*pixel)).collect(),
+            _ => self.pixels,
+        };
+        Self { pixels, c: channels, ..self }
+    }
+}
+
+/// What decodes an image, within limits.
+fn reader<R: BufRead + Seek>(format: ImageFormat, source: R) -> ImageReader<R> {
+    let mut reader = ImageReader::with_format(source, format);
+    let mut limits = Limits::no_limits();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_BYTES);
+    reader.limits(limits);
+    reader
+}
+
+fn explain(path: &Path, error: ImageError) -> Error {
+    let reason = match error {
+        ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
+            return Error::Io { path: path.into(), source };
+        }
+        ImageError::Unsupported(error) => format!("images of this kind are not read: {error}"),
+        ImageError::Limits(error) => format!("the image is too large: {error}"),
+        error => format!("the image is damaged: {error}"),
+    };
+    Error::Format { path: path.into(), reason: reason.trim_end().into() }
+}
+
+/// An image with transparency in front of a colour, rounded as Pillow's `paste` does it.
+fn over(background: [u8; 3], image: DynamicImage) -> DynamicImage {
+    let mut image = image.into_rgba8();
+    for pixel in image.pixels_mut() {
+        let [.., alpha] = pixel.0.map(u32::from);
+        for (level, behind) in pixel.0.iter_mut().zip(background) {
+            let sum = u32::from(*level) * alpha + u32::from(behind) * (255 - alpha) + 128;
+            *level = ((sum + (sum >> 8)) >> 8) as u8;
+        }
+    }
+    DynamicImage::from(image)
+}
+
+/// `[h, w, 1]`.
+fn grey(image: DynamicImage) -> Vec<u8> {
+    if !image.color().has_color() {
+        return image.into_luma8().into_raw();
+    }
+    image.into_rgb8().pixels().map(|pixel| luma(pixel.0)).collect()
+}
+
+/// 0.299 red + 0.587 green + 0.114 blue, in 16-bit fixed point, rounded.
+fn luma([r, g, b]: [u8; 3]) -> u8 {
+    let sum = 19595 * u32::from(r) + 38470 * u32::from(g) + 7471 * u32::from(b);
+    ((sum + 0x8000) >> 16) as u8
+}
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod tests;

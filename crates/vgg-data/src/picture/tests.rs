@@ -1,0 +1,146 @@
+use std::path::PathBuf;
+
+use image::{GrayAlphaImage, ImageBuffer, Luma, RgbImage, RgbaImage};
+use tempfile::TempDir;
+
+use super::*;
+
+/// A file that is deleted with the returned folder.
+fn file(name: &str, write: impl FnOnce(&Path)) -> (TempDir, PathBuf) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    write(&path);
+    (dir, path)
+}
+
+fn check_pixels(image: impl Into<DynamicImage>, channels: usize, expected: &[u8]) {
+    let image: DynamicImage = image.into();
+    let (_dir, path) = file("image.png", |path| image.save(path).unwrap());
+    assert_eq!(Picture::read(&path, &Decoding::stored(channels)).unwrap().pixels, expected);
+}
+
+fn check_error(name: &str, contents: &[u8], reason: &str) {
+    let (_dir, path) = file(name, |path| std::fs::write(path, contents).unwrap());
+    let message = Picture::read(&path, &Decoding::stored(1)).unwrap_err().to_string();
+    assert!(message.starts_with(&format!("{}: {reason}", path.display())), "{message}");
+}
+
+#[test]
+fn colours_stay_or_become_grey() {
+    let colours = [255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 255, 255, 255, 1, 2, 3];
+    let image = RgbImage::from_raw(3, 2, colours.into()).unwrap();
+    check_pixels(image.clone(), 3, &colours);
+    // 19595 · 10 + 38470 · 20 + 7471 · 30 = 1,189,480, which is 18.15 · 65,536.
+    check_pixels(image.clone(), 1, &[76, 150, 29, 18, 255, 2]);
+    let (_dir, path) = file("image.png", |path| image.save(path).unwrap());
+    let decoded = Picture::read(&path, &Decoding::stored(1)).unwrap();
+    assert_eq!((decoded.h, decoded.w), (2, 3));
+}
+
+#[test]
+fn transparency_is_dropped_and_16_bits_are_rounded() {
+    check_pixels(GrayAlphaImage::from_raw(2, 1, vec![9, 0, 200, 128]).unwrap(), 1, &[9, 200]);
+    check_pixels(RgbaImage::from_raw(1, 1, vec![1, 2, 3, 0]).unwrap(), 3, &[1, 2, 3]);
+    let deep: ImageBuffer<Luma<u16>, _> =
+        ImageBuffer::from_raw(4, 1, vec![0, 257, 65535, 300]).unwrap();
+    check_pixels(deep.clone(), 1, &[0, 1, 255, 1]);
+    check_pixels(deep, 3, &[[0; 3], [1; 3], [255; 3], [1; 3]].concat());
+}
+
+#[test]
+fn the_contents_decide_not_the_name() {
+    let image = RgbImage::from_pixel(8, 8, image::Rgb([128; 3]));
+    let write = |path: &Path| image.save_with_format(path, image::ImageFormat::Jpeg).unwrap();
+    let (_dir, path) = file("image.png", write);
+    assert_eq!(Picture::read(&path, &Decoding::stored(1)).unwrap().pixels, [128; 64]);
+}
+
+#[test]
+fn other_files_are_refused() {
+    check_error(
+        "notes.txt",
+        b"hello, world",
+        "this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image",
+    );
+    check_error("empty.png", b"", "this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image");
+    let mut png = Vec::new();
+    let image = RgbImage::from_pixel(8, 8, image::Rgb([128; 3]));
+    image.write_to(&mut std::io::Cursor::new(&mut png), image::ImageFormat::Png).unwrap();
+    check_error("cut.png", &png[..png.len() - 20], "the image is damaged: ");
+    // The width in the header of a PNG, made enormous: refused before anything is allocated.
+    png[16] = 0x7f;
+    check_error("huge.png", &png, "the image is ");
+    assert!(Picture::read(Path::new("no/such/file.png"), &Decoding::stored(1)).is_err());
+}
+
+#[test]
+fn other_channel_counts_are_refused() {
+    let error = Picture::read(Path::new("image.png"), &Decoding::stored(2)).unwrap_err();
+    assert_eq!(error.to_string(), "images have 1 or 3 channels, not 2");
+}
+
+/// A JPEG with EXIF data that asks for a turn, and a preview in it that ends before the image.
+fn turned(image: &RgbImage) -> Vec<u8> {
+    let mut jpeg = Vec::new();
+    image.write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+    let mut exif =
+        b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    exif.extend([0xff, 0xda, 0xff, 0xd9]);
+    let mut segment = vec![0xff, 0xe1, 0, exif.len() as u8 + 2];
+    segment.extend(exif);
+    jpeg.splice(2..2, segment);
+    jpeg
+}
+
+#[test]
+fn orientation_is_ignored_and_cut_files_are_found() {
+    let bytes = turned(&RgbImage::from_pixel(24, 8, image::Rgb([90; 3])));
+    let path = Path::new("a.jpg");
+    let picture = Picture::decode(path, &bytes, &Decoding::stored(1)).unwrap();
+    assert_eq!((picture.h, picture.w, picture.pixels[0]), (8, 24, 90));
+    for cut in [2, 10, bytes.len() / 2] {
+        let error =
+            Picture::decode(path, &bytes[..bytes.len() - cut], &Decoding::stored(1)).unwrap_err();
+        assert!(error.to_string().starts_with("a.jpg: the image is damaged"), "{error}");
+    }
+    let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &bytes).unwrap());
+    assert_eq!(read_size(&path, false).unwrap(), [8, 24]);
+    let Look::Image(header) = look(&path).unwrap() else { panic!("this is an image") };
+    assert_eq!((header.orientation, header.size(true)), (6, [24, 8]));
+}
+
+#[test]
+fn what_follows_a_jpeg_is_no_part_of_it() {
+    let image = RgbImage::from_fn(24, 16, |x, y| image::Rgb([x as u8 * 9, y as u8 * 15, 7]));
+    let path = Path::new("a.jpg");
+    let mut jpeg = Vec::new();
+    image.write_to(&mut Cursor::new(&mut jpeg), image::ImageFormat::Jpeg).unwrap();
+    let alone = Picture::decode(path, &jpeg, &Decoding::stored(3)).unwrap();
+    // A film whose bytes look like the start of a scan.
+    jpeg.extend(b"\0\0\0\x18ftypmp42\x01\x02\xff\xda\x03\x04\xff\xda");
+    assert_eq!(Picture::decode(path, &jpeg, &Decoding::stored(3)).unwrap(), alone);
+    let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &jpeg).unwrap());
+    assert!(matches!(look(&path).unwrap(), Look::Image(header) if !header.asks_to_be_turned()));
+}
+
+#[test]
+fn four_printing_colours_become_three() {
+    let bytes = include_bytes!("../../fixtures/cmyk.jpg");
+    let picture = Picture::decode(Path::new("cmyk.jpg"), bytes, &Decoding::stored(3)).unwrap();
+    let close = |x: usize, y: usize, expected: [u8; 3]| {
+        let pixel = &picture.pixels[3 * (y * 16 + x)..][..3];
+        let off = pixel.iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max();
+        assert!(off <= Some(3), "{pixel:?} for {expected:?}");
+    };
+    close(2, 2, [51, 207, 180]);
+    close(13, 5, [150, 63, 100]);
+}
+
+#[test]
+fn a_header_may_be_behind_a_long_preview() {
+    let mut jpeg = turned(&RgbImage::new(24, 8));
+    let segment = [&[0xff, 0xe2, 0xff, 0xff][..], &vec![0; 0xfffd]].concat();
+    jpeg.splice(2..2, segment);
+    let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &jpeg).unwrap());
+    assert_eq!(read_size(&path, false).unwrap(), [8, 24]);
+}
