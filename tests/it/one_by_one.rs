@@ -30,8 +30,14 @@ impl<B: Backend> Backend for OneByOne<B> {
         self.0.alloc(content)
     }
 
-    fn upload(&mut self, content: Content, src: &[f32], dst: &mut B::Buffer) -> Result<()> {
-        self.0.upload(content, src, dst)
+    fn upload_rows(
+        &mut self,
+        content: Content,
+        first: usize,
+        src: &[f32],
+        dst: &mut B::Buffer,
+    ) -> Result<()> {
+        self.0.upload_rows(content, first, src, dst)
     }
 
     fn upload_bytes(&mut self, src: &[u8], dst: &mut B::Buffer) -> Result<()> {

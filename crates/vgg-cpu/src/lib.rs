@@ -148,19 +148,28 @@ impl Backend for Cpu {
         Buffer::zeroed(self.len(content))
     }
 
-    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer) -> Result<()> {
-        assert_eq!(src.len(), content.len());
+    fn upload_rows(
+        &mut self,
+        content: Content,
+        first: usize,
+        src: &[f32],
+        dst: &mut Buffer,
+    ) -> Result<()> {
+        let row = content.len() / content.rows();
+        let numbers = row * first..row * first + src.len();
         match content {
             Content::Bytes(_) => panic!("bytes go up through `upload_bytes`"),
             Content::Vector(_) | Content::ConvWeight { .. } => {
-                dst.f32_mut(src.len()).copy_from_slice(src);
+                dst.f32_mut(content.len())[numbers].copy_from_slice(src);
             }
             Content::Maps(shape) => {
-                let dst = dst.f32_mut(src.len());
-                transpose(shape, |nchw, nhwc| dst[nhwc] = src[nchw]);
+                let dst = &mut dst.f32_mut(content.len())[numbers];
+                let maps = Shape { n: src.len() / row, ..shape };
+                transpose(maps, |nchw, nhwc| dst[nhwc] = src[nchw]);
             }
-            Content::LinearWeight { c, h, w, weight_type, .. } => {
-                linear::upload_weight(self, Shape::new(1, c, h, w), weight_type, src, dst);
+            Content::LinearWeight { out_features, c, h, w, weight_type } => {
+                let map = Shape::new(1, c, h, w);
+                linear::upload_weight(self, map, out_features, weight_type, first, src, dst);
             }
         }
         Ok(())

@@ -1,6 +1,6 @@
 //! The backend, as the trait has it, and what carries out each command.
 
-use vgg_tensor::{Backend, Bound, Command, Content, Program, Result, Scalars, Shared};
+use vgg_tensor::{Backend, Bound, Command, Content, Program, Result, Scalars, Shape, Shared};
 
 use crate::buffer;
 use crate::error::During;
@@ -50,18 +50,31 @@ impl Backend for Cuda {
         Ok(Buffer { memory: Memory::zeroed(&self.gpu.stream, bytes)? })
     }
 
-    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer) -> Result<()> {
-        assert_eq!(src.len(), content.len());
+    fn upload_rows(
+        &mut self,
+        content: Content,
+        first: usize,
+        src: &[f32],
+        dst: &mut Buffer,
+    ) -> Result<()> {
         let (storage, shape) = buffer::layout(self.storage, content);
-        let bytes = layout::pack(storage, shape, src);
+        let start = first * (content.len() / content.rows());
+        let rows = Shape { n: src.len() / (shape.len() / shape.n), ..shape };
+        let bytes = layout::pack(storage, rows, src);
         dst.room(buffer::bytes(self.storage, content));
-        self.gpu.stream.memcpy_htod(&bytes, dst.memory.slice_mut()).during("upload")?;
+        let places = storage.bytes() * start..storage.bytes() * start + bytes.len();
+        let mut places = dst.memory.slice_mut().slice_mut(places);
+        self.gpu.stream.memcpy_htod(&bytes, &mut places).during("upload")?;
         let is_weight =
             matches!(content, Content::ConvWeight { .. } | Content::LinearWeight { .. });
         if is_weight && storage == Storage::F32 && self.storage != Storage::F32 {
-            let weight = dst.weight(self.storage, src.len());
-            let len = src.len() as u64;
-            let kernel = kernel::Narrow { x: weight.numbers, y: weight.copy, len };
+            let weight = dst.weight(self.storage, content.len());
+            // The kernel's vectors are of so many numbers.
+            let aligned = start / 8 * 8;
+            let x = weight.numbers.add(storage.bytes() * aligned);
+            let y = weight.copy.add(self.storage.bytes() * aligned);
+            let len = (start + src.len() - aligned) as u64;
+            let kernel = kernel::Narrow { x, y, len };
             // SAFETY: the buffer has room for the numbers and their copy.
             unsafe { self.gpu.launch(kernel, len.div_ceil(8)) }?;
         }

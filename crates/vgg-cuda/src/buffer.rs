@@ -106,7 +106,7 @@ pub(crate) const fn storage_of_copy(storage: Storage, content: Content) -> Stora
 pub(crate) fn layout(storage: Storage, content: Content) -> (Storage, Shape) {
     match content {
         Content::Bytes(_) => panic!("bytes have no layout"),
-        Content::Vector(len) => (Storage::F32, Shape::flat(1, len)),
+        Content::Vector(len) => (Storage::F32, Shape::flat(len, 1)),
         Content::Maps(shape) => (storage, shape),
         Content::ConvWeight { c_out, c_in, kernel } => {
             (Storage::F32, Shape::new(c_out, c_in, kernel, kernel))

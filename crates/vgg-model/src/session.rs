@@ -4,7 +4,7 @@ mod grad_cam;
 
 use vgg_tensor::{Backend, Result};
 
-use crate::network::{Network, Set};
+use crate::network::Network;
 use crate::plan::program::Weights;
 use crate::{Input, Mode, Params, Plan, Softmax, Vgg, WeightType, fold};
 
@@ -34,9 +34,9 @@ pub struct Session<B: Backend> {
 impl<B: Backend> Session<B> {
     /// A session that runs up to `max_batch` images at once, with the parameters as they are.
     ///
-    /// A batch normalisation becomes part of the convolution before it. The session copies the
-    /// parameters to where the backend wants them and frees each as soon as it has: a network
-    /// need not fit into memory twice.
+    /// A batch normalisation becomes part of the convolution before it. The session moves the
+    /// parameters to where the backend wants them, some MiB at a time: a network need not fit into
+    /// memory twice, nor does its largest layer.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if the parts do not fit together; what the backend returns,
@@ -87,7 +87,7 @@ impl<B: Backend> Session<B> {
         let (vgg, params) = (vgg.folded(), fold::params(vgg, params));
         let plan = Plan::new(&vgg, input, max_batch, Mode::Infer { linear_weights })?;
         let mut network = Network::alloc(backend, &vgg, input, &params, plan, 0)?;
-        network.upload(Set::Params, params.into_tensors())?;
+        network.take_in(params)?;
         Ok(Self { network })
     }
 

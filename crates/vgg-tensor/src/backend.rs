@@ -62,7 +62,20 @@ pub trait Backend {
 
     /// Copies numbers in PyTorch's order to the device, rounded as `content` stores them. `content`
     /// is not `Bytes`, and `src` has exactly its length.
-    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Self::Buffer) -> Result<()>;
+    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Self::Buffer) -> Result<()> {
+        assert_eq!(src.len(), content.len(), "numbers to upload");
+        self.upload_rows(content, 0, src, dst)
+    }
+
+    /// As [`Backend::upload`], of some of the [rows](Content::rows): those that `src` has, from row
+    /// `first` on. The other rows stay as they are.
+    fn upload_rows(
+        &mut self,
+        content: Content,
+        first: usize,
+        src: &[f32],
+        dst: &mut Self::Buffer,
+    ) -> Result<()>;
 
     /// Copies bytes to the start of a buffer of `Bytes`. Labels go up as `u32` in native byte order.
     fn upload_bytes(&mut self, src: &[u8], dst: &mut Self::Buffer) -> Result<()>;

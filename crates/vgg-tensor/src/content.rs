@@ -83,6 +83,16 @@ impl Content {
         }
     }
 
+    /// Its rows: elements of the outermost dimension.
+    pub const fn rows(&self) -> usize {
+        match *self {
+            Content::Bytes(len) | Content::Vector(len) => len,
+            Content::Maps(shape) => shape.n,
+            Content::ConvWeight { c_out, .. } => c_out,
+            Content::LinearWeight { out_features, .. } => out_features,
+        }
+    }
+
     /// Whether there is nothing to hold.
     pub const fn is_empty(&self) -> bool {
         self.len() == 0

@@ -62,6 +62,11 @@ impl Tensor {
         &self.data
     }
 
+    /// The numbers alone.
+    pub fn into_data(self) -> Vec<f32> {
+        self.data
+    }
+
     /// The numbers, to be written.
     pub fn data_mut(&mut self) -> &mut [f32] {
         &mut self.data

@@ -106,34 +106,48 @@ pub(super) fn numbers<T: Number>(buffer: &Buffer, len: usize) -> &[T] {
     cast_slice(buffer.bytes(size_of::<T>() * len))
 }
 
-/// From PyTorch's `[out, c · h · w]` to panels.
+/// From PyTorch's `[rows, c · h · w]` to panels: the rows from `first` on of a weight that has
+/// `out_features` of them.
 pub(crate) fn upload_weight(
     cpu: &Cpu,
     map: Shape,
+    out_features: usize,
     weight_type: WeightType,
+    first: usize,
     src: &[f32],
     dst: &mut Buffer,
 ) {
     match weight_type {
-        WeightType::F32 => upload::<f32>(cpu, map, src, dst),
-        WeightType::F16 => upload::<f16>(cpu, map, src, dst),
+        WeightType::F32 => upload::<f32>(cpu, map, out_features, first, src, dst),
+        WeightType::F16 => upload::<f16>(cpu, map, out_features, first, src, dst),
     }
 }
 
-fn upload<T: Number>(cpu: &Cpu, map: Shape, src: &[f32], dst: &mut Buffer) {
+fn upload<T: Number>(
+    cpu: &Cpu,
+    map: Shape,
+    out_features: usize,
+    first: usize,
+    src: &[f32],
+    dst: &mut Buffer,
+) {
     let width = panel_width(cpu.isa.lanes());
     let features = map.features();
-    let len = padded_len(cpu, src.len() / features, features);
+    let len = padded_len(cpu, out_features, features);
     let dst: &mut [T] = cast_slice_mut(dst.bytes_mut(size_of::<T>() * len));
+    let rows = first..first + src.len() / features;
     cpu.threads.run(|| {
-        dst.par_chunks_exact_mut(features * width).enumerate().for_each(|(panel, dst)| {
-            let rows = src.chunks_exact(features).skip(panel * width).take(width);
-            if rows.len() < width {
-                dst.fill(T::narrow(0.0)); // whatever the memory was used for before
-            }
-            for (lane, row) in rows.enumerate() {
-                for (i, x) in row.iter().enumerate() {
-                    dst[channels_last(map, i) * width + lane] = T::narrow(*x);
+        let panels = dst.par_chunks_exact_mut(features * width).enumerate();
+        let panels = panels.skip(first / width).take(rows.end.div_ceil(width) - first / width);
+        panels.for_each(|(panel, dst)| {
+            for (lane, row) in (panel * width..).take(width).enumerate() {
+                let place = |i| channels_last(map, i) * width + lane;
+                if rows.contains(&row) {
+                    let src = &src[features * (row - first)..][..features];
+                    src.iter().enumerate().for_each(|(i, x)| dst[place(i)] = T::narrow(*x));
+                } else if row >= out_features {
+                    // Whatever the memory was used for before.
+                    (0..features).for_each(|i| dst[place(i)] = T::narrow(0.0));
                 }
             }
         });

@@ -1,13 +1,14 @@
 //! A network's tensors, to and from the device.
 
-use std::borrow::Borrow;
-
 use vgg_tensor::{Backend, Result, Tensor};
 
 use super::{Network, read, write};
 use crate::plan::program::Place;
 use crate::snapshot::Arriving;
 use crate::{Mode, ParamSpec, Params, invalid};
+
+/// Numbers of a parameter that move at once: 16 MiB. Few in unit tests, whose networks are small.
+const PART: usize = if cfg!(test) { 1 << 8 } else { 4 << 20 };
 
 /// A set of tensors, named and shaped alike.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,16 +37,35 @@ impl<B: Backend> Network<B> {
         }
     }
 
-    /// Copies tensors, which have been checked, into their buffers. Of tensors that it is given, not
-    /// lent, each is freed before the next one is copied.
-    pub(crate) fn upload(
+    /// Copies tensors, which have been checked, into their buffers.
+    pub(crate) fn upload<'a>(
         &mut self,
         set: Set,
-        tensors: impl IntoIterator<Item: Borrow<Tensor>>,
+        tensors: impl IntoIterator<Item = &'a Tensor>,
     ) -> Result<()> {
         for (place, tensor) in self.places(set).into_iter().zip(tensors) {
             let mut buffer = write(self.memory.at(place));
-            self.backend.upload(self.plan.content(place), tensor.borrow().data(), &mut buffer)?;
+            self.backend.upload(self.plan.content(place), tensor.data(), &mut buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Moves parameters, which have been checked, into their buffers: what has been copied is freed
+    /// before more is, so that both together take no more memory than the parameters, and a part.
+    pub(crate) fn take_in(&mut self, params: Params) -> Result<()> {
+        for (place, tensor) in self.places(Set::Params).into_iter().zip(params.into_tensors()) {
+            let content = self.plan.content(place);
+            let mut buffer = write(self.memory.at(place));
+            let mut numbers = tensor.into_data();
+            let row = numbers.len() / content.rows();
+            let rows = (PART / row).max(1);
+            // From the end, where a vector can give its memory back.
+            while !numbers.is_empty() {
+                let first = (numbers.len() / row - 1) / rows * rows;
+                self.backend.upload_rows(content, first, &numbers[row * first..], &mut buffer)?;
+                numbers.truncate(row * first);
+                numbers.shrink_to_fit();
+            }
         }
         Ok(())
     }

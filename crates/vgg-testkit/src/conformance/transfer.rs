@@ -28,7 +28,7 @@ const CONTENTS: [Content; 17] = [
     linear_weight(128, [16, 7, 7], WeightType::F16),
 ];
 
-/// Checks `alloc`, `upload`, `download` and `start_download`.
+/// Checks `alloc`, `upload`, `upload_rows`, `download` and `start_download`.
 ///
 /// # Panics
 /// If a number changes on its way.
@@ -38,6 +38,7 @@ pub fn check_transfer<B: Backend>(backend: &mut B, arithmetic: Arithmetic) {
         let zeros = downloaded(backend, content, &buffer).expect("download");
         assert_eq!(zeros, vec![0.0; content.len()], "{content:?} after alloc");
         check_round_trip(backend, content, content, arithmetic);
+        check_rows(backend, content);
         let mut buffer = buffer;
         let arriving = backend.start_download(content, &buffer).expect("start_download");
         backend.upload(content, &vec![1.0; content.len()], &mut buffer).expect("upload");
@@ -54,6 +55,25 @@ pub fn check_transfer<B: Backend>(backend: &mut B, arithmetic: Arithmetic) {
     for content in CONTENTS {
         let room = Content::Bytes(backend.bytes(content) as usize);
         check_round_trip(backend, room, content, arithmetic);
+    }
+}
+
+/// Numbers that go up in rows are those that go up together, and other rows stay as they are.
+fn check_rows<B: Backend>(backend: &mut B, content: Content) {
+    let numbers = inputs::uniform(2, content.len(), 1.0);
+    let mut whole = poisoned(backend, content).expect("alloc");
+    backend.upload(content, &numbers, &mut whole).expect("upload");
+    let expected = downloaded(backend, content, &whole).expect("download");
+    let (rows, row) = (content.rows(), content.len() / content.rows());
+    for per_part in [1, 3, 7, rows.div_ceil(2)] {
+        let mut buffer = poisoned(backend, content).expect("alloc");
+        for first in (0..rows).step_by(per_part).rev() {
+            let last = rows.min(first + per_part);
+            let src = &numbers[row * first..row * last];
+            backend.upload_rows(content, first, src, &mut buffer).expect("upload_rows");
+        }
+        let back = downloaded(backend, content, &buffer).expect("download");
+        assert_eq!(back, expected, "{content:?}, {per_part} rows at a time");
     }
 }
 

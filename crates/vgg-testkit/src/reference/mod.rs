@@ -58,10 +58,17 @@ impl<T: Real> Backend for Reference<T> {
         Ok(Buffer::zeros(content))
     }
 
-    fn upload(&mut self, content: Content, src: &[f32], dst: &mut Buffer<T>) -> Result<()> {
-        assert_eq!(src.len(), content.len(), "numbers to upload");
+    fn upload_rows(
+        &mut self,
+        content: Content,
+        first: usize,
+        src: &[f32],
+        dst: &mut Buffer<T>,
+    ) -> Result<()> {
         let half = matches!(content, Content::LinearWeight { weight_type: WeightType::F16, .. });
-        for (to, from) in dst.numbers_mut(content.len()).iter_mut().zip(src) {
+        let start = first * (content.len() / content.rows());
+        let dst = &mut dst.numbers_mut(content.len())[start..start + src.len()];
+        for (to, from) in dst.iter_mut().zip(src) {
             *to = T::from(if half { f16::from_f32(*from).to_f32() } else { *from });
         }
         Ok(())

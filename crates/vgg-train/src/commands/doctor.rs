@@ -1,6 +1,7 @@
 //! `doctor`: what this machine has, and what is missing.
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -8,7 +9,7 @@ use serde::Serialize;
 use vgg_cpu::Cpu;
 use vgg_cuda::{Device, Precision};
 use vgg_data::fashion_mnist::{self, Split};
-use vgg_tensor::Backend as _;
+use vgg_tensor::{Backend as _, Error};
 
 use crate::config::{self, DeviceKind, Override};
 use crate::data;
@@ -254,7 +255,9 @@ fn images(overrides: &[Override]) -> Folder {
         (Ok(train), Ok(test)) => {
             format!("Fashion-MNIST, {} and {} images, verified", train.len(), test.len())
         }
-        _ if !path.exists() => {
+        (Err(Error::Io { source, .. }), _) | (_, Err(Error::Io { source, .. }))
+            if source.kind() == ErrorKind::NotFound =>
+        {
             "not there; `vgg-train CONFIG` and `cargo xtask fetch-data` fetch it".into()
         }
         (Err(error), _) | (_, Err(error)) => error.to_string(),

@@ -14,7 +14,7 @@ use crate::failure::{Code, Failure};
 use crate::signals::Stop;
 use crate::terminal::print::{self, ReaderGone};
 use crate::terminal::ui::Ui;
-use crate::watch::{Classifier, Routes, Server, Watched};
+use crate::watch::{Classifier, Looked, Routes, Server, Watched};
 
 /// How often it is looked for a signal.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -43,7 +43,7 @@ pub(crate) fn command(options: &WatchOptions, device: config::Device, ui: &Ui) -
     let server = Server::bind(*port).with_context(|| cannot_listen(*port))?;
     let port = server.port()?;
     let page = format!("http://127.0.0.1:{port}/");
-    let routes = Routes::new(watched, Classifier::new(device));
+    let routes = Routes::new(watched, Looked::new(ui), Classifier::new(device));
     let serve = move || server.serve(routes);
     thread::Builder::new().name("server".into()).spawn(serve).context("cannot start a thread")?;
     ui.status("Watching", &format!("{}; Ctrl-C ends it", folder.display()));

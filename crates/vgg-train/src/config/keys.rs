@@ -277,9 +277,4 @@ impl Report {
     pub(crate) fn shows_norms(&self) -> bool {
         self.tensorboard
     }
-
-    /// Whether images that an epoch's test got wrong are shown.
-    pub(crate) fn shows_mistakes(&self) -> bool {
-        self.tensorboard
-    }
 }

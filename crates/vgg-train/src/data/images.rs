@@ -5,6 +5,7 @@ use vgg_data::{Images, Loader, Mixup, Transform};
 
 use crate::failure::{Code, Failure};
 use crate::machine::memory::Host;
+use crate::scores::predictions::Predictions;
 
 /// What to do about damaged images.
 pub(super) const DAMAGED_HELP: &str =
@@ -26,7 +27,9 @@ impl Data {
         let (train, test) = (self.train.loader(batch)?, self.test.loader(test_batch)?);
         // A part of the images that the other part is held out of has the same in memory.
         let data = self.train.images.bytes_with(&self.test.images);
-        Ok(Host { data, batches: train.bytes().max(test.bytes()), held: data })
+        let batches = train.bytes().max(test.bytes());
+        let predictions = Predictions::bytes(self.test.len(), self.test.classes().len());
+        Ok(Host { data, batches, predictions, held: data })
     }
 }
 

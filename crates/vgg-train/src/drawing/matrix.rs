@@ -39,8 +39,7 @@ pub(crate) fn picture(title: &str, classes: &[String], confusion: &Confusion) ->
     Matrix::new(classes, confusion).picture(title, &|_, _| None)
 }
 
-/// As [`picture`], with cells that lead to where `link` says, by row and column. An image of very many
-/// classes leads nowhere.
+/// As [`picture`], with cells that lead to where `link` says, by row and column.
 pub(crate) fn linked(
     title: &str,
     classes: &[String],
@@ -115,6 +114,11 @@ impl<'a> Matrix<'a> {
             @if self.classes.len() > MOST_AS_ELEMENTS {
                 g class="cells" data-classes=(self.classes.len()) {
                     (pixels::draw(&pixels::png_uri(&self.pixels()), true, (left, top), (all, all)))
+                    @for (row, column) in self.cells() {
+                        @if let Some(link) = link(row, column) {
+                            a href=(link) { (self.area((row, column), (left, top))) }
+                        }
+                    }
                 }
             } @else {
                 @for (row, column) in self.cells() {
@@ -156,6 +160,16 @@ impl<'a> Matrix<'a> {
                     (ink(hue, opacity, (x + self.side / 2.0, y + self.side / 2.0), SIZE,
                         &grouped(self.rows[row][column])))
                 }
+            }
+        }
+    }
+
+    /// Where a pixel leads from.
+    fn area(&self, (row, column): (usize, usize), (left, top): (f64, f64)) -> Markup {
+        let (x, y) = (left + column as f64 * self.side, top + row as f64 * self.side);
+        html! {
+            rect x=(px(x)) y=(px(y)) width=(px(self.side)) height=(px(self.side)) fill="transparent" {
+                title { (self.said(row, column)) }
             }
         }
     }

@@ -25,9 +25,17 @@ pub(crate) struct Host {
     pub data: u64,
     /// Batches that are made ready.
     pub batches: u64,
+    /// What is said of the test images.
+    pub predictions: u64,
     /// What is there already of all that training takes: the data set and, in a run that goes on, a
     /// checkpoint, which makes room for those to come.
     pub held: u64,
+}
+
+impl Host {
+    fn bytes(self) -> u64 {
+        self.data + self.batches + self.predictions
+    }
 }
 
 /// The plan for batches of `batch` images that pass in micro-batches of `micro_batch`, if there is
@@ -46,7 +54,7 @@ pub(crate) fn plan(
 ) -> Result<Plan> {
     let plan = Plan::new(vgg, input, micro_batch, mode.clone())?;
     let on_device = |plan: &Plan| plan.bytes_on(backend);
-    let on_host = |plan: &Plan| besides.data + besides.batches + copies(vgg, plan, backend);
+    let on_host = |plan: &Plan| besides.bytes() + copies(vgg, plan, backend);
     let on_both = |plan: &Plan| needed(vgg, plan, backend, besides);
     let host = free::bytes().map(|free| free + besides.held);
     let places: &[Place<'_>] = match backend.free_memory() {
@@ -192,7 +200,7 @@ fn advice(
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
 /// velocities on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
-    plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.data + besides.batches
+    plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.bytes()
 }
 
 fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {

@@ -53,6 +53,12 @@ pub(crate) struct Evaluate<'a> {
 }
 
 impl Evaluate<'_> {
+    /// The network, which is shown an image at a time.
+    pub(crate) fn session<B: Backend>(self, backend: B) -> Result<Session<B>> {
+        device::tell(self.device, &backend, self.ui);
+        checkpoints::session(backend, self.checkpoint, self.linear_weights, 1)
+    }
+
     /// Does it, and gives the network as well, which can be shown as many images at once, unless
     /// `stop` says otherwise.
     pub(crate) fn test<B: Backend, S>(
@@ -60,10 +66,9 @@ impl Evaluate<'_> {
         backend: B,
         stop: impl Fn() -> Option<S>,
     ) -> Result<ControlFlow<S, (Session<B>, Predictions)>> {
-        let Self { device, checkpoint, linear_weights, batch, test, ui } = self;
-        device::tell(device, &backend, ui);
-        let input = checkpoint.input.clone();
-        let mut session = checkpoints::session(backend, checkpoint, linear_weights, 1)?;
+        let Self { batch, test, ui, .. } = self;
+        let input = self.checkpoint.input.clone();
+        let mut session = self.session(backend)?;
         let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch, None)?;
         session.set_input(&input, batch)?;
         let (start, loader, all) = (Instant::now(), test.loader(batch)?, test.len() as u64);

@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use vgg_data::names;
+use vgg_model::Heatmap;
 use vgg_tensor::Backend;
 
+use super::folder::RunFolder;
 use crate::config::Config;
-use crate::data::Data;
+use crate::data::{Data, Part};
 use crate::drawing::heatmap::overlay;
 use crate::drawing::mosaic::{self, Tile};
 use crate::drawing::thumbnail::Thumbnail;
@@ -19,6 +20,7 @@ use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
 use crate::run::checkpoints::{self, LinearWeights};
 use crate::run::folder::Which;
+use crate::run::tested::Tested;
 use crate::scores::confusion::Confusion;
 use crate::scores::mistakes::{least_certain, most_confident, of_cells};
 use crate::scores::predictions::Predictions;
@@ -40,9 +42,7 @@ const TOLD: usize = 3;
 /// A network's predictions, and images worth looking at.
 #[derive(Debug)]
 pub(crate) struct Examined {
-    /// The checkpoint's file name.
-    pub checkpoint: String,
-    /// After which epoch it was saved.
+    /// After which epoch the network was tested.
     pub epoch: u64,
     pub scored: Scored,
     pub mistakes: Vec<Shown>,
@@ -95,55 +95,25 @@ impl Examined {
     }
 }
 
-/// Tests the best network of a run, and looks closer at some images.
-pub(super) struct Examine<'a> {
-    evaluate: Evaluate<'a>,
-    /// The checkpoint's file.
-    path: PathBuf,
-    stop: Option<&'a Stop>,
-}
-
-impl<'a> Examine<'a> {
-    /// That of the run in the folder `run`.
+impl Examined {
+    /// What `tested` says, and the images that are worth looking at, unless the images of the test are
+    /// not there. `explain` tells where the network looks in an image for a class, if that is known.
     ///
     /// # Errors
-    /// If it has no checkpoint, or one that tells other classes apart.
+    /// When an image cannot be read; those of `explain`.
     pub(super) fn of(
-        run: &Path,
-        config: &'a Config,
-        data: &'a Data,
-        stop: Option<&'a Stop>,
-        ui: &'a Ui,
+        tested: Tested,
+        test: Option<&Part>,
+        mut explain: impl FnMut(&[u8], usize) -> Result<Option<Heatmap>>,
     ) -> Result<Self> {
-        let path = checkpoints::find(run, Which::Best)?;
-        let checkpoint = checkpoints::load(&path)?;
-        let test = &data.test;
-        if !names::same(&checkpoint.classes, test.classes()) {
-            let message = format!("{} tells other classes apart", path.display());
-            return Err(Failure::new(Code::Checkpoint, message).into());
-        }
-        let (device, linear_weights) = (&config.device, LinearWeights::F32);
-        let batch = config.train.batch_size.min(test.len()).max(1);
-        let evaluate = Evaluate { device, checkpoint, linear_weights, batch, test, ui };
-        Ok(Self { evaluate, path, stop })
-    }
-}
-
-impl Job for Examine<'_> {
-    /// Nothing if it was asked to stop.
-    type Output = Option<Examined>;
-
-    fn run<B: Backend>(self, backend: B) -> Result<Option<Examined>> {
-        let Self { evaluate, path, stop } = self;
-        let (epoch, test) = (evaluate.checkpoint.progress.epoch, evaluate.test);
-        let tested = evaluate.test(backend, || stop.and_then(Stop::requested))?;
-        let ControlFlow::Continue((mut session, predictions)) = tested else { return Ok(None) };
-
-        let scored = Scored::new(predictions, test.classes());
-        let predictions = &scored.predictions;
+        let Tested { epoch, names, predictions } = tested;
+        let scored = Scored::new(predictions, &names);
+        let nothing = Self { epoch, scored, mistakes: vec![], uncertain: vec![], cells: vec![] };
+        let Some(test) = test else { return Ok(nothing) };
+        let predictions = &nothing.scored.predictions;
         let mistakes = most_confident(predictions, SHOWN);
         let uncertain = least_certain(predictions, SHOWN);
-        let cells = largest_cells(predictions, &scored.evaluation.confusion);
+        let cells = largest_cells(predictions, &nothing.scored.evaluation.confusion);
         let explained: BTreeSet<usize> = mistakes.iter().chain(&uncertain).copied().collect();
         let in_cells = cells.iter().flat_map(|cell| &cell.images).copied();
         let numbers: BTreeSet<usize> = explained.iter().copied().chain(in_cells).collect();
@@ -152,13 +122,8 @@ impl Job for Examine<'_> {
         test.look(&numbers, |number, pixels| {
             let prediction = predictions.get(number);
             let explained = prediction.class().filter(|_| explained.contains(&number));
-            let explanation = match explained {
-                None => None,
-                Some(class) => {
-                    let map = session.grad_cam(pixels, &[class as u32])?.remove(0);
-                    Some(Thumbnail::of_image(&overlay(pixels, test.shape(), &map), false)?)
-                }
-            };
+            let map = explained.map(|class| explain(pixels, class)).transpose()?.flatten();
+            let over = |map| Thumbnail::of_image(&overlay(pixels, test.shape(), &map), false);
             shown.insert(
                 number,
                 Shown {
@@ -167,7 +132,7 @@ impl Job for Examine<'_> {
                     label: prediction.label,
                     told: prediction.top(TOLD),
                     image: Thumbnail::of_pixels(pixels, test.shape())?,
-                    explanation,
+                    explanation: map.map(over).transpose()?,
                 },
             );
             Ok(())
@@ -177,14 +142,80 @@ impl Job for Examine<'_> {
             let CellImages { label, predicted, count, ref images } = *cell;
             Cell { label, predicted, count, images: pick(images) }
         };
-        Ok(Some(Examined {
-            checkpoint: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-            epoch,
+        Ok(Self {
             mistakes: pick(&mistakes),
             uncertain: pick(&uncertain),
             cells: cells.iter().map(cell).collect(),
-            scored,
-        }))
+            ..nothing
+        })
+    }
+}
+
+/// Looks closer at some test images with the best network of a run, which is tested if its test is not
+/// at hand.
+pub(super) struct Examine<'a> {
+    evaluate: Evaluate<'a>,
+    tested: Option<Tested>,
+    stop: Option<&'a Stop>,
+}
+
+impl<'a> Examine<'a> {
+    /// That of a run.
+    ///
+    /// # Errors
+    /// If it has no checkpoint, or one that tells other classes apart.
+    pub(super) fn of(
+        run: &RunFolder,
+        config: &'a Config,
+        data: &'a Data,
+        stop: Option<&'a Stop>,
+        ui: &'a Ui,
+    ) -> Result<Self> {
+        let path = checkpoints::find(&run.overview.path, Which::Best)?;
+        let checkpoint = checkpoints::load(&path)?;
+        let test = &data.test;
+        if !names::same(&checkpoint.classes, test.classes()) {
+            let message = format!("{} tells other classes apart", path.display());
+            return Err(Failure::new(Code::Checkpoint, message).into());
+        }
+        let tested = run.tested().unwrap_or_else(|error| {
+            ui.warn(&format!("{error:#}; the network is tested again"));
+            None
+        });
+        let tested = tested.filter(|tested| {
+            tested.epoch == checkpoint.progress.epoch && tested.is_of(test.images.labels())
+        });
+        let (device, linear_weights) = (&config.device, LinearWeights::F32);
+        let batch = config.train.batch_size.min(test.len()).max(1);
+        let evaluate = Evaluate { device, checkpoint, linear_weights, batch, test, ui };
+        Ok(Self { evaluate, tested, stop })
+    }
+}
+
+impl Job for Examine<'_> {
+    /// Nothing if it was asked to stop.
+    type Output = Option<Examined>;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Option<Examined>> {
+        let Self { evaluate, tested, stop } = self;
+        let (epoch, test) = (evaluate.checkpoint.progress.epoch, evaluate.test);
+        let stop = || stop.and_then(Stop::requested);
+        let (mut session, tested) = match tested {
+            Some(tested) => (evaluate.session(backend)?, tested),
+            None => {
+                let tested = evaluate.test(backend, stop)?;
+                let ControlFlow::Continue((session, predictions)) = tested else { return Ok(None) };
+                (session, Tested { epoch, names: test.classes().to_vec(), predictions })
+            }
+        };
+        let examined = Examined::of(tested, Some(test), |pixels, class| {
+            match stop() {
+                // The rest is soon done.
+                Some(_) => Ok(None),
+                None => Ok(Some(session.grad_cam(pixels, &[class as u32])?.remove(0))),
+            }
+        })?;
+        Ok(stop().is_none().then_some(examined))
     }
 }
 

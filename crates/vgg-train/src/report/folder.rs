@@ -7,10 +7,10 @@ use serde::Serialize;
 use toml::Value;
 
 use crate::config::Config;
-use crate::run::folder::{CONFUSION, config_of};
+use crate::run::folder::config_of;
 use crate::run::metrics::{Process, Record, StepRecord, records};
 use crate::run::overview::Overview;
-use crate::scores::confusion::Confusion;
+use crate::run::tested::Tested;
 
 /// A run as its folder has it.
 #[derive(Debug)]
@@ -22,8 +22,6 @@ pub(crate) struct RunFolder {
     /// Who trained, first to last.
     pub processes: Vec<Process>,
     pub steps: Vec<StepRecord>,
-    /// Of the test after the last epoch: names of classes, and how they were taken for each other.
-    pub confusion: Option<(Vec<String>, Confusion)>,
 }
 
 /// A key of the config.
@@ -52,9 +50,15 @@ impl RunFolder {
             }
         }
         let (settings, overview) = (settings(&config), Overview { epochs, ..Overview::of(path) });
-        let confusion = std::fs::read(path.join(CONFUSION));
-        let confusion = confusion.ok().and_then(|text| Confusion::from_csv(&text));
-        Ok(Self { overview, config, settings, processes, steps, confusion })
+        Ok(Self { overview, config, settings, processes, steps })
+    }
+
+    /// The test of the best network so far, as the run has it.
+    ///
+    /// # Errors
+    /// As [`Tested::read`].
+    pub(crate) fn tested(&self) -> Result<Option<Tested>> {
+        Tested::read(&self.overview.path, &self.overview.epochs)
     }
 
     pub(crate) fn name(&self) -> String {

@@ -2,9 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::Report;
 use super::examined::{Cell, Examined, Shown};
 use super::folder::RunFolder;
+use super::{Look, Report};
 use crate::version::VERSION;
 
 /// Changes when a field changes its meaning or goes away.
@@ -13,7 +13,7 @@ pub(super) const SCHEMA: u32 = 1;
 impl Report {
     /// All that the page shows but its images, which are in the page by the same numbers.
     pub(crate) fn to_json(&self) -> Value {
-        let Self { folder, network, seen, examined, .. } = self;
+        let Self { folder, network, look: Look { seen, examined, .. }, .. } = self;
         let mut json = run(folder);
         json["schema"] = SCHEMA.into();
         json["program"] = format!("vgg-train {VERSION}").into();
@@ -21,7 +21,7 @@ impl Report {
         json["network"] = json!(network);
         let fed = seen.iter().flat_map(|seen| &seen.batch);
         json["batch"] = fed.map(|fed| Value::from(&*fed.label)).collect();
-        json["tested"] = examined.as_ref().map_or(Value::Null, tested);
+        json["tested"] = examined.as_deref().map_or(Value::Null, tested);
         json
     }
 }
@@ -41,7 +41,6 @@ fn tested(examined: &Examined) -> Value {
     let shown = |images: &[Shown]| images.iter().map(image).collect::<Vec<_>>();
     let cell = |Cell { label, predicted, count, images }: &Cell| json!({ "label": label, "predicted": predicted, "count": count, "images": shown(images) });
     let mut json = examined.scored.to_json();
-    json["checkpoint"] = examined.checkpoint.as_str().into();
     json["epoch"] = examined.epoch.into();
     json["mistakes"] = shown(&examined.mistakes).into();
     json["least_certain"] = shown(&examined.uncertain).into();

@@ -13,6 +13,7 @@ mod profile;
 mod seen;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Error, Result};
 use vgg_tensor::Backend;
@@ -35,8 +36,16 @@ use seen::Seen;
 pub(crate) struct Report {
     pub folder: RunFolder,
     pub network: Option<NetworkFacts>,
-    pub seen: Option<Seen>,
-    pub examined: Option<Examined>,
+    pub look: Look,
+    /// What is left out, and why.
+    pub notes: Vec<String>,
+}
+
+/// What there is to see of images.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Look {
+    pub seen: Option<Arc<Seen>>,
+    pub examined: Option<Arc<Examined>>,
     /// What is left out, and why.
     pub notes: Vec<String>,
 }
@@ -51,16 +60,15 @@ pub(crate) fn at_end<B: Backend>(
     stop: &Stop,
     ui: &Ui,
 ) {
-    let images = count(data.test.len() as u64, "test image");
-    ui.status("Reporting", &format!("the best network sees {images} again; Ctrl-C leaves it out"));
+    ui.status("Reporting", "where the best network looks; Ctrl-C leaves the report out");
     let silent = ui.silenced();
     let write = || -> Result<bool> {
         let mut report = Report::glance(run.path())?;
         report.folder.overview.state = State::Finished;
-        report.see(config, data);
-        let job = Examine::of(run.path(), config, data, Some(stop), &silent)?;
-        report.examined = job.run(backend)?;
-        let Some(examined) = &report.examined else { return Ok(false) };
+        report.look.see(config, data);
+        let job = Examine::of(&report.folder, config, data, Some(stop), &silent)?;
+        let Some(examined) = job.run(backend)? else { return Ok(false) };
+        let examined = report.look.examined.insert(Arc::new(examined));
         if let Some(png) = examined.mistakes_png()? {
             run.write(MISTAKES, png)?;
         }
@@ -87,40 +95,31 @@ impl Report {
         let folder = RunFolder::read(run)?;
         let (network, mut notes) = (NetworkFacts::of(&folder), vec![]);
         let network = network.map_err(|error| notes.push(left_out("the network", &error))).ok();
-        Ok(Self { folder, network, seen: None, examined: None, notes })
+        Ok(Self { folder, network, look: Look::default(), notes })
     }
 
-    /// All of it: the run's best network sees the test images. Where the data set or a checkpoint is
-    /// not there, the page says so, and has the rest.
+    /// All of it, where the run's best network looks among it. Where the data set or a checkpoint is not
+    /// there, the page says so, and has the rest.
     ///
     /// # Errors
     /// As [`Report::glance`].
     pub(crate) fn whole(run: &Path, config: &Config, ui: &Ui) -> Result<Self> {
-        let mut report = Self::glance(run)?;
-        let data = match data::open(config, ui) {
-            Ok(data) => data,
-            Err(error) => {
-                report.notes.push(left_out("the data set", &error));
-                return Ok(report);
-            }
-        };
-        report.see(config, &data);
-        let job = Examine::of(run, config, &data, None, ui);
-        match job.and_then(|job| device::run(&config.device, job)) {
-            Ok(examined) => report.examined = examined,
-            Err(error) => {
-                report.notes.push(left_out("what the network makes of the test images", &error));
-            }
+        let Self { folder, network, mut look, mut notes } = Self::glance(run)?;
+        let data = data::open(config, ui);
+        let data = data.map_err(|error| notes.push(left_out("the data set", &error))).ok();
+        let examined = data.as_ref().and_then(|data| {
+            look.see(config, data);
+            let job = Examine::of(&folder, config, data, None, ui);
+            let examined = job.and_then(|job| device::run(&config.device, job));
+            examined
+                .map_err(|error| notes.push(left_out("where the network looks", &error)))
+                .ok()?
+        });
+        match examined {
+            Some(examined) => look.examined = Some(Arc::new(examined)),
+            None => look.test(&folder, data.as_ref()),
         }
-        Ok(report)
-    }
-
-    /// Looks at the images that are trained on.
-    fn see(&mut self, config: &Config, data: &Data) {
-        match Seen::of(config, data) {
-            Ok(seen) => self.seen = Some(seen),
-            Err(error) => self.notes.push(left_out("the images that it is trained on", &error)),
-        }
+        Ok(Self { folder, network, look, notes })
     }
 
     /// The run in a line: `VGG-11 × 0.25 on fashion-mnist, batches of 128`.
@@ -134,6 +133,42 @@ impl Report {
             train.batch_size,
             train.seed,
         )
+    }
+}
+
+impl Look {
+    /// At a run, whose data set may not be there. Nothing is computed by its network.
+    pub(crate) fn at(folder: &RunFolder, data: Option<&Data>) -> Self {
+        let mut look = Self::default();
+        match data {
+            Some(data) => look.see(&folder.config, data),
+            None => look.notes.push("Without images: the data set is not there.".into()),
+        }
+        look.test(folder, data);
+        look
+    }
+
+    /// At the images that are trained on.
+    fn see(&mut self, config: &Config, data: &Data) {
+        match Seen::of(config, data) {
+            Ok(seen) => self.seen = Some(Arc::new(seen)),
+            Err(error) => self.notes.push(left_out("the images that it is trained on", &error)),
+        }
+    }
+
+    /// At the test of the best network so far, if the run has it, and at the images that it got wrong,
+    /// if these are there.
+    fn test(&mut self, folder: &RunFolder, data: Option<&Data>) {
+        let examined = || {
+            let Some(tested) = folder.tested()? else { return Ok(None) };
+            let test = data.map(|data| &data.test);
+            let test = test.filter(|test| tested.is_of(test.images.labels()));
+            Examined::of(tested, test, |_, _| Ok(None)).map(Some)
+        };
+        match examined() {
+            Ok(examined) => self.examined = examined.map(Arc::new),
+            Err(error) => self.notes.push(left_out("the test of the best network", &error)),
+        }
     }
 }
 

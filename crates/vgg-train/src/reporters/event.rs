@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::data::Data;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
-use crate::scores::mistakes::Mistake;
+use crate::scores::predictions::Predictions;
 use crate::terminal::throughput::Throughput;
 
 /// Something that has happened in training.
@@ -37,13 +37,14 @@ pub(crate) enum Event<'a> {
         record: &'a EpochRecord,
         /// The run's finished epochs, of which it is the last.
         epochs: &'a [EpochRecord],
+        /// The test.
+        predictions: &'a Predictions,
+        /// How good they are.
         evaluation: &'a Evaluation,
         /// Whether its network is the best so far.
         is_best: bool,
-        /// The worst of the test, the worst first, if the run's config has a report that shows them
-        /// (the config's table `report`) …
-        mistakes: &'a [Mistake],
-        /// … and the norms of each layer, likewise.
+        /// The norms of each layer, if the run's config has a report that shows them (the config's
+        /// table `report`).
         norms: &'a [LayerNorms],
     },
     /// Training was asked to stop after so many steps of an epoch, and its state is saved.

@@ -8,6 +8,7 @@ mod best_effort;
 pub(crate) mod csv;
 mod event;
 pub(crate) mod jsonl;
+pub(crate) mod predictions;
 pub(crate) mod svg;
 pub(crate) mod tensorboard;
 pub(crate) mod terminal;

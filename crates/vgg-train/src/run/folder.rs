@@ -26,6 +26,7 @@ pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
 pub(crate) const CONFUSION: &str = "confusion.csv";
 pub(crate) const CONFUSION_SVG: &str = "confusion.svg";
+pub(crate) const PREDICTIONS: &str = "predictions.safetensors";
 pub(crate) const REPORT: &str = "report.html";
 pub(crate) const MISTAKES: &str = "mistakes.png";
 pub(crate) const TENSORBOARD: &str = "tensorboard";
@@ -132,7 +133,7 @@ impl RunDir {
 
 /// Whether a run keeps the file `path`, or would if it were there.
 pub(crate) fn is_own_file(path: &Path) -> bool {
-    const OWN: [&str; 10] = [
+    const OWN: [&str; 11] = [
         CONFIG,
         LOG,
         METRICS,
@@ -140,6 +141,7 @@ pub(crate) fn is_own_file(path: &Path) -> bool {
         CURVES,
         CONFUSION,
         CONFUSION_SVG,
+        PREDICTIONS,
         REPORT,
         MISTAKES,
         LOCK,

@@ -89,6 +89,24 @@ pub(crate) struct EpochRecord {
 }
 
 impl EpochRecord {
+    /// Of no particular epoch.
+    #[cfg(test)]
+    pub(crate) fn sample() -> Self {
+        Self {
+            epoch: 1,
+            step: 2,
+            train_loss: 2.25,
+            train_accuracy: 0.125,
+            test_loss: 2.0,
+            test_accuracy: 0.25,
+            test_top5: 0.5,
+            lr: 0.5,
+            images_per_second: None,
+            wait_share: None,
+            seconds: None,
+        }
+    }
+
     /// The epoch of the highest test accuracy, the first of equals, as training has it.
     pub(crate) fn best(epochs: &[Self]) -> Option<&Self> {
         let better = |a: &Self, b: &Self| b.test_accuracy > a.test_accuracy;

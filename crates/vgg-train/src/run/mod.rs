@@ -6,3 +6,4 @@ pub(crate) mod folder;
 pub(crate) mod metrics;
 pub(crate) mod output;
 pub(crate) mod overview;
+pub(crate) mod tested;

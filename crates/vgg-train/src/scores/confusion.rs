@@ -63,23 +63,6 @@ impl Confusion {
         csv([header].into_iter().chain(classes.iter().enumerate().map(row)))
     }
 
-    /// What [`Confusion::to_csv`] wrote, with the names of the classes; nothing of anything else.
-    pub(crate) fn from_csv(text: &[u8]) -> Option<(Vec<String>, Self)> {
-        let mut rows = csv::Reader::from_reader(text);
-        let columns = rows.headers().ok()?.len();
-        let (mut names, mut counts) = (vec![], vec![]);
-        for row in rows.records() {
-            let row = row.ok()?;
-            names.push(row.get(0)?.to_owned());
-            for count in row.iter().take(columns - 1).skip(1) {
-                counts.push(count.parse().ok()?);
-            }
-        }
-        let classes = names.len();
-        let fits = classes > 0 && counts.len() == classes * classes;
-        fits.then_some((names, Self { classes, counts }))
-    }
-
     /// Each class's name and accuracy.
     pub(crate) fn to_json(&self, classes: &[String]) -> Vec<Value> {
         let class = |(label, name)| json!({ "class": name, "accuracy": self.accuracy(label) });
@@ -142,9 +125,6 @@ mod tests {
         "a, ""b""",0,1,0,1.0000
         none,0,0,0,
         "#);
-        assert_eq!(Confusion::from_csv(csv.as_bytes()), Some((classes.clone(), confusion.clone())));
-        assert_eq!(Confusion::from_csv(b"true class,a,accuracy\na,x,\n"), None);
-        assert_eq!(Confusion::from_csv(b""), None);
         insta::assert_snapshot!(confusion.per_class(&classes, "").join("\n"), @r#"
         T-shirt/top   50.0 %  most often taken for a, "b" (1)
         a, "b"       100.0 %

@@ -14,7 +14,7 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    pub(crate) fn new(classes: usize) -> Self {
+    fn new(classes: usize) -> Self {
         let confusion = Confusion::new(classes);
         Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion }
     }
@@ -23,13 +23,6 @@ impl Evaluation {
         let mut evaluation = Self::new(predictions.classes());
         predictions.iter().for_each(|prediction| evaluation.add_one(&prediction));
         evaluation
-    }
-
-    /// Takes in a batch of `logits`, `[labels.len(), classes]`.
-    pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
-        for (logits, label) in logits.chunks_exact(self.confusion.classes()).zip(labels) {
-            self.add_one(&Prediction::new(logits, *label as usize));
-        }
     }
 
     /// Takes in an image.
@@ -73,31 +66,21 @@ pub(crate) fn tells_top5(classes: usize) -> bool {
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_evaluation_is_that_of_each_batch() {
-        let logits = [0.5, 1.0, -2.0, 3.0, 0.25, f32::NAN, 7.0, 7.0, 1e-3];
-        let labels = [1, 2, 0];
-        let mut predictions = Predictions::new(3);
-        let mut evaluation = Evaluation::new(3);
-        for batch in [0..2, 2..3] {
-            let logits = &logits[3 * batch.start..3 * batch.end];
-            predictions.add(logits, &labels[batch.clone()]);
-            evaluation.add(logits, &labels[batch]);
-        }
-        assert_eq!(format!("{:?}", Evaluation::of(&predictions)), format!("{evaluation:?}"));
-        assert_eq!((predictions.len(), predictions.without_probabilities()), (3, 1));
+    fn evaluation(classes: usize, logits: &[f32], labels: &[u32]) -> Evaluation {
+        let mut predictions = Predictions::new(classes);
+        predictions.add(logits, labels);
+        Evaluation::of(&predictions)
     }
 
     #[test]
     fn metrics_of_known_logits() {
-        let mut evaluation = Evaluation::new(6);
         // The second image's class ties with a lower one, the third's ranks last of six.
         let logits = [
             [0.0, 3.0, 0.0, 0.0, 0.0, 0.0],
             [1.0, 1.0, 0.0, 0.0, 0.0, 0.0],
             [5.0, 4.0, 3.0, 2.0, 1.0, 0.0],
         ];
-        evaluation.add(&logits.concat(), &[1, 1, 5]);
+        let evaluation = evaluation(6, &logits.concat(), &[1, 1, 5]);
         assert_eq!((evaluation.images, evaluation.top1, evaluation.top5), (3, 1, 2));
         let exp = |xs: [f64; 6]| xs.iter().map(|x| x.exp()).sum::<f64>().ln();
         let expected =
@@ -112,8 +95,7 @@ mod tests {
     fn nan_is_never_correct() {
         const NAN: f32 = f32::NAN;
         let correct = |logits: &[f32], label| {
-            let mut evaluation = Evaluation::new(logits.len());
-            evaluation.add(logits, &[label]);
+            let evaluation = evaluation(logits.len(), logits, &[label]);
             let recognised = evaluation.confusion.accuracy(label as usize);
             (evaluation.top1, evaluation.top5, recognised)
         };
@@ -126,8 +108,6 @@ mod tests {
 
     #[test]
     fn large_logits_do_not_overflow() {
-        let mut evaluation = Evaluation::new(2);
-        evaluation.add(&[3e38, -3e38], &[0]);
-        assert_eq!(evaluation.loss(), 0.0);
+        assert_eq!(evaluation(2, &[3e38, -3e38], &[0]).loss(), 0.0);
     }
 }

@@ -5,65 +5,17 @@ use std::collections::BTreeMap;
 
 use super::predictions::{Prediction, Predictions};
 
-/// An image that is taken for another class.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Mistake {
-    /// Its number among the tested images.
-    pub image: usize,
-    pub label: usize,
-    pub predicted: usize,
-    /// The probability of the latter.
-    pub confidence: f32,
-}
-
-/// The mistakes with the highest confidence of the images seen so far.
-#[derive(Debug)]
-pub(crate) struct MostConfident {
-    /// How many are kept.
-    most: usize,
-    /// How many images were seen.
-    images: usize,
-    /// Of equals the first in stored order comes first.
-    mistakes: Vec<Mistake>,
-}
-
-impl MostConfident {
-    pub(crate) fn new(most: usize) -> Self {
-        Self { most, images: 0, mistakes: vec![] }
-    }
-
-    /// Takes in a batch of `logits`, `[labels.len(), classes]`.
-    pub(crate) fn add(&mut self, logits: &[f32], labels: &[u32]) {
-        let classes = logits.len() / labels.len().max(1);
-        for (logits, label) in logits.chunks_exact(classes).zip(labels) {
-            self.add_one(&Prediction::new(logits, *label as usize));
-        }
-    }
-
-    fn add_one(&mut self, prediction: &Prediction<'_>) {
-        let image = self.images;
-        self.images += 1;
-        let predicted = prediction.class().filter(|class| *class != prediction.label);
-        let Some((predicted, confidence)) = predicted.zip(prediction.confidence()) else { return };
-        let place = self.mistakes.partition_point(|other| other.confidence >= confidence);
-        if place < self.most {
-            self.mistakes.truncate(self.most - 1);
-            let label = prediction.label;
-            self.mistakes.insert(place, Mistake { image, label, predicted, confidence });
-        }
-    }
-
-    /// The most confident one first.
-    pub(crate) fn into_mistakes(self) -> Vec<Mistake> {
-        self.mistakes
-    }
-}
-
 /// At most `most` images that are taken for another class, with the highest confidence first.
 pub(crate) fn most_confident(predictions: &Predictions, most: usize) -> Vec<usize> {
-    let mut mistakes = MostConfident::new(most);
-    predictions.iter().for_each(|prediction| mistakes.add_one(&prediction));
-    mistakes.into_mistakes().into_iter().map(|mistake| mistake.image).collect()
+    let confidence = |prediction: Prediction<'_>| match prediction.is_correct() {
+        true => None,
+        false => prediction.confidence(),
+    };
+    let images = predictions.iter().map(confidence).enumerate();
+    let mut images: Vec<_> = images.filter_map(|(i, confidence)| Some((confidence?, i))).collect();
+    // Stable, so that the first of equals in stored order comes first.
+    images.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+    images.into_iter().take(most).map(|(_, i)| i).collect()
 }
 
 /// At most `most` images whose first two classes are the hardest to tell apart: with the smallest
@@ -112,11 +64,6 @@ mod tests {
         assert_eq!(most_confident(&predictions(), 9), [1, 2, 4]);
         assert_eq!(most_confident(&predictions(), 2), [1, 2]);
         assert_eq!(most_confident(&predictions(), 0), [0; 0]);
-
-        let mut mistakes = MostConfident::new(1);
-        mistakes.add(&[0.0, 0.0, 0.0, 3.0_f32.ln()], &[0, 0]);
-        let mistake = Mistake { image: 1, label: 0, predicted: 1, confidence: 0.75 };
-        assert_eq!(mistakes.into_mistakes(), [mistake]);
     }
 
     #[test]

@@ -9,9 +9,6 @@ use vgg_model::Softmax;
 use crate::terminal::table::write_csv;
 
 /// What a network says of all tested images, in stored order; all other scores follow from it.
-///
-/// It takes four bytes a class of each image. Training, which needs no more than an evaluation,
-/// keeps none.
 #[derive(Clone, Debug)]
 pub(crate) struct Predictions {
     classes: usize,
@@ -31,6 +28,22 @@ impl Predictions {
         self.logits.extend_from_slice(logits);
         self.softmax.extend(logits.chunks_exact(self.classes).map(Softmax::of));
         self.labels.extend_from_slice(labels);
+    }
+
+    /// Bytes that those of so many images take.
+    pub(crate) fn bytes(images: usize, classes: usize) -> u64 {
+        let own = size_of::<f32>() * classes + size_of::<Softmax>() + size_of::<u32>();
+        (own * images) as u64
+    }
+
+    /// `[images, classes]`
+    pub(crate) fn logits(&self) -> &[f32] {
+        &self.logits
+    }
+
+    /// `[images]`
+    pub(crate) fn labels(&self) -> &[u32] {
+        &self.labels
     }
 
     /// The number of images.
@@ -105,10 +118,6 @@ pub(crate) struct Prediction<'a> {
 }
 
 impl<'a> Prediction<'a> {
-    pub(super) fn new(logits: &'a [f32], label: usize) -> Self {
-        Self { logits, softmax: Softmax::of(logits), label }
-    }
-
     /// The classes that rank before the true one, in their own order.
     fn ahead(&self) -> impl Iterator<Item = usize> + use<'a> {
         let Self { logits, label, .. } = *self;
@@ -179,18 +188,28 @@ mod tests {
 
     const NAN: f32 = f32::NAN;
 
+    /// Of an image.
+    fn of(logits: &[f32], label: u32) -> Predictions {
+        let mut predictions = Predictions::new(logits.len());
+        predictions.add(logits, &[label]);
+        predictions
+    }
+
     #[test]
     fn classes_are_in_the_order_of_their_logits() {
-        let prediction = Prediction::new(&[1.0, 3.0, 2.0, 3.0], 2);
+        let prediction = of(&[1.0, 3.0, 2.0, 3.0], 2);
+        let prediction = prediction.get(0);
         assert_eq!((prediction.rank(), prediction.class()), (Some(2), Some(1)));
         let classes: Vec<_> = prediction.top(3).iter().map(|(class, _)| *class).collect();
         assert_eq!(classes, [1, 3, 2]);
         assert_eq!(prediction.margin(), Some(0.0));
         // So little probability that it is the same `f32`.
-        let prediction = Prediction::new(&[-200.0, -190.0, 0.0], 0);
+        let prediction = of(&[-200.0, -190.0, 0.0], 0);
+        let prediction = prediction.get(0);
         assert_eq!(prediction.top(9), [(2, 1.0), (1, 0.0), (0, 0.0)]);
         assert_eq!((prediction.margin(), prediction.is_correct()), (Some(1.0), false));
-        let single = Prediction::new(&[5.0], 0);
+        let single = of(&[5.0], 0);
+        let single = single.get(0);
         assert_eq!((single.margin(), single.confidence()), (None, Some(1.0)));
     }
 
@@ -198,13 +217,14 @@ mod tests {
     fn beside_nan_there_are_no_probabilities() {
         for logits in [[0.0, NAN], [NAN; 2]] {
             for label in [0, 1] {
-                let prediction = Prediction::new(&logits, label);
+                let prediction = of(&logits, label);
+                let prediction = prediction.get(0);
                 assert!(!prediction.is_correct());
                 assert_eq!((prediction.confidence(), prediction.margin()), (None, None));
                 assert_eq!(prediction.top(2), []);
             }
         }
-        assert_eq!(Prediction::new(&[NAN], 0).class(), None);
+        assert_eq!(of(&[NAN], 0).get(0).class(), None);
     }
 
     #[test]

@@ -30,20 +30,16 @@ use crate::reporters::{Event, Reporters, Work};
 use crate::run::folder::RunDir;
 use crate::run::metrics::EpochRecord;
 use crate::scores::evaluation::Evaluation;
-use crate::scores::mistakes::{Mistake, MostConfident};
+use crate::scores::predictions::Predictions;
 use crate::signals::Stop;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
 
-/// Mistakes of a test that are told of.
-const MISTAKES: usize = 24;
-
 /// What came of a test.
 struct Tested {
+    predictions: Predictions,
     evaluation: Evaluation,
-    /// The most confident ones, if they are shown.
-    mistakes: Vec<Mistake>,
 }
 
 /// A run on its way.
@@ -212,23 +208,19 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         self.trainer.set_ema_evaluated(true);
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
         let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, self.stop);
-        let mut evaluation = Evaluation::new(self.data.test.classes().len());
-        let shows_mistakes = self.config.report.shows_mistakes();
-        let mut mistakes = shows_mistakes.then(|| MostConfident::new(MISTAKES));
+        let mut predictions = Predictions::new(self.data.test.classes().len());
         let tested = evaluate(
             &self.test,
             |pixels| trainer.logits(pixels),
             |logits, labels| {
-                evaluation.add(logits, labels);
-                if let Some(mistakes) = &mut mistakes {
-                    mistakes.add(logits, labels);
-                }
-                reporters.report(&Event::Testing { epoch, images: evaluation.images(), done })
+                predictions.add(logits, labels);
+                let images = predictions.len() as u64;
+                reporters.report(&Event::Testing { epoch, images, done })
             },
             || stop.requested(),
         )?;
-        let mistakes = mistakes.map_or(vec![], MostConfident::into_mistakes);
-        Ok(tested.map_continue(|_| Tested { evaluation, mistakes }))
+        let evaluation = Evaluation::of(&predictions);
+        Ok(tested.map_continue(|_| Tested { predictions, evaluation }))
     }
 
     /// Saves, and tells that training was stopped.

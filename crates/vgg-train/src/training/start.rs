@@ -18,6 +18,7 @@ use crate::machine::device::Job;
 use crate::report;
 use crate::reporters::csv::Csv;
 use crate::reporters::jsonl::{Jsonl, Reopened};
+use crate::reporters::predictions::PredictionsFile;
 use crate::reporters::svg::Svg;
 use crate::reporters::tensorboard::TensorBoard;
 use crate::reporters::terminal::Terminal;
@@ -127,6 +128,7 @@ impl Job for TrainingJob<'_> {
             .with(Terminal::new(ui, config, &run, classes, work, step > 0))
             .with(jsonl)
             .with(Csv::new(&run, classes))
+            .with(BestEffort::new(PredictionsFile::new(&run, classes), ui))
             .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on, classes), ui));
         let reporters = match config.report.tensorboard {
             true => reporters.with(BestEffort::new(TensorBoard::new(&run, config, &data.test), ui)),

@@ -3,7 +3,6 @@
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
-use std::time::SystemTime;
 
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
@@ -12,7 +11,7 @@ use vgg_data::{Decoding, Images, Loader, Transform};
 use vgg_model::Session;
 use vgg_tensor::Error;
 
-use super::watched::stamp;
+use super::watched::{Stamp, stamp};
 use crate::config;
 use crate::data;
 use crate::drawing::heatmap::overlay;
@@ -36,7 +35,7 @@ pub(crate) struct Classifier {
 struct Network {
     /// The checkpoint's file, and what changes when the file does.
     file: PathBuf,
-    stamp: Option<(u64, Option<SystemTime>)>,
+    stamp: Stamp,
     epoch: u64,
     classes: Vec<String>,
     decoding: Decoding,
@@ -80,12 +79,7 @@ impl Classifier {
 }
 
 impl Network {
-    fn load(
-        run: &Path,
-        file: PathBuf,
-        stamp: Option<(u64, Option<SystemTime>)>,
-        device: &config::Device,
-    ) -> Result<Self> {
+    fn load(run: &Path, file: PathBuf, stamp: Stamp, device: &config::Device) -> Result<Self> {
         let checkpoint = checkpoints::load(&file)?;
         let (epoch, classes) = (checkpoint.progress.epoch, class_names(&checkpoint));
         let (input, transform) = data::prediction(run, &checkpoint)?;

@@ -5,9 +5,10 @@
 //! file is ever opened by a name from a request: the runs are listed, and the listed names compared.
 //!
 //! [`server`] has the connections, [`request`] and [`response`] what goes over them, [`routes`] what is
-//! answered, from [`watched`] runs, [`pages`] and the [`classifier`].
+//! answered, from [`watched`] runs, [`pages`] of what was [`looked`] at, and the [`classifier`].
 
 mod classifier;
+mod looked;
 mod pages;
 mod request;
 mod response;
@@ -16,6 +17,7 @@ mod server;
 mod watched;
 
 pub(crate) use classifier::Classifier;
+pub(crate) use looked::Looked;
 pub(crate) use routes::Routes;
 pub(crate) use server::Server;
 pub(crate) use watched::Watched;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::looked::Looked;
 use super::response::{self, Response};
 use super::watched::{address, version};
-use crate::report::Report;
 use crate::report::page::{self, Live};
 use crate::run::folder::REPORT;
 use crate::run::overview::look;
@@ -25,11 +25,11 @@ pub(super) fn index(folder: &Path, runs: &[PathBuf]) -> Response {
 }
 
 /// The page of a run.
-pub(super) fn run(run: &Path) -> Response {
+pub(super) fn run(run: &Path, looked: &Looked) -> Response {
     let live = live(&address(run), version(&[run.into()]), run.join(REPORT).is_file());
     response::page(
         200,
-        match Report::glance(run) {
+        match looked.report(run) {
             Ok(report) => page::single(&report, Some(&live)),
             Err(error) => page::notice(&run.display().to_string(), &format!("{error:#}"), &live),
         },

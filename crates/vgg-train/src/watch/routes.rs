@@ -9,6 +9,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 
 use super::classifier::Classifier;
+use super::looked::Looked;
 use super::pages;
 use super::request::{is_for_this_machine, is_from_own_page, path, read};
 use super::response::{self, Refused, Response};
@@ -23,14 +24,15 @@ const MAX_IMAGES: usize = 4;
 /// The answers to all requests.
 pub(crate) struct Routes {
     watched: Watched,
+    looked: Looked,
     classifier: Classifier,
     /// Places for images on their way.
     images: Arc<Semaphore>,
 }
 
 impl Routes {
-    pub(crate) fn new(watched: Watched, classifier: Classifier) -> Self {
-        Self { watched, classifier, images: Arc::new(Semaphore::new(MAX_IMAGES)) }
+    pub(crate) fn new(watched: Watched, looked: Looked, classifier: Classifier) -> Self {
+        Self { watched, looked, classifier, images: Arc::new(Semaphore::new(MAX_IMAGES)) }
     }
 
     /// The answer to a request.
@@ -64,7 +66,7 @@ impl Routes {
             },
             [b"version"] => response::text(200, &version(&self.watched.runs())),
             [b"runs", name] => match self.watched.run(name) {
-                Some(run) => pages::run(&run),
+                Some(run) => pages::run(&run, &self.looked),
                 None => pages::no_run(&address_of(name), &String::from_utf8_lossy(name)),
             },
             [b"runs", name, what @ (b"version" | b"report")] => match self.watched.run(name) {

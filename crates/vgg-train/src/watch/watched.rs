@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 
 use super::request::encoded;
 use crate::config::{CONFIG, is_run};
-use crate::run::folder::{METRICS, METRICS_CSV, REPORT, Which, checkpoint_path};
+use crate::run::folder::{METRICS, METRICS_CSV, PREDICTIONS, REPORT, Which, checkpoint_path};
 use crate::run::overview::{folders, is_training, require_folder, seems_a_run};
 
 /// A folder of runs, or a run alone.
@@ -75,7 +75,8 @@ pub(super) fn version(runs: &[PathBuf]) -> String {
     let mut hasher = DefaultHasher::new();
     for run in runs {
         run.hash(&mut hasher);
-        let files = [CONFIG, METRICS, METRICS_CSV, REPORT].map(|name| run.join(name));
+        let files = [CONFIG, METRICS, METRICS_CSV, PREDICTIONS, REPORT];
+        let files = files.map(|name| run.join(name));
         for file in files.into_iter().chain([checkpoint_path(run, Which::Best)]) {
             stamp(&file).hash(&mut hasher);
         }
@@ -84,8 +85,11 @@ pub(super) fn version(runs: &[PathBuf]) -> String {
     format!("{:016x}", hasher.finish())
 }
 
-/// What changes when a file does.
-pub(super) fn stamp(file: &Path) -> Option<(u64, Option<SystemTime>)> {
+/// What changes when a file does; nothing if it is not there.
+pub(super) type Stamp = Option<(u64, Option<SystemTime>)>;
+
+/// That of a file.
+pub(super) fn stamp(file: &Path) -> Stamp {
     let metadata = file.metadata().ok()?;
     Some((metadata.len(), metadata.modified().ok()))
 }

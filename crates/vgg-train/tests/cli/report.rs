@@ -52,7 +52,25 @@ fn training_leaves_a_page() {
     fs::remove_file(place.path("runs/tiny-1/report.html")).unwrap();
     let again = place.ok("report runs/tiny-1");
     assert_eq!(again.stdout, "runs/tiny-1/report.html\n");
+    assert!(!again.stderr.contains("Evaluated"), "{}", again.stderr);
     assert_eq!(data(&place.read("runs/tiny-1/report.html")), written);
+
+    // Where the test is not at hand, or not to be trusted, the network is tested again.
+    let predictions = place.path("runs/tiny-1/predictions.safetensors");
+    let mut bytes = fs::read(&predictions).unwrap();
+    let last_logit = bytes.len()
+        - 4 * usize::try_from(written["tested"]["images"].as_u64().unwrap()).unwrap()
+        - 1;
+    bytes[last_logit] ^= 1;
+    fs::write(&predictions, bytes).unwrap();
+    let told = place.ok("report runs/tiny-1").stderr;
+    assert!(told.contains("Evaluated"), "{told}");
+    assert_eq!(data(&place.read("runs/tiny-1/report.html")), written);
+    fs::write(&predictions, "{}").unwrap();
+    let told = place.ok("report runs/tiny-1").stderr;
+    assert!(told.contains("is damaged") && told.contains("the network is tested again"), "{told}");
+    fs::remove_file(&predictions).unwrap();
+    assert!(place.ok("report runs/tiny-1").stderr.contains("Evaluated"));
 
     place.ok("tiny.toml -q --set report.page=false");
     assert!(!place.path("runs/tiny-2/report.html").exists());
@@ -100,7 +118,8 @@ fn names_are_text() {
     place.ok("report runs/tiny-1 --output page.html");
     let page = place.read("page.html");
     assert!(page.contains("Without the data set: "), "{page}");
-    assert_eq!(data(&page)["tested"], Value::Null);
+    assert_eq!(data(&page)["tested"]["images"], 9);
+    assert_eq!(data(&page)["tested"]["mistakes"], Value::Array(vec![]));
     assert_eq!(data(&page)["epochs"].as_array().unwrap().len(), 2);
 }
 
@@ -139,5 +158,6 @@ fn what_cannot_be_reported_is_told() {
     fs::remove_dir_all(place.path("runs/tiny-1/checkpoints")).unwrap();
     place.ok("report runs/tiny-1");
     let page = place.read("runs/tiny-1/report.html");
-    assert!(page.contains("Without what the network makes of the test images: "), "{page}");
+    assert!(page.contains("Without where the network looks: "), "{page}");
+    assert!(page.contains(r#"<h2 id="mistakes">"#), "the test is known nevertheless");
 }

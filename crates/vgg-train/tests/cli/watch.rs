@@ -146,6 +146,26 @@ fn pages_are_for_this_machine_and_nobody_else() {
 }
 
 #[test]
+fn a_page_has_the_test_of_the_best_network() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set report.page=false");
+    let watch = Watch::start(&place, "");
+    let (parts, page) = (["confusion", "classes", "mistakes", "calibration", "dataset"], || {
+        watch.get("/runs/tiny-1").body
+    });
+    let has = |page: &str, part: &str| page.contains(&format!(r#"<h2 id="{part}">"#));
+    let whole = page();
+    assert_eq!(parts.map(|part| has(&whole, part)), [true; 5], "{whole}");
+    assert!(whole.contains("seen by the best network, that of epoch "), "{whole}");
+    assert_eq!(page(), whole);
+    let version = watch.get("/runs/tiny-1/version").body;
+    fs::remove_file(place.path("runs/tiny-1/predictions.safetensors")).unwrap();
+    assert_ne!(watch.get("/runs/tiny-1/version").body, version);
+    let less = page();
+    assert_eq!(parts.map(|part| has(&less, part)), [false, false, false, false, true]);
+}
+
+#[test]
 fn nothing_but_the_runs_can_be_asked_for() {
     let place = Workplace::new();
     place.ok("tiny.toml -q --set train.epochs=1");

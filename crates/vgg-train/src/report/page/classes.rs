@@ -5,7 +5,6 @@ use maud::html;
 use super::{Section, exact, percent, three};
 use crate::drawing::matrix;
 use crate::report::examined::Examined;
-use crate::report::folder::RunFolder;
 use crate::scores::ranking::Areas;
 use crate::scores::scored::Scored;
 use crate::terminal::numbers::grouped;
@@ -20,28 +19,14 @@ pub(super) fn confusion(examined: &Examined) -> Section {
     let link = |row, column| shown(row, column).then(|| format!("#cell-{row}-{column}"));
     let content = html! {
         p.about {
-            (grouped(evaluation.images())) " images, seen by the network of " code { (examined.checkpoint) }
-            ", saved after epoch " (examined.epoch) ": " b { (percent(evaluation.accuracy())) }
+            (grouped(evaluation.images())) " images, seen by the best network, that of epoch "
+            (examined.epoch) ": " b { (percent(evaluation.accuracy())) }
             " are recognised, loss " (format!("{:.4}", evaluation.loss()))
             ". Colours are shares of a row, which has all images of a class. A cell leads to its images."
         }
         figure.picture { (matrix::linked("confusion matrix", names, &evaluation.confusion, &link)) }
     };
     Section { id: "confusion", title: "Confusion", content }
-}
-
-/// The confusion matrix of the test after the last epoch, before a run is finished.
-pub(super) fn last_confusion(folder: &RunFolder) -> Option<Section> {
-    let (names, confusion) = folder.confusion.as_ref()?;
-    let last = folder.overview.epochs.last()?;
-    let content = html! {
-        p.about {
-            "The test after epoch " (last.epoch) ": " b { (percent(last.test_accuracy)) }
-            " are recognised. Colours are shares of a row, which has all images of a class."
-        }
-        figure.picture { (matrix::picture("confusion matrix", names, confusion)) }
-    };
-    Some(Section { id: "confusion", title: "Confusion", content })
 }
 
 /// Precision, recall, F1, support and areas of each class; the worst first, where there are many.

@@ -17,9 +17,11 @@ pub(super) fn mistakes(examined: &Examined) -> Option<Section> {
         return None;
     }
     let content = html! {
-        p.about {
-            "Beside an image is where the network looks to see its most probable class: "
-            "brighter where more speaks for it (Grad-CAM on the last convolution)."
+        @if mistakes.iter().chain(uncertain).any(|shown| shown.explanation.is_some()) {
+            p.about {
+                "Beside an image is where the network looks to see its most probable class: "
+                "brighter where more speaks for it (Grad-CAM on the last convolution)."
+            }
         }
         @if !mistakes.is_empty() {
             h3 { "Wrong, and the most sure of it" }

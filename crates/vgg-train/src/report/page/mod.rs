@@ -54,16 +54,17 @@ pub(crate) struct Live {
 
 /// The page of a run.
 pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
-    let Report { folder, network, examined, seen, .. } = report;
+    let Report { folder, network, look, notes } = report;
+    let (examined, seen) = (look.examined.as_deref(), look.seen.as_deref());
     let sections = [
         curves::section(folder),
-        examined.as_ref().map(classes::confusion).or_else(|| classes::last_confusion(folder)),
-        examined.as_ref().map(classes::table),
-        examined.as_ref().and_then(images::mistakes),
-        examined.as_ref().map(scores::calibration),
-        examined.as_ref().and_then(scores::ranking),
-        seen.as_ref().map(images::data),
-        seen.as_ref().and_then(|seen| images::batch(seen, &folder.config)),
+        examined.map(classes::confusion),
+        examined.map(classes::table),
+        examined.and_then(images::mistakes),
+        examined.map(scores::calibration),
+        examined.and_then(scores::ranking),
+        seen.map(images::data),
+        seen.and_then(|seen| images::batch(seen, &folder.config)),
         network.as_ref().map(network::section),
         Some(overview::config(folder)),
     ];
@@ -71,10 +72,10 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
     let main = html! {
         (overview::header(report))
         @if let Some(url) = live.and_then(|live| live.report.as_ref()) {
-            p { a href=(url) { "The whole report, with the test images" } }
+            p { a href=(url) { "The whole report, with where the network looks" } }
         }
         (contents(&sections))
-        @for note in &report.notes { p.about { (note) } }
+        @for note in notes.iter().chain(&look.notes) { p.about { (note) } }
         @for section in &sections { (section) }
     };
     document(&folder.name(), &main, &report.to_json(), live)

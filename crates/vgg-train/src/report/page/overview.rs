@@ -3,13 +3,13 @@
 use maud::{Markup, html};
 
 use super::{Section, percent, three};
-use crate::report::Report;
 use crate::report::folder::RunFolder;
+use crate::report::{Look, Report};
 use crate::terminal::numbers::{clock, grouped, millions, rate};
 
 /// The head of the page: name, words, and the numbers that one wants first.
 pub(super) fn header(report: &Report) -> Markup {
-    let Report { folder, network, examined, .. } = report;
+    let Report { folder, network, look: Look { examined, .. }, .. } = report;
     let config = &folder.config;
     let tested_on = config.data.tested_on();
     let tile = |name: &str, value: String, small: String| {

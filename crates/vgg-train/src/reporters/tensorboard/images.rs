@@ -9,11 +9,14 @@ use crate::drawing::mosaic::{self, Tile};
 use crate::drawing::picture::Picture;
 use crate::drawing::thumbnail::Thumbnail;
 use crate::scores::evaluation::Evaluation;
-use crate::scores::mistakes::Mistake;
+use crate::scores::mistakes::most_confident;
+use crate::scores::predictions::Predictions;
 
 /// Pixels a px: screens have more pixels than pictures tell them to.
 const SCALE: f32 = 1.5;
-/// Mistakes in a row.
+/// Mistakes that are shown …
+const MISTAKES: usize = 24;
+/// … and in a row.
 const COLUMNS: usize = 6;
 
 /// The pictures of a test on the images of `test`; without mistakes there is no picture of them.
@@ -24,27 +27,33 @@ pub(super) fn of_test(
     title: &str,
     test: &Part,
     evaluation: &Evaluation,
-    mistakes: &[Mistake],
+    predictions: &Predictions,
 ) -> Result<Summary> {
     let confusion = matrix::picture(title, test.classes(), &evaluation.confusion);
     let summary = Summary::default().png("confusion", &confusion.png(SCALE)?);
-    match mistakes {
+    match &*most_confident(predictions, MISTAKES) {
         [] => Ok(summary),
-        _ => Ok(summary.png("mistakes", &of_mistakes(title, test, mistakes)?.png(SCALE)?)),
+        mistakes => {
+            let picture = of_mistakes(title, test, predictions, mistakes)?;
+            Ok(summary.png("mistakes", &picture.png(SCALE)?))
+        }
     }
 }
 
-fn of_mistakes(title: &str, test: &Part, mistakes: &[Mistake]) -> Result<Picture> {
-    let (names, mut images) = (test.classes(), Vec::new());
-    let numbers: Vec<usize> = mistakes.iter().map(|mistake| mistake.image).collect();
-    test.look(&numbers, |_, pixels| {
-        images.push(Thumbnail::of_pixels(pixels, test.shape())?);
+fn of_mistakes(
+    title: &str,
+    test: &Part,
+    predictions: &Predictions,
+    mistakes: &[usize],
+) -> Result<Picture> {
+    let (names, mut tiles) = (test.classes(), Vec::new());
+    test.look(mistakes, |image, pixels| {
+        let prediction = predictions.get(image);
+        if let Some((class, confidence)) = prediction.class().zip(prediction.confidence()) {
+            let image = Thumbnail::of_pixels(pixels, test.shape())?;
+            tiles.push(Tile::mistake(&image, &names[prediction.label], &names[class], confidence));
+        }
         Ok(())
     })?;
-    let tile = |(mistake, image): (&Mistake, &Thumbnail)| {
-        let Mistake { label, predicted, confidence, .. } = *mistake;
-        Tile::mistake(image, &names[label], &names[predicted], confidence)
-    };
-    let tiles: Vec<Tile> = mistakes.iter().zip(&images).map(tile).collect();
     Ok(mosaic::picture(&format!("{title}, the most confident mistakes"), COLUMNS, &tiles))
 }

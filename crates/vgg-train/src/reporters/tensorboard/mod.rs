@@ -75,13 +75,13 @@ impl Reporter for TensorBoard<'_> {
             Event::Step { record, is_recorded: true, .. } => {
                 train.write(record.step, of_step(record))
             }
-            Event::Epoch { record, evaluation, is_best, mistakes, norms, .. } => {
+            Event::Epoch { record, predictions, evaluation, is_best, norms, .. } => {
                 train.write(record.step, of_norms(norms))?;
                 test.write(record.step, of_test(record, self.test.classes().len()))?;
                 if *is_best {
                     let tested_on = self.config.data.tested_on();
                     let title = title(&self.config.name, record.epoch, evaluation, tested_on);
-                    let images = images::of_test(&title, self.test, evaluation, mistakes)?;
+                    let images = images::of_test(&title, self.test, evaluation, predictions)?;
                     test.write(record.step, images)?;
                 }
                 Ok(())

@@ -98,7 +98,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
     /// if the process ends in between, or while the checkpoint is being written.
     pub(super) fn end_epoch(
         &mut self,
-        Tested { evaluation, mistakes }: &Tested,
+        Tested { predictions, evaluation }: &Tested,
         time: Option<Duration>,
     ) -> Result<()> {
         // An update can overflow although its loss did not, and a network of such weights test well:
@@ -136,9 +136,9 @@ impl<B: Backend> TrainingLoop<'_, B> {
         self.reporters.report(&Event::Epoch {
             record: &record,
             epochs: &self.epochs,
+            predictions,
             evaluation,
             is_best,
-            mistakes,
             norms: &norms,
         })?;
 
