@@ -168,6 +168,9 @@ def check_watch(browser, program, runs, config, environment, pictures):
             recorded, newest = time.monotonic(), len(epochs())
             wait(page, f"{shown} >= {newest}")
             worst = max(worst, time.monotonic() - recorded)
+        for part in ["confusion", "classes", "mistakes", "calibration", "ranking", "dataset", "batch"]:
+            assert page.locator(f"section:has(#{part})").count() == 1, part
+        assert page.locator("section:has(#mistakes) img").count() > 0
         training.terminate()
         training.wait()
         print(f"watch: a new epoch is shown after {worst:.2f} s at most")
@@ -189,7 +192,7 @@ def check_watch(browser, program, runs, config, environment, pictures):
             page.wait_for_selector(".drop .answer .wrong", timeout=60_000)
             view.complaints = [it for it in view.complaints if "status of 4" not in it]
         if pictures:
-            page.screenshot(path=str(pictures / "watch.png"))
+            page.screenshot(path=str(pictures / "watch.png"), full_page=True)
         view.done()
     finally:
         watch.terminate()

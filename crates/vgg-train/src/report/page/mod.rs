@@ -154,7 +154,7 @@ fn drop_zone(url: &str) -> Markup {
     html! {
         div.drop data-url=(url) {
             label { "Drop an image here, or choose one, to see what the best network makes of it: "
-                input type="file" accept="image/png,image/jpeg"; }
+                input type="file" accept="image/*"; }
             div.answer aria-live="polite" {}
         }
     }
