@@ -1,6 +1,9 @@
-//! Shuffled batches, made ready on a thread before they are needed.
+//! Shuffled batches, made ready before they are needed.
 
 use std::fmt;
+use std::io;
+use std::iter::StepBy;
+use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
@@ -18,8 +21,15 @@ use crate::{Batch, Images, Mixup, Moment, Transform};
 /// The random stream that shuffles: no other use of a run's seed may have this number.
 const SHUFFLE_STREAM: u32 = 0x3000;
 
-/// How many batches exist at a time: one with the caller, one ready, one being filled.
-const BATCHES: usize = 3;
+/// Threads that fill batches, in turn. Where the images of one are transformed on several threads, those
+/// that find none left go on with the next one's, so that nobody waits for the last image of a batch.
+const FILLERS: usize = 2;
+
+/// How many batches exist of each thread that fills them: one that is ready, or with the caller, and
+/// one being filled …
+const PER_FILLER: usize = 2;
+/// … and of one alone: that with the caller, one that is ready and one being filled.
+const ALONE: usize = 3;
 
 /// Cuts images into batches, in an order that depends on nothing but the seed and the epoch.
 #[derive(Clone, Debug)]
@@ -110,7 +120,18 @@ impl Loader {
             Some(pool) => 2 * pool.current_num_threads() as u64 * self.images.decoded_bytes(),
             None => 0,
         };
-        (BATCHES * of_a_batch + order) as u64 + decoded
+        (self.buffers() * self.fillers() * of_a_batch + order) as u64 + decoded
+    }
+
+    /// Threads that fill batches.
+    fn fillers(&self) -> usize {
+        let transforming = self.pool.as_ref().map_or(0, |pool| pool.current_num_threads());
+        if transforming > 1 { FILLERS } else { 1 }
+    }
+
+    /// Batches of each of them.
+    fn buffers(&self) -> usize {
+        if self.fillers() == 1 { ALONE } else { PER_FILLER }
     }
 
     /// Starts `epoch` at batch number `first_batch`.
@@ -118,7 +139,8 @@ impl Loader {
     /// The batches are the same as if the epoch had been started at 0 and the first ones passed
     /// over, so that an interrupted epoch can be taken up where it was.
     pub fn epoch(&self, epoch: u64, first_batch: usize) -> Epoch {
-        Epoch::start(first_batch..self.batches_per_epoch(), self.fill(epoch))
+        let indices = first_batch..self.batches_per_epoch();
+        Epoch::start(indices, self.fill(epoch), [self.fillers(), self.buffers()])
     }
 
     /// What fills the batches of an epoch.
@@ -132,7 +154,7 @@ impl Loader {
         };
         let moment = Moment { seed: seed.unwrap_or_default(), epoch };
         let image_len = transform.views() * transform.shape().iter().product::<usize>();
-        Box::new(move |index, batch| {
+        Arc::new(move |index, batch| {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];
             batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
@@ -170,28 +192,28 @@ impl Loader {
     }
 }
 
-/// One pass over the data: a worker thread fills batches ahead of the caller.
+/// One pass over the data: threads fill batches ahead of the caller.
 ///
-/// The batches go round: the caller's goes back to the worker when the next one is asked for, so
-/// that an epoch allocates only the first few. Dropping an `Epoch` early ends its thread. Where no
+/// The batches go round: the caller's goes back to where it came from when the next one is asked for,
+/// so that an epoch allocates only the first few. Dropping an `Epoch` early ends its threads. Where no
 /// thread can be started, each batch is filled when it is asked for.
 #[derive(Debug)]
 pub struct Epoch {
-    filler: Filler,
+    source: Source,
     current: Batch,
     waited: Duration,
 }
 
 /// Puts a batch of the number into one that is empty.
-type Fill = Box<dyn FnMut(usize, &mut Batch) -> Result<()> + Send>;
+type Fill = Arc<dyn Fn(usize, &mut Batch) -> Result<()> + Send + Sync>;
 
-/// Who fills the batches.
-enum Filler {
-    Thread {
-        filled: Receiver<Result<Batch>>,
-        /// `None` once the worker is to stop.
-        empty: Option<Sender<Batch>>,
-        worker: Option<JoinHandle<()>>,
+/// Where batches come from.
+enum Source {
+    /// Threads that fill batches in turn.
+    Threads {
+        fillers: Vec<Filler>,
+        /// Whose turn it is.
+        turn: usize,
     },
     Caller {
         indices: Range<usize>,
@@ -199,10 +221,20 @@ enum Filler {
     },
 }
 
+/// A thread that fills batches.
+struct Filler {
+    filled: Receiver<Result<Batch>>,
+    empty: Sender<Batch>,
+    thread: JoinHandle<()>,
+}
+
+/// What a filler is to do: the numbers of its batches, and how.
+type Task = (StepBy<Range<usize>>, Fill);
+
 impl Epoch {
-    fn start(indices: Range<usize>, fill: Fill) -> Self {
-        let filler = Filler::start(indices, fill);
-        Epoch { filler, current: Batch::default(), waited: Duration::ZERO }
+    fn start(indices: Range<usize>, fill: Fill, fillers_and_buffers: [usize; 2]) -> Self {
+        let source = Source::start(indices, fill, fillers_and_buffers);
+        Epoch { source, current: Batch::default(), waited: Duration::ZERO }
     }
 
     /// The next batch, or `None` at the end of the epoch.
@@ -211,7 +243,7 @@ impl Epoch {
     /// When an image cannot be read or is damaged, or memory does not suffice; the epoch ends there.
     pub fn next_batch(&mut self) -> Result<Option<&Batch>> {
         let used = std::mem::take(&mut self.current);
-        match self.filler.next(used, &mut self.waited)? {
+        match self.source.next(used, &mut self.waited)? {
             Some(batch) => {
                 self.current = batch;
                 Ok(Some(&self.current))
@@ -226,40 +258,32 @@ impl Epoch {
     }
 }
 
-impl Filler {
-    fn start(indices: Range<usize>, fill: Fill) -> Self {
-        let (to_caller, filled) = channel::<Result<Batch>>();
-        let (empty, from_caller) = channel::<Batch>();
-        for _ in 1..BATCHES {
-            // The receiver is right here.
-            let _ = empty.send(Batch::default());
-        }
-        // A thread that is not started takes its closure with it, but not what comes by a channel.
-        let (give, taken) = channel::<Fill>();
-        let all = indices.clone();
-        let worker = thread::Builder::new().name("batches".into()).spawn(move || {
-            let Ok(mut fill) = taken.recv() else { return };
-            for index in all {
-                // An error on either side means that the caller has gone.
-                let Ok(mut batch) = from_caller.recv() else { return };
-                let filled = refill(&mut fill, index, &mut batch).map(|()| batch);
-                let failed = filled.is_err();
-                if to_caller.send(filled).is_err() || failed {
-                    return;
+impl Source {
+    fn start(indices: Range<usize>, fill: Fill, [fillers, buffers]: [usize; 2]) -> Self {
+        // How many there will be decides who fills which: tasks come once that is known.
+        let mut started = vec![];
+        for _ in 0..fillers {
+            match Filler::start() {
+                Ok(filler) => started.push(filler),
+                Err(error) if started.is_empty() => {
+                    log::warn!("batches are not made ahead: no thread can be started: {error}");
+                    return Self::Caller { indices, fill };
                 }
-            }
-        });
-        match worker {
-            Ok(worker) => {
-                // The receiver waits for it.
-                let _ = give.send(fill);
-                Self::Thread { filled, empty: Some(empty), worker: Some(worker) }
-            }
-            Err(error) => {
-                log::warn!("batches are not made ahead: no thread can be started: {error}");
-                Self::Caller { indices, fill }
+                Err(error) => log::warn!("fewer threads fill batches: {error}"),
             }
         }
+        let count = started.len();
+        let first = |(at, (filler, give)): (usize, (Filler, Sender<Task>))| {
+            let own = (indices.start + at..indices.end).step_by(count);
+            // The receivers are waiting.
+            let _ = give.send((own, fill.clone()));
+            // One is with the caller, and will go to the last.
+            for _ in usize::from(at + 1 == count)..buffers {
+                let _ = filler.empty.send(Batch::default());
+            }
+            filler
+        };
+        Self::Threads { fillers: started.into_iter().enumerate().map(first).collect(), turn: 0 }
     }
 
     /// The next batch, in place of one that is used.
@@ -275,31 +299,40 @@ impl Filler {
                 }
                 done.map(|()| Some(used))
             }
-            Self::Thread { filled, empty, .. } => {
-                if let Some(empty) = empty {
-                    // If the worker has finished, it needs no more buffers.
-                    let _ = empty.send(used);
-                }
-                let received = match filled.try_recv() {
+            Self::Threads { fillers, turn } => {
+                let Some(count) = NonZero::new(fillers.len()) else { return Ok(None) };
+                // Whose batch it was; at first, whose it will be. Who has finished needs none.
+                let _ = fillers[turn.checked_sub(1).unwrap_or(count.get() - 1)].empty.send(used);
+                let filler = &fillers[*turn];
+                *turn = (*turn + 1) % count;
+                let received = match filler.filled.try_recv() {
                     Err(TryRecvError::Empty) => {
-                        let received = filled.recv().ok();
+                        let received = filler.filled.recv().ok();
                         *waited += start.elapsed();
                         received
                     }
                     ready => ready.ok(),
                 };
                 match received {
-                    Some(batch) => batch.map(Some),
+                    Some(Ok(batch)) => Ok(Some(batch)),
+                    Some(Err(error)) => {
+                        // What others say then is of no interest.
+                        let _ = self.join();
+                        Err(error)
+                    }
                     None => self.join().map(|()| None),
                 }
             }
         }
     }
 
+    /// Ends all threads.
     fn join(&mut self) -> Result<()> {
-        let Self::Thread { empty, worker, .. } = self else { return Ok(()) };
-        *empty = None;
-        let Some(Err(panic)) = worker.take().map(JoinHandle::join) else { return Ok(()) };
+        let Self::Threads { fillers, .. } = self else { return Ok(()) };
+        // All see the closed channels before one is waited for.
+        let threads: Vec<_> = fillers.drain(..).map(|filler| filler.thread).collect();
+        let ends: Vec<_> = threads.into_iter().map(JoinHandle::join).collect();
+        let Some(panic) = ends.into_iter().find_map(Result::err) else { return Ok(()) };
         let reason = panic
             .downcast::<String>()
             .map(|reason| *reason)
@@ -309,8 +342,30 @@ impl Filler {
     }
 }
 
+impl Filler {
+    /// One that waits for what it is to do.
+    fn start() -> io::Result<(Self, Sender<Task>)> {
+        let (to_caller, filled) = channel::<Result<Batch>>();
+        let (empty, from_caller) = channel::<Batch>();
+        let (give, taken) = channel::<Task>();
+        let thread = thread::Builder::new().name("batches".into()).spawn(move || {
+            let Ok((indices, fill)) = taken.recv() else { return };
+            for index in indices {
+                // An error on either side means that the caller has gone.
+                let Ok(mut batch) = from_caller.recv() else { return };
+                let filled = refill(&fill, index, &mut batch).map(|()| batch);
+                let failed = filled.is_err();
+                if to_caller.send(filled).is_err() || failed {
+                    return;
+                }
+            }
+        })?;
+        Ok((Self { filled, empty, thread }, give))
+    }
+}
+
 /// Fills a batch anew.
-fn refill(fill: &mut Fill, index: usize, batch: &mut Batch) -> Result<()> {
+fn refill(fill: &Fill, index: usize, batch: &mut Batch) -> Result<()> {
     batch.pixels.clear();
     batch.labels.clear();
     batch.mix.clear();
@@ -318,19 +373,19 @@ fn refill(fill: &mut Fill, index: usize, batch: &mut Batch) -> Result<()> {
     fill(index, batch)
 }
 
-impl fmt::Debug for Filler {
+impl fmt::Debug for Source {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Thread { .. } => "a thread",
+            Self::Threads { .. } => "threads",
             Self::Caller { .. } => "the caller",
         })
     }
 }
 
-impl Drop for Filler {
+impl Drop for Source {
     fn drop(&mut self) {
-        // The worker sees the closed channel at the latest when it has filled the few buffers it
-        // still has. The caller no longer asks for errors.
+        // A filler sees the closed channel at the latest when it has filled the few buffers it still
+        // has. The caller no longer asks for errors.
         let _ = self.join();
     }
 }
@@ -344,11 +399,19 @@ mod tests {
 
     /// Image `i` is the byte `i`, its label `i mod 3`.
     fn loader(n: usize, batch_size: usize, seed: u64) -> Loader {
+        of(n, batch_size, seed, Transform::same_size([1, 1, 1]))
+    }
+
+    /// The same with images that are transformed, on three threads.
+    fn transforming(n: usize, batch_size: usize, seed: u64) -> Loader {
+        of(n, batch_size, seed, Transform::resized([1, 1, 2]))
+    }
+
+    fn of(n: usize, batch_size: usize, seed: u64, transform: Transform) -> Loader {
         let classes = ["a", "b", "c"].map(String::from).to_vec();
         let labels = (0..n as u32).map(|i| i % 3).collect();
         let data = Dataset::new([1, 1, 1], (0..n as u8).collect(), labels, classes).unwrap();
-        let transform = Transform::same_size([1, 1, 1]);
-        Loader::new(data.into(), transform, batch_size, 1).unwrap().shuffled(seed)
+        Loader::new(data.into(), transform, batch_size, 3).unwrap().shuffled(seed)
     }
 
     fn collect(mut epoch: Epoch) -> Vec<Batch> {
@@ -397,42 +460,66 @@ mod tests {
 
     #[test]
     fn a_dropped_epoch_ends_its_thread() {
-        let loader = loader(200, 1, 5);
-        for taken in [0, 1, 7] {
-            let mut epoch = loader.epoch(0, 0);
-            for _ in 0..taken {
-                assert!(epoch.next_batch().unwrap().is_some());
+        for loader in [loader(200, 1, 5), transforming(200, 1, 5)] {
+            for taken in [0, 1, 7] {
+                let mut epoch = loader.epoch(0, 0);
+                for _ in 0..taken {
+                    assert!(epoch.next_batch().unwrap().is_some());
+                }
+                drop(epoch);
+                // The threads held the only other reference.
+                assert_eq!(Arc::strong_count(&loader.images), 1);
             }
-            drop(epoch);
-            // The worker held the only other reference.
-            assert_eq!(Arc::strong_count(&loader.images), 1);
         }
     }
 
     #[test]
-    fn a_panic_of_the_worker_is_an_error() {
-        let fill = |index, batch: &mut Batch| {
-            assert_ne!(index, 1, "no second batch");
-            batch.labels.push(index as u32);
-            Ok(())
-        };
-        let mut epoch = Epoch::start(0..5, Box::new(fill));
-        assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [0]);
-        let message = epoch.next_batch().unwrap_err().to_string();
-        assert!(message.starts_with("preparing batches: a thread panicked: "), "{message}");
-        assert!(message.contains("no second batch"), "{message}");
-        assert!(epoch.next_batch().unwrap().is_none());
+    fn a_panic_of_a_thread_is_an_error() {
+        for threads in [[1, 3], [2, 2]] {
+            let fill = |index, batch: &mut Batch| {
+                assert_ne!(index, 1, "no second batch");
+                batch.labels.push(index as u32);
+                Ok(())
+            };
+            let mut epoch = Epoch::start(0..5, Arc::new(fill), threads);
+            assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [0]);
+            let message = epoch.next_batch().unwrap_err().to_string();
+            assert!(message.starts_with("preparing batches: a thread panicked: "), "{message}");
+            assert!(message.contains("no second batch"), "{message}");
+            assert!(epoch.next_batch().unwrap().is_none());
+        }
+    }
+
+    #[test]
+    fn an_error_ends_the_epoch_where_it_is() {
+        for threads in [[1, 3], [2, 2], [3, 2]] {
+            let fill = |index, batch: &mut Batch| match index {
+                3.. => Err(Error::Shape(index.to_string())),
+                _ => {
+                    batch.labels.push(index as u32);
+                    Ok(())
+                }
+            };
+            let mut epoch = Epoch::start(0..9, Arc::new(fill), threads);
+            for index in 0..3 {
+                assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [index]);
+            }
+            assert_eq!(epoch.next_batch().unwrap_err().to_string(), "3");
+            assert!(epoch.next_batch().unwrap().is_none());
+        }
     }
 
     #[test]
     fn batches_are_the_same_without_a_thread() {
-        let loader = loader(50, 8, 3);
-        let mut epoch = loader.epoch(2, 1);
-        let Filler::Thread { worker, .. } = &epoch.filler else { panic!("there are threads") };
-        assert_eq!(worker.as_ref().unwrap().thread().name(), Some("batches"));
-        epoch.filler = Filler::Caller { indices: 1..7, fill: loader.fill(2) };
-        let batches = collect(epoch);
-        assert_eq!((batches.len(), batches), (6, collect(loader.epoch(2, 1))));
+        for (loader, threads) in [(loader(50, 8, 3), 1), (transforming(50, 8, 3), FILLERS)] {
+            let mut epoch = loader.epoch(2, 1);
+            let Source::Threads { fillers, .. } = &epoch.source else { panic!("no threads") };
+            let names = fillers.iter().map(|filler| filler.thread.thread().name());
+            assert_eq!(names.collect::<Vec<_>>(), vec![Some("batches"); threads]);
+            epoch.source = Source::Caller { indices: 1..7, fill: loader.fill(2) };
+            let batches = collect(epoch);
+            assert_eq!((batches.len(), batches), (6, collect(loader.epoch(2, 1))));
+        }
     }
 
     #[test]
@@ -460,13 +547,15 @@ mod tests {
 
     #[test]
     fn buffers_are_used_again() {
-        let loader = loader(100, 4, 1);
-        let mut epoch = loader.epoch(0, 0);
-        let mut places = std::collections::HashSet::new();
-        while let Some(batch) = epoch.next_batch().unwrap() {
-            places.insert(batch.pixels.as_ptr());
+        for (loader, most) in [(loader(100, 4, 1), ALONE), (transforming(100, 4, 1), 4)] {
+            let mut epoch = loader.epoch(0, 0);
+            let mut places = std::collections::HashSet::new();
+            while let Some(batch) = epoch.next_batch().unwrap() {
+                places.insert(batch.pixels.as_ptr());
+            }
+            assert!(places.len() <= most, "{} buffers", places.len());
+            assert_eq!(loader.fillers() * loader.buffers(), most);
         }
-        assert!(places.len() <= BATCHES, "{} buffers", places.len());
     }
 
     proptest! {
