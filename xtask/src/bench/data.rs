@@ -1,43 +1,72 @@
 //! How fast image files become batches: decoded, scaled, cropped, mirrored.
 
-use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use serde_json::json;
 use vgg_data::image_folder::{OpenOptions, TRAIN, class_names};
 use vgg_data::{Augment, Decoding, ImageFolder, Images, Loader, Transform};
 
+use super::peers::Python;
+use super::statistics::median;
+use super::table::Table;
+
 const BATCH: usize = 32;
+/// The first and last short side of training in the paper.
+const SHORT_SIDE: [usize; 2] = [256, 512];
+const SIDE: usize = 224;
 
-/// A round of each number of threads; they alternate, and the fastest round counts.
+/// Each way is measured for so long in a round; they alternate.
 const ROUND: Duration = Duration::from_secs(2);
-const ROUNDS: usize = 3;
+/// A peer's workers have to get going.
+const PEERS_ROUND: Duration = Duration::from_secs(6);
 
-/// Images a second with one thread and with all, as the paper trains: the short side from 256 to 512,
-/// 224×224 cut anywhere, every other one mirrored.
-pub(super) fn measure(dir: &Path) -> Result<String> {
+/// Images a second as the paper trains: the short side from 256 to 512, 224×224 cut anywhere, every
+/// other one mirrored; with one thread and with all, and with `python` by torchvision's workers.
+pub(super) fn measure(dir: &Path, rounds: usize, python: Option<&Python>) -> Result<String> {
     let train = dir.join(TRAIN);
     let options = OpenOptions::of(Decoding::stored(3));
     let images: Images = ImageFolder::open(&train, &class_names(&train)?, &options)?.into();
     let augment = Augment { random_crop: true, flip: true, ..Augment::default() };
-    let transform = Transform::scaled([3, 224, 224], [256, 512])?.with(augment)?;
+    let transform = Transform::scaled([3, SIDE, SIDE], SHORT_SIDE)?.with(augment)?;
     let all = std::thread::available_parallelism()?.get();
     let loader = |threads| -> Result<Loader> {
         Ok(Loader::new(images.clone(), transform.clone(), BATCH, threads)?.shuffled(0))
     };
-    let loaders = [loader(1)?, loader(all)?];
-    let mut fastest = [0.0_f64; 2];
-    for round in 0..ROUNDS {
-        for (loader, fastest) in loaders.iter().zip(&mut fastest) {
-            *fastest = fastest.max(images_per_second(loader, round as u64)?);
+    let mut ways = Vec::new();
+    for threads in if all > 1 { vec![1, all] } else { vec![1] } {
+        let way = format!("folder, {threads} thread{}", if threads == 1 { "" } else { "s" });
+        ways.push((way, loader(threads)?, vec![]));
+    }
+    let request = json!({
+        "folder": train,
+        "batch": BATCH,
+        "short_side": SHORT_SIDE,
+        "workers": all,
+        "seconds": PEERS_ROUND.as_secs_f64(),
+    });
+    let (mut peer, mut peers) = (String::new(), vec![]);
+    for round in 0..rounds {
+        for (_, loader, speeds) in &mut ways {
+            speeds.push(images_per_second(loader, round as u64)?);
+        }
+        if let Some(python) = python {
+            let measured = python.load_images(&request)?;
+            peer = format!("{}, {all} workers", measured.program);
+            peers.push(measured.img_per_s);
         }
     }
-    let mut text = format!("{} images of {}\n", images.len(), train.display());
-    for (threads, speed) in [1, all].iter().zip(fastest) {
-        writeln!(text, "{threads:>3} threads  {speed:8.0} images/s")?;
+    let mut table = Table::new(1, &["way", "images/s", "ours / theirs"]);
+    for (way, _, speeds) in ways {
+        let ratio =
+            python.map(|_| format!("{:.2} ×", median(speeds.clone()) / median(peers.clone())));
+        table.row(vec![way, format!("{:.0}", median(speeds)), ratio.unwrap_or_default()]);
     }
-    Ok(text)
+    if python.is_some() {
+        table.row(vec![peer, format!("{:.0}", median(peers))]);
+    }
+    Ok(format!("{} images of {}\n{table}", images.len(), train.display()))
 }
 
 /// Of whole batches, over epochs from `epoch` on, until a round is over.

@@ -61,8 +61,9 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Measure how fast the images of this folder are made ready for training, and nothing else
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["parts", "peer", "cases", "json"])]
+    /// Measure how fast the images of this folder are made ready for training, and nothing else; with
+    /// --peer beside torchvision's workers
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["parts", "cases", "json"])]
     data: Option<PathBuf>,
 
     #[command(flatten)]
@@ -80,8 +81,9 @@ enum Part {
 }
 
 pub(crate) fn run(args: Args) -> Result<()> {
+    let peer = args.peer.as_deref().map(Python::find).transpose()?;
     if let Some(dir) = &args.data {
-        print(&data::measure(dir)?);
+        print(&data::measure(dir, args.rounds.unwrap_or(3), peer.as_ref())?);
         return Ok(());
     }
     let parts = match (&args.parts[..], &args.peer) {
@@ -94,7 +96,6 @@ pub(crate) fn run(args: Args) -> Result<()> {
         bail!("--peer and --case are about whole steps: add `steps` to what is to be measured");
     }
     args.device.check()?;
-    let peer = args.peer.as_deref().map(Python::find).transpose()?;
 
     let single = Single {
         layers: has(Part::Layers),

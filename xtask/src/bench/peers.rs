@@ -135,6 +135,11 @@ impl Python {
         Measured::parse(&self.run(&script, &request)?)
     }
 
+    /// How fast torchvision makes batches of image files.
+    pub(super) fn load_images(&self, request: &Value) -> Result<Measured> {
+        Measured::parse(&self.run(include_str!("peers/torchvision.py"), request)?)
+    }
+
     /// What a script prints when it is given `request`, in JSON, as its argument.
     fn run(&self, script: &str, request: &Value) -> Result<String> {
         let path = self.path.display();
