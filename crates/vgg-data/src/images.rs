@@ -7,7 +7,7 @@ use vgg_tensor::{Draw, Error, Result};
 
 use crate::image_folder::ImageFile;
 use crate::order::{balanced, shuffled};
-use crate::picture::read_size;
+use crate::picture::{Sampled, read_size};
 use crate::{Dataset, Decoding, ImageFolder, Picture};
 
 /// The random stream that chooses the images to hold out. It is drawn from with seed 0, so that runs
@@ -199,9 +199,25 @@ impl Images {
     /// # Panics
     /// When there is no image `i`.
     pub fn picture(&self, i: usize) -> Result<Picture> {
+        self.picture_for(i, &|own| own).map(|sampled| sampled.picture)
+    }
+
+    /// Image `i` to be scaled to what `wanted` makes of its own height and width: at its own size, or
+    /// at a smaller one that will do, if its decoding lets it.
+    ///
+    /// # Errors
+    /// As [`Images::picture`].
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub(crate) fn picture_for(
+        &self,
+        i: usize,
+        wanted: &dyn Fn([usize; 2]) -> [usize; 2],
+    ) -> Result<Sampled> {
         let at = self.chosen[i] as usize;
         let read = |path: &Path, decoding: Decoding| {
-            Picture::read(path, &Decoding { channels: self.channels, ..decoding })
+            Picture::read_for(path, &Decoding { channels: self.channels, ..decoding }, wanted)
         };
         match &self.stored {
             Stored::Folder(folder) => read(&folder.files()[at].path, folder.decoding()),
@@ -210,7 +226,8 @@ impl Images {
                 let [c, h, w] = dataset.image_shape();
                 let planes = dataset.image(at);
                 let pixels = (0..h * w).flat_map(|p| (0..c).map(move |c| planes[c * h * w + p]));
-                Ok(Picture { pixels: pixels.collect(), h, w, c }.with_channels(self.channels))
+                let picture = Picture { pixels: pixels.collect(), h, w, c };
+                Ok(Sampled::whole(picture.with_channels(self.channels), wanted([h, w])))
             }
         }
     }

@@ -35,6 +35,10 @@ pub struct Input {
     /// transparency is dropped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub background: Option<[u8; 3]>,
+    /// Whether a JPEG is decoded at a part of its size where that will do; left out, it is decoded at
+    /// its own.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub scaled: bool,
 }
 
 impl Input {
@@ -50,6 +54,7 @@ impl Input {
             short_side: None,
             turned: false,
             background: None,
+            scaled: false,
         }
     }
 

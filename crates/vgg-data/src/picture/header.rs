@@ -29,7 +29,11 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    fn of(path: &Path, format: ImageFormat, mut source: impl BufRead + Seek) -> Result<Self> {
+    pub(super) fn of(
+        path: &Path,
+        format: ImageFormat,
+        mut source: impl BufRead + Seek,
+    ) -> Result<Self> {
         let orientation = orientation(format, &mut source);
         let animated = is_animated(format, &mut source);
         source.rewind().map_err(|source| Error::Io { path: path.into(), source })?;
@@ -44,11 +48,7 @@ impl Header {
 
     /// Height and width as it is stored, or as it is meant.
     pub(crate) fn size(&self, turned: bool) -> [usize; 2] {
-        let [h, w] = self.stored;
-        match turned && turn::is_on_its_side(self.orientation) {
-            true => [w, h],
-            false => [h, w],
-        }
+        if turned { turn::size(self.stored, self.orientation) } else { self.stored }
     }
 
     /// Whether it asks to be turned or mirrored.
@@ -129,6 +129,13 @@ pub(super) fn orientation(format: ImageFormat, source: &mut (impl Read + Seek)) 
         _ => None,
     };
     found.unwrap_or(turn::UPRIGHT)
+}
+
+/// Whether a PNG's palette, if it has one, is one of whole colours, up to 256: its decoder takes that
+/// for granted, and panics.
+pub(super) fn has_sound_palette(png: &mut (impl Read + Seek)) -> bool {
+    png_chunk(png, b"PLTE")
+        .is_none_or(|colours| colours.len().is_multiple_of(3) && colours.len() <= 3 * 256)
 }
 
 fn is_animated(format: ImageFormat, source: &mut (impl Read + Seek)) -> bool {

@@ -7,9 +7,11 @@ mod gif;
 mod header;
 mod jpeg;
 mod kind;
+mod reduced;
 mod turn;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek};
+use std::ops::Range;
 use std::path::Path;
 
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
@@ -20,12 +22,32 @@ pub(crate) use file::read_file;
 pub(crate) use header::{Header, Look, kind, look, read_size};
 pub use kind::Foreign;
 pub(crate) use kind::Kind;
+use reduced::Reduced;
 
 /// The largest height and width that are read.
 const MAX_SIDE: u32 = 1 << 14;
 
 /// The most bytes that a file may have, and that decoding it may take.
 const MAX_BYTES: u64 = 1 << 30;
+
+/// A picture of an image that is to be scaled.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Sampled {
+    pub picture: Picture,
+    /// Where the image is in the picture, down and across, in pixels: all of it, unless it was decoded
+    /// at a part of its size, whose last pixels go beyond the image.
+    pub extent: [Range<f64>; 2],
+    /// The height and width that it is to be scaled to.
+    pub wanted: [usize; 2],
+}
+
+impl Sampled {
+    /// All of a picture.
+    pub(crate) fn whole(picture: Picture, wanted: [usize; 2]) -> Self {
+        let extent = [picture.h, picture.w].map(|side| 0.0..side as f64);
+        Self { picture, extent, wanted }
+    }
+}
 
 /// A decoded image at its own size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +64,7 @@ pub struct Picture {
 
 impl Picture {
     /// Decodes the file `path`: JPEG, PNG, WebP, TIFF, BMP or GIF, as its contents say, whatever its
-    /// name. Of an animation it is the first frame.
+    /// name. Of an animation it is the first frame. The picture has the image's own size.
     ///
     /// Colours become grey by the ITU-R 601-2 luma, in the fixed-point arithmetic of Pillow's
     /// `convert("L")`. Grey becomes three equal channels. 16 bits a channel are rounded to 8. What
@@ -52,31 +74,72 @@ impl Picture {
     /// When the file cannot be read, is no image of these kinds, is damaged or cut short, or is larger
     /// than 16,384 pixels a side; and when the channels are neither 1 nor 3.
     pub fn read(path: &Path, decoding: &Decoding) -> Result<Self> {
-        let channels = decoding.channels;
-        if channels != 1 && channels != 3 {
-            let message = format!("images have 1 or 3 channels, not {channels}");
-            return Err(Error::Shape(message));
-        }
-        Self::decode(path, &read_file(path)?, decoding)
+        Self::read_for(path, decoding, &|own| own).map(|sampled| sampled.picture)
+    }
+
+    /// As [`Picture::read`], to be scaled to what `wanted` makes of the image's own height and width:
+    /// the picture may be smaller than the image, if [`Decoding::scaled`] lets it.
+    ///
+    /// # Errors
+    /// As [`Picture::read`].
+    pub(crate) fn read_for(
+        path: &Path,
+        decoding: &Decoding,
+        wanted: &dyn Fn([usize; 2]) -> [usize; 2],
+    ) -> Result<Sampled> {
+        decoding.check()?;
+        Self::decode_for(path, &read_file(path)?, decoding, wanted)
     }
 
     /// As [`Picture::read`], from the contents of a file. `path` is for messages only.
-    pub(crate) fn decode(path: &Path, bytes: &[u8], decoding: &Decoding) -> Result<Self> {
+    ///
+    /// # Errors
+    /// As [`Picture::read`].
+    pub fn decode(path: &Path, bytes: &[u8], decoding: &Decoding) -> Result<Self> {
+        decoding.check()?;
+        Self::decode_for(path, bytes, decoding, &|own| own).map(|sampled| sampled.picture)
+    }
+
+    fn decode_for(
+        path: &Path,
+        bytes: &[u8],
+        decoding: &Decoding,
+        wanted: &dyn Fn([usize; 2]) -> [usize; 2],
+    ) -> Result<Sampled> {
         let mut source = Cursor::new(bytes);
         let kind =
             Kind::of(&mut source).map_err(|source| Error::Io { path: path.into(), source })?;
         let format = Kind::format(kind, path)?;
+        if format == ImageFormat::Png && !header::has_sound_palette(&mut source) {
+            let reason = "the image is damaged: its palette has parts of colours".into();
+            return Err(Error::Format { path: path.into(), reason });
+        }
+        let is_jpeg = format == ImageFormat::Jpeg;
         let orientation = match decoding.turned {
             true => header::orientation(format, &mut source),
             false => turn::UPRIGHT,
         };
-        source.set_position(0);
-        let image = reader(format, source).decode().map_err(|error| explain(path, error))?;
-        // The decoder fills what is missing with grey.
-        if format == ImageFormat::Jpeg && !jpeg::is_whole(bytes) {
-            let reason = "the image is damaged: the file is cut short".into();
-            return Err(Error::Format { path: path.into(), reason });
-        }
+        // Decoders fill what is missing with grey.
+        let reduced = match decoding.scaled && is_jpeg && jpeg::is_whole(bytes) {
+            true => reduced::decode(bytes, |stored| {
+                turn::size(wanted(turn::size(stored, orientation)), orientation)
+            }),
+            false => None,
+        };
+        let Reduced { image, stored, eighths } = match reduced {
+            Some(reduced) => reduced,
+            None => {
+                source.set_position(0);
+                let image = reader(format, source).decode();
+                let image = image.map_err(|error| explain(path, error))?;
+                if is_jpeg && !jpeg::is_whole(bytes) {
+                    let reason = "the image is damaged: the file is cut short".into();
+                    return Err(Error::Format { path: path.into(), reason });
+                }
+                let stored = [image.height() as usize, image.width() as usize];
+                Reduced { image, stored, eighths: 8 }
+            }
+        };
         let image = match decoding.background {
             Some(background) if image.color().has_alpha() => over(background, image),
             _ => image,
@@ -84,7 +147,10 @@ impl Picture {
         let (h, w) = (image.height() as usize, image.width() as usize);
         let pixels =
             if decoding.channels == 1 { grey(image) } else { image.into_rgb8().into_raw() };
-        Ok(Self { pixels, h, w, c: decoding.channels }.turned(orientation))
+        let picture = Self { pixels, h, w, c: decoding.channels }.turned(orientation);
+        let wanted = wanted(turn::size(stored, orientation));
+        let extent = turn::extent(stored, eighths, orientation);
+        Ok(Sampled { picture, extent, wanted })
     }
 
     /// The same as `channels` channels, where both are 1 or 3.

@@ -144,3 +144,119 @@ fn a_header_may_be_behind_a_long_preview() {
     let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &jpeg).unwrap());
     assert_eq!(read_size(&path, false).unwrap(), [8, 24]);
 }
+
+/// A fuzzer found what this did to the decoder.
+#[test]
+fn a_palette_of_parts_of_colours_is_damage() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures/palette_alpha.png");
+    let png = std::fs::read(&path).unwrap();
+    let at = png.windows(4).position(|name| name == b"PLTE").unwrap();
+    let len = png[at - 1];
+    let mut longer = png.clone();
+    longer[at - 1] = len + 1;
+    let end = at + 4 + usize::from(len);
+    let contents = [&png[at..end], &[7]].concat();
+    let mut sum = flate2::Crc::new();
+    sum.update(&contents);
+    longer.splice(at..end + 4, contents.into_iter().chain(sum.sum().to_be_bytes()));
+    let error = Picture::decode(Path::new("a.png"), &longer, &Decoding::turned(3)).unwrap_err();
+    assert_eq!(error.to_string(), "a.png: the image is damaged: its palette has parts of colours");
+}
+
+/// Any damage to a file is an error or a picture of its size; none is a panic.
+mod damage {
+    use std::sync::LazyLock;
+
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    use super::*;
+
+    /// Files of each kind.
+    static FILES: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures");
+        let mut paths: Vec<PathBuf> =
+            std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        paths.sort();
+        let files = paths.iter().filter(|path| path.is_file());
+        files.map(|path| std::fs::read(path).unwrap()).collect()
+    });
+
+    #[derive(Clone, Debug)]
+    enum Edit {
+        Set(Index, u8),
+        Cut(Index),
+        Repeat(Index, Index, u8),
+        Remove(Index, u8),
+    }
+
+    fn edit() -> impl Strategy<Value = Edit> {
+        prop_oneof![
+            8 => (any::<Index>(), prop_oneof![any::<u8>(), Just(0), Just(255)])
+                .prop_map(|(at, byte)| Edit::Set(at, byte)),
+            1 => any::<Index>().prop_map(Edit::Cut),
+            1 => (any::<Index>(), any::<Index>(), any::<u8>())
+                .prop_map(|(from, to, len)| Edit::Repeat(from, to, len)),
+            1 => (any::<Index>(), 0..16_u8).prop_map(|(at, len)| Edit::Remove(at, len)),
+        ]
+    }
+
+    fn apply(edit: &Edit, bytes: &mut Vec<u8>) {
+        let Some(last) = bytes.len().checked_sub(1) else { return };
+        let to = |at: usize, len: u8| at..(at + usize::from(len)).min(last + 1);
+        match edit {
+            Edit::Set(at, byte) => *at.get_mut(bytes) = *byte,
+            Edit::Cut(at) => bytes.truncate(at.index(last + 1)),
+            Edit::Repeat(from, at, len) => {
+                let piece = bytes[to(from.index(last + 1), *len)].to_vec();
+                let at = at.index(last + 1);
+                bytes.splice(at..at, piece);
+            }
+            Edit::Remove(at, len) => drop(bytes.drain(to(at.index(last + 1), *len))),
+        }
+    }
+
+    fn check(bytes: &[u8], decoding: &Decoding, wanted: [usize; 2]) {
+        let path = Path::new("damaged");
+        let wanted = |own: [usize; 2]| [own[0].min(wanted[0]), own[1].min(wanted[1])];
+        let picture = Picture::decode_for(path, bytes, decoding, &wanted);
+        let header = {
+            let mut source = Cursor::new(bytes);
+            let kind = Kind::of(&mut source).unwrap();
+            Kind::format(kind, path).and_then(|format| Header::of(path, format, source))
+        };
+        // Another decoder does not mind the same damage.
+        if header.is_err() && decoding.scaled {
+            return;
+        }
+        if let Ok(sampled) = picture {
+            let own = header.unwrap().size(decoding.turned);
+            let size = wanted(own);
+            assert_eq!(sampled.wanted, size);
+            let Picture { pixels, h, w, c } = sampled.picture;
+            assert_eq!(pixels.len(), h * w * c);
+            assert!(size[0] <= h && h <= own[0] && size[1] <= w && w <= own[1]);
+            assert!(decoding.scaled || [h, w] == own);
+            for (part, side) in sampled.extent.iter().zip([h, w]) {
+                assert!(0.0 <= part.start && part.start < part.end && part.end <= side as f64);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn is_no_panic(
+            file: Index,
+            edits in proptest::collection::vec(edit(), 0..8),
+            turned: bool,
+            scaled: bool,
+            background: Option<[u8; 3]>,
+            channels in prop_oneof![Just(1), Just(3)],
+            wanted in prop_oneof![Just([1, 1]), Just([9, 9]), Just([99, 99])],
+        ) {
+            let mut bytes = file.get(&FILES).clone();
+            edits.iter().for_each(|edit| apply(edit, &mut bytes));
+            check(&bytes, &Decoding { channels, turned, background, scaled }, wanted);
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! Pictures turned and mirrored.
 
+use std::ops::Range;
+
 use super::Picture;
 
 /// The EXIF orientation of what is stored as it is meant.
@@ -9,8 +11,35 @@ pub(super) const UPRIGHT: u8 = 1;
 const AT_ONCE: usize = 16;
 
 /// Whether height and width change places.
-pub(super) fn is_on_its_side(orientation: u8) -> bool {
+fn is_on_its_side(orientation: u8) -> bool {
     orientation >= 5
+}
+
+/// Height and width as they are meant, of those that are stored, and the other way round.
+pub(super) fn size([h, w]: [usize; 2], orientation: u8) -> [usize; 2] {
+    if is_on_its_side(orientation) { [w, h] } else { [h, w] }
+}
+
+/// Where the image is in a picture of it as it is meant, down and across, if it is stored with `stored`
+/// rows and columns and was decoded at so many eighths of that: blocks become whole pixels, and the
+/// last of them may go beyond the edge.
+pub(super) fn extent(stored: [usize; 2], eighths: usize, orientation: u8) -> [Range<f64>; 2] {
+    let of_side = |stored: usize, backwards: bool| {
+        let end = (stored * eighths) as f64 / 8.0;
+        let start = if backwards { end.ceil() - end } else { 0.0 };
+        start..start + end
+    };
+    let down = of_side(stored[0], bottom_first(orientation));
+    let across = of_side(stored[1], right_first(orientation));
+    if is_on_its_side(orientation) { [across, down] } else { [down, across] }
+}
+
+fn bottom_first(orientation: u8) -> bool {
+    matches!(orientation, 3 | 4 | 6 | 7)
+}
+
+fn right_first(orientation: u8) -> bool {
+    matches!(orientation, 2 | 3 | 7 | 8)
 }
 
 impl Picture {
@@ -19,10 +48,7 @@ impl Picture {
         if orientation == UPRIGHT {
             return self;
         }
-        let (h, w) = match is_on_its_side(orientation) {
-            true => (self.w, self.h),
-            false => (self.h, self.w),
-        };
+        let [h, w] = size([self.h, self.w], orientation);
         let pixels = match self.c {
             1 => turned::<1>(&self, orientation),
             3 => turned::<3>(&self, orientation),
@@ -37,8 +63,7 @@ fn turned<const C: usize>(stored: &Picture, orientation: u8) -> Vec<u8> {
     let from = stored.pixels.as_chunks::<C>().0;
     let mut pixels = vec![0; from.len() * C];
     let to = pixels.as_chunks_mut::<C>().0;
-    let bottom_first = matches!(orientation, 3 | 4 | 6 | 7);
-    let right_first = matches!(orientation, 2 | 3 | 7 | 8);
+    let (bottom_first, right_first) = (bottom_first(orientation), right_first(orientation));
     let row = |y: usize| if bottom_first { h - 1 - y } else { y };
     let column = |x: usize| if right_first { w - 1 - x } else { x };
     if is_on_its_side(orientation) {

@@ -13,6 +13,7 @@ mod rescale;
 
 use vgg_tensor::{Error, Result};
 
+use crate::picture::Sampled;
 use crate::{Images, Moment, Picture};
 use chance::Chance;
 pub use color::ColorShift;
@@ -166,7 +167,7 @@ impl Transform {
             0 => 0,
             pad => chance.below(chance::SHIFT, axis, 2 * pad + 1) as isize - pad as isize,
         };
-        let crops = self.crops(images.picture(i)?, chance);
+        let crops = self.crops(images.picture_for(i, &|own| self.size(own, chance))?, chance);
         for (crop, out) in crops.iter().zip(out.chunks_exact_mut(self.mirrors() * len)) {
             self.check(i, crop)?;
             for (mirror, out) in out.chunks_exact_mut(len).enumerate() {
@@ -196,24 +197,35 @@ impl Transform {
 
     /// A single picture, scaled and cut as test images are.
     pub fn scale(&self, picture: Picture) -> Picture {
-        self.crops(picture, Chance::new(Moment { seed: 0, epoch: 0 }, 0)).swap_remove(0)
+        let chance = Chance::new(Moment { seed: 0, epoch: 0 }, 0);
+        let size = self.size([picture.h, picture.w], chance);
+        self.crops(Sampled::whole(picture, size), chance).swap_remove(0)
+    }
+
+    /// The height and width that an image is scaled to, of its own.
+    fn size(&self, own: [usize; 2], chance: Chance) -> [usize; 2] {
+        let [_, h, w] = self.shape;
+        match self.scaling {
+            Scaling::None => own,
+            Scaling::ShortSide([least, most]) => {
+                let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
+                rescale::scaled_size(own, short_side)
+            }
+            Scaling::Output => [h, w],
+        }
     }
 
     /// Scales the picture, if that is to be, and cuts the crops.
-    fn crops(&self, picture: Picture, chance: Chance) -> Vec<Picture> {
+    fn crops(&self, sampled: Sampled, chance: Chance) -> Vec<Picture> {
         let [_, h, w] = self.shape;
-        let size = match self.scaling {
-            Scaling::None => return vec![picture],
-            Scaling::ShortSide([least, most]) => {
-                let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
-                rescale::scaled_size([picture.h, picture.w], short_side)
-            }
-            Scaling::Output => [h, w],
-        };
+        if self.scaling == Scaling::None {
+            return vec![sampled.picture];
+        }
+        let size = sampled.wanted;
         let rest = [size[0] - h, size[1] - w];
         if self.grid > 1 {
             // The crops overlap, so that the whole is scaled, once.
-            let whole = rescale::window(&picture, size, [0, 0], size);
+            let whole = rescale::window(&sampled, [0, 0], size);
             let corners = place::grid(rest, self.grid);
             return corners.map(|corner| place::cut(&whole, corner, [h, w])).collect();
         }
@@ -224,7 +236,7 @@ impl Transform {
             ],
             false => rest.map(place::centered),
         };
-        vec![rescale::window(&picture, size, corner, [h, w])]
+        vec![rescale::window(&sampled, corner, [h, w])]
     }
 }
 

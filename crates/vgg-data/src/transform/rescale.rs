@@ -3,6 +3,7 @@
 use vgg_tensor::spec::{PrepareImages, Taps};
 
 use crate::Picture;
+use crate::picture::Sampled;
 
 /// The largest short side that pictures are scaled to.
 pub(super) const MAX_SHORT_SIDE: usize = 1 << 14;
@@ -20,18 +21,17 @@ pub fn scaled_size([h, w]: [usize; 2], short_side: usize) -> [usize; 2] {
     }
 }
 
-/// The `window`, height and width, at `corner` of the picture as it is at `size`.
+/// The `window`, height and width, at `corner` of the picture as it is at the size that is wanted.
 ///
 /// The bytes are those that [`PrepareImages`] defines and a device computes.
 pub(super) fn window(
-    picture: &Picture,
-    size: [usize; 2],
+    Sampled { picture, extent, wanted }: &Sampled,
     corner: [usize; 2],
     window: [usize; 2],
 ) -> Picture {
     let (c, [h, w]) = (picture.c, window);
     let taps = |axis: usize, from| {
-        let all = PrepareImages::taps(from, size[axis]);
+        let all = PrepareImages::taps_within(from, extent[axis].clone(), wanted[axis]);
         all.into_iter().skip(corner[axis]).take(window[axis]).collect::<Vec<_>>()
     };
     let (rows, columns) = (taps(0, picture.h), taps(1, picture.w));
@@ -96,7 +96,7 @@ mod tests {
         let picture = Picture { pixels, h, w, c: 3 };
         let (mut most, mut differ, mut numbers) = (0, 0, 0);
         for size in [7, 24, 60, 62, 101, 240].into_iter().flat_map(|n| [[n, w], [h, n]]) {
-            let ours = window(&picture, size, [0, 0], size);
+            let ours = window(&Sampled::whole(picture.clone(), size), [0, 0], size);
             let mut theirs = Image::new(size[1] as u32, size[0] as u32, PixelType::U8x4);
             Resizer::new().resize(&source, &mut theirs, &options).unwrap();
             let theirs = theirs.buffer().chunks(4).flat_map(|rgbx| &rgbx[..3]);

@@ -1,5 +1,7 @@
 //! Resizing in fixed point, as Pillow does it.
 
+use std::ops::Range;
+
 use crate::{Error, Result, Shape};
 
 /// Images of bytes, resized bilinearly and normalised into a batch of feature maps.
@@ -49,11 +51,17 @@ impl PrepareImages {
     /// The weighted sum of bytes plus [`Taps::HALF`], shifted right by [`Taps::BITS`] and clamped to
     /// 0..=255, is the output byte.
     pub fn taps(from: usize, to: usize) -> Vec<Taps> {
-        let scale = from as f64 / to as f64;
+        Self::taps_within(from, 0.0..from as f64, to)
+    }
+
+    /// As [`PrepareImages::taps`], of the part of `from` inputs from one place to another, which may be
+    /// within an input: Pillow's `box`.
+    pub fn taps_within(from: usize, part: Range<f64>, to: usize) -> Vec<Taps> {
+        let scale = (part.end - part.start) / to as f64;
         let support = scale.max(1.0); // of the triangle filter
         (0..to)
             .map(|position| {
-                let center = (position as f64 + 0.5) * scale;
+                let center = part.start + (position as f64 + 0.5) * scale;
                 let first = (center - support + 0.5).max(0.0) as usize;
                 let end = ((center + support + 0.5) as usize).min(from);
                 let triangle = |i: usize| {

@@ -138,6 +138,6 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
 
 /// Whether pixels become the same numbers. How files become pixels is among [`SeenImages`].
 fn same_numbers(was: &Input, is: &Input) -> bool {
-    let Input { short_side, turned, background, .. } = *is;
-    *is == Input { short_side, turned, background, ..was.clone() }
+    let Input { short_side, turned, background, scaled, .. } = *is;
+    *is == Input { short_side, turned, background, scaled, ..was.clone() }
 }

@@ -35,6 +35,8 @@ pub(crate) struct Data {
     /// transparency is dropped.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub background: Option<[u8; 3]>,
+    /// Whether JPEG files that are scaled down may be decoded at a part of their size.
+    pub decode: Decode,
     /// Use only so many images of the training set.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub train_limit: Option<usize>,
@@ -76,6 +78,7 @@ impl Default for Data {
             skip_damaged: false,
             orientation: Orientation::Exif,
             background: None,
+            decode: Decode::Full,
             train_limit: None,
             test_limit: None,
             hold_out: None,
@@ -110,6 +113,16 @@ pub(crate) enum Orientation {
     Exif,
     /// As they are stored.
     Stored,
+}
+
+/// At which size JPEG files are decoded.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Decode {
+    /// At their own.
+    Full,
+    /// At a half, a quarter or an eighth of it, where that is no smaller than what they are scaled to.
+    Scaled,
 }
 
 /// Where mean and standard deviation come from.
@@ -216,6 +229,7 @@ impl Data {
             channels: self.channels,
             turned: self.orientation == Orientation::Exif,
             background: self.background,
+            scaled: self.decode == Decode::Scaled,
         }
     }
 

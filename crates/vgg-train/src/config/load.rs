@@ -496,6 +496,7 @@ mod tests {
         channels = 3                     # default
         skip_damaged = false             # default
         orientation = "exif"             # default
+        decode = "full"                  # default
         normalize = "given"              # default
         mean = [0.0]                     # default
         std = [1.0]                      # default

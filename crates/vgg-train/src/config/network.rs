@@ -46,8 +46,8 @@ impl Config {
         };
         let (mean, std) = (numbers(&self.data.mean), numbers(&self.data.std));
         let short_side = self.data.short_side_of_network(self.model.image_size);
-        let Decoding { turned, background, .. } = self.data.decoding();
-        Input { channels, height, width, mean, std, short_side, turned, background }
+        let Decoding { turned, background, scaled, .. } = self.data.decoding();
+        Input { channels, height, width, mean, std, short_side, turned, background, scaled }
     }
 
     /// The weights before the first step.

@@ -35,14 +35,14 @@ pub(crate) fn input(run: &Path, own: &Input) -> Result<Input> {
     }
     let config = config::of(run, vec![])?.config;
     let short_side = config.data.short_side_of_network(config.model.image_size);
-    let Input { turned, background, .. } = config.input();
-    Ok(Input { short_side, turned, background, ..own.clone() })
+    let Input { turned, background, scaled, .. } = config.input();
+    Ok(Input { short_side, turned, background, scaled, ..own.clone() })
 }
 
 /// How image files are decoded for a network.
 pub(crate) fn decoding(input: &Input) -> Decoding {
-    let Input { channels, turned, background, .. } = *input;
-    Decoding { channels, turned, background }
+    let Input { channels, turned, background, scaled, .. } = *input;
+    Decoding { channels, turned, background, scaled }
 }
 
 /// How images become a network's input of channels, height and width, in words.

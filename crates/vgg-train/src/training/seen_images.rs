@@ -23,17 +23,19 @@ use Change::{BetweenEpochs, Never};
 const TEST_SHORT_SIDE: &str = "data.test_short_side";
 const FILES: &str = "data.files_sha256";
 const ORIENTATION: &str = "data.orientation";
+const DECODE: &str = "data.decode";
 const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 19] = [
+const KEYS: [(&str, Change); 20] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.test_limit", Never(COMPARED)),
     (TEST_SHORT_SIDE, Never(COMPARED)),
     (ORIENTATION, Never(COMPARED)),
     ("data.background", Never(COMPARED)),
+    (DECODE, Never(COMPARED)),
     (FILES, BetweenEpochs),
     ("data.skip_damaged", BetweenEpochs),
     ("data.train_limit", BetweenEpochs),
@@ -81,10 +83,14 @@ impl SeenImages {
     pub(crate) fn can_become(&self, next: &Self, progress: &Progress) -> Result<(), Failure> {
         let Progress { epoch, batch, step, .. } = *progress;
         for (key, change) in KEYS.iter().filter(|_| step > 0) {
-            // What an older version did not know did not exist, but images had an orientation.
-            let stored = Some(Value::from("stored"));
-            let known = self.0.get(*key).or((*key == ORIENTATION).then_some(&stored));
-            let (Some(was), Some(is)) = (known, next.0.get(*key)) else { continue };
+            // What an older version did not know did not exist, but files were decoded somehow.
+            let before = match *key {
+                ORIENTATION => Some(Some("stored".into())),
+                DECODE => Some(Some("full".into())),
+                _ => None,
+            };
+            let was = self.0.get(*key).or(before.as_ref());
+            let (Some(was), Some(is)) = (was, next.0.get(*key)) else { continue };
             let holds_out = self.0.get(HOLD_OUT).is_some_and(Option::is_some);
             let (reason, help) = match change {
                 _ if was == is => continue,

@@ -139,6 +139,7 @@ fn with_options(
             numbers("data.std", &input.std),
             Override::new("the checkpoint", "data.normalize", "given"),
             Override::new("the checkpoint", "data.orientation", orientation(input)),
+            Override::new("the checkpoint", "data.decode", decode(input)),
         ]
     });
     own.chain(options.overrides()).chain(overrides).collect()
@@ -147,6 +148,11 @@ fn with_options(
 /// The value of `data.orientation` for such images.
 fn orientation(input: &Input) -> &'static str {
     if input.turned { "exif" } else { "stored" }
+}
+
+/// The value of `data.decode` for such images.
+fn decode(input: &Input) -> &'static str {
+    if input.scaled { "scaled" } else { "full" }
 }
 
 /// Says what was not as a file of weights alone has it.
@@ -263,6 +269,7 @@ fn config_of(network: &Imported, to: &Path, overrides: Vec<Override>) -> Result<
         of("data.std", in_config(&input.std).into()),
         of("data.classes", names.into()),
         of("data.orientation", orientation(input).into()),
+        of("data.decode", decode(input).into()),
     ];
     let background = input.background.map(|colour| colour.map(i64::from).to_vec());
     of_weights.extend(background.map(|colour| of("data.background", colour.into())));

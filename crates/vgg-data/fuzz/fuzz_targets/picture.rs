@@ -1,0 +1,24 @@
+//! Any bytes, as an image file: no panic, and a picture has the pixels of its size, which is that of
+//! what is stored or the same on its side.
+//!
+//! Run with `cargo +nightly fuzz run picture fixtures/pictures -- -rss_limit_mb=4096` in
+//! `crates/vgg-data`, best on a copy of the fixtures, beside which what is new is kept.
+#![no_main]
+
+use std::path::Path;
+
+use libfuzzer_sys::fuzz_target;
+use vgg_data::{Decoding, Picture};
+
+fuzz_target!(|bytes: &[u8]| {
+    let path = Path::new("fuzzed");
+    let read = |decoding: Decoding| {
+        let picture = Picture::decode(path, bytes, &decoding).ok()?;
+        assert_eq!(picture.pixels.len(), picture.h * picture.w * decoding.channels);
+        Some([picture.h, picture.w])
+    };
+    let stored = read(Decoding::stored(1));
+    let turned = read(Decoding { background: Some([9, 99, 199]), ..Decoding::turned(3) });
+    let on_its_side = stored.map(|[h, w]| [w, h]);
+    assert!(turned == stored || turned == on_its_side, "{stored:?} {turned:?}");
+});
