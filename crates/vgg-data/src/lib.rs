@@ -49,6 +49,6 @@ pub use images::Images;
 pub use loader::{Epoch, Loader};
 pub use mixup::Mixup;
 pub use moment::Moment;
-pub use picture::{Decoding, Foreign, Picture};
+pub use picture::{Decoding, Foreign, Picture, is_animation};
 pub use statistics::{Components, Statistics};
 pub use transform::{Augment, ColorShift, Erase, Transform, scaled_size};

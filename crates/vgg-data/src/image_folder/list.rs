@@ -106,7 +106,7 @@ fn same_classes(dir: &Path, found: &BTreeMap<String, PathBuf>, expected: &[Strin
 }
 
 /// What is in a folder but for hidden things, sorted by name.
-fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let error = |source| Error::Io { path: dir.into(), source };
     let mut paths = fs::read_dir(dir)
         .map_err(error)?
@@ -122,6 +122,11 @@ fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         (first, bytes)
     });
     Ok(paths)
+}
+
+/// Whether a file is an image, of whatever kind, as its name says or its contents.
+pub(super) fn is_image(path: &Path) -> bool {
+    is_named(path, &ENDINGS) || kind_of(path).is_some()
 }
 
 /// Whether a file's name ends as an image's. What it ends like, the contents need not be.

@@ -7,6 +7,7 @@
 //! are compared and sorted in one normal form ([`crate::names`]).
 
 mod cache;
+mod files;
 mod fingerprint;
 mod list;
 
@@ -20,6 +21,7 @@ use vgg_tensor::{Error, Result};
 use crate::picture::{Decoding, Foreign, Look, Picture, look, read_file};
 use crate::threads::pool;
 use cache::Cache;
+pub use files::image_files;
 use fingerprint::Fingerprint;
 pub use fingerprint::{fingerprint, former_fingerprint};
 pub use list::class_names;

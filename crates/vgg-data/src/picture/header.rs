@@ -97,6 +97,16 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>> {
     Kind::of(&mut open(path)?).map_err(|source| Error::Io { path: path.into(), source })
 }
 
+/// Whether the file `path` is an animation, of which the first frame is taken: a GIF, a PNG or a WebP
+/// file with more than one. What cannot be read is none.
+pub fn is_animation(path: &Path) -> bool {
+    let Ok(mut file) = open(path).map(BufReader::new) else { return false };
+    match Kind::of(&mut file) {
+        Ok(Some(Kind::Own(format))) => is_animated(format, &mut file),
+        _ => false,
+    }
+}
+
 /// Height and width of the image in the file `path`, as it is stored or as it is meant, from its
 /// header alone where that is enough.
 ///

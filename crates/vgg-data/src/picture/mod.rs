@@ -19,6 +19,7 @@ use vgg_tensor::{Error, Result};
 
 pub use decoding::Decoding;
 pub(crate) use file::read_file;
+pub use header::is_animation;
 pub(crate) use header::{Header, Look, kind, look, read_size};
 pub use kind::Foreign;
 pub(crate) use kind::Kind;

@@ -37,13 +37,18 @@ impl Command {
             Self::Report { runs, options, settings, .. } => {
                 report::command(runs, options, &settings.overrides(), ui)?;
             }
-            Self::Predict { run, files, network, json, top, explain, device } => {
+            Self::Predict { run, files, null, network, json, csv, top, explain, device } => {
                 let request = predict::PredictRequest {
                     run,
                     files,
+                    null: *null,
                     network: *network,
                     top: *top,
-                    json: *json,
+                    format: match (json, csv) {
+                        (true, _) => predict::Format::Json,
+                        (_, true) => predict::Format::Csv,
+                        _ => predict::Format::Text,
+                    },
                     explain: explain.as_deref(),
                 };
                 predict::command(&request, &device.overrides(), ui)?;

@@ -141,17 +141,27 @@ pub(crate) enum Command {
     /// tested: of an image folder's images and of those that other programs' weights are for, the short
     /// side is scaled and the centre cut; others are stretched. Images should look like those of the
     /// data set: Fashion-MNIST shows one light piece of clothing on black.
+    ///
+    /// Any number of files is classified, in their order and in memory that does not depend on how many
+    /// there are. One that cannot be read is told, and others go on; the exit code is 3 then.
     Predict {
         /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
         run: PathBuf,
-        /// Image files
-        #[arg(required = true, value_hint = ValueHint::FilePath)]
+        /// Image files; folders, for the images in them and below them; - for those that standard
+        /// input names, one a line
+        #[arg(required = true, value_hint = ValueHint::AnyPath)]
         files: Vec<PathBuf>,
+        /// Names in standard input end with a zero byte, as `find -print0` writes them
+        #[arg(long, short = '0')]
+        null: bool,
         #[command(flatten)]
         network: NetworkOptions,
         /// Print JSON, an object a file and line
         #[arg(long)]
         json: bool,
+        /// Print CSV, a row a file: its name, then classes and probabilities, most probable first
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
         /// How many classes to print, most probable first
         #[arg(long, value_name = "N", default_value_t = 5)]
         top: usize,

@@ -1,11 +1,11 @@
 //! Image files, each classified.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, anyhow};
 use image::RgbImage;
 use serde_json::{Value, json};
-use vgg_data::{Decoding, Images, Loader, Transform};
+use vgg_data::{Decoding, Epoch, Images, Loader, Transform, is_animation};
 use vgg_model::{Checkpoint, Input, Session};
 use vgg_tensor::Backend;
 
@@ -18,8 +18,14 @@ use crate::machine::memory;
 use crate::run::checkpoints::{self, LinearWeights};
 use crate::terminal::ui::Ui;
 
+/// Files to classify, found as they are asked for.
+type Files<'a> = dyn Iterator<Item = vgg_tensor::Result<PathBuf>> + 'a;
+
 /// Images that are classified at once, if memory suffices.
 const BATCH: usize = 16;
+
+/// Files that are asked for at once. While some are classified, the next ones are made ready.
+const FILES: usize = 1024;
 
 /// Classifies files one after the other, in memory that does not depend on how many there are: each
 /// thread decodes one and scales it at once, and what is scaled is no more than a few batches ahead.
@@ -27,7 +33,8 @@ pub(crate) struct Classify<'a> {
     pub device: &'a config::Device,
     pub checkpoint: Checkpoint,
     pub linear_weights: LinearWeights,
-    pub files: &'a [PathBuf],
+    /// In this order. What cannot be found is told, and others go on.
+    pub files: &'a mut Files<'a>,
     pub decoding: Decoding,
     /// To the network's size.
     pub transform: Transform,
@@ -41,57 +48,105 @@ pub(crate) struct Classify<'a> {
 
 /// What a network sees in a file.
 pub(crate) struct Classified<'a> {
-    /// The file's place among all.
-    pub file: usize,
+    /// The file's place among all that were found.
+    pub place: usize,
+    pub file: &'a Path,
     /// Of each class.
     pub probabilities: &'a [f32],
     /// The image, and where the network sees its most probable class, if that is asked for.
     pub picture: Option<RgbImage>,
 }
 
-impl Job for Classify<'_> {
-    /// How many files could not be read.
-    type Output = usize;
+/// How many files there were.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    pub files: usize,
+    /// Those that could not be read.
+    pub unreadable: usize,
+}
 
-    fn run<B: Backend>(self, backend: B) -> Result<usize> {
+impl Tally {
+    /// The next files of `files`, up to so many; none at their end.
+    fn next(&mut self, files: &mut Files<'_>, ui: &Ui) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        while found.len() < FILES
+            && let Some(file) = files.next()
+        {
+            self.files += 1;
+            match file {
+                Ok(file) => found.push(file),
+                Err(error) => self.pass(&error.to_string(), ui),
+            }
+        }
+        found
+    }
+
+    /// Tells of a file that cannot be read.
+    fn pass(&mut self, reason: &str, ui: &Ui) {
+        ui.error(&anyhow!("{reason}"));
+        self.unreadable += 1;
+    }
+}
+
+impl Job for Classify<'_> {
+    type Output = Tally;
+
+    fn run<B: Backend>(self, backend: B) -> Result<Tally> {
         let Self { device, checkpoint, linear_weights, files, decoding, transform, .. } = self;
         let Self { described, explain, tell, ui, .. } = self;
         device::tell(device, &backend, ui);
         ui.status("Input", &described);
-        let (most, shape) = (files.len().clamp(1, BATCH), transform.shape());
+        let mut tally = Tally::default();
+        let first = tally.next(files, ui);
+        let (most, shape) = (first.len().clamp(1, BATCH), transform.shape());
         let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
         let outputs = session.vgg().outputs();
-        let images = Images::from_files(files, decoding);
-        let loader = Loader::new(images, transform, batch, device.threads)?.passing_over();
-        let (mut batches, mut files, mut passed) = (loader.epoch(0, 0), 0..files.len(), 0);
-        while let Some(batch) = batches.next_batch()? {
-            let probabilities = session.probabilities(&batch.pixels)?;
-            let maps = match explain {
-                true => {
-                    let each = probabilities.chunks_exact(outputs);
-                    let classes: Vec<u32> = each.map(|each| rank(each, 1)[0].0 as u32).collect();
-                    session.grad_cam(&batch.pixels, &classes)?
-                }
-                false => vec![],
-            };
-            let picture = |place: usize| {
-                let pixels = batch.pixels.chunks_exact(shape.iter().product()).nth(place)?;
-                Some(overlay(pixels, shape, maps.get(place)?))
-            };
-            let each = of_each(batch, &probabilities, outputs).enumerate();
-            for ((place, probabilities), file) in each.zip(&mut files) {
-                match probabilities {
-                    Ok(probabilities) => {
-                        tell(Classified { file, probabilities, picture: picture(place) })?;
+        let start = |files: Vec<PathBuf>| -> Result<Option<(Vec<PathBuf>, Epoch)>> {
+            if files.is_empty() {
+                return Ok(None);
+            }
+            let images = Images::from_files(&files, decoding);
+            let loader = Loader::new(images, transform.clone(), batch, device.threads)?;
+            Ok(Some((files, loader.passing_over().epoch(0, 0))))
+        };
+        let (mut started, mut place, mut told_animation) = (start(first)?, 0, false);
+        while let Some((paths, mut batches)) = started {
+            started = start(tally.next(files, ui))?;
+            let mut paths = paths.iter();
+            while let Some(batch) = batches.next_batch()? {
+                let probabilities = session.probabilities(&batch.pixels)?;
+                let maps = match explain {
+                    true => {
+                        let each = probabilities.chunks_exact(outputs);
+                        let classes: Vec<u32> =
+                            each.map(|each| rank(each, 1)[0].0 as u32).collect();
+                        session.grad_cam(&batch.pixels, &classes)?
                     }
-                    Err(reason) => {
-                        ui.error(&anyhow!("{reason}"));
-                        passed += 1;
+                    false => vec![],
+                };
+                let picture = |place: usize| {
+                    let pixels = batch.pixels.chunks_exact(shape.iter().product()).nth(place)?;
+                    Some(overlay(pixels, shape, maps.get(place)?))
+                };
+                let each = of_each(batch, &probabilities, outputs).enumerate();
+                for ((in_batch, probabilities), file) in each.zip(&mut paths) {
+                    if !told_animation && is_animation(file) {
+                        let file = file.display();
+                        ui.detail(&format!("the first frame of an animation is the image: {file}"));
+                        told_animation = true;
                     }
+                    match probabilities {
+                        Ok(probabilities) => {
+                            let picture = picture(in_batch);
+                            tell(Classified { place, file, probabilities, picture })?;
+                        }
+                        Err(reason) => tally.pass(reason, ui),
+                    }
+                    place += 1;
                 }
             }
         }
-        Ok(passed)
+        Ok(tally)
     }
 }
 

@@ -84,6 +84,111 @@ fn results_are_in_the_order_of_the_files_however_many() {
     assert_eq!(done.stderr.matches("error: no.png: ").count(), 75 - told.len());
 }
 
+/// Runs the program with names in standard input.
+fn with_input(place: &Workplace, arguments: &str, names: &[u8]) -> super::Done {
+    std::fs::write(place.path("names"), names).unwrap();
+    let mut command = place.command(arguments);
+    command.stdin(std::fs::File::open(place.path("names")).unwrap());
+    super::Done::of(command.output().unwrap())
+}
+
+#[test]
+fn folders_and_standard_input_name_files() {
+    let place = trained();
+    for folder in ["in/b/c", "in/.hidden"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    for (from, to) in [
+        ("0.png", "in/b/c/2.JPG"),
+        ("1.png", "in/b/named_nothing"),
+        ("photo.jpg", "in/photo.png"),
+        ("2.png", "in/.hidden/x.png"),
+    ] {
+        std::fs::copy(place.path(from), place.path(to)).unwrap();
+    }
+    std::fs::write(place.path("in/b/notes.txt"), "no image").unwrap();
+    let files = |done: &super::Done| -> Vec<String> {
+        json(&done.stdout).iter().map(|told| told["file"].as_str().unwrap().to_owned()).collect()
+    };
+    let done = place.ok("predict runs/tiny-1 1.png in 0.png --json -q");
+    let within = ["in/b/c/2.JPG", "in/b/named_nothing", "in/photo.png"];
+    assert_eq!(files(&done), [&["1.png"], &within[..], &["0.png"]].concat());
+
+    // What is no image is passed over where nobody named it, and what is damaged is told.
+    std::fs::write(place.path("in/b/damaged.jpg"), "no image").unwrap();
+    std::fs::write(place.path("in/photo.heic"), b"\0\0\0\x14ftypheic\0\0\0\0mif1").unwrap();
+    let done = place.run("predict runs/tiny-1 in --json -q");
+    assert_eq!((done.code, files(&done)), (Some(3), within.map(String::from).to_vec()));
+    let told: Vec<_> = done.stderr.lines().collect();
+    assert!(told[0].starts_with("error: in/b/damaged.jpg: this is not a "), "{told:?}");
+    assert!(told[1].starts_with("error: in/photo.heic: HEIC images are not read: "), "{told:?}");
+    assert_eq!(told[2..], ["error: 2 of 5 files could not be read"]);
+
+    let names = b"0.png\n\nin/b/c\nnowhere.png\n1.png";
+    let done = with_input(&place, "predict runs/tiny-1 2.png - photo.jpg --json -q", names);
+    assert_eq!(files(&done), ["2.png", "0.png", "in/b/c/2.JPG", "1.png", "photo.jpg"]);
+    assert!(done.stderr.ends_with("error: 1 of 6 files could not be read\n"), "{}", done.stderr);
+    #[cfg(unix)]
+    {
+        std::fs::copy(place.path("0.png"), place.path("two\nlines.png")).unwrap();
+        let names = b"two\nlines.png\x001.png\0";
+        let done = with_input(&place, "predict runs/tiny-1 - -0 --json -q", names);
+        assert_eq!(
+            (done.code, files(&done)),
+            (Some(0), vec!["two\nlines.png".into(), "1.png".into()])
+        );
+    }
+
+    std::fs::create_dir(place.path("empty")).unwrap();
+    let done = place.run("predict runs/tiny-1 empty -q --csv");
+    assert_eq!((done.code, &*done.stdout), (Some(3), ""));
+    assert_eq!(done.stderr, "error: there is no image to classify\n");
+    let done = place.run("predict runs/tiny-1 0.png --null -q");
+    assert_eq!(done.code, Some(2));
+    assert!(done.stderr.starts_with("error: --null is for names in standard input"));
+}
+
+#[test]
+fn a_table_has_a_row_a_file_however_many() {
+    let place = trained();
+    let names: Vec<&str> = (0..2500).map(|i| ["0.png", "no.png", "1.png"][i % 3]).collect();
+    let names = names.join("\n");
+    let done = with_input(&place, "predict runs/tiny-1 - --top 2 --csv -q", names.as_bytes());
+    assert_eq!(done.code, Some(3));
+    let mut rows = done.stdout.lines();
+    assert_eq!(rows.next(), Some("file,class_1,probability_1,class_2,probability_2"));
+    let row = |file: &str| {
+        let told = json(&place.ok(&format!("predict runs/tiny-1 {file} --top 2 --json")).stdout);
+        let classes = told[0]["predictions"].as_array().unwrap().iter().map(|class| {
+            let p = class["probability"].as_f64().unwrap() as f32;
+            format!(",{},{p}", class["class"].as_str().unwrap())
+        });
+        format!("{file}{}", classes.collect::<String>())
+    };
+    let [first, second] = ["0.png", "1.png"].map(row);
+    let expected = names.lines().filter(|name| *name != "no.png");
+    let expected = expected.map(|name| if name == "0.png" { &*first } else { &*second });
+    assert!(rows.eq(expected));
+}
+
+#[test]
+fn of_an_animation_the_first_frame_is_classified_and_that_is_told_once() {
+    let place = trained();
+    let gif = std::fs::File::create(place.path("moving")).unwrap();
+    let mut encoder = image::codecs::gif::GifEncoder::new(gif);
+    for level in [0, 255] {
+        let frame = image::RgbaImage::from_pixel(28, 28, image::Rgba([level, level, level, 255]));
+        encoder.encode_frame(image::Frame::new(frame)).unwrap();
+    }
+    drop(encoder);
+    image::GrayImage::new(28, 28).save(place.path("black.png")).unwrap();
+    let done = place.ok("predict runs/tiny-1 black.png moving moving --json");
+    let told = json(&done.stdout);
+    assert_eq!(told[0]["predictions"], told[1]["predictions"]);
+    let once = "the first frame of an animation is the image: moving\n";
+    assert_eq!(done.stderr.matches(once).count(), 1, "{}", done.stderr);
+}
+
 fn bytes(place: &Workplace, name: &str) -> Vec<u8> {
     std::fs::read(place.path(name)).unwrap()
 }

@@ -1,29 +1,35 @@
 //! `predict RUN FILES…`: what a trained network sees in image files.
 
+mod paths;
 mod pictures;
+mod told;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use serde_json::{Value, json};
 
 use self::pictures::Pictures;
+pub(crate) use self::told::Format;
+use self::told::Told;
 use crate::config::{self, Override};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
-use crate::passes::classify::{Classified, Classify, class_names, predictions, rank, unreadable};
+use crate::passes::classify::{Classified, Classify, class_names, rank, unreadable};
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
-use crate::terminal::print;
 use crate::terminal::ui::Ui;
 
 /// What is asked for.
 pub(crate) struct PredictRequest<'a> {
     pub run: &'a Path,
+    /// Files, folders, and `-` for what standard input names.
     pub files: &'a [PathBuf],
+    /// Whether a zero byte ends each name in standard input, not a line's end.
+    pub null: bool,
     pub network: NetworkOptions,
     pub top: usize,
-    pub json: bool,
+    pub format: Format,
     /// A folder for pictures.
     pub explain: Option<&'a Path>,
 }
@@ -38,31 +44,45 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         let failure = Failure::new(Code::Usage, message);
         return Err(failure.help("leave out --linear-weights f16").into());
     }
+    if request.null && !request.files.iter().any(|file| paths::is_input(file)) {
+        let message = "--null is for names in standard input, which none of the files is";
+        return Err(Failure::new(Code::Usage, message).help("- stands for standard input").into());
+    }
     let path = checkpoints::find(request.run, checkpoint)?;
     let checkpoint = checkpoints::load(&path)?;
-    let pictures = request.explain.map(|folder| Pictures::new(folder, request.files, &path));
-    let pictures = pictures.transpose()?;
+    let separator = if request.null { b'\0' } else { b'\n' };
+    let mut files = paths::files(request.files, separator);
+    let pictures = match request.explain {
+        None => None,
+        Some(folder) => {
+            // No picture may replace any of them.
+            let all: Vec<_> = files.collect();
+            let known: Vec<_> = all.iter().flatten().cloned().collect();
+            files = Box::new(all.into_iter());
+            Some(Pictures::new(folder, &known, &path)?)
+        }
+    };
     let classes = class_names(&checkpoint);
     let (input, transform) = data::prediction(request.run, &checkpoint)?;
     let described = data::describe(&input, checkpoint.vgg.input);
-    let (device, files) = (&device, request.files);
-    let tell = |Classified { file, probabilities, picture }: Classified<'_>| {
-        let ranked = rank(probabilities, request.top);
+    let top = request.top.min(classes.len());
+    let begun = Cell::new(false);
+    let tell = |Classified { place, file, probabilities, picture }: Classified<'_>| {
+        if !begun.replace(true) {
+            request.format.begin(top, pictures.is_some())?;
+        }
         let picture = match (&pictures, picture) {
-            (Some(pictures), Some(picture)) => Some(pictures.write(file, &picture)?),
+            (Some(pictures), Some(picture)) => Some(pictures.write(place, &picture)?),
             _ => None,
         };
-        let file = &files[file];
-        match request.json {
-            true => print::json(&to_json(file, &ranked, &classes, picture)),
-            false => print::lines(to_text(file, &ranked, &classes, picture)),
-        }
+        let ranked = rank(probabilities, top);
+        request.format.tell(&Told { file, ranked: &ranked, classes: &classes, picture })
     };
     let job = Classify {
-        device,
+        device: &device,
         checkpoint,
         linear_weights,
-        files,
+        files: &mut files,
         decoding: data::decoding(&input),
         transform,
         described,
@@ -70,64 +90,10 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         tell: &tell,
         ui,
     };
-    unreadable(device::run(device, job)?, files.len())
-}
-
-fn to_text(
-    file: &Path,
-    ranked: &[(usize, f32)],
-    classes: &[String],
-    picture: Option<&Path>,
-) -> Vec<String> {
-    let mut lines = vec![file.display().to_string()];
-    lines.extend(
-        ranked.iter().map(|(class, p)| format!("  {:5.1} %  {}", 100.0 * p, classes[*class])),
-    );
-    lines.extend(picture.map(|picture| format!("  explained in {}", picture.display())));
-    lines
-}
-
-fn to_json(
-    file: &Path,
-    ranked: &[(usize, f32)],
-    classes: &[String],
-    picture: Option<&Path>,
-) -> Value {
-    // JSON has no other names than those in Unicode.
-    let file = file.to_string_lossy();
-    let mut told = json!({ "file": file, "predictions": predictions(ranked, classes) });
-    if let Some(picture) = picture {
-        told["explanation"] = json!(picture.to_string_lossy());
+    let tally = device::run(&device, job)?;
+    if tally.files == 0 {
+        let message = "there is no image to classify";
+        return Err(Failure::new(Code::Data, message).into());
     }
-    told
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn predictions_as_text_and_json() {
-        let classes = ["Bag", "Shirt"].map(String::from);
-        let ranked = [(1, 0.75), (0, 0.25)];
-        let file = Path::new("a.png");
-        let text = |picture| to_text(file, &ranked, &classes, picture).join("\n");
-        assert_eq!(text(None), "a.png\n   75.0 %  Shirt\n   25.0 %  Bag");
-        let picture = Some(Path::new("x/a.png"));
-        assert_eq!(text(picture), text(None) + "\n  explained in x/a.png");
-        let json = |picture| to_json(file, &ranked[..1], &classes, picture).to_string();
-        let predictions = r#""predictions":[{"class":"Shirt","label":1,"probability":0.75}]"#;
-        assert_eq!(json(None), format!(r#"{{"file":"a.png",{predictions}}}"#));
-        let explanation = r#""explanation":"x/a.png""#;
-        assert_eq!(json(picture), format!(r#"{{{explanation},"file":"a.png",{predictions}}}"#));
-    }
-
-    #[cfg(unix)]
-    #[test]
-    fn names_that_are_no_unicode_have_a_substitute() {
-        use std::os::unix::ffi::OsStrExt as _;
-        let file = Path::new(std::ffi::OsStr::from_bytes(b"\xff.png"));
-        let told = to_json(file, &[], &[], Some(file));
-        assert_eq!([&told["file"], &told["explanation"]], ["\u{fffd}.png"; 2]);
-    }
+    unreadable(tally.unreadable, tally.files)
 }

@@ -1,0 +1,64 @@
+//! Which files are meant: those that are named, those in folders, and those that standard input names.
+
+use std::io::{self, BufRead as _};
+use std::iter;
+use std::path::{Path, PathBuf};
+
+use vgg_data::image_folder::image_files;
+use vgg_tensor::{Error, Result};
+
+/// Stands for standard input.
+const INPUT: &str = "-";
+
+/// Whether a path stands for standard input.
+pub(super) fn is_input(path: &Path) -> bool {
+    path == Path::new(INPUT)
+}
+
+/// Paths, one after the other.
+type Paths<'a> = Box<dyn Iterator<Item = Result<PathBuf>> + 'a>;
+
+/// The files of `given`, in its order, found as they are asked for: of a folder the images in it and
+/// below it, of `-` those that standard input names, which end with `separator`.
+pub(super) fn files(given: &[PathBuf], separator: u8) -> Paths<'_> {
+    Box::new(given.iter().flat_map(move |path| match is_input(path) {
+        true => Box::new(named_by_input(separator).flat_map(|path| match path {
+            Ok(path) => of(path),
+            Err(error) => Box::new(iter::once(Err(error))),
+        })),
+        false => of(path.clone()),
+    }))
+}
+
+/// A file, or those of a folder.
+fn of(path: PathBuf) -> Paths<'static> {
+    match path.is_dir() {
+        true => Box::new(image_files(&path)),
+        false => Box::new(iter::once(Ok(path))),
+    }
+}
+
+fn named_by_input(separator: u8) -> impl Iterator<Item = Result<PathBuf>> {
+    let mut failed = false;
+    let names = io::stdin().lock().split(separator).take_while(move |name| {
+        // After an error there is nothing to wait for.
+        !std::mem::replace(&mut failed, name.is_err())
+    });
+    names.filter_map(|name| match name {
+        Ok(name) if name.is_empty() => None,
+        Ok(name) => Some(Ok(path(name))),
+        Err(source) => Some(Err(Error::Io { path: INPUT.into(), source })),
+    })
+}
+
+#[cfg(unix)]
+fn path(name: Vec<u8>) -> PathBuf {
+    use std::os::unix::ffi::OsStringExt as _;
+    std::ffi::OsString::from_vec(name).into()
+}
+
+#[cfg(not(unix))]
+fn path(name: Vec<u8>) -> PathBuf {
+    let name = String::from_utf8_lossy(&name);
+    name.strip_suffix('\r').unwrap_or(&name).into()
+}
