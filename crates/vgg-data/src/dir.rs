@@ -1,4 +1,4 @@
-//! Where data sets are kept.
+//! Where data sets and weights are kept.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -19,6 +19,22 @@ pub const DATA_DIR_VARIABLE: &str = "VGG_DATA_DIR";
 /// The folder need not exist.
 pub fn data_dir(explicit: Option<&Path>, default: Option<&Path>) -> PathBuf {
     resolve(explicit, default, variable)
+}
+
+/// The environment variable that names the folder of weights that are known by name.
+pub const WEIGHTS_DIR_VARIABLE: &str = "VGG_WEIGHTS_DIR";
+
+/// The folder that holds the files of weights that are known by name.
+///
+/// The first of these that is there:
+/// 1. the environment variable `VGG_WEIGHTS_DIR`;
+/// 2. `$XDG_CACHE_HOME/vgg/weights`;
+/// 3. `$HOME/.cache/vgg/weights`;
+/// 4. `weights` in the current folder.
+///
+/// The folder need not exist.
+pub fn weights_dir() -> PathBuf {
+    resolve_weights(variable)
 }
 
 /// The folder of what a program would otherwise fetch or find out again: `$XDG_CACHE_HOME/vgg`, or
@@ -51,6 +67,13 @@ fn resolve(
         .unwrap_or_else(|| PathBuf::from("data"))
 }
 
+fn resolve_weights(variable: impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    variable(WEIGHTS_DIR_VARIABLE)
+        .map(PathBuf::from)
+        .or_else(|| cache_of(&variable).map(|dir| dir.join("weights")))
+        .unwrap_or_else(|| PathBuf::from("weights"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -71,5 +94,17 @@ mod tests {
         check(None, None, 1, "/xdg/vgg/datasets");
         check(None, None, 2, "/me/.cache/vgg/datasets");
         check(None, None, 3, "data");
+    }
+
+    #[test]
+    fn weights_have_a_folder_of_their_own() {
+        let all = [("VGG_WEIGHTS_DIR", "/env"), ("XDG_CACHE_HOME", "/xdg"), ("HOME", "/me")];
+        let found = |skip: usize| {
+            resolve_weights(|name| {
+                all[skip..].iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
+            })
+        };
+        let expected = ["/env", "/xdg/vgg/weights", "/me/.cache/vgg/weights", "weights"];
+        assert_eq!([0, 1, 2, 3].map(found), expected.map(PathBuf::from));
     }
 }

@@ -29,6 +29,7 @@ pub mod fashion_mnist;
 pub mod fetch;
 pub mod idx;
 pub mod image_folder;
+pub mod imagenet;
 mod images;
 mod loader;
 mod mixup;
@@ -43,7 +44,7 @@ mod transform;
 
 pub use batch::Batch;
 pub use dataset::Dataset;
-pub use dir::{DATA_DIR_VARIABLE, cache_dir, data_dir};
+pub use dir::{DATA_DIR_VARIABLE, WEIGHTS_DIR_VARIABLE, cache_dir, data_dir, weights_dir};
 pub use image_folder::ImageFolder;
 pub use images::Images;
 pub use loader::{Epoch, Loader};

@@ -13,11 +13,13 @@ use super::Source;
 pub enum Event<'a> {
     /// Files are missing, and the search begins.
     Started {
+        /// What the files are together.
+        what: &'a str,
         /// The folder that the files go to.
         dir: &'a Path,
         /// How many files are missing.
         files: usize,
-        /// Their length, compressed.
+        /// Their length, as they come.
         bytes: u64,
     },
     /// A source that takes seconds before its first file comes.
@@ -73,14 +75,9 @@ impl<'a> Event<'a> {
 impl fmt::Display for Event<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Started { dir, files, bytes } => {
+            Event::Started { what, dir, files, bytes } => {
                 let plural = if *files == 1 { "" } else { "s" };
-                write!(
-                    f,
-                    "Fashion-MNIST ({files} file{plural}, {}) into {}",
-                    size(*bytes),
-                    dir.display()
-                )
+                write!(f, "{what} ({files} file{plural}, {}) into {}", size(*bytes), dir.display())
             }
             Event::Trying { source } => write!(f, "{source}"),
             Event::Progress { file, done, total: Some(total) } => {

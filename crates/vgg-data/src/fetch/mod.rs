@@ -1,5 +1,5 @@
-//! Getting the data set: from folders and HTTPS mirrors, and for programs that ask for it from the
-//! distribution's package.
+//! Getting data sets and weights: from folders and HTTPS mirrors, and for programs that ask for it
+//! from the distribution's package.
 //!
 //! [`Fetch::run`] tries one [`Source`] after the other until every file is in the folder and
 //! verified. It prints nothing: what happens is told as [`Event`]s.
@@ -7,6 +7,8 @@
 mod debian;
 mod event;
 mod mirror;
+mod source;
+mod wanted;
 
 use std::fs;
 use std::io::{BufReader, ErrorKind};
@@ -14,80 +16,24 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use event::Event;
+pub use source::{Source, WEIGHTS_MIRROR_VARIABLE};
 use vgg_tensor::new_file::sync_folder;
 use vgg_tensor::{Error, Result};
 
-use crate::fashion_mnist::{self, File};
+use crate::fashion_mnist;
+use crate::imagenet::Pretrained;
 use mirror::{Client, Download};
+use source::INSTALLED;
+use wanted::Wanted;
 
-/// Where Debian's package puts the files.
-const INSTALLED: &str = "/usr/share/datasets/fashion-mnist";
+/// How long finding and reaching a server may take.
+const CONNECT: Duration = Duration::from_secs(5);
 
-/// The first two are the authors' repository, the last their bucket. It speaks plain HTTP only,
-/// which is safe here: the checksums decide what is accepted.
-const MIRRORS: [&str; 3] = [
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-    "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-];
+/// How long a server may send nothing, in seconds, if [`PATIENCE_VARIABLE`] does not say it.
+const PATIENCE: u64 = 30;
 
-/// A place that may have the files.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A folder on this machine.
-    Folder(PathBuf),
-    /// A URL that ends in a slash; the compressed files are below it.
-    Mirror(String),
-    /// Debian's and Ubuntu's package, downloaded and unpacked without installing it. `apt-get` and
-    /// `dpkg-deb` are started for that, so it is not among [`Source::all`]: it is for a program to
-    /// say that other programs are started in its name.
-    DebianPackage,
-}
-
-impl Source {
-    /// All places that this library reaches by itself, in the order in which to try them: `folder`
-    /// first, if the user names one, and those on the network last, if at all.
-    pub fn all(folder: Option<PathBuf>, offline: bool) -> Vec<Source> {
-        let mut sources: Vec<Source> = folder.into_iter().map(Source::Folder).collect();
-        sources.push(Source::Folder(INSTALLED.into()));
-        if !offline {
-            sources.extend(MIRRORS.map(|url| Source::Mirror(url.into())));
-        }
-        sources
-    }
-
-    /// [`Source::all`] and, on the network, [`Source::DebianPackage`] at last.
-    pub fn all_and_package(folder: Option<PathBuf>, offline: bool) -> Vec<Source> {
-        let mut sources = Self::all(folder, offline);
-        if !offline {
-            sources.push(Source::DebianPackage);
-        }
-        sources
-    }
-}
-
-impl Source {
-    /// Why there is no need to try a place that not every system has.
-    fn cannot_be_here(&self) -> Option<&'static str> {
-        match self {
-            Source::Folder(path) if path == Path::new(INSTALLED) && !path.is_dir() => {
-                Some("there is no such folder")
-            }
-            Source::DebianPackage if !debian::is_here() => Some("this system has no apt-get"),
-            _ => None,
-        }
-    }
-}
-
-impl std::fmt::Display for Source {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Source::Folder(path) => path.display().fmt(f),
-            Source::Mirror(url) => url.fmt(f),
-            Source::DebianPackage => write!(f, "package {}", debian::PACKAGE),
-        }
-    }
-}
+/// The environment variable that says how many seconds a server may send nothing.
+pub const PATIENCE_VARIABLE: &str = "VGG_FETCH_PATIENCE";
 
 /// What [`Fetch::run`] found to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,11 +44,13 @@ pub enum Outcome {
     Fetched(usize),
 }
 
-/// The job of having a data set's verified files in a folder.
+/// The job of having verified files in a folder.
 #[derive(Debug)]
 pub struct Fetch {
+    /// What the files are together.
+    what: String,
     dir: PathBuf,
-    files: &'static [File],
+    files: Vec<&'static dyn Wanted>,
     sources: Vec<Source>,
     client: Client,
 }
@@ -111,11 +59,17 @@ impl Fetch {
     /// Fashion-MNIST in the folder `dir`, which is made if need be, from `sources`.
     ///
     /// Proxies come from the usual environment variables (`HTTPS_PROXY`, `NO_PROXY` …), trusted
-    /// certificates from the system, or from `SSL_CERT_FILE` and `SSL_CERT_DIR`.
+    /// certificates from the system, or from `SSL_CERT_FILE` and `SSL_CERT_DIR`. A server that sends
+    /// nothing is given up after 30 seconds, or as many as [`PATIENCE_VARIABLE`] says.
     pub fn fashion_mnist(dir: PathBuf, sources: Vec<Source>) -> Self {
-        let proxy = ureq::Proxy::try_from_env();
-        let client = Client::new(Duration::from_secs(5), Duration::from_secs(30), proxy);
-        Fetch { dir, files: &fashion_mnist::FILES, sources, client }
+        let files = fashion_mnist::FILES.iter().map(|file| file as &dyn Wanted).collect();
+        Fetch { what: "Fashion-MNIST".into(), dir, files, sources, client: client() }
+    }
+
+    /// The weights of a network, likewise.
+    pub fn pretrained(pretrained: &'static Pretrained, dir: PathBuf, sources: Vec<Source>) -> Self {
+        let what = format!("torchvision's {}", pretrained.name);
+        Fetch { what, dir, files: vec![pretrained], sources, client: client() }
     }
 
     /// Verifies what is in the folder, and gets what is missing or damaged.
@@ -134,9 +88,9 @@ impl Fetch {
             format!("{source}: {reason}")
         };
 
-        let mut missing: Vec<&File> = Vec::new();
-        for file in self.files {
-            match file.read(&self.dir) {
+        let mut missing: Vec<&dyn Wanted> = Vec::new();
+        for &file in &self.files {
+            match in_folder(file, &self.dir) {
                 Ok(_) => continue,
                 Err(error) if is_not_found(&error) => {}
                 Err(error) => {
@@ -149,9 +103,12 @@ impl Fetch {
         if missing.is_empty() {
             return Ok(Outcome::UpToDate);
         }
+        if self.sources.is_empty() {
+            return Err(self.unavailable(&failures));
+        }
         let fetched = missing.len();
-        let bytes = missing.iter().map(|file| file.gz_bytes).sum();
-        on_event(&Event::Started { dir: &self.dir, files: fetched, bytes });
+        let bytes = missing.iter().map(|file| file.sent_bytes()).sum();
+        on_event(&Event::Started { what: &self.what, dir: &self.dir, files: fetched, bytes });
         fs::create_dir_all(&self.dir)
             .map_err(|source| Error::Io { path: self.dir.clone(), source })?;
 
@@ -168,14 +125,18 @@ impl Fetch {
                 return Ok(Outcome::Fetched(fetched));
             }
         }
-        Err(Error::Unavailable { what: "Fashion-MNIST".into(), hint: self.advice(&failures) })
+        Err(self.unavailable(&failures))
+    }
+
+    fn unavailable(&self, failures: &[String]) -> Error {
+        Error::Unavailable { what: self.what.clone(), hint: self.advice(failures) }
     }
 
     /// Takes from `source` whatever is `missing`, up to the first file that it does not have.
     fn try_source(
         &self,
         source: &Source,
-        missing: &mut Vec<&File>,
+        missing: &mut Vec<&dyn Wanted>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<(), String> {
         match source {
@@ -194,16 +155,15 @@ impl Fetch {
     fn copy(
         &self,
         folder: &Path,
-        missing: &mut Vec<&File>,
+        missing: &mut Vec<&dyn Wanted>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<(), String> {
         if !folder.is_dir() {
             return Err("there is no such folder".into());
         }
-        while let Some(file) = missing.first() {
+        while let Some(&file) = missing.first() {
             let start = Instant::now();
-            let found =
-                file.find(folder).map_err(|_| format!("{} is not there", file.gz_name()))?;
+            let found = file.find(folder).map_err(|_| format!("{} is not there", file.name()))?;
             let place = self.dir.join(found.file_name().expect("`find` adds a name"));
             let part = part_of(&place);
             fs::copy(&found, &part)
@@ -218,20 +178,20 @@ impl Fetch {
     fn download(
         &self,
         base: &str,
-        missing: &mut Vec<&File>,
+        missing: &mut Vec<&dyn Wanted>,
         on_event: &mut dyn FnMut(&Event),
     ) -> Result<(), String> {
-        while let Some(file) = missing.first() {
+        while let Some(&file) = missing.first() {
             let start = Instant::now();
-            let name = file.gz_name();
+            let name = file.name();
             let url = format!("{base}{name}");
             let place = self.dir.join(&name);
             let part = part_of(&place);
             let mut on_progress = |done, total| {
                 on_event(&Event::Progress { file: &name, done, total });
             };
-            // Compression never makes the files larger, so that their own length is a bound.
-            let mut fetch = || self.client.download(&url, &part, file.bytes, &mut on_progress);
+            let mut fetch =
+                || self.client.download(&url, &part, file.most_bytes(), &mut on_progress);
             let download = fetch()?;
             let mut accepted = self.accept(file, &part, &place, Path::new(&name));
             if accepted.is_err() && download == Download::Resumed {
@@ -248,10 +208,16 @@ impl Fetch {
 
     /// Moves `part` to `place`, once it is on the disk, if its contents are those of `file`, and deletes it otherwise.
     /// `origin` is for messages only.
-    fn accept(&self, file: &File, part: &Path, place: &Path, origin: &Path) -> Result<(), String> {
+    fn accept(
+        &self,
+        file: &dyn Wanted,
+        part: &Path,
+        place: &Path,
+        origin: &Path,
+    ) -> Result<(), String> {
         let reason = |error: std::io::Error| format!("{}: {error}", place.display());
-        let reader = BufReader::new(fs::File::open(part).map_err(reason)?);
-        if let Err(error) = file.read_from(origin, reader) {
+        let mut reader = BufReader::new(fs::File::open(part).map_err(reason)?);
+        if let Err(error) = file.verify(origin, &mut reader) {
             fs::remove_file(part).map_err(reason)?;
             return Err(error.to_string());
         }
@@ -268,20 +234,36 @@ impl Fetch {
 
     /// What was tried, and how to help oneself.
     fn advice(&self, failures: &[String]) -> String {
-        let mut advice = String::from("no source has all of it; tried:");
+        let mut advice = match failures {
+            [] => "it is not here, and may not be fetched".to_owned(),
+            _ => "no source has all of it; tried:".to_owned(),
+        };
         for failure in failures {
             advice += &format!("\n  {failure}");
         }
-        let dir = self.dir.display();
-        advice += &format!("\nput these files into {dir} by hand, compressed or not:");
-        for file in self.files {
-            let (name, gz, raw, sha256) = (file.name, file.gz_bytes, file.bytes, file.sha256);
-            advice += &format!(
-                "\n  {name}.gz, about {gz} bytes; decompressed {raw} bytes, sha256 {sha256}"
-            );
+        let (dir, name) = (self.dir.display(), |file: &&dyn Wanted| file.described());
+        match &self.files[..] {
+            [file] => advice += &format!("\nput this file into {dir} by hand:\n  {}", name(file)),
+            files => {
+                advice += &format!("\nput these files into {dir} by hand, compressed or not:");
+                files.iter().for_each(|file| advice += &format!("\n  {}", name(file)));
+            }
         }
         advice
     }
+}
+
+fn client() -> Client {
+    let seconds = std::env::var(PATIENCE_VARIABLE).ok().and_then(|seconds| seconds.parse().ok());
+    let patience = Duration::from_secs(seconds.filter(|it| *it > 0).unwrap_or(PATIENCE));
+    Client::new(CONNECT, patience, ureq::Proxy::try_from_env())
+}
+
+/// Verifies a file that is to be in a folder.
+fn in_folder(file: &dyn Wanted, folder: &Path) -> Result<()> {
+    let path = file.find(folder)?;
+    let found = fs::File::open(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+    file.verify(&path, &mut BufReader::new(found))
 }
 
 fn part_of(place: &Path) -> PathBuf {

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use vgg_tensor::{Draw, hex};
 
 use super::*;
-use crate::fashion_mnist::Excerpt;
+use crate::fashion_mnist::{Excerpt, File};
 
 /// The contents of the one file of the tests' data set.
 fn contents() -> Vec<u8> {
@@ -55,7 +55,9 @@ impl Run {
 
     fn fetch(&mut self, sources: Vec<Source>) -> Result<Outcome> {
         let client = Client::new(Duration::from_secs(60), self.idle, None);
-        let fetch = Fetch { dir: self.dir.path().into(), files: files(), sources, client };
+        let files = files().iter().map(|file| file as &dyn Wanted).collect();
+        let (what, dir) = ("Fashion-MNIST".into(), self.dir.path().into());
+        let fetch = Fetch { what, dir, files, sources, client };
         fetch.run(&mut |event| {
             if let Event::Failed { source, reason } = event {
                 self.failures.push(format!("{source}: {reason}"));
@@ -243,7 +245,7 @@ fn if_all_fail_the_error_helps() {
     let expected = format!(
         "Fashion-MNIST is not available: no source has all of it; tried:\
          \n  no/such/folder: there is no such folder\
-         \nput these files into {} by hand, compressed or not:\
+         \nput this file into {} by hand:\
          \n  data.gz, about 2048 bytes; decompressed 4096 bytes, sha256 {}",
         run.dir.path().display(),
         files()[0].sha256,

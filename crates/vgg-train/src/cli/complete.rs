@@ -58,6 +58,13 @@ pub(super) fn config(typed: &OsStr) -> Vec<CompletionCandidate> {
     shipped(typed).into_iter().chain(files.complete(typed)).collect()
 }
 
+/// A network: one that is known by name, a run's folder or a file.
+pub(super) fn network(typed: &OsStr) -> Vec<CompletionCandidate> {
+    let word = typed.to_string_lossy();
+    let named = config::pretrained_names().filter(|name| name.starts_with(&*word));
+    named.map(CompletionCandidate::new).chain(PathCompleter::any().complete(typed)).collect()
+}
+
 /// A config of the program's own.
 pub(super) fn shipped(typed: &OsStr) -> Vec<CompletionCandidate> {
     let typed = typed.to_string_lossy();
@@ -129,6 +136,10 @@ mod tests {
         assert_eq!(after("vgg-train runs --sort l"), ["loss"]);
         assert_eq!(after("vgg-train summary vgg13_"), ["vgg13_small", "vgg13_accurate"]);
         assert_eq!(after("vgg-train predict run a.png --set device.k"), ["device.kind="]);
+        assert_eq!(
+            after("vgg-train predict imagenet-vgg19"),
+            ["imagenet-vgg19", "imagenet-vgg19_bn"]
+        );
         assert_eq!(after("vgg-train predict run a.png --set train"), [""; 0]);
     }
 

@@ -59,7 +59,9 @@ impl Command {
             Self::Import { file, options, settings } => {
                 import::command(file, options, settings.overrides(), ui)?;
             }
-            Self::Export { run, options } => export::command(run, options, ui)?,
+            Self::Export { run, options, offline } => {
+                export::command(run, options, offline.may_download(), ui)?;
+            }
             Self::Data(DataCommand::Check { dir }) => return data::check::command(dir, ui),
             Self::Data(DataCommand::Stats { dir, channels, images }) => {
                 data::stats::command(dir, *channels, *images, ui)?;

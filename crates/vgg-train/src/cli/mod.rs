@@ -12,7 +12,8 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{
-    DataDir, DeviceSettings, Hardware, ProgressOption, Runs, Settings, Threads, TrainingSettings,
+    DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
+    TrainingSettings,
 };
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
@@ -144,8 +145,16 @@ pub(crate) enum Command {
     ///
     /// Any number of files is classified, in their order and in memory that does not depend on how many
     /// there are. One that cannot be read is told, and others go on; the exit code is 3 then.
+    ///
+    /// `vgg-train predict imagenet-vgg16 photo.jpg` works without any run: torchvision's weights are
+    /// fetched once (550 MB), verified, and kept in $VGG_WEIGHTS_DIR, or else ~/.cache/vgg/weights; a
+    /// file that is put there by hand, or that PyTorch has, will do. VGG_WEIGHTS_MIRROR may name mirrors
+    /// that are asked instead of their home, and VGG_FETCH_PATIENCE the seconds that a server may send
+    /// nothing (30).
     Predict {
-        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        /// Folder of the run, such as runs/vgg11_small-1, a checkpoint file, or a network that is known
+        /// by name: imagenet-vgg11, -vgg13, -vgg16, -vgg19, or each with _bn behind
+        #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
         /// Image files; folders, for the images in them and below them; - for those that standard
         /// input names, one a line
@@ -182,7 +191,9 @@ pub(crate) enum Command {
     /// are averaged over places and scales, and with --flip over the mirror image, too, and scaled to
     /// length 1. Images may have any sizes.
     Extract {
-        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        /// Folder of the run, such as runs/vgg11_small-1, a checkpoint file, or a network that is known
+        /// by name, such as imagenet-vgg16
+        #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
         /// Image files; a file's row is its place among them
         #[arg(required = true, value_hint = ValueHint::FilePath)]
@@ -200,8 +211,8 @@ pub(crate) enum Command {
     /// program; nothing in it is run, and what it has beside tensors is left aside. A checkpoint of
     /// this program, or what it exported, keeps its classes and how its images are shown.
     Import {
-        /// File of the weights
-        #[arg(value_hint = ValueHint::FilePath)]
+        /// File of the weights, or a name such as imagenet-vgg16, whose file is fetched
+        #[arg(add = ArgValueCompleter::new(complete::network))]
         file: PathBuf,
         #[command(flatten)]
         options: ImportOptions,
@@ -210,10 +221,14 @@ pub(crate) enum Command {
     },
     /// Write a run's network for other programs: safetensors for PyTorch, or ONNX
     Export {
-        /// Folder of the run, such as runs/vgg11_small-1, or a checkpoint file
+        /// Folder of the run, such as runs/vgg11_small-1, a checkpoint file, or a network that is known
+        /// by name, such as imagenet-vgg16
+        #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
         #[command(flatten)]
         options: ExportOptions,
+        #[command(flatten)]
+        offline: Offline,
     },
     /// Look at a folder of images before training on it
     #[command(subcommand)]
@@ -241,7 +256,8 @@ pub(crate) enum Command {
     /// Outputs and multiply-adds are of an image, memory is of a batch. At the end is what training
     /// needs in all on the device.
     Summary {
-        /// Config of the run: a file, or a name that `vgg-train configs` lists; or a run's folder
+        /// Config of the run: a file, or a name that `vgg-train configs` lists; or a run's folder, or a
+        /// network that is known by name, such as imagenet-vgg16
         #[arg(add = ArgValueCompleter::new(complete::config))]
         config: PathBuf,
         #[command(flatten)]

@@ -43,7 +43,7 @@ pub(crate) struct TrainingSettings {
     settings: Settings,
 }
 
-/// The device, for what has no config of its own.
+/// The device and the network, for what has no config of its own.
 #[derive(Debug, Args)]
 pub(crate) struct DeviceSettings {
     /// Set a key of the config's table `device`, such as device.autotune=true (may be repeated)
@@ -53,6 +53,9 @@ pub(crate) struct DeviceSettings {
 
     #[command(flatten)]
     compute: Compute,
+
+    #[command(flatten)]
+    offline: Offline,
 }
 
 /// What is computed on.
@@ -88,12 +91,19 @@ pub(crate) struct Threads {
 /// Where data sets are.
 #[derive(Debug, Args)]
 pub(crate) struct DataPlace {
-    /// Never use the network: fail where data are missing
-    #[arg(long, env = "VGG_OFFLINE", value_parser = FalseyValueParser::new())]
-    offline: bool,
+    #[command(flatten)]
+    offline: Offline,
 
     #[command(flatten)]
     dir: DataDir,
+}
+
+/// Whether what is missing may be fetched.
+#[derive(Debug, Args)]
+pub(crate) struct Offline {
+    /// Never use the network: fail where data or weights are missing
+    #[arg(long, env = "VGG_OFFLINE", value_parser = FalseyValueParser::new())]
+    offline: bool,
 }
 
 /// The folder of the data sets.
@@ -151,7 +161,8 @@ impl TrainingSettings {
 impl DeviceSettings {
     /// All that beats the defaults, the stronger later.
     pub(crate) fn overrides(&self) -> Vec<Override> {
-        self.compute.overrides().chain(self.set.iter().cloned()).collect()
+        let options = self.compute.overrides().chain(self.offline.overrides());
+        options.chain(self.set.iter().cloned()).collect()
     }
 }
 
@@ -184,9 +195,18 @@ impl Threads {
 
 impl DataPlace {
     fn overrides(&self) -> impl Iterator<Item = Override> {
-        let offline =
-            self.offline.then(|| Override::new("--offline or VGG_OFFLINE", "data.download", false));
-        offline.into_iter().chain(self.dir.overrides())
+        self.offline.overrides().into_iter().chain(self.dir.overrides())
+    }
+}
+
+impl Offline {
+    /// Whether what is missing may be fetched.
+    pub(super) fn may_download(&self) -> bool {
+        !self.offline
+    }
+
+    fn overrides(&self) -> Option<Override> {
+        self.offline.then(|| Override::new("--offline or VGG_OFFLINE", "data.download", false))
     }
 }
 

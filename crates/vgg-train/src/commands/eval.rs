@@ -17,7 +17,6 @@ use crate::machine::device;
 use crate::passes::evaluate::Evaluate;
 use crate::passes::fusion::{Fusion, Member, TestMode};
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
-use crate::run::folder::config_of;
 use crate::run::output::Output;
 use crate::scores::evaluation::tells_top5;
 use crate::scores::predictions::Predictions;
@@ -116,8 +115,8 @@ struct Report {
 
 /// A run's network on its test images, as training evaluates it.
 fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -> Result<Report> {
-    let config = config_of(run, overrides.to_vec())?.config;
-    let path = checkpoints::find(run, network.checkpoint)?;
+    let config = checkpoints::config_of(run, overrides.to_vec())?.config;
+    let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
     let checkpoint = checkpoints::load(&path)?;
     let test = data::open(&config, ui)?.test;
     if !names::same(&checkpoint.classes, test.classes()) {
@@ -152,7 +151,7 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         let help = "on whole images fully connected layers are convolutions, whose weights are f32";
         return Err(Failure::new(Code::Usage, message).help(help).into());
     }
-    let load = |run: &PathBuf| Ok(config_of(run, overrides.to_vec())?.config);
+    let load = |run: &PathBuf| Ok(checkpoints::config_of(run, overrides.to_vec())?.config);
     let configs = runs.iter().map(load).collect::<Result<Vec<_>>>()?;
     let first = configs.first().ok_or_else(|| anyhow!("there is no run"))?;
     let images = data::open(first, ui)?.test.images;
@@ -160,7 +159,7 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         .iter()
         .zip(&configs)
         .map(|(run, config)| {
-            Member::open(run, config, network, &averaging.scales, images.classes())
+            Member::open(run, config, network, &averaging.scales, images.classes(), ui)
         })
         .collect::<Result<Vec<_>>>()?;
     let job = Fusion {

@@ -37,8 +37,8 @@ enum ExportFormat {
 }
 
 /// `export RUN`.
-pub(crate) fn command(run: &Path, options: &ExportOptions, ui: &Ui) -> Result<()> {
-    let path = checkpoints::find(run, options.checkpoint)?;
+pub(crate) fn command(run: &Path, options: &ExportOptions, download: bool, ui: &Ui) -> Result<()> {
+    let path = checkpoints::network(run, options.checkpoint, download, ui)?;
     let output = Output::new(&options.output, &[&path])?;
     let checkpoint = checkpoints::load(&path)?;
     match options.format {

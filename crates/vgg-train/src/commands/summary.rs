@@ -18,7 +18,8 @@ use crate::training::ready::batches;
 
 /// Prints a row a layer, and what training needs on the device.
 pub(crate) fn command(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<()> {
-    let mut config = match config::is_run(path) {
+    let is_network = config::is_run(path) || config::pretrained(path).is_some();
+    let mut config = match is_network {
         true => config::of(path, overrides)?.config,
         false => data::load_noted(path, overrides, ui)?.config,
     };

@@ -11,6 +11,7 @@ use crate::data;
 use crate::failure::Code;
 use crate::machine::device;
 use crate::run::folder::RunDir;
+use crate::run::weights;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
 use crate::training::outcome;
@@ -45,6 +46,7 @@ pub(crate) fn command(
         return Ok(Code::Success);
     }
     let mut loaded = data::load_noted(path, overrides, ui)?;
+    weights::note(&mut loaded, ui)?;
     device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
     let create = || {

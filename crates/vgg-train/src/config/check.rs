@@ -39,6 +39,12 @@ impl Config {
             ("model.fc_width", at_least_one(model.fc_width as u64)),
             ("model.dropout", share(model.dropout)),
             ("init.std", positive(init.std)),
+            ("init.from", self.unknown_start()),
+            (
+                "init.from_sha256",
+                (init.from_sha256.is_some() && !self.starts_by_name())
+                    .then(|| "is for weights that init.from names".to_owned()),
+            ),
             ("train.epochs", at_least_one(train.epochs)),
             ("train.epochs", at_most(train.epochs, 1_000_000)),
             ("train.batch_size", at_least_one(train.batch_size as u64)),

@@ -93,9 +93,13 @@ pub(crate) struct Init {
     /// Standard deviation, for `weights = "normal"`.
     pub std: f64,
     pub biases: Biases,
-    /// A run or a checkpoint whose network's weights replace them where they fit.
+    /// A run, a checkpoint, or weights that are known by name, whose network's weights replace them
+    /// where they fit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<PathBuf>,
+    /// The SHA-256 of the file of weights that are known by name. The program notes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from_sha256: Option<String>,
     /// Which layers they replace.
     pub copying: Copying,
 }
@@ -107,6 +111,7 @@ impl Default for Init {
             std: 0.01,
             biases: Biases::Torch,
             from: None,
+            from_sha256: None,
             copying: Copying::All,
         }
     }

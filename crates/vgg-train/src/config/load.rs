@@ -11,7 +11,7 @@ use super::device::Device;
 use super::error::{deserialize_problem, in_file, in_override, locate};
 use super::keys::Config;
 use super::overrides::Override;
-use super::source::{CONFIG, Source, is_run};
+use super::source::Source;
 use crate::failure::Failure;
 use crate::terminal::print::printable;
 
@@ -48,17 +48,6 @@ pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     loaded.place_folder(&source);
     loaded.keep_orientation();
     Ok(loaded)
-}
-
-/// As [`load`], where `path` may be the folder of a run, too: its config.
-///
-/// # Errors
-/// As [`load`].
-pub(crate) fn of(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
-    match is_run(path) {
-        true => load(&path.join(CONFIG), overrides),
-        false => load(path, overrides),
-    }
 }
 
 /// The text of a config: of a file or of the program's own.

@@ -53,6 +53,12 @@ impl Override {
     }
 }
 
+/// Whether overrides leave it at that missing files may be fetched.
+pub(crate) fn may_download(overrides: &[Override]) -> bool {
+    let last = overrides.iter().rev().find(|set| set.key == "data.download");
+    last.is_none_or(|set| set.value != Value::Boolean(false))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,19 +1,16 @@
 //! Fashion-MNIST, fetched if it is not there.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use vgg_data::fashion_mnist::{self, Split};
-use vgg_data::fetch::{Event, Fetch, Source};
+use vgg_data::fetch::{Fetch, Source};
 use vgg_data::{Images, data_dir, sample};
 
 use crate::config::{self, DatasetName};
 use crate::failure::{Code, Failure};
+use crate::terminal::fetching;
 use crate::terminal::ui::Ui;
-
-/// Progress of a download is shown this often.
-const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// The name of the data set, and its images to train and to test on.
 pub(super) fn open(config: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
@@ -56,15 +53,6 @@ fn checkout_data() -> Option<PathBuf> {
 
 fn fetch(config: &config::Data, ui: &Ui) -> vgg_tensor::Result<()> {
     let sources = Source::all_and_package(None, !config.download);
-    let mut shown = Instant::now();
-    Fetch::fashion_mnist(folder(config), sources)
-        .run(&mut |event| match event {
-            Event::Progress { .. } if shown.elapsed() < PROGRESS_INTERVAL => {}
-            Event::Progress { .. } => {
-                shown = Instant::now();
-                ui.status(event.verb(), &event.to_string());
-            }
-            _ => ui.status(event.verb(), &event.to_string()),
-        })
-        .map(drop)
+    let fetch = Fetch::fashion_mnist(folder(config), sources);
+    fetch.run(&mut fetching::told(ui)).map(drop)
 }

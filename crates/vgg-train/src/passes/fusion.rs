@@ -88,8 +88,9 @@ impl Member {
         network: NetworkOptions,
         scales: &[usize],
         classes: &[String],
+        ui: &Ui,
     ) -> Result<Self> {
-        let path = checkpoints::find(run, network.checkpoint)?;
+        let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
         let checkpoint = checkpoints::load(&path)?;
         if let Some(difference) = difference(classes, &checkpoint.classes) {
             let message =

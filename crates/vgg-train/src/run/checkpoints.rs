@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use vgg_data::imagenet::{self, Pretrained};
 use vgg_model::weights::{Start, WeightFile};
-use vgg_model::{Arch, Checkpoint, Input, Params, Session, Vgg, VggConfig, WeightType};
+use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Session, Vgg, VggConfig, WeightType};
 use vgg_tensor::Backend;
 
-use super::folder::{Which, checkpoint_path, require_run};
+use super::folder::{self, Which, checkpoint_path, require_run};
+use super::weights;
+use crate::config::{self, Loaded, Override};
 use crate::failure::{Code, Failure};
+use crate::terminal::ui::Ui;
 
 /// Which of a run's networks, and how it is kept in memory.
 #[derive(Clone, Copy, Debug, Args)]
@@ -48,6 +52,23 @@ impl From<LinearWeights> for WeightType {
 /// How names of images end.
 const IMAGES: [&str; 3] = ["png", "jpg", "jpeg"];
 
+/// The file of the network that a user names: weights that are known by name, which are fetched if
+/// `download` allows it, or what [`find`] finds.
+pub(crate) fn network(named: &Path, which: Which, download: bool, ui: &Ui) -> Result<PathBuf> {
+    match config::pretrained(named) {
+        Some(pretrained) => Ok(weights::verified(pretrained, download, ui)?.path),
+        None => find(named, which),
+    }
+}
+
+/// The config of the network that a user names: a run's, or one that is known by name.
+pub(crate) fn config_of(named: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+    match config::pretrained(named) {
+        Some(_) => config::of(named, overrides),
+        None => folder::config_of(named, overrides),
+    }
+}
+
 /// The checkpoint that `run` names: a file, or a run's best or last.
 pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
     let ending = run.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
@@ -71,7 +92,8 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
 }
 
-/// Reads a checkpoint for its network; what only training needs is left aside.
+/// Reads a checkpoint for its network, or weights that are known by their file's name; what only
+/// training needs is left aside.
 ///
 /// # Errors
 /// A [`Failure`] with [`Code::Checkpoint`]; of weights that are no checkpoint, it says what to do.
@@ -79,12 +101,33 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
         return Ok(checkpoint);
     }
+    if let Some(pretrained) = Pretrained::of_file(path) {
+        return of_pretrained(path, pretrained);
+    }
     // What it is instead.
     WeightFile::open(path).context(cannot_use())?;
     let path = path.display();
     let message = format!("{path} has weights alone, and is no checkpoint");
     let help = format!("vgg-train import {path} --to RUN makes a run of them");
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
+}
+
+/// The network of torchvision's file `path`, with its classes.
+fn of_pretrained(path: &Path, pretrained: &Pretrained) -> Result<Checkpoint> {
+    let (arch, _) = config::arch_of(pretrained);
+    let Starting { vgg, params, input, .. } = starting(path, arch)?;
+    let checkpoint = Checkpoint {
+        vgg,
+        input,
+        classes: imagenet::classes(),
+        params,
+        velocity: None,
+        unaveraged: None,
+        progress: Progress::default(),
+        run: serde_json::Value::Null,
+    };
+    checkpoint.check().context(cannot_use())?;
+    Ok(checkpoint)
 }
 
 /// A network that another one starts from.

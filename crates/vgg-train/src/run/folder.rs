@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use vgg_tensor::new_file;
 
-use crate::config::{self, CONFIG, Loaded, Override, is_run, nearest};
+use crate::config::{self, CONFIG, Loaded, Override, is_run, nearest, pretrained_names};
 use crate::failure::{Code, Failure};
 
 /// A run's folder, locked for as long as this value lives.
@@ -188,7 +188,8 @@ pub(crate) fn require_run(path: &Path) -> Result<()> {
             let usual = runs_in(Path::new("runs"));
             let given = path.to_string_lossy();
             let below_usual = format!("runs/{given}");
-            let all = || beside.iter().chain(&usual).map(|run| &**run);
+            let known: Vec<String> = pretrained_names().collect();
+            let all = || beside.iter().chain(&usual).chain(&known).map(|run| &**run);
             let near = nearest(&given, all()).or_else(|| nearest(&below_usual, all()));
             let help = near.map_or_else(looks, |run| format!("did you mean `{run}`?"));
             (format!("there is no run {name}"), help)

@@ -7,3 +7,4 @@ pub(crate) mod metrics;
 pub(crate) mod output;
 pub(crate) mod overview;
 pub(crate) mod tested;
+pub(crate) mod weights;

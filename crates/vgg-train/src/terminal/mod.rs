@@ -1,6 +1,7 @@
 //! What the user sees: results on standard output, all else on standard error; and the log.
 
 pub(crate) mod error;
+pub(crate) mod fetching;
 pub(crate) mod fields;
 pub(crate) mod log;
 pub(crate) mod numbers;

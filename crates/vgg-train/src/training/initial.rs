@@ -13,7 +13,7 @@ use crate::terminal::ui::Ui;
 pub(super) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
     let mut params = Params::init(vgg, &config.init(), config.train.seed)?;
     let freeze = &config.optimizer.freeze;
-    let Some(from) = &config.init.from else {
+    let Some(from) = config.starts_from() else {
         if !freeze.is_empty() {
             let names = freeze.join(", ");
             ui.warn(&format!(
@@ -22,7 +22,7 @@ pub(super) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
         }
         return Ok(params);
     };
-    let path = checkpoints::find(from, Which::Best)?;
+    let path = checkpoints::network(&from, Which::Best, config.data.download, ui)?;
     let starting = checkpoints::starting(&path, config.model.arch)?;
     ui.status("Starting", &format!("from {}", path.display()));
     starting.notes.iter().for_each(|note| ui.detail(note));

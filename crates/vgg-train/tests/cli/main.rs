@@ -10,6 +10,7 @@ mod memory;
 mod names;
 mod output;
 mod predict;
+mod pretrained;
 mod profile;
 mod readme;
 mod report;

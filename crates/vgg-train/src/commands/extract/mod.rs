@@ -61,7 +61,8 @@ pub(crate) fn command(
     let ExtractOptions { layer, flip, output, .. } = options;
     let format = DescriptorFormat::of(output)?;
     let device = config::device(overrides)?;
-    let path = checkpoints::find(run, options.checkpoint)?;
+    let download = config::may_download(overrides);
+    let path = checkpoints::network(run, options.checkpoint, download, ui)?;
     let inputs = files.iter().chain([&path]).map(PathBuf::as_path).collect::<Vec<_>>();
     let place = Output::new(output, &inputs)?;
     let checkpoint = checkpoints::load(&path)?;

@@ -3,20 +3,22 @@
 mod options;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
+use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
 use vgg_model::weights::{Matched, WeightFile};
 use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Vgg, VggConfig};
 
 pub(crate) use self::options::ImportOptions;
-use self::options::{cannot_import, in_config};
-use crate::config::{self, Config, Loaded, Override, is_run};
+use self::options::cannot_import;
+use crate::config::{self, Config, Loaded, Override, decode, in_config, is_run, orientation};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::run::checkpoints::difference;
 use crate::run::folder::{RunDir, Which};
+use crate::run::weights;
 use crate::terminal::numbers::millions;
 use crate::terminal::ui::Ui;
 use crate::training::state::State;
@@ -50,6 +52,7 @@ pub(crate) fn command(
         }
         .into());
     }
+    let file = &file_of(file, &overrides, ui)?;
     let own = own(file)?;
     let (network, loaded) = match (own, &options.config) {
         (Some(checkpoint), _) => {
@@ -64,8 +67,8 @@ pub(crate) fn command(
         }
         (None, None) => {
             let weights = options.open(file).context(cannot_import())?;
-            let network = alone(&weights, options)?;
-            let loaded = config_of(&network, &options.to, overrides)?;
+            let network = alone(file, &weights, options)?;
+            let loaded = config_of(&network, options, overrides)?;
             (network, loaded)
         }
     };
@@ -112,12 +115,25 @@ pub(crate) fn config(
     overrides: Vec<Override>,
 ) -> Result<Loaded> {
     let path = options.config_to_print()?;
-    let own = own(file)?;
+    let own = match config::pretrained(file) {
+        Some(_) => None,
+        None => own(file)?,
+    };
     if own.is_some() {
         options.check_own(file)?;
     }
     let input = own.as_ref().map(|checkpoint| &checkpoint.input);
     config::load(path, with_options(input, options, overrides))
+}
+
+/// The file: itself, or that of weights that are known by name.
+fn file_of(file: &Path, overrides: &[Override], ui: &Ui) -> Result<PathBuf> {
+    match config::pretrained(file) {
+        Some(pretrained) => {
+            Ok(weights::verified(pretrained, config::may_download(overrides), ui)?.path)
+        }
+        None => Ok(file.into()),
+    }
 }
 
 /// The checkpoint that the file is, if it is of this program.
@@ -143,16 +159,6 @@ fn with_options(
         ]
     });
     own.chain(options.overrides()).chain(overrides).collect()
-}
-
-/// The value of `data.orientation` for such images.
-fn orientation(input: &Input) -> &'static str {
-    if input.turned { "exif" } else { "stored" }
-}
-
-/// The value of `data.decode` for such images.
-fn decode(input: &Input) -> &'static str {
-    if input.scaled { "scaled" } else { "full" }
 }
 
 /// Says what was not as a file of weights alone has it.
@@ -184,7 +190,7 @@ fn of_checkpoint(
         let input = options.change(network.input.clone())?;
         let classes = options.class_names()?.unwrap_or(network.classes.clone());
         let network = Imported { input, classes, ..network };
-        let loaded = config_of(&network, &options.to, overrides)?;
+        let loaded = config_of(&network, options, overrides)?;
         return Ok((network, loaded));
     };
     let given = with_options(Some(&network.input), options, overrides);
@@ -218,7 +224,7 @@ fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -
 }
 
 /// The network that the weights are of.
-fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Imported> {
+fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<Imported> {
     let archs = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let convention = options.convention(weights, &archs);
     let fits = |arch: Arch| {
@@ -241,44 +247,20 @@ fn alone(weights: &WeightFile, options: &ImportOptions) -> Result<Imported> {
         anyhow::Error::from(error).context(failure)
     })?;
     let input = options.change(convention.input(vgg.input))?;
-    let classes = options.class_names()?.unwrap_or_default();
+    let known = || Pretrained::of_file(file).map(|_| imagenet::classes());
+    let classes = options.class_names()?.or_else(known).unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
     let (matched, asks) = (Some(matched), weights.asks().to_vec());
     Ok(Imported { vgg, input, classes, params, matched, asks })
 }
 
 /// The config of a network without a data set.
-fn config_of(network: &Imported, to: &Path, overrides: Vec<Override>) -> Result<Loaded> {
+fn config_of(
+    network: &Imported,
+    options: &ImportOptions,
+    overrides: Vec<Override>,
+) -> Result<Loaded> {
     let Imported { vgg, input, classes, .. } = network;
-    let text = |value: serde_json::Value| value.as_str().unwrap_or_default().to_owned();
-    let names: Vec<String> = match classes.is_empty() {
-        true => (0..vgg.classes).map(|class| format!("class {class}")).collect(),
-        false => classes.clone(),
-    };
-    let of = |key, value: toml::Value| Override::new("the weights", key, value);
-    let mut of_weights = vec![
-        of("model.arch", text(serde_json::to_value(vgg.arch)?).into()),
-        of("model.width", vgg.width.into()),
-        of("model.batch_norm", vgg.batch_norm.into()),
-        of("model.image_size", (vgg.input[1] as i64).into()),
-        of("model.fc_width", (vgg.fc_width as i64).into()),
-        of("model.dropout", in_config(&[vgg.dropout])[0].into()),
-        of("data.dataset", "none".into()),
-        of("data.channels", (input.channels as i64).into()),
-        of("data.mean", in_config(&input.mean).into()),
-        of("data.std", in_config(&input.std).into()),
-        of("data.classes", names.into()),
-        of("data.orientation", orientation(input).into()),
-        of("data.decode", decode(input).into()),
-    ];
-    let background = input.background.map(|colour| colour.map(i64::from).to_vec());
-    of_weights.extend(background.map(|colour| of("data.background", colour.into())));
-    if let Some(side) = vgg.avg_pool {
-        of_weights.push(of("model.avg_pool", (side as i64).into()));
-    }
-    if let Some(side) = input.short_side {
-        of_weights.push(of("data.test_short_side", (side as i64).into()));
-    }
-    let name = to.file_name().unwrap_or_default().to_string_lossy();
-    config::without_file(&name, of_weights.into_iter().chain(overrides).collect())
+    let name = options.to.file_name().unwrap_or_default().to_string_lossy();
+    config::of_network(vgg, input, classes, &name, overrides)
 }

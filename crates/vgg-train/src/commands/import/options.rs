@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use vgg_model::weights::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names, WeightFile};
 use vgg_model::{Arch, Input};
 
-use crate::config::{Override, read_text};
+use crate::config::{Override, in_config, read_text};
 use crate::failure::{Code, Failure};
 
 /// Where the weights go, and how the file has them.
@@ -269,11 +269,6 @@ impl ImportOptions {
         };
         cannot_import().help(help)
     }
-}
-
-/// Numbers as a config has them: with no more digits than they need.
-pub(super) fn in_config(numbers: &[f32]) -> Vec<f64> {
-    numbers.iter().map(|x| x.to_string().parse().unwrap_or(f64::from(*x))).collect()
 }
 
 pub(super) fn cannot_import() -> Failure {

@@ -48,7 +48,8 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         let message = "--null is for names in standard input, which none of the files is";
         return Err(Failure::new(Code::Usage, message).help("- stands for standard input").into());
     }
-    let path = checkpoints::find(request.run, checkpoint)?;
+    let download = config::may_download(overrides);
+    let path = checkpoints::network(request.run, checkpoint, download, ui)?;
     let checkpoint = checkpoints::load(&path)?;
     let separator = if request.null { b'\0' } else { b'\n' };
     let mut files = paths::files(request.files, separator);
