@@ -26,18 +26,24 @@ const PEERS_ROUND: Duration = Duration::from_secs(6);
 /// other one mirrored; with one thread and with all, and with `python` by torchvision's workers.
 pub(super) fn measure(dir: &Path, rounds: usize, python: Option<&Python>) -> Result<String> {
     let train = dir.join(TRAIN);
-    let options = OpenOptions::of(Decoding::stored(3));
-    let images: Images = ImageFolder::open(&train, &class_names(&train)?, &options)?.into();
+    let classes = class_names(&train)?;
+    let open = |decoding| -> Result<Images> {
+        Ok(ImageFolder::open(&train, &classes, &OpenOptions::of(decoding))?.into())
+    };
+    let whole = open(Decoding::stored(3))?;
+    let scaled = open(Decoding { scaled: true, ..Decoding::stored(3) })?;
     let augment = Augment { random_crop: true, flip: true, ..Augment::default() };
     let transform = Transform::scaled([3, SIDE, SIDE], SHORT_SIDE)?.with(augment)?;
     let all = std::thread::available_parallelism()?.get();
-    let loader = |threads| -> Result<Loader> {
-        Ok(Loader::new(images.clone(), transform.clone(), BATCH, threads)?.shuffled(0))
-    };
     let mut ways = Vec::new();
-    for threads in if all > 1 { vec![1, all] } else { vec![1] } {
-        let way = format!("folder, {threads} thread{}", if threads == 1 { "" } else { "s" });
-        ways.push((way, loader(threads)?, vec![]));
+    for (what, images, threads) in [
+        ("folder", &whole, 1),
+        ("folder", &whole, all),
+        ("folder, decode = \"scaled\"", &scaled, all),
+    ] {
+        let loader = Loader::new(images.clone(), transform.clone(), BATCH, threads)?.shuffled(0);
+        let plural = if threads == 1 { "" } else { "s" };
+        ways.push((format!("{what}, {threads} thread{plural}"), loader, vec![]));
     }
     let request = json!({
         "folder": train,
@@ -66,7 +72,7 @@ pub(super) fn measure(dir: &Path, rounds: usize, python: Option<&Python>) -> Res
     if python.is_some() {
         table.row(vec![peer, format!("{:.0}", median(peers))]);
     }
-    Ok(format!("{} images of {}\n{table}", images.len(), train.display()))
+    Ok(format!("{} images of {}\n{table}", whole.len(), train.display()))
 }
 
 /// Of whole batches, over epochs from `epoch` on, until a round is over.

@@ -29,17 +29,39 @@ pub(super) fn cut(picture: &Picture, [top, left]: [usize; 2], [h, w]: [usize; 2]
 /// Writes the picture to `out`, `[c, h, w]`: mirrored left to right if `flip`, then moved down and
 /// to the right by `shift` pixels, with zeros where nothing arrives.
 pub(super) fn place(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut [u8]) {
-    let Picture { pixels, h, w, c } = picture;
-    let source = |to: usize, shift: isize, len: usize| {
+    match picture.c {
+        1 => place_planes::<1>(picture, flip, shift, out),
+        3 => place_planes::<3>(picture, flip, shift, out),
+        _ => unreachable!("pictures have 1 or 3 channels"),
+    }
+}
+
+fn place_planes<const C: usize>(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut [u8]) {
+    let Picture { ref pixels, h, w, .. } = *picture;
+    let (pixels, planes) = (pixels.as_chunks::<C>().0, out.chunks_exact_mut(h * w));
+    let arrives = |to: usize, shift: isize, len: usize| {
         to.checked_add_signed(-shift).filter(|from| *from < len)
     };
-    for (y, x) in (0..*h).flat_map(|y| (0..*w).map(move |x| (y, x))) {
-        let from = source(y, shift[0], *h).zip(source(x, shift[1], *w));
-        for channel in 0..*c {
-            out[(channel * h + y) * w + x] = from.map_or(0, |(y, x)| {
-                let x = if flip { w - 1 - x } else { x };
-                pixels[(y * w + x) * c + channel]
-            });
+    // The columns that something arrives in, and those it comes from.
+    let [moved, rest] = [shift[1].unsigned_abs().min(w), w - shift[1].unsigned_abs().min(w)];
+    let (to, from) = if shift[1] < 0 { (0, moved) } else { (moved, 0) };
+    let from = if flip { w - from - rest } else { from };
+    for (channel, plane) in planes.enumerate() {
+        for (y, out) in plane.chunks_exact_mut(w).enumerate() {
+            let Some(y) = arrives(y, shift[0], h) else {
+                out.fill(0);
+                continue;
+            };
+            out[..to].fill(0);
+            out[to + rest..].fill(0);
+            let (row, out) = (&pixels[y * w + from..][..rest], &mut out[to..][..rest]);
+            match flip {
+                false => out.iter_mut().zip(row).for_each(|(out, pixel)| *out = pixel[channel]),
+                true => {
+                    let row = row.iter().rev();
+                    out.iter_mut().zip(row).for_each(|(out, pixel)| *out = pixel[channel]);
+                }
+            }
         }
     }
 }
