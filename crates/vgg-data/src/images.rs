@@ -131,8 +131,8 @@ impl Images {
         }
     }
 
-    /// The file of image `i`, if it is one: of an image folder from its part on, as in `val/cat/1.png`,
-    /// and of other files the path that was given.
+    /// The file of image `i`, if it is one: of an image folder [its name](ImageFolder::name), as
+    /// `val/cat/1.png`, and of other files the path that was given.
     ///
     /// # Panics
     /// When there is no image `i`.
@@ -140,11 +140,7 @@ impl Images {
         let at = self.chosen[i] as usize;
         match &self.stored {
             Stored::Memory(_) => None,
-            Stored::Folder(folder) => {
-                let path = &*folder.files()[at].path;
-                // The part, the class and the name.
-                path.strip_prefix(path.ancestors().nth(3).unwrap_or(Path::new(""))).ok()
-            }
+            Stored::Folder(folder) => Some(folder.name(at)),
             Stored::Files(files) => Some(&files.paths[at]),
         }
     }

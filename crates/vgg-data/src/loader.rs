@@ -14,12 +14,16 @@ use rayon::ThreadPool;
 use rayon::prelude::*;
 use vgg_tensor::{Draw, Error, Result, room_for};
 
-use crate::order::shuffled;
+use crate::order::{class_balanced, shuffled};
 use crate::threads::pool;
+use crate::transform::Chance;
 use crate::{Batch, Images, Mixup, Moment, Transform};
 
 /// The random stream that shuffles: no other use of a run's seed may have this number.
 const SHUFFLE_STREAM: u32 = 0x3000;
+
+/// The random stream that draws images class by class.
+const BALANCED_STREAM: u32 = 0x3002;
 
 /// Threads that fill batches, in turn. Where the images of one are transformed on several threads, those
 /// that find none left go on with the next one's, so that nobody waits for the last image of a batch.
@@ -39,6 +43,8 @@ pub struct Loader {
     batch_size: usize,
     /// Decides the order and what else is random; without it the order is the stored one.
     seed: Option<u64>,
+    /// Whether the images of a shuffled epoch are drawn class by class.
+    balanced: bool,
     mixup: Option<Mixup>,
     /// Whether images that cannot be read are passed over.
     passes_over: bool,
@@ -72,6 +78,7 @@ impl Loader {
             transform: Arc::new(transform),
             batch_size,
             seed: None,
+            balanced: false,
             mixup: None,
             passes_over: false,
             pool,
@@ -82,6 +89,14 @@ impl Loader {
     #[must_use]
     pub fn shuffled(self, seed: u64) -> Self {
         Loader { seed: Some(seed), ..self }
+    }
+
+    /// The same, where an epoch that is shuffled has as many images as before, drawn with replacement:
+    /// each class as often as any other, and each image of a class. It depends on nothing but the seed
+    /// and the epoch, too.
+    #[must_use]
+    pub fn balanced(self) -> Self {
+        Loader { balanced: true, ..self }
     }
 
     /// The same, with the images of each batch mixed.
@@ -145,11 +160,12 @@ impl Loader {
 
     /// What fills the batches of an epoch.
     fn fill(&self, epoch: u64) -> Fill {
-        let Self { images, transform, batch_size, seed, mixup, passes_over, pool } = self.clone();
+        let Self { images, transform, batch_size, seed, balanced, mixup, passes_over, pool } =
+            self.clone();
+        let draw = |seed, stream| Draw { seed, stream, step: epoch };
         let order: Vec<u32> = match seed {
-            Some(seed) => {
-                shuffled(images.len(), Draw { seed, stream: SHUFFLE_STREAM, step: epoch })
-            }
+            Some(seed) if balanced => class_balanced(images.labels(), draw(seed, BALANCED_STREAM)),
+            Some(seed) => shuffled(images.len(), draw(seed, SHUFFLE_STREAM)),
             None => (0..images.len() as u32).collect(),
         };
         let moment = Moment { seed: seed.unwrap_or_default(), epoch };
@@ -171,7 +187,10 @@ impl Loader {
                     batch.pixels.resize(len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
                     let apply = |(place, (out, &i)): (usize, (&mut [u8], &u32))| {
-                        let applied = transform.apply(&images, i as usize, moment, out);
+                        // An image that is drawn again must not look the same.
+                        let number = if balanced { start + place } else { i as usize };
+                        let chance = Chance::new(moment, number);
+                        let applied = transform.apply_by_chance(&images, i as usize, chance, out);
                         applied.err().map(|error| (place, error))
                     };
                     let failed: Vec<_> =
@@ -558,6 +577,38 @@ mod tests {
         }
     }
 
+    /// Of 90 images 9 are of the second class, and each draw of one is mirrored or not for itself.
+    #[test]
+    fn a_balanced_epoch_depends_on_seed_and_epoch_alone() {
+        let labels: Vec<u32> = (0..90).map(|i| u32::from(i % 10 == 0)).collect();
+        let classes = ["a", "b"].map(String::from).to_vec();
+        let pixels = (0..90).flat_map(|i| [i, 100 + i]).collect();
+        let data = Images::from(Dataset::new([1, 1, 2], pixels, labels, classes).unwrap());
+        let augment = crate::Augment { flip: true, ..Default::default() };
+        let transform = Transform::same_size([1, 1, 2]).with(augment).unwrap();
+        let of = |threads, seed, epoch, first| {
+            let loader = Loader::new(data.clone(), transform.clone(), 16, threads).unwrap();
+            collect(loader.shuffled(seed).balanced().epoch(epoch, first))
+        };
+        let whole = of(1, 5, 2, 0);
+        assert_eq!(whole.iter().map(|batch| batch.labels.len()).sum::<usize>(), 90);
+        assert_eq!(of(3, 5, 2, 0), whole);
+        assert_eq!(of(2, 5, 2, 4), whole[4..]);
+        assert!(of(1, 5, 3, 0) != whole && of(1, 6, 2, 0) != whole);
+        let of_class = whole.iter().flat_map(|batch| &batch.labels).filter(|label| **label == 1);
+        // 45 are expected, with a standard deviation of 5.
+        assert!((30..=60).contains(&of_class.count()));
+        let views = |image: u8| {
+            let pairs = whole.iter().flat_map(|batch| batch.pixels.as_chunks::<2>().0);
+            pairs
+                .filter(|pair| **pair == [image, 100 + image] || **pair == [100 + image, image])
+                .collect::<std::collections::HashSet<_>>()
+                .len()
+        };
+        let mirrored: usize = (0..9).map(|i| views(10 * i)).sum();
+        assert!(mirrored > 9, "an image that is drawn again looks the same: {mirrored}");
+    }
+
     proptest! {
         #[test]
         fn an_epoch_is_every_image_once(n in 0..200_usize, batch_size in 1..50_usize, seed: u64) {
@@ -577,8 +628,14 @@ mod tests {
         }
 
         #[test]
-        fn a_resumed_epoch_has_the_same_batches(seed: u64, epoch: u64, first in 0..20_usize) {
+        fn a_resumed_epoch_has_the_same_batches(
+            seed: u64,
+            epoch: u64,
+            first in 0..20_usize,
+            balanced: bool,
+        ) {
             let loader = loader(100, 7, seed);
+            let loader = if balanced { loader.balanced() } else { loader };
             let whole = collect(loader.epoch(epoch, 0));
             let rest = collect(loader.epoch(epoch, first));
             prop_assert_eq!(&rest[..], whole.get(first..).unwrap_or_default());

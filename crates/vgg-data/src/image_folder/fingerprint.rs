@@ -1,6 +1,7 @@
 //! Which files folders have, in a number.
 
 use std::fmt::Write as _;
+use std::path::Path;
 
 use sha2::{Digest, Sha256};
 use vgg_tensor::hex;
@@ -16,12 +17,17 @@ pub(super) struct Fingerprint {
 }
 
 impl Fingerprint {
-    pub(super) fn new(files: &[ImageFile], classes: &[String]) -> Self {
+    /// `name` of a file's path is what a file is called within its class.
+    pub(super) fn new<'a>(
+        files: impl Iterator<Item = &'a ImageFile>,
+        classes: &[String],
+        name: impl Fn(&'a Path) -> &'a Path,
+    ) -> Self {
         let mut list = Sha256::new();
         let mut former = Sha256::new();
         for ImageFile { path, label, bytes, .. } in files {
             let class = &classes[*label as usize];
-            let name = path.file_name().unwrap_or_default();
+            let name = name(path).as_os_str();
             list.update(composed(class).as_bytes());
             list.update(b"/");
             match name.to_str() {
@@ -43,7 +49,7 @@ impl Fingerprint {
 
 /// The SHA-256 of which files `folders` have: of a line a folder with the SHA-256 of its list, a line
 /// a file with class, name and length (`cat/1.jpg`, a tab, `2048`).
-pub fn fingerprint(folders: &[ImageFolder]) -> String {
+pub fn fingerprint<'a>(folders: impl IntoIterator<Item = &'a ImageFolder>) -> String {
     let mut lines = String::new();
     for folder in folders {
         // Writing to a string cannot fail.
@@ -53,6 +59,6 @@ pub fn fingerprint(folders: &[ImageFolder]) -> String {
 }
 
 /// What stood for [`fingerprint`] in the configs of older runs: halves of two digests.
-pub fn former_fingerprint(folders: &[ImageFolder]) -> String {
-    folders.iter().map(|folder| &folder.fingerprint.former[..32]).collect()
+pub fn former_fingerprint<'a>(folders: impl IntoIterator<Item = &'a ImageFolder>) -> String {
+    folders.into_iter().map(|folder| &folder.fingerprint.former[..32]).collect()
 }

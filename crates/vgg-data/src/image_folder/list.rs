@@ -1,6 +1,7 @@
 //! Which files a folder has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -60,48 +61,89 @@ fn class_folders(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
 /// The images of the `classes` in `dir`. With `as_before` names alone tell which they are.
 pub(super) fn list(dir: &Path, classes: &[String], as_before: bool) -> Result<List> {
     let mut folders = class_folders(dir)?;
-    same_classes(dir, &folders, classes)?;
-    let mut list = List { files: Vec::new(), foreign: BTreeMap::new(), ignored: 0 };
-    let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
+    same_classes(dir, folders.keys(), classes)?;
+    let mut list = List::of(Vec::new());
+    let mut above = vec![real(dir)?];
     for (label, class) in classes.iter().enumerate() {
-        let folder = folders.remove(&*composed(class));
-        for path in entries(&folder.unwrap_or_else(|| dir.join(class)))? {
-            if path.is_dir() {
-                let reason = "a folder in the folder of a class, where only images are expected";
-                return Err(format_error(path, reason));
-            }
-            if is_named(&path, endings) {
-                list.files.push(image_file(path, label as u32)?);
-                continue;
-            }
-            let kind = if as_before { None } else { kind_of(&path) };
-            match kind {
-                Some(Kind::Own(_)) => list.files.push(image_file(path, label as u32)?),
-                Some(Kind::Foreign(kind)) => *list.foreign.entry(kind).or_default() += 1,
-                None => list.ignored += 1,
-            }
-        }
+        let folder = folders.remove(&*composed(class)).unwrap_or_else(|| dir.join(class));
+        list.add_folder(&folder, label as u32, as_before, &mut above)?;
     }
     Ok(list)
 }
 
-fn same_classes(dir: &Path, found: &BTreeMap<String, PathBuf>, expected: &[String]) -> Result<()> {
+impl List {
+    /// Of images alone.
+    pub(super) fn of(files: Vec<ImageFile>) -> Self {
+        Self { files, foreign: BTreeMap::new(), ignored: 0 }
+    }
+
+    /// Adds what is in a folder and in those below it. `above` are the folders that it is in.
+    fn add_folder(
+        &mut self,
+        folder: &Path,
+        label: u32,
+        as_before: bool,
+        above: &mut Vec<PathBuf>,
+    ) -> Result<()> {
+        let own = real(folder)?;
+        if above.contains(&own) {
+            return Err(format_error(folder, "a link to a folder that it is in"));
+        }
+        above.push(own);
+        for path in entries(folder)? {
+            match path.is_dir() {
+                true => self.add_folder(&path, label, as_before, above)?,
+                false => self.add_file(path, label, as_before)?,
+            }
+        }
+        above.pop();
+        Ok(())
+    }
+
+    fn add_file(&mut self, path: PathBuf, label: u32, as_before: bool) -> Result<()> {
+        let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
+        if is_named(&path, endings) {
+            self.files.push(image_file(path, label)?);
+            return Ok(());
+        }
+        let kind = if as_before { None } else { kind_of(&path) };
+        match kind {
+            Some(Kind::Own(_)) => self.files.push(image_file(path, label)?),
+            Some(Kind::Foreign(kind)) => *self.foreign.entry(kind).or_default() += 1,
+            None => self.ignored += 1,
+        }
+        Ok(())
+    }
+}
+
+/// The path of a folder without links.
+fn real(folder: &Path) -> Result<PathBuf> {
+    fs::canonicalize(folder).map_err(|source| Error::Io { path: folder.into(), source })
+}
+
+/// Refuses classes in `place` that are not those expected.
+pub(super) fn same_classes<'a>(
+    place: &Path,
+    found: impl Iterator<Item = &'a String>,
+    expected: &[String],
+) -> Result<()> {
+    let found: BTreeSet<&str> = found.map(|name| &**name).collect();
     let expected: BTreeSet<_> = expected.iter().map(|name| composed(name)).collect();
     let list = |what: &str, names: Vec<&str>| match names.len() {
         0 => None,
         1..=NAMED => Some(format!("{what} {}", names.join(", "))),
         n => Some(format!("{what} {} and {} more", names[..NAMED].join(", "), n - NAMED)),
     };
-    let missing = expected.iter().filter(|name| !found.contains_key(&***name));
-    let extra = found.keys().filter(|name| !expected.contains(&***name));
+    let missing = expected.iter().filter(|name| !found.contains(&***name));
+    let extra = found.iter().filter(|name| !expected.contains(**name));
     let problems = [
         list("missing", missing.map(|name| &**name).collect()),
-        list("not expected", extra.map(|name| &**name).collect()),
+        list("not expected", extra.copied().collect()),
     ];
     let problems: Vec<_> = problems.into_iter().flatten().collect();
     match problems.is_empty() {
         true => Ok(()),
-        false => Err(format_error(dir, &format!("other classes: {}", problems.join("; ")))),
+        false => Err(format_error(place, &format!("other classes: {}", problems.join("; ")))),
     }
 }
 
@@ -114,19 +156,21 @@ pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(error)?;
     paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
-    paths.sort_by_cached_key(|path| {
-        let name = path.file_name().unwrap_or_default();
-        let bytes = name.as_encoded_bytes().to_vec();
-        let first = name.to_str().map_or(bytes.clone(), |name| composed(name).as_bytes().to_vec());
-        // Names that differ in their form alone must not come in the order of the folder.
-        (first, bytes)
-    });
+    paths.sort_by_cached_key(|path| order(path.file_name().unwrap_or_default()));
     Ok(paths)
 }
 
 /// Whether a file is an image, of whatever kind, as its name says or its contents.
 pub(super) fn is_image(path: &Path) -> bool {
     is_named(path, &ENDINGS) || kind_of(path).is_some()
+}
+
+/// What names are sorted by.
+pub(super) fn order(name: &OsStr) -> impl Ord + use<> {
+    let bytes = name.as_encoded_bytes().to_vec();
+    let first = name.to_str().map_or(bytes.clone(), |name| composed(name).as_bytes().to_vec());
+    // Names that differ in their form alone must not come in the order of the folder.
+    (first, bytes)
 }
 
 /// Whether a file's name ends as an image's. What it ends like, the contents need not be.
@@ -142,7 +186,11 @@ fn kind_of(path: &Path) -> Option<Kind> {
     is_file.then(|| kind(path).ok().flatten()).flatten()
 }
 
-fn image_file(path: PathBuf, label: u32) -> Result<ImageFile> {
+/// A file that is to be an image.
+///
+/// # Errors
+/// When it is not there, or no file.
+pub(super) fn image_file(path: PathBuf, label: u32) -> Result<ImageFile> {
     let error = |source| Error::Io { path: path.clone(), source };
     let metadata = fs::metadata(&path).map_err(error)?;
     // Reading a pipe would wait for ever.
@@ -154,6 +202,6 @@ fn image_file(path: PathBuf, label: u32) -> Result<ImageFile> {
     Ok(ImageFile { label, bytes: metadata.len(), modified, path })
 }
 
-fn format_error(path: impl Into<PathBuf>, reason: &str) -> Error {
+pub(super) fn format_error(path: impl Into<PathBuf>, reason: &str) -> Error {
     Error::Format { path: path.into(), reason: reason.into() }
 }

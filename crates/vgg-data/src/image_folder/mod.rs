@@ -1,25 +1,31 @@
-//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE`.
+//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE`, or `CLASS/FILE`, or any files that a
+//! CSV file labels ([`Arrangement`]).
 //!
 //! A class is a folder, its name is the class's, and classes are sorted by name. Images are the
 //! files that [`Picture::read`] takes, in the order of their names: those whose names end as images'
 //! names do, and others whose contents are an image. Hidden files and folders are passed over, as are
-//! files of other kinds. There is nothing below a class but files, so links cannot form a loop. Names
-//! are compared and sorted in one normal form ([`crate::names`]).
+//! files of other kinds. What is in folders below a class is of that class. Names are compared and
+//! sorted in one normal form ([`crate::names`]).
 
+mod arrangement;
 mod cache;
 mod files;
 mod fingerprint;
+mod labels;
 mod list;
+mod split;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
+use sha2::{Digest as _, Sha256};
 use vgg_tensor::{Error, Result};
 
 use crate::picture::{Decoding, Foreign, Look, Picture, look, read_file};
 use crate::threads::pool;
+pub use arrangement::Arrangement;
+use arrangement::{path_in, within_class};
 use cache::Cache;
 pub use files::image_files;
 use fingerprint::Fingerprint;
@@ -31,6 +37,15 @@ pub const TRAIN: &str = "train";
 
 /// The folder of the images to evaluate on.
 pub const VAL: &str = "val";
+
+/// The name of images that are not tested on before all else is done.
+pub const TEST: &str = "test";
+
+/// The name of images that are not divided.
+pub const ALL: &str = "all";
+
+/// The SHA-256 of a file: equal ones are copies.
+pub type Digest = [u8; 32];
 
 /// How a folder is opened.
 #[derive(Clone, Debug)]
@@ -45,12 +60,14 @@ pub struct OpenOptions {
     /// Whether the names alone say which files are images, those that end in `.jpg`, `.jpeg` or
     /// `.png`: what the first versions took.
     pub as_before: bool,
+    /// Whether contents are to be compared: all of every file is read, once if there is a cache.
+    pub digests: bool,
 }
 
 impl OpenOptions {
     /// Headers alone are read, and nothing is kept.
     pub fn of(decoding: Decoding) -> Self {
-        Self { decoding, skip_damaged: false, cache: None, as_before: false }
+        Self { decoding, skip_damaged: false, cache: None, as_before: false, digests: false }
     }
 }
 
@@ -70,10 +87,13 @@ pub struct ImageFile {
 /// The images of one part of an image folder, such as `train`.
 #[derive(Debug)]
 pub struct ImageFolder {
+    /// Where the names of its files begin.
+    root: PathBuf,
     decoding: Decoding,
     classes: Vec<String>,
     files: Vec<ImageFile>,
     sizes: Vec<[usize; 2]>,
+    digests: Vec<Digest>,
     turned: usize,
     animated: usize,
     damaged: Vec<Error>,
@@ -86,59 +106,90 @@ pub struct ImageFolder {
 /// What is known of a file: what it is, or what is wrong with it.
 type Verdict = std::result::Result<Look, String>;
 
+/// A file, and what is known of it.
+struct Found {
+    file: ImageFile,
+    verdict: Verdict,
+    digest: Option<Digest>,
+}
+
+impl Found {
+    /// Whether it can be read as an image.
+    fn is_image(&self) -> bool {
+        matches!(self.verdict, Ok(Look::Image(_)))
+    }
+}
+
 impl ImageFolder {
     /// Opens `dir`, such as `images/train`, whose classes must be `classes`, in any order.
     ///
     /// # Errors
-    /// When a class is missing, has no image, or is not one of `classes`; when there is a folder in
-    /// a class; when a file cannot be read or is damaged (but see [`OpenOptions::skip_damaged`]).
+    /// When a class is missing, has no image, or is not one of `classes`; when a link leads to a
+    /// folder that it is in; when a file cannot be read or is damaged (but see
+    /// [`OpenOptions::skip_damaged`]).
     pub fn open(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<Self> {
         let list::List { files, foreign, ignored } = list::list(dir, classes, options.as_before)?;
-        let fingerprint = Fingerprint::new(&files, classes);
-        let mut cache = Cache::open(options.cache.as_deref(), dir);
-        let known: Vec<Option<Verdict>> =
-            files.iter().map(|file| cache.get(file, options.skip_damaged)).collect();
-        let read = known.iter().filter(|known| known.is_none()).count();
-        let verdict = |(file, known): (&ImageFile, Option<Verdict>)| {
-            known.unwrap_or_else(|| inspect(file, options))
-        };
-        let verdicts: Vec<Verdict> =
-            pool(0)?.install(|| files.par_iter().zip(known).map(verdict).collect());
-        if read > 0 {
-            cache.store(&files, &verdicts, options.skip_damaged);
-        }
-
-        let mut folder = Self {
-            decoding: options.decoding,
-            classes: classes.to_vec(),
-            files: Vec::with_capacity(files.len()),
-            sizes: Vec::with_capacity(files.len()),
-            turned: 0,
-            animated: 0,
-            damaged: Vec::new(),
-            foreign,
-            ignored,
-            read,
-            fingerprint,
-        };
-        for (file, verdict) in files.into_iter().zip(verdicts) {
-            match verdict {
-                Ok(Look::Image(header)) => {
-                    folder.files.push(file);
-                    folder.sizes.push(header.size(options.decoding.turned));
-                    folder.turned += usize::from(header.asks_to_be_turned());
-                    folder.animated += usize::from(header.animated);
-                }
-                Ok(Look::Foreign(kind)) => *folder.foreign.entry(kind).or_default() += 1,
-                Err(reason) => folder.damaged.push(Error::Format { path: file.path, reason }),
-            }
-        }
-        folder.check(dir, options.skip_damaged)?;
+        let fingerprint = Fingerprint::new(files.iter(), classes, |path| within_class(dir, path));
+        let (found, read) = find(dir, files, options)?;
+        let root = dir.parent().unwrap_or(Path::new(""));
+        let folder = Self::of(root, classes, options, fingerprint, found.iter());
+        let folder = Self { ignored, read, ..folder }.with_foreign(foreign);
+        folder.check_damaged(options.skip_damaged)?;
+        folder.check_classes(dir)?;
         Ok(folder)
     }
 
-    /// Refuses damaged files, unless they may be skipped, and classes without images.
-    fn check(&self, dir: &Path, skip_damaged: bool) -> Result<()> {
+    fn of<'a>(
+        root: &Path,
+        classes: &[String],
+        options: &OpenOptions,
+        fingerprint: Fingerprint,
+        found: impl Iterator<Item = &'a Found>,
+    ) -> Self {
+        let mut folder = Self {
+            root: root.into(),
+            decoding: options.decoding,
+            classes: classes.to_vec(),
+            files: Vec::new(),
+            sizes: Vec::new(),
+            digests: Vec::new(),
+            turned: 0,
+            animated: 0,
+            damaged: Vec::new(),
+            foreign: BTreeMap::new(),
+            ignored: 0,
+            read: 0,
+            fingerprint,
+        };
+        for Found { file, verdict, digest } in found {
+            match verdict {
+                Ok(Look::Image(header)) => {
+                    folder.files.push(file.clone());
+                    folder.sizes.push(header.size(options.decoding.turned));
+                    folder.digests.extend(digest);
+                    folder.turned += usize::from(header.asks_to_be_turned());
+                    folder.animated += usize::from(header.animated);
+                }
+                Ok(Look::Foreign(kind)) => *folder.foreign.entry(*kind).or_default() += 1,
+                Err(reason) => {
+                    let (path, reason) = (file.path.clone(), reason.clone());
+                    folder.damaged.push(Error::Format { path, reason });
+                }
+            }
+        }
+        folder
+    }
+
+    /// The same with files of other kinds besides, whose names say so.
+    fn with_foreign(mut self, named: BTreeMap<Foreign, usize>) -> Self {
+        for (kind, files) in named {
+            *self.foreign.entry(kind).or_default() += files;
+        }
+        self
+    }
+
+    /// Refuses damaged files, unless they may be skipped.
+    fn check_damaged(&self, skip_damaged: bool) -> Result<()> {
         if let (Some(Error::Format { path, reason }), false) = (self.damaged.first(), skip_damaged)
         {
             let reason = match self.damaged.len() {
@@ -147,13 +198,18 @@ impl ImageFolder {
             };
             return Err(Error::Format { path: path.clone(), reason });
         }
+        Ok(())
+    }
+
+    /// Refuses classes without images, which are in `place`.
+    fn check_classes(&self, place: &Path) -> Result<()> {
         let mut images = vec![0_usize; self.classes.len()];
         self.files.iter().for_each(|file| images[file.label as usize] += 1);
         match images.iter().position(|&n| n == 0) {
             None => Ok(()),
             Some(class) => {
                 let reason = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)".into();
-                Err(Error::Format { path: dir.join(&self.classes[class]), reason })
+                Err(Error::Format { path: place.join(&self.classes[class]), reason })
             }
         }
     }
@@ -198,13 +254,18 @@ impl ImageFolder {
         self.read
     }
 
-    /// The SHA-256 of each image's file: equal ones are copies.
+    /// The digest of each image's file; none unless [`OpenOptions::digests`] asked for them.
+    pub fn digests(&self) -> &[Digest] {
+        &self.digests
+    }
+
+    /// The name of image `i`: the part's, class's and its own, as in `val/cat/1.png`, or where it is
+    /// in an undivided folder.
     ///
-    /// # Errors
-    /// When a file cannot be read.
-    pub fn digests(&self) -> Result<Vec<[u8; 32]>> {
-        let digest = |file: &ImageFile| Ok(Sha256::digest(read_file(&file.path)?).into());
-        pool(0)?.install(|| self.files.par_iter().map(digest).collect())
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn name(&self, i: usize) -> &Path {
+        path_in(&self.root, &self.files[i].path)
     }
 
     /// How many images ask by their EXIF data to be turned or mirrored.
@@ -218,6 +279,38 @@ impl ImageFolder {
     }
 }
 
+/// What is known of the files of `dir`, and how many had to be read for that.
+fn find(dir: &Path, files: Vec<ImageFile>, options: &OpenOptions) -> Result<(Vec<Found>, usize)> {
+    let mut cache = Cache::open(options.cache.as_deref(), dir);
+    let known = |file: ImageFile| {
+        let verdict = cache.verdict(&file, options.skip_damaged);
+        let digest = cache.digest(&file).filter(|_| options.digests);
+        (file, verdict, digest)
+    };
+    let known: Vec<_> = files.into_iter().map(known).collect();
+    let lacks = |verdict: &Option<Verdict>, digest: &Option<Digest>| {
+        verdict.is_none() || options.digests && digest.is_none()
+    };
+    let read = known.iter().filter(|(_, verdict, digest)| lacks(verdict, digest)).count();
+    let found = |(file, verdict, digest): (ImageFile, Option<Verdict>, Option<Digest>)| {
+        let verdict = verdict.unwrap_or_else(|| inspect(&file, options));
+        match digest {
+            None if options.digests => match read_file(&file.path) {
+                Ok(contents) => {
+                    Found { file, verdict, digest: Some(Sha256::digest(contents).into()) }
+                }
+                Err(error) => Found { file, verdict: Err(reason(error)), digest },
+            },
+            _ => Found { file, verdict, digest },
+        }
+    };
+    let found: Vec<Found> = pool(0)?.install(|| known.into_par_iter().map(found).collect());
+    if read > 0 {
+        cache.store(&found, options.skip_damaged);
+    }
+    Ok((found, read))
+}
+
 fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
     let look = look(&file.path).and_then(|look| match look {
         Look::Image(_) if options.skip_damaged => {
@@ -225,11 +318,15 @@ fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
         }
         _ => Ok(look),
     });
-    look.map_err(|error| match error {
+    look.map_err(reason)
+}
+
+fn reason(error: Error) -> String {
+    match error {
         Error::Format { reason, .. } => reason,
         Error::Io { source, .. } => source.to_string(),
         error => error.to_string(),
-    })
+    }
 }
 
 #[cfg(test)]

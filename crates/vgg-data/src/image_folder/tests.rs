@@ -82,10 +82,6 @@ fn folders_that_are_not_as_expected_are_named() {
     assert_eq!(error(&dir), format!("DIR/train/empty: {no_images}"));
     fs::remove_dir_all(train.join("empty")).unwrap();
 
-    fs::create_dir(train.join("cat/more")).unwrap();
-    let nested = "a folder in the folder of a class, where only images are expected";
-    assert_eq!(error(&dir), format!("DIR/train/cat/more: {nested}"));
-
     fs::remove_dir_all(&train).unwrap();
     assert!(error(&dir).starts_with("DIR/train: No such file"), "{}", error(&dir));
     fs::create_dir(&train).unwrap();
@@ -186,7 +182,7 @@ fn links_cannot_form_a_loop() {
     assert!(error(&dir).starts_with("DIR/train/cat/self.png: "), "{}", error(&dir));
     fs::remove_file(train.join("cat/self.png")).unwrap();
     std::os::unix::fs::symlink(&train, train.join("cat/up")).unwrap();
-    assert!(error(&dir).starts_with("DIR/train/cat/up: a folder in"), "{}", error(&dir));
+    assert_eq!(error(&dir), "DIR/train/cat/up: a link to a folder that it is in");
 }
 
 #[cfg(unix)]
@@ -226,7 +222,10 @@ fn copies_have_equal_digests() {
     let dir = tree();
     let cats = dir.path().join("train/cat");
     fs::copy(cats.join("b.png"), dir.path().join("train/dog/copy.png")).unwrap();
-    let digests = open(&dir).unwrap().digests().unwrap();
+    let train = dir.path().join(TRAIN);
+    let options = OpenOptions { digests: true, ..options() };
+    let folder = ImageFolder::open(&train, &names(), &options).unwrap();
+    let digests = folder.digests();
     assert_eq!(digests[1], digests[3]);
     assert_ne!(digests[0], digests[1]);
 }
@@ -292,4 +291,139 @@ fn a_fingerprint_is_a_sha_256_and_what_stood_for_it_is_known() {
     assert_eq!(fingerprint(&parts), hex(&Sha256::digest(format!("{list}\n{list}\n"))));
     let former = former_fingerprint(&parts);
     assert_eq!((former.len(), &former[..32]), (64, &former[32..]));
+}
+
+/// Images of 40 levels a class, below folders of their classes.
+fn undivided() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (class, first) in [("cat", 0), ("dog", 100)] {
+        for level in 0..40 {
+            let path = dir.path().join(class).join(["", "a", "a/b"][level % 3]);
+            fs::create_dir_all(&path).unwrap();
+            let image = GrayImage::from_pixel(4, 4, image::Luma([(first + level) as u8]));
+            image.save(path.join(format!("{level}.png"))).unwrap();
+        }
+    }
+    dir
+}
+
+fn arranged(
+    dir: &TempDir,
+    arrangement: &Arrangement,
+    options: &OpenOptions,
+) -> Result<Vec<(&'static str, ImageFolder)>> {
+    arrangement.open(dir.path(), &arrangement.class_names(dir.path())?, options)
+}
+
+fn split(share: f64) -> Arrangement {
+    Arrangement { labels: None, split: Some(share) }
+}
+
+fn names_of((_, part): &(&str, ImageFolder)) -> Vec<String> {
+    (0..part.files().len()).map(|i| part.name(i).display().to_string()).collect()
+}
+
+#[test]
+fn a_folder_is_divided_by_contents() {
+    let dir = undivided();
+    let cache = tempfile::tempdir().unwrap();
+    let options = OpenOptions { cache: Some(cache.path().into()), ..options() };
+    let parts = arranged(&dir, &split(0.25), &options).unwrap();
+    assert_eq!([parts[0].0, parts[1].0], [TRAIN, VAL]);
+    let [train, val] = [&parts[0], &parts[1]].map(names_of);
+    assert_eq!((train.len() + val.len(), parts[0].1.read()), (80, 80));
+    for class in ["cat", "dog"] {
+        let of_class = val.iter().filter(|name| name.starts_with(class)).count();
+        assert!((4..=16).contains(&of_class), "{of_class}");
+    }
+    assert!(train.iter().any(|name| name.starts_with("cat/a/b/")), "{train:?}");
+
+    // Names decide nothing; a copy goes with what it is of, in another class, too.
+    let (first, copy) = (&val[0], "dog/copy of one.png");
+    fs::copy(dir.path().join(first), dir.path().join(copy)).unwrap();
+    fs::rename(dir.path().join(&val[1]), dir.path().join("cat/other name.png")).unwrap();
+    let again = arranged(&dir, &split(0.25), &options).unwrap();
+    assert_eq!(again[0].1.read(), 2, "what is known is not read again");
+    let now = names_of(&again[1]);
+    for name in [first, copy, "cat/other name.png"] {
+        assert!(now.iter().any(|found| found == name), "{name}: {now:?}");
+    }
+    assert_eq!(names_of(&again[0]), train);
+    let of = |parts: Vec<(_, ImageFolder)>| {
+        fingerprint(&parts.into_iter().map(|(_, part)| part).collect::<Vec<_>>())
+    };
+    assert_ne!(of(parts), of(again));
+
+    let whole = arranged(&dir, &Arrangement::default(), &options).unwrap();
+    assert_eq!((whole.len(), whole[0].0, whole[0].1.files().len()), (1, ALL, 81));
+}
+
+/// Whether damage is found in a header or later changes nothing of what the files are.
+#[test]
+fn damaged_files_have_their_part() {
+    let dir = undivided();
+    for level in 0..9 {
+        let path = dir.path().join("cat").join(format!("cut {level}.png"));
+        let image = GrayImage::from_pixel(40, 40, image::Luma([200 + level]));
+        image.save(&path).unwrap();
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 20]).unwrap();
+    }
+    let open = |skip_damaged| {
+        let parts = arranged(&dir, &split(0.3), &OpenOptions { skip_damaged, ..options() });
+        parts.unwrap().into_iter().map(|(_, part)| part).collect::<Vec<_>>()
+    };
+    let (by_headers, whole) = (open(false), open(true));
+    assert_eq!([whole[0].damaged().len(), whole[1].damaged().len()], [9, 0]);
+    assert_eq!(by_headers.iter().map(|part| part.files().len()).sum::<usize>(), 89);
+    assert_eq!(fingerprint(&by_headers), fingerprint(&whole));
+}
+
+#[test]
+fn labels_are_those_of_a_file() {
+    let dir = undivided();
+    let csv = dir.path().join("labels.csv");
+    let labels = |split| Arrangement { labels: Some(csv.clone()), split };
+    let lines = |parts: [&str; 3]| {
+        let line = |level: usize| {
+            let folder = ["", "a/", "a/b/"][level % 3];
+            let split = parts[level % 3];
+            format!("cat/{folder}{level}.png,{}{split}\n", ["odd", "even"][level % 2])
+        };
+        (0..40).map(line).collect::<String>()
+    };
+    fs::write(&csv, lines([""; 3])).unwrap();
+    let parts = arranged(&dir, &labels(Some(0.3)), &options()).unwrap();
+    assert_eq!(parts[0].1.classes(), ["even", "odd"]);
+    assert_eq!([parts[0].0, parts[1].0], [TRAIN, VAL]);
+    let by_labels = names_of(&parts[1]);
+    assert_eq!(parts[0].1.files().len() + by_labels.len(), 40);
+    assert_eq!(arranged(&dir, &labels(None), &options()).unwrap()[0].0, ALL);
+
+    // The order of the lines changes nothing.
+    let turned: Vec<_> = lines([""; 3]).lines().rev().map(|line| format!("{line}\n")).collect();
+    fs::write(&csv, turned.concat()).unwrap();
+    let again = arranged(&dir, &labels(Some(0.3)), &options()).unwrap();
+    assert_eq!(names_of(&again[1]), by_labels);
+
+    fs::write(&csv, lines([",train", ",val", ",test"])).unwrap();
+    let parts = arranged(&dir, &labels(None), &options()).unwrap();
+    let counts: Vec<_> = parts.iter().map(|(name, part)| (*name, part.files().len())).collect();
+    assert_eq!(counts, [(TRAIN, 14), (VAL, 13), (TEST, 13)]);
+    assert!(names_of(&parts[2]).iter().all(|name| name.starts_with("cat/a/b/")));
+    let error = |split| {
+        let message = arranged(&dir, &labels(split), &options()).unwrap_err().to_string();
+        message.replace(&dir.path().display().to_string(), "DIR")
+    };
+    let both = "DIR/labels.csv: it has a column split, so that no share is to be held out";
+    assert_eq!(error(Some(0.1)), both);
+
+    fs::write(&csv, "cat/0.png,x\ncat/nowhere.png,y\ncat/3.png,y\n").unwrap();
+    let missing = "line 2: DIR/cat/nowhere.png: No such file or directory (os error 2)";
+    assert_eq!(error(None), format!("DIR/labels.csv: {missing}"));
+    let skip = OpenOptions { skip_damaged: true, ..options() };
+    let parts = arranged(&dir, &labels(None), &skip).unwrap();
+    assert_eq!((parts[0].1.files().len(), parts[0].1.damaged().len()), (2, 1));
+    fs::write(&csv, "cat/0.png,x,val\n").unwrap();
+    assert_eq!(error(None), "DIR/labels.csv: no line has the split train");
 }

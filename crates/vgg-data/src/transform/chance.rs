@@ -16,13 +16,13 @@ pub(super) const COLOR: u32 = 0x3104;
 pub(super) const ERASE: u32 = 0x3110;
 
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Chance {
+pub(crate) struct Chance {
     moment: Moment,
     image: u32,
 }
 
 impl Chance {
-    pub(super) fn new(moment: Moment, image: usize) -> Self {
+    pub(crate) fn new(moment: Moment, image: usize) -> Self {
         Self { moment, image: image as u32 }
     }
 

@@ -15,7 +15,7 @@ use vgg_tensor::{Error, Result};
 
 use crate::picture::Sampled;
 use crate::{Images, Moment, Picture};
-use chance::Chance;
+pub(crate) use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
 pub use rescale::scaled_size;
@@ -158,10 +158,28 @@ impl Transform {
     /// # Panics
     /// When there is no image `i`, or `out` has another length than the shape.
     pub fn apply(&self, images: &Images, i: usize, moment: Moment, out: &mut [u8]) -> Result<()> {
+        self.apply_by_chance(images, i, Chance::new(moment, i), out)
+    }
+
+    /// As [`Transform::apply`], where what is random is that of `chance`: an image that is seen several
+    /// times in an epoch has one for each.
+    ///
+    /// # Errors
+    /// As [`Transform::apply`].
+    ///
+    /// # Panics
+    /// As [`Transform::apply`].
+    pub(crate) fn apply_by_chance(
+        &self,
+        images: &Images,
+        i: usize,
+        chance: Chance,
+        out: &mut [u8],
+    ) -> Result<()> {
         let [c, h, w] = self.shape;
         let (views, len) = (self.views(), c * h * w);
         assert_eq!(out.len(), views * len, "the bytes of {views}×{c}×{h}×{w}");
-        let (chance, augment) = (Chance::new(moment, i), &self.augment);
+        let augment = &self.augment;
         let flip = augment.flip && chance.uniform(chance::FLIP, 0) < 0.5;
         let shift = |axis| match augment.pad_crop {
             0 => 0,

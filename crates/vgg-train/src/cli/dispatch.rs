@@ -62,9 +62,11 @@ impl Command {
             Self::Export { run, options, offline } => {
                 export::command(run, options, offline.may_download(), ui)?;
             }
-            Self::Data(DataCommand::Check { dir }) => return data::check::command(dir, ui),
-            Self::Data(DataCommand::Stats { dir, channels, images }) => {
-                data::stats::command(dir, *channels, *images, ui)?;
+            Self::Data(DataCommand::Check { dir, arranged }) => {
+                return data::check::command(dir, &arranged.arrangement(), ui);
+            }
+            Self::Data(DataCommand::Stats { dir, arranged, channels, images }) => {
+                data::stats::command(dir, &arranged.arrangement(), *channels, *images, ui)?;
             }
             Self::Configs { name: None } => configs::list()?,
             Self::Configs { name: Some(name) } => configs::show(name)?,

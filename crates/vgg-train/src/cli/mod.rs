@@ -12,7 +12,7 @@ use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
 use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{
-    DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
+    Arranged, DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
     TrainingSettings,
 };
 use crate::commands::eval::{Averaging, Outputs};
@@ -316,7 +316,7 @@ pub(crate) enum Command {
     },
 }
 
-/// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE`.
+/// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE`, or with `CLASS/FILE`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Decode all images: damage, duplicates, sizes, images of each class
@@ -327,12 +327,16 @@ pub(crate) enum DataCommand {
         /// Folder of the images
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        #[command(flatten)]
+        arranged: Arranged,
     },
     /// Print mean, deviation and colour components of the training images, to paste into a config
     Stats {
         /// Folder of the images
         #[arg(value_hint = ValueHint::DirPath)]
         dir: PathBuf,
+        #[command(flatten)]
+        arranged: Arranged,
         /// Channels that images are decoded to: 3 (red, green, blue) or 1 (grey)
         #[arg(long, value_name = "N", default_value_t = 3)]
         channels: usize,

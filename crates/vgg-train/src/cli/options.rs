@@ -6,6 +6,7 @@ use clap::Args;
 use clap::builder::FalseyValueParser;
 use clap::{ValueEnum as _, ValueHint};
 use clap_complete::ArgValueCompleter;
+use vgg_data::image_folder::Arrangement;
 
 use super::complete;
 use crate::config::{DeviceKind, Override, Precision};
@@ -56,6 +57,28 @@ pub(crate) struct DeviceSettings {
 
     #[command(flatten)]
     offline: Offline,
+}
+
+/// How a folder of images is labelled and divided.
+#[derive(Debug, Args)]
+pub(crate) struct Arranged {
+    /// CSV file of labels, with lines path,label or path,label,split, as data.labels
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    labels: Option<PathBuf>,
+    /// Share of the images that is held out, as data.split: the folder has CLASS/FILE
+    #[arg(long, value_name = "SHARE", value_parser = share)]
+    split: Option<f64>,
+}
+
+impl Arranged {
+    pub(super) fn arrangement(&self) -> Arrangement {
+        Arrangement { labels: self.labels.clone(), split: self.split }
+    }
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse::<f64>().ok().filter(|share| *share > 0.0 && *share < 1.0);
+    share.ok_or_else(|| "must be a number above 0 and below 1".to_owned())
 }
 
 /// What is computed on.

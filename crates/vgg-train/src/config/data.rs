@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
+use vgg_data::image_folder::{Arrangement, TEST, VAL};
 use vgg_data::{Decoding, fashion_mnist};
 
 use super::limits::{at_least_one, in_f32, not_negative};
@@ -22,9 +23,20 @@ pub(crate) struct Data {
     pub dir: Option<PathBuf>,
     /// Whether missing files may be fetched.
     pub download: bool,
-    /// The folder of an image folder, with `train` and `val` in it.
+    /// The folder of an image folder, with `train` and `val` in it; that of `labels` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
+    /// A CSV file with a line an image of the folder: path,label or path,label,split.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub labels: Option<PathBuf>,
+    /// The share of an undivided image folder's images that is tested on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub split: Option<f64>,
+    /// Which of the splits of `labels` is tested on; `val`, if there is one, if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub test_part: Option<TestPart>,
+    /// How the training images of an epoch are chosen.
+    pub sampler: Sampler,
     /// The channels that an image folder's files are decoded to.
     pub channels: usize,
     /// Leave out damaged files of an image folder.
@@ -74,6 +86,10 @@ impl Default for Data {
             dir: None,
             download: true,
             folder: None,
+            labels: None,
+            split: None,
+            test_part: None,
+            sampler: Sampler::Shuffled,
             channels: 3,
             skip_damaged: false,
             orientation: Orientation::Exif,
@@ -103,6 +119,34 @@ pub(crate) enum DatasetName {
     ImageFolder,
     /// There is none: the network was imported without one, and can predict.
     None,
+}
+
+/// How the training images of an epoch are chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Sampler {
+    /// All, in random order.
+    Shuffled,
+    /// As many as there are, each class as often as any other.
+    Balanced,
+}
+
+/// A split that is not trained on.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TestPart {
+    Val,
+    Test,
+}
+
+impl TestPart {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Val => VAL,
+            Self::Test => TEST,
+        }
+    }
 }
 
 /// How image files lie.
@@ -223,6 +267,11 @@ impl Data {
         matches!(self.dataset, DatasetName::FashionMnist | DatasetName::FashionMnistSample)
     }
 
+    /// How the files of an image folder are labelled and divided.
+    pub(crate) fn arrangement(&self) -> Arrangement {
+        Arrangement { labels: self.labels.clone(), split: self.split }
+    }
+
     /// How image files are decoded.
     pub(crate) fn decoding(&self) -> Decoding {
         Decoding {
@@ -312,7 +361,20 @@ impl Data {
             true => vec![
                 (
                     "data.dataset",
-                    self.folder.is_none().then(|| "needs data.folder, with train and val".into()),
+                    (self.folder.is_none() && self.labels.is_none())
+                        .then(|| "needs data.folder, with train and val".into()),
+                ),
+                (
+                    "data.split",
+                    self.split
+                        .filter(|share| !(*share > 0.0 && *share < 1.0))
+                        .map(|share| format!("must be above 0 and below 1, not {share}")),
+                ),
+                (
+                    "data.test_part",
+                    self.test_part
+                        .filter(|_| self.labels.is_none() || self.split.is_some())
+                        .map(|_| "is for data.labels with a column split".to_owned()),
                 ),
                 (
                     "data.channels",
@@ -326,6 +388,9 @@ impl Data {
                     self.test_short_side.filter(|_| self.is_fashion()).and_then(|_| only()),
                 ),
                 ("data.folder", self.folder.as_ref().and_then(|_| only())),
+                ("data.labels", self.labels.as_ref().and_then(|_| only())),
+                ("data.split", self.split.and_then(|_| only())),
+                ("data.test_part", self.test_part.and_then(|_| only())),
                 ("data.skip_damaged", self.skip_damaged.then(only).flatten()),
                 ("data.augment.short_side", augment.short_side.first().and_then(|_| only())),
                 ("data.augment.random_crop", augment.random_crop.then(only).flatten()),

@@ -45,7 +45,7 @@ pub(crate) struct Loaded {
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
     let source = Source::read(path)?;
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
-    loaded.place_folder(&source);
+    loaded.place_images(&source);
     loaded.keep_orientation();
     Ok(loaded)
 }
@@ -112,17 +112,38 @@ fn parse(
 }
 
 impl Loaded {
-    /// Makes `data.folder` the first of the places where it is.
-    fn place_folder(&mut self, source: &Source) {
-        let Some(folder) = &self.config.data.folder else { return };
-        let mut places = source.places(folder);
-        if self.overrides.iter().any(|set| set.key == "data.folder") {
+    /// Makes `data.folder` the first of the places where it is, and so `data.labels`, which may be in
+    /// that folder, too.
+    fn place_images(&mut self, source: &Source) {
+        if let Some(folder) = &self.config.data.folder {
+            let places = self.places(source, "data.folder", folder);
+            let there = places.iter().find(|place| place.is_dir()).or(places.first());
+            self.config.data.folder = there.cloned();
+            self.folder_places = places;
+        }
+        let Some(labels) = &self.config.data.labels else { return };
+        let within = self.config.data.folder.as_ref().map(|folder| folder.join(labels));
+        let places = within.into_iter().chain(self.places(source, "data.labels", labels));
+        let places: Vec<_> = places.collect();
+        let there = places.iter().find(|place| place.is_file()).or(places.first());
+        self.config.data.labels = there.cloned();
+        if self.config.data.folder.is_none() {
+            let folder = there.and_then(|labels| labels.parent()).map(Path::to_owned);
+            // The folder of a name alone is the current one.
+            let folder = folder.filter(|folder| !folder.as_os_str().is_empty());
+            self.config.data.folder = folder.or(Some(".".into()));
+            self.noted.push("data.folder");
+        }
+    }
+
+    /// Where what the key names may be.
+    fn places(&self, source: &Source, key: &str, path: &Path) -> Vec<PathBuf> {
+        let mut places = source.places(path);
+        if self.overrides.iter().any(|set| set.key == key) {
             // As all paths of a command line.
             places.drain(..places.len() - 1);
         }
-        let there = places.iter().find(|place| place.is_dir()).or(places.first());
-        self.config.data.folder = there.cloned().or_else(|| self.config.data.folder.take());
-        self.folder_places = places;
+        places
     }
 
     /// Leaves images as they are stored where the file is of before there was `data.orientation`: the
@@ -160,7 +181,9 @@ impl Loaded {
         };
         let mut config = self.config.clone();
         // So that a run can be resumed from anywhere.
-        config.data.folder = config.data.folder.map(|folder| absolute(&folder).unwrap_or(folder));
+        let whole = |path: Option<PathBuf>| path.map(|path| absolute(&path).unwrap_or(path));
+        config.data.folder = whole(config.data.folder);
+        config.data.labels = whole(config.data.labels);
         let table = Table::try_from(&config).expect("a config is a table of plain values");
         let mut text = String::new();
         write_table(&mut text, "", &table, &line);
@@ -406,6 +429,8 @@ mod tests {
             "data.hold_out=1",
             "data.dataset=image-folder",
             "data.folder=a",
+            "data.labels=a.csv",
+            "data.test_part=test",
             "data.test_short_side=256",
             "data.background=[255, 255, 255]",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
@@ -482,6 +507,7 @@ mod tests {
         dataset = "fashion-mnist"        # default
         dir = "/some/where"              # --set data.dir=/some/where
         download = true                  # default
+        sampler = "shuffled"             # default
         channels = 3                     # default
         skip_damaged = false             # default
         orientation = "exif"             # default

@@ -20,7 +20,7 @@ mod shipped;
 mod source;
 mod text;
 
-pub(crate) use data::{Augment, Data, DatasetName, Normalize, Orientation};
+pub(crate) use data::{Augment, Data, DatasetName, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Weights};
 #[cfg(test)]

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf, absolute};
 
 use anyhow::Result;
-use vgg_data::image_folder::{OpenOptions, TRAIN, VAL, fingerprint, former_fingerprint};
+use vgg_data::image_folder::{
+    ALL, Arrangement, OpenOptions, TEST, TRAIN, VAL, fingerprint, former_fingerprint,
+};
 use vgg_data::{Decoding, ImageFolder, Images};
 use vgg_tensor::Error;
 
@@ -21,10 +23,17 @@ const NAMED: usize = 5;
 pub(super) const FOLDER_HELP: &str =
     "it must have train/CLASS and val/CLASS, the same classes in both, and images in each";
 
+/// What to do about labels that are not as expected.
+const LABELS_HELP: &str = "data.labels has a line an image, path,label or path,label,split, whose path begins \
+                           in data.folder, or beside it if there is no such key";
+
+/// The parts of a folder by their names.
+pub(crate) type Parts = Vec<(&'static str, ImageFolder)>;
+
 /// The name of the folder, and its images to train and to test on.
 pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
     let parts = checked(data)?;
-    for part in &parts {
+    for (_, part) in &parts {
         if part.ignored() > 0 {
             ui.detail(&format!("no images: {}", count(part.ignored() as u64, "file")));
         }
@@ -52,20 +61,67 @@ pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])
             part.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
         }
     }
-    Ok(named(data, parts))
+    let tested_on = tested_on(data, &parts);
+    for (name, part) in parts.iter().filter(|(name, _)| *name != TRAIN && *name != tested_on) {
+        let unused = count(part.files().len() as u64, "image");
+        ui.detail(&format!("not used: {unused} of the split {name} (data.test_part)"));
+    }
+    named(data, parts)
 }
 
-pub(super) fn named(data: &config::Data, parts: [ImageFolder; 2]) -> (String, [Images; 2]) {
-    let name = data.folder.as_deref().unwrap_or(Path::new(".")).display().to_string();
-    (name, parts.map(Images::from))
+/// The name of the folder, and those of its images that are trained on and tested on.
+pub(super) fn named(data: &config::Data, parts: Parts) -> Result<(String, [Images; 2])> {
+    let folder = data.folder.as_deref().unwrap_or(Path::new("."));
+    let tested_on = tested_on(data, &parts);
+    let (mut train, mut test) = (None, None);
+    for (name, part) in parts {
+        match name {
+            TRAIN => train = Some(part),
+            name if name == tested_on => test = Some(part),
+            _ => {}
+        }
+    }
+    match (train, test) {
+        (Some(train), Some(test)) => {
+            Ok((folder.display().to_string(), [train, test].map(Images::from)))
+        }
+        _ => Err(undivided(data, folder)),
+    }
+}
+
+/// The name of the part that is tested on.
+fn tested_on(data: &config::Data, parts: &Parts) -> &'static str {
+    let has_val = parts.iter().any(|(name, _)| *name == VAL);
+    data.test_part.map_or(if has_val { VAL } else { TEST }, |part| part.name())
+}
+
+/// A folder that has no images to test on.
+fn undivided(data: &config::Data, folder: &Path) -> anyhow::Error {
+    let split = "data.split = 0.2 holds out a fifth of each class, by the contents of the files";
+    let (message, help) = match (&data.labels, data.test_part) {
+        (Some(csv), Some(part)) => {
+            let message = format!("no line of {} has the split {}", csv.display(), part.name());
+            (message, "data.test_part is a split of data.labels".to_owned())
+        }
+        (Some(csv), None) => {
+            let message = format!("{} does not say which images are tested on", csv.display());
+            (message, format!("{split}; or a column split says train, val or test"))
+        }
+        (None, _) => {
+            let message = format!("the image folder {} has no train and val", folder.display());
+            (message, format!("{split}; or make train/CLASS and val/CLASS of it"))
+        }
+    };
+    Failure::new(Code::Data, message).help(help).into()
 }
 
 /// The files that the run began with, or an error.
-pub(super) fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
+pub(super) fn checked(data: &config::Data) -> Result<Parts> {
     let parts = parts(data)?;
-    let found = fingerprint(&parts);
-    let is_of = |parts: &[ImageFolder; 2], expected: &str| {
-        expected == fingerprint(parts) || expected == former_fingerprint(parts)
+    let found = files_sha256(&parts);
+    let is_of = |parts: &Parts, expected: &str| {
+        let former = former_fingerprint(parts.iter().map(|(_, part)| part));
+        expected == files_sha256(parts) || expected == former
     };
     if let Some(expected) = data.files_sha256.as_ref().filter(|sha256| !is_of(&parts, sha256)) {
         // Files beside them that are images, too, may not have passed for it at the time.
@@ -83,18 +139,43 @@ pub(super) fn checked(data: &config::Data) -> Result<[ImageFolder; 2]> {
     Ok(parts)
 }
 
-pub(super) fn parts(data: &config::Data) -> Result<[ImageFolder; 2]> {
+/// What a config notes of the files.
+pub(super) fn files_sha256(parts: &Parts) -> String {
+    fingerprint(parts.iter().map(|(_, part)| part))
+}
+
+/// All parts of the folder.
+pub(super) fn parts(data: &config::Data) -> Result<Parts> {
     let folder = data.folder.as_deref().unwrap_or(Path::new("."));
     if !folder.is_dir() {
         return Err(no_folder(folder, &[]));
     }
-    open_parts(data, &options(data)).map_err(|error| explain(folder, error))
+    let arrangement = data.arrangement();
+    require_undivided(folder, &arrangement)?;
+    let parts = open_parts(data, &options(data));
+    let parts = parts.map_err(|error| explain_arranged(folder, &arrangement, error))?;
+    match &parts[..] {
+        [(ALL, _)] => Err(undivided(data, folder)),
+        _ => Ok(parts),
+    }
 }
 
-fn open_parts(data: &config::Data, options: &OpenOptions) -> vgg_tensor::Result<[ImageFolder; 2]> {
+fn open_parts(data: &config::Data, options: &OpenOptions) -> vgg_tensor::Result<Parts> {
     let folder = data.folder.as_deref().unwrap_or(Path::new("."));
-    let open = |part| ImageFolder::open(&folder.join(part), &data.classes, options);
-    Ok([open(TRAIN)?, open(VAL)?])
+    data.arrangement().open(folder, &data.classes, options)
+}
+
+/// Refuses a share to hold out of a folder that is divided.
+pub(crate) fn require_undivided(folder: &Path, arrangement: &Arrangement) -> Result<()> {
+    let has = |part| folder.join(part).is_dir();
+    let by_folders = arrangement.split.is_some() && arrangement.labels.is_none();
+    if by_folders && has(TRAIN) && (has(VAL) || has(TEST)) {
+        let folder = folder.display();
+        let message = format!("data.split divides a folder of classes, and {folder} is divided");
+        let help = format!("leave it out, or divide what is in {folder}/{TRAIN}");
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
+    Ok(())
 }
 
 fn options(data: &config::Data) -> OpenOptions {
@@ -123,8 +204,27 @@ pub(super) fn no_folder(folder: &Path, places: &[PathBuf]) -> anyhow::Error {
     Failure::new(Code::Data, message).help(help).into()
 }
 
+/// Why an image folder cannot be opened that is arranged so, and what to do.
+pub(crate) fn explain_arranged(
+    folder: &Path,
+    arrangement: &Arrangement,
+    error: Error,
+) -> anyhow::Error {
+    let is_of = |csv: &PathBuf| match &error {
+        Error::Format { path, .. } | Error::Io { path, .. } => path == csv,
+        _ => false,
+    };
+    match arrangement.labels.as_ref().filter(|csv| is_of(csv)) {
+        Some(csv) => {
+            let message = format!("cannot read the labels of {}", csv.display());
+            anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(LABELS_HELP))
+        }
+        None => explain(folder, error),
+    }
+}
+
 /// Why an image folder cannot be opened, and what to do.
-pub(crate) fn explain(folder: &Path, error: Error) -> anyhow::Error {
+fn explain(folder: &Path, error: Error) -> anyhow::Error {
     if !folder.exists() {
         return Failure::new(Code::Data, format!("there is no folder {}", folder.display())).into();
     }

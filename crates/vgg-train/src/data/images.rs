@@ -39,6 +39,8 @@ pub(crate) struct Part {
     pub images: Images,
     pub(super) transform: Transform,
     pub(super) mixup: Option<Mixup>,
+    /// Whether a shuffled epoch has each class as often as any other.
+    pub(super) balanced: bool,
     pub(super) threads: usize,
 }
 
@@ -47,6 +49,7 @@ impl Part {
     pub(crate) fn loader(&self, batch_size: usize) -> Result<Loader> {
         let (images, transform) = (self.images.clone(), self.transform.clone());
         let loader = Loader::new(images, transform, batch_size, self.threads)?;
+        let loader = if self.balanced { loader.balanced() } else { loader };
         Ok(match self.mixup {
             Some(mixup) => loader.mixed(mixup),
             None => loader,

@@ -4,9 +4,11 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use vgg_data::Statistics;
-use vgg_data::image_folder::{TRAIN, class_names, fingerprint};
 
-use super::folder::{FOLDER_HELP, checked, explain, named, no_folder, parts};
+use super::folder::{
+    FOLDER_HELP, checked, explain_arranged, files_sha256, named, no_folder, parts,
+    require_undivided,
+};
 use super::images::unreadable;
 use crate::config::{self, Config, DatasetName, Loaded, Normalize, Override};
 use crate::failure::{Code, Failure};
@@ -40,8 +42,11 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
             return Err(no_folder(folder, folder_places));
         }
         if data.classes.is_empty() {
-            data.classes =
-                class_names(&folder.join(TRAIN)).map_err(|error| explain(folder, error))?;
+            let arrangement = data.arrangement();
+            require_undivided(folder, &arrangement)?;
+            data.classes = arrangement
+                .class_names(folder)
+                .map_err(|error| explain_arranged(folder, &arrangement, error))?;
             noted.push("data.classes");
             if let [class] = &data.classes[..] {
                 let message = format!(
@@ -61,7 +66,7 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
                     path.display()
                 ));
             }
-            data.files_sha256 = Some(fingerprint(&parts(data)?));
+            data.files_sha256 = Some(files_sha256(&parts(data)?));
             noted.push("data.files_sha256");
         }
     }
@@ -69,7 +74,7 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
     let wants_components = augment.color_shift > 0.0 && augment.color_values.is_none();
     if data.normalize == Normalize::Data || wants_components {
         let (_, [train, _]) = match data.is_folder() {
-            true => named(data, checked(data)?),
+            true => named(data, checked(data)?)?,
             false => super::fashion::open(data, ui)?,
         };
         let of = train.take(STATISTICS_OF);

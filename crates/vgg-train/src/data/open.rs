@@ -5,7 +5,7 @@ use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, Transform};
 
 use super::images::{Data, Part};
 use super::{fashion, folder};
-use crate::config::{self, Config, DatasetName};
+use crate::config::{self, Config, DatasetName, Sampler};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::ui::Ui;
@@ -57,12 +57,14 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             images: train,
             transform: transform(data.train_short_side(side))?.with(augment(data, c)?)?,
             mixup: (mixup > 0.0).then(|| Mixup::new(mixup)).transpose()?,
+            balanced: data.sampler == Sampler::Balanced,
             threads,
         },
         test: Part {
             images: test,
             transform: transform([data.test_short_side(side); 2])?,
             mixup: None,
+            balanced: false,
             threads,
         },
     })

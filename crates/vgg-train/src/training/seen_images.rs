@@ -28,9 +28,11 @@ const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 20] = [
+const KEYS: [(&str, Change); 23] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
+    ("data.split", Never(SEEN)),
+    ("data.test_part", Never(COMPARED)),
     ("data.test_limit", Never(COMPARED)),
     (TEST_SHORT_SIDE, Never(COMPARED)),
     (ORIENTATION, Never(COMPARED)),
@@ -38,6 +40,7 @@ const KEYS: [(&str, Change); 20] = [
     (DECODE, Never(COMPARED)),
     (FILES, BetweenEpochs),
     ("data.skip_damaged", BetweenEpochs),
+    ("data.sampler", BetweenEpochs),
     ("data.train_limit", BetweenEpochs),
     ("data.augment.short_side", BetweenEpochs),
     ("data.augment.random_crop", BetweenEpochs),

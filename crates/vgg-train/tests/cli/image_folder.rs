@@ -7,7 +7,7 @@ use image::{Rgb, RgbImage};
 
 use super::{Workplace, metrics_without_times, sha256};
 
-const FOLDER: &str = r#"
+pub(super) const FOLDER: &str = r#"
 [model]
 width = 0.0625
 image_size = 32
@@ -279,7 +279,7 @@ fn a_folder_is_checked() {
     ─────────────────
     green     16    5
     red       16    6
-    duplicates   1 of val in train, 0 within a part
+    duplicates   1 in two parts, 0 within a part
       images/val/red/99.jpg = images/train/red/03.jpg
     orientation  0 are turned as their EXIF data say
     animated     0: the first frame is the image

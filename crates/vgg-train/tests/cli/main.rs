@@ -17,6 +17,7 @@ mod report;
 mod resume;
 mod runs;
 mod shell;
+mod splits;
 mod tensorboard;
 mod training;
 mod watch;

@@ -3,50 +3,65 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::image_folder::{TRAIN, class_names};
-use vgg_data::{Components, Decoding, ImageFolder, Images, Statistics};
+use vgg_data::image_folder::Arrangement;
+use vgg_data::{Components, Decoding, Images, Statistics};
 
-use crate::data::folder::{cached, explain};
+use crate::data::folder::{cached, explain_arranged, require_undivided};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::count;
 use crate::terminal::print;
 use crate::terminal::ui::Ui;
 
 /// Prints the statistics of up to `limit` training images as TOML.
-pub(crate) fn command(dir: &Path, channels: usize, limit: usize, ui: &Ui) -> Result<()> {
+pub(crate) fn command(
+    dir: &Path,
+    arrangement: &Arrangement,
+    channels: usize,
+    limit: usize,
+    ui: &Ui,
+) -> Result<()> {
     if channels != 1 && channels != 3 {
         let message = format!("--channels must be 1 or 3, not {channels}");
         return Err(Failure::new(Code::Usage, message).into());
     }
-    let train = dir.join(TRAIN);
-    let folder = class_names(&train)
-        .and_then(|classes| {
-            ImageFolder::open(&train, &classes, &cached(Decoding::turned(channels)))
-        })
-        .map_err(|error| explain(dir, error))?;
+    require_undivided(dir, arrangement)?;
+    let options = cached(Decoding::turned(channels));
+    let open = || -> vgg_tensor::Result<_> {
+        let classes = arrangement.class_names(dir)?;
+        let mut parts = arrangement.open(dir, &classes, &options)?;
+        Ok(parts.swap_remove(0))
+    };
+    let (part, folder) = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
     let images = Images::from(folder).take(limit);
-    let of = format!("{} of {}", count(images.len() as u64, "image"), train.display());
+    let place = if Arrangement::is_divided(dir) { dir.join(part) } else { dir.into() };
+    let of = format!("{} of {}", count(images.len() as u64, "image"), place.display());
     ui.status("Computing", &format!("statistics of {of}"));
     let statistics = Statistics::of(&images).with_context(|| crate::data::unreadable(&images))?;
-    print::lines(lines(&of, dir, channels, &statistics))
+    print::lines(lines(&of, dir, arrangement, channels, &statistics))
 }
 
 /// All of a config's table `data`.
 fn lines(
     of: &str,
     dir: &Path,
+    arrangement: &Arrangement,
     channels: usize,
     Statistics { mean, std, components }: &Statistics,
 ) -> Vec<String> {
+    let path = |path: &Path| toml::Value::from(&*path.to_string_lossy());
     let mut lines = vec![
         format!("# Of {of}"),
         "[data]".into(),
         "dataset = \"image-folder\"".into(),
-        format!("folder = {}", toml::Value::from(&*dir.to_string_lossy())),
+        format!("folder = {}", path(dir)),
+    ];
+    lines.extend(arrangement.labels.iter().map(|csv| format!("labels = {}", path(csv))));
+    lines.extend(arrangement.split.iter().map(|share| format!("split = {share}")));
+    lines.extend([
         format!("channels = {channels}"),
         format!("mean = {}", list(mean)),
         format!("std = {}", list(std)),
-    ];
+    ]);
     if let Some(Components { values, vectors }) = components {
         let vectors: Vec<String> = vectors.iter().map(|vector| list(vector)).collect();
         lines.extend([
@@ -73,7 +88,7 @@ mod tests {
         let vectors = [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]];
         let components = Some(Components { values: [0.25, 0.5e-3, 0.0], vectors });
         let statistics = Statistics { mean: vec![0.5; 3], std: vec![0.25; 3], components };
-        insta::assert_snapshot!(lines("9 images of a", Path::new("a"), 3, &statistics).join("\n"), @r#"
+        insta::assert_snapshot!(lines("9 images of a", Path::new("a"), &Arrangement::default(), 3, &statistics).join("\n"), @r#"
         # Of 9 images of a
         [data]
         dataset = "image-folder"
