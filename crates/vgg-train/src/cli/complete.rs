@@ -149,7 +149,7 @@ mod tests {
         for line in ["--thr", "x.toml --thr", "-q x.toml --offline --thr", "train x.toml --thr"] {
             assert_eq!(after(&format!("vgg-train {line}")), ["--threads"], "{line}");
         }
-        assert_eq!(after("vgg-train x.toml --set train.e"), ["train.epochs="]);
+        assert_eq!(after("vgg-train x.toml --set train.ep"), ["train.epochs="]);
         assert_eq!(after("vgg-train x.toml --precision b"), ["bf16"]);
         assert_eq!(after("vgg-train x.toml re"), [""; 0], "the config is there");
     }

@@ -198,6 +198,9 @@ impl Report {
         if tells_top5(names.len()) {
             say("top-5 accuracy", percent(evaluation.top5()));
         }
+        if let Some(balanced) = per_class.balanced_accuracy.filter(|_| !per_class.are_equal()) {
+            say("balanced accuracy", percent(balanced));
+        }
         if let Some(mean) = per_class.macro_mean {
             say("macro F1", percent(mean.f1));
         }

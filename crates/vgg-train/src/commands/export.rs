@@ -22,7 +22,7 @@ pub(crate) struct ExportOptions {
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
-    /// Which checkpoint of the run: that with the best test accuracy or the last one
+    /// Which checkpoint of the run: that of the best epoch (train.best_by) or the last one
     #[arg(long, value_enum, default_value = "best")]
     checkpoint: Which,
 }

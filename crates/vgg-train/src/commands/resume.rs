@@ -9,6 +9,7 @@ use crate::config::{self, CONFIG, Config, Override};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
+use crate::run::best::ends_early;
 use crate::run::checkpoints::{self, difference};
 use crate::run::folder::{RunDir, Which};
 use crate::run::metrics;
@@ -52,11 +53,27 @@ pub(crate) fn command(
         }
     };
     let done = checkpoint.as_ref().map(|checkpoint| &checkpoint.progress);
-    if let Some(progress) = done.filter(|progress| progress.epoch >= config.train.epochs) {
-        ui.status("Finished", &format!("{} is done already", path.display()));
-        tell_how_it_goes_on(config, progress, ui);
+    // Those that the checkpoint counts.
+    let mut epochs = metrics::epochs(path).unwrap_or_default();
+    epochs.retain(|epoch| done.is_some_and(|progress| epoch.epoch <= progress.epoch));
+    let early = ends_early(&config.train, &epochs);
+    let is_done = |progress: &&Progress| progress.epoch >= config.train.epochs || early.is_some();
+    if let Some(progress) = done.filter(is_done) {
+        match &early {
+            None => {
+                ui.status("Finished", &format!("{} is done already", path.display()));
+                tell_how_it_goes_on(config, progress, ui);
+            }
+            Some(why) => {
+                ui.status("Finished", &format!("{} is done already: {why}", path.display()));
+                ui.help(&format!(
+                    "--set train.early_stop.patience={} goes on with it, to epoch {} at most",
+                    config.train.epochs, config.train.epochs
+                ));
+            }
+        }
         let best = checkpoint.as_ref().and_then(|checkpoint| State::of(checkpoint).ok()?.best);
-        let last = metrics::epoch(&run, progress.epoch);
+        let last = epochs.pop().filter(|last| last.epoch == progress.epoch);
         let outcome =
             last.zip(best).map(|(last, best)| Box::new(Outcome::new(path, config, &last, best)));
         return outcome::tell(End::Finished(outcome), json);
@@ -115,13 +132,16 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
         let help = difference(&checkpoint.vgg, &wanted)?;
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
     }
-    let Progress { seed, .. } = checkpoint.progress;
+    let Progress { seed, epoch, .. } = checkpoint.progress;
     let problem = if seed != config.train.seed {
         Some(format!("the run's seed is {seed}, not {}", config.train.seed))
     } else if !same_numbers(&checkpoint.input, &config.input())
         || config.data.normalize != before.data.normalize
     {
         Some("the normalisation of the images cannot change within a run".into())
+    } else if config.train.best_by != before.train.best_by && epoch > 0 {
+        let by = before.train.best_by.name();
+        Some(format!("best.safetensors is the best epoch's by {by}, and others are not kept"))
     } else if config.init != before.init {
         Some("init says how a run begins, and this one has begun".into())
     } else {

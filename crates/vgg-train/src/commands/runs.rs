@@ -94,7 +94,10 @@ fn table(runs: &[Overview]) -> Table<9> {
                 Some(config) => format!("{}/{}", run.done(), config.train.epochs),
                 None => run.done().to_string(),
             },
-            best.map(|best| format!("{:.2} %", 100.0 * best.test_accuracy)).unwrap_or_default(),
+            best.map(|best| {
+                format!("{:.2} %{}", 100.0 * best.test_accuracy, run.best_by().words())
+            })
+            .unwrap_or_default(),
             tested_on.unwrap_or_default().into(),
             run.loss().map(|loss| format!("{loss:.3}")).unwrap_or_default(),
             run.time().map(clock).unwrap_or_default(),
@@ -116,7 +119,11 @@ fn to_json(run: &Overview) -> Value {
         "tested_on": config.map(|config| config.data.tested_on()),
         "epochs": run.done(),
         "epochs_asked": config.map(|config| config.train.epochs),
-        "best": run.best().map(|best| json!({ "epoch": best.epoch, "accuracy": best.test_accuracy })),
+        "best": run.best().map(|best| {
+            let by = run.best_by();
+            let (epoch, accuracy) = (best.epoch, best.test_accuracy);
+            json!({ "epoch": epoch, "accuracy": accuracy, "by": by, "score": best.score(by) })
+        }),
         "train_loss": run.loss(),
         "test_loss": last.map(|last| last.test_loss),
         "test_accuracy": last.map(|last| last.test_accuracy),

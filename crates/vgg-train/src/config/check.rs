@@ -51,6 +51,14 @@ impl Config {
             ("train.accumulate", at_least_one(train.accumulate as u64)),
             ("train.accumulate", at_most(train.accumulate, train.batch_size)),
             ("train.label_smoothing", share(train.label_smoothing)),
+            (
+                "train.early_stop.patience",
+                train.early_stop.and_then(|early_stop| at_least_one(early_stop.patience)),
+            ),
+            (
+                "train.early_stop.delta",
+                train.early_stop.and_then(|early_stop| not_negative(early_stop.delta)),
+            ),
             ("optimizer.lr", positive(optimizer.lr)),
             ("optimizer.momentum", share(optimizer.momentum)),
             ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),

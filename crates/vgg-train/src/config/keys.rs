@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 use vgg_model::{Arch, Copying};
 
+use super::best::{BestBy, EarlyStop};
 use super::data::Data;
 use super::device::Device;
 
@@ -144,13 +145,26 @@ pub(crate) struct Train {
     pub accumulate: usize,
     /// What all classes together have of an image's target.
     pub label_smoothing: f64,
+    /// By which score of its test the best epoch is chosen.
+    pub best_by: BestBy,
+    /// Ends training that does not get better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub early_stop: Option<EarlyStop>,
     /// Decides the initial weights, the order of the images and the dropout.
     pub seed: u64,
 }
 
 impl Default for Train {
     fn default() -> Self {
-        Self { epochs: 10, batch_size: 128, accumulate: 1, label_smoothing: 0.0, seed: 0 }
+        Self {
+            epochs: 10,
+            batch_size: 128,
+            accumulate: 1,
+            label_smoothing: 0.0,
+            best_by: BestBy::Accuracy,
+            early_stop: None,
+            seed: 0,
+        }
     }
 }
 

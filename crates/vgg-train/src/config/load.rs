@@ -433,6 +433,7 @@ mod tests {
             "data.test_part=test",
             "data.test_short_side=256",
             "data.background=[255, 255, 255]",
+            "train.early_stop.patience=3",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
             "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",
         ];
@@ -530,6 +531,7 @@ mod tests {
         batch_size = 128                 # default
         accumulate = 1                   # default
         label_smoothing = 0.0            # default
+        best_by = "accuracy"             # default
         seed = 0                         # default
 
         [optimizer]

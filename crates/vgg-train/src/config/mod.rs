@@ -4,6 +4,7 @@
 //! file, environment variables, the command line ([`load()`]). Nothing else decides what a run does,
 //! so its effective config ([`Loaded::effective`]) is all that it takes to repeat it.
 
+mod best;
 mod check;
 mod data;
 mod device;
@@ -20,9 +21,10 @@ mod shipped;
 mod source;
 mod text;
 
+pub(crate) use best::{BestBy, EarlyStop};
 pub(crate) use data::{Augment, Data, DatasetName, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Weights};
+pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Train, Weights};
 #[cfg(test)]
 pub(crate) use load::without_file;
 pub(crate) use load::{Loaded, device, load, text};

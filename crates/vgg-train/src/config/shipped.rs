@@ -70,7 +70,7 @@ pub(crate) fn keys() -> Vec<String> {
     let (mut table, mut keys) = (String::new(), vec!["name".to_owned()]);
     for line in reference.lines() {
         let is_key = |word: &str| {
-            word.bytes().all(|b| b.is_ascii_lowercase() || b"_0123456789".contains(&b))
+            word.bytes().all(|b| b.is_ascii_lowercase() || b"._0123456789".contains(&b))
         };
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
             table = format!("{name}.");

@@ -33,7 +33,7 @@ impl Reporter for Csv<'_> {
     }
 }
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "epoch",
     "step",
     "train_loss",
@@ -45,6 +45,9 @@ const COLUMNS: [&str; 11] = [
     "images_per_second",
     "wait_share",
     "seconds",
+    // Later than the others, which stay in their places.
+    "test_balanced_accuracy",
+    "test_macro_f1",
 ];
 
 /// Epochs as CSV, below a header.
@@ -54,10 +57,11 @@ fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
 }
 
 /// The values of the columns.
-fn row(epoch: &EpochRecord) -> [String; 11] {
+fn row(epoch: &EpochRecord) -> [String; 13] {
     let time = |value: Option<f64>, digits| {
         value.map_or(String::new(), |value| format!("{value:.digits$}"))
     };
+    let score = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     [
         epoch.epoch.to_string(),
         epoch.step.to_string(),
@@ -70,6 +74,8 @@ fn row(epoch: &EpochRecord) -> [String; 11] {
         time(epoch.images_per_second, 1),
         time(epoch.wait_share, 3),
         time(epoch.seconds, 1),
+        score(epoch.test_balanced_accuracy),
+        score(epoch.test_macro_f1),
     ]
 }
 
@@ -87,21 +93,25 @@ mod tests {
             test_loss: 2.0,
             test_accuracy: 0.25,
             test_top5: 0.5,
+            test_balanced_accuracy: Some(0.375),
+            test_macro_f1: Some(0.3125),
             lr: 0.5,
             images_per_second: Some(100.0),
             wait_share: Some(0.0625),
             seconds: Some(1.25),
         };
         let resumed = EpochRecord {
+            test_balanced_accuracy: None,
+            test_macro_f1: None,
             images_per_second: None,
             wait_share: None,
             seconds: None,
             ..epoch.clone()
         };
         insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch, resumed])).unwrap(), @r#"
-        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2
-        3,6,2.25,0.125,2,0.25,0.5,0.5,,,
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125
+        3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,
         "#);
     }
 }

@@ -49,9 +49,10 @@ pub(crate) enum Event<'a> {
     },
     /// Training was asked to stop after so many steps of an epoch, and its state is saved.
     Stopped { epoch: u64, batch: u64 },
-    /// All epochs are done and saved.
+    /// All epochs are done and saved, or no more are, and `early` says why.
     Finished {
         epochs: u64,
+        early: Option<&'a str>,
         /// Steps done in the whole run.
         step: u64,
         /// What this process did of them.

@@ -168,15 +168,10 @@ mod tests {
         EpochRecord {
             epoch,
             step: 2 * epoch,
-            train_loss: 2.25,
-            train_accuracy: 0.125,
-            test_loss: 2.0,
-            test_accuracy: 0.25,
-            test_top5: 0.5,
-            lr: 0.5,
             images_per_second: Some(100.0),
             wait_share: Some(0.0625),
             seconds: Some(1.25),
+            ..EpochRecord::sample()
         }
     }
 

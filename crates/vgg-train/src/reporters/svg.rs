@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::{Event, Reporter};
+use crate::config::BestBy;
 use crate::drawing::matrix;
 use crate::run::curves;
 use crate::run::folder::{CONFUSION_SVG, CURVES, RunDir};
@@ -13,6 +14,7 @@ pub(crate) struct Svg<'a> {
     run: &'a RunDir,
     /// The run's name.
     name: &'a str,
+    best_by: BestBy,
     /// What the images are called that each epoch is tested on.
     tested_on: &'a str,
     /// Names of the tested classes.
@@ -23,17 +25,18 @@ impl<'a> Svg<'a> {
     pub(crate) fn new(
         run: &'a RunDir,
         name: &'a str,
+        best_by: BestBy,
         tested_on: &'a str,
         classes: &'a [String],
     ) -> Self {
-        Self { run, name, tested_on, classes }
+        Self { run, name, best_by, tested_on, classes }
     }
 }
 
 impl Reporter for Svg<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         if let Event::Epoch { epochs, record, evaluation, .. } = event {
-            let curves = curves::picture(self.name, self.tested_on, epochs);
+            let curves = curves::picture(self.name, self.tested_on, self.best_by, epochs);
             self.run.write(CURVES, curves.file())?;
             let title = title(self.name, record.epoch, evaluation, self.tested_on);
             let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);

@@ -19,7 +19,7 @@ use crate::terminal::ui::Ui;
 /// Which of a run's networks, and how it is kept in memory.
 #[derive(Clone, Copy, Debug, Args)]
 pub(crate) struct NetworkOptions {
-    /// Which checkpoint of the run: that with the best test accuracy or the last one
+    /// Which checkpoint of the run: that of the best epoch (train.best_by) or the last one
     #[arg(long, value_enum, default_value = "best")]
     pub checkpoint: Which,
 

@@ -1,6 +1,7 @@
 //! The curves of a run, by epoch.
 
 use super::metrics::EpochRecord;
+use crate::config::BestBy;
 use crate::drawing::axis::Axis;
 use crate::drawing::chart::{Chart, Series};
 use crate::drawing::picture::Picture;
@@ -8,21 +9,30 @@ use crate::drawing::style::Style;
 use crate::terminal::numbers::short;
 
 /// All of them, below the run's name: `curves.svg`. Tests are on `tested_on` images.
-pub(crate) fn picture(name: &str, tested_on: &str, epochs: &[EpochRecord]) -> Picture {
-    Picture::grid(name, 2, &charts(tested_on, epochs).map(|chart| chart.picture()))
+pub(crate) fn picture(
+    name: &str,
+    tested_on: &str,
+    best_by: BestBy,
+    epochs: &[EpochRecord],
+) -> Picture {
+    Picture::grid(name, 2, &charts(tested_on, best_by, epochs).map(|chart| chart.picture()))
 }
 
 /// Loss, accuracy, learning rate and speed. The best epoch is marked.
-pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
+pub(crate) fn charts(tested_on: &str, best_by: BestBy, epochs: &[EpochRecord]) -> [Chart; 4] {
     let line = |name: &str, style, value: fn(&EpochRecord) -> f64| {
         let points = epochs.iter().map(|epoch| (epoch.epoch as f64, value(epoch)));
         Series::new(name, style, points.collect())
     };
     let chart = |title: String, y, series| Chart::new(title, Axis::new("epoch").whole(), y, series);
     let axis = Axis::default;
-    let best = EpochRecord::best(epochs);
+    let best = EpochRecord::best(epochs, best_by);
     let of_best = best.map_or(String::new(), |best| {
-        format!(" (best {:.2} in epoch {})", 100.0 * best.test_accuracy, best.epoch)
+        let accuracy = 100.0 * best.test_accuracy;
+        match best_by {
+            BestBy::Accuracy => format!(" (best {accuracy:.2} in epoch {})", best.epoch),
+            _ => format!(" ({accuracy:.2} in epoch {}, the best{})", best.epoch, best_by.words()),
+        }
     });
     let last_rate =
         epochs.last().map_or(String::new(), |last| format!(" (last {})", short(last.lr)));
@@ -56,7 +66,7 @@ pub(crate) fn charts(tested_on: &str, epochs: &[EpochRecord]) -> [Chart; 4] {
         ),
     ];
     charts.map(|chart| match best {
-        Some(best) => chart.mark(best.epoch as f64, "best epoch"),
+        Some(best) => chart.mark(best.epoch as f64, format!("best epoch{}", best_by.words())),
         None => chart,
     })
 }
@@ -69,19 +79,17 @@ mod tests {
     fn curves_have_a_point_an_epoch() {
         let epoch = |epoch: u64| EpochRecord {
             epoch,
-            step: epoch,
             train_loss: 1.0 / epoch as f64,
-            train_accuracy: 0.5,
             test_loss: 0.9 / epoch as f64,
             test_accuracy: if epoch == 2 { 0.875 } else { 0.75 },
-            test_top5: 1.0,
+            test_macro_f1: Some(1.0 / epoch as f64),
             lr: 0.05 / epoch as f32,
             images_per_second: (epoch > 1).then_some(1000.0),
-            wait_share: Some(0.0),
-            seconds: Some(1.0),
+            ..EpochRecord::sample()
         };
         for n in [1, 2, 10] {
-            let svg = picture("tiny", "held-out", &(1..=n).map(epoch).collect::<Vec<_>>()).file();
+            let epochs: Vec<_> = (1..=n).map(epoch).collect();
+            let svg = picture("tiny", "held-out", BestBy::Accuracy, &epochs).file();
             let count = |what: &str| svg.matches(what).count() as u64;
             // Each point tells its value; nothing is known of how fast the first epoch was.
             assert_eq!(count("<title>train: "), 2 * n, "{svg}");
@@ -93,6 +101,10 @@ mod tests {
                 assert!(svg.contains(said), "{said}: {svg}");
             }
             assert!(!svg.contains("NaN"));
+            let svg = picture("tiny", "held-out", BestBy::MacroF1, &epochs).file();
+            for said in ["(75.00 in epoch 1, the best by macro F1)", "best epoch by macro F1"] {
+                assert!(svg.contains(said), "{said}: {svg}");
+            }
         }
     }
 }

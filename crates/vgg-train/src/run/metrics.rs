@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::folder::{METRICS, RunDir};
+use super::folder::METRICS;
 
 /// Changes when a field changes its meaning or goes away.
 pub(crate) const SCHEMA: u32 = 3;
@@ -76,6 +76,12 @@ pub(crate) struct EpochRecord {
     pub test_accuracy: f64,
     /// … or among the five most probable.
     pub test_top5: f64,
+    /// The mean recall of the classes that have test images; older records lack it.
+    #[serde(default)]
+    pub test_balanced_accuracy: Option<f64>,
+    /// The mean F1 of the classes; older records lack it.
+    #[serde(default)]
+    pub test_macro_f1: Option<f64>,
     /// Learning rate of the last step.
     pub lr: f32,
     /// Training images a second of wall time, from the epoch's start to the end of its last step;
@@ -100,17 +106,13 @@ impl EpochRecord {
             test_loss: 2.0,
             test_accuracy: 0.25,
             test_top5: 0.5,
+            test_balanced_accuracy: Some(0.375),
+            test_macro_f1: Some(0.3125),
             lr: 0.5,
             images_per_second: None,
             wait_share: None,
             seconds: None,
         }
-    }
-
-    /// The epoch of the highest test accuracy, the first of equals, as training has it.
-    pub(crate) fn best(epochs: &[Self]) -> Option<&Self> {
-        let better = |a: &Self, b: &Self| b.test_accuracy > a.test_accuracy;
-        epochs.iter().reduce(|best, epoch| if better(best, epoch) { epoch } else { best })
     }
 }
 
@@ -131,10 +133,14 @@ pub(crate) fn records(path: &Path) -> Result<Vec<Record>> {
     }
 }
 
-/// The record of a finished epoch, if the run has it.
-pub(crate) fn epoch(run: &RunDir, number: u64) -> Option<EpochRecord> {
-    records(run.path()).ok()?.into_iter().find_map(|record| match record {
-        Record::Epoch(epoch) if epoch.epoch == number => Some(epoch),
+/// The records of the finished epochs.
+///
+/// # Errors
+/// As [`records`].
+pub(crate) fn epochs(path: &Path) -> Result<Vec<EpochRecord>> {
+    let epochs = records(path)?.into_iter().filter_map(|record| match record {
+        Record::Epoch(epoch) => Some(epoch),
         _ => None,
-    })
+    });
+    Ok(epochs.collect())
 }

@@ -1,5 +1,6 @@
 //! The folder of a run and all that is in it; and where else results go.
 
+pub(crate) mod best;
 pub(crate) mod checkpoints;
 pub(crate) mod curves;
 pub(crate) mod folder;

@@ -13,9 +13,10 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context as _, Result};
 use vgg_model::weights::WeightFile;
 
+use super::best::ends_early;
 use super::folder::{CHECKPOINTS, LOCK, METRICS, METRICS_CSV, Which, cannot, checkpoint_path};
 use super::metrics::{self, EpochRecord, Record, StepRecord};
-use crate::config::{self, CONFIG, Config, is_run};
+use crate::config::{self, BestBy, CONFIG, Config, is_run};
 use crate::failure::{Code, Failure};
 
 /// Bytes at the end of `metrics.jsonl` in which the newest record is: several times a line.
@@ -42,7 +43,7 @@ pub(crate) struct Overview {
 pub(crate) enum State {
     /// A process trains in it.
     Running,
-    /// All epochs are done that its config asks for.
+    /// All epochs are done that its config asks for, or no better one was waited for.
     Finished,
     /// It can be resumed.
     Stopped,
@@ -147,12 +148,14 @@ impl Overview {
         if !is_running && problem.is_none() {
             problem = checkpoint_problem(&last, epochs.len());
         }
-        let asked = config.as_ref().map(|config| config.train.epochs);
         let done = epochs.last().map_or(0, |epoch| epoch.epoch);
+        let is_done = |config: &Config| {
+            done >= config.train.epochs || ends_early(&config.train, &epochs).is_some()
+        };
         let state = match &problem {
             _ if is_running => State::Running,
             Some(_) => State::Damaged,
-            None if asked.is_some_and(|asked| done >= asked) => State::Finished,
+            None if config.as_ref().is_some_and(is_done) => State::Finished,
             None if last.is_file() && !path.join(METRICS).exists() => State::Imported,
             None => State::Stopped,
         };
@@ -175,9 +178,14 @@ impl Overview {
         self.epochs.last().map_or(0, |epoch| epoch.epoch)
     }
 
-    /// The epoch of the highest test accuracy, the first of equals, as training has it.
+    /// The best epoch, the first of equals, as training has it.
     pub(crate) fn best(&self) -> Option<&EpochRecord> {
-        EpochRecord::best(&self.epochs)
+        EpochRecord::best(&self.epochs, self.best_by())
+    }
+
+    /// By which score the best epoch is chosen.
+    pub(crate) fn best_by(&self) -> BestBy {
+        self.config.as_ref().map_or_else(BestBy::default, |config| config.train.best_by)
     }
 
     /// The training loss of the newest epoch, so far if it is not done.
@@ -223,11 +231,7 @@ fn records(run: &Path) -> Result<(Vec<EpochRecord>, Option<StepRecord>)> {
     if rows.last().map_or(0, |row| row.epoch) >= done {
         return Ok((rows, step));
     }
-    let epochs = metrics::records(run)?.into_iter().filter_map(|record| match record {
-        Record::Epoch(epoch) => Some(epoch),
-        _ => None,
-    });
-    Ok((epochs.collect(), step))
+    Ok((metrics::epochs(run)?, step))
 }
 
 /// The newest record of `metrics.jsonl` of a step or an epoch.
@@ -282,15 +286,10 @@ mod tests {
         let epoch = |epoch: u64| EpochRecord {
             epoch,
             step: 2 * epoch,
-            train_loss: 2.0,
-            train_accuracy: 0.5,
-            test_loss: 2.0,
             test_accuracy: if epoch == 2 { 0.75 } else { 0.5 },
-            test_top5: 1.0,
-            lr: 0.1,
-            images_per_second: None,
-            wait_share: None,
+            test_macro_f1: Some(epoch as f64 / 8.0),
             seconds: (epoch != 1).then_some(1.5),
+            ..EpochRecord::sample()
         };
         let mut csv = csv::Writer::from_writer(Vec::new());
         let mut jsonl = String::new();
@@ -335,6 +334,15 @@ mod tests {
         }
         fs::write(path.join(CONFIG), "[train]\nepochs = 3\n").unwrap();
         assert_eq!(Overview::of(&path).state, State::Finished);
+        // By another score another epoch is the best, and it goes on as long as that rises.
+        for (best_by, best, state) in
+            [("accuracy", 2, State::Finished), ("macro_f1", 3, State::Stopped)]
+        {
+            let config = "[train]\nepochs = 9\nearly_stop = { patience = 1 }\n";
+            fs::write(path.join(CONFIG), format!("{config}best_by = \"{best_by}\"\n")).unwrap();
+            let overview = Overview::of(&path);
+            assert_eq!((overview.best().unwrap().epoch, overview.state), (best, state));
+        }
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl PerClass {
             classes,
         }
     }
+
+    /// Whether all classes have the same number of images: then the balanced accuracy is the accuracy.
+    pub(crate) fn are_equal(&self) -> bool {
+        self.classes.windows(2).all(|pair| pair[0].support == pair[1].support)
+    }
 }
 
 /// The mean of scores by their weights, if there are any.
@@ -117,6 +122,8 @@ mod tests {
         assert_near(weighted_mean, [0.6296296296296295, 0.5555555555555556, 0.5873015873015873]);
         assert!((balanced_accuracy.unwrap() - 0.5555555555555555).abs() < 1e-12);
         assert_eq!(classes[4].scores, None, "it is in neither list");
+        assert!(!per_class(&[0, 0, 1], &[0, 1, 1], 2).are_equal());
+        assert!(per_class(&[0, 1, 1, 0], &[0, 0, 0, 0], 2).are_equal());
     }
 
     #[test]

@@ -27,6 +27,7 @@ use crate::data::{self, Data};
 use crate::failure::{Code, Failure};
 use crate::passes::evaluate::evaluate;
 use crate::reporters::{Event, Reporters, Work};
+use crate::run::best::ends_early;
 use crate::run::folder::RunDir;
 use crate::run::metrics::EpochRecord;
 use crate::scores::evaluation::Evaluation;
@@ -116,7 +117,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         })
     }
 
-    /// Trains to the last epoch, or until asked to stop, and gives the backend back.
+    /// Trains to the last epoch, or until no better one is waited for or it is asked to stop, and gives the backend back.
     pub(crate) fn run(mut self) -> Result<(End, B)> {
         let end = self.train()?;
         Ok((end, self.trainer.into_backend()))
@@ -130,7 +131,8 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             epochs: &self.epochs,
         })?;
         let mut evaluation = None;
-        while self.position.epoch < self.config.train.epochs {
+        let train = &self.config.train;
+        while self.position.epoch < train.epochs && ends_early(train, &self.epochs).is_none() {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
             self.pace.start_epoch(start);
             let done = match self.train_epoch()? {

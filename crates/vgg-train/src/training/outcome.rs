@@ -6,7 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use super::state::Best;
-use crate::config::Config;
+use crate::config::{BestBy, Config};
 use crate::failure::Code;
 use crate::run::folder::{Which, checkpoint_path};
 use crate::run::metrics::EpochRecord;
@@ -16,7 +16,7 @@ use crate::terminal::throughput::Throughput;
 
 /// How training ended.
 pub(crate) enum End {
-    /// After the last epoch, with what came out.
+    /// After the last epoch, or early, with what came out.
     Finished(Option<Box<Outcome>>),
     /// When asked to, with the code to leave the program with.
     Stopped(Code),
@@ -27,6 +27,7 @@ pub(crate) enum End {
 pub(crate) struct Outcome {
     run: PathBuf,
     tested_on: &'static str,
+    best_by: BestBy,
     last: EpochRecord,
     best: Best,
     /// Of all epochs, if this process did them.
@@ -36,8 +37,15 @@ pub(crate) struct Outcome {
 
 impl Outcome {
     pub(crate) fn new(run: &Path, config: &Config, last: &EpochRecord, best: Best) -> Self {
-        let tested_on = config.data.tested_on();
-        Self { run: run.into(), tested_on, last: last.clone(), best, done: None, classes: vec![] }
+        Self {
+            run: run.into(),
+            tested_on: config.data.tested_on(),
+            best_by: config.train.best_by,
+            last: last.clone(),
+            best,
+            done: None,
+            classes: vec![],
+        }
     }
 
     /// The same with the images that were trained on and the time it took.
@@ -54,10 +62,16 @@ impl Outcome {
     }
 
     /// `runs/vgg11_small-1: test accuracy 91.83 %, best 91.95 % on the test images (epoch 8)`
+    ///
+    /// Chosen by another score, `best by macro F1 81.25 %, with accuracy 91.95 % on …`.
     fn to_text(&self) -> String {
-        let Self { run, last, best, .. } = self;
+        let Self { run, last, best, best_by, .. } = self;
+        let score = match best_by {
+            BestBy::Accuracy => String::new(),
+            _ => format!("{} {}, with accuracy", best_by.words(), best_by.shown(best.score())),
+        };
         format!(
-            "{}: {part} accuracy {:.2} %, best {:.2} % on the {part} images (epoch {})",
+            "{}: {part} accuracy {:.2} %, best{score} {:.2} % on the {part} images (epoch {})",
             run.display(),
             100.0 * last.test_accuracy,
             100.0 * best.accuracy,
@@ -67,7 +81,7 @@ impl Outcome {
     }
 
     fn to_json(&self) -> Value {
-        let Self { run, tested_on, last, best, done, classes } = self;
+        let Self { run, tested_on, best_by, last, best, done, classes } = self;
         let path = |which| checkpoint_path(run, which);
         let mut json = json!({
             "run": run,
@@ -79,7 +93,14 @@ impl Outcome {
             "test_loss": last.test_loss,
             "test_accuracy": last.test_accuracy,
             "test_top5": last.test_top5,
-            "best": { "epoch": best.epoch, "accuracy": best.accuracy },
+            "test_balanced_accuracy": last.test_balanced_accuracy,
+            "test_macro_f1": last.test_macro_f1,
+            "best": {
+                "epoch": best.epoch,
+                "accuracy": best.accuracy,
+                "by": best_by,
+                "score": best.score(),
+            },
             "checkpoints": { "best": path(Which::Best), "last": path(Which::Last) },
         });
         if let Some(done) = done {

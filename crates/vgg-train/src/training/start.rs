@@ -129,7 +129,10 @@ impl Job for TrainingJob<'_> {
             .with(jsonl)
             .with(Csv::new(&run, classes))
             .with(BestEffort::new(PredictionsFile::new(&run, classes), ui))
-            .with(BestEffort::new(Svg::new(&run, &config.name, work.tested_on, classes), ui));
+            .with(BestEffort::new(
+                Svg::new(&run, &config.name, config.train.best_by, work.tested_on, classes),
+                ui,
+            ));
         let reporters = match config.report.tensorboard {
             true => reporters.with(BestEffort::new(TensorBoard::new(&run, config, &data.test), ui)),
             false => reporters,

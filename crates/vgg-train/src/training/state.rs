@@ -6,7 +6,9 @@ use vgg_model::{Checkpoint, Plateau};
 
 use super::flat_loss::FlatLossWatch;
 use super::seen_images::SeenImages;
+use crate::config::BestBy;
 use crate::failure::{Code, Failure};
+use crate::run::metrics::EpochRecord;
 
 /// What the program itself keeps in a checkpoint. Nothing of it depends on time or place, so that
 /// equal runs have equal files.
@@ -35,9 +37,24 @@ impl State {
     }
 }
 
-/// The epoch with the highest test accuracy.
+/// The best epoch so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Best {
     pub epoch: u64,
     pub accuracy: f64,
+    /// What it is the best by, if that is not its accuracy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    score: Option<f64>,
+}
+
+impl Best {
+    pub(super) fn new(record: &EpochRecord, by: BestBy) -> Self {
+        let score = record.score(by).filter(|_| by != BestBy::Accuracy);
+        Self { epoch: record.epoch, accuracy: record.test_accuracy, score }
+    }
+
+    /// What it is the best by.
+    pub(super) fn score(&self) -> f64 {
+        self.score.unwrap_or(self.accuracy)
+    }
 }

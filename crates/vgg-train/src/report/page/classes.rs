@@ -3,6 +3,7 @@
 use maud::html;
 
 use super::{Section, exact, percent, three};
+use crate::config::BestBy;
 use crate::drawing::matrix;
 use crate::report::examined::Examined;
 use crate::scores::ranking::Areas;
@@ -10,7 +11,7 @@ use crate::scores::scored::Scored;
 use crate::terminal::numbers::grouped;
 
 /// The confusion matrix, from which a cell leads to its images.
-pub(super) fn confusion(examined: &Examined) -> Section {
+pub(super) fn confusion(examined: &Examined, best_by: BestBy) -> Section {
     let Examined { scored, cells, .. } = examined;
     let Scored { evaluation, names, .. } = scored;
     let shown = |row: usize, column: usize| {
@@ -19,7 +20,7 @@ pub(super) fn confusion(examined: &Examined) -> Section {
     let link = |row, column| shown(row, column).then(|| format!("#cell-{row}-{column}"));
     let content = html! {
         p.about {
-            (grouped(evaluation.images())) " images, seen by the best network, that of epoch "
+            (grouped(evaluation.images())) " images, seen by the best network" (best_by.words()) ", that of epoch "
             (examined.epoch) ": " b { (percent(evaluation.accuracy())) }
             " are recognised, loss " (format!("{:.4}", evaluation.loss()))
             ". Colours are shares of a row, which has all images of a class. A cell leads to its images."

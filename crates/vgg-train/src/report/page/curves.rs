@@ -26,7 +26,7 @@ pub(super) fn section(run: &RunFolder) -> Option<Section> {
     let content = html! {
         div.charts {
             @if !run.overview.epochs.is_empty() {
-                @for chart in charts(tested_on, &run.overview.epochs) { (chart.picture()) }
+                @for chart in charts(tested_on, run.config.train.best_by, &run.overview.epochs) { (chart.picture()) }
             }
             (steps.picture())
         }

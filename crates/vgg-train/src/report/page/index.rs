@@ -35,7 +35,9 @@ pub(crate) fn index(
                             (last.map_or(0, |last| last.epoch))
                             @if let Some(config) = &run.config { " of " (config.train.epochs) }
                         }
-                        td data-value=[best] { (best.map(percent).unwrap_or_default()) }
+                        td data-value=[best] {
+                            @if let Some(best) = best { (percent(best)) (run.best_by().words()) }
+                        }
                         td { @if let Some(last) = last { (format!("{:.4}", last.test_loss)) } }
                         td data-value=[time.map(|time| time.as_secs_f64())] { (time.map(clock).unwrap_or_default()) }
                         td.wrap {

@@ -58,7 +58,7 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
     let (examined, seen) = (look.examined.as_deref(), look.seen.as_deref());
     let sections = [
         curves::section(folder),
-        examined.map(classes::confusion),
+        examined.map(|it| classes::confusion(it, folder.config.train.best_by)),
         examined.map(classes::table),
         examined.and_then(images::mistakes),
         examined.map(scores::calibration),

@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::{Section, percent, three};
+use crate::config::BestBy;
 use crate::report::folder::RunFolder;
 use crate::report::{Look, Report};
 use crate::terminal::numbers::{clock, grouped, millions, rate};
@@ -29,8 +30,14 @@ pub(super) fn header(report: &Report) -> Markup {
             }
             dl.tiles {
                 @if let Some(best) = folder.overview.best() {
-                    (tile("best accuracy", percent(best.test_accuracy),
-                        format!("{tested_on} images, epoch {}", best.epoch)))
+                    @let by = config.train.best_by;
+                    @let name = match by { BestBy::Accuracy => "best accuracy", _ => "accuracy" };
+                    @let chosen = match by {
+                        BestBy::Accuracy => String::new(),
+                        _ => format!(", the best{}", by.words()),
+                    };
+                    (tile(name, percent(best.test_accuracy),
+                        format!("{tested_on} images, epoch {}{chosen}", best.epoch)))
                 }
                 @if let Some(last) = folder.overview.epochs.last() {
                     (tile("last loss", format!("{:.4}", last.test_loss),

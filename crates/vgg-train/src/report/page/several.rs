@@ -76,7 +76,8 @@ fn results(runs: &[RunFolder]) -> Section {
                 @let (best, last) = (run.overview.best(), run.overview.epochs.last());
                 tr {
                     td { (name) }
-                    (number(best.map(|it| it.test_accuracy), &percent))
+                    @let by = run.overview.best_by().words();
+                    (number(best.map(|it| it.test_accuracy), &|share| percent(share) + &by))
                     td { @if let Some(best) = best { (best.epoch) } }
                     (number(last.map(|it| it.test_accuracy), &percent))
                     (number(last.map(|it| it.test_loss), &four))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::config::BestBy;
 use crate::reporters::Work;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::tells_top5;
@@ -41,7 +42,14 @@ pub(super) fn test_line(epoch: u64, images: u64, work: &Work) -> Fields {
 }
 
 /// `epoch  1/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.4 %  top-5 99.6 %  112 img/s  data 0 %  9:21  * best`
-pub(super) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields {
+///
+/// The score that the best epoch is chosen by has a place of its own, if it is neither loss nor accuracy.
+pub(super) fn epoch_line(
+    epoch: &EpochRecord,
+    work: &Work,
+    best_by: BestBy,
+    is_best: bool,
+) -> Fields {
     let result = |part, loss: f64, digits, accuracy: f64| {
         format!("{part} loss {loss:.3}  acc {:.digits$} %", 100.0 * accuracy)
     };
@@ -49,6 +57,11 @@ pub(super) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields
         .with(0, epoch_of(epoch.epoch, work))
         .with(3, result("train", epoch.train_loss, 1, epoch.train_accuracy))
         .with(1, result(work.tested_on, epoch.test_loss, 2, epoch.test_accuracy));
+    if let (BestBy::BalancedAccuracy | BestBy::MacroF1, Some(score)) =
+        (best_by, epoch.score(best_by))
+    {
+        line = line.with(1, format!("{} {}", best_by.name(), best_by.shown(score)));
+    }
     if tells_top5(work.classes) {
         line = line.with(6, format!("top-5 {:.1} %", 100.0 * epoch.test_top5));
     }
@@ -59,7 +72,7 @@ pub(super) fn epoch_line(epoch: &EpochRecord, work: &Work, best: bool) -> Fields
     }
     let time = epoch.seconds.map_or("resumed".into(), |s| clock(Duration::from_secs_f64(s)));
     let line = line.with(4, time);
-    if best { line.with(2, "* best") } else { line }
+    if is_best { line.with(2, format!("* best{}", best_by.words())) } else { line }
 }
 
 /// `10 epochs in 1:21:40 with tests, 122 img/s, data 0 %`
@@ -123,25 +136,31 @@ mod tests {
             test_loss: 0.4811,
             test_accuracy: 0.8244,
             test_top5: 0.9961,
+            test_balanced_accuracy: Some(0.8125),
+            test_macro_f1: Some(0.7975),
             lr: 0.05,
             images_per_second: Some(11240.0),
             wait_share: Some(0.031),
             seconds: Some(666.6),
         };
-        insta::assert_snapshot!(epoch_line(&epoch, &WORK, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  data 3 %  11:07  * best");
-        let line = epoch_line(&epoch, &WORK, true);
+        insta::assert_snapshot!(epoch_line(&epoch, &WORK, BestBy::Accuracy, true), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  top-5 99.6 %  11 240 img/s  data 3 %  11:07  * best");
+        let line = epoch_line(&epoch, &WORK, BestBy::Accuracy, true);
         insta::assert_snapshot!(line.fit(60), @"epoch 10/10  test loss 0.481  acc 82.44 %  * best");
         insta::assert_snapshot!(line.fit(80), @"epoch 10/10  train loss 0.894  acc 66.9 %  test loss 0.481  acc 82.44 %  * best");
         let few = Work { classes: 5, tested_on: "held-out", ..WORK };
-        insta::assert_snapshot!(epoch_line(&epoch, &few, false), @"epoch 10/10  train loss 0.894  acc 66.9 %  held-out loss 0.481  acc 82.44 %  11 240 img/s  data 3 %  11:07");
+        insta::assert_snapshot!(epoch_line(&epoch, &few, BestBy::Accuracy, false), @"epoch 10/10  train loss 0.894  acc 66.9 %  held-out loss 0.481  acc 82.44 %  11 240 img/s  data 3 %  11:07");
         let resumed = EpochRecord { seconds: None, ..epoch.clone() };
         let ends = |epoch: &EpochRecord, best, end| {
-            let line = epoch_line(epoch, &WORK, best).to_string();
+            let line = epoch_line(epoch, &WORK, BestBy::Accuracy, best).to_string();
             assert!(line.ends_with(end), "{line}");
         };
         ends(&resumed, false, "  11 240 img/s  data 3 %  resumed");
         let tested = EpochRecord { images_per_second: None, ..resumed };
         ends(&tested, true, "top-5 99.6 %  resumed  * best");
+        let line = epoch_line(&tested, &few, BestBy::MacroF1, true);
+        insta::assert_snapshot!(line, @"epoch 10/10  train loss 0.894  acc 66.9 %  held-out loss 0.481  acc 82.44 %  macro F1 79.75 %  resumed  * best by macro F1");
+        let line = epoch_line(&tested, &few, BestBy::Loss, true);
+        insta::assert_snapshot!(line, @"epoch 10/10  train loss 0.894  acc 66.9 %  held-out loss 0.481  acc 82.44 %  resumed  * best by loss");
         insta::assert_snapshot!(test_line(10, 1200, &WORK), @"epoch 10/10  test 1 200/10 000");
     }
 

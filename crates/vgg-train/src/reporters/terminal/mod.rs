@@ -50,12 +50,21 @@ impl<'a> Terminal<'a> {
         self.ui.bar(done, self.work.steps(), line);
     }
 
-    fn finish(&self, epochs: u64, done: &Throughput, evaluation: Option<&Evaluation>) {
+    fn finish(
+        &self,
+        epochs: u64,
+        early: Option<&str>,
+        done: &Throughput,
+        evaluation: Option<&Evaluation>,
+    ) {
         if let Some(evaluation) = evaluation {
             let all = format!("all are in {}", self.run.file(CONFUSION).display());
             for line in evaluation.confusion.per_class(self.classes, &all) {
                 self.ui.detail(&line);
             }
+        }
+        if let Some(why) = early {
+            self.ui.status("Stopped", &format!("early: {why}"));
         }
         self.ui.status("Finished", &times(epochs, self.resumed, done));
         if self.config.data.is_folder() && self.config.data.hold_out.is_none() {
@@ -89,7 +98,12 @@ impl Reporter for Terminal<'_> {
             }
             Event::Epoch { record, is_best, .. } => {
                 self.ui.end_bar();
-                self.ui.progress_line(&epoch_line(record, &self.work, is_best));
+                self.ui.progress_line(&epoch_line(
+                    record,
+                    &self.work,
+                    self.config.train.best_by,
+                    is_best,
+                ));
             }
             Event::Stopped { epoch, batch } => {
                 self.ui.end_bar();
@@ -98,8 +112,8 @@ impl Reporter for Terminal<'_> {
                 let run = self.run.path().display();
                 self.ui.help(&format!("vgg-train resume {run} goes on"));
             }
-            Event::Finished { epochs, done, evaluation, .. } => {
-                self.finish(epochs, &done, evaluation);
+            Event::Finished { epochs, early, done, evaluation, .. } => {
+                self.finish(epochs, early, &done, evaluation);
             }
         }
         Ok(())

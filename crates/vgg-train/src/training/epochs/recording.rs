@@ -11,8 +11,10 @@ use super::{Tested, TrainingLoop};
 use crate::config::{FlatLoss, Weights};
 use crate::failure::{Code, Failure};
 use crate::reporters::Event;
+use crate::run::best::ends_early;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
+use crate::scores::per_class::PerClass;
 use crate::training::checkpoint_writer::NOT_FINITE;
 use crate::training::outcome::{End, Outcome};
 use crate::training::state::Best;
@@ -113,6 +115,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
         let training = self.pace.epoch();
         let images_per_second = training.images_per_second();
+        let per_class = PerClass::of(&evaluation.confusion);
         let record = EpochRecord {
             epoch: epoch + 1,
             step,
@@ -121,15 +124,19 @@ impl<B: Backend> TrainingLoop<'_, B> {
             test_loss: evaluation.loss(),
             test_accuracy: evaluation.accuracy(),
             test_top5: evaluation.top5(),
+            test_balanced_accuracy: per_class.balanced_accuracy,
+            test_macro_f1: per_class.macro_mean.map(|mean| mean.f1),
             lr: self.lr(step - 1),
             images_per_second,
             wait_share: images_per_second.map(|_| training.wait_share()),
             seconds: time.map(|time| time.as_secs_f64()),
         };
         let norms = self.layer_norms()?;
-        let is_best = self.state.best.is_none_or(|best| evaluation.accuracy() > best.accuracy);
+        let by = self.config.train.best_by;
+        let this = Best::new(&record, by);
+        let is_best = self.state.best.is_none_or(|best| by.gain(best.score(), this.score()) > 0.0);
         if is_best {
-            self.state.best = Some(Best { epoch: epoch + 1, accuracy: evaluation.accuracy() });
+            self.state.best = Some(this);
         }
         self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
         self.epochs.push(record.clone());
@@ -151,7 +158,9 @@ impl<B: Backend> TrainingLoop<'_, B> {
     pub(super) fn finish(&mut self, evaluation: Option<Evaluation>) -> Result<End> {
         let (done, evaluation) = (self.pace.all(Instant::now()), evaluation.as_ref());
         let Progress { epoch: epochs, step, .. } = self.position;
-        self.reporters.report(&Event::Finished { epochs, step, done, evaluation })?;
+        let early = ends_early(&self.config.train, &self.epochs);
+        let early = early.as_deref();
+        self.reporters.report(&Event::Finished { epochs, early, step, done, evaluation })?;
         let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
             let time = Some(done).filter(|_| !self.resumed);

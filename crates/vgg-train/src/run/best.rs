@@ -1,0 +1,108 @@
+//! The best epoch of a run, and whether a better one is still waited for. Both follow from the records
+//! alone, so that all who look at a run agree, and one that is resumed ends where it would have.
+
+use super::metrics::EpochRecord;
+use crate::config::{BestBy, EarlyStop, Train};
+use crate::terminal::numbers::count;
+
+impl EpochRecord {
+    /// The score by which epochs are compared; older records lack some.
+    pub(crate) fn score(&self, by: BestBy) -> Option<f64> {
+        match by {
+            BestBy::Accuracy => Some(self.test_accuracy),
+            BestBy::Loss => Some(self.test_loss),
+            BestBy::BalancedAccuracy => self.test_balanced_accuracy,
+            BestBy::MacroF1 => self.test_macro_f1,
+        }
+    }
+
+    /// The best of the epochs, the first of equals, as training has it.
+    pub(crate) fn best(epochs: &[Self], by: BestBy) -> Option<&Self> {
+        let scored = epochs.iter().filter_map(|epoch| Some((epoch, epoch.score(by)?)));
+        let best = scored.reduce(|best, epoch| match by.gain(best.1, epoch.1) > 0.0 {
+            true => epoch,
+            false => best,
+        });
+        best.map(|(epoch, _)| epoch)
+    }
+}
+
+/// Why training ends after these epochs although its config asks for more, in words.
+pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+    let EarlyStop { patience, delta } = train.early_stop?;
+    let (by, mut best, mut waited) = (train.best_by, None, 0);
+    for score in epochs.iter().filter_map(|epoch| epoch.score(by)) {
+        match best {
+            Some(best) if by.gain(best, score) <= delta => waited += 1,
+            _ => (best, waited) = (Some(score), 0),
+        }
+    }
+    let done = epochs.last().map_or(0, |epoch| epoch.epoch);
+    let change = match by {
+        BestBy::Loss => "fallen",
+        _ => "risen",
+    };
+    let more = match delta {
+        0.0 => String::new(),
+        _ => format!(" by more than {delta}"),
+    };
+    (waited >= patience && done < train.epochs)
+        .then(|| format!("the {} has not {change}{more} in {}", by.name(), count(waited, "epoch")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epochs(losses: &[f64]) -> Vec<EpochRecord> {
+        let of = |(epoch, loss): (u64, &f64)| EpochRecord {
+            epoch,
+            test_loss: *loss,
+            test_accuracy: 1.0 - loss / 4.0,
+            test_balanced_accuracy: None,
+            test_macro_f1: (epoch > 2).then_some(loss / 4.0),
+            ..EpochRecord::sample()
+        };
+        (1..).zip(losses).map(of).collect()
+    }
+
+    #[test]
+    fn the_best_epoch_is_the_first_of_equals_by_any_score() {
+        let epochs = epochs(&[2.0, 1.0, 3.0, 1.0, 3.0]);
+        let best = |by| EpochRecord::best(&epochs, by).map(|best| best.epoch);
+        assert_eq!(best(BestBy::Accuracy), Some(2));
+        assert_eq!(best(BestBy::Loss), Some(2));
+        assert_eq!(best(BestBy::MacroF1), Some(3), "records without it are passed over");
+        assert_eq!(best(BestBy::BalancedAccuracy), None);
+    }
+
+    #[test]
+    fn training_ends_once_enough_epochs_are_no_better() {
+        let ends = |losses: &[f64], best_by, patience, delta| {
+            let early_stop = Some(EarlyStop { patience, delta });
+            let train = Train { epochs: 6, best_by, early_stop, ..Train::default() };
+            ends_early(&train, &epochs(losses))
+        };
+        let (loss, accuracy) = (BestBy::Loss, BestBy::Accuracy);
+        assert_eq!(ends(&[], loss, 1, 0.0), None);
+        assert_eq!(ends(&[2.0], loss, 1, 0.0), None);
+        assert_eq!(ends(&[2.0, 1.5, 1.0], loss, 1, 0.0), None);
+        let said = "the loss has not fallen in 1 epoch";
+        assert_eq!(ends(&[2.0, 2.0], loss, 1, 0.0).unwrap(), said, "equal is no better");
+        assert_eq!(ends(&[2.0, 1.0, 1.5], loss, 2, 0.0), None);
+        assert_eq!(ends(&[2.0, 1.0, 1.5, 0.5], loss, 2, 0.0), None, "a better one begins anew");
+        // What is better by too little does not move what is compared with.
+        let said = "the loss has not fallen by more than 0.25 in 2 epochs";
+        assert_eq!(ends(&[2.0, 1.875, 1.75], loss, 2, 0.25).unwrap(), said);
+        assert_eq!(ends(&[2.0, 1.875, 1.625], loss, 2, 0.25), None);
+        let said = "the accuracy has not risen in 3 epochs";
+        assert_eq!(ends(&[1.0, 2.0, 1.0, 3.0], accuracy, 3, 0.0).unwrap(), said);
+        // The last epoch is the last one anyway.
+        assert_eq!(ends(&[1.0; 6], loss, 1, 0.0), None);
+    }
+
+    #[test]
+    fn training_without_early_stop_goes_on() {
+        assert_eq!(ends_early(&Train::default(), &epochs(&[1.0; 9])), None);
+    }
+}
