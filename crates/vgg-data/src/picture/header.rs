@@ -9,7 +9,7 @@ use vgg_tensor::{Error, Result};
 use super::exif::{self, Tags, array};
 use super::file::{open, read_file, read_start};
 use super::kind::{Foreign, Kind};
-use super::{MAX_SIDE, explain, gif, jpeg, reader, turn};
+use super::{check_size, explain, gif, jpeg, reader, turn};
 
 /// The bytes that hold the header of nearly every JPEG.
 const HEADER_BYTES: u64 = 1 << 16;
@@ -39,11 +39,9 @@ impl Header {
         source.rewind().map_err(|source| Error::Io { path: path.into(), source })?;
         let dimensions = reader(format, source).into_dimensions();
         let (w, h) = dimensions.map_err(|error| explain(path, error))?;
-        if w > MAX_SIDE || h > MAX_SIDE {
-            let reason = format!("the image is too large: {w}×{h}, of {MAX_SIDE} pixels a side");
-            return Err(Error::Format { path: path.into(), reason });
-        }
-        Ok(Self { stored: [h as usize, w as usize], orientation, animated })
+        let stored = [h as usize, w as usize];
+        check_size(path, stored)?;
+        Ok(Self { stored, orientation, animated })
     }
 
     /// Height and width as it is stored, or as it is meant.

@@ -142,6 +142,7 @@ impl Picture {
                 Reduced { image, stored, eighths: 8 }
             }
         };
+        check_size(path, stored)?;
         let image = match decoding.background {
             Some(background) if image.color().has_alpha() => over(background, image),
             _ => image,
@@ -175,6 +176,18 @@ fn reader<R: BufRead + Seek>(format: ImageFormat, source: R) -> ImageReader<R> {
     limits.max_alloc = Some(MAX_BYTES);
     reader.limits(limits);
     reader
+}
+
+/// Refuses sides that no image should have.
+fn check_size(path: &Path, [h, w]: [usize; 2]) -> Result<()> {
+    let reason = if h.min(w) == 0 {
+        format!("the image is damaged: it has no pixels: {w}×{h}")
+    } else if h.max(w) > MAX_SIDE as usize {
+        format!("the image is too large: {w}×{h}, of {MAX_SIDE} pixels a side")
+    } else {
+        return Ok(());
+    };
+    Err(Error::Format { path: path.into(), reason })
 }
 
 fn explain(path: &Path, error: ImageError) -> Error {

@@ -163,6 +163,20 @@ fn a_palette_of_parts_of_colours_is_damage() {
     assert_eq!(error.to_string(), "a.png: the image is damaged: its palette has parts of colours");
 }
 
+/// A fuzzer found one, too: nothing can be scaled from it.
+#[test]
+fn an_image_without_pixels_is_damage() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures/animated.gif");
+    let mut gif = std::fs::read(path).unwrap();
+    gif[6..8].fill(0);
+    let path = Path::new("a.gif");
+    let told = "a.gif: the image is damaged: it has no pixels: 0×21";
+    let error = Picture::decode(path, &gif, &Decoding::turned(3)).unwrap_err();
+    assert_eq!(error.to_string(), told);
+    let error = Header::of(path, ImageFormat::Gif, Cursor::new(&gif)).unwrap_err();
+    assert_eq!(error.to_string(), told);
+}
+
 /// Any damage to a file is an error or a picture of its size; none is a panic.
 mod damage {
     use std::sync::LazyLock;
