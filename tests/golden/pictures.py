@@ -98,8 +98,6 @@ def files():
     yield "transparent.png", encoded(transparent, format="PNG")
     yield "cmyk.jpg", encoded(image.convert("CMYK"), **jpeg)
     yield "grey.jpg", encoded(image.convert("L"), **jpeg)
-    restarts = dict(subsampling=1, restart_marker_blocks=2)
-    yield "restarts.jpg", encoded(image, **restarts, **jpeg)
     yield "progressive.jpg", encoded(image, progressive=True, **jpeg)
     film = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom" + b"\xff\xda\xff\xd8 a film \xff\xd9" * 9
     yield "motion.jpg", encoded(image, exif=exif(6), **jpeg) + film

@@ -14,9 +14,9 @@ pub struct Decoding {
     /// The colour that it is put over where it is transparent: red, green, blue. Without one,
     /// transparency is dropped, and what is beneath it shows, as by Pillow's `convert("RGB")`.
     pub background: Option<[u8; 3]>,
-    /// Whether a JPEG that is scaled down, and is not progressive, is decoded at a half, a quarter or an
-    /// eighth of its size, the least that is no smaller than what it is scaled to. That takes less time,
-    /// and other pixels come out: they are averaged by blocks first.
+    /// Whether a JPEG that is scaled down is decoded at a half, a quarter or an eighth of its size, the
+    /// least that is no smaller than what it is scaled to. That takes less time, and other pixels come
+    /// out: they are averaged by blocks first.
     pub scaled: bool,
 }
 

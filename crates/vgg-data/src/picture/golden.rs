@@ -32,7 +32,7 @@ const EXACT: [&str; 18] = [
 const WITHIN_1: [&str; 3] = ["cmyk.jpg", "grey.jpg", "deep.png"];
 
 /// The colours of these have half the size, and are interpolated, too.
-const WITHIN_3: [&str; 13] = [
+const WITHIN_3: [&str; 12] = [
     "orientation_1.jpg",
     "orientation_2.jpg",
     "orientation_3.jpg",
@@ -45,7 +45,6 @@ const WITHIN_3: [&str; 13] = [
     "progressive.jpg",
     "motion.jpg",
     "renamed.png",
-    "restarts.jpg",
 ];
 
 const BACKGROUND: [u8; 3] = [250, 130, 10];

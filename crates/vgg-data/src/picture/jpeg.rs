@@ -16,7 +16,8 @@ pub(super) fn is_whole(jpeg: &[u8]) -> bool {
     let mut rest = jpeg.get(START_OF_IMAGE.len()..).unwrap_or_default();
     // Compressed data are passed over: no marker is in them but those that restart the decoder, as a
     // zero follows each ff.
-    while let Some(at) = find_marker(rest) {
+    while let Some(at) = rest.windows(2).position(|pair| pair[0] == 0xff && starts_segment(pair[1]))
+    {
         if rest[at + 1] == END_OF_IMAGE {
             return true;
         }
@@ -28,17 +29,6 @@ pub(super) fn is_whole(jpeg: &[u8]) -> bool {
         }
     }
     false
-}
-
-/// Where the next marker is that a segment starts with.
-fn find_marker(bytes: &[u8]) -> Option<usize> {
-    /// Most pieces of so many bytes have no ff, which all of them at once tell.
-    const PIECE: usize = 64;
-    let has_ff = |piece: &[u8]| piece.iter().fold(false, |any, byte| any | (*byte == 0xff));
-    let pieces = bytes.chunks(PIECE).enumerate().filter(|(_, piece)| has_ff(piece));
-    pieces.flat_map(|(i, piece)| PIECE * i..PIECE * i + piece.len()).find(|at| {
-        bytes[*at] == 0xff && bytes.get(at + 1).is_some_and(|marker| starts_segment(*marker))
-    })
 }
 
 /// The EXIF orientation, if the header tells one.

@@ -121,8 +121,7 @@ impl Picture {
             false => turn::UPRIGHT,
         };
         // Decoders fill what is missing with grey.
-        let is_cut = is_jpeg && !jpeg::is_whole(bytes);
-        let reduced = match decoding.scaled && is_jpeg && !is_cut {
+        let reduced = match decoding.scaled && is_jpeg && jpeg::is_whole(bytes) {
             true => reduced::decode(bytes, |stored| {
                 turn::size(wanted(turn::size(stored, orientation)), orientation)
             }),
@@ -134,7 +133,7 @@ impl Picture {
                 source.set_position(0);
                 let image = reader(format, source).decode();
                 let image = image.map_err(|error| explain(path, error))?;
-                if is_cut {
+                if is_jpeg && !jpeg::is_whole(bytes) {
                     let reason = "the image is damaged: the file is cut short".into();
                     return Err(Error::Format { path: path.into(), reason });
                 }
