@@ -7,8 +7,8 @@ use super::Picture;
 /// The EXIF orientation of what is stored as it is meant.
 pub(super) const UPRIGHT: u8 = 1;
 
-/// Rows of a picture on its side that are written together: they come from columns side by side.
-const AT_ONCE: usize = 16;
+/// The side of the blocks that a picture on its side is turned in.
+const BLOCK: usize = 32;
 
 /// Whether height and width change places.
 fn is_on_its_side(orientation: u8) -> bool {
@@ -67,12 +67,18 @@ fn turned<const C: usize>(stored: &Picture, orientation: u8) -> Vec<u8> {
     let row = |y: usize| if bottom_first { h - 1 - y } else { y };
     let column = |x: usize| if right_first { w - 1 - x } else { x };
     if is_on_its_side(orientation) {
-        // Rows become columns. Neither reads nor writes go down a whole column at a time.
-        for (strip, out) in to.chunks_mut(AT_ONCE * h).enumerate() {
-            for x in 0..h {
-                let from = &from[row(x) * w..][..w];
+        // Rows become columns, by blocks: neither reads nor writes go down a whole column at a time.
+        for (strip, out) in to.chunks_mut(BLOCK * h).enumerate() {
+            for left in (0..h).step_by(BLOCK) {
                 for (y, out) in out.chunks_exact_mut(h).enumerate() {
-                    out[x] = from[column(AT_ONCE * strip + y)];
+                    let out = &mut out[left..h.min(left + BLOCK)];
+                    let top = if bottom_first { h - left - out.len() } else { left };
+                    let column = column(BLOCK * strip + y);
+                    let pixels = from[top * w + column..].iter().step_by(w);
+                    match bottom_first {
+                        true => out.iter_mut().rev().zip(pixels).for_each(|(to, from)| *to = *from),
+                        false => out.iter_mut().zip(pixels).for_each(|(to, from)| *to = *from),
+                    }
                 }
             }
         }
@@ -95,7 +101,7 @@ mod tests {
     /// As another library turns them.
     #[test]
     fn each_orientation_is_another() {
-        for (h, w) in [(1, 1), (2, 3), (40, 5), (5, 40), (17, 33)] {
+        for (h, w) in [(1, 1), (2, 3), (40, 5), (5, 70), (33, 65)] {
             let pixels: Vec<u8> = (0..h * w * 3).map(|i| (i * 7 % 251) as u8).collect();
             for c in [1, 3] {
                 let pixels = pixels[..h * w * c].to_vec();
