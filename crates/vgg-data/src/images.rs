@@ -7,6 +7,7 @@ use vgg_tensor::{Draw, Error, Result};
 
 use crate::image_folder::ImageFile;
 use crate::order::{balanced, shuffled};
+use crate::pack::Pack;
 use crate::picture::{Sampled, read_size};
 use crate::{Dataset, Decoding, ImageFolder, Picture};
 
@@ -31,6 +32,7 @@ enum Stored {
     Memory(Arc<Dataset>),
     Folder(Arc<ImageFolder>),
     Files(Arc<Files>),
+    Pack(Arc<Pack>, Decoding),
 }
 
 #[derive(Debug)]
@@ -66,6 +68,20 @@ impl Images {
         let files = Files { paths: paths.to_vec(), decoding, classes: [String::new()] };
         let labels = vec![0; paths.len()].into();
         Self::all(Stored::Files(Arc::new(files)), decoding.channels, labels)
+    }
+
+    /// The images of a part of a pack. Of pixels nothing but the channels of `decoding` matters.
+    ///
+    /// # Errors
+    /// When the pack has no such part.
+    pub fn from_pack(pack: &Arc<Pack>, part: &str, decoding: Decoding) -> Result<Self> {
+        let Some(range) = pack.range(part) else {
+            let reason = format!("the pack has no part {part}");
+            return Err(Error::Format { path: pack.path().into(), reason });
+        };
+        let labels = pack.labels().collect();
+        let all = Self::all(Stored::Pack(pack.clone(), decoding), decoding.channels, labels);
+        Ok(all.subset(&range.collect::<Vec<_>>()))
     }
 
     /// The same images with another number of channels: 1 (grey) or 3 (red, green, blue), converted
@@ -104,6 +120,7 @@ impl Images {
             Stored::Memory(dataset) => dataset.classes(),
             Stored::Folder(folder) => folder.classes(),
             Stored::Files(files) => &files.classes,
+            Stored::Pack(pack, _) => pack.classes(),
         }
     }
 
@@ -128,6 +145,7 @@ impl Images {
             }
             Stored::Folder(folder) => Ok(folder.sizes()[at]),
             Stored::Files(files) => read_size(&files.paths[at], files.decoding.turned),
+            Stored::Pack(pack, decoding) => Ok(pack.size(at, decoding.turned)),
         }
     }
 
@@ -142,13 +160,14 @@ impl Images {
             Stored::Memory(_) => None,
             Stored::Folder(folder) => Some(folder.name(at)),
             Stored::Files(files) => Some(&files.paths[at]),
+            Stored::Pack(pack, _) => Some(pack.name(at)),
         }
     }
 
     /// The folder that the images are files of.
     pub fn folder(&self) -> Option<&ImageFolder> {
         match &self.stored {
-            Stored::Memory(_) | Stored::Files(_) => None,
+            Stored::Memory(_) | Stored::Files(_) | Stored::Pack(..) => None,
             Stored::Folder(folder) => Some(folder),
         }
     }
@@ -165,6 +184,7 @@ impl Images {
                 folder.files().iter().map(|file| own + of_a_path(&file.path)).sum()
             }
             Stored::Files(files) => files.paths.iter().map(|path| known + of_a_path(path)).sum(),
+            Stored::Pack(pack, _) => pack.bytes(),
         }
     }
 
@@ -174,6 +194,7 @@ impl Images {
             (Stored::Memory(a), Stored::Memory(b)) => Arc::ptr_eq(a, b),
             (Stored::Folder(a), Stored::Folder(b)) => Arc::ptr_eq(a, b),
             (Stored::Files(a), Stored::Files(b)) => Arc::ptr_eq(a, b),
+            (Stored::Pack(a, _), Stored::Pack(b, _)) => Arc::ptr_eq(a, b),
             _ => false,
         };
         self.bytes() + if same { 0 } else { other.bytes() }
@@ -182,8 +203,12 @@ impl Images {
     /// Bytes of the largest image's pixels that are decoded when it is read, as far as sizes are
     /// known; none if all are in memory.
     pub(crate) fn decoded_bytes(&self) -> u64 {
-        let Some(folder) = self.folder() else { return 0 };
-        let sizes = self.chosen.iter().map(|at| folder.sizes()[*at as usize]);
+        let size = |at: &u32| match &self.stored {
+            Stored::Memory(_) | Stored::Files(_) => [0, 0],
+            Stored::Folder(folder) => folder.sizes()[*at as usize],
+            Stored::Pack(pack, decoding) => pack.size(*at as usize, decoding.turned),
+        };
+        let sizes = self.chosen.iter().map(size);
         sizes.map(|[h, w]| (h * w * self.channels) as u64).max().unwrap_or(0)
     }
 
@@ -218,6 +243,9 @@ impl Images {
         match &self.stored {
             Stored::Folder(folder) => read(&folder.files()[at].path, folder.decoding()),
             Stored::Files(files) => read(&files.paths[at], files.decoding),
+            Stored::Pack(pack, decoding) => {
+                pack.picture_for(at, &Decoding { channels: self.channels, ..*decoding }, wanted)
+            }
             Stored::Memory(dataset) => {
                 let [c, h, w] = dataset.image_shape();
                 let planes = dataset.image(at);
@@ -232,7 +260,7 @@ impl Images {
     pub(crate) fn are_stored_as(&self, shape: [usize; 3]) -> bool {
         match &self.stored {
             Stored::Memory(dataset) => dataset.image_shape() == shape && self.channels == shape[0],
-            Stored::Folder(_) | Stored::Files(_) => false,
+            Stored::Folder(_) | Stored::Files(_) | Stored::Pack(..) => false,
         }
     }
 
@@ -240,7 +268,7 @@ impl Images {
     pub(crate) fn stored_pixels(&self, i: usize) -> Option<&[u8]> {
         match &self.stored {
             Stored::Memory(dataset) => Some(dataset.image(self.chosen[i] as usize)),
-            Stored::Folder(_) | Stored::Files(_) => None,
+            Stored::Folder(_) | Stored::Files(_) | Stored::Pack(..) => None,
         }
     }
 

@@ -26,7 +26,7 @@ pub(crate) use kind::Kind;
 use reduced::Reduced;
 
 /// The largest height and width that are read.
-const MAX_SIDE: u32 = 1 << 14;
+pub(crate) const MAX_SIDE: u32 = 1 << 14;
 
 /// The most bytes that a file may have, and that decoding it may take.
 const MAX_BYTES: u64 = 1 << 30;
@@ -101,7 +101,8 @@ impl Picture {
         Self::decode_for(path, bytes, decoding, &|own| own).map(|sampled| sampled.picture)
     }
 
-    fn decode_for(
+    /// As [`Picture::read_for`], from the contents of a file.
+    pub(crate) fn decode_for(
         path: &Path,
         bytes: &[u8],
         decoding: &Decoding,

@@ -9,16 +9,14 @@ mod chance;
 mod color;
 mod erase;
 mod place;
-mod rescale;
 
 use vgg_tensor::{Error, Result};
 
 use crate::picture::Sampled;
-use crate::{Images, Moment, Picture};
+use crate::{Images, Moment, Picture, rescale};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
-pub use rescale::scaled_size;
 
 /// What makes training images differ from epoch to epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,8 +60,8 @@ impl Transform {
         Self::new(shape, Scaling::None)
     }
 
-    /// Whole pictures are stretched to `shape`, channels × height × width; what [`scaled_size`] says
-    /// leaves their proportions.
+    /// Whole pictures are stretched to `shape`, channels × height × width; what
+    /// [`scaled_size`](crate::scaled_size) says leaves their proportions.
     pub fn resized(shape: [usize; 3]) -> Self {
         Self::new(shape, Scaling::Output)
     }

@@ -107,7 +107,7 @@ fn a_picture_has_the_views_of_a_grid_with_their_mirror_images() {
 #[test]
 fn whole_pictures_are_resized() {
     let images = noise(2, [3, 20, 31]);
-    let size = scaled_size([20, 31], 16);
+    let size = rescale::scaled_size([20, 31], 16);
     assert_eq!(size, [16, 24]);
     let whole = Transform::resized([3, size[0], size[1]]);
     let corner = Transform::scaled([3, 16, 16], [16, 16]).unwrap().grid(2);

@@ -68,6 +68,9 @@ impl Command {
             Self::Data(DataCommand::Stats { dir, arranged, channels, images }) => {
                 data::stats::command(dir, &arranged.arrangement(), *channels, *images, ui)?;
             }
+            Self::Data(DataCommand::Pack { dir, out, arranged, options }) => {
+                data::pack::command(dir, out, &arranged.arrangement(), options, ui)?;
+            }
             Self::Configs { name: None } => configs::list()?,
             Self::Configs { name: Some(name) } => configs::show(name)?,
             Self::Doctor { json, hardware, data, runs } => {

@@ -15,6 +15,7 @@ use self::options::{
     Arranged, DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
     TrainingSettings,
 };
+use crate::commands::data::pack::PackOptions;
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
@@ -343,6 +344,23 @@ pub(crate) enum DataCommand {
         /// At most so many images, as many of each class
         #[arg(long, value_name = "N", default_value_t = crate::data::STATISTICS_OF)]
         images: usize,
+    },
+    /// Write the images of a folder into one file, which training reads with dataset = "pack"
+    ///
+    /// A pack is read faster than many small files where a disk is slow. Training on it sees the same
+    /// images in the same order, with the same pixels, but for those of --pixels that are scaled to
+    /// other sizes. The file appears whole or not at all.
+    Pack {
+        /// Folder of the images
+        #[arg(value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        /// The file to write
+        #[arg(value_hint = ValueHint::FilePath)]
+        out: PathBuf,
+        #[command(flatten)]
+        arranged: Arranged,
+        #[command(flatten)]
+        options: PackOptions,
     },
 }
 

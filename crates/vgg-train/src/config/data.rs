@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::fmt::Formatter;
 use std::marker::PhantomData;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
@@ -29,6 +29,9 @@ pub(crate) struct Data {
     /// A CSV file with a line an image of the folder: path,label or path,label,split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
+    /// The file of a pack.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PathBuf>,
     /// The share of an undivided image folder's images that is tested on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<f64>,
@@ -87,6 +90,7 @@ impl Default for Data {
             download: true,
             folder: None,
             labels: None,
+            pack: None,
             split: None,
             test_part: None,
             sampler: Sampler::Shuffled,
@@ -117,6 +121,8 @@ pub(crate) enum DatasetName {
     FashionMnistSample,
     /// Image files in a folder a class.
     ImageFolder,
+    /// Image files that `data pack` made one file of.
+    Pack,
     /// There is none: the network was imported without one, and can predict.
     None,
 }
@@ -253,6 +259,10 @@ impl Data {
                 folder.file_name().unwrap_or(folder.as_os_str()).to_string_lossy()
             }
             (DatasetName::ImageFolder, None) => "image-folder".into(),
+            (DatasetName::Pack, _) => match self.pack.as_deref().and_then(Path::file_stem) {
+                Some(name) => name.to_string_lossy(),
+                None => "pack".into(),
+            },
             (DatasetName::None, _) => "none".into(),
         }
     }
@@ -260,6 +270,11 @@ impl Data {
     /// Whether images are files in folders.
     pub(crate) fn is_folder(&self) -> bool {
         self.dataset == DatasetName::ImageFolder
+    }
+
+    /// Whether images are files of any size, in folders or in a pack.
+    pub(crate) fn has_any_size(&self) -> bool {
+        matches!(self.dataset, DatasetName::ImageFolder | DatasetName::Pack)
     }
 
     /// Whether images are Fashion-MNIST's, or a sample of them.
@@ -302,7 +317,7 @@ impl Data {
     /// stretched.
     pub(crate) fn short_side_of_network(&self, side: usize) -> Option<usize> {
         match self.dataset {
-            DatasetName::ImageFolder => Some(self.test_short_side(side)),
+            DatasetName::ImageFolder | DatasetName::Pack => Some(self.test_short_side(side)),
             DatasetName::None => self.test_short_side,
             DatasetName::FashionMnist | DatasetName::FashionMnistSample => None,
         }
@@ -355,47 +370,45 @@ impl Data {
 
     /// A key that the data set has no use for, or that it needs.
     fn out_of_place(&self) -> Option<(&'static str, String)> {
-        let only = || Some("is for dataset = \"image-folder\" alone".to_owned());
+        let of = |is: bool, what: &str| (!is).then(|| format!("is for {what} alone"));
+        let of_folder = of(self.is_folder(), "dataset = \"image-folder\"");
+        let of_files = of(self.has_any_size(), "dataset = \"image-folder\" and \"pack\"");
+        let of_pack = of(self.dataset == DatasetName::Pack, "dataset = \"pack\"");
+        let not_of_fashion = self.is_fashion().then(|| of_files.clone()).flatten();
         let augment = &self.augment;
-        let check = match self.is_folder() {
-            true => vec![
-                (
-                    "data.dataset",
-                    (self.folder.is_none() && self.labels.is_none())
-                        .then(|| "needs data.folder, with train and val".into()),
-                ),
-                (
-                    "data.split",
-                    self.split
-                        .filter(|share| !(*share > 0.0 && *share < 1.0))
-                        .map(|share| format!("must be above 0 and below 1, not {share}")),
-                ),
-                (
-                    "data.test_part",
-                    self.test_part
-                        .filter(|_| self.labels.is_none() || self.split.is_some())
-                        .map(|_| "is for data.labels with a column split".to_owned()),
-                ),
-                (
-                    "data.channels",
-                    (self.channels != 1 && self.channels != 3)
-                        .then(|| format!("must be 1 or 3, not {}", self.channels)),
-                ),
-            ],
-            false => vec![
-                (
-                    "data.test_short_side",
-                    self.test_short_side.filter(|_| self.is_fashion()).and_then(|_| only()),
-                ),
-                ("data.folder", self.folder.as_ref().and_then(|_| only())),
-                ("data.labels", self.labels.as_ref().and_then(|_| only())),
-                ("data.split", self.split.and_then(|_| only())),
-                ("data.test_part", self.test_part.and_then(|_| only())),
-                ("data.skip_damaged", self.skip_damaged.then(only).flatten()),
-                ("data.augment.short_side", augment.short_side.first().and_then(|_| only())),
-                ("data.augment.random_crop", augment.random_crop.then(only).flatten()),
-            ],
+        let given = |is: bool, problem: &Option<String>| problem.clone().filter(|_| is);
+        let no_images = match self.dataset {
+            DatasetName::ImageFolder if self.folder.is_none() && self.labels.is_none() => {
+                Some("needs data.folder, with train and val")
+            }
+            DatasetName::Pack if self.pack.is_none() => Some("needs data.pack"),
+            _ => None,
         };
+        let share = |share: f64| {
+            let is_share = share > 0.0 && share < 1.0;
+            (!is_share).then(|| format!("must be above 0 and below 1, not {share}"))
+        };
+        let has_parts =
+            self.dataset == DatasetName::Pack || self.labels.is_some() && self.split.is_none();
+        let test_part = of(has_parts, "data.labels with a column split, and for packs,");
+        let check = [
+            ("data.dataset", no_images.map(str::to_owned)),
+            (
+                "data.channels",
+                (self.has_any_size() && self.channels != 1 && self.channels != 3)
+                    .then(|| format!("must be 1 or 3, not {}", self.channels)),
+            ),
+            ("data.test_short_side", given(self.test_short_side.is_some(), &not_of_fashion)),
+            ("data.folder", given(self.folder.is_some(), &of_folder)),
+            ("data.labels", given(self.labels.is_some(), &of_folder)),
+            ("data.split", given(self.split.is_some(), &of_folder)),
+            ("data.split", self.split.and_then(share)),
+            ("data.test_part", given(self.test_part.is_some(), &test_part)),
+            ("data.pack", given(self.pack.is_some(), &of_pack)),
+            ("data.skip_damaged", given(self.skip_damaged, &of_folder)),
+            ("data.augment.short_side", given(!augment.short_side.is_empty(), &of_files)),
+            ("data.augment.random_crop", given(augment.random_crop, &of_files)),
+        ];
         check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }
 

@@ -112,14 +112,19 @@ fn parse(
 }
 
 impl Loaded {
-    /// Makes `data.folder` the first of the places where it is, and so `data.labels`, which may be in
-    /// that folder, too.
+    /// Makes `data.folder` the first of the places where it is, and so `data.pack`, and `data.labels`,
+    /// which may be in that folder, too.
     fn place_images(&mut self, source: &Source) {
         if let Some(folder) = &self.config.data.folder {
             let places = self.places(source, "data.folder", folder);
             let there = places.iter().find(|place| place.is_dir()).or(places.first());
             self.config.data.folder = there.cloned();
             self.folder_places = places;
+        }
+        if let Some(pack) = &self.config.data.pack {
+            let places = self.places(source, "data.pack", pack);
+            let there = places.iter().find(|place| place.is_file()).or(places.first());
+            self.config.data.pack = there.cloned();
         }
         let Some(labels) = &self.config.data.labels else { return };
         let within = self.config.data.folder.as_ref().map(|folder| folder.join(labels));
@@ -184,6 +189,7 @@ impl Loaded {
         let whole = |path: Option<PathBuf>| path.map(|path| absolute(&path).unwrap_or(path));
         config.data.folder = whole(config.data.folder);
         config.data.labels = whole(config.data.labels);
+        config.data.pack = whole(config.data.pack);
         let table = Table::try_from(&config).expect("a config is a table of plain values");
         let mut text = String::new();
         write_table(&mut text, "", &table, &line);
@@ -421,6 +427,7 @@ mod tests {
 
     #[test]
     fn the_reference_config_documents_every_key() {
+        assert!(keys().iter().any(|key| key == "data.pack"));
         let sets = [
             "model.avg_pool=7",
             "data.dir=a",

@@ -22,7 +22,7 @@ mod source;
 mod text;
 
 pub(crate) use best::{BestBy, EarlyStop};
-pub(crate) use data::{Augment, Data, DatasetName, Normalize, Orientation, Sampler};
+pub(crate) use data::{Augment, Data, DatasetName, Decode, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Train, Weights};
 #[cfg(test)]

@@ -5,6 +5,7 @@ pub(crate) mod folder;
 mod images;
 mod noted;
 mod open;
+mod pack;
 mod prediction;
 
 pub(crate) use images::{Data, Part, unreadable};

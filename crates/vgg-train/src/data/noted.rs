@@ -70,12 +70,16 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
             noted.push("data.files_sha256");
         }
     }
+    if data.dataset == DatasetName::Pack {
+        super::pack::note(data, noted)?;
+    }
     let augment = &data.augment;
     let wants_components = augment.color_shift > 0.0 && augment.color_values.is_none();
     if data.normalize == Normalize::Data || wants_components {
-        let (_, [train, _]) = match data.is_folder() {
-            true => named(data, checked(data)?)?,
-            false => super::fashion::open(data, ui)?,
+        let (_, [train, _]) = match data.dataset {
+            DatasetName::ImageFolder => named(data, checked(data)?)?,
+            DatasetName::Pack => super::pack::images(data)?,
+            _ => super::fashion::open(data, ui)?,
         };
         let of = train.take(STATISTICS_OF);
         ui.status("Computing", &format!("statistics of {}", count(of.len() as u64, "image")));

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, Transform};
 
 use super::images::{Data, Part};
-use super::{fashion, folder};
+use super::{fashion, folder, pack};
 use crate::config::{self, Config, DatasetName, Sampler};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::{count, grouped};
@@ -17,9 +17,10 @@ use crate::terminal::ui::Ui;
 pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
     require(config)?;
     let data = &config.data;
-    let (name, [train, test]) = match data.is_folder() {
-        true => folder::open(data, ui)?,
-        false => fashion::open(data, ui)?,
+    let (name, [train, test]) = match data.dataset {
+        DatasetName::ImageFolder => folder::open(data, ui)?,
+        DatasetName::Pack => pack::open(data, ui)?,
+        _ => fashion::open(data, ui)?,
     };
     let limited = |images: Images, limit: Option<usize>| match limit {
         Some(n) => images.take(n),
@@ -46,7 +47,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         "Dataset",
         &format!("{name}: {n_train} train, {n_test} {test_name}, {classes}, {c}×{h}×{w}"),
     );
-    let transform = |short_side| match data.is_folder() {
+    let transform = |short_side| match data.has_any_size() {
         true => Transform::scaled([c, h, w], short_side),
         false => Ok(Transform::same_size([c, h, w])),
     };

@@ -71,7 +71,7 @@ impl SeenImages {
         };
         let value_of = |(key, _): &(&str, Change)| ((*key).to_owned(), value(key));
         let mut values: BTreeMap<_, _> = KEYS.iter().map(value_of).collect();
-        if config.data.is_folder() {
+        if config.data.has_any_size() {
             // It may follow from another key.
             let side = config.data.test_short_side(config.model.image_size);
             values.insert(TEST_SHORT_SIDE.into(), Some((side as i64).into()));

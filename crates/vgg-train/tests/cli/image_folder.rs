@@ -150,7 +150,11 @@ fn other_folders_are_refused() {
     assert!(done.stderr.contains("there is no image folder nowhere"), "{}", done.stderr);
     let done = run(&place, "tiny.toml --set data.augment.random_crop=true");
     assert_eq!(done.code, Some(2));
-    assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
+    assert!(
+        done.stderr.contains("is for dataset = \"image-folder\" and \"pack\" alone"),
+        "{}",
+        done.stderr
+    );
 }
 
 /// Exit code and standard error of training on a folder that something was done to.

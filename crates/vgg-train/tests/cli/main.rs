@@ -10,6 +10,7 @@ mod image_folder;
 mod memory;
 mod names;
 mod output;
+mod pack;
 mod predict;
 mod pretrained;
 mod profile;

@@ -36,7 +36,7 @@ pub(super) fn signal(child: &Child, name: &str) {
 
 /// Resumes `runs/tiny-1` for two more epochs than it has begun, and compares it with a run of as
 /// many epochs that was not interrupted.
-fn finish_and_compare(place: &Workplace, arguments: &str) {
+pub(super) fn finish_and_compare(place: &Workplace, arguments: &str) {
     let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));
     let begun = records.iter().filter_map(|record| record["epoch"].as_u64()).max().unwrap_or(0);
     let epochs = format!("--set train.epochs={}", begun + 2);

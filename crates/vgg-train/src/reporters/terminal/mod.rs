@@ -67,7 +67,7 @@ impl<'a> Terminal<'a> {
             self.ui.status("Stopped", &format!("early: {why}"));
         }
         self.ui.status("Finished", &times(epochs, self.resumed, done));
-        if self.config.data.is_folder() && self.config.data.hold_out.is_none() {
+        if self.config.data.has_any_size() && self.config.data.hold_out.is_none() {
             let help = "the best epoch is the best on the test images, which flatters it: \
                         data.hold_out keeps training images apart to choose by";
             self.ui.help(help);

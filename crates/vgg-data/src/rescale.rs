@@ -6,7 +6,7 @@ use crate::Picture;
 use crate::picture::Sampled;
 
 /// The largest short side that pictures are scaled to.
-pub(super) const MAX_SHORT_SIDE: usize = 1 << 14;
+pub(crate) const MAX_SHORT_SIDE: usize = 1 << 14;
 
 /// The height and width that a picture of `h` × `w` pixels is scaled to if its short side is to have
 /// `short_side`; the long side is rounded down.
@@ -21,10 +21,22 @@ pub fn scaled_size([h, w]: [usize; 2], short_side: usize) -> [usize; 2] {
     }
 }
 
+/// A picture scaled to a short side if its own is longer.
+pub(crate) fn at_most(picture: Picture, short_side: usize) -> Picture {
+    let own = [picture.h, picture.w];
+    match own[0].min(own[1]) > short_side {
+        true => {
+            let size = scaled_size(own, short_side);
+            window(&Sampled::whole(picture, size), [0, 0], size)
+        }
+        false => picture,
+    }
+}
+
 /// The `window`, height and width, at `corner` of the picture as it is at the size that is wanted.
 ///
 /// The bytes are those that [`PrepareImages`] defines and a device computes.
-pub(super) fn window(
+pub(crate) fn window(
     Sampled { picture, extent, wanted }: &Sampled,
     corner: [usize; 2],
     window: [usize; 2],
