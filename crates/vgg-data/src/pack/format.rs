@@ -165,13 +165,15 @@ impl Index {
                 && sides.contains(&w)
                 && (entry.label as usize) < classes.len()
                 && (1..=8).contains(&entry.orientation);
-            let fits = match contents {
-                Contents::Files => true,
-                Contents::Pixels { decoding, .. } => {
-                    entry.len as usize == h * w * decoding.channels && entry.orientation == 1
-                }
-            };
-            entries.push((makes_sense && fits).then_some(entry)?);
+            // The sides are known to be small where they are multiplied.
+            let fits = makes_sense
+                && match contents {
+                    Contents::Files => true,
+                    Contents::Pixels { decoding, .. } => {
+                        entry.len as usize == h * w * decoding.channels && entry.orientation == 1
+                    }
+                };
+            entries.push(fits.then_some(entry)?);
         }
         rest.0.is_empty().then_some(Self { contents, classes, parts, entries })
     }

@@ -162,6 +162,10 @@ fn other_files_and_versions_are_told() {
         let file = [&bytes[..start as usize], index, &format::footer(start, index)].concat();
         assert_eq!(error(&file), "the pack is damaged: its index makes no sense");
     }
+    let mut index = Index::decode(index, start).unwrap();
+    index.contents = pixels(9);
+    index.entries[0].size = [0xffff_ffff; 2];
+    assert_eq!(Index::decode(&index.encode(), start), None);
     assert!(Pack::open(Path::new("nowhere.pack")).unwrap_err().is_of_a_file());
 }
 

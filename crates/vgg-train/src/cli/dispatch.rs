@@ -62,8 +62,8 @@ impl Command {
             Self::Export { run, options, offline } => {
                 export::command(run, options, offline.may_download(), ui)?;
             }
-            Self::Data(DataCommand::Check { dir, arranged }) => {
-                return data::check::command(dir, &arranged.arrangement(), ui);
+            Self::Data(DataCommand::Check { dir, arranged, options }) => {
+                return data::check::command(dir, &arranged.arrangement(), options, ui);
             }
             Self::Data(DataCommand::Stats { dir, arranged, channels, images }) => {
                 data::stats::command(dir, &arranged.arrangement(), *channels, *images, ui)?;

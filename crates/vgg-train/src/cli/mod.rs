@@ -15,6 +15,7 @@ use self::options::{
     Arranged, DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
     TrainingSettings,
 };
+use crate::commands::data::check::CheckOptions;
 use crate::commands::data::pack::PackOptions;
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
@@ -320,7 +321,7 @@ pub(crate) enum Command {
 /// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE`, or with `CLASS/FILE`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
-    /// Decode all images: damage, duplicates, sizes, images of each class
+    /// Decode all images: damage, duplicates, odd sizes, images of each class
     ///
     /// It also counts images that are turned as their EXIF data say, animations, of which the first
     /// frame is the image, and files of kinds that are not read, such as HEIC, with what converts them.
@@ -330,6 +331,8 @@ pub(crate) enum DataCommand {
         dir: PathBuf,
         #[command(flatten)]
         arranged: Arranged,
+        #[command(flatten)]
+        options: CheckOptions,
     },
     /// Print mean, deviation and colour components of the training images, to paste into a config
     Stats {

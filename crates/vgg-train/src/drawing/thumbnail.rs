@@ -7,6 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageEncoder as _, RgbImage};
+use vgg_data::Picture;
 
 use super::pixels::data_uri;
 
@@ -35,6 +36,15 @@ impl Thumbnail {
             image::Rgb([0, 1, 2].map(|channel| pixels[channel.min(c - 1) * plane + place]))
         });
         Self::of_image(&image, c == 1)
+    }
+
+    /// Of a picture of a file or a data set.
+    pub(crate) fn of_picture(Picture { pixels, h, w, c }: &Picture) -> Result<Self> {
+        let image = RgbImage::from_fn(*w as u32, *h as u32, |x, y| {
+            let pixel = (y as usize * w + x as usize) * c;
+            image::Rgb([0, 1, 2].map(|channel| pixels[pixel + channel.min(c - 1)]))
+        });
+        Self::of_image(&image, *c == 1)
     }
 
     /// Of an image, all of whose pixels are grey if `grey` says so.

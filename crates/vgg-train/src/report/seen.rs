@@ -1,8 +1,6 @@
 //! What is trained on: some images of each class, and the first batch as training had it.
 
 use anyhow::{Context as _, Result};
-use image::RgbImage;
-use vgg_data::{Images, Picture};
 
 use crate::config::Config;
 use crate::data::{self, Data};
@@ -54,7 +52,9 @@ impl Seen {
         }
         let class = |(name, places): (&String, &Vec<usize>)| -> Result<_> {
             let first = places.iter().take(IMAGES);
-            let shown = first.map(|place| thumbnail(images, *place)).collect::<Result<_>>()?;
+            let shown = first
+                .map(|place| Thumbnail::of_picture(&images.picture(*place)?))
+                .collect::<Result<_>>()?;
             Ok(ClassImages { name: name.clone(), count: places.len(), images: shown })
         };
         let classes = names.iter().zip(&places).take(CLASSES).map(class);
@@ -66,15 +66,6 @@ impl Seen {
             batch_size,
         })
     }
-}
-
-fn thumbnail(images: &Images, i: usize) -> Result<Thumbnail> {
-    let Picture { pixels, h, w, c } = images.picture(i)?;
-    let image = RgbImage::from_fn(w as u32, h as u32, |x, y| {
-        let pixel = (y as usize * w + x as usize) * c;
-        image::Rgb([0, 1, 2].map(|channel| pixels[pixel + channel.min(c - 1)]))
-    });
-    Thumbnail::of_image(&image, c == 1)
 }
 
 /// The first images of the first step, augmented and mixed as they were, and how many it had.

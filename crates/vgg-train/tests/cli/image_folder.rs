@@ -283,10 +283,21 @@ fn a_folder_is_checked() {
     ─────────────────
     green     16    5
     red       16    6
+    imbalance    the largest class is 1.0 times the smallest
     duplicates   1 in two parts, 0 within a part
       images/val/red/99.jpg = images/train/red/03.jpg
+    odd sizes    8
+      images/train/green/00.png: 50×30, tiny: a short side below 32
+      images/train/green/01.jpg: 49×31, tiny: a short side below 32
+      images/train/red/00.png: 50×30, tiny: a short side below 32
+      images/train/red/01.jpg: 49×31, tiny: a short side below 32
+      images/val/green/00.png: 50×30, tiny: a short side below 32
+      images/val/green/01.jpg: 49×31, tiny: a short side below 32
+      images/val/red/00.png: 50×30, tiny: a short side below 32
+      images/val/red/01.jpg: 49×31, tiny: a short side below 32
     orientation  0 are turned as their EXIF data say
     animated     0: the first frame is the image
+    left out     1: they are no images
     damaged      0
     ");
     let whole = fs::read(place.path("images/train/red/01.jpg")).unwrap();
@@ -373,7 +384,7 @@ fn photographs_are_taken_as_phones_leave_them() {
     for line in [
         "train        33 images, 1 file of other kinds\n",
         "orientation  1 are turned as their EXIF data say\n",
-        "not read     2: HEIC images are not read: heif-convert or magick makes JPEG or PNG of them\n",
+        "left out     2: HEIC images are not read: heif-convert or magick makes JPEG or PNG of them\n",
         "damaged      0\n",
     ] {
         assert!(done.stdout.contains(line), "{}", done.stdout);

@@ -139,6 +139,47 @@ fn labels_are_read_from_a_file() {
     ");
 }
 
+/// As a table, as JSON and as a page, whatever the names of files are.
+#[test]
+fn what_is_found_in_a_folder_is_told() {
+    let place = place();
+    let file = |name: &str| place.path("images").join(name);
+    fs::copy(file("red/00.png"), file("green/<b>copy.png")).unwrap();
+    RgbImage::from_pixel(300, 40, Rgb([9; 3])).save(file("red/long.png")).unwrap();
+    fs::write(file("red/notes.txt"), "text").unwrap();
+    fs::write(file("red/cut.png"), b"\x89PNG\r\n\x1a\n").unwrap();
+    let done = run(&place, "data check images --split 0.2 --json --page check.html -q");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let found: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
+    assert_eq!([&found["parts"][0]["name"], &found["parts"][1]["name"]], ["train", "val"]);
+    assert_eq!(found["duplicates_across"].as_array().unwrap().len(), 0);
+    let pair = &found["duplicates_within"][0];
+    assert_eq!(
+        [&pair["file"], &pair["same_as"]],
+        ["images/red/00.png", "images/green/<b>copy.png"]
+    );
+    let odd = &found["odd_sizes"][0];
+    assert_eq!((&odd["file"], &odd["width"]), (&"images/red/long.png".into(), &300.into()));
+    assert_eq!(found["skipped"][0]["files"], 1);
+    assert_eq!(found["damaged"][0]["file"], "images/red/cut.png");
+    let images = |part: usize| found["parts"][part]["images"].as_u64().unwrap();
+    assert_eq!(images(0) + images(1), 52);
+    let of_green = found["classes"][0]["images"].as_array().unwrap();
+    assert_eq!(of_green.iter().map(|n| n.as_u64().unwrap()).sum::<u64>(), 26);
+
+    let page = place.read("check.html");
+    assert!(page.contains("<h2>Copies</h2>") && page.contains("<h2>Odd sizes</h2>"));
+    assert!(page.contains("data:image/png;base64,") && !page.contains("<b>copy"));
+    assert!(page.contains("images/green/&lt;b&gt;copy.png"));
+
+    // Undivided, in a table of one column.
+    let table = run(&place, "data check images -q").stdout;
+    assert!(table.starts_with("all          52 images, 1 file of other kinds\n"), "{table}");
+    assert!(table.contains("class  all\n"), "{table}");
+    assert!(table.contains("duplicates   0 in two parts, 1 within a part\n"), "{table}");
+    assert!(table.contains("images/red/long.png: 40×300, extreme"), "{table}");
+}
+
 #[test]
 fn a_balanced_epoch_is_the_same_on_any_number_of_threads_and_resumed() {
     let place = place();

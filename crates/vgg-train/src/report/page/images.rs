@@ -79,7 +79,8 @@ fn figure(shown: &Shown, classes: &[String]) -> Markup {
     }
 }
 
-fn picture(thumbnail: &Thumbnail, alt: &str) -> Markup {
+/// A small image.
+pub(crate) fn picture(thumbnail: &Thumbnail, alt: &str) -> Markup {
     html! {
         img.coarse[thumbnail.is_coarse()] src=(thumbnail.uri) width=(thumbnail.width)
             height=(thumbnail.height) alt=(alt) decoding="async";

@@ -23,6 +23,7 @@ use super::Report;
 use crate::drawing::picture;
 use crate::version::VERSION;
 
+pub(crate) use images::picture;
 pub(crate) use index::index;
 pub(crate) use several::several;
 
@@ -111,7 +112,7 @@ fn contents(sections: &[Section]) -> Markup {
 }
 
 /// A whole page. `data` are what it shows, for whoever wants to go on with the numbers.
-fn document(title: &str, main: &Markup, data: &Value, live: Option<&Live>) -> String {
+pub(crate) fn document(title: &str, main: &Markup, data: &Value, live: Option<&Live>) -> String {
     let style = style();
     let hash = |text: &str| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(text)));
     let policy = format!(

@@ -1,0 +1,167 @@
+//! `data check DIR`: what to know of a folder of images before training on it.
+
+mod findings;
+mod page;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use clap::{Args, ValueHint};
+use serde_json::json;
+use vgg_data::Decoding;
+use vgg_data::image_folder::{Arrangement, OpenOptions};
+
+use self::findings::{Findings, Odd, Pair, Part, Range};
+use crate::data::folder::{cached, explain_arranged, require_undivided};
+use crate::failure::Code;
+use crate::run::output::Output;
+use crate::terminal::numbers::{count, grouped};
+use crate::terminal::print;
+use crate::terminal::table::Table;
+use crate::terminal::ui::Ui;
+
+/// Files that are named; the others are counted.
+const NAMED: usize = 20;
+
+/// Most classes that are listed.
+const LISTED_CLASSES: usize = 50;
+
+/// The shape of the JSON.
+const SCHEMA: u32 = 1;
+
+/// How what was found is told.
+#[derive(Debug, Args)]
+pub(crate) struct CheckOptions {
+    /// Print all that was found as JSON
+    #[arg(long)]
+    json: bool,
+    /// Write a page with thumbnails of the classes, of copies and of odd images to this file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    page: Option<PathBuf>,
+}
+
+/// Decodes all images and prints what was found; damage makes it fail with [`Code::Data`].
+pub(crate) fn command(
+    dir: &Path,
+    arrangement: &Arrangement,
+    options: &CheckOptions,
+    ui: &Ui,
+) -> Result<Code> {
+    require_undivided(dir, arrangement)?;
+    let output = options.page.as_ref().map(|page| Output::new(page, &[])).transpose()?;
+    ui.status("Decoding", &format!("all images of {}", dir.display()));
+    let opening = OpenOptions { skip_damaged: true, digests: true, ..cached(Decoding::turned(3)) };
+    let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &opening);
+    let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
+    let findings = Findings::of(&parts);
+    let mut json = json!({ "schema": SCHEMA, "folder": dir.to_string_lossy() });
+    if let (Some(all), Ok(serde_json::Value::Object(found))) =
+        (json.as_object_mut(), serde_json::to_value(&findings))
+    {
+        all.extend(found);
+    }
+    if let Some(output) = output {
+        let page = page::page(dir, &findings, &parts, &json)?;
+        output.write(|out| out.write_all(page.as_bytes()))?;
+        ui.status("Page", &output.path().display().to_string());
+    }
+    match options.json {
+        true => print::lines([json.to_string()])?,
+        false => print::lines(lines(&findings))?,
+    }
+    Ok(if findings.damaged.is_empty() { Code::Success } else { Code::Data })
+}
+
+fn lines(findings: &Findings) -> Vec<String> {
+    let mut lines: Vec<_> = findings.parts.iter().flat_map(sizes).collect();
+    lines.extend(balance(findings));
+    let Findings { duplicates_across, duplicates_within, odd_sizes, .. } = findings;
+    let [across, within, odd] = [duplicates_across.len(), duplicates_within.len(), odd_sizes.len()]
+        .map(|n| grouped(n as u64));
+    lines.push(format!("duplicates   {across} in two parts, {within} within a part"));
+    let pairs = duplicates_across.iter().chain(duplicates_within);
+    named(&mut lines, pairs.map(|Pair { file, same_as, .. }| format!("  {file} = {same_as}")));
+    lines.push(format!("odd sizes    {odd}"));
+    named(
+        &mut lines,
+        odd_sizes.iter().map(|Odd { file, height, width, why, .. }| {
+            format!("  {file}: {height}×{width}, {why}")
+        }),
+    );
+    let [turned, animated] =
+        [findings.turned, findings.animated].map(|images| grouped(images as u64));
+    lines.push(format!("orientation  {turned} are turned as their EXIF data say"));
+    lines.push(format!("animated     {animated}: the first frame is the image"));
+    let skipped = findings.skipped.iter();
+    lines
+        .extend(skipped.map(|it| format!("left out     {}: {}", grouped(it.files as u64), it.why)));
+    lines.push(format!("damaged      {}", grouped(findings.damaged.len() as u64)));
+    lines.extend(findings.damaged.iter().map(|it| format!("  {}: {}", it.file, it.why)));
+    lines
+}
+
+/// Adds the first lines, and how many there are besides.
+fn named(lines: &mut Vec<String>, of_files: impl Iterator<Item = String>) {
+    let mut of_files = of_files;
+    lines.extend(of_files.by_ref().take(NAMED));
+    match of_files.count() {
+        0 => {}
+        rest => lines.push(format!("  and {} more", grouped(rest as u64))),
+    }
+}
+
+/// How many images there are, and how large.
+fn sizes(Part { name, images, ignored, height, width, short_side }: &Part) -> Vec<String> {
+    let range = |range: &Option<Range>| match range {
+        Some(Range { least, median, most }) => format!("{least} to {most}, median {median}"),
+        None => "none".into(),
+    };
+    let others = match ignored {
+        0 => String::new(),
+        n => format!(", {} of other kinds", count(*n as u64, "file")),
+    };
+    vec![
+        format!("{name:<12} {}{others}", count(*images as u64, "image")),
+        format!("  height     {}", range(height)),
+        format!("  width      {}", range(width)),
+        format!("  short side {}", range(short_side)),
+    ]
+}
+
+/// How many images each class has: all of few classes, else the range.
+fn balance(findings: &Findings) -> Vec<String> {
+    let Findings { parts, classes, imbalance, .. } = findings;
+    let ratio = format!("imbalance    the largest class is {imbalance:.1} times the smallest");
+    if classes.len() <= LISTED_CLASSES {
+        let mut lines = match parts.len() {
+            1 => balance_table::<2>(findings),
+            2 => balance_table::<3>(findings),
+            _ => balance_table::<4>(findings),
+        };
+        lines.push(ratio);
+        return lines;
+    }
+    let range = |(i, part): (usize, &Part)| {
+        let counts = || classes.iter().map(|class| class.images[i] as u64);
+        let (least, most) = (counts().min().unwrap_or(0), counts().max().unwrap_or(0));
+        format!("{} to {} in {}", grouped(least), grouped(most), part.name)
+    };
+    let ranges: Vec<_> = parts.iter().enumerate().map(range).collect();
+    vec![format!("classes      {}: of each {}", classes.len(), ranges.join(", ")), ratio]
+}
+
+/// A table of a column for the class and one a part.
+fn balance_table<const N: usize>(Findings { parts, classes, .. }: &Findings) -> Vec<String> {
+    let header = |column: usize| match column {
+        0 => "class",
+        column => parts[column - 1].name,
+    };
+    let mut table = Table::new(1, std::array::from_fn::<_, N, _>(header));
+    for class in classes {
+        table.row(std::array::from_fn(|column| match column {
+            0 => class.name.clone(),
+            column => grouped(class.images[column - 1] as u64),
+        }));
+    }
+    table.lines()
+}
