@@ -103,7 +103,7 @@ fn one_thing_given_for_another_is_called_what_it_is() {
             "runs/tiny-1 is a folder, where a file of weights is asked for",
             "it is a run already",
         ),
-        ("predict runs/tiny-1 empty".into(), 3, "", "name the image files in it"),
+        ("predict runs/tiny-1 empty".into(), 3, "no image to classify", "a folder that has some"),
     ] {
         let done = place.run(&arguments);
         let Done { stderr, .. } = &done;

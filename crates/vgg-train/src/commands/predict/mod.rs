@@ -94,7 +94,8 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
     let tally = device::run(&device, job)?;
     if tally.files == 0 {
         let message = "there is no image to classify";
-        return Err(Failure::new(Code::Data, message).into());
+        let help = "name image files, or a folder that has some";
+        return Err(Failure::new(Code::Data, message).help(help).into());
     }
     unreadable(tally.unreadable, tally.files)
 }
