@@ -5,8 +5,8 @@ use clap::CommandFactory as _;
 
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
-    completions, configs, data, doctor, eval, export, extract, import, man, predict, report,
-    resume, runs, summary, train, watch,
+    completions, configs, data, doctor, eval, export, extract, finetune, import, man, predict,
+    report, resume, runs, summary, train, watch,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;
@@ -25,6 +25,10 @@ impl Command {
         match self {
             Self::Train { config, options, settings, runs, .. } => {
                 return train::command(config, settings.overrides(), &runs.out, options, ui, log);
+            }
+            Self::Finetune { folder, options, settings, runs, .. } => {
+                let overrides = settings.overrides();
+                return finetune::command(folder, options, overrides, &runs.out, ui, log);
             }
             Self::Resume { run, json, settings, .. } => {
                 return resume::command(run, settings.overrides(), *json, ui, log);
@@ -95,6 +99,9 @@ impl Command {
     fn config_to_print(&self) -> Option<Result<Loaded>> {
         Some(match self {
             Self::Train { config, settings, .. } => config::load(config, settings.to_print()?),
+            Self::Finetune { folder, options, settings, .. } => {
+                finetune::config(folder, options, settings.to_print()?)
+            }
             Self::Summary { config, settings } => config::of(config, settings.to_print()?),
             Self::Resume { run, settings, .. } => config_of(run, settings.to_print()?),
             // The first run has the images.

@@ -20,6 +20,7 @@ use crate::commands::data::pack::PackOptions;
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
+use crate::commands::finetune::FinetuneOptions;
 use crate::commands::import::ImportOptions;
 use crate::commands::report::ReportOptions;
 use crate::commands::runs::SortKey;
@@ -74,6 +75,24 @@ pub(crate) enum Command {
         config: PathBuf,
         #[command(flatten)]
         options: TrainOptions,
+        #[command(flatten)]
+        settings: TrainingSettings,
+        #[command(flatten)]
+        runs: Runs,
+        #[command(flatten)]
+        progress: ProgressOption,
+    },
+    /// Fine-tune a trained network for the classes of a folder of photographs
+    ///
+    /// FOLDER has a folder of images a class, or train/CLASS and val/CLASS. A config is written, which says
+    /// what was chosen and why and can be changed, and trained in two runs: the new last layer alone, and
+    /// then all layers at a lower rate.
+    Finetune {
+        /// Folder of the images
+        #[arg(value_hint = ValueHint::DirPath)]
+        folder: PathBuf,
+        #[command(flatten)]
+        options: FinetuneOptions,
         #[command(flatten)]
         settings: TrainingSettings,
         #[command(flatten)]
@@ -395,6 +414,7 @@ impl Command {
     pub(crate) fn progress(&self) -> ProgressKind {
         match self {
             Self::Train { progress, .. }
+            | Self::Finetune { progress, .. }
             | Self::Resume { progress, .. }
             | Self::Eval { progress, .. }
             | Self::Report { progress, .. }

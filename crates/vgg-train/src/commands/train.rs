@@ -1,5 +1,6 @@
 //! `train CONFIG`: a new run.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
@@ -14,7 +15,7 @@ use crate::run::folder::RunDir;
 use crate::run::weights;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
-use crate::training::outcome;
+use crate::training::outcome::{self, End};
 use crate::training::start::{RunStart, TrainingJob};
 
 /// What is special to training.
@@ -45,18 +46,30 @@ pub(crate) fn command(
         profile::command(path, overrides, trace.as_deref(), out, ui)?;
         return Ok(Code::Success);
     }
+    let (_, end) = run(path, overrides, out, ui, log)?;
+    outcome::tell(end, options.json)
+}
+
+/// Trains a new run in a new folder in `out`: the folder, and how it ended.
+pub(super) fn run(
+    path: &Path,
+    overrides: Vec<Override>,
+    out: &Path,
+    ui: &Ui,
+    log: &Log,
+) -> Result<(PathBuf, End)> {
     let mut loaded = data::load_noted(path, overrides, ui)?;
     weights::note(&mut loaded, ui)?;
     device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
+    let folder = OnceCell::new();
     let create = || {
         let run = RunDir::create(out, &config.name)?;
+        let _ = folder.set(run.path().to_owned());
         run.write(CONFIG, loaded.effective())?;
         Ok(run)
     };
     let start = RunStart::New(&create);
-    outcome::tell(
-        device::run(&config.device, TrainingJob { config, ui, log, start })?,
-        options.json,
-    )
+    let end = device::run(&config.device, TrainingJob { config, ui, log, start })?;
+    Ok((folder.into_inner().unwrap_or_default(), end))
 }

@@ -43,9 +43,20 @@ pub(crate) struct Loaded {
 /// # Errors
 /// A [`Failure`] with [`crate::failure::Code::Usage`] that names the file, line and key, or the override.
 pub(crate) fn load(path: &Path, overrides: Vec<Override>) -> Result<Loaded> {
-    let source = Source::read(path)?;
+    of_source(&Source::read(path)?, overrides)
+}
+
+/// As [`load`], of a text that is to be the file `path`.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_text(path: &Path, text: &str, overrides: Vec<Override>) -> Result<Loaded> {
+    of_source(&Source::to_be(path, text), overrides)
+}
+
+fn of_source(source: &Source, overrides: Vec<Override>) -> Result<Loaded> {
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
-    loaded.place_images(&source);
+    loaded.place_images(source);
     loaded.keep_orientation();
     Ok(loaded)
 }

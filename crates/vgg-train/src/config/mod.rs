@@ -27,7 +27,7 @@ pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Train, Weights};
 #[cfg(test)]
 pub(crate) use load::without_file;
-pub(crate) use load::{Loaded, device, load, text};
+pub(crate) use load::{Loaded, device, load, load_text, text};
 pub(crate) use nearest::nearest;
 pub(crate) use of_network::{decode, in_config, of, of_network, orientation};
 pub(crate) use overrides::{Override, may_download};

@@ -58,6 +58,16 @@ impl Source {
 }
 
 impl Source {
+    /// A text that is to be the file `path`.
+    pub(super) fn to_be(path: &Path, text: &str) -> Self {
+        Self {
+            label: path.display().to_string(),
+            text: text.to_owned(),
+            name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
+            folder: Some(path.parent().unwrap_or(Path::new("")).to_owned()),
+        }
+    }
+
     /// Where a folder that the text names may be, the likelier first: beside the config's file, or
     /// where the program is started, as for what the command line names.
     pub(super) fn places(&self, folder: &Path) -> Vec<PathBuf> {

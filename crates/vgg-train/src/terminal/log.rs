@@ -69,6 +69,11 @@ impl Log {
         Ok(())
     }
 
+    /// Keeps what is logged from here on for another file.
+    pub(crate) fn start_again(&self) {
+        *self.sink() = Sink::Memory(Vec::new());
+    }
+
     fn sink(&self) -> std::sync::MutexGuard<'_, Sink> {
         self.sink.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }

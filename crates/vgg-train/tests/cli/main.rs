@@ -6,6 +6,7 @@ mod cuda;
 mod errors;
 mod eval;
 mod extract;
+mod finetune;
 mod image_folder;
 mod memory;
 mod names;

@@ -1,0 +1,126 @@
+//! The config that is written, to be read and changed.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::plan::{LR, PATIENCE, Plan, SPLIT, epochs_of_head};
+
+impl Plan {
+    /// The config.
+    pub(super) fn text(&self) -> String {
+        let Self { file, folder, name, classes, start, epochs, batch_size, .. } = self;
+        let (file, data) = (file.display(), &start.data);
+        let known = self.known().unwrap_or_default();
+        let [least, most] = self.train_short_side();
+        let head = epochs_of_head(*epochs);
+        let (shown, from, folder_text) = (folder.display(), text(&self.from), path(folder));
+        let model = self.model();
+        let split = match self.is_divided {
+            true => "# Trained on what is in train/, tested on what is in val/.\n".to_owned(),
+            false => format!(
+                "# So much of each class is tested on and not trained on. A file's contents decide on \
+                 which side it is, so\n# that copies are on one side, and a new file moves no other.\n\
+                 split = {SPLIT}\n"
+            ),
+        };
+        let (mean, std) = (Value::from(data.mean.clone()), Value::from(data.std.clone()));
+        format!(
+            "# {what} for the {classes} classes of {shown}.
+#
+# `vgg-train finetune` wrote it, and trains it in two parts, of which each is a run of its own:
+# 1. the new last layer alone. It begins at random, and what it would ask of the other layers would spoil
+#    what they know:
+#    vgg-train {file} --set name={name}-head --set optimizer.lr={lr_of_head} --set train.epochs={head} \
+             --set optimizer.freeze='{known}'
+# 2. all layers, from part 1's best epoch on:
+#    vgg-train {file} --set init.from=runs/{name}-head-1
+# `vgg-train configs vgg11_small` explains all keys.
+
+{model}
+[init]
+# The trained network. What does not fit, its last layer, is initialised.
+from = {from}
+
+[data]
+dataset = \"image-folder\"
+folder = {folder_text}
+channels = {channels}
+{split}# As the trained network knows images: normalised, scaled, and cut from the centre to be tested.
+mean = {mean}
+std = {std}
+test_short_side = {test}
+
+[data.augment]
+# There are few images: no epoch shows one as another did.
+short_side = [{least}, {most}]
+random_crop = true
+flip = true
+
+[train]
+epochs = {epochs}
+batch_size = {batch_size}
+# Ends where {patience} epochs bring nothing.
+early_stop.patience = {patience}
+
+[optimizer]
+# A tenth of the new layer's own rate: what is known is to change little.
+lr = {LR:?}
+momentum = 0.9
+weight_decay = 0.0005
+
+[schedule]
+# The rate falls to 0, so that the last epochs settle.
+kind = \"cosine\"
+",
+            what = self.what(),
+            lr_of_head = 10.0 * LR,
+            known = Value::from(known),
+            channels = data.image_shape(start.model.image_size)[0],
+            test = self.test_short_side,
+            patience = PATIENCE,
+        )
+    }
+
+    /// The network, in words that begin a sentence.
+    fn what(&self) -> String {
+        let model = self.start.model.describe();
+        match &*self.from {
+            "imagenet" => format!("{model}, trained on ImageNet,"),
+            from => format!("{model}, trained as {from},"),
+        }
+    }
+
+    /// The table of the network: keys that are not the defaults, and those that are often looked for.
+    fn model(&self) -> String {
+        let model = &self.start.model;
+        let mut table = "[model]\n# As the trained network is.\n".to_owned();
+        let mut key = |name: &str, value: Value| table += &format!("{name} = {value}\n");
+        key("arch", model.arch.to_string().into());
+        key("image_size", (model.image_size as i64).into());
+        if model.width != 1.0 {
+            key("width", model.width.into());
+        }
+        if model.batch_norm {
+            key("batch_norm", true.into());
+        }
+        if let Some(side) = model.avg_pool {
+            key("avg_pool", (side as i64).into());
+        }
+        if model.fc_width != 4096 {
+            key("fc_width", (model.fc_width as i64).into());
+        }
+        if model.dropout != 0.5 {
+            key("dropout", model.dropout.into());
+        }
+        table
+    }
+}
+
+fn text(text: &str) -> Value {
+    text.into()
+}
+
+fn path(path: &Path) -> Value {
+    path.to_string_lossy().into_owned().into()
+}

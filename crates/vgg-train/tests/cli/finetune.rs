@@ -1,0 +1,66 @@
+//! A trained network for a folder of images.
+
+use crate::{Workplace, failure};
+
+/// A folder of two classes, of which one is dark, and a run to start from: `runs/tiny-1`.
+fn place() -> Workplace {
+    let place = Workplace::new();
+    for (class, base) in [("bright", 160_u8), ("dark", 20)] {
+        let folder = place.path("photos").join(class);
+        std::fs::create_dir_all(&folder).unwrap();
+        for i in 0..10_u8 {
+            let pixel = |x: u32, y: u32| image::Luma([base + i + ((x * y) % 32) as u8]);
+            let image = image::GrayImage::from_fn(40, 48, pixel);
+            image.save(folder.join(format!("{i}.png"))).unwrap();
+        }
+    }
+    place.ok("tiny.toml --set train.epochs=1 --set report.page=false");
+    place
+}
+
+const FINETUNE: &str = "finetune photos --from runs/tiny-1 --epochs 2 --batch-size 4 --set report.page=false --device cpu";
+
+#[test]
+fn a_new_last_layer_and_then_all_of_them_are_trained() {
+    let place = place();
+    let printed = place.ok(&format!("{FINETUNE} --print-config")).stdout;
+    assert!(printed.contains("from = \"runs/tiny-1\""), "{printed}");
+    assert!(!place.path("photos.toml").exists());
+
+    let done = place.ok(FINETUNE);
+    assert!(done.stdout.starts_with("runs/photos-1: "), "{}", done.stdout);
+    assert_eq!(done.stdout.lines().count(), 1);
+    let written = place.read("photos.toml");
+    assert!(written.contains("split = 0.2"), "{written}");
+    let of_head = place.read("runs/photos-head-1/config.toml");
+    for line in
+        ["freeze = [\"features\", \"classifier.0\", \"classifier.3\"]", "lr = 0.01", "epochs = 1"]
+    {
+        assert!(of_head.contains(line), "{line}:\n{of_head}");
+    }
+    let of_all = place.read("runs/photos-1/config.toml");
+    for line in ["from = \"runs/photos-head-1\"", "lr = 0.001", "epochs = 2"] {
+        assert!(of_all.contains(line), "{line}:\n{of_all}");
+    }
+    // What the first part leaves as it is, is as the trained network had it.
+    assert!(done.stderr.contains("classifier.6: initialised"), "{}", done.stderr);
+    assert!(done.stderr.contains("classifier.6: a copy of classifier.6"), "{}", done.stderr);
+
+    // The config is the user's from here on.
+    std::fs::write(place.path("photos.toml"), written + "# mine\n").unwrap();
+    let error = failure(&place, FINETUNE);
+    let said = "2\nerror: photos.toml is there, and is not what would be written\n";
+    assert!(error.starts_with(said), "{error}");
+}
+
+#[test]
+fn what_cannot_be_fine_tuned_is_told() {
+    let place = Workplace::new();
+    let error = failure(&place, "finetune photos --offline");
+    assert!(error.starts_with("3\nerror: photos is no folder of images in two classes"), "{error}");
+    for class in ["a", "b"] {
+        std::fs::create_dir_all(place.path("photos").join(class)).unwrap();
+    }
+    let error = failure(&place, "finetune photos --arch vgg11-lrn");
+    assert!(error.starts_with("2\nerror: torchvision has no weights of vgg11-lrn\n"), "{error}");
+}
