@@ -336,10 +336,11 @@ pub const SIGMOID: Module = Module {
 /// Loss, correct classes and the gradient of `logits: [n, classes]`.
 ///
 /// - `softmax_cross_entropy_T(const T* logits, const u32* labels, float2* images, T* dlogits, u64 n,
-///   u32 classes, u32 mixed, f32 smoothing, const f32* loss_scale)`: `dlogits: [n, classes]` may be
-///   the logits. `labels: [n]`, or if `mixed` is not zero `[3, n]` with other classes and
-///   their shares, of `f32`, as `vgg_tensor::spec::SoftmaxCrossEntropy` says; a label that is no class
-///   makes a loss of NaN. `images: [n]`, aligned to 8 bytes, receives each image's loss and how many
+///   u32 classes, u32 mixed, u32 weighted, f32 smoothing, const f32* loss_scale)`: `dlogits: [n,
+///   classes]` may be the logits. `labels: [n]`, or if `mixed` is not zero `[3, n]` with other classes
+///   and their shares, of `f32`; if `weighted` is not zero `[classes + 1]` behind them, of `f32`, the
+///   weights of classes and the divisor, as `vgg_tensor::spec::SoftmaxCrossEntropy` says; a label that
+///   is no class makes a loss of NaN. `images: [n]`, aligned to 8 bytes, receives each image's loss and how many
 ///   classes are ahead of the true one, at most 5. Work: a warp an image, so `32 · n` threads.
 /// - `softmax_cross_entropy_metrics(const float2* images, f32* metrics, u64 n)`: adds them up to
 ///   `vgg_tensor::spec::Metrics`, three numbers. Grid: exactly one block.

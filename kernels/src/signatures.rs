@@ -349,6 +349,7 @@ kernels! {
         n: u64,
         classes: u32,
         mixed: u32,
+        weighted: u32,
         smoothing: f32,
         loss_scale: Address,
     }

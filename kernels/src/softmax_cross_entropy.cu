@@ -3,8 +3,10 @@
 // logits, dlogits: [n, classes], labels: [n], images: [n] pairs (loss, rank), metrics: [3]. A target
 // is the true class, or, if `mixed` is not zero, in part another class: labels is [3, n] then, with
 // the other classes and their shares (of float). Of that it is 1 - smoothing, and of every class
-// smoothing / classes.
-// dlogits = (softmax(logits) - target) / n, times the loss scale, if there is one. A rank is
+// smoothing / classes. If `weighted` is not zero, the weights of the classes and the divisor (of float)
+// are behind all that, [classes + 1], and each class's part of a target is times its weight.
+// dlogits = (whole * softmax(logits) - target) / divisor, times the loss scale, if there is one, where
+// `whole` is the sum of a target's parts. Without weights it is 1, and the divisor n. A rank is
 // how many classes are ahead of the true one, at most 5; of equal logits the lower class is ahead,
 // and NaN is ahead of everything, but as the true class's has rank 5, so that a network that has blown
 // up does not look accurate.
@@ -39,9 +41,19 @@ template <class T> __device__ inline float logit(const T* logits, u32 class_, u3
 template <class T>
 __device__ inline void forward_backward(const T* all_logits, const u32* labels, float2* images,
                                         T* all_dlogits, u64 n, u32 classes, u32 mixed,
-                                        float smoothing, const float* loss_scale) {
+                                        u32 weighted, float smoothing, const float* loss_scale) {
     const double scale = loss_scale ? *loss_scale : 1.0;
     const u32 lane = threadIdx.x % WARP;
+    const u32* weights = labels + (mixed ? 3 : 1) * n;
+    const double divisor = weighted ? (double)__uint_as_float(weights[classes]) : (double)n;
+    const auto weight = [=](u32 class_) -> float {
+        return weighted && class_ < classes ? __uint_as_float(weights[class_]) : 1.0f;
+    };
+    float weights_sum = 0.0f;
+    for (u32 class_ = lane; weighted && class_ < classes; class_ += WARP) {
+        weights_sum += weight(class_);
+    }
+    const float mean_weight = warp_sum(weights_sum) / (float)classes;
     for (u64 i = first_index() / WARP; i < n; i += (u64)gridDim.x * WARPS) {
         const T* logits = all_logits + i * classes;
         const u32 label = labels[i], other = mixed ? labels[n + i] : label;
@@ -61,26 +73,33 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
         const u32 sum_ahead = warp_sum(ahead);
         const u32 rank = true_logit != true_logit ? 5 : min_u32(sum_ahead, 5);
 
+        // All of the target: without weights 1, to the last bit.
+        double whole = 1.0;
+        if (weighted) {
+            whole = (1.0 - share) * weight(label) + share * weight(other);
+            whole = (1.0 - smoothing) * whole + smoothing * mean_weight;
+        }
         double sum = 0.0, below_max = 0.0;
         for (u32 class_ = lane; class_ < classes; class_ += WARP) {
             const double x = to_float(logits[class_]) - max;
             sum += exp(x);
-            below_max += x;
+            below_max += weight(class_) * x;
         }
         sum = warp_sum(sum);
         below_max = warp_sum(below_max);
 
         if (lane == 0) {
-            double expected = true_logit - max;
+            double expected = weight(label) * (double)(true_logit - max);
             if (share != 0.0) {
                 const double other_logit = logit(logits, other, classes) - max;
-                expected = (1.0 - share) * expected + share * other_logit;
+                expected = (1.0 - share) * expected + share * (weight(other) * other_logit);
             }
             if (smoothing != 0.0f) {
                 const double mean = below_max / (double)classes;
                 expected = (1.0 - smoothing) * expected + smoothing * mean;
             }
-            images[i] = make_float2((float)(log(sum) - expected), (float)rank);
+            const double loss = (whole * log(sum) - expected) * ((double)n / divisor);
+            images[i] = make_float2((float)loss, (float)rank);
         }
         // dlogits may be the logits, of which the first lane reads those of two classes.
         __syncwarp();
@@ -88,19 +107,19 @@ __device__ inline void forward_backward(const T* all_logits, const u32* labels, 
             const double softmax = exp((double)(to_float(logits[class_]) - max)) / sum;
             double target = class_ == label ? 1.0 - share : 0.0;
             target += class_ == other ? share : 0.0;
-            target = (1.0 - smoothing) * target + smoothing / (double)classes;
-            const float gradient = (float)((softmax - target) / (double)n * scale);
+            target = weight(class_) * ((1.0 - smoothing) * target + smoothing / (double)classes);
+            const float gradient = (float)((whole * softmax - target) / divisor * scale);
             all_dlogits[i * classes + class_] = from_float<T>(gradient);
         }
     }
 }
 
 #define ENTRY(T, NAME)                                                                            \
-    KERNEL softmax_cross_entropy_##NAME(const T* logits, const u32* labels, float2* images,        \
-                                        T* dlogits, u64 n, u32 classes, u32 mixed,                 \
-                                        float smoothing, const float* loss_scale) {                \
-        forward_backward(logits, labels, images, dlogits, n, classes, mixed, smoothing,            \
-                         loss_scale);                                                              \
+    KERNEL softmax_cross_entropy_##NAME(const T* logits, const u32* labels, float2* images,       \
+                                        T* dlogits, u64 n, u32 classes, u32 mixed, u32 weighted,  \
+                                        float smoothing, const float* loss_scale) {               \
+        forward_backward(logits, labels, images, dlogits, n, classes, mixed, weighted, smoothing, \
+                         loss_scale);                                                             \
     }
 FOR_EACH_TYPE(ENTRY)
 

@@ -243,6 +243,12 @@ def vgg11():
 
 # What a step has besides the optimiser, of which each run has a part.
 CLIP_NORM, AVERAGE_DECAY, SMOOTHING, FROZEN = 0.5, 0.75, 0.125, ("features.0", "classifier.3")
+# Of classes; the last ones count most.
+WEIGHTS = [(1 + class_) / 8 for class_ in range(CLASSES)]
+RECIPES = [
+    "parts", "clipped", "averaged", "smooth", "mixed", "frozen", "weighted", "weighted_smooth",
+    "weighted_mixed",
+]
 
 
 def recipe_run(run, dtype, initial, pixels, labels, others, shares):
@@ -261,8 +267,8 @@ def recipe_run(run, dtype, initial, pixels, labels, others, shares):
     losses = []
     for step in range(STEPS):
         batch = slice(0, BATCH) if step % 2 == 0 else slice(BATCH, IMAGES)
-        target, smoothing = labels[batch], SMOOTHING if run in ("smooth", "mixed") else 0.0
-        if run == "mixed":
+        target, smoothing = labels[batch], SMOOTHING if run.endswith(("smooth", "mixed")) else 0.0
+        if run.endswith("mixed"):
             own, other = F.one_hot(target, CLASSES), F.one_hot(others[batch], CLASSES)
             share = shares[batch].to(dtype)[:, None]
             target = (1 - share) * own + share * other
@@ -272,7 +278,8 @@ def recipe_run(run, dtype, initial, pixels, labels, others, shares):
         size = 4 if run == "parts" else BATCH
         inputs = x[batch]
         for part, of_part in zip(inputs.split(size), target.split(size)):
-            loss = F.cross_entropy(model(part), of_part, label_smoothing=smoothing)
+            weight = torch.tensor(WEIGHTS, dtype=dtype) if run.startswith("weighted") else None
+            loss = F.cross_entropy(model(part), of_part, weight=weight, label_smoothing=smoothing)
             share_of_batch = len(part) / len(inputs)
             (loss * share_of_batch).backward()
             total += loss.detach() * share_of_batch
@@ -297,7 +304,7 @@ def recipes():
     torch.manual_seed(SEED)
     others, shares = torch.randint(0, CLASSES, (IMAGES,)), torch.rand(IMAGES) / 2
     kept, strays = {}, {}
-    for run in ["parts", "clipped", "averaged", "smooth", "mixed", "frozen"]:
+    for run in RECIPES:
         settings = (initial, pixels, labels, others, shares)
         exact = recipe_run(run, torch.float64, *settings)
         rounded = recipe_run(run, torch.float32, *settings)

@@ -7,8 +7,9 @@
 
 The probabilities that `--predictions` writes are what all else is computed from: losses and
 accuracies, the confusion matrix, precision, recall and F1 of each class and their means, ROC AUC and
-average precision, the bins of the calibration, its errors and the Brier score. What `--json` has must
-be the same to 1e-9; the loss, which is of logits, to 1e-6.
+average precision, the bins of the calibration, its errors and the Brier score; and what metrics.jsonl
+has of the epoch, where the run is tested alone and as in training. What `--json` has must be the same to
+1e-9; the loss, which is of logits, to 1e-6.
 """
 
 import csv
@@ -40,6 +41,8 @@ class Predictions:
             self.told = json.loads(done.stdout)
             with open(file, newline="") as lines:
                 header, *rows = csv.reader(lines)
+        if len(arguments) == 1:
+            self.told["epoch"] = self.epoch(Path(arguments[0]) / "metrics.jsonl")
         self.classes = header[5:]
         assert self.classes == [row["class"] for row in self.told["classes"]]
         assert [row[0] for row in rows] == [str(i) for i in range(len(rows))]
@@ -50,6 +53,12 @@ class Predictions:
         self.p = np.array([row[5:] for row in rows], np.float32)
         assert (self.confidence == self.p.max(axis=1)).all()
         assert (self.p[np.arange(len(rows)), self.predicted] == self.confidence).all()
+
+    def epoch(self, file):
+        """The record of the epoch that was tested, which has the same loss."""
+        records = map(json.loads, file.read_text().splitlines())
+        epochs = (record for record in records if record["kind"] == "epoch")
+        return next(epoch for epoch in epochs if epoch["test_loss"] == self.told["loss"])
 
     def expected(self):
         """A path in the JSON, the number that should be there, and how far it may be off."""
@@ -64,6 +73,13 @@ class Predictions:
         yield "balanced_accuracy", metrics.balanced_accuracy_score(labels, predicted), EXACT
         counts = metrics.confusion_matrix(labels, predicted, labels=range(k))
         yield "confusion", np.abs(np.array(told["confusion"]) - counts).sum(), None
+
+        if "epoch" in told:
+            balanced = metrics.balanced_accuracy_score(labels, predicted)
+            yield "epoch.test_balanced_accuracy", balanced, EXACT
+            f1 = metrics.f1_score(labels, predicted, average="macro", zero_division=0)
+            yield "epoch.test_macro_f1", f1, EXACT
+            yield "epoch.test_accuracy", metrics.accuracy_score(labels, predicted), EXACT
 
         for average in ("macro", "weighted"):
             scores = metrics.precision_recall_fscore_support(

@@ -255,6 +255,7 @@ on_cuda! {
                 clip_norm: Some(0.5),
                 ema_decay: Some(0.8),
                 label_smoothing: 0.1,
+                class_weights: vec![0.5, 1.0, 2.0],
                 mixes: true,
                 ..SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.01) }.into()
             };

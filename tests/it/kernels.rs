@@ -164,8 +164,8 @@ fn a_label_that_is_no_class_shows_in_the_loss() {
     let logits = upload(&mut memory, &[0.0f32; 6]);
     let labels = upload(&mut memory, &[1u32, 3]);
     let (images, dlogits) = (memory.alloc(16), memory.alloc(24));
-    let params: [&dyn Param; 9] =
-        [&logits, &labels, &images, &dlogits, &2u64, &3u32, &0u32, &0.0f32, &0u64];
+    let params: [&dyn Param; 10] =
+        [&logits, &labels, &images, &dlogits, &2u64, &3u32, &0u32, &0u32, &0.0f32, &0u64];
     let kernel = "softmax_cross_entropy_f32";
     launch(vgg_kernels::SOFTMAX_CROSS_ENTROPY, kernel, 1, &params, &mut memory).unwrap();
     let images = download::<f32>(&memory, images, 4);
@@ -188,8 +188,8 @@ fn the_gradient_of_a_mixed_loss_may_replace_the_logits() {
         let targets = upload(&mut memory, &targets);
         let images = memory.alloc(8 * n as usize);
         let dlogits = if in_place { logits } else { memory.alloc(4 * numbers.len()) };
-        let params: [&dyn Param; 9] =
-            [&logits, &targets, &images, &dlogits, &n, &classes, &1u32, &0.0f32, &0u64];
+        let params: [&dyn Param; 10] =
+            [&logits, &targets, &images, &dlogits, &n, &classes, &1u32, &0u32, &0.0f32, &0u64];
         let (module, kernel) = (vgg_kernels::SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy_f32");
         launch_in_order(seed, module, kernel, 1, &params, &mut memory).unwrap();
         let images = download::<f32>(&memory, images, 2 * n as usize);

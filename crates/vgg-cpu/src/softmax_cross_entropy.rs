@@ -18,14 +18,19 @@ pub(crate) fn forward_backward(
     let (n, classes) = (op.logits().n, op.logits().c);
     let logits = logits.f32(n * classes);
     let words: &[u32] = bytemuck::cast_slice(labels.bytes(op.label_bytes()));
+    let (words, weights) = words.split_at(op.label_words());
     let (labels, mixed) = words.split_at(n);
+    let number = |word: &u32| f64::from(f32::from_bits(*word));
+    let divisor = weights.last().map_or(n as f64, number);
+    let weight = |class: usize| weights.get(class).map_or(1.0, number);
+    let mean_weight = (0..classes).map(weight).sum::<f64>() / classes as f64;
     let smoothing = f64::from(op.smoothing());
     let dlogits = dlogits.f32_mut(n * classes);
     let (mut loss_sum, mut top1, mut top5) = (0.0, 0, 0);
     for (i, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         let label = *label as usize;
         let (other, share) = match op.is_mixed() {
-            true => (mixed[i] as usize, f64::from(f32::from_bits(mixed[n + i]))),
+            true => (mixed[i] as usize, number(&mixed[n + i])),
             false => (label, 0.0),
         };
         let true_logit = logits[label];
@@ -34,15 +39,22 @@ pub(crate) fn forward_backward(
         let exp = |x: &f32| f64::from(x - max).exp();
         let sum: f64 = logits.iter().map(exp).sum();
         let below_max = |x: f32| f64::from(x - max);
-        let mut expected = below_max(true_logit);
+        let mut expected = weight(label) * below_max(true_logit);
+        let mut whole = weight(label);
         if share != 0.0 {
-            expected = (1.0 - share) * expected + share * below_max(logits[other]);
+            let of_other = weight(other) * below_max(logits[other]);
+            expected = (1.0 - share) * expected + share * of_other;
+            whole = (1.0 - share) * whole + share * weight(other);
         }
         if smoothing != 0.0 {
-            let mean = logits.iter().map(|x| below_max(*x)).sum::<f64>() / classes as f64;
+            let each = logits.iter().enumerate().map(|(class, x)| weight(class) * below_max(*x));
+            let mean = each.sum::<f64>() / classes as f64;
             expected = (1.0 - smoothing) * expected + smoothing * mean;
+            whole = (1.0 - smoothing) * whole + smoothing * mean_weight;
         }
-        loss_sum += sum.ln() - expected;
+        // Without weights a target is 1 as a whole, and to the last bit.
+        let whole = if op.is_weighted() { whole } else { 1.0 };
+        loss_sum += whole * sum.ln() - expected;
         // NaN counts as ahead, so that a network that has blown up does not look accurate.
         let ahead = |(class, x): &(usize, &f32)| match x.partial_cmp(&&true_logit) {
             Some(Ordering::Less) => false,
@@ -55,13 +67,16 @@ pub(crate) fn forward_backward(
         for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {
             let mut target = if class == label { 1.0 - share } else { 0.0 };
             target += if class == other { share } else { 0.0 };
-            target = (1.0 - smoothing) * target + smoothing / classes as f64;
-            *d = ((exp(x) / sum - target) / n as f64) as f32;
+            target = weight(class) * ((1.0 - smoothing) * target + smoothing / classes as f64);
+            *d = ((whole * (exp(x) / sum) - target) / divisor) as f32;
             // A class that is ruled out. What would be computed from it is slow, and nothing.
             if d.is_subnormal() {
                 *d = 0.0;
             }
         }
+    }
+    if op.is_weighted() {
+        loss_sum *= n as f64 / divisor;
     }
     let values = Metrics { loss_sum: loss_sum as f32, top1: top1 as f32, top5: top5 as f32 };
     metrics.f32_mut(Metrics::LEN).copy_from_slice(&values.to_array());

@@ -37,6 +37,7 @@ pub(crate) fn forward_backward(
         n: n as u64,
         classes: shape.c as u32,
         mixed: u32::from(op.is_mixed()),
+        weighted: u32::from(op.is_weighted()),
         smoothing: op.smoothing(),
         loss_scale,
     };

@@ -47,14 +47,23 @@ pub(crate) struct Batch<'a> {
     pub(crate) labels: &'a [u32],
     /// Another class for each label, and its share; none where nothing is mixed.
     pub(crate) mix: &'a [(u32, f32)],
+    /// What the images' losses are divided by, where classes have weights.
+    pub(crate) divisor: f32,
 }
 
-impl Batch<'_> {
+impl<'a> Batch<'a> {
+    /// Images alone.
+    fn unlabelled(pixels: &'a [u8]) -> Self {
+        Self { pixels, labels: &[], mix: &[], divisor: 1.0 }
+    }
+
     /// Writes what goes up for the labels, as [`vgg_tensor::spec::SoftmaxCrossEntropy`] has it.
-    fn write_labels(&self, bytes: &mut Vec<u8>) {
+    fn write_labels(&self, class_weights: &[f32], bytes: &mut Vec<u8>) {
         let others = self.mix.iter().map(|(other, _)| *other);
         let shares = self.mix.iter().map(|(_, share)| share.to_bits());
-        let words = self.labels.iter().copied().chain(others).chain(shares);
+        let divisor = (!class_weights.is_empty()).then_some(&self.divisor);
+        let weights = class_weights.iter().chain(divisor).map(|x| x.to_bits());
+        let words = self.labels.iter().copied().chain(others).chain(shares).chain(weights);
         bytes.clear();
         bytes.extend(words.flat_map(u32::to_ne_bytes));
     }
@@ -131,7 +140,7 @@ impl<B: Backend> Network<B> {
         let key = (work, batch.pixels.len() / self.input.image_bytes());
         self.compile(key)?;
         let ready = self.compiled.get_mut(&key).expect("it was compiled");
-        batch.write_labels(&mut self.label_bytes);
+        batch.write_labels(self.plan.class_weights(), &mut self.label_bytes);
         ready.upload_pixels(&mut self.backend, batch.pixels)?;
         ready.upload_labels(&mut self.backend, &self.label_bytes)?;
         self.backend.run(&mut ready.program, scalars)
@@ -163,7 +172,7 @@ impl<B: Backend> Network<B> {
         batch: Batch<'_>,
         scalars: Scalars,
     ) -> Result<Vec<Event>> {
-        batch.write_labels(&mut self.label_bytes);
+        batch.write_labels(self.plan.class_weights(), &mut self.label_bytes);
         let (pixels, labels) = (batch.pixels, &self.label_bytes);
         let (backend, profile) = (&mut self.backend, &ready.program);
         let words = |bytes| format!("upload {bytes} bytes");
@@ -231,7 +240,7 @@ impl<B: Backend> Network<B> {
         let mut logits = zeros(self.count(pixels)? * classes)?;
         let chunks = pixels.chunks(batch * self.input.image_bytes());
         for (pixels, logits) in chunks.zip(logits.chunks_mut(batch * classes)) {
-            let batch = Batch { pixels, labels: &[], mix: &[] };
+            let batch = Batch::unlabelled(pixels);
             self.run(Work::Logits(weights), batch, Scalars::default())?;
             self.download(Place::Logits, logits.len() / classes, logits)?;
         }
@@ -251,7 +260,7 @@ impl<B: Backend> Network<B> {
         let place = Place::LogitsGradient;
         let content = Content::Maps(self.plan.maps(place, n));
         self.backend.upload(content, dlogits, &mut write(self.memory.at(place)))?;
-        let batch = Batch { pixels, labels: &[], mix: &[] };
+        let batch = Batch::unlabelled(pixels);
         self.run(Work::GradCam, batch, Scalars::default())?;
         let shape = self.plan.maps(Place::Maps, n);
         let mut maps = [zeros(shape.len())?, zeros(shape.len())?];

@@ -230,8 +230,10 @@ impl Plan {
         match place {
             Place::Pixels => Content::Bytes(self.prepare.source().len()),
             Place::Labels => {
-                let mixes = matches!(&self.mode, Mode::Train(recipe) if recipe.mixes);
-                let loss = if mixes { self.loss.mixed() } else { self.loss };
+                let loss = match &self.mode {
+                    Mode::Train(recipe) => recipe.loss(self.loss, recipe.mixes),
+                    Mode::Infer { .. } => self.loss,
+                };
                 Content::Bytes(loss.label_bytes())
             }
             Place::Metrics => Content::Vector(Metrics::LEN),
@@ -284,6 +286,14 @@ impl Plan {
             }
         }
         kept
+    }
+
+    /// How much each class counts in the loss; nothing where all count the same.
+    pub(crate) fn class_weights(&self) -> &[f32] {
+        match &self.mode {
+            Mode::Train(recipe) => &recipe.class_weights,
+            Mode::Infer { .. } => &[],
+        }
     }
 
     /// Of each parameter, whether it is trained.

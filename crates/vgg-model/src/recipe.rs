@@ -1,6 +1,7 @@
 //! How a trainer goes from gradients to new weights.
 
 use vgg_tensor::Result;
+use vgg_tensor::spec::SoftmaxCrossEntropy;
 
 use crate::{SgdConfig, Vgg, invalid};
 
@@ -21,6 +22,10 @@ pub struct Recipe {
     pub ema_decay: Option<f32>,
     /// The share of a target that all classes have ([`vgg_tensor::spec::SoftmaxCrossEntropy`]).
     pub label_smoothing: f32,
+    /// How much each class counts in the loss, as `torch.nn.CrossEntropyLoss(weight)`; all the same if
+    /// it is empty. A batch's loss is divided by the weights of its images' classes; if it is mixed, by
+    /// its images, as PyTorch's is where targets are probabilities.
+    pub class_weights: Vec<f32>,
     /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
     pub mixes: bool,
     /// Parameters that stay as they are: those whose names begin with one of these, as `features`
@@ -39,6 +44,7 @@ impl From<SgdConfig> for Recipe {
             clip_norm: None,
             ema_decay: None,
             label_smoothing: 0.0,
+            class_weights: Vec::new(),
             mixes: false,
             freeze: Vec::new(),
             measures_gradients: false,
@@ -75,6 +81,14 @@ impl Recipe {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(invalid("label_smoothing", self.label_smoothing, "at least 0 and below 1"));
         }
+        let (weights, classes) = (&self.class_weights, vgg.outputs());
+        if !weights.is_empty() && weights.len() != classes {
+            let allowed = format!("{classes}, one a class");
+            return Err(invalid("class_weights", weights.len(), &allowed));
+        }
+        if let Some(weight) = weights.iter().find(|x| !(x.is_finite() && **x > 0.0)) {
+            return Err(invalid("class_weights", weight, "finite and above 0"));
+        }
         let params = vgg.params();
         let is_of = |name: &str, prefix: &str| is_within(name, prefix);
         let missing = |prefix: &&String| !params.iter().any(|param| is_of(&param.name, prefix));
@@ -99,6 +113,13 @@ impl Recipe {
     /// computed: nobody needs them as a whole.
     pub(crate) fn applies_at_once(&self) -> bool {
         self.micro_batches <= 1 && self.clip_norm.is_none()
+    }
+
+    /// The loss of a batch.
+    pub(crate) fn loss(&self, plain: SoftmaxCrossEntropy, is_mixed: bool) -> SoftmaxCrossEntropy {
+        let loss = plain.with_smoothing(self.label_smoothing);
+        let loss = if is_mixed { loss.mixed() } else { loss };
+        if self.class_weights.is_empty() { loss } else { loss.weighted() }
     }
 
     /// Images of a micro-batch of a batch of so many images.

@@ -118,7 +118,7 @@ impl<B: Backend> Trainer<B> {
         lr: f32,
     ) -> Result<()> {
         check_lr(lr)?;
-        let batch = Batch { pixels, labels, mix };
+        let batch = self.batch(pixels, labels, mix);
         self.check_batch(batch, self.batch)?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
@@ -145,7 +145,7 @@ impl<B: Backend> Trainer<B> {
         lr: f32,
     ) -> Result<Vec<Event>> {
         check_lr(lr)?;
-        let batch = Batch { pixels, labels, mix };
+        let batch = self.batch(pixels, labels, mix);
         self.check_batch(batch, self.batch)?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
@@ -162,25 +162,38 @@ impl<B: Backend> Trainer<B> {
         Ok(events)
     }
 
+    /// A batch on its way, whose labels need not fit yet.
+    fn batch<'a>(&self, pixels: &'a [u8], labels: &'a [u32], mix: &'a [(u32, f32)]) -> Batch<'a> {
+        let weights = &self.recipe.class_weights;
+        let weight = |label: &u32| weights.get(*label as usize).map(|x| f64::from(*x));
+        let divisor = match mix {
+            [] => labels.iter().filter_map(weight).sum(),
+            _ => labels.len() as f64,
+        };
+        Batch { pixels, labels, mix, divisor: divisor as f32 }
+    }
+
     /// A batch as micro-batches.
     fn micro_batches<'a>(
         &self,
-        Batch { pixels, labels, mix }: Batch<'a>,
+        Batch { pixels, labels, mix, divisor }: Batch<'a>,
     ) -> Vec<(MicroBatch, Batch<'a>)> {
         let (batch, size) = (labels.len(), self.network.plan().batch());
         let image_bytes = pixels.len() / batch;
         let count = batch.div_ceil(size);
         let all = pixels.chunks(image_bytes * size).zip(labels.chunks(size)).enumerate();
-        let one = |(index, (pixels, labels))| {
+        let one = |(index, (pixels, labels)): (usize, (&'a [u8], &'a [u32]))| {
             let mix = mix.chunks(size).nth(index).unwrap_or_default();
             let (is_last, is_mixed) = (index + 1 == count, !mix.is_empty());
             let micro_batch = MicroBatch { index, batch, is_last, is_mixed };
-            (micro_batch, Batch { pixels, labels, mix })
+            // Its gradients count as much as its images, and so does its part of what divides them.
+            let divisor = (f64::from(divisor) * labels.len() as f64 / batch as f64) as f32;
+            (micro_batch, Batch { pixels, labels, mix, divisor })
         };
         all.map(one).collect()
     }
 
-    fn check_batch(&self, Batch { pixels, labels, mix }: Batch<'_>, most: usize) -> Result<()> {
+    fn check_batch(&self, Batch { pixels, labels, mix, .. }: Batch<'_>, most: usize) -> Result<()> {
         let (n, classes) = (self.network.count(pixels)?, self.vgg().outputs());
         if n == 0 || n > most {
             return Err(invalid("images in a batch", n, &format!("1 to {most}")));
@@ -245,7 +258,7 @@ impl<B: Backend> Trainer<B> {
         labels: &[u32],
         mix: &[(u32, f32)],
     ) -> Result<(Metrics, Params)> {
-        let batch = Batch { pixels, labels, mix };
+        let batch = self.batch(pixels, labels, mix);
         self.check_batch(batch, self.network.plan().batch())?;
         // A forward pass moves running statistics, and a loss the backend's scale.
         let (state, backend) = (self.tensors(Set::State)?, self.backend_state()?);

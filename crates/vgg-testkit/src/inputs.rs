@@ -1,6 +1,7 @@
 //! Numbers to compute with: the same in every run.
 
 use vgg_tensor::Draw;
+use vgg_tensor::spec::SoftmaxCrossEntropy;
 
 fn draw(seed: u64) -> Draw {
     Draw { seed, stream: 0, step: 0 }
@@ -37,4 +38,25 @@ pub fn labels(seed: u64, len: usize, classes: usize) -> Vec<u32> {
         _ => draw(seed).bits(i as u64) % classes as u32,
     };
     (0..len).map(label).collect()
+}
+
+/// The largest weight of a class in [`targets`] to the smallest.
+pub(crate) const WEIGHTS: f64 = 4.0;
+
+/// What a loss takes beside the logits: labels from 0 to `classes − 1`, and as `spec` says others with
+/// shares up to a half, and weights of classes with the sum of those of the labels.
+pub fn targets(seed: u64, spec: &SoftmaxCrossEntropy) -> Vec<u32> {
+    let (n, classes) = (spec.logits().n, spec.logits().c);
+    let mut words = labels(seed, n, classes);
+    if spec.is_mixed() {
+        words.extend(labels(seed + 1, n, classes));
+        words.extend(uniform(seed + 2, n, 0.5).iter().map(|share| share.abs().to_bits()));
+    }
+    if spec.is_weighted() {
+        let weights = uniform(seed + 3, classes, 0.75).into_iter().map(|x| 1.25 + x);
+        let weights: Vec<f32> = weights.collect();
+        let divisor = words[..n].iter().map(|label| weights[*label as usize]).sum::<f32>();
+        words.extend(weights.iter().chain([&divisor]).map(|x| x.to_bits()));
+    }
+    words
 }

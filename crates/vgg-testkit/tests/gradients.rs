@@ -280,22 +280,25 @@ fn dropout() -> Result<()> {
 #[test]
 fn softmax_cross_entropy() -> Result<()> {
     let (n, classes) = (4, 7);
-    let spec = SoftmaxCrossEntropy::new(n, classes)?;
+    let plain = SoftmaxCrossEntropy::new(n, classes)?;
     let logits: Vec<f64> = uniform(1, n * classes).iter().map(|x| 3.0 * x).collect();
-    let mut labels = bytes(spec.label_bytes());
-    let words = inputs::labels(2, n, classes);
-    let words: Vec<u8> = words.iter().flat_map(|label| label.to_ne_bytes()).collect();
-    labels.bytes_mut(words.len()).copy_from_slice(&words);
-    let (mut metrics, mut dlogits) = (zeros(Metrics::LEN), zeros(n * classes));
-    let mut loss = |logits: &[f64], dlogits: &mut Buffer<f64>| {
-        let (logits, metrics) = (&buffer(logits), &mut metrics);
-        run(Command::SoftmaxCrossEntropy { spec, logits, labels: &labels, metrics, dlogits });
-        metrics.numbers(1)[0] / n as f64
-    };
-    loss(&logits, &mut dlogits);
-    // The gradient is that of the mean, the metrics hold the sum.
-    check_gradient("softmax_cross_entropy", &logits, dlogits.numbers(n * classes), |x| {
-        loss(x, &mut zeros(n * classes))
-    });
+    let targets = [plain, plain.mixed()].map(|spec| [spec, spec.with_smoothing(0.25)]);
+    for spec in targets.into_iter().flatten().flat_map(|spec| [spec, spec.weighted()]) {
+        let words = inputs::targets(2, &spec);
+        let words: Vec<u8> = words.iter().flat_map(|label| label.to_ne_bytes()).collect();
+        let mut labels = bytes(spec.label_bytes());
+        labels.bytes_mut(words.len()).copy_from_slice(&words);
+        let (mut metrics, mut dlogits) = (zeros(Metrics::LEN), zeros(n * classes));
+        let mut loss = |logits: &[f64], dlogits: &mut Buffer<f64>| {
+            let (logits, metrics) = (&buffer(logits), &mut metrics);
+            run(Command::SoftmaxCrossEntropy { spec, logits, labels: &labels, metrics, dlogits });
+            metrics.numbers(1)[0] / n as f64
+        };
+        loss(&logits, &mut dlogits);
+        // The gradient is that of the mean, the metrics hold the sum.
+        check_gradient(&format!("{spec:?}"), &logits, dlogits.numbers(n * classes), |x| {
+            loss(x, &mut zeros(n * classes))
+        });
+    }
     Ok(())
 }

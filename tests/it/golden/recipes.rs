@@ -11,12 +11,29 @@ pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<(
     let others = golden.bytes("others").iter().map(|class| u32::from(*class));
     let mix: Vec<(u32, f32)> = others.zip(golden.numbers("shares").iter().copied()).collect();
     let plain = Recipe::from(SgdConfig { momentum: 0.875, ..SgdConfig::plain(LR) });
+    let weights: Vec<f32> = (1..=10_u8).map(|class| f32::from(class) / 8.0).collect();
     let runs = [
         ("parts", Recipe { micro_batches: 2, ..plain.clone() }),
         ("clipped", Recipe { clip_norm: Some(0.5), ..plain.clone() }),
         ("averaged", Recipe { ema_decay: Some(0.75), ..plain.clone() }),
         ("smooth", Recipe { label_smoothing: 0.125, ..plain.clone() }),
         ("mixed", Recipe { label_smoothing: 0.125, mixes: true, ..plain.clone() }),
+        ("weighted", Recipe { class_weights: weights.clone(), ..plain.clone() }),
+        // The whole batch has one divisor.
+        ("weighted", Recipe { class_weights: weights.clone(), micro_batches: 2, ..plain.clone() }),
+        (
+            "weighted_smooth",
+            Recipe {
+                class_weights: weights.clone(),
+                label_smoothing: 0.125,
+                micro_batches: 2,
+                ..plain.clone()
+            },
+        ),
+        (
+            "weighted_mixed",
+            Recipe { class_weights: weights, label_smoothing: 0.125, mixes: true, ..plain.clone() },
+        ),
         ("frozen", Recipe { freeze: vec!["features.0".into(), "classifier.3".into()], ..plain }),
     ];
     for (run, recipe) in runs {

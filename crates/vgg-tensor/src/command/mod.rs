@@ -286,7 +286,8 @@ pub enum Command<I = In, O = Out, U = InOut> {
         x: U,
     },
     /// The loss, how often the true class is first or among the first five, and the gradient of the
-    /// *mean* loss: `(softmax(logits) − target) / n`.
+    /// *mean* loss: `(softmax(logits) − target) / n`, or where classes have weights
+    /// `(Σ weight · target · softmax(logits) − weight · target) / divisor`, with the sum over classes.
     ///
     /// Where logits are equal, the lower class ranks first. NaN ranks before all numbers, but as the
     /// true class's it is never correct: a network that has blown up does not look accurate.

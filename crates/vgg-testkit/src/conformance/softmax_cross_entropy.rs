@@ -46,14 +46,7 @@ impl SoftmaxCrossEntropyTrial {
     }
 
     fn on(op: SoftmaxCrossEntropy, logits: Vec<f32>, arithmetic: Arithmetic) -> Self {
-        let (n, classes) = (op.logits().n, op.logits().c);
-        let mut labels = inputs::labels(2, n, classes);
-        if op.is_mixed() {
-            labels.extend(inputs::labels(3, n, classes));
-            let shares = inputs::uniform(4, n, 0.5);
-            labels.extend(shares.iter().map(|share| share.abs().to_bits()));
-        }
-        Self { op, logits, labels, arithmetic }
+        Self { op, logits, labels: inputs::targets(2, &op), arithmetic }
     }
 }
 
@@ -82,6 +75,8 @@ impl Trial for SoftmaxCrossEntropyTrial {
         let (n, classes) = (self.op.logits().n, self.op.logits().c as f64);
         // Differences of logits are rounded, and the exponential makes that a relative error.
         let range = 2.0 * max_norm(&self.logits) + classes.ln() + 1.0;
+        // The largest weight to the smallest, of which the divisor is made.
+        let range = range * if self.op.is_weighted() { inputs::WEIGHTS } else { 1.0 };
         // A smooth target has a part of every class.
         let terms = if self.op.smoothing() == 0.0 { 1 } else { self.op.logits().c };
         let loss = tolerance(4.0, n * terms, n as f64 * range);
@@ -96,7 +91,8 @@ impl Trial for SoftmaxCrossEntropyTrial {
     fn table(arithmetic: Arithmetic) -> Vec<Self> {
         // Logits of ±10⁴ overflow unless the maximum is subtracted.
         let targets = |op: SoftmaxCrossEntropy| {
-            [op, op.mixed(), op.with_smoothing(0.1), op.mixed().with_smoothing(1.0)]
+            let specs = [op, op.mixed(), op.with_smoothing(0.1), op.mixed().with_smoothing(1.0)];
+            specs.into_iter().flat_map(|spec| [spec, spec.weighted()])
         };
         let trials = |op| {
             let smooth = |range| Self::smooth(op, range, arithmetic);
@@ -107,7 +103,7 @@ impl Trial for SoftmaxCrossEntropyTrial {
     }
 
     fn random(arithmetic: Arithmetic, mut check: impl FnMut(Self)) {
-        let check = |op: SoftmaxCrossEntropy| check(Self::ties(op.mixed(), arithmetic));
+        let check = |op: SoftmaxCrossEntropy| check(Self::ties(op.mixed().weighted(), arithmetic));
         cases::for_random(cases::softmax_cross_entropy::random(), check);
     }
 }

@@ -1,5 +1,7 @@
 //! What values a config may have.
 
+use super::class_weights::ClassWeights;
+use super::data::Sampler;
 use super::keys::Config;
 use super::limits::{at_least_one, at_most, not_negative, positive, share};
 
@@ -51,6 +53,16 @@ impl Config {
             ("train.accumulate", at_least_one(train.accumulate as u64)),
             ("train.accumulate", at_most(train.accumulate, train.batch_size)),
             ("train.label_smoothing", share(train.label_smoothing)),
+            (
+                "train.class_weights",
+                train.class_weights.iter().flat_map(|it| it.given()).find_map(|x| positive(*x)),
+            ),
+            (
+                "train.class_weights",
+                (train.class_weights == Some(ClassWeights::Balanced)
+                    && data.sampler == Sampler::Balanced)
+                    .then(|| "evens out what data.sampler has evened out already".to_owned()),
+            ),
             (
                 "train.early_stop.patience",
                 train.early_stop.and_then(|early_stop| at_least_one(early_stop.patience)),

@@ -7,6 +7,7 @@ use toml::{Table, Value};
 use vgg_model::{Arch, Copying};
 
 use super::best::{BestBy, EarlyStop};
+use super::class_weights::ClassWeights;
 use super::data::Data;
 use super::device::Device;
 
@@ -145,6 +146,9 @@ pub(crate) struct Train {
     pub accumulate: usize,
     /// What all classes together have of an image's target.
     pub label_smoothing: f64,
+    /// How much each class counts in the loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub class_weights: Option<ClassWeights>,
     /// By which score of its test the best epoch is chosen.
     pub best_by: BestBy,
     /// Ends training that does not get better.
@@ -161,6 +165,7 @@ impl Default for Train {
             batch_size: 128,
             accumulate: 1,
             label_smoothing: 0.0,
+            class_weights: None,
             best_by: BestBy::Accuracy,
             early_stop: None,
             seed: 0,

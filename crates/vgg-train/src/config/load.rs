@@ -451,6 +451,7 @@ mod tests {
             "data.test_part=test",
             "data.test_short_side=256",
             "data.background=[255, 255, 255]",
+            "train.class_weights=balanced",
             "train.early_stop.patience=3",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
             "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",

@@ -6,6 +6,7 @@
 
 mod best;
 mod check;
+mod class_weights;
 mod data;
 mod device;
 mod error;

@@ -66,9 +66,13 @@ impl Config {
         }
     }
 
-    /// From gradients to weights.
-    pub(crate) fn recipe(&self) -> Recipe {
+    /// From gradients to weights, where the training images have these `labels`: none where they are
+    /// not read, and all balanced weights of classes are then 1.
+    pub(crate) fn recipe(&self, labels: &[u32]) -> Recipe {
         let (train, optimizer) = (&self.train, &self.optimizer);
+        let classes = self.data.class_names().len();
+        let class_weights = train.class_weights.as_ref();
+        let class_weights = class_weights.map(|weights| weights.of(classes, labels));
         Recipe {
             sgd: SgdConfig {
                 lr: optimizer.lr as f32,
@@ -80,6 +84,7 @@ impl Config {
             clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
             ema_decay: optimizer.average_decay.map(|decay| decay as f32),
             label_smoothing: train.label_smoothing as f32,
+            class_weights: class_weights.unwrap_or_default(),
             mixes: self.data.augment.mixup > 0.0,
             freeze: optimizer.freeze.clone(),
             measures_gradients: self.report.shows_norms(),

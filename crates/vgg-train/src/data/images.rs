@@ -87,6 +87,11 @@ impl Part {
         self.images.len()
     }
 
+    /// Of each image.
+    pub(crate) fn labels(&self) -> &[u32] {
+        self.images.labels()
+    }
+
     /// Channels, height and width of what a batch has of an image.
     pub(crate) fn shape(&self) -> [usize; 3] {
         self.transform.shape()

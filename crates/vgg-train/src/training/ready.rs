@@ -1,13 +1,13 @@
 //! What a run needs before its first step.
 
 use anyhow::Result;
-use vgg_model::{Mode, Vgg};
+use vgg_model::{Mode, Recipe, Vgg};
 use vgg_tensor::Backend;
 
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::machine::{cache, device, memory};
-use crate::terminal::numbers::{bytes, millions};
+use crate::terminal::numbers::{bytes, millions, short};
 use crate::terminal::ui::Ui;
 
 /// What training needs besides a device: checked, loaded, and small enough for memory.
@@ -45,6 +45,9 @@ impl Ready {
         let needed = memory::needed(&vgg, &plan, backend, host);
         ui.status("Model", &describe(config, &vgg));
         ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
+        if let Some(weights) = weights(&config.recipe(data.train.labels())) {
+            ui.detail(&weights);
+        }
         Ok(Self { vgg, data, batch })
     }
 }
@@ -55,11 +58,18 @@ pub(crate) fn batches(
     vgg: &Vgg,
     data: Option<&Data>,
 ) -> Result<(usize, usize, Mode)> {
-    let recipe = config.recipe();
+    let recipe = config.recipe(data.map_or(&[], |data| data.train.labels()));
     recipe.check(vgg)?;
     let batch = config.train.batch_size;
     let batch = data.map_or(batch, |data| batch.min(data.train.len()));
     Ok((batch, recipe.micro_batch_of(batch), Mode::Train(recipe)))
+}
+
+/// How much classes count in the loss, if not all the same.
+fn weights(recipe: &Recipe) -> Option<String> {
+    let weights = recipe.class_weights.iter().copied();
+    let (least, most) = (weights.clone().reduce(f32::min)?, weights.reduce(f32::max)?);
+    Some(format!("classes count from {} to {} in the loss", short(least), short(most)))
 }
 
 fn describe(config: &Config, vgg: &Vgg) -> String {

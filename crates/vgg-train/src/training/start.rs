@@ -103,8 +103,15 @@ impl Job for TrainingJob<'_> {
                 }
             }
         };
-        let mut trainer =
-            Trainer::new(backend, &vgg, &input, &params, batch, config.recipe(), seed)?;
+        let mut trainer = Trainer::new(
+            backend,
+            &vgg,
+            &input,
+            &params,
+            batch,
+            config.recipe(data.train.labels()),
+            seed,
+        )?;
         match &velocity {
             Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
             None => trainer.set_steps(position.step),

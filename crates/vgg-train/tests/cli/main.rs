@@ -16,6 +16,7 @@ mod predict;
 mod pretrained;
 mod profile;
 mod readme;
+mod recipe;
 mod report;
 mod resume;
 mod runs;

@@ -77,8 +77,7 @@ impl NetworkProgram {
                 let trained = vec![true; plan.params.len()];
                 let draw = |dropout| (seed, streams::dropout(dropout));
                 let tape = forward::train(&mut builder, &trained, draw)?;
-                let spec = plan.loss.with_smoothing(training(plan).label_smoothing);
-                let spec = if is_mixed { spec.mixed() } else { spec };
+                let spec = training(plan).loss(plan.loss, is_mixed);
                 let dlogits = loss(&mut builder, tape.logits, spec);
                 let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
                 for (i, gradient) in gradients.into_iter().enumerate() {
@@ -113,8 +112,7 @@ fn step(
     };
     let trained = plan.trained();
     let tape = forward::train(builder, &trained, draw)?;
-    let spec = plan.loss.with_smoothing(recipe.label_smoothing);
-    let spec = if micro_batch.is_mixed { spec.mixed() } else { spec };
+    let spec = recipe.loss(plan.loss, micro_batch.is_mixed);
     let dlogits = loss(builder, tape.logits, spec);
     let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
     if recipe.micro_batches > 1 {

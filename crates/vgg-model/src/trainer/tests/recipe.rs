@@ -241,6 +241,29 @@ fn smooth_targets_are_for_training() {
     assert!((metrics.loss_sum - expected).abs() < 1e-5, "{metrics:?}, {expected}");
 }
 
+/// PyTorch's mean by weights: of labels by the sum of theirs, of probabilities by the images.
+#[test]
+fn classes_count_by_their_weights() {
+    let (pixels, labels) = images(3);
+    let class_weights = vec![0.5, 1.0, 3.0];
+    let weight = |label: &u32| class_weights[*label as usize];
+    let logits = trainer(0.0, recipe()).logits(&pixels).unwrap();
+    let images = logits.chunks(3).zip(&labels);
+    let losses = images.map(|(logits, label)| weight(label) * loss(logits, &[*label]));
+    let (all, weights) = (losses.sum::<f32>(), labels.iter().map(weight).sum::<f32>());
+    for micro_batches in [1, 2] {
+        let recipe =
+            Recipe { class_weights: class_weights.clone(), mixes: true, micro_batches, ..recipe() };
+        let mut trainer = trainer(0.0, recipe);
+        let metrics = trainer.step(&pixels, &labels, 0.0).unwrap();
+        assert!((metrics.loss_sum - 3.0 * all / weights).abs() < 1e-5, "{metrics:?}");
+        let unmixed = labels.iter().map(|label| (*label, 0.25)).collect::<Vec<_>>();
+        trainer.submit_mixed(&pixels, &labels, &unmixed, 0.0).unwrap();
+        let metrics = trainer.next_metrics(true).unwrap().unwrap();
+        assert!((metrics.loss_sum - all).abs() < 1e-5, "{metrics:?}, {all}");
+    }
+}
+
 #[test]
 fn ranges() {
     let (vgg, ..) = network(0.0);
@@ -251,6 +274,10 @@ fn ranges() {
     assert_eq!(message, "ema_decay = 1, but it must be at least 0 and below 1");
     let message = refused(Recipe { label_smoothing: f32::NAN, ..recipe() });
     assert_eq!(message, "label_smoothing = NaN, but it must be at least 0 and below 1");
+    let message = refused(Recipe { class_weights: vec![1.0; 2], ..recipe() });
+    assert_eq!(message, "class_weights = 2, but it must be 3, one a class");
+    let message = refused(Recipe { class_weights: vec![1.0, 0.0, 1.0], ..recipe() });
+    assert_eq!(message, "class_weights = 0, but it must be finite and above 0");
     let message = refused(Recipe { freeze: vec!["features.1".into()], ..recipe() });
     assert!(message.starts_with("freeze = features.1, but it must be how parameters' names begin"));
     let everything = vec!["features".into(), "classifier".into()];

@@ -74,7 +74,7 @@ impl Job for Measure<'_> {
         let (seed, device) = (config.train.seed, backend.describe());
         let origin = Instant::now();
         let params = Params::init(&vgg, &config.init(), seed)?;
-        let (input, recipe) = (config.input(), config.recipe());
+        let (input, recipe) = (config.input(), config.recipe(data.train.labels()));
         let lr = recipe.sgd.lr;
         let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, recipe, seed)?;
         drop(params); // the trainer has its own copy
