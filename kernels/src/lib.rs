@@ -311,8 +311,8 @@ pub const PREPARE_IMAGES: Module = Module {
 /// One step of stochastic gradient descent, in place.
 ///
 /// - `sgd_T(f32* weight, const f32* dweight, f32* velocity, T* copy, u32* overflowed, u64 len,
-///   const f32* lr, f32 momentum, f32 weight_decay, u32 nesterov)`: all are `[len]`. `velocity` is
-///   null without momentum. `copy`, if it is not null, receives the weight as `T`. If `overflowed`
+///   const f32* lr, f32 rate, f32 momentum, f32 weight_decay, u32 nesterov)`: all are `[len]`. `rate`
+///   multiplies the learning rate. `velocity` is null without momentum. `copy`, if it is not null, receives the weight as `T`. If `overflowed`
 ///   is not null, an element whose gradient is not finite stays as it is, and `*overflowed` is set
 ///   to 1.
 ///

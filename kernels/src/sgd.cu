@@ -2,7 +2,7 @@
 //
 // weight, dweight, velocity, copy: [len]. g = dweight + weight_decay · weight; with a velocity,
 // velocity = momentum · velocity + g, and then g = velocity, or g + momentum · velocity if `nesterov`
-// is not zero; at last weight -= lr · g. Each of these is one fused multiply-add, as on the CPU:
+// is not zero; at last weight -= (rate · lr) · g. Each of these is one fused multiply-add, as on the CPU:
 // the same bits come of it. All of it is float; `copy`, if there is one, receives the weight as T.
 //
 // Where gradients are scaled they may overflow. Then `overflowed` is there: an element whose gradient
@@ -50,9 +50,9 @@ __device__ inline void step(float* weight, const float* dweight, float* velocity
 // The rate is read from memory, so that a recorded launch can be replayed with another one.
 #define ENTRY(T, NAME)                                                                            \
     KERNEL sgd_##NAME(float* weight, const float* dweight, float* velocity, T* copy,               \
-                      u32* overflowed, u64 len, const float* lr, float momentum,                   \
-                      float weight_decay, u32 nesterov) {                                          \
-        step(weight, dweight, velocity, copy, overflowed, len, *lr, momentum, weight_decay,        \
+                      u32* overflowed, u64 len, const float* lr, float rate,                       \
+                      float momentum, float weight_decay, u32 nesterov) {                          \
+        step(weight, dweight, velocity, copy, overflowed, len, rate * *lr, momentum, weight_decay, \
              nesterov);                                                                            \
     }
 FOR_EACH_TYPE(ENTRY)

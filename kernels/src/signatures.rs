@@ -326,6 +326,7 @@ kernels! {
         overflowed: Address,
         len: u64,
         lr: Address,
+        rate: f32,
         momentum: f32,
         weight_decay: f32,
         nesterov: u32,

@@ -247,8 +247,23 @@ CLIP_NORM, AVERAGE_DECAY, SMOOTHING, FROZEN = 0.5, 0.75, 0.125, ("features.0", "
 WEIGHTS = [(1 + class_) / 8 for class_ in range(CLASSES)]
 RECIPES = [
     "parts", "clipped", "averaged", "smooth", "mixed", "frozen", "weighted", "weighted_smooth",
-    "weighted_mixed",
+    "weighted_mixed", "groups",
 ]
+
+
+def groups_of(model):
+    """Own rates and penalties: all features but the last, and two layers of the classifier."""
+    groups = {}
+    for name, parameter in model.named_parameters():
+        part, index, _ = name.split(".")
+        factor, decay = {"classifier.0": (0.5, 0.25), "classifier.6": (1.0, 0.125)}.get(
+            f"{part}.{index}", (0.125 if part == "features" and int(index) < 18 else 1.0, 0.0)
+        )
+        groups.setdefault((factor, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": LR * factor, "weight_decay": decay}
+        for (factor, decay), parameters in groups.items()
+    ]
 
 
 def recipe_run(run, dtype, initial, pixels, labels, others, shares):
@@ -260,7 +275,8 @@ def recipe_run(run, dtype, initial, pixels, labels, others, shares):
         for name, parameter in model.named_parameters():
             parameter.requires_grad = not name.startswith(FROZEN)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, LR, momentum=MOMENTUM)
+    groups = groups_of(model) if run == "groups" else parameters
+    optimizer = torch.optim.SGD(groups, LR, momentum=MOMENTUM)
     decay = torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGE_DECAY)
     average = torch.optim.swa_utils.AveragedModel(model, multi_avg_fn=decay)
     average.update_parameters(model)  # its first call copies

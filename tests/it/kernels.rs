@@ -212,8 +212,19 @@ fn weights_whose_gradient_overflows_stay_as_they_are() {
         let dweight = upload(&mut memory, &[0.5, 0.5, bad, 0.5, bad]);
         let (overflowed, lr) = (upload(&mut memory, &[0u32]), upload(&mut memory, &[1.0f32]));
         let len = numbers.len() as u64;
-        let params: [&dyn Param; 10] =
-            [&weight, &dweight, &velocity, &copy, &overflowed, &len, &lr, &0.5f32, &0.0f32, &0u32];
+        let params: [&dyn Param; 11] = [
+            &weight,
+            &dweight,
+            &velocity,
+            &copy,
+            &overflowed,
+            &len,
+            &lr,
+            &1.0f32,
+            &0.5f32,
+            &0.0f32,
+            &0u32,
+        ];
         launch(vgg_kernels::SGD, "sgd_f16", 1, &params, &mut memory).unwrap();
         let stays = |i: usize| !bad.is_finite() && (i == 2 || i == 4);
         for (i, x) in numbers.iter().enumerate() {

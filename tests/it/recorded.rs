@@ -62,14 +62,15 @@ on_cuda! {
             Sgd { momentum: 0.25, ..half },
             Sgd { weight_decay: 0.5, ..half },
             Sgd { nesterov: true, ..half },
+            Sgd { rate: 0.5, ..half },
         ] {
             let mut executable = cuda.compile(&step(spec)?, buffers.clone())?;
             for lr in [0.5, 0.5, 0.25, 0.125] {
                 cuda.run(&mut executable, Scalars { lr, step: 0 })?;
-                let Sgd { momentum, weight_decay, nesterov } = spec;
+                let Sgd { rate, momentum, weight_decay, nesterov } = spec;
                 let g = weight_decay.mul_add(w, 1.0);
                 v = momentum.mul_add(v, g);
-                w = (-lr).mul_add(if nesterov { momentum.mul_add(v, g) } else { v }, w);
+                w = (-(rate * lr)).mul_add(if nesterov { momentum.mul_add(v, g) } else { v }, w);
                 assert_eq!(download(&mut cuda, WEIGHT, copy)?, [w], "{spec:?}, {lr}");
                 assert_eq!(download(&mut cuda, WEIGHT, velocity)?, [v], "{spec:?}, {lr}");
             }

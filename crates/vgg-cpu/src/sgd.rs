@@ -48,8 +48,9 @@ impl Kernel for Update<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { settings, lr, w, dw, mut v } = self;
-        let Sgd { momentum, weight_decay, nesterov } = *settings;
-        let [minus_lr, momentum, decay] = [-lr, momentum, weight_decay].map(|x| s.splat(x));
+        let Sgd { rate, momentum, weight_decay, nesterov } = *settings;
+        let [minus_lr, momentum, decay] =
+            [-(rate * lr), momentum, weight_decay].map(|x| s.splat(x));
         assert_eq!(w.len(), dw.len());
         if let Some(v) = &v {
             assert_eq!(w.len(), v.len());

@@ -72,7 +72,7 @@ impl Part {
         dweight: Address,
     ) -> Result<()> {
         let Self { weight, copy, velocity, len } = self;
-        let Sgd { momentum, weight_decay, nesterov } = *settings;
+        let Sgd { rate, momentum, weight_decay, nesterov } = *settings;
         let kernel = kernel::Sgd {
             weight,
             dweight,
@@ -81,6 +81,7 @@ impl Part {
             overflowed: cuda.overflow_address(),
             len: len as u64,
             lr: cuda.scalars.lr(),
+            rate,
             momentum,
             weight_decay,
             nesterov: u32::from(nesterov),

@@ -7,7 +7,7 @@ use vgg_tensor::spec::Sgd;
 use crate::invalid;
 
 /// Stochastic gradient descent as `torch.optim.SGD` (dampening 0), on all parameters alike, biases
-/// included; [`Sgd`] has the formula. Keys that are left out are zero or `false`, except `lr`.
+/// included, but for what [`crate::Group`]s say; [`Sgd`] has the formula. Keys that are left out are zero or `false`, except `lr`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SgdConfig {
@@ -63,7 +63,7 @@ impl SgdConfig {
     /// What the optimiser is told once; each step has its own learning rate.
     pub(crate) fn settings(&self) -> Sgd {
         let Self { lr: _, momentum, weight_decay, nesterov } = *self;
-        Sgd { momentum, weight_decay, nesterov }
+        Sgd { rate: 1.0, momentum, weight_decay, nesterov }
     }
 }
 
@@ -92,7 +92,7 @@ mod tests {
             SgdConfig { momentum: 0.0, ..good },
         ];
         assert!(bad.iter().all(|config| config.check().is_err()));
-        let settings = Sgd { momentum: 0.9, weight_decay: 5e-4, nesterov: true };
+        let settings = Sgd { rate: 1.0, momentum: 0.9, weight_decay: 5e-4, nesterov: true };
         assert_eq!(good.settings(), settings);
     }
 }

@@ -1,9 +1,10 @@
 //! How a trainer goes from gradients to new weights.
 
 use vgg_tensor::Result;
-use vgg_tensor::spec::SoftmaxCrossEntropy;
+use vgg_tensor::spec::{Sgd, SoftmaxCrossEntropy};
 
-use crate::{SgdConfig, Vgg, invalid};
+use crate::group::is_within;
+use crate::{Group, SgdConfig, Vgg, invalid};
 
 /// How a [`crate::Trainer`] trains, besides what each step is given.
 ///
@@ -28,6 +29,8 @@ pub struct Recipe {
     pub class_weights: Vec<f32>,
     /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
     pub mixes: bool,
+    /// Parameters with a rate or a weight decay of their own; each is in one group at most.
+    pub groups: Vec<Group>,
     /// Parameters that stay as they are: those whose names begin with one of these, as `features`
     /// or `classifier.0`.
     pub freeze: Vec<String>,
@@ -46,6 +49,7 @@ impl From<SgdConfig> for Recipe {
             label_smoothing: 0.0,
             class_weights: Vec::new(),
             mixes: false,
+            groups: Vec::new(),
             freeze: Vec::new(),
             measures_gradients: false,
         }
@@ -97,10 +101,38 @@ impl Recipe {
             let allowed = format!("how parameters' names begin, as in features or {first}");
             return Err(invalid("freeze", prefix, &allowed));
         }
-        if self.trained(vgg).iter().all(|trained| !trained) {
+        let trained = self.trained(vgg);
+        if trained.iter().all(|trained| !trained) {
             return Err(invalid("freeze", self.freeze.join(", "), "less than all parameters"));
         }
+        let mut free = vec![true; trained.len()];
+        for group in &self.groups {
+            group.check(vgg)?;
+            let members = group.members(params);
+            let any = |of: &[bool]| members.iter().zip(of).any(|(member, of)| *member && *of);
+            let taken: Vec<bool> = free.iter().map(|free| !free).collect();
+            if any(&taken) {
+                return Err(invalid("groups.layers", &group.layers, "layers of no other group"));
+            }
+            if !any(&trained) {
+                return Err(invalid("groups.layers", &group.layers, "layers that are not frozen"));
+            }
+            free.iter_mut().zip(&members).for_each(|(free, member)| *free &= !member);
+        }
         Ok(())
+    }
+
+    /// Of each parameter, what the optimiser is told.
+    pub(crate) fn settings(&self, vgg: &Vgg) -> Vec<Sgd> {
+        let mut settings = vec![self.sgd.settings(); vgg.params().len()];
+        for group in &self.groups {
+            let members = group.members(vgg.params());
+            for (settings, _) in settings.iter_mut().zip(members).filter(|(_, member)| *member) {
+                settings.rate = group.lr;
+                settings.weight_decay = group.weight_decay.unwrap_or(settings.weight_decay);
+            }
+        }
+        settings
     }
 
     /// Of each parameter, whether it is trained.
@@ -126,9 +158,4 @@ impl Recipe {
     pub fn micro_batch_of(&self, batch: usize) -> usize {
         batch.div_ceil(self.micro_batches.max(1))
     }
-}
-
-/// Whether a parameter's name begins with whole words of `prefix`.
-fn is_within(name: &str, prefix: &str) -> bool {
-    name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -1,6 +1,6 @@
 //! What a step has besides the optimiser: ten steps of the small VGG-11 with each part of a recipe.
 
-use vgg_model::{Recipe, SgdConfig};
+use vgg_model::{Group, Recipe, SgdConfig};
 use vgg_tensor::{Backend, Result};
 
 use super::vgg11::{BATCH, IMAGE, LR, SmallVgg};
@@ -12,7 +12,14 @@ pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<(
     let mix: Vec<(u32, f32)> = others.zip(golden.numbers("shares").iter().copied()).collect();
     let plain = Recipe::from(SgdConfig { momentum: 0.875, ..SgdConfig::plain(LR) });
     let weights: Vec<f32> = (1..=10_u8).map(|class| f32::from(class) / 8.0).collect();
+    let group = |layers: &str, lr, weight_decay| Group { layers: layers.into(), lr, weight_decay };
+    let groups = vec![
+        group("features.0..features.16", 0.125, None),
+        group("classifier.0", 0.5, Some(0.25)),
+        group("classifier.6", 1.0, Some(0.125)),
+    ];
     let runs = [
+        ("groups", Recipe { groups, ..plain.clone() }),
         ("parts", Recipe { micro_batches: 2, ..plain.clone() }),
         ("clipped", Recipe { clip_norm: Some(0.5), ..plain.clone() }),
         ("averaged", Recipe { ema_decay: Some(0.75), ..plain.clone() }),

@@ -130,7 +130,7 @@ impl Trial for LinearTrial {
         }
         let scalars = Scalars { lr: 0.1, ..Scalars::default() };
         let plain = Sgd { weight_decay: 0.05, ..Sgd::default() };
-        for sgd in [plain, Sgd { momentum: 0.9, nesterov: true, ..plain }] {
+        for sgd in [plain, Sgd { rate: 0.3, momentum: 0.9, nesterov: true, ..plain }] {
             let start = |bench: &mut Bench<'_, B>| -> Result<_> {
                 let mut random = || bench.uploaded(weights, &self.weight);
                 Ok((random()?, (sgd.momentum != 0.0).then(random).transpose()?))

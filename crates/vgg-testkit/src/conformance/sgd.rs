@@ -85,6 +85,7 @@ impl Trial for SgdTrial {
             both,
             Sgd { nesterov: true, ..momentum },
             Sgd { nesterov: true, ..both },
+            Sgd { rate: 0.3, ..both },
         ];
         let trials = |spec| CONTENTS.map(|content| Self::new(spec, 0.1, content));
         specs.into_iter().flat_map(trials).collect()
@@ -94,7 +95,7 @@ impl Trial for SgdTrial {
         let settings = (1e-4..0.5f32, 0.1..0.99f32, 0.0..0.1f32, any::<bool>());
         let trials = (settings, 1..600usize);
         cases::for_random(trials, |((lr, momentum, weight_decay, nesterov), len)| {
-            let spec = Sgd { momentum, weight_decay, nesterov };
+            let spec = Sgd { rate: 1.0, momentum, weight_decay, nesterov };
             check(Self::new(spec, lr, Content::Vector(len)));
         });
     }

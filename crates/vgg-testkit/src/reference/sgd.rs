@@ -11,7 +11,7 @@ pub(super) fn step<T: Real>(
     dweight: &[T],
     mut velocity: Option<&mut [T]>,
 ) {
-    let (lr, momentum) = (T::from(lr), T::from(spec.momentum));
+    let (lr, momentum) = (T::from(spec.rate * lr), T::from(spec.momentum));
     let weight_decay = T::from(spec.weight_decay);
     for (index, weight) in weight.iter_mut().enumerate() {
         let mut g = dweight[index] + weight_decay * *weight;

@@ -2,7 +2,7 @@
 
 use super::class_weights::ClassWeights;
 use super::data::Sampler;
-use super::keys::Config;
+use super::keys::{Config, Group};
 use super::limits::{at_least_one, at_most, not_negative, positive, share};
 
 /// Bytes of a run's name: a folder's, with a number, has at most 255.
@@ -81,6 +81,7 @@ impl Config {
             ),
             ("optimizer.clip_norm", optimizer.clip_norm.and_then(positive)),
             ("optimizer.average_decay", optimizer.average_decay.and_then(share)),
+            ("optimizer.groups", optimizer.groups.iter().find_map(Group::out_of_limits)),
             ("schedule.patience", at_least_one(schedule.patience)),
             ("schedule.every_epochs", at_least_one(schedule.every_epochs)),
             ("schedule.factor", positive(schedule.factor)),
@@ -93,5 +94,18 @@ impl Config {
         .into_iter()
         .find_map(|(key, problem)| Some((key, problem?)))
         .or_else(|| data.out_of_limits(model.image_size))
+    }
+}
+
+impl Group {
+    /// What is wrong with it.
+    fn out_of_limits(&self) -> Option<String> {
+        let Self { layers, lr, weight_decay } = self;
+        let own = |key, problem: Option<String>| Some(format!("of {layers}: {key} {}", problem?));
+        let has_nothing = *lr == 1.0 && weight_decay.is_none();
+        let nothing = format!("of {layers} need an lr or a weight_decay of their own");
+        own("lr", positive(*lr))
+            .or_else(|| own("weight_decay", weight_decay.and_then(not_negative)))
+            .or_else(|| has_nothing.then_some(nothing))
     }
 }

@@ -190,6 +190,28 @@ pub(crate) struct Optimizer {
     /// How the names of parameters begin that stay as they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub freeze: Vec<String>,
+    /// Layers with settings of their own.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<Group>,
+}
+
+/// Layers, and what the optimiser does otherwise with them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Group {
+    /// How the names of their parameters begin, or from one such name to another, as in
+    /// `features.0..features.10`.
+    pub layers: String,
+    /// Multiplies the learning rate.
+    #[serde(default = "one")]
+    pub lr: f64,
+    /// Instead of the optimiser's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl Default for Optimizer {
@@ -202,6 +224,7 @@ impl Default for Optimizer {
             clip_norm: None,
             average_decay: None,
             freeze: Vec::new(),
+            groups: Vec::new(),
         }
     }
 }

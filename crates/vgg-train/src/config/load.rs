@@ -255,7 +255,7 @@ mod tests {
           |
         2 | zzz = 1
           | ^^^
-        help: it can be lr, momentum, weight_decay, nesterov, clip_norm, average_decay, freeze
+        help: it can be lr, momentum, weight_decay, nesterov, clip_norm, average_decay, freeze, groups
         "#);
     }
 
@@ -453,6 +453,7 @@ mod tests {
             "data.background=[255, 255, 255]",
             "train.class_weights=balanced",
             "train.early_stop.patience=3",
+            "optimizer.groups=[{ layers = 'features', lr = 0.1 }]",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
             "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",
         ];

@@ -3,7 +3,7 @@
 use vgg_data::Decoding;
 use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
 
-use super::keys::{Biases, Config, Model, ScheduleKind, Weights};
+use super::keys::{Biases, Config, Group, Model, ScheduleKind, Weights};
 
 impl Model {
     /// In a few words, as `vgg11 × 0.25 with batch norm`.
@@ -86,6 +86,7 @@ impl Config {
             label_smoothing: train.label_smoothing as f32,
             class_weights: class_weights.unwrap_or_default(),
             mixes: self.data.augment.mixup > 0.0,
+            groups: optimizer.groups.iter().map(group).collect(),
             freeze: optimizer.freeze.clone(),
             measures_gradients: self.report.shows_norms(),
         }
@@ -109,4 +110,9 @@ impl Config {
             warmup_steps: schedule.warmup_steps,
         }
     }
+}
+
+fn group(Group { layers, lr, weight_decay }: &Group) -> vgg_model::Group {
+    let weight_decay = weight_decay.map(|decay| decay as f32);
+    vgg_model::Group { layers: layers.clone(), lr: *lr as f32, weight_decay }
 }

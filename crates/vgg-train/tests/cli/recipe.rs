@@ -5,12 +5,14 @@ use super::{Workplace, failure};
 #[test]
 fn classes_have_weights_in_the_loss() {
     let place = Workplace::new();
-    let weights = "--set train.class_weights=balanced";
+    // So many of the sample that classes are unequal.
+    let uneven = "--set data.train_limit=57";
+    let weights = &format!("{uneven} --set train.class_weights=balanced");
     let done = place.ok(&format!("tiny.toml --set train.epochs=1 {weights}"));
     assert!(done.stderr.contains("classes count from 0."), "{}", done.stderr);
     place.ok("resume runs/tiny-1 -q --set train.epochs=2");
-    place.ok(&format!("tiny.toml -q {weights} --set train.accumulate=1"));
-    place.ok("tiny.toml -q");
+    place.ok(&format!("tiny.toml -q {weights}"));
+    place.ok(&format!("tiny.toml -q {uneven}"));
     let weights = |run: u32| {
         std::fs::read(place.path(&format!("runs/tiny-{run}/checkpoints/last.safetensors"))).unwrap()
     };
@@ -33,4 +35,45 @@ fn weights_that_are_none_are_refused() {
         "balanced --set data.sampler=balanced",
         "train.class_weights evens out what data.sampler has evened out already",
     );
+}
+
+#[test]
+fn groups_of_layers_have_rates_of_their_own() {
+    let place = Workplace::new();
+    let config = place.read("tiny.toml");
+    let slow = r#"groups = [{ layers = "features", lr = 1e-30 }]"#;
+    let text = config.replace("[optimizer]\n", &format!("[optimizer]\n{slow}\n"));
+    std::fs::write(place.path("slow.toml"), text).unwrap();
+    place.ok("slow.toml -q --set train.epochs=1");
+    place.ok("resume runs/slow-1 -q --set train.epochs=2");
+    place.ok("slow.toml -q");
+    place.ok("tiny.toml -q --set optimizer.freeze=['features']");
+    let weights = |run: &str| {
+        std::fs::read(place.path(&format!("runs/{run}/checkpoints/last.safetensors"))).unwrap()
+    };
+    assert!(weights("slow-1") == weights("slow-2"), "it goes on to the bit");
+    // A rate that moves no weight is as good as none.
+    let tensors = |run: &str| {
+        let file = weights(run);
+        let file = safetensors::SafeTensors::deserialize(&file).unwrap();
+        let mut tensors: Vec<_> =
+            file.iter().map(|(name, it)| (name.to_owned(), it.data().to_vec())).collect();
+        tensors.sort();
+        tensors
+    };
+    assert!(tensors("slow-2") == tensors("tiny-1"));
+}
+
+#[test]
+fn groups_that_are_none_are_refused() {
+    let place = Workplace::new();
+    let refused = |group: &str, said: &str| {
+        let done = failure(&place, &format!("tiny.toml --set optimizer.groups=[{{{group}}}]"));
+        assert!(done.starts_with("2\n") && done.contains(said), "{done}");
+    };
+    refused("layers='feature',lr=0.1", "groups.layers = feature, but it must be how parameters'");
+    refused("layers='features',lr=0", "optimizer.groups of features: lr must be a number above 0");
+    refused("layers='features'", "of features need an lr or a weight_decay of their own");
+    refused("layers='features',rate=1", "unknown key `rate`");
+    refused("lr=0.1", "layers");
 }

@@ -166,7 +166,7 @@ impl Backward<'_, '_> {
             Some(recipe) => {
                 let velocity = recipe.sgd.has_velocity();
                 let velocity = velocity.then(|| InOut(self.builder.at(Place::Velocity(i))));
-                let (spec, weight) = (recipe.sgd.settings(), InOut(weight.0));
+                let (spec, weight) = (recipe.settings(&self.builder.plan.vgg)[i], InOut(weight.0));
                 WeightGradient::Applied { spec, weight, velocity }
             }
         };

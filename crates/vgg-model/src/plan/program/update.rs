@@ -30,6 +30,7 @@ pub(super) fn accumulate(
 pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<Option<BufferId>>) {
     let plan = builder.plan;
     let (params, trained) = (&plan.params, plan.trained());
+    let settings = recipe.settings(&plan.vgg);
     if let Some(max_norm) = recipe.clip_norm {
         let all = params.iter().zip(&gradients);
         let gradients = all.filter_map(|(content, g)| Some((*content, InOut((*g)?)))).collect();
@@ -40,7 +41,7 @@ pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<
         let weight = InOut(builder.at(Place::Param(i)));
         let velocity = recipe.sgd.has_velocity();
         let velocity = velocity.then(|| InOut(builder.at(Place::Velocity(i))));
-        let (spec, content) = (recipe.sgd.settings(), params[i]);
+        let (spec, content) = (settings[i], params[i]);
         let layer = plan.layer_of_param(i);
         let command = Command::Sgd { spec, content, weight, dweight, velocity };
         builder.push(Pass::Update, layer, command);

@@ -1,7 +1,7 @@
 //! What a recipe has besides the optimiser.
 
 use super::*;
-use crate::TrainerState;
+use crate::{Group, TrainerState};
 
 fn recipe() -> Recipe {
     Recipe::from(momentum())
@@ -280,6 +280,18 @@ fn ranges() {
     assert_eq!(message, "class_weights = 0, but it must be finite and above 0");
     let message = refused(Recipe { freeze: vec!["features.1".into()], ..recipe() });
     assert!(message.starts_with("freeze = features.1, but it must be how parameters' names begin"));
+    let groups = |layers: &[&str]| {
+        let group =
+            |layers: &&str| Group { layers: layers.to_string(), lr: 0.5, weight_decay: None };
+        layers.iter().map(group).collect()
+    };
+    let message = refused(Recipe { groups: groups(&["features.1"]), ..recipe() });
+    assert!(message.starts_with("groups.layers = features.1, but it must be how"), "{message}");
+    let message = refused(Recipe { groups: groups(&["features", "features.0"]), ..recipe() });
+    assert_eq!(message, "groups.layers = features.0, but it must be layers of no other group");
+    let (groups, freeze) = (groups(&["features.0"]), vec!["features".into()]);
+    let message = refused(Recipe { groups, freeze, ..recipe() });
+    assert_eq!(message, "groups.layers = features.0, but it must be layers that are not frozen");
     let everything = vec!["features".into(), "classifier".into()];
     let message = refused(Recipe { freeze: everything, ..recipe() });
     assert_eq!(message, "freeze = features, classifier, but it must be less than all parameters");
