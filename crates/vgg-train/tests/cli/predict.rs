@@ -142,7 +142,9 @@ fn folders_and_standard_input_name_files() {
     std::fs::create_dir(place.path("empty")).unwrap();
     let done = place.run("predict runs/tiny-1 empty -q --csv");
     assert_eq!((done.code, &*done.stdout), (Some(3), ""));
-    assert_eq!(done.stderr, "error: there is no image to classify\n");
+    let said =
+        "error: there is no image to classify\nhelp: name image files, or a folder that has some\n";
+    assert_eq!(done.stderr, said);
     let done = place.run("predict runs/tiny-1 0.png --null -q");
     assert_eq!(done.code, Some(2));
     assert!(done.stderr.starts_with("error: --null is for names in standard input"));
