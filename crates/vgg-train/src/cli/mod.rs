@@ -141,9 +141,9 @@ pub(crate) enum Command {
     ///
     /// A run's page has curves, the confusion matrix, precision and recall of each class, calibration,
     /// the images that the network gets wrong and where it looks, what it was fed, its layers and its
-    /// config. It needs nothing but a browser, and its numbers are in it as JSON. The best network sees
-    /// the test images for it; where they are not there, the page has the rest. Several runs are
-    /// compared by their curves, results and configs.
+    /// config. It needs nothing but a browser, and its numbers are in it as JSON. The best network is
+    /// shown some test images for it, and all where the run has not kept what it said of them; what is
+    /// not there is left out. Several runs are compared by their curves, results and configs.
     Report {
         /// Folder of the run, such as runs/vgg11_small-1
         #[arg(required = true, value_name = "RUN")]

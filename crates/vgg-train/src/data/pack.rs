@@ -14,14 +14,19 @@ use crate::terminal::ui::Ui;
 
 /// The name of the pack, and its images to train and to test on.
 pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
-    let (name, images) = images(data)?;
-    ui.detail(&format!("the pack has the parts {}", parts(&read(data)?)));
-    Ok((name, images))
+    let pack = read(data)?;
+    ui.detail(&format!("the pack has the parts {}", parts(&pack)));
+    images_of(pack, data)
 }
 
 /// As [`open`], without a word.
 pub(super) fn images(data: &config::Data) -> Result<(String, [Images; 2])> {
-    let pack = Arc::new(read(data)?);
+    images_of(read(data)?, data)
+}
+
+/// Those of a pack, which must be the one that the run began with.
+fn images_of(pack: Pack, data: &config::Data) -> Result<(String, [Images; 2])> {
+    let pack = Arc::new(pack);
     let found = pack.sha256();
     if let Some(expected) = data.files_sha256.as_ref().filter(|expected| **expected != found) {
         let message = format!(

@@ -137,14 +137,14 @@ impl Report {
 }
 
 impl Look {
-    /// At a run, whose data set may not be there. Nothing is computed by its network.
-    pub(crate) fn at(folder: &RunFolder, data: Option<&Data>) -> Self {
+    /// At a run, with its data set or why that is not there. Nothing is computed by its network.
+    pub(crate) fn at(folder: &RunFolder, data: Result<&Data, &Error>) -> Self {
         let mut look = Self::default();
         match data {
-            Some(data) => look.see(&folder.config, data),
-            None => look.notes.push("Without images: the data set is not there.".into()),
+            Ok(data) => look.see(&folder.config, data),
+            Err(error) => look.notes.push(left_out("the data set", error)),
         }
-        look.test(folder, data);
+        look.test(folder, data.ok());
         look
     }
 

@@ -88,17 +88,10 @@ mod tests {
         let epoch = EpochRecord {
             epoch: 3,
             step: 6,
-            train_loss: 2.25,
-            train_accuracy: 0.125,
-            test_loss: 2.0,
-            test_accuracy: 0.25,
-            test_top5: 0.5,
-            test_balanced_accuracy: Some(0.375),
-            test_macro_f1: Some(0.3125),
-            lr: 0.5,
             images_per_second: Some(100.0),
             wait_share: Some(0.0625),
             seconds: Some(1.25),
+            ..EpochRecord::sample()
         };
         let resumed = EpochRecord {
             test_balanced_accuracy: None,

@@ -18,7 +18,7 @@ pub(crate) struct Looked(Mutex<(Ui, Option<Last>)>);
 struct Last {
     run: PathBuf,
     config: Stamp,
-    data: Option<Data>,
+    data: Result<Data>,
     predictions: Stamp,
     look: Look,
 }
@@ -53,7 +53,7 @@ impl Looked {
                     None => {
                         let mut config = report.folder.config.clone();
                         config.data.download = false;
-                        data::open(&config, ui).ok()
+                        data::open(&config, ui)
                     }
                 };
                 let look = Look::at(&report.folder, data.as_ref());

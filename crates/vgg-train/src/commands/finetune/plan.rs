@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use vgg_data::image_folder::{TRAIN, VAL, class_names};
+use vgg_data::image_folder::Arrangement;
 use vgg_model::{Checkpoint, Vgg, VggConfig};
 
 use super::FinetuneOptions;
@@ -49,9 +49,9 @@ impl Plan {
     /// # Errors
     /// If the folder has no classes; as [`checkpoints::config_of`].
     pub(super) fn new(folder: &Path, options: &FinetuneOptions) -> Result<Self> {
-        let is_divided = folder.join(TRAIN).is_dir() && folder.join(VAL).is_dir();
-        let of_classes = if is_divided { folder.join(TRAIN) } else { folder.to_owned() };
-        let classes = class_names(&of_classes).with_context(|| no_classes(folder))?.len();
+        let is_divided = Arrangement::is_divided(folder);
+        let classes = Arrangement::default().class_names(folder);
+        let classes = classes.with_context(|| no_classes(folder))?.len();
         if classes < 2 {
             return Err(no_classes(folder).into());
         }
@@ -115,7 +115,7 @@ impl Plan {
         Ok(vec![
             of("name", self.name_of_head(config).into()),
             of("optimizer.freeze", self.known()?.into()),
-            of("optimizer.lr", lr_of_head(config).into()),
+            of("optimizer.lr", lr_of_head(config.optimizer.lr).into()),
             of("train.epochs", (epochs_of_head(config.train.epochs) as i64).into()),
             of("report.page", false.into()),
         ])
@@ -147,7 +147,7 @@ impl Plan {
             "part 1: the new layer alone for {} at a rate of {}, as what is random would \
              spoil the others",
             count(head, "epoch"),
-            lr_of_head(config)
+            lr_of_head(lr)
         ));
         choices.push(format!(
             "part 2: all layers for {} at {lr}, from part 1's best epoch",
@@ -158,8 +158,8 @@ impl Plan {
 }
 
 /// The rate of the new layer alone, with no more digits than that of all layers.
-pub(super) fn lr_of_head(config: &Config) -> f64 {
-    let lr = config.optimizer.lr * OF_HEAD;
+pub(super) fn lr_of_head(lr: f64) -> f64 {
+    let lr = lr * OF_HEAD;
     format!("{lr:.6e}").parse().unwrap_or(lr)
 }
 

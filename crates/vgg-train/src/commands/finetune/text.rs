@@ -4,7 +4,7 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::plan::{LR, PATIENCE, Plan, SPLIT, epochs_of_head};
+use super::plan::{LR, PATIENCE, Plan, SPLIT, epochs_of_head, lr_of_head};
 
 impl Plan {
     /// The config.
@@ -74,7 +74,7 @@ weight_decay = 0.0005
 kind = \"cosine\"
 ",
             what = self.what(),
-            lr_of_head = 10.0 * LR,
+            lr_of_head = lr_of_head(LR),
             known = Value::from(known),
             channels = data.image_shape(start.model.image_size)[0],
             test = self.test_short_side,
