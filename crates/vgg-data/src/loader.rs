@@ -104,7 +104,7 @@ impl Loader {
     }
 
     /// The same, where a file that cannot be read, or is no image, does not end an epoch:
-    /// [`Batch::unreadable`] tells of it.
+    /// [`Batch::unreadable`](crate::Batch::unreadable) tells of it.
     #[must_use]
     pub fn passing_over(self) -> Self {
         Loader { passes_over: true, ..self }
