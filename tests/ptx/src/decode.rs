@@ -3,6 +3,7 @@
 //! Every modifier must be taken by somebody: what is left over is an error, never ignored.
 
 mod arith;
+mod matrix;
 mod memory;
 mod parts;
 mod warp;
@@ -64,6 +65,7 @@ pub(crate) fn decode(opcode: &str, arguments: Vec<Argument<'_>>) -> Result<Op> {
         }
         "bar" | "barrier" => warp::barrier(m, a)?,
         "shfl" | "vote" | "activemask" | "redux" | "match" => warp::collective(m, a)?,
+        "mma" => matrix::multiply(m, a)?,
         _ => arith::compute(m, a)?,
     };
     modifiers.end()?;

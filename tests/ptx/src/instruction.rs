@@ -193,6 +193,39 @@ pub(crate) enum Op {
         c: Operand,
         mask: Operand,
     },
+    /// What a whole warp does together: `d = a · b + c` of small matrices.
+    MatrixMultiply(Box<MatrixMultiply>),
+}
+
+/// `mma.sync.m16n8k…`: `a` of 16 rows, `b` of 8 columns, spread over the registers of a warp
+/// (`execute/matrix.rs`); `c` and `d` are `f32`.
+#[derive(Debug, Clone)]
+pub(crate) struct MatrixMultiply {
+    pub(crate) factors: Factors,
+    pub(crate) d: [Reg; 4],
+    /// Twice as many as `b` has.
+    pub(crate) a: Vec<Operand>,
+    pub(crate) b: Vec<Operand>,
+    pub(crate) c: [Operand; 4],
+}
+
+/// What the factors of a matrix product are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Factors {
+    F16,
+    Bf16,
+    /// `f32` without the last 13 bits.
+    Tf32,
+}
+
+impl Factors {
+    /// Numbers in a register.
+    pub(crate) fn of_register(self) -> usize {
+        match self {
+            Self::F16 | Self::Bf16 => 2,
+            Self::Tf32 => 1,
+        }
+    }
 }
 
 /// Bytes that a call moves between the parameters of caller and callee.

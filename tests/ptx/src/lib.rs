@@ -10,6 +10,7 @@
 //!
 //! What is not the hardware:
 //! - `.approx` functions are computed in `f64` and rounded once, which is tighter than any GPU.
+//! - Products of matrices are summed in `f64` and cut to `f32` once; tensor cores cut more often.
 //! - Blocks run one after another, in random order; a block that waits for another never ends and
 //!   is reported ([`Fault::Endless`]).
 //! - Caches, time and the order of unsynchronised global memory accesses of different blocks.

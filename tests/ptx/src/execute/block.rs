@@ -136,6 +136,10 @@ impl Block {
                             self.meet_warp(world, t / 32)?;
                         }
                     }
+                    Op::MatrixMultiply(multiply) => {
+                        self.at_warp[warp] |= lane;
+                        self.multiply(world, t / 32, multiply);
+                    }
                     _ => {}
                 }
             }

@@ -6,6 +6,7 @@ mod atomic;
 mod block;
 mod convert;
 mod float;
+mod matrix;
 mod round;
 mod thread;
 mod warp;

@@ -264,7 +264,9 @@ impl Thread {
                 Op::Return | Op::Exit => return Ok(Stop::Exit),
                 Op::Trap => return Err(Fault::Trap),
                 Op::ActiveMask { d } => self.set(*d, 1 << (self.index % 32)),
-                Op::Barrier(_) | Op::Warp { .. } => return Ok(Stop::Together),
+                Op::Barrier(_) | Op::Warp { .. } | Op::MatrixMultiply(_) => {
+                    return Ok(Stop::Together);
+                }
             }
             self.frame.pc += 1;
         }

@@ -7,5 +7,6 @@ mod faults;
 mod float;
 mod harness;
 mod kernels;
+mod matrix;
 mod parse;
 mod together;

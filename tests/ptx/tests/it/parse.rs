@@ -28,6 +28,18 @@ fn errors_have_line_and_reason() {
         ("setp.frob.u32 %p1, %r2, %r3;", "`setp.frob.u32` has no known comparison"),
         ("mov.b64 %x1, {%x2};", "B64 has no 1 parts"),
         ("set.eq.f16.f32 %r1, %r2, %r3;", "set gives u32, s32 or f32, not F16"),
+        (
+            "mma.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32 {%r1}, {%r1}, {%r1}, {%r1};",
+            "unsupported instruction `mma.sync.aligned.m16n8k32.row.col.f32.bf16.bf16.f32`",
+        ),
+        (
+            "mma.sync.aligned.m16n8k8.row.row.f32.bf16.bf16.f32 {%r1}, {%r1}, {%r1}, {%r1};",
+            "unsupported instruction `mma.sync.aligned.m16n8k8.row.row.f32.bf16.bf16.f32`",
+        ),
+        (
+            "mma.sync.aligned.m16n8k8.row.col.f32.bf16.bf16.f32 {%r1}, {%r1}, {%r1}, {%r1};",
+            "2 registers wanted, found 1",
+        ),
         ("bra NOWHERE;", "unknown label `NOWHERE`"),
         ("call nobody;", "unknown function `nobody`"),
         ("@%q bra X;", "unknown predicate `%q`"),
