@@ -22,6 +22,10 @@ impl<B: Backend> Backend for OneByOne<B> {
         self.0.workspace(programs)
     }
 
+    fn images_at_once(&self) -> Option<usize> {
+        self.0.images_at_once()
+    }
+
     fn check_size(&self, command: &Command) -> Result<()> {
         self.0.check_size(command)
     }

@@ -74,6 +74,10 @@ pub struct Config {
     pub isa: Option<Isa>,
 }
 
+/// A forward pass of 16 images a thread reads the fully connected layers' weights seldom enough: 32, 64
+/// and 128 on two threads are as fast (small VGG-11, 224×224: 520 to 534 images a second).
+const IMAGES_OF_A_THREAD: usize = 16;
+
 /// A CPU: threads, an instruction set, and workspaces that are kept between operations.
 ///
 /// ```
@@ -142,6 +146,10 @@ impl Backend for Cpu {
 
     fn workspace(&self, programs: &[&Program]) -> u64 {
         workspace::bytes(self, programs)
+    }
+
+    fn images_at_once(&self) -> Option<usize> {
+        Some(IMAGES_OF_A_THREAD * self.threads.count())
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {

@@ -69,11 +69,9 @@ impl Backend for Cuda {
             matches!(content, Content::ConvWeight { .. } | Content::LinearWeight { .. });
         if is_weight && storage == Storage::F32 && self.storage != Storage::F32 {
             let weight = dst.weight(self.storage, content.len());
-            // The kernel's vectors are of so many numbers.
-            let aligned = start / 8 * 8;
-            let x = weight.numbers.add(storage.bytes() * aligned);
-            let y = weight.copy.add(self.storage.bytes() * aligned);
-            let len = (start + src.len() - aligned) as u64;
+            let x = weight.numbers.add(storage.bytes() * start);
+            let y = weight.copy.add(self.storage.bytes() * start);
+            let len = src.len() as u64;
             let kernel = kernel::Narrow { x, y, len };
             // SAFETY: the buffer has room for the numbers and their copy.
             unsafe { self.gpu.launch(kernel, len.div_ceil(8)) }?;

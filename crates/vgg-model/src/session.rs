@@ -32,7 +32,8 @@ pub struct Session<B: Backend> {
 }
 
 impl<B: Backend> Session<B> {
-    /// A session that runs up to `max_batch` images at once, with the parameters as they are.
+    /// A session that runs up to `max_batch` images at once, with the parameters as they are: fewer,
+    /// where more would only take more memory ([`Backend::images_at_once`]).
     ///
     /// A batch normalisation becomes part of the convolution before it. The session moves the
     /// parameters to where the backend wants them, some MiB at a time: a network need not fit into
@@ -85,7 +86,8 @@ impl<B: Backend> Session<B> {
     ) -> Result<Self> {
         params.check(vgg)?;
         let (vgg, params) = (vgg.folded(), fold::params(vgg, params));
-        let plan = Plan::new(&vgg, input, max_batch, Mode::Infer { linear_weights })?;
+        let batch = at_once(&backend, max_batch);
+        let plan = Plan::new(&vgg, input, batch, Mode::Infer { linear_weights })?;
         let mut network = Network::alloc(backend, &vgg, input, &params, plan, 0)?;
         network.take_in(params)?;
         Ok(Self { network })
@@ -98,7 +100,7 @@ impl<B: Backend> Session<B> {
     /// backend returns, as when memory does not suffice.
     pub fn set_input(&mut self, input: &Input, max_batch: usize) -> Result<()> {
         let vgg = self.network.vgg().clone();
-        self.network.set_network(&vgg, input, max_batch)
+        self.set_network(&vgg, input, max_batch)
     }
 
     /// Runs another network from now on, which has the same parameters, as for images of another
@@ -107,7 +109,8 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// As [`Session::set_input`], and if it has other parameters.
     pub fn set_network(&mut self, vgg: &Vgg, input: &Input, max_batch: usize) -> Result<()> {
-        self.network.set_network(&vgg.folded(), input, max_batch)
+        let batch = at_once(&self.network.backend, max_batch);
+        self.network.set_network(&vgg.folded(), input, batch)
     }
 
     /// The logits of any number of images, `[n, classes]`.
@@ -134,6 +137,11 @@ impl<B: Backend> Session<B> {
         Ok(logits)
     }
 
+    /// How many of so many images it would run at once.
+    pub fn at_once(&self, images: usize) -> usize {
+        at_once(&self.network.backend, images)
+    }
+
     /// The network it runs, without batch normalisations.
     pub fn vgg(&self) -> &Vgg {
         self.network.vgg()
@@ -153,6 +161,11 @@ impl<B: Backend> Session<B> {
     pub fn into_backend(self) -> B {
         self.network.backend
     }
+}
+
+/// How many of so many images pass at once.
+fn at_once(backend: &impl Backend, images: usize) -> usize {
+    backend.images_at_once().map_or(images, |enough| images.min(enough))
 }
 
 #[cfg(test)]

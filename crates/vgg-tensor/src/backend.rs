@@ -49,6 +49,12 @@ pub trait Backend {
         0
     }
 
+    /// Images, at least 1, that are as fast at once in a forward pass as any number of them, so that
+    /// more would only take more memory. Nothing where more are faster.
+    fn images_at_once(&self) -> Option<usize> {
+        None
+    }
+
     /// Passes if a command is not too large: a library below may count numbers with 32 bits.
     ///
     /// # Errors

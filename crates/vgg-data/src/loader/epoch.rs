@@ -6,7 +6,7 @@ use std::iter::StepBy;
 use std::num::NonZero;
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -23,7 +23,16 @@ use crate::Batch;
 pub struct Epoch {
     pub(super) source: Source,
     current: Batch,
+    next: Next,
     waited: Duration,
+}
+
+/// How far the next batch is.
+#[derive(Debug)]
+enum Next {
+    NotAsked,
+    Asked,
+    Ready(Result<Option<Batch>>),
 }
 
 /// Puts a batch of the number into one that is empty.
@@ -40,6 +49,7 @@ pub(super) enum Source {
     Caller {
         indices: Range<usize>,
         fill: Fill,
+        empty: Batch,
     },
 }
 
@@ -61,7 +71,8 @@ impl Epoch {
         fillers_and_buffers: [usize; 2],
     ) -> Self {
         let source = Source::start(indices, fill, fillers_and_buffers);
-        Epoch { source, current: Batch::default(), waited: Duration::ZERO }
+        let (current, next) = (Batch::default(), Next::NotAsked);
+        Epoch { source, current, next, waited: Duration::ZERO }
     }
 
     /// The next batch, or `None` at the end of the epoch.
@@ -69,14 +80,33 @@ impl Epoch {
     /// # Errors
     /// When an image cannot be read or is damaged, or memory does not suffice; the epoch ends there.
     pub fn next_batch(&mut self) -> Result<Option<&Batch>> {
-        let used = std::mem::take(&mut self.current);
-        match self.source.next(used, &mut self.waited)? {
-            Some(batch) => {
-                self.current = batch;
-                Ok(Some(&self.current))
-            }
-            None => Ok(None),
+        self.wait(Duration::MAX);
+        match std::mem::replace(&mut self.next, Next::NotAsked) {
+            Next::Ready(batch) => match batch? {
+                Some(batch) => {
+                    self.current = batch;
+                    Ok(Some(&self.current))
+                }
+                None => Ok(None),
+            },
+            // It waited without end.
+            Next::NotAsked | Next::Asked => Ok(None),
         }
+    }
+
+    /// Asks for the next batch, for which the current one is given back, and waits until it is ready,
+    /// but no longer than `most`. Whether [`Epoch::next_batch`] will return at once.
+    pub fn wait(&mut self, most: Duration) -> bool {
+        if let Next::NotAsked = self.next {
+            self.source.ask(std::mem::take(&mut self.current));
+            self.next = Next::Asked;
+        }
+        if let Next::Asked = self.next
+            && let Some(batch) = self.source.receive(most, &mut self.waited)
+        {
+            self.next = Next::Ready(batch);
+        }
+        matches!(self.next, Next::Ready(_))
     }
 
     /// How long the caller has waited for batches that were not ready.
@@ -94,7 +124,7 @@ impl Source {
                 Ok(filler) => started.push(filler),
                 Err(error) if started.is_empty() => {
                     log::warn!("batches are not made ahead: no thread can be started: {error}");
-                    return Self::Caller { indices, fill };
+                    return Self::Caller { indices, fill, empty: Batch::default() };
                 }
                 Err(error) => log::warn!("fewer threads fill batches: {error}"),
             }
@@ -113,34 +143,47 @@ impl Source {
         Self::Threads { fillers: started.into_iter().enumerate().map(first).collect(), turn: 0 }
     }
 
-    /// The next batch, in place of one that is used.
-    fn next(&mut self, mut used: Batch, waited: &mut Duration) -> Result<Option<Batch>> {
+    /// Asks for the next batch, in place of one that is used.
+    fn ask(&mut self, used: Batch) {
+        match self {
+            Self::Caller { empty, .. } => *empty = used,
+            Self::Threads { fillers, turn } => {
+                let Some(count) = NonZero::new(fillers.len()) else { return };
+                // Whose batch it was; at first, whose it will be. Who has finished needs none.
+                let _ = fillers[turn.checked_sub(1).unwrap_or(count.get() - 1)].empty.send(used);
+            }
+        }
+    }
+
+    /// The batch that was asked for, if it is ready within `most`: none at the end.
+    fn receive(&mut self, most: Duration, waited: &mut Duration) -> Option<Result<Option<Batch>>> {
         let start = Instant::now();
         match self {
-            Self::Caller { indices, fill } => {
-                let Some(index) = indices.next() else { return Ok(None) };
-                let done = refill(fill, index, &mut used);
+            Self::Caller { indices, fill, empty } => {
+                let Some(index) = indices.next() else { return Some(Ok(None)) };
+                let mut batch = std::mem::take(empty);
+                let done = refill(fill, index, &mut batch);
                 *waited += start.elapsed();
                 if done.is_err() {
                     *indices = 0..0;
                 }
-                done.map(|()| Some(used))
+                Some(done.map(|()| Some(batch)))
             }
             Self::Threads { fillers, turn } => {
-                let Some(count) = NonZero::new(fillers.len()) else { return Ok(None) };
-                // Whose batch it was; at first, whose it will be. Who has finished needs none.
-                let _ = fillers[turn.checked_sub(1).unwrap_or(count.get() - 1)].empty.send(used);
-                let filler = &fillers[*turn];
-                *turn = (*turn + 1) % count;
+                let Some(filler) = fillers.get(*turn) else { return Some(Ok(None)) };
                 let received = match filler.filled.try_recv() {
                     Err(TryRecvError::Empty) => {
-                        let received = filler.filled.recv().ok();
+                        let received = filler.filled.recv_timeout(most);
                         *waited += start.elapsed();
-                        received
+                        match received {
+                            Err(RecvTimeoutError::Timeout) => return None,
+                            received => received.ok(),
+                        }
                     }
                     ready => ready.ok(),
                 };
-                match received {
+                *turn = (*turn + 1) % fillers.len();
+                Some(match received {
                     Some(Ok(batch)) => Ok(Some(batch)),
                     Some(Err(error)) => {
                         // What others say then is of no interest.
@@ -148,7 +191,7 @@ impl Source {
                         Err(error)
                     }
                     None => self.join().map(|()| None),
-                }
+                })
             }
         }
     }

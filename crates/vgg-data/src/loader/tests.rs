@@ -117,13 +117,39 @@ fn an_error_ends_the_epoch_where_it_is() {
 }
 
 #[test]
+fn who_waits_may_give_up_and_wait_again() {
+    for threads in [[1, 3], [2, 2]] {
+        let (go, gate) = std::sync::mpsc::channel();
+        let gate = std::sync::Mutex::new(gate);
+        let fill = move |index, batch: &mut Batch| {
+            gate.lock().unwrap().recv().unwrap();
+            batch.labels.push(index as u32);
+            Ok(())
+        };
+        let mut epoch = Epoch::start(0..2, Arc::new(fill), threads);
+        let short = std::time::Duration::from_micros(1);
+        assert!(!epoch.wait(short) && !epoch.wait(short));
+        let before = epoch.waited();
+        assert!(before >= 2 * short);
+        (0..2).for_each(|_| go.send(()).unwrap());
+        for index in 0..2 {
+            assert!(epoch.wait(std::time::Duration::MAX) && epoch.wait(short));
+            assert_eq!(epoch.next_batch().unwrap().unwrap().labels, [index]);
+        }
+        assert!(epoch.wait(std::time::Duration::MAX), "the end is ready, too");
+        assert!(epoch.next_batch().unwrap().is_none());
+    }
+}
+
+#[test]
 fn batches_are_the_same_without_a_thread() {
     for (loader, threads) in [(loader(50, 8, 3), 1), (transforming(50, 8, 3), FILLERS)] {
         let mut epoch = loader.epoch(2, 1);
         let Source::Threads { fillers, .. } = &epoch.source else { panic!("no threads") };
         let names = fillers.iter().map(|filler| filler.thread.thread().name());
         assert_eq!(names.collect::<Vec<_>>(), vec![Some("batches"); threads]);
-        epoch.source = Source::Caller { indices: 1..7, fill: loader.fill(2) };
+        epoch.source =
+            Source::Caller { indices: 1..7, fill: loader.fill(2), empty: Batch::default() };
         let batches = collect(epoch);
         assert_eq!((batches.len(), batches), (6, collect(loader.epoch(2, 1))));
     }

@@ -1,5 +1,6 @@
 //! Sessions on the reference backend.
 
+use vgg_cpu::{Config, Cpu};
 use vgg_tensor::Content;
 use vgg_testkit::Reference;
 
@@ -113,4 +114,21 @@ fn networks_with_the_same_parameters_share_a_session() {
         let mut own = Session::new(backend, &other, &input, params.clone(), max_batch).unwrap();
         assert_eq!(shared.logits(&pixels).unwrap(), own.logits(&pixels).unwrap(), "{sides:?}");
     }
+}
+
+#[test]
+fn no_more_images_at_once_than_make_a_cpu_faster() {
+    let (vgg, input, params) = network();
+    let session = |max_batch| {
+        let cpu = Cpu::new(Config { threads: Some(1), isa: None }).unwrap();
+        Session::new(cpu, &vgg, &input, params.clone(), max_batch).unwrap()
+    };
+    let pixels: Vec<u8> = (0..40 * 256).map(|i| (i * 37 % 251) as u8).collect();
+    let (mut many, mut one) = (session(40), session(1));
+    assert_eq!([many.plan().batch(), many.at_once(40), one.at_once(3)], [16, 16, 3]);
+    assert_eq!(many.logits(&pixels).unwrap(), one.logits(&pixels).unwrap());
+    many.set_input(&input, 5).unwrap();
+    assert_eq!(many.plan().batch(), 5);
+    many.set_network(&vgg, &input, 40).unwrap();
+    assert_eq!(many.plan().batch(), 16);
 }

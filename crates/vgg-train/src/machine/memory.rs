@@ -106,7 +106,7 @@ pub(crate) fn largest_batch<B: Backend>(
         // What is too large for the device does not fit, whatever memory there is.
         Ok(plan.check_on(backend).map_or(u64::MAX, |()| plan.bytes_on(backend)))
     };
-    if let Some(batch) = fitting(halves(most), room, needs)? {
+    if let Some(batch) = fitting(halves(session.at_once(most)), room, needs)? {
         return Ok(batch);
     }
     let [needed, room] = [needs(1)?, room].map(numbers::bytes);

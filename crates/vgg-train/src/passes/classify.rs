@@ -21,8 +21,11 @@ use crate::terminal::ui::Ui;
 /// Files to classify, found as they are asked for.
 type Files<'a> = dyn Iterator<Item = vgg_tensor::Result<PathBuf>> + 'a;
 
-/// Images that are classified at once, if memory suffices.
-const BATCH: usize = 16;
+/// Images that are classified at once, if memory suffices and the device gains by it.
+const BATCH: usize = 128;
+
+/// The same where they are explained, too, in memory that a plan does not count.
+const EXPLAINED: usize = 16;
 
 /// Files that are asked for at once. While some are classified, the next ones are made ready.
 const FILES: usize = 1024;
@@ -98,7 +101,8 @@ impl Job for Classify<'_> {
         ui.status("Input", &described);
         let mut tally = Tally::default();
         let first = tally.next(files, ui);
-        let (most, shape) = (first.len().clamp(1, BATCH), transform.shape());
+        let most = if explain { EXPLAINED } else { BATCH };
+        let (most, shape) = (first.len().clamp(1, most), transform.shape());
         let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
         let outputs = session.vgg().outputs();
         let start = |files: Vec<PathBuf>| -> Result<Option<(Vec<PathBuf>, Epoch)>> {

@@ -11,7 +11,7 @@ use super::numbers::{clock, count, grouped, rate};
 pub(crate) struct Throughput {
     pub images: u64,
     pub wall: Duration,
-    /// What of the wall time passed in waiting for images.
+    /// What of the wall time passed in waiting for images, with nothing else to do.
     pub waited: Duration,
 }
 

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
-use vgg_data::Loader;
+use vgg_data::{Epoch, Loader};
 use vgg_model::{Progress, Trainer};
 use vgg_tensor::Backend;
 
@@ -36,6 +36,9 @@ use crate::signals::Stop;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
 const AHEAD: usize = 2;
+
+/// How often the host looks whether the device has work left, while it waits for images.
+const GLANCE: Duration = Duration::from_micros(200);
 
 /// What came of a test.
 struct Tested {
@@ -168,7 +171,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
                 self.collect(0)?;
                 self.save(false)?;
             }
-            let waited = batches.waited();
+            self.wait_for_batch(&mut batches)?;
             let unreadable = || data::unreadable(&self.data.train.images);
             let Some(batch) = batches.next_batch().with_context(unreadable)? else {
                 self.collect(0)?;
@@ -177,7 +180,22 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
             self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
             self.in_flight.push_back((images, lr));
-            self.pace.waited(batches.waited() - waited);
+            self.collect(AHEAD)?;
+        }
+    }
+
+    /// Waits for the next batch. The device goes on with the steps before it meanwhile: only when it
+    /// has none left, time is lost.
+    fn wait_for_batch(&mut self, batches: &mut Epoch) -> Result<()> {
+        loop {
+            let (start, is_idle) = (Instant::now(), self.in_flight.is_empty());
+            let is_ready = batches.wait(GLANCE);
+            if is_idle {
+                self.pace.waited(start.elapsed());
+            }
+            if is_ready {
+                return Ok(());
+            }
             self.collect(AHEAD)?;
         }
     }

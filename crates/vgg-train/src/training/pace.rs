@@ -61,7 +61,7 @@ impl Pace {
         self.epoch_start = now;
     }
 
-    /// Counts time that passed in waiting for images.
+    /// Counts time in which the device had nothing to do, for lack of images.
     pub(crate) fn waited(&mut self, time: Duration) {
         self.epoch.waited += time;
     }
@@ -132,8 +132,7 @@ mod tests {
         let (mut pace, at) = pace();
         assert_eq!(pace.epoch().images_per_second(), None);
         pace.start_epoch(at(2.0));
-        // The device is given three steps before the metrics of the first one are back, and works
-        // while the host waits for images: none of the time is lost.
+        // Two seconds for the step, once its images have come.
         pace.waited(Duration::from_secs(6));
         pace.step(128, at(10.0));
         assert_eq!(pace.epoch().images_per_second(), Some(128.0 / 8.0));
