@@ -1,9 +1,8 @@
 // The gradient of a bias: the sum over all pixels of the sums' gradient.
 //
 // dy: [pixels, c], db: [gridDim.y, c]. Block (x, y) adds `pixels_per_block` pixels of `lanes` groups
-// of channels into row y. Several rows are added up by a second launch of bias_gradient_f32 with
-// dy = db and one row. The order of all additions depends on the arguments alone, so that the result
-// is the same in every run.
+// of channels into row y; several rows are for sum_rows.cu to add up. The order of all additions
+// depends on the arguments alone, so that the result is the same in every run.
 //
 // The sums are divided by the loss scale, if there is one.
 //

@@ -60,6 +60,7 @@ pub const MODULES: &[Module] = &[
     SGD,
     SIGMOID,
     SOFTMAX_CROSS_ENTROPY,
+    SUM_ROWS,
     UPDATE,
 ];
 
@@ -156,8 +157,7 @@ pub const BATCH_NORM2D: Module = Module {
 /// Grid: `(ceil(groups / lanes), rows)` blocks, where `lanes` is the least power of two that is not
 /// below `min(groups, 32)`, and `rows = ceil(pixels / pixels_per_block)`, at most 65,535. Each block
 /// adds up `pixels_per_block` pixels, and row `r` of `db: [rows, c]` is the sum of blocks `(·, r)`.
-/// Where there are several rows, `bias_gradient_f32` on them (`dy` the rows, `pixels` their number
-/// and `pixels_per_block` no less) adds them up.
+/// Where there are several rows, [`SUM_ROWS`] adds them up.
 ///
 /// The order of additions depends on the parameters alone, so that every run has the same sums; a
 /// thread adds `pixels_per_block · lanes / 256` numbers one after the other.
@@ -240,7 +240,7 @@ pub const DROPOUT: Module = Module {
 ///   u32 h, u32 w, u32 c, u64 pixels_per_block)`. Grid: `(groups, rows)` blocks, where
 ///   `rows = ceil(n · (h / 2) · (w / 2) / pixels_per_block)`, at most 65,535. Row `r` of
 ///   `dweight: [rows, c, 3, 3]` and `db: [rows, c]` are the sums over `pixels_per_block` pixels of
-///   `dy`; `bias_gradient_f32` ([`BIAS_GRADIENT`]) adds up the rows. Every run has the same sums.
+///   `dy`; [`SUM_ROWS`] adds up the rows. Every run has the same sums.
 ///
 /// `weight: [c, 3, 3]`, `bias: [c]`, `aux` as of [`BIAS_RELU_MAX_POOL`]. Sums are of `f32`, and rounded
 /// to `T` with their bias.
@@ -354,6 +354,13 @@ pub const SOFTMAX_CROSS_ENTROPY: Module = Module {
     ],
     ptx: include_str!("../ptx/softmax_cross_entropy.ptx"),
 };
+
+/// The sums over the rows of `x: [rows, c]`, into `y: [c]`, divided by the loss scale.
+///
+/// - `sum_rows(const f32* x, f32* y, u64 rows, u32 c, const f32* loss_scale)`. Grid: `groups` blocks.
+///   Every run has the same sums.
+pub const SUM_ROWS: Module =
+    Module { name: "sum_rows", kernels: &["sum_rows"], ptx: include_str!("../ptx/sum_rows.ptx") };
 
 /// What gradients and weights go through besides the optimiser.
 ///

@@ -359,6 +359,14 @@ kernels! {
         metrics: Address,
         n: u64,
     }
+    // sum_rows.cu
+    SumRows = "sum_rows" {
+        x: Address,
+        y: Address,
+        rows: u64,
+        c: u32,
+        loss_scale: Address,
+    }
     // update.cu
     Blend = "blend_T" {
         x: Address,

@@ -289,6 +289,28 @@ fn gradients_that_overflowed_are_not_clipped() {
     }
 }
 
+/// Integers, of which every order of additions makes the same sum.
+#[test]
+fn rows_are_added_up_by_many_threads() {
+    for (rows, c) in [(1u64, 1u32), (31, 7), (33, 8), (200, 9), (500, 20)] {
+        let number = |i: usize| (i * 37 % 101) as f32 - 50.0;
+        let x: Vec<f32> = (0..rows as usize * c as usize).map(number).collect();
+        let sum = |k: usize| x.iter().skip(k).step_by(c as usize).sum::<f32>() / 4.0;
+        let expected: Vec<f32> = (0..c as usize).map(sum).collect();
+        for seed in 0..4 {
+            let mut memory = DeviceMemory::new();
+            let (x, y) = (upload(&mut memory, &x), memory.alloc(4 * c as usize));
+            let scale = upload(&mut memory, &[4.0f32]);
+            let params: [&dyn Param; 5] = [&x, &y, &rows, &c, &scale];
+            let blocks = c.div_ceil(8);
+            let module = vgg_kernels::SUM_ROWS;
+            launch_in_order(seed, module, "sum_rows", blocks, &params, &mut memory).unwrap();
+            let sums: Vec<f32> = download(&memory, y, c as usize);
+            assert_eq!(sums, expected, "{rows} rows of {c}");
+        }
+    }
+}
+
 /// With few blocks, a thread comes to groups of other channels, for which it loads other vectors.
 #[test]
 fn normalisations_do_not_depend_on_the_number_of_blocks() {

@@ -5,7 +5,6 @@ use vgg_tensor::Result;
 
 use crate::gpu::{Gpu, groups, kernel};
 use crate::memory::Address;
-use crate::precision::Storage;
 
 /// A block's rows of threads add up at least so many pixels each, so that there is something to add.
 const PIXELS: u64 = 8;
@@ -73,17 +72,7 @@ pub(crate) unsafe fn sum_rows(
     to: Address,
     loss_scale: Address,
 ) -> Result<()> {
-    let lanes = lanes(c);
-    let kernel = kernel::BiasGradient {
-        dy: partial,
-        db: to,
-        pixels: rows,
-        c: c as u32,
-        pixels_per_block: rows,
-        lanes,
-        loss_scale,
-    };
-    let columns = groups(c).div_ceil(u64::from(lanes)) as u32;
+    let kernel = kernel::SumRows { x: partial, y: to, rows, c: c as u32, loss_scale };
     // SAFETY: as the caller promises; the grid is what the kernel asks for.
-    unsafe { gpu.launch_as(Storage::F32, kernel, [columns, 1]) }
+    unsafe { gpu.launch_grid(kernel, [groups(c) as u32, 1]) }
 }
