@@ -2,7 +2,8 @@
 //!
 //! `src/*.cu` are the sources, one file a [`Module`]. `cargo xtask build-kernels` makes `ptx/*.ptx`
 //! of them, and `src/signatures.rs`, which are committed: building this workspace needs no CUDA. The
-//! PTX is loaded by drivers from 525 on and runs on GPUs from Turing (sm_75) on.
+//! PTX is loaded by drivers from 525 on and runs on GPUs from Turing (sm_75) on; modules whose names
+//! end with `_sm80` take Ampere.
 //!
 //! # Common to all kernels
 //! - A block has [`BLOCK`] threads in one dimension. Unless a kernel says otherwise, the grid has one
@@ -43,6 +44,20 @@ pub struct Module {
     pub ptx: &'static str,
 }
 
+impl Module {
+    /// The compute capability that it takes.
+    pub fn capability(&self) -> (i32, i32) {
+        capability(self.name)
+    }
+}
+
+/// The compute capability that a module of this name takes: that of Turing, 7.5, unless the name ends
+/// with another one, as in `first_stage_sm80`.
+pub fn capability(module: &str) -> (i32, i32) {
+    let digits = module.rsplit_once("_sm").and_then(|(_, digits)| digits.parse().ok());
+    digits.map_or((7, 5), |number: i32| (number / 10, number % 10))
+}
+
 /// All modules, by name.
 pub const MODULES: &[Module] = &[
     AVG_POOL2D,
@@ -53,6 +68,7 @@ pub const MODULES: &[Module] = &[
     CONVERT,
     DROPOUT,
     FIRST_STAGE,
+    FIRST_STAGE_SM80,
     LOSS_SCALE,
     LRN,
     MAX_POOL2D,
@@ -250,6 +266,20 @@ pub const FIRST_STAGE: Module = Module {
     ptx: include_str!("../ptx/first_stage.ptx"),
 };
 
+/// What [`FIRST_STAGE`] computes, on tensor cores: where numbers have 16 bits, from Ampere on.
+///
+/// - `first_stage_mma_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n,
+///   u32 h, u32 w, u32 c, u32 tiles_per_warp)`: `aux` may be null.
+///
+/// A tile is 16 pooled pixels of a row, or its rest; a slab is 32 channels, or 16 where `c ≤ 16`. Grid:
+/// `(slabs, rows)` blocks, where `rows = ceil(tiles / (8 · tiles_per_warp))`, at most 65,535.
+/// ReLU and pooling decide on sums of `f32`, of which they see 21 bits. `x` and `weight` are finite.
+pub const FIRST_STAGE_SM80: Module = Module {
+    name: "first_stage_sm80",
+    kernels: &["first_stage_mma_forward_bf16", "first_stage_mma_forward_f16"],
+    ptx: include_str!("../ptx/first_stage_sm80.ptx"),
+};
+
 /// The loss scale of the next step.
 ///
 /// - `update_loss_scale(f32* scale, u32* good_steps, u32* overflowed)`: `scale` is the loss scale and
@@ -377,3 +407,16 @@ pub const UPDATE: Module = Module {
     kernels: &["blend_f32", "blend_bf16", "blend_f16", "sum_squares", "clip_factor", "clip"],
     ptx: include_str!("../ptx/update.ptx"),
 };
+
+#[cfg(test)]
+mod tests {
+    use super::{FIRST_STAGE, FIRST_STAGE_SM80};
+
+    #[test]
+    fn capabilities_are_in_the_names() {
+        assert_eq!(FIRST_STAGE.capability(), (7, 5));
+        assert_eq!(FIRST_STAGE_SM80.capability(), (8, 0));
+        assert_eq!(super::capability("a_smell"), (7, 5));
+        assert_eq!(super::capability("a_sm120"), (12, 0));
+    }
+}

@@ -256,6 +256,19 @@ kernels! {
         c: u32,
         pixels_per_block: u64,
     }
+    // first_stage_sm80.cu
+    FirstStageMmaForward = "first_stage_mma_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // loss_scale.cu
     UpdateLossScale = "update_loss_scale" {
         scale: Address,

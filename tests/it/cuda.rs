@@ -13,7 +13,7 @@ use vgg_testkit::inputs;
 
 use crate::golden::whole_step::relative_error;
 use crate::one_by_one::OneByOne;
-use crate::simulated::{make, on_cuda};
+use crate::simulated::{has_gpu, make, on_cuda};
 
 const BATCH: usize = 6;
 const IMAGE: usize = 16 * 16;
@@ -179,6 +179,23 @@ on_cuda! {
             assert_close(precision.name(), &actual, &expected, error * max_norm(&expected));
         }
     }
+}
+
+/// On Turing, whose tensor cores our kernels do not use, and where nobody wants them to be used.
+#[test]
+fn losses_are_those_of_the_cpu_without_our_matrix_products() -> Result<()> {
+    let test = concat!(module_path!(), "::losses_are_those_of_the_cpu_without_our_matrix_products");
+    for setting in [("VGG_SIMULATED_CAPABILITY", "7.5"), ("VGG_CUDA_KERNELS", "cudnn")] {
+        if has_gpu(test, &[setting]) {
+            let mut cpu = trainer(Cpu::new(vgg_cpu::Config::default())?, 0.5, 0.9)?;
+            let expected = losses(&train(&mut cpu, 0..2)?);
+            let mut cuda = trainer(make(config(Precision::F16)), 0.5, 0.9)?;
+            cuda.restore_backend(&loss_scale(SMALL_SCALE))?;
+            let actual = losses(&train(&mut cuda, 0..2)?);
+            assert_close("f16", &actual, &expected, 1e-2 * max_norm(&expected));
+        }
+    }
+    Ok(())
 }
 
 fn is_conv_bias(params: &Params, name: &str) -> bool {

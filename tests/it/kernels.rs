@@ -22,15 +22,15 @@ fn launch(
     params: &[&dyn Param],
     memory: &mut DeviceMemory,
 ) -> Result<(), LaunchError> {
-    launch_in_order(1, module, kernel, blocks, params, memory)
+    launch_in_order(1, module, kernel, [blocks, 1], params, memory)
 }
 
-/// As [`launch`], with the threads in an order that `seed` decides.
-fn launch_in_order(
+/// As [`launch`], on a grid, with the threads in an order that `seed` decides.
+pub(crate) fn launch_in_order(
     seed: u64,
     module: vgg_kernels::Module,
     kernel: &str,
-    blocks: u32,
+    [x, y]: [u32; 2],
     params: &[&dyn Param],
     memory: &mut DeviceMemory,
 ) -> Result<(), LaunchError> {
@@ -41,10 +41,10 @@ fn launch_in_order(
     for ((offset, len), param) in kernel.params().zip(params) {
         bytes[offset..offset + len].copy_from_slice(&param.bytes());
     }
-    kernel.launch([blocks, 1, 1], [vgg_kernels::BLOCK, 1, 1], 0, &bytes, memory, seed)
+    kernel.launch([x, y, 1], [vgg_kernels::BLOCK, 1, 1], 0, &bytes, memory, seed)
 }
 
-trait Param {
+pub(crate) trait Param {
     fn bytes(&self) -> Vec<u8>;
 }
 
@@ -59,11 +59,15 @@ macro_rules! param {
 }
 param!(u64, u32, f32);
 
-fn upload<T: bytemuck::NoUninit>(memory: &mut DeviceMemory, numbers: &[T]) -> u64 {
+pub(crate) fn upload<T: bytemuck::NoUninit>(memory: &mut DeviceMemory, numbers: &[T]) -> u64 {
     memory.upload(bytemuck::cast_slice(numbers))
 }
 
-fn download<T: bytemuck::AnyBitPattern>(memory: &DeviceMemory, at: u64, len: usize) -> Vec<T> {
+pub(crate) fn download<T: bytemuck::AnyBitPattern>(
+    memory: &DeviceMemory,
+    at: u64,
+    len: usize,
+) -> Vec<T> {
     let bytes = memory.download(at, size_of::<T>() * len).unwrap();
     bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
 }
@@ -191,7 +195,7 @@ fn the_gradient_of_a_mixed_loss_may_replace_the_logits() {
         let params: [&dyn Param; 10] =
             [&logits, &targets, &images, &dlogits, &n, &classes, &1u32, &0u32, &0.0f32, &0u64];
         let (module, kernel) = (vgg_kernels::SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy_f32");
-        launch_in_order(seed, module, kernel, 1, &params, &mut memory).unwrap();
+        launch_in_order(seed, module, kernel, [1, 1], &params, &mut memory).unwrap();
         let images = download::<f32>(&memory, images, 2 * n as usize);
         (images, download::<f32>(&memory, dlogits, numbers.len()))
     };
@@ -304,7 +308,7 @@ fn rows_are_added_up_by_many_threads() {
             let params: [&dyn Param; 5] = [&x, &y, &rows, &c, &scale];
             let blocks = c.div_ceil(8);
             let module = vgg_kernels::SUM_ROWS;
-            launch_in_order(seed, module, "sum_rows", blocks, &params, &mut memory).unwrap();
+            launch_in_order(seed, module, "sum_rows", [blocks, 1], &params, &mut memory).unwrap();
             let sums: Vec<f32> = download(&memory, y, c as usize);
             assert_eq!(sums, expected, "{rows} rows of {c}");
         }

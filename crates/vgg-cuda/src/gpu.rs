@@ -1,19 +1,23 @@
 //! A GPU: its streams, our kernels, and what every operation needs of it.
 
 use std::collections::HashMap;
+use std::env;
 use std::sync::Arc;
 
-use cudarc::driver::sys::CUdevice_attribute::{
-    CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR, CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
-};
+use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR;
 use cudarc::driver::{CudaContext, CudaFunction, CudaStream, result};
 use cudarc::nvrtc::Ptx;
 pub(crate) use vgg_kernels::signatures as kernel;
 use vgg_kernels::{BLOCK, Kernel, MODULES};
 use vgg_tensor::{Error, Result};
 
+use crate::Device;
 use crate::error::During;
 use crate::precision::Storage;
+
+/// Which kernels to use where there is a choice: `cudnn` for what there was before products were ours,
+/// to time both in one program.
+const CHOICE: &str = "VGG_CUDA_KERNELS";
 
 /// Channels of a pixel that a thread works on.
 const GROUP: usize = 8;
@@ -33,21 +37,29 @@ pub(crate) struct Gpu {
     storage: Storage,
     /// All kernels by their names.
     kernels: HashMap<&'static str, CudaFunction>,
+    processors: u64,
     /// Blocks that fit on the device at once.
     blocks: u64,
+    multiplies: bool,
+}
+
+/// Whether a GPU has the kernels that multiply matrices, and nobody wants others.
+fn has_matrix_products(device: &Device) -> bool {
+    device.capability >= vgg_kernels::FIRST_STAGE_SM80.capability()
+        && env::var_os(CHOICE).is_none_or(|choice| choice != "cudnn")
 }
 
 impl Gpu {
-    /// The GPU of this number, with all kernels loaded.
-    pub(crate) fn new(ordinal: usize, storage: Storage) -> Result<Self> {
-        let context = CudaContext::new(ordinal).during("opening the device")?;
+    /// A GPU, with all kernels loaded that it can run.
+    pub(crate) fn new(device: &Device, storage: Storage) -> Result<Self> {
+        let context = CudaContext::new(device.ordinal).during("opening the device")?;
         // SAFETY: events would order the work of the two streams. Downloads, which alone use both,
         // order it themselves.
         unsafe { context.disable_event_tracking() };
         let stream = context.new_stream().during("making a stream")?;
         let copies = context.new_stream().during("making a stream")?;
         let mut kernels = HashMap::new();
-        for module in MODULES {
+        for module in MODULES.iter().filter(|module| module.capability() <= device.capability) {
             let loaded =
                 context.load_module(Ptx::from_src(module.ptx)).during("loading kernels")?;
             for name in module.kernels {
@@ -55,11 +67,23 @@ impl Gpu {
                 kernels.insert(*name, kernel);
             }
         }
-        let attribute = |which| context.attribute(which).during("asking the device");
-        let processors = attribute(CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT)?;
-        let threads = attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)?;
-        let blocks = (processors as u64 * threads as u64 / u64::from(BLOCK)).max(1);
-        Ok(Self { stream, copies, storage, kernels, blocks })
+        let threads = context
+            .attribute(CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR)
+            .during("asking the device")?;
+        let processors = device.processors as u64;
+        let blocks = (processors * threads as u64 / u64::from(BLOCK)).max(1);
+        let multiplies = has_matrix_products(device) && storage != Storage::F32;
+        Ok(Self { stream, copies, storage, kernels, processors, blocks, multiplies })
+    }
+
+    /// Whether kernels of ours multiply matrices of the storage type on tensor cores.
+    pub(crate) fn multiplies(&self) -> bool {
+        self.multiplies
+    }
+
+    /// Its multiprocessors.
+    pub(crate) fn processors(&self) -> u64 {
+        self.processors
     }
 
     /// Its context.

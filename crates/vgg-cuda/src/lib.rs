@@ -113,7 +113,7 @@ impl Cuda {
         let Config { device, precision, deterministic, autotune, unscaled } = config;
         let storage = precision.storage();
         let found = find(device, precision)?;
-        let gpu = Gpu::new(device, storage)?;
+        let gpu = Gpu::new(&found, storage)?;
         let workspace = found.memory as usize / WORKSPACE_PART;
         let rules = Rules { precision, deterministic, workspace };
         let stream = &gpu.stream;

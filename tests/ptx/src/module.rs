@@ -10,6 +10,7 @@ const GUARD_BYTES: u64 = 16;
 /// A parsed PTX module. Its `.global` variables keep their values from launch to launch.
 #[derive(Debug)]
 pub struct Module {
+    target: Option<i32>,
     pub(crate) functions: Vec<Function>,
     pub(crate) constants: Image,
     pub(crate) shared: Vec<SharedVariable>,
@@ -18,12 +19,18 @@ pub struct Module {
 
 impl Module {
     pub(crate) fn new(
+        target: Option<i32>,
         functions: Vec<Function>,
         constants: Image,
         globals: Image,
         shared: Vec<SharedVariable>,
     ) -> Self {
-        Self { functions, constants, shared, globals: Mutex::new(globals) }
+        Self { target, functions, constants, shared, globals: Mutex::new(globals) }
+    }
+
+    /// The architecture that it takes, if it names one: 80 for `sm_80`.
+    pub fn target(&self) -> Option<i32> {
+        self.target
     }
 
     /// The kernel (`.entry`) of this name.

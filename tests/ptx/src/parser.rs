@@ -31,6 +31,7 @@ fn parse(text: &str) -> Result<Module> {
         tokens: tokens(text)?,
         at: 0,
         scopes: Scopes::new(),
+        target: None,
         functions: Vec::new(),
         constants: Image::new(Space::CONSTANTS),
         globals: Image::new(Space::GLOBALS),
@@ -47,13 +48,15 @@ fn parse(text: &str) -> Result<Module> {
             ));
         }
     }
-    Ok(Module::new(parser.functions, parser.constants, parser.globals, parser.shared))
+    let Parser { target, functions, constants, globals, shared, .. } = parser;
+    Ok(Module::new(target, functions, constants, globals, shared))
 }
 
 struct Parser<'a> {
     tokens: Vec<(Token<'a>, u32)>,
     at: usize,
     scopes: Scopes<'a>,
+    target: Option<i32>,
     functions: Vec<Function>,
     constants: Image,
     globals: Image,
@@ -66,7 +69,13 @@ impl<'a> Parser<'a> {
     fn module(&mut self) -> Result<()> {
         while let Some(token) = self.peek() {
             match token {
-                Token::Word(".version" | ".target") => self.skip_line(),
+                Token::Word(".version") => self.skip_line(),
+                Token::Word(".target") => {
+                    if let Some((Token::Word(name), _)) = self.tokens.get(self.at + 1) {
+                        self.target = name.strip_prefix("sm_").and_then(|n| n.parse().ok());
+                    }
+                    self.skip_line();
+                }
                 Token::Word(".address_size") => {
                     self.next()?;
                     if self.number()? != 64 {

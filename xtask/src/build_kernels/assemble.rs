@@ -32,16 +32,23 @@ impl fmt::Display for Resources {
     }
 }
 
-/// A kernel on all architectures, in their order.
+/// A kernel on all architectures, in their order; nothing on those that are too old for it.
 pub(super) struct Usage {
     pub(super) kernel: String,
-    pub(super) resources: Vec<Resources>,
+    pub(super) resources: [Option<Resources>; ARCHITECTURES.len()],
 }
 
 impl Usage {
     pub(super) fn spills(&self) -> bool {
-        self.resources.iter().any(|resources| resources.spilled_bytes > 0)
+        self.resources.iter().flatten().any(|resources| resources.spilled_bytes > 0)
     }
+}
+
+/// Whether an architecture has what a module takes.
+fn able(architecture: &str, module: &str) -> bool {
+    let (major, minor) = vgg_kernels::capability(module);
+    let number = architecture.strip_prefix("sm_").and_then(|digits| digits.parse().ok());
+    number.is_some_and(|number: i32| number >= 10 * major + minor)
 }
 
 /// The kernels of all modules, assembled for all architectures, a module a thread.
@@ -70,7 +77,8 @@ fn module(ptxas: &Path, name: &str, ptx: &str) -> Result<Vec<Usage>> {
     let path = folder.path().join(name).with_extension("ptx");
     fs::write(&path, ptx).with_context(|| path.display().to_string())?;
     let mut usages: Vec<Usage> = Vec::new();
-    for architecture in ARCHITECTURES {
+    let able = ARCHITECTURES.map(|architecture| able(architecture, name));
+    for (index, architecture) in ARCHITECTURES.into_iter().enumerate().filter(|(i, _)| able[*i]) {
         let output = Command::new(ptxas)
             .args(["--verbose", "--gpu-name", architecture, "--output-file"])
             .arg(folder.path().join("cubin"))
@@ -80,13 +88,15 @@ fn module(ptxas: &Path, name: &str, ptx: &str) -> Result<Vec<Usage>> {
         let report = String::from_utf8_lossy(&output.stderr);
         ensure!(output.status.success(), "{name} for {architecture}: {}", report.trim());
         for (kernel, resources) in parse(&report)? {
-            match usages.iter_mut().find(|usage| usage.kernel == kernel) {
-                Some(usage) => usage.resources.push(resources),
-                None => usages.push(Usage { kernel, resources: vec![resources] }),
-            }
+            let place = usages.iter().position(|usage| usage.kernel == kernel);
+            let place = place.unwrap_or_else(|| {
+                usages.push(Usage { kernel, resources: Default::default() });
+                usages.len() - 1
+            });
+            usages[place].resources[index] = Some(resources);
         }
     }
-    let complete = |usage: &Usage| usage.resources.len() == ARCHITECTURES.len();
+    let complete = |usage: &Usage| usage.resources.map(|resources| resources.is_some()) == able;
     ensure!(usages.iter().all(complete), "ptxas did not report on all kernels of {name}");
     usages.sort_by(|a, b| a.kernel.cmp(&b.kernel));
     Ok(usages)

@@ -63,8 +63,8 @@ fn print_table(usages: &[Usage]) {
     println!();
     for usage in usages {
         print!("{:width$}", usage.kernel);
-        for resources in &usage.resources {
-            print!("  {:>8}", resources.to_string());
+        for resources in usage.resources {
+            print!("  {:>8}", resources.map_or("-".into(), |resources| resources.to_string()));
         }
         println!();
     }

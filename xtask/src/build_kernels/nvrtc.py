@@ -1,6 +1,6 @@
 """Compiles CUDA C to PTX with NVRTC.
 
-stdin: {"library": path, "options": [...], "headers": {name: text}, "sources": {name: text}}
+stdin: {"library": path, "headers": {name: text}, "sources": {name: {"text": text, "options": [...]}}}
 stdout: {name: PTX}; on failure NVRTC's log on stderr and exit code 1.
 """
 
@@ -31,12 +31,12 @@ def text(program, size_of, get):
 
 
 def compile_one(name, source):
-    headers, options = request["headers"], request["options"]
+    headers, options = request["headers"], source["options"]
     program = ctypes.c_void_p()
     check(
         nvrtc.nvrtcCreateProgram(
             ctypes.byref(program),
-            source.encode(),
+            source["text"].encode(),
             name.encode(),
             len(headers),
             strings(list(headers.values())),
@@ -51,4 +51,4 @@ def compile_one(name, source):
     return text(program, nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX)
 
 
-json.dump({name: compile_one(name, text) for name, text in request["sources"].items()}, sys.stdout)
+json.dump({name: compile_one(name, source) for name, source in request["sources"].items()}, sys.stdout)

@@ -11,10 +11,13 @@ use vgg_tensor::hex;
 use super::wheel::NVRTC;
 use crate::checkout;
 
-/// What NVRTC is told. Turing is the oldest GPU supported: PTX for it runs on all later ones.
-/// Without the last one, each module would hold a list of GPUs from a header we do not use.
-pub(super) const OPTIONS: [&str; 3] =
-    ["--gpu-architecture=compute_75", "--std=c++17", "--define-macro=__NV_TARGET_H"];
+/// What NVRTC is told of a module. Turing is the oldest GPU supported: PTX for it runs on all later
+/// ones. Without the last one, each module would hold a list of GPUs from a header we do not use.
+pub(super) fn options(module: &str) -> [String; 3] {
+    let (major, minor) = vgg_kernels::capability(module);
+    let architecture = format!("--gpu-architecture=compute_{major}{minor}");
+    [architecture, "--std=c++17".into(), "--define-macro=__NV_TARGET_H".into()]
+}
 
 /// The package of the kernels.
 pub(super) fn kernels_folder() -> PathBuf {
@@ -39,7 +42,7 @@ impl Sources {
     /// The first lines of a module's PTX. They change with whatever may change the rest: compiler,
     /// options, headers (all of them, included or not) and the source.
     pub(super) fn first_lines(&self, module: &str) -> String {
-        let (options, compiler) = (OPTIONS.join(" "), NVRTC.to_string());
+        let (options, compiler) = (options(module).join(" "), NVRTC.to_string());
         let headers = self.headers.iter().flat_map(|(name, text)| [name.as_str(), text]);
         let mut hash = Sha256::new();
         for part in [options.as_str(), &compiler].into_iter().chain(headers) {

@@ -7,10 +7,10 @@ use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use anyhow::{Context, Result, bail, ensure};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::source::{OPTIONS, Sources};
+use super::source::{self, Sources};
 use super::wheel::{NVCC, NVRTC};
 use crate::{checkout, status};
 
@@ -73,11 +73,12 @@ impl Toolchain {
     ) -> Result<BTreeMap<String, String>> {
         status("Compiling", format_args!("{} modules with {NVRTC}", sources.modules.len()));
         // NVRTC's messages name the file.
-        let files: BTreeMap<String, &String> =
-            sources.modules.iter().map(|(name, text)| (format!("{name}.cu"), text)).collect();
+        let file = |(name, text): (&String, &String)| {
+            (format!("{name}.cu"), json!({"text": text, "options": source::options(name)}))
+        };
+        let files: BTreeMap<String, Value> = sources.modules.iter().map(file).collect();
         let request = json!({
             "library": self.nvrtc,
-            "options": OPTIONS,
             "headers": sources.headers,
             "sources": files,
         });

@@ -1,5 +1,6 @@
-//! The first stage of a network whose images have one channel, by kernels of our own: one channel
-//! leaves tensor cores idle, and the maps before the pool, the largest of all, stay in registers.
+//! The first stage of a network whose images have one channel, by kernels of our own: the maps before
+//! the pool, the largest of all, stay in registers. Tensor cores compute it where numbers have 16 bits,
+//! from Ampere on.
 
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
@@ -15,6 +16,37 @@ const PIXELS: usize = 16;
 
 /// The most rows that a grid has.
 const ROWS: usize = 65_535;
+
+/// Pooled pixels that a warp's product has, beside each other.
+const TILE: usize = 16;
+const WARPS: usize = BLOCK as usize / 32;
+/// Blocks of these kernels that a multiprocessor has room for, and how often it gets such new ones: a
+/// few times, as not all take the same time.
+const RESIDENT: u64 = 2;
+const TURNS: u64 = 2;
+
+/// How the tiles and channels of a stage are cut into blocks of warps for tensor cores.
+struct Tiling {
+    slabs: usize,
+    tiles_per_warp: usize,
+    rows: usize,
+}
+
+impl Tiling {
+    /// Cut into so many blocks, or, of few tiles, into less.
+    fn new(op: &Conv2d, blocks: u64) -> Self {
+        let to = op.y();
+        let slabs = to.c.div_ceil(if to.c <= 16 { 16 } else { 32 });
+        let tiles = to.n * to.h * to.w.div_ceil(TILE);
+        let rows = (blocks as usize).div_ceil(slabs).min(ROWS);
+        let tiles_per_warp = tiles.div_ceil(rows * WARPS);
+        Self { slabs, tiles_per_warp, rows: tiles.div_ceil(tiles_per_warp * WARPS) }
+    }
+
+    fn grid(&self) -> [u32; 2] {
+        [self.slabs as u32, self.rows as u32]
+    }
+}
 
 /// Whether an operation is such a stage.
 pub(super) fn takes(op: &Conv2d) -> bool {
@@ -40,6 +72,15 @@ pub(super) fn forward(
     let y = y.numbers(storage, to.len());
     let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
     let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
+    if cuda.gpu.multiplies() {
+        let tiling = Tiling::new(op, TURNS * RESIDENT * cuda.gpu.processors());
+        let tiles_per_warp = tiling.tiles_per_warp as u32;
+        let kernel =
+            kernel::FirstStageMmaForward { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
+        // SAFETY: the buffers have room for what the spec says, and no two are the same; the grid is
+        // what the kernel asks for.
+        return unsafe { cuda.gpu.launch_grid(kernel, tiling.grid()) };
+    }
     let kernel = kernel::FirstStageForward { x, weight, bias, y, aux, n, h, w, c };
     // SAFETY: the buffers have room for what the spec says, and no two are the same.
     unsafe { cuda.gpu.launch(kernel, (to.n * to.h * to.w) as u64) }

@@ -30,6 +30,11 @@ functions! {
             tell(&error.to_string());
             CUresult::CUDA_ERROR_INVALID_PTX
         })?;
+        let (major, minor) = state.settings.capability;
+        if module.target().is_none_or(|target| target > 10 * major + minor) {
+            tell("PTX for another GPU");
+            return Err(CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
+        }
         let handle = state.new_handle();
         state.modules.insert(handle, Arc::new(module));
         needed(to.put(handle))

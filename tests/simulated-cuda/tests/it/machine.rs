@@ -60,6 +60,19 @@ fn ptx_that_is_none_is_refused_with_its_line() {
 }
 
 #[test]
+fn ptx_for_a_later_gpu_is_refused() {
+    on_machine(&[("VGG_SIMULATED_CAPABILITY", "7.5")], || {
+        let gpu = Gpu::new();
+        let load = |target: &str| {
+            let text = include_str!("axpy.ptx").replace("sm_75", target);
+            gpu.context.load_module(Ptx::from_src(text))
+        };
+        assert_eq!(code(load("sm_80")), CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
+        load("sm_75").unwrap();
+    });
+}
+
+#[test]
 fn several_devices_or_none() {
     on_machine(&[("VGG_SIMULATED_DEVICES", "2")], || {
         assert_eq!(CudaContext::device_count().unwrap(), 2);

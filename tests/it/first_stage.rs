@@ -1,0 +1,130 @@
+//! The first stage on tensor cores against the plain kernels, on whole numbers: every sum is exact,
+//! and many are equal to another one of their window, or zero.
+
+use half::{bf16, f16};
+use vgg_kernels::{FIRST_STAGE, FIRST_STAGE_SM80};
+use vgg_ptx::DeviceMemory;
+use vgg_testkit::inputs;
+
+use crate::kernels::{Param, download, launch_in_order, upload};
+
+/// n, h, w, c: rows of pixels that are no tile, one, and more; odd sides; channels that are no slab
+/// and no vector, one, and more.
+const SIZES: [[usize; 4]; 8] = [
+    [1, 2, 2, 1],
+    [2, 7, 32, 16],
+    [1, 6, 71, 9],
+    [3, 5, 34, 12],
+    [1, 4, 6, 17],
+    [2, 3, 33, 32],
+    [1, 8, 66, 64],
+    [2, 9, 20, 70],
+];
+
+trait Half: bytemuck::Pod {
+    const NAME: &'static str;
+    fn half(x: f32) -> Self;
+}
+impl Half for bf16 {
+    const NAME: &'static str = "bf16";
+    fn half(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+impl Half for f16 {
+    const NAME: &'static str = "f16";
+    fn half(x: f32) -> Self {
+        Self::from_f32(x)
+    }
+}
+
+/// A stage in memory.
+struct Stage {
+    memory: DeviceMemory,
+    size: [usize; 4],
+    x: u64,
+    weight: u64,
+    bias: u64,
+    y: u64,
+    aux: u64,
+}
+
+impl Stage {
+    fn new<T: Half>(size: [usize; 4]) -> Self {
+        let [n, h, w, c] = size;
+        let mut memory = DeviceMemory::new();
+        let mut halves = |seed, len, most| {
+            let numbers: Vec<T> =
+                inputs::integers(seed, len, most).into_iter().map(T::half).collect();
+            upload(&mut memory, &numbers)
+        };
+        let (x, weight) = (halves(1, n * h * w, 2), halves(2, 9 * c, 1));
+        let bias = upload(&mut memory, &inputs::integers(3, c, 1));
+        let outputs = n * (h / 2) * (w / 2);
+        let (y, aux) = (memory.alloc(2 * outputs * c), memory.alloc(4 * outputs * c.div_ceil(8)));
+        Self { memory, size, x, weight, bias, y, aux }
+    }
+
+    /// Pooled pixels.
+    fn pixels(&self) -> usize {
+        let [n, h, w, _] = self.size;
+        n * (h / 2) * (w / 2)
+    }
+
+    /// Rows of a grid whose warps have some tiles each, and how many.
+    fn rows(&self, tiles_per_warp: usize) -> u32 {
+        let [n, h, w, _] = self.size;
+        (n * (h / 2) * (w / 2).div_ceil(16)).div_ceil(8 * tiles_per_warp) as u32
+    }
+
+    fn slabs(&self) -> u32 {
+        let c = self.size[3];
+        c.div_ceil(if c <= 16 { 16 } else { 32 }) as u32
+    }
+
+    /// Channels that live have their code, others none.
+    fn decisions(&self) -> Vec<u32> {
+        let words: Vec<u32> =
+            download(&self.memory, self.aux, self.pixels() * self.size[3].div_ceil(8));
+        let codes = |word: &u32| (0..8).map(|k| word >> (4 * k) & 7).collect::<Vec<_>>();
+        words.iter().flat_map(codes).map(|code| if code < 4 { 0 } else { code }).collect()
+    }
+
+    /// Forward by the plain kernel, or if there are tiles by that of tensor cores.
+    fn forward<T: Half>(&mut self, tiles_per_warp: Option<usize>) -> (Vec<u16>, Vec<u32>) {
+        let [n, h, w, c] = self.size;
+        let Self { x, weight, bias, y, aux, .. } = *self;
+        let (n, h, w, c) = (n as u64, h as u32, w as u32, c as u32);
+        let tiles = tiles_per_warp.unwrap_or_default() as u32;
+        let mut params: Vec<&dyn Param> = vec![&x, &weight, &bias, &y, &aux, &n, &h, &w, &c];
+        let (module, kernel, grid) = match tiles_per_warp {
+            None => (FIRST_STAGE, "first_stage_forward", [2, 1]),
+            Some(tiles_per_warp) => {
+                params.push(&tiles);
+                let grid = [self.slabs(), self.rows(tiles_per_warp)];
+                (FIRST_STAGE_SM80, "first_stage_mma_forward", grid)
+            }
+        };
+        let kernel = format!("{kernel}_{}", T::NAME);
+        launch_in_order(7, module, &kernel, grid, &params, &mut self.memory).unwrap();
+        let y = download(&self.memory, y, self.pixels() * c as usize);
+        (y, self.decisions())
+    }
+}
+
+fn check<T: Half>() {
+    for size in SIZES {
+        let plain = Stage::new::<T>(size).forward::<T>(None);
+        for tiles_per_warp in [1, 3] {
+            let ours = Stage::new::<T>(size).forward::<T>(Some(tiles_per_warp));
+            assert!(ours.0 == plain.0, "{}: y of {size:?}", T::NAME);
+            assert!(ours.1 == plain.1, "{}: decisions of {size:?}", T::NAME);
+        }
+    }
+}
+
+#[test]
+fn tensor_cores_pool_and_decide_as_the_plain_kernel() {
+    check::<bf16>();
+    check::<f16>();
+}
