@@ -33,7 +33,7 @@ pub struct Session<B: Backend> {
 
 impl<B: Backend> Session<B> {
     /// A session that runs up to `max_batch` images at once, with the parameters as they are: fewer,
-    /// where more would only take more memory ([`Backend::images_at_once`]).
+    /// where more would hardly be faster and take more memory ([`Backend::images_at_once`]).
     ///
     /// A batch normalisation becomes part of the convolution before it. The session moves the
     /// parameters to where the backend wants them, some MiB at a time: a network need not fit into

@@ -49,8 +49,8 @@ pub trait Backend {
         0
     }
 
-    /// Images, at least 1, that are as fast at once in a forward pass as any number of them, so that
-    /// more would only take more memory. Nothing where more are faster.
+    /// Images, at least 1, that a forward pass takes at once, where more would be faster by a few percent
+    /// at most and take more memory. Nothing where more are much faster.
     fn images_at_once(&self) -> Option<usize> {
         None
     }
