@@ -59,7 +59,13 @@ OF_STEP = {
     "images_per_second": "images_per_second",
     "wait_share": "wait_share",
 }
-OF_TEST = {"test_loss": "loss", "test_accuracy": "accuracy", "test_top5": "top5"}
+OF_TEST = {
+    "test_loss": "loss",
+    "test_accuracy": "accuracy",
+    "test_top5": "top5",
+    "test_balanced_accuracy": "balanced_accuracy",
+    "test_macro_f1": "macro_f1",
+}
 
 
 def records(run, kind):

@@ -111,15 +111,15 @@ impl Schedule {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Plateau {
-    /// The best accuracy so far.
-    best: f64,
+    /// The best score so far.
+    best: Option<f64>,
     /// Epochs since it, or since the last drop.
     epochs: u64,
     drops: u64,
 }
 
 impl Plateau {
-    /// Takes an epoch's accuracy on images that are not trained on.
+    /// Takes an epoch's score on images that are not trained on, of which a higher one is better.
     ///
     /// ```
     /// use vgg_model::{Decay, Plateau};
@@ -131,11 +131,11 @@ impl Plateau {
     /// });
     /// assert_eq!(factors, [1.0, 1.0, 1.0, 0.5, 0.5, 0.5, 0.25]);
     /// ```
-    pub fn epoch(&mut self, decay: Decay, accuracy: f64) {
+    pub fn epoch(&mut self, decay: Decay, score: f64) {
         let Decay::Plateau { patience, .. } = decay else { return };
         self.epochs += 1;
-        if accuracy > self.best {
-            (self.best, self.epochs) = (accuracy, 0);
+        if self.best.is_none_or(|best| score > best) {
+            (self.best, self.epochs) = (Some(score), 0);
         } else if self.epochs >= patience {
             self.drops += 1;
             self.epochs = 0;

@@ -13,6 +13,8 @@ pub enum Copying {
     /// All that have a counterpart.
     #[default]
     All,
+    /// All but the last one: its outputs were other classes, though they may be as many.
+    Body,
     /// The first four convolutions of the other network and the last three fully connected layers,
     /// as Simonyan & Zisserman 2014 (section 3.1) start deeper networks from configuration A.
     Paper,
@@ -78,7 +80,10 @@ impl Params {
         for (layer, place) in places(vgg) {
             let from = match counterparts.get(&place) {
                 None => Err("the other network has no such layer".into()),
-                Some(_) if !allowed.contains(&place) => Err("the paper's rule leaves it".into()),
+                Some(_) if !allowed.contains(&place) => Err(match copying {
+                    Copying::Paper => "the paper's rule leaves it".into(),
+                    Copying::All | Copying::Body => "its classes are other ones".into(),
+                }),
                 Some(from) => self.copy_layer(vgg, &layer, other, other_vgg, from),
             };
             transferred.push(Transferred { layer, from });
@@ -127,6 +132,7 @@ fn allowed(copying: Copying, places: impl Iterator<Item = Place>) -> Vec<Place> 
     let places: Vec<Place> = places.collect(); // in order: blocks first
     match copying {
         Copying::All => places,
+        Copying::Body => places.into_iter().filter(|place| *place != Place::Linear(0)).collect(),
         Copying::Paper => {
             let conv = |place: &Place| match *place {
                 Place::Block(block, conv, _) => Some((block, conv)),
@@ -250,6 +256,9 @@ mod tests {
         // A's two convolutions of each later block are there, too.
         assert_eq!(copied(Arch::Vgg16, false, Copying::All).len(), 8 + 3);
         assert_eq!(copied(Arch::Vgg11, false, Copying::All).len(), 8 + 3);
+        // A head of as many classes is of other classes nevertheless.
+        let body = copied(Arch::Vgg11, false, Copying::Body);
+        assert_eq!(body, copied(Arch::Vgg11, false, Copying::All)[..8 + 2]);
         // Normalisations go with their convolutions, running statistics included.
         assert_eq!(copied(Arch::Vgg13, true, Copying::All).len(), 2 * 8 + 3);
         assert_eq!(copied(Arch::Vgg13, true, Copying::Paper).len(), 2 * 4 + 3);

@@ -171,7 +171,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
                 self.collect(0)?;
                 self.save(false)?;
             }
-            self.wait_for_batch(&mut batches)?;
+            let waited = self.wait_for_batch(&mut batches)?;
             let unreadable = || data::unreadable(&self.data.train.images);
             let Some(batch) = batches.next_batch().with_context(unreadable)? else {
                 self.collect(0)?;
@@ -180,21 +180,23 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
             self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
             self.in_flight.push_back((images, lr));
+            self.pace.waited(waited);
             self.collect(AHEAD)?;
         }
     }
 
-    /// Waits for the next batch. The device goes on with the steps before it meanwhile: only when it
-    /// has none left, time is lost.
-    fn wait_for_batch(&mut self, batches: &mut Epoch) -> Result<()> {
+    /// Waits for the next batch. The device goes on with the steps before it meanwhile: lost is the time
+    /// in which it has none left, which is given back.
+    fn wait_for_batch(&mut self, batches: &mut Epoch) -> Result<Duration> {
+        let mut lost = Duration::ZERO;
         loop {
-            let (start, is_idle) = (Instant::now(), self.in_flight.is_empty());
+            let (before, is_idle) = (batches.waited(), self.in_flight.is_empty());
             let is_ready = batches.wait(GLANCE);
             if is_idle {
-                self.pace.waited(start.elapsed());
+                lost += batches.waited() - before;
             }
             if is_ready {
-                return Ok(());
+                return Ok(lost);
             }
             self.collect(AHEAD)?;
         }

@@ -53,6 +53,31 @@ fn a_new_last_layer_and_then_all_of_them_are_trained() {
     assert!(error.starts_with(said), "{error}");
 }
 
+/// Four times as many of one class, one of them twice, as many classes as the network had, and labels
+/// in a file.
+#[test]
+fn unequal_classes_count_the_same() {
+    let place = place();
+    let labels: String = (0..10)
+        .map(|i| format!("bright/{i}.png,day\n"))
+        .chain((0..2).map(|i| format!("dark/{i}.png,night\n")))
+        .collect();
+    std::fs::write(place.path("labels.csv"), format!("path,label\n{labels}")).unwrap();
+    let printed = "finetune photos --labels labels.csv --from runs/tiny-1 --print-config";
+    let printed = place.ok(printed).stdout;
+    for line in [
+        "/labels.csv\"",
+        "split = 0.2",
+        "class_weights = \"balanced\"",
+        "best_by = \"balanced_accuracy\"",
+        // 10 images are one step: 500 would be too many epochs.
+        "epochs = 60",
+        "patience = 15",
+    ] {
+        assert!(printed.contains(line), "{line}:\n{printed}");
+    }
+}
+
 #[test]
 fn what_cannot_be_fine_tuned_is_told() {
     let place = Workplace::new();
@@ -60,6 +85,12 @@ fn what_cannot_be_fine_tuned_is_told() {
     assert!(error.starts_with("3\nerror: photos is no folder of images in two classes"), "{error}");
     for class in ["a", "b"] {
         std::fs::create_dir_all(place.path("photos").join(class)).unwrap();
+    }
+    let error = failure(&place, "finetune photos");
+    let said = "3\nerror: cannot open the image folder photos\n  caused by: photos/a: no images in this class";
+    assert!(error.starts_with(said), "{error}");
+    for class in ["a", "b"] {
+        image::GrayImage::new(8, 8).save(place.path("photos").join(class).join("1.png")).unwrap();
     }
     let error = failure(&place, "finetune photos --arch vgg11-lrn");
     assert!(error.starts_with("2\nerror: torchvision has no weights of vgg11-lrn\n"), "{error}");

@@ -36,12 +36,17 @@ pub(crate) struct FinetuneOptions {
     #[arg(long, value_name = "NETWORK", value_hint = ValueHint::AnyPath)]
     from: Option<PathBuf>,
 
-    /// Epochs of all layers; the new layer alone trains for a third as many before
-    #[arg(long, value_name = "N", default_value_t = 12)]
-    epochs: u64,
+    /// CSV file of labels, with lines path,label or path,label,split, instead of a folder a class
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    labels: Option<PathBuf>,
+
+    /// Epochs of all layers; the new layer alone trains for a third as many before [default: 12 to 60,
+    /// as make 500 steps]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    epochs: Option<u64>,
 
     /// Images a step
-    #[arg(long, value_name = "N", default_value_t = 32)]
+    #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
     batch_size: u64,
 
     /// Config to write [default: FOLDER's name, with .toml]

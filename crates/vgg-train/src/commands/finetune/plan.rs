@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use vgg_data::image_folder::Arrangement;
+use vgg_data::Decoding;
+use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
 use vgg_model::{Checkpoint, Vgg, VggConfig};
 
 use super::FinetuneOptions;
-use crate::config::{self, Config, Override, of_network};
+use crate::config::{self, Config, DatasetName, Override, of_network};
 use crate::failure::{Code, Failure};
 use crate::run::checkpoints;
 use crate::terminal::numbers::count;
@@ -16,45 +17,61 @@ use crate::terminal::numbers::count;
 /// The share of a folder without parts that is tested on.
 pub(super) const SPLIT: f64 = 0.2;
 
-/// So many epochs without a better test end the training.
-pub(super) const PATIENCE: u64 = 5;
+/// Steps that all layers train for, in no fewer and no more epochs than these.
+const STEPS: u64 = 500;
+const EPOCHS: [u64; 2] = [12, 60];
+
+/// No epochs without a better test, fewer than these, end the training.
+const PATIENCE: u64 = 5;
+
+/// Classes are unequal if one has so many times the images of another.
+const UNEQUAL: f64 = 1.5;
 
 /// Training images are cut from so much larger ones.
 const MARGIN: f64 = 1.25;
 
-/// The rate of all layers; the new layer alone learns ten times as fast.
-pub(super) const LR: f64 = 0.001;
-const OF_HEAD: f64 = 10.0;
+/// How torchvision trains its VGGs.
+const TRAINED_AT: f64 = 0.01;
+pub(super) const MOMENTUM: f64 = 0.9;
+
+/// All layers learn at so much of the rate that the network was trained at.
+const GENTLY: f64 = 0.1;
 
 /// What is written, and trained.
 pub(super) struct Plan {
     /// The config's file.
     pub file: PathBuf,
     pub folder: PathBuf,
+    pub labels: Option<PathBuf>,
     /// What the folder, and so the run, is called.
     pub name: String,
     pub classes: usize,
     /// Whether the folder has parts to train and to test on.
     pub is_divided: bool,
+    /// Whether some classes have many more images than others.
+    pub is_unequal: bool,
     /// What `init.from` is.
     pub from: String,
     /// The config of the network to start from.
     pub start: Config,
     pub test_short_side: usize,
     pub epochs: u64,
+    pub patience: u64,
     pub batch_size: u64,
+    /// The rate of all layers; that of the new layer alone is the one it was trained at.
+    pub lr: f64,
 }
 
 impl Plan {
     /// # Errors
     /// If the folder has no classes; as [`checkpoints::config_of`].
     pub(super) fn new(folder: &Path, options: &FinetuneOptions) -> Result<Self> {
-        let is_divided = Arrangement::is_divided(folder);
-        let classes = Arrangement::default().class_names(folder);
-        let classes = classes.with_context(|| no_classes(folder))?.len();
-        if classes < 2 {
+        let arrangement = Arrangement { labels: options.labels.clone(), split: None };
+        let names = arrangement.class_names(folder).with_context(|| no_classes(folder))?;
+        if names.len() < 2 {
             return Err(no_classes(folder).into());
         }
+        let counted = Counted::of(&arrangement, folder, &names)?;
         let name = fs::canonicalize(folder).ok().unwrap_or_else(|| folder.to_owned());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, start) = match &options.from {
@@ -71,16 +88,24 @@ impl Plan {
         };
         let side = start.model.image_size;
         let file = options.config.clone().unwrap_or_else(|| format!("{name}.toml").into());
+        let steps_an_epoch = counted.train.div_ceil(options.batch_size).max(1);
+        let [least, most] = EPOCHS;
+        let enough = STEPS.div_ceil(steps_an_epoch).clamp(least, most);
+        let epochs = options.epochs.unwrap_or(enough);
         Ok(Self {
             file,
             folder: folder.to_owned(),
+            labels: options.labels.clone(),
             name,
-            classes,
-            is_divided,
+            classes: names.len(),
+            is_divided: counted.is_divided,
+            is_unequal: counted.is_unequal,
             from,
             test_short_side: start.data.short_side_of_network(side).unwrap_or(side),
+            lr: rounded(GENTLY * trained_at(&start)),
             start,
-            epochs: options.epochs,
+            epochs,
+            patience: PATIENCE.max(epochs / 4),
             batch_size: options.batch_size,
         })
     }
@@ -114,7 +139,10 @@ impl Plan {
         let of = |key, value: toml::Value| Override::new("finetune", key, value);
         Ok(vec![
             of("name", self.name_of_head(config).into()),
+            of("init.copying", "body".into()),
             of("optimizer.freeze", self.known()?.into()),
+            // Of what is frozen there is no rate.
+            of("optimizer.groups", toml::Value::Array(vec![])),
             of("optimizer.lr", lr_of_head(config.optimizer.lr).into()),
             of("train.epochs", (epochs_of_head(config.train.epochs) as i64).into()),
             of("report.page", false.into()),
@@ -142,30 +170,87 @@ impl Plan {
                 100.0 * share
             ));
         }
+        if self.is_unequal {
+            choices.push(
+                "classes are unequal: each counts the same in the loss, and in the score that chooses \
+                 the best epoch"
+                    .to_owned(),
+            );
+        }
         let (head, lr) = (epochs_of_head(config.train.epochs), config.optimizer.lr);
         choices.push(format!(
-            "part 1: the new layer alone for {} at a rate of {}, as what is random would \
-             spoil the others",
+            "part 1: the new layer alone for {} at a rate of {}, the one it was trained at, as what is \
+             random would spoil the others",
             count(head, "epoch"),
             lr_of_head(lr)
         ));
         choices.push(format!(
-            "part 2: all layers for {} at {lr}, from part 1's best epoch",
+            "part 2: all layers for {} at {lr}, so that they change little, from part 1's best epoch",
             count(config.train.epochs, "epoch")
         ));
         choices
     }
 }
 
-/// The rate of the new layer alone, with no more digits than that of all layers.
+/// The rate that a network was trained at, as it is with [`MOMENTUM`]: momentum μ carries an update
+/// 1/(1−μ) times as far. Of weights from elsewhere nothing is known, and torchvision's were trained as
+/// the paper has it.
+fn trained_at(start: &Config) -> f64 {
+    let optimizer = &start.optimizer;
+    match start.data.dataset {
+        DatasetName::None => TRAINED_AT,
+        _ => optimizer.lr * (1.0 - MOMENTUM) / (1.0 - optimizer.momentum),
+    }
+}
+
+/// The rate of the new layer alone.
 pub(super) fn lr_of_head(lr: f64) -> f64 {
-    let lr = lr * OF_HEAD;
+    rounded(lr / GENTLY)
+}
+
+/// A rate with no more digits than anybody wrote.
+fn rounded(lr: f64) -> f64 {
     format!("{lr:.6e}").parse().unwrap_or(lr)
 }
 
 /// How long the new layer trains alone.
 pub(super) fn epochs_of_head(epochs: u64) -> u64 {
     epochs.div_ceil(3)
+}
+
+/// What is in a folder.
+struct Counted {
+    is_divided: bool,
+    is_unequal: bool,
+    /// Images to train on.
+    train: u64,
+}
+
+impl Counted {
+    /// Looks at the headers of all images.
+    fn of(arrangement: &Arrangement, folder: &Path, classes: &[String]) -> Result<Self> {
+        let options = OpenOptions::of(Decoding::turned(3));
+        let parts = arrangement.open(folder, classes, &options);
+        let parts = parts.with_context(|| {
+            let message = format!("cannot open the image folder {}", folder.display());
+            Failure::new(Code::Data, message).help(help(folder))
+        })?;
+        let is_divided = parts.iter().all(|(part, _)| *part != ALL);
+        let trained_on = parts.iter().filter(|(part, _)| *part == ALL || *part == TRAIN);
+        let mut of_class = vec![0_u64; classes.len()];
+        for file in trained_on.flat_map(|(_, images)| images.files()) {
+            of_class[file.label as usize] += 1;
+        }
+        let images = of_class.iter().sum::<u64>() as f64;
+        let share = if is_divided { 1.0 } else { 1.0 - SPLIT };
+        let [least, most] = [of_class.iter().min(), of_class.iter().max()];
+        let [least, most] = [least, most].map(|count| count.copied().unwrap_or_default() as f64);
+        Ok(Self {
+            is_divided,
+            is_unequal: most >= UNEQUAL * least,
+            train: (share * images).round() as u64,
+        })
+    }
 }
 
 /// The config of the network to start from.
@@ -178,11 +263,14 @@ fn start_of(from: &Path) -> Result<Config> {
 }
 
 fn no_classes(folder: &Path) -> Failure {
+    let message = format!("{} is no folder of images in two classes or more", folder.display());
+    Failure::new(Code::Data, message).help(help(folder))
+}
+
+fn help(folder: &Path) -> String {
     let folder = folder.display();
-    let message = format!("{folder} is no folder of images in two classes or more");
-    let help = format!(
+    format!(
         "it must have {folder}/CLASS with images of each class, or {folder}/train/CLASS and \
-         {folder}/val/CLASS"
-    );
-    Failure::new(Code::Data, message).help(help)
+         {folder}/val/CLASS; or --labels says what is on each image"
+    )
 }

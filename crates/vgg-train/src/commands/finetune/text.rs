@@ -4,25 +4,39 @@ use std::path::Path;
 
 use toml::Value;
 
-use super::plan::{LR, PATIENCE, Plan, SPLIT, epochs_of_head, lr_of_head};
+use super::plan::{MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head};
 
 impl Plan {
     /// The config.
     pub(super) fn text(&self) -> String {
-        let Self { file, folder, name, classes, start, epochs, batch_size, .. } = self;
+        let Self { file, folder, name, classes, start, epochs, patience, batch_size, lr, .. } =
+            self;
         let (file, data) = (file.display(), &start.data);
         let known = self.known().unwrap_or_default();
         let [least, most] = self.train_short_side();
         let head = epochs_of_head(*epochs);
         let (shown, from, folder_text) = (folder.display(), text(&self.from), path(folder));
         let model = self.model();
-        let split = match self.is_divided {
-            true => "# Trained on what is in train/, tested on what is in val/.\n".to_owned(),
-            false => format!(
+        let labels = self.labels.as_deref().map(|csv| format!("labels = {}\n", path(csv)));
+        let split = match (self.is_divided, &labels) {
+            (true, None) => {
+                "# Trained on what is in train/, tested on what is in val/.\n".to_owned()
+            }
+            (true, Some(_)) => "# The labels say what is trained on and tested on.\n".to_owned(),
+            (false, _) => format!(
                 "# So much of each class is tested on and not trained on. A file's contents decide on \
                  which side it is, so\n# that copies are on one side, and a new file moves no other.\n\
                  split = {SPLIT}\n"
             ),
+        };
+        let labels = labels.unwrap_or_default();
+        let unequal = match self.is_unequal {
+            true => {
+                "# Some classes have many more images than others: each counts the same in the loss, and in the\n\
+                 # score that chooses the best epoch.\n\
+                 class_weights = \"balanced\"\nbest_by = \"balanced_accuracy\"\n"
+            }
+            false => "",
         };
         let (mean, std) = (Value::from(data.mean.clone()), Value::from(data.std.clone()));
         format!(
@@ -31,7 +45,7 @@ impl Plan {
 # `vgg-train finetune` wrote it, and trains it in two parts, of which each is a run of its own:
 # 1. the new last layer alone. It begins at random, and what it would ask of the other layers would spoil
 #    what they know:
-#    vgg-train {file} --set name={name}-head --set optimizer.lr={lr_of_head} --set train.epochs={head} \
+#    vgg-train {file} --set name={name}-head --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
              --set optimizer.freeze='{known}'
 # 2. all layers, from part 1's best epoch on:
 #    vgg-train {file} --set init.from=runs/{name}-head-1
@@ -39,14 +53,14 @@ impl Plan {
 
 {model}
 [init]
-# The trained network. What does not fit, its last layer, is initialised.
+# The trained network.
 from = {from}
 
 [data]
 dataset = \"image-folder\"
 folder = {folder_text}
 channels = {channels}
-{split}# As the trained network knows images: normalised, scaled, and cut from the centre to be tested.
+{labels}{split}# As the trained network knows images: normalised, scaled, and cut from the centre to be tested.
 mean = {mean}
 std = {std}
 test_short_side = {test}
@@ -60,25 +74,26 @@ flip = true
 [train]
 epochs = {epochs}
 batch_size = {batch_size}
-# Ends where {patience} epochs bring nothing.
+{unequal}# Ends where so many epochs bring nothing.
 early_stop.patience = {patience}
 
 [optimizer]
-# A tenth of the new layer's own rate: what is known is to change little.
-lr = {LR:?}
-momentum = 0.9
+# A tenth of the rate it was trained at: what is known is to change little.
+lr = {lr:?}
+momentum = {MOMENTUM:?}
 weight_decay = 0.0005
+# The convolutions may be asked to change less still than the fully connected layers:
+# groups = [{{ layers = \"features\", lr = 0.1 }}]
 
 [schedule]
 # The rate falls to 0, so that the last epochs settle.
 kind = \"cosine\"
 ",
             what = self.what(),
-            lr_of_head = lr_of_head(LR),
+            lr_of_head = lr_of_head(*lr),
             known = Value::from(known),
             channels = data.image_shape(start.model.image_size)[0],
             test = self.test_short_side,
-            patience = PATIENCE,
         )
     }
 

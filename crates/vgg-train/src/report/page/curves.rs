@@ -48,6 +48,7 @@ fn table(tested_on: &str, epochs: &[EpochRecord]) -> maud::Markup {
                 thead { tr {
                     th { "epoch" } th { "train loss" } th { "train accuracy, %" }
                     th { (tested_on) " loss" } th { (tested_on) " accuracy, %" } th { "top-5, %" }
+                    th { "balanced, %" } th { "macro F1, %" }
                     th { "rate" } th { "images/s" } th { "waiting, %" } th { "seconds" }
                 } }
                 tbody { @for epoch in epochs { tr {
@@ -57,6 +58,8 @@ fn table(tested_on: &str, epochs: &[EpochRecord]) -> maud::Markup {
                     td { (format!("{:.4}", epoch.test_loss)) }
                     td { (percent(epoch.test_accuracy)) }
                     td { (percent(epoch.test_top5)) }
+                    td { @if let Some(score) = epoch.test_balanced_accuracy { (percent(score)) } }
+                    td { @if let Some(score) = epoch.test_macro_f1 { (percent(score)) } }
                     td { (short(epoch.lr)) }
                     td data-value=[epoch.images_per_second] {
                         @if let Some(speed) = epoch.images_per_second { (rate(speed)) }

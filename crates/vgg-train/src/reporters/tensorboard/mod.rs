@@ -103,12 +103,15 @@ fn of_step(step: &StepRecord) -> Summary {
 }
 
 fn of_test(epoch: &EpochRecord, classes: usize) -> Summary {
-    let summary =
-        Summary::default().scalar("loss", epoch.test_loss).scalar("accuracy", epoch.test_accuracy);
-    match tells_top5(classes) {
-        true => summary.scalar("top5", epoch.test_top5),
-        false => summary,
-    }
+    let named = [
+        ("loss", Some(epoch.test_loss)),
+        ("accuracy", Some(epoch.test_accuracy)),
+        ("top5", tells_top5(classes).then_some(epoch.test_top5)),
+        ("balanced_accuracy", epoch.test_balanced_accuracy),
+        ("macro_f1", epoch.test_macro_f1),
+    ];
+    let known = named.into_iter().filter_map(|(name, score)| Some((name, score?)));
+    known.fold(Summary::default(), |summary, (name, score)| summary.scalar(name, score))
 }
 
 fn of_norms(norms: &[LayerNorms]) -> Summary {

@@ -138,7 +138,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         if is_best {
             self.state.best = Some(this);
         }
-        self.state.plateau.epoch(self.config.schedule().decay, evaluation.accuracy());
+        self.state.plateau.epoch(self.config.schedule().decay, by.gain(0.0, this.score()));
         self.epochs.push(record.clone());
         self.reporters.report(&Event::Epoch {
             record: &record,
