@@ -1,30 +1,36 @@
-// The first stage of a network whose images have one channel, as first_stage.cu has it, forward on
-// tensor cores: numbers of 16 bits, sums of float. Ampere is the first to multiply these matrices.
+// The first stage of a network whose images have one channel, as first_stage.cu has it, on tensor
+// cores: numbers of 16 bits, sums of float. Ampere is the first to multiply these matrices.
 //
 // The four sums of a pooling window need 4×4 inputs, its patch: sixteen, the k of an mma.m16n8k16.
 // Sum q of the window is the patch times the filter moved by (q / 2, q % 2), with zeros in the seven
-// places that it does not cover, so that one patch serves four products. Those of a warp, for a tile
-// of sixteen pooled pixels beside each other:
+// places that it does not cover, so that one patch serves four products; and backward, one patch all
+// gradients, each product's going to the moved filter of its sum. The products of a warp, for a tile of
+// sixteen pooled pixels beside each other:
 //
-//     sums[q]: [pixels 16, channels 8] = patch: [pixels 16, 16] · filter[q]: [16, channels 8]
+//     forward   sums[q]: [pixels 16, channels 8] = patch: [pixels 16, 16] · filter[q]: [16, channels 8]
+//     backward  dfilter[q]: [channels 16, 8 of 16] += dy[q]: [channels 16, pixels 16] · patch: [pixels 16, 8 of 16]
 //
-// A lane is number t of four of group g of eight. It holds of a product d = a · b
+// where dy[q] is dy where sum q is its window's winner and alive, and zero elsewhere. A lane is number
+// t of four of group g of eight. It holds of a product d = a · b
 //
 //     a: [16, 16]  rows g and g + 8, columns 2t, 2t + 1 and those + 8, two numbers a register
 //     b: [16, 8]   column g, rows 2t, 2t + 1 and those + 8
 //     d: [16, 8]   rows g and g + 8, columns 2t and 2t + 1
 //
-// Which channel is which column of which product is ours to choose: so that a lane has neighbouring
-// channels, two of each of four products, or of two where there are few. Then the pool needs no other
-// lane, and what is in memory is written as vectors.
+// Which channel is which column or row of which product is ours to choose: so that a lane has
+// neighbouring channels, forward two of each of four products, backward of each of two, or of half as
+// many products where there are few channels. Then the pool and its gradient need no other lane, and
+// what is in memory is read and written as vectors.
 //
-// A product of a warp makes four sums a lane, and pooling and coding these takes ten instructions for
-// every four: that is the bottleneck, where c = 64 about as narrow as writing y.
+// Forward, a product of a warp makes four sums a lane, and pooling and coding these takes some ten
+// instructions for every four; backward, three products take factors of four words, each two
+// instructions. These are the bottlenecks, where c = 64 about as narrow as reading or writing the pooled
+// maps.
 
 #include "common.cuh"
 #include "group.cuh"
 
-enum : u32 { WARPS = BLOCK / 32, TAPS = 9, TILE = 16, WINDOW = 4 };
+enum : u32 { WARPS = BLOCK / 32, TAPS = 9, TILE = 16, WINDOW = 4, PATCH = 16 };
 
 // d = a · b + c.
 template <class T>
@@ -56,6 +62,14 @@ template <> __device__ inline u32 narrow<f16>(float first, float second) {
     return word;
 }
 
+// The highest bits of two bytes of a word, sixteen times each, the first in the lower half.
+__device__ inline u32 spread(u32 word, u32 first, u32 second) {
+    u32 mask;
+    const u32 selector = 0x8888 + 0x11 * first + 0x1100 * second;
+    asm("prmt.b32 %0, %1, %1, %2;" : "=r"(mask) : "r"(word), "r"(selector));
+    return mask;
+}
+
 // N words of two numbers each.
 template <u32 N> struct alignas(4 * N) Words {
     u32 at[N];
@@ -69,24 +83,44 @@ template <> struct PieceOf<8> {
 template <> struct PieceOf<4> {
     typedef unsigned short Type;
 };
+template <> struct PieceOf<2> {
+    typedef u8 Type;
+};
 
 // The channels of a lane from `first` on, of maps of c.
 template <u32 CHANNELS> struct Lane {
     typedef Words<CHANNELS / 2> Numbers;
     typedef typename PieceOf<CHANNELS>::Type Piece;
-    u32 c, first, len;
+    // Those there are; pieces of `aux` that a pixel has.
+    u32 c, first, len, pieces;
     // Whether they are all there and a vector, and whether `aux` has a piece for them: also where its
     // last group is not full.
     bool is_vector, has_piece;
 
     __device__ Lane(u32 c, u32 first, const void* maps) : c(c), first(first) {
         len = first < c ? min_u32(c - first, CHANNELS) : 0;
+        pieces = groups_of(c) * (GROUP / CHANNELS);
         is_vector = len == CHANNELS && c % CHANNELS == 0 && aligned(maps, 2 * CHANNELS);
-        has_piece = first < groups_of(c) * GROUP;
+        has_piece = first / CHANNELS < pieces;
     }
 
-    template <class T> __device__ void store(T* maps, u64 pixel, const Numbers& numbers) const {
-        T* p = maps + pixel * c + first;
+    // Where a pixel's numbers begin, and which piece is its.
+    template <class T> __device__ T* numbers(T* maps, u64 pixel) const {
+        return maps + pixel * c + first;
+    }
+    __device__ u64 piece(u64 pixel) const { return pixel * pieces + first / CHANNELS; }
+
+    template <class T> __device__ Numbers load(const T* p) const {
+        if (is_vector) return *(const Numbers*)p;
+        Numbers numbers = {};
+#pragma unroll
+        for (u32 i = 0; i < CHANNELS; i++) {
+            if (i < len) numbers.at[i / 2] |= (u32)p[i].bits << (16 * (i % 2));
+        }
+        return numbers;
+    }
+
+    template <class T> __device__ void store(T* p, const Numbers& numbers) const {
         if (is_vector) {
             *(Numbers*)p = numbers;
             return;
@@ -96,17 +130,12 @@ template <u32 CHANNELS> struct Lane {
             if (i < len) p[i] = {(unsigned short)(numbers.at[i / 2] >> (16 * (i % 2)))};
         }
     }
-
-    // Where its piece is among those of `aux`.
-    __device__ u64 piece(u64 pixel) const {
-        return pixel * (groups_of(c) * (GROUP / CHANNELS)) + first / CHANNELS;
-    }
 };
 
 // Pooled pixels beside each other, sixteen but at the end of a row.
 struct Tile {
     u32 h, w, row, column;
-    // Of its first pixel, and of the first of the two rows of inputs below its row of pixels.
+    // Its first pixel, and the first input of the upper one of the two rows that it pools.
     u64 pixel, inputs;
 
     // The i-th one of inputs [n, h, w].
@@ -119,7 +148,7 @@ struct Tile {
     }
 
     __device__ void next() {
-        pixel += min_u32(TILE, w / 2 - column);
+        pixel += len();
         column += TILE;
         if (column < w / 2) return;
         column = 0;
@@ -130,8 +159,13 @@ struct Tile {
         inputs += (h % 2) * (u64)w;
     }
 
-    // Whether it has a pixel `i`.
-    __device__ bool has(u32 i) const { return column + i < w / 2; }
+    // How many pixels it has.
+    __device__ u32 len() const { return min_u32(TILE, w / 2 - column); }
+
+    // Whether its inputs have no border.
+    __device__ bool is_inside() const {
+        return row > 0 && 2 * row + 2 < h && column > 0 && 2 * (column + TILE) < w;
+    }
 };
 
 // The tiles of a warp.
@@ -158,16 +192,29 @@ template <class T> struct Inputs {
         at = x + tile.inputs + ((long long)r - 1) * w + (int)left;
     }
 
-    __device__ u32 bits(u32 down, u32 right) const {
-        const bool inside = top + down < h && left + right < w;
+    template <bool INSIDE> __device__ u32 bits(u32 down, u32 right) const {
+        const bool inside = INSIDE || (top + down < h && left + right < w);
         return inside ? at[(u64)down * w + right].bits : 0;
     }
 
-    // Two of them in a word.
-    __device__ u32 pair(u32 down, u32 right, u32 apart) const {
-        return bits(down, right) | bits(down, right + apart) << 16;
+    // Four words, 2 rows and 16 columns from each other, of two inputs each.
+    template <bool INSIDE> __device__ void words(u32 (&words)[2][2], u32 apart) const {
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            const u32 down = k / 2 * 2, right = k % 2 * 16;
+            words[k / 2][k % 2] = bits<INSIDE>(down, right) | bits<INSIDE>(down, right + apart) << 16;
+        }
     }
 };
+
+// Those words; most tiles have no border.
+template <class T>
+__device__ inline void load_words(u32 (&words)[2][2], const T* x, const Tile& tile, u32 i, u32 r,
+                                  u32 s, u32 apart) {
+    const Inputs<T> inputs(x, tile, i, r, s);
+    if (tile.is_inside()) inputs.template words<true>(words, apart);
+    else inputs.template words<false>(words, apart);
+}
 
 // Sums in the order of their windows compare as float where their last three bits say which of the
 // window they are: the larger, the earlier. DEAD is more than the sum of zero, whatever these bits.
@@ -213,10 +260,9 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
     const Range range(n, h, w, tiles_per_warp);
     Tile tile(range.begin, h, w);
     for (u64 i = range.begin; i < range.end; i++, tile.next()) {
-        const Inputs<T> inputs(x, tile, g, r, s);
-        u32 patch[4];
-#pragma unroll
-        for (u32 k = 0; k < 4; k++) patch[k] = inputs.pair(k / 2 * 2, k % 2 * TILE, 1);
+        u32 words[2][2];
+        load_words(words, x, tile, g, r, s, 1);
+        const u32 patch[4] = {words[0][0], words[0][1], words[1][0], words[1][1]};
         // Of pixels g and g + 8: the pooled numbers, and the codes of even and of odd channels.
         Words<N_BLOCKS> pooled[2];
         u32 even[2] = {}, odd[2] = {};
@@ -244,17 +290,127 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
                 odd[p] = __byte_perm(odd[p], high, into[j]);
             }
         }
+        T* const numbers = lane.numbers(y, tile.pixel);
+        auto* const piece = (typename Lane::Piece*)aux + lane.piece(tile.pixel);
 #pragma unroll
         for (u32 p = 0; p < 2; p++) {
-            if (!tile.has(g + 8 * p)) continue;
-            const u64 pixel = tile.pixel + g + 8 * p;
-            lane.store(y, pixel, pooled[p]);
+            const u32 at = g + 8 * p;
+            if (at >= tile.len()) continue;
+            lane.store(numbers + at * c, pooled[p]);
             if (aux && lane.has_piece) {
                 // 7 − q of the living becomes pool_bits(q, true), and 0 of the dead something dead.
                 const u32 codes = (even[p] & 0x07070707) | (odd[p] & 0x07070707) << 4;
-                ((typename Lane::Piece*)aux)[lane.piece(pixel)] = codes ^ 0x33333333;
+                piece[at * lane.pieces] = codes ^ 0x33333333;
             }
         }
+    }
+}
+
+// Where sum q won and lives, by words of `aux`: bit 3 of each of their fours.
+__device__ inline u32 winners(u32 word, u32 q) {
+    const u32 alive = word << 1, below = word << 2, right = word << 3;
+    return alive & (q / 2 ? below : ~below) & (q % 2 ? right : ~right);
+}
+
+// Block (x, y) adds up the gradients of slab x of the channels, M_BLOCKS products high, over
+// tiles_per_warp tiles a warp, into row y of dweight: [gridDim.y, c, 3, 3] and db: [gridDim.y, c]. The
+// order of all additions depends on the arguments alone.
+template <class T, u32 M_BLOCKS>
+__device__ inline void backward(const T* x, const T* dy, const u32* aux, float* dweight, float* db,
+                                u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp) {
+    enum : u32 { CHANNELS = 2 * M_BLOCKS, SLAB = 8 * CHANNELS, PIECES = 4 / M_BLOCKS };
+    typedef Lane<CHANNELS> Lane;
+    const u32 warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const Lane lane(c, blockIdx.x * SLAB + g * CHANNELS, dy);
+
+    // Of each sum of a window, the gradients of the patch's filter; and the bias's, in all columns.
+    float sums[M_BLOCKS][WINDOW][2][4] = {}, bias_sums[M_BLOCKS][4] = {};
+    const u32 one = from_float<T>(1.0f).bits;
+    const u32 ones[2] = {one | one << 16, one | one << 16};
+    const Range range(n, h, w, tiles_per_warp);
+    Tile tile(range.begin, h, w);
+    for (u64 i = range.begin; i < range.end; i++, tile.next()) {
+        // Pixels 2t, 2t + 1 and those + 8: their gradients and decisions. A pixel that is not there, and
+        // a channel, is dead; what its gradient is does not matter.
+        const T* const numbers = lane.numbers(dy, tile.pixel);
+        const auto* const piece = (const typename Lane::Piece*)aux + lane.piece(tile.pixel);
+        typename Lane::Numbers gradients[4];
+        u32 words[M_BLOCKS] = {};
+#pragma unroll
+        for (u32 p = 0; p < 4; p++) {
+            const u32 at = 2 * t + p % 2 + p / 2 * 8;
+            gradients[p] = lane.load(numbers + min_u32(at, tile.len() - 1) * c);
+            const bool exists = lane.has_piece && at < tile.len();
+            const u32 codes = exists ? piece[at * lane.pieces] : 0;
+            words[p / PIECES] |= codes << (4 * CHANNELS * (p % PIECES));
+        }
+        // Column g of the patch, and column g + 8, of the same pixels.
+        u32 patch[2][2];
+        load_words(patch, x, tile, 2 * t, g / 4, g % 4, 2);
+
+#pragma unroll
+        for (u32 q = 0; q < WINDOW; q++) {
+            // The high and the low fours' bits are the highest of bytes: those of odd and even channels.
+            u32 odd[M_BLOCKS], even[M_BLOCKS];
+#pragma unroll
+            for (u32 k = 0; k < M_BLOCKS; k++) {
+                odd[k] = winners(words[k], q);
+                even[k] = odd[k] << 4;
+            }
+#pragma unroll
+            for (u32 j = 0; j < M_BLOCKS; j++) {
+                // Row g is channel 2j of the lane, row g + 8 the next; a column is a pixel.
+                u32 factors[4];
+#pragma unroll
+                for (u32 k = 0; k < 4; k++) {
+                    const u32 p = k / 2 * 2;
+                    const u32 first = gradients[p].at[j], second = gradients[p + 1].at[j];
+                    const u32 pair = __byte_perm(first, second, k % 2 ? 0x7632 : 0x5410);
+                    const u32 byte = p % PIECES * M_BLOCKS + j;
+                    const u32 bits = k % 2 ? odd[p / PIECES] : even[p / PIECES];
+                    factors[k] = pair & spread(bits, byte, byte + M_BLOCKS);
+                }
+                multiply<T>(sums[j][q][0], factors, patch[0], sums[j][q][0]);
+                multiply<T>(sums[j][q][1], factors, patch[1], sums[j][q][1]);
+                multiply<T>(bias_sums[j], factors, ones, bias_sums[j]);
+            }
+        }
+    }
+
+    // Eight columns at a time are added up over warps, and then, of each tap, those of the four sums
+    // that see it in different places of the patch.
+    __shared__ float of_warps[WARPS][SLAB][8];
+    __shared__ float of_block[SLAB][WINDOW * PATCH];
+#pragma unroll
+    for (u32 part = 0; part <= 2 * WINDOW; part++) {
+#pragma unroll
+        for (u32 j = 0; j < M_BLOCKS; j++) {
+#pragma unroll
+            for (u32 k = 0; k < 4; k++) {
+                const bool of_bias = part == 2 * WINDOW;
+                const float sum = of_bias ? bias_sums[j][k] : sums[j][part / 2 % 4][part % 2][k];
+                of_warps[warp][g * CHANNELS + 2 * j + k / 2][2 * t + k % 2] = sum;
+            }
+        }
+        __syncthreads();
+        for (u32 i = threadIdx.x; i < SLAB * 8; i += BLOCK) {
+            const u32 own = i / 8, column = i % 8, channel = blockIdx.x * SLAB + own;
+            float sum = 0.0f;
+            for (u32 other = 0; other < WARPS; other++) sum += of_warps[other][own][column];
+            if (part < 2 * WINDOW) of_block[own][part * 8 + column] = sum;
+            else if (column == 0 && channel < c) db[(u64)blockIdx.y * c + channel] = sum;
+        }
+        __syncthreads();
+    }
+    for (u32 i = threadIdx.x; i < SLAB * TAPS; i += BLOCK) {
+        const u32 own = i / TAPS, tap = i % TAPS, channel = blockIdx.x * SLAB + own;
+        if (channel >= c) break;
+        float sum = 0.0f;
+#pragma unroll
+        for (u32 q = 0; q < WINDOW; q++) {
+            sum += of_block[own][q * PATCH + (tap / 3 + q / 2) * 4 + tap % 3 + q % 2];
+        }
+        dweight[((u64)blockIdx.y * c + channel) * TAPS + tap] = sum;
     }
 }
 
@@ -264,6 +420,12 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
                                           u32 tiles_per_warp) {                                    \
         if (c <= 16) forward<T, 2>(x, weight, bias, y, aux, n, h, w, c, tiles_per_warp);           \
         else forward<T, 4>(x, weight, bias, y, aux, n, h, w, c, tiles_per_warp);                   \
+    }                                                                                              \
+    KERNEL first_stage_mma_backward_##NAME(const T* x, const T* dy, const u32* aux,                \
+                                           float* dweight, float* db, u64 n, u32 h, u32 w, u32 c,  \
+                                           u32 tiles_per_warp) {                                   \
+        if (c <= 16) backward<T, 1>(x, dy, aux, dweight, db, n, h, w, c, tiles_per_warp);          \
+        else backward<T, 2>(x, dy, aux, dweight, db, n, h, w, c, tiles_per_warp);                  \
     }
 ENTRY(bf16, bf16)
 ENTRY(f16, f16)

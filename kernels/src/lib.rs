@@ -270,13 +270,22 @@ pub const FIRST_STAGE: Module = Module {
 ///
 /// - `first_stage_mma_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n,
 ///   u32 h, u32 w, u32 c, u32 tiles_per_warp)`: `aux` may be null.
+/// - `first_stage_mma_backward_T(const T* x, const T* dy, const u32* aux, f32* dweight, f32* db, u64 n,
+///   u32 h, u32 w, u32 c, u32 tiles_per_warp)`: row `r` of `dweight: [rows, c, 3, 3]` and
+///   `db: [rows, c]` are the sums of row `r` of the grid; [`SUM_ROWS`] adds them up. Every run has the
+///   same sums.
 ///
 /// A tile is 16 pooled pixels of a row, or its rest; a slab is 32 channels, or 16 where `c ≤ 16`. Grid:
 /// `(slabs, rows)` blocks, where `rows = ceil(tiles / (8 · tiles_per_warp))`, at most 65,535.
 /// ReLU and pooling decide on sums of `f32`, of which they see 21 bits. `x` and `weight` are finite.
 pub const FIRST_STAGE_SM80: Module = Module {
     name: "first_stage_sm80",
-    kernels: &["first_stage_mma_forward_bf16", "first_stage_mma_forward_f16"],
+    kernels: &[
+        "first_stage_mma_backward_bf16",
+        "first_stage_mma_backward_f16",
+        "first_stage_mma_forward_bf16",
+        "first_stage_mma_forward_f16",
+    ],
     ptx: include_str!("../ptx/first_stage_sm80.ptx"),
 };
 

@@ -269,6 +269,18 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    FirstStageMmaBackward = "first_stage_mma_backward_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // loss_scale.cu
     UpdateLossScale = "update_loss_scale" {
         scale: Address,

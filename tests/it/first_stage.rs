@@ -112,19 +112,57 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// `dweight` and `db` by the plain kernel, or if there are tiles by that of tensor cores.
+    fn backward<T: Half>(&mut self, tiles_per_warp: Option<usize>) -> [Vec<f32>; 2] {
+        let [n, h, w, c] = self.size;
+        let dy: Vec<T> =
+            inputs::integers(4, self.pixels() * c, 3).into_iter().map(T::half).collect();
+        let dy = upload(&mut self.memory, &dy);
+        let Self { x, aux, .. } = *self;
+        let rows = self.rows(tiles_per_warp.unwrap_or(self.pixels())) as usize;
+        let [dweight, db] = [9 * c, c].map(|len| self.memory.alloc(4 * rows * len));
+        let (n, h, w, c) = (n as u64, h as u32, w as u32, c as u32);
+        let (pixels, tiles) = (self.pixels() as u64, tiles_per_warp.unwrap_or_default() as u32);
+        let mut params: Vec<&dyn Param> = vec![&x, &dy, &aux, &dweight, &db, &n, &h, &w, &c];
+        let (module, kernel, grid) = match tiles_per_warp {
+            None => {
+                params.push(&pixels);
+                (FIRST_STAGE, "first_stage_backward", [c.div_ceil(8), 1])
+            }
+            Some(_) => {
+                params.push(&tiles);
+                (FIRST_STAGE_SM80, "first_stage_mma_backward", [self.slabs(), rows as u32])
+            }
+        };
+        let kernel = format!("{kernel}_{}", T::NAME);
+        launch_in_order(5, module, &kernel, grid, &params, &mut self.memory).unwrap();
+        [(dweight, 9 * c as usize), (db, c as usize)].map(|(at, len)| {
+            let all: Vec<f32> = download(&self.memory, at, rows * len);
+            (0..len).map(|i| all.iter().skip(i).step_by(len).sum()).collect()
+        })
+    }
+}
+
 fn check<T: Half>() {
     for size in SIZES {
-        let plain = Stage::new::<T>(size).forward::<T>(None);
-        for tiles_per_warp in [1, 3] {
-            let ours = Stage::new::<T>(size).forward::<T>(Some(tiles_per_warp));
-            assert!(ours.0 == plain.0, "{}: y of {size:?}", T::NAME);
-            assert!(ours.1 == plain.1, "{}: decisions of {size:?}", T::NAME);
+        let mut stage = Stage::new::<T>(size);
+        let plain = stage.forward::<T>(None);
+        let gradients = stage.backward::<T>(None);
+        for tiles in [1, 3] {
+            let mut stage = Stage::new::<T>(size);
+            let (y, decisions) = stage.forward::<T>(Some(tiles));
+            assert!(y == plain.0, "{}: y of {size:?}", T::NAME);
+            assert!(decisions == plain.1, "{}: decisions of {size:?}", T::NAME);
+            let [dweight, db] = stage.backward::<T>(Some(tiles));
+            assert_eq!(dweight, gradients[0], "{}: dweight of {size:?}", T::NAME);
+            assert_eq!(db, gradients[1], "{}: db of {size:?}", T::NAME);
         }
     }
 }
 
 #[test]
-fn tensor_cores_pool_and_decide_as_the_plain_kernel() {
+fn tensor_cores_compute_what_the_plain_kernels_do() {
     check::<bf16>();
     check::<f16>();
 }

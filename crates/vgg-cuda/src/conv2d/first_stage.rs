@@ -20,8 +20,8 @@ const ROWS: usize = 65_535;
 /// Pooled pixels that a warp's product has, beside each other.
 const TILE: usize = 16;
 const WARPS: usize = BLOCK as usize / 32;
-/// Blocks of these kernels that a multiprocessor has room for, and how often it gets such new ones: a
-/// few times, as not all take the same time.
+/// Blocks of these kernels that a multiprocessor has room for, and how often it gets such new ones
+/// forward.
 const RESIDENT: u64 = 2;
 const TURNS: u64 = 2;
 
@@ -104,29 +104,50 @@ pub(super) fn backward(
     let dweight = dweight.f32(len);
     let dbias = dbias.f32(to.c);
     let pixels_per_block = pixels_per_block(&cuda.gpu, op);
-    let rows = (to.n * to.h * to.w).div_ceil(pixels_per_block);
-    let partial = [4 * rows * len, 4 * rows * to.c];
-    let [dweight_rows, dbias_rows] = cuda.scratch.split(&cuda.gpu.stream, partial)?;
-    let loss_scale = cuda.loss_scale_address();
-    let kernel = kernel::FirstStageBackward {
-        x,
-        dy,
-        aux,
-        dweight: dweight_rows,
-        db: dbias_rows,
-        n: from.n as u64,
-        h: from.h as u32,
-        w: from.w as u32,
-        c: to.c as u32,
-        pixels_per_block: pixels_per_block as u64,
+    let tiling = Tiling::new(op, RESIDENT * cuda.gpu.processors());
+    let multiplies = cuda.gpu.multiplies();
+    let rows = match multiplies {
+        true => tiling.rows,
+        false => (to.n * to.h * to.w).div_ceil(pixels_per_block),
     };
+    let partial = [4 * rows * len, 4 * rows * to.c];
+    let [dweight_rows, db] = cuda.scratch.split(&cuda.gpu.stream, partial)?;
+    let loss_scale = cuda.loss_scale_address();
+    let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
     // SAFETY: the buffers have room for what the spec says, the scratch memory for the rows, and no
-    // two are the same; the grid is what the kernel asks for.
+    // two are the same; the grids are what the kernels ask for.
     unsafe {
-        let grid = [groups(to.c) as u32, rows as u32];
-        cuda.gpu.launch_grid(kernel, grid)?;
+        if multiplies {
+            let kernel = kernel::FirstStageMmaBackward {
+                x,
+                dy,
+                aux,
+                dweight: dweight_rows,
+                db,
+                n,
+                h,
+                w,
+                c,
+                tiles_per_warp: tiling.tiles_per_warp as u32,
+            };
+            cuda.gpu.launch_grid(kernel, tiling.grid())?;
+        } else {
+            let kernel = kernel::FirstStageBackward {
+                x,
+                dy,
+                aux,
+                dweight: dweight_rows,
+                db,
+                n,
+                h,
+                w,
+                c,
+                pixels_per_block: pixels_per_block as u64,
+            };
+            cuda.gpu.launch_grid(kernel, [groups(to.c) as u32, rows as u32])?;
+        }
         sum_rows(&cuda.gpu, dweight_rows, rows as u64, len, dweight, loss_scale)?;
-        sum_rows(&cuda.gpu, dbias_rows, rows as u64, to.c, dbias, loss_scale)
+        sum_rows(&cuda.gpu, db, rows as u64, to.c, dbias, loss_scale)
     }
 }
 
