@@ -13,27 +13,7 @@
 // one more launch adds up the rows. The order depends on the arguments alone.
 
 #include "common.cuh"
-#include "group.cuh"
-
-// A thread's channels and pixels, where a block has `lanes` groups of channels.
-struct Column {
-    u32 first, len;
-    bool inside;
-    // Its pixels are from `begin` on, `stride` apart, before `end`.
-    u64 begin, end;
-    u32 stride;
-
-    __device__ Column(u64 pixels, u32 c, u64 pixels_per_block, u32 lanes) {
-        const u64 group = (u64)blockIdx.x * lanes + threadIdx.x % lanes;
-        inside = group < groups_of(c);
-        first = (u32)group * GROUP;
-        len = inside ? min_u32(c - first, GROUP) : 0;
-        const u64 before = blockIdx.y * pixels_per_block, rest = pixels - before;
-        begin = before + threadIdx.x / lanes;
-        end = inside ? before + (rest < pixels_per_block ? rest : pixels_per_block) : 0;
-        stride = BLOCK / lanes;
-    }
-};
+#include "column.cuh"
 
 // Numbers that were counted, their mean, and the sum of squared differences from it.
 struct Moments {

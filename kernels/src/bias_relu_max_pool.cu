@@ -1,12 +1,12 @@
-// Bias, ReLU and a 2×2 max-pool of a convolution's sums, and the gradient.
+// Bias, ReLU and a 2×2 max-pool of a convolution's sums, and the gradients.
 //
 // x: [n, h, w, c], y: [n, h / 2, w / 2, c], bias: [c]; an odd last row or column is dropped.
-// aux: [n, h / 2, w / 2, ceil(c / 8)] words; see group.cuh.
+// aux: [n, h / 2, w / 2, ceil(c / 8)] words; see group.cuh. db: [rows, c]; see column.cuh.
 // The first of equal sums wins, in row-major order. Sums are compared with their bias and rounded as
 // they are stored: rounding may make equal what was not.
 
 #include "common.cuh"
-#include "group.cuh"
+#include "column.cuh"
 
 template <class T>
 __device__ inline void forward(const T* x, const float* bias, T* y, u32* aux, u64 n, u32 h, u32 w,
@@ -33,38 +33,50 @@ __device__ inline void forward(const T* x, const float* bias, T* y, u32* aux, u6
     }
 }
 
+// The gradient of the sums and, unless db is null, its sum, the bias's gradient, on the way: dy is
+// read once.
 // A thread writes all of a window, zeros included, and the dropped row or column counts as windows
-// that are cut off: each place is written once.
+// that are cut off: each place is written once. Numbers go from dy to dx as they are stored. A thread
+// keeps to its channels and goes on by the same number of windows each time: no index is divided.
 template <class T>
-__device__ inline void backward(const T* dy, const u32* aux, T* dx, u64 n, u32 h, u32 w, u32 c) {
+__device__ inline void backward(const T* dy, const u32* aux, T* dx, float* db, u64 n, u32 h, u32 w,
+                                u32 c, u64 windows_per_block, u32 lanes, const float* loss_scale) {
     const u32 y_h = h / 2, y_w = w / 2;
-    const u32 windows_h = (h + 1) / 2, windows_w = (w + 1) / 2;
-    const u64 groups = n * windows_h * windows_w * groups_of(c);
-    for (u64 i = first_index(); i < groups; i += index_stride()) {
-        const Group group(i, c);
-        const Place place(group.pixel, windows_h, windows_w);
-        Channels gradient = {};
+    const u32 windows_h = h - y_h, windows_w = w - y_w;
+    const Column column(n * windows_h * windows_w, c, windows_per_block, lanes);
+    const u32 groups = groups_of(c);
+    const Place step(column.stride, windows_h, windows_w);
+    Place place(column.begin, windows_h, windows_w);
+    Channels sums = {};
+    for (u64 window = column.begin; window < column.end; window += column.stride) {
+        Packed<GROUP, T> gradient = {};
         u32 word = 0;
         if (place.row < y_h && place.column < y_w) {
             const u64 pixel = (place.image * y_h + place.row) * y_w + place.column;
-            gradient = load<GROUP>(dy + pixel * c + group.first, group.len);
-            word = aux[pixel * groups_of(c) + group.first / GROUP];
+            gradient = load_packed<GROUP>(dy + pixel * c + column.first, column.len);
+            word = aux[pixel * groups + column.first / GROUP];
+        }
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) {
+            gradient.at[k] = pool_alive(word, k) ? gradient.at[k] : T{};
+            sums.at[k] += to_float(gradient.at[k]);
         }
 #pragma unroll
         for (u32 in_window = 0; in_window < 4; in_window++) {
             const u32 row = 2 * place.row + in_window / 2;
-            const u32 column = 2 * place.column + in_window % 2;
-            if (row >= h || column >= w) continue;
-            Channels part;
+            const u32 col = 2 * place.column + in_window % 2;
+            if (row >= h || col >= w) continue;
+            Packed<GROUP, T> part;
 #pragma unroll
             for (int k = 0; k < GROUP; k++) {
-                const bool won = pool_alive(word, k) && pool_winner(word, k) == in_window;
-                part.at[k] = won ? gradient.at[k] : 0.0f;
+                part.at[k] = pool_winner(word, k) == in_window ? gradient.at[k] : T{};
             }
-            const u64 pixel = (place.image * h + row) * w + column;
-            store<GROUP>(dx + pixel * c + group.first, group.len, part);
+            const u64 pixel = (place.image * h + row) * w + col;
+            store_packed<GROUP>(dx + pixel * c + column.first, column.len, part);
         }
+        place.advance(step, windows_h, windows_w);
     }
+    if (db) store_sums(column, sums, db, c, lanes, loss_scale);
 }
 
 #define ENTRY(T, NAME)                                                                            \
@@ -72,8 +84,9 @@ __device__ inline void backward(const T* dy, const u32* aux, T* dx, u64 n, u32 h
                                              u32 h, u32 w, u32 c) {                                \
         forward(x, bias, y, aux, n, h, w, c);                                                      \
     }                                                                                              \
-    KERNEL relu_max_pool_backward_##NAME(const T* dy, const u32* aux, T* dx, u64 n, u32 h, u32 w,  \
-                                         u32 c) {                                                  \
-        backward(dy, aux, dx, n, h, w, c);                                                         \
+    KERNEL bias_relu_max_pool_backward_##NAME(const T* dy, const u32* aux, T* dx, float* db,       \
+                                              u64 n, u32 h, u32 w, u32 c, u64 windows_per_block,   \
+                                              u32 lanes, const float* loss_scale) {                \
+        backward(dy, aux, dx, db, n, h, w, c, windows_per_block, lanes, loss_scale);               \
     }
 FOR_EACH_TYPE(ENTRY)

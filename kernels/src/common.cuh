@@ -74,32 +74,41 @@ template <int N> struct alignas(16) Packed<N, float> {
 __device__ inline bool aligned(const void* p, u32 bytes) { return (u64)p % bytes == 0; }
 
 // The first `len` of N numbers at `p`, zeros for the rest; as vectors where the address allows.
-template <int N, class T> __device__ inline Values<N> load(const T* p, u32 len) {
-    Values<N> v;
-    if (len == N && aligned(p, alignof(Packed<N, T>))) {
-        const Packed<N, T> packed = *(const Packed<N, T>*)p;
+template <int N, class T> __device__ inline Packed<N, T> load_packed(const T* p, u32 len) {
+    if (len == N && aligned(p, alignof(Packed<N, T>))) return *(const Packed<N, T>*)p;
+    Packed<N, T> packed;
 #pragma unroll
-        for (int k = 0; k < N; k++) v.at[k] = to_float(packed.at[k]);
+    for (int k = 0; k < N; k++) packed.at[k] = k < len ? p[k] : T{};
+    return packed;
+}
+
+// The inverse of `load_packed`.
+template <int N, class T> __device__ inline void store_packed(T* p, u32 len, const Packed<N, T>& v) {
+    if (len == N && aligned(p, alignof(Packed<N, T>))) {
+        *(Packed<N, T>*)p = v;
     } else {
 #pragma unroll
-        for (int k = 0; k < N; k++) v.at[k] = k < len ? to_float(p[k]) : 0.0f;
+        for (int k = 0; k < N; k++) {
+            if (k < len) p[k] = v.at[k];
+        }
     }
+}
+
+// As `load_packed`, to compute with.
+template <int N, class T> __device__ inline Values<N> load(const T* p, u32 len) {
+    const Packed<N, T> packed = load_packed<N>(p, len);
+    Values<N> v;
+#pragma unroll
+    for (int k = 0; k < N; k++) v.at[k] = to_float(packed.at[k]);
     return v;
 }
 
 // The inverse of `load`.
 template <int N, class T> __device__ inline void store(T* p, u32 len, const Values<N>& v) {
-    if (len == N && aligned(p, alignof(Packed<N, T>))) {
-        Packed<N, T> packed;
+    Packed<N, T> packed;
 #pragma unroll
-        for (int k = 0; k < N; k++) packed.at[k] = from_float<T>(v.at[k]);
-        *(Packed<N, T>*)p = packed;
-    } else {
-#pragma unroll
-        for (int k = 0; k < N; k++) {
-            if (k < len) p[k] = from_float<T>(v.at[k]);
-        }
-    }
+    for (int k = 0; k < N; k++) packed.at[k] = from_float<T>(v.at[k]);
+    store_packed<N>(p, len, packed);
 }
 
 // What a gradient is multiplied by to undo the loss scale, which is a power of two.

@@ -162,41 +162,40 @@ pub const BATCH_NORM2D: Module = Module {
     ptx: include_str!("../ptx/batch_norm2d.ptx"),
 };
 
-/// The gradient of a bias, `db: [c]`, from that of a layer's output, `dy: [pixels, c]`.
+/// The gradient of a bias that nothing follows.
 ///
 /// - `bias_gradient_T(const T* dy, f32* db, u64 pixels, u32 c, u64 pixels_per_block, u32 lanes,
-///   const f32* loss_scale)`
-/// - `bias_gradient_relu_T(dy, const u8* aux, db, …)`: after [`BIAS_RELU`], whose `aux` it is.
-/// - `bias_gradient_relu_max_pool_T(dy, const u32* aux, db, …)`: after [`BIAS_RELU_MAX_POOL`];
-///   `dy` and `pixels` are the pooled ones.
+///   const f32* loss_scale)`: `dy: [pixels, c]`.
 ///
-/// Grid: `(ceil(groups / lanes), rows)` blocks, where `lanes` is the least power of two that is not
-/// below `min(groups, 32)`, and `rows = ceil(pixels / pixels_per_block)`, at most 65,535. Each block
-/// adds up `pixels_per_block` pixels, and row `r` of `db: [rows, c]` is the sum of blocks `(·, r)`.
-/// Where there are several rows, [`SUM_ROWS`] adds them up.
+/// # Sums over pixels
+/// Of this and of `bias_relu_backward_T` and `bias_relu_max_pool_backward_T`. Grid:
+/// `(ceil(groups / lanes), rows)` blocks, where `lanes` is a power of two, at most 32, and
+/// `rows = ceil(pixels / pixels_per_block)`, at most 65,535. Row `r` of `db: [rows, c]` are the sums of
+/// blocks `(·, r)`, divided by the loss scale. Where there are several rows, [`SUM_ROWS`] adds them up.
 ///
 /// The order of additions depends on the parameters alone, so that every run has the same sums; a
 /// thread adds `pixels_per_block · lanes / 256` numbers one after the other.
 pub const BIAS_GRADIENT: Module = Module {
     name: "bias_gradient",
-    kernels: of_every_type!["bias_gradient", "bias_gradient_relu", "bias_gradient_relu_max_pool"],
+    kernels: of_every_type!["bias_gradient"],
     ptx: include_str!("../ptx/bias_gradient.ptx"),
 };
 
 /// Bias and ReLU of a layer's sums, `x: [pixels, c]`, into `y: [pixels, c]`.
 ///
-/// - `bias_forward_T(const T* x, const f32* bias, T* y, u64 pixels, u32 c)`: no ReLU.
+/// - `bias_forward_T(const T* x, const f32* bias, T* y, u64 pixels, u32 c)`: no ReLU. Work:
+///   `pixels · groups` threads.
 /// - `bias_relu_forward_T(const T* x, const f32* bias, T* y, u8* aux, u64 pixels, u32 c)`: `aux` may
-///   be null.
-/// - `relu_backward_T(const T* dy, const u8* aux, T* dx, u64 pixels, u32 c)`
+///   be null. Work as above.
+/// - `bias_relu_backward_T(const T* dy, const u8* aux, T* dx, f32* db, u64 pixels, u32 c,
+///   u64 pixels_per_block, u32 lanes, const f32* loss_scale)`: grid and `db`, which may be null, as of
+///   [`BIAS_GRADIENT`].
 ///
 /// Input and output may be the same. `bias: [c]`. `aux: [pixels, groups]` bytes: bit `k % 8` is set
 /// where the sum of channel `k` is above zero.
-///
-/// Work: `pixels · groups` threads.
 pub const BIAS_RELU: Module = Module {
     name: "bias_relu",
-    kernels: of_every_type!["bias_forward", "bias_relu_forward", "relu_backward"],
+    kernels: of_every_type!["bias_forward", "bias_relu_backward", "bias_relu_forward"],
     ptx: include_str!("../ptx/bias_relu.ptx"),
 };
 
@@ -204,18 +203,18 @@ pub const BIAS_RELU: Module = Module {
 /// `y: [n, h / 2, w / 2, c]`; an odd last row or column is dropped.
 ///
 /// - `bias_relu_max_pool_forward_T(const T* x, const f32* bias, T* y, u32* aux, u64 n, u32 h, u32 w,
-///   u32 c)`: `aux` may be null.
-/// - `relu_max_pool_backward_T(const T* dy, const u32* aux, T* dx, u64 n, u32 h, u32 w, u32 c)`: all
-///   of `dx: [n, h, w, c]` is written, zeros included.
+///   u32 c)`: `aux` may be null. Work: `n · (h / 2) · (w / 2) · groups` threads.
+/// - `bias_relu_max_pool_backward_T(const T* dy, const u32* aux, T* dx, f32* db, u64 n, u32 h, u32 w,
+///   u32 c, u64 windows_per_block, u32 lanes, const f32* loss_scale)`: all of `dx: [n, h, w, c]` is
+///   written, zeros included. Grid and `db`, which may be null, as of [`BIAS_GRADIENT`], whose pixels
+///   are windows here: `n · ceil(h / 2) · ceil(w / 2)`.
 ///
 /// `bias: [c]`. `aux: [n, h / 2, w / 2, groups]` words, four bits a channel from the lowest on: two
 /// for the winner's place in its window in row-major order, one that is set where the winner is
 /// above zero, and one unused.
-///
-/// Work: `n · (h / 2) · (w / 2) · groups` threads forward, halves rounded up backward.
 pub const BIAS_RELU_MAX_POOL: Module = Module {
     name: "bias_relu_max_pool",
-    kernels: of_every_type!["bias_relu_max_pool_forward", "relu_max_pool_backward"],
+    kernels: of_every_type!["bias_relu_max_pool_backward", "bias_relu_max_pool_forward"],
     ptx: include_str!("../ptx/bias_relu_max_pool.ptx"),
 };
 

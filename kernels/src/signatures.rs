@@ -143,26 +143,6 @@ kernels! {
         lanes: u32,
         loss_scale: Address,
     }
-    BiasGradientRelu = "bias_gradient_relu_T" {
-        dy: Address,
-        aux: Address,
-        db: Address,
-        pixels: u64,
-        c: u32,
-        pixels_per_block: u64,
-        lanes: u32,
-        loss_scale: Address,
-    }
-    BiasGradientReluMaxPool = "bias_gradient_relu_max_pool_T" {
-        dy: Address,
-        aux: Address,
-        db: Address,
-        pixels: u64,
-        c: u32,
-        pixels_per_block: u64,
-        lanes: u32,
-        loss_scale: Address,
-    }
     // bias_relu.cu
     BiasForward = "bias_forward_T" {
         x: Address,
@@ -179,12 +159,16 @@ kernels! {
         pixels: u64,
         c: u32,
     }
-    ReluBackward = "relu_backward_T" {
+    BiasReluBackward = "bias_relu_backward_T" {
         dy: Address,
         aux: Address,
         dx: Address,
+        db: Address,
         pixels: u64,
         c: u32,
+        pixels_per_block: u64,
+        lanes: u32,
+        loss_scale: Address,
     }
     // bias_relu_max_pool.cu
     BiasReluMaxPoolForward = "bias_relu_max_pool_forward_T" {
@@ -197,14 +181,18 @@ kernels! {
         w: u32,
         c: u32,
     }
-    ReluMaxPoolBackward = "relu_max_pool_backward_T" {
+    BiasReluMaxPoolBackward = "bias_relu_max_pool_backward_T" {
         dy: Address,
         aux: Address,
         dx: Address,
+        db: Address,
         n: u64,
         h: u32,
         w: u32,
         c: u32,
+        windows_per_block: u64,
+        lanes: u32,
+        loss_scale: Address,
     }
     // convert.cu
     Widen = "widen_T" {

@@ -315,6 +315,106 @@ fn rows_are_added_up_by_many_threads() {
     }
 }
 
+/// Numbers of windows or pixels of [`Backward`] that a block adds up: few, so that there are several
+/// rows of blocks.
+const PER_BLOCK: u64 = 30;
+
+/// A gradient that goes back through what follows sums.
+struct Backward<'a> {
+    module: vgg_kernels::Module,
+    kernel: &'static str,
+    /// Channels, and groups of them in a block.
+    c: u32,
+    lanes: u32,
+    /// Pixels of the output's gradient and of the sums', and what blocks divide among them.
+    pixels: usize,
+    places: usize,
+    work: u64,
+    /// Sizes, as the kernel takes them.
+    sizes: &'a [&'a dyn Param],
+    /// The bytes of `aux` that a group's decisions take.
+    aux: fn(u32) -> Vec<u8>,
+}
+
+impl Backward<'_> {
+    /// Runs the kernel and compares: `place` tells the place that a pixel's gradient goes to, if any,
+    /// by its group's decisions and the channel's number in its group. Numbers are integers, of which
+    /// every order of additions makes the same sum.
+    fn goes(&self, place: impl Fn(usize, u32, usize) -> Option<usize>) {
+        let Self { module, kernel, c, lanes, pixels, places, work, sizes, aux } = *self;
+        let (channels, groups) = (c as usize, c.div_ceil(8) as usize);
+        let dy: Vec<f32> = (0..pixels * channels).map(|i| (i * 37 % 101) as f32 - 50.0).collect();
+        let decisions = (0..pixels * groups).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 7) as u32);
+        let decisions: Vec<u32> = decisions.collect();
+        let (mut dx, mut db) = (vec![0.0; places * channels], vec![0.0; channels]);
+        for (i, number) in dy.iter().enumerate() {
+            let (pixel, k) = (i / channels, i % channels);
+            if let Some(place) = place(pixel, decisions[pixel * groups + k / 8], k % 8) {
+                dx[place * channels + k] = *number;
+                db[k] += number / 4.0;
+            }
+        }
+        let halves: Vec<bf16> = dy.iter().map(|x| bf16::from_f32(*x)).collect();
+        let aux: Vec<u8> = decisions.iter().flat_map(|word| aux(*word)).collect();
+        let rows = work.div_ceil(PER_BLOCK) as usize;
+        let grid = [(groups as u32).div_ceil(lanes), rows as u32];
+        for seed in 0..3 {
+            let mut memory = DeviceMemory::new();
+            let (from, aux) = (upload(&mut memory, &halves), upload(&mut memory, &aux));
+            let [to, sums] = [2 * dx.len(), 4 * rows * channels].map(|len| memory.alloc(len));
+            let scale = upload(&mut memory, &[4.0f32]);
+            let mut params: Vec<&dyn Param> = vec![&from, &aux, &to, &sums];
+            params.extend(sizes);
+            params.extend([&c as &dyn Param, &PER_BLOCK, &lanes, &scale]);
+            launch_in_order(seed, module, kernel, grid, &params, &mut memory).unwrap();
+            let numbers: Vec<bf16> = download(&memory, to, dx.len());
+            assert!(numbers.iter().map(|x| x.to_f32()).eq(dx.iter().copied()), "{c} channels");
+            let sums: Vec<f32> = download(&memory, sums, rows * channels);
+            let sum = |k: usize| sums.iter().skip(k).step_by(channels).sum::<f32>();
+            assert!((0..channels).map(sum).eq(db.iter().copied()), "{c} channels");
+        }
+    }
+}
+
+/// Channels and groups of a block: a narrow block, several of them, and vectors that are not aligned.
+const CHANNELS: [(u32, u32); 3] = [(20, 4), (320, 32), (324, 32)];
+
+#[test]
+fn gradients_go_back_through_relu_and_are_added_up() {
+    for (c, lanes) in CHANNELS {
+        let (pixels, work) = (70, 70u64);
+        let (module, kernel) = (vgg_kernels::BIAS_RELU, "bias_relu_backward_bf16");
+        let aux = |word| vec![word as u8];
+        let sizes: &[&dyn Param] = &[&work];
+        Backward { module, kernel, c, lanes, pixels, places: pixels, work, sizes, aux }
+            .goes(|pixel, bits, k| (bits >> k & 1 == 1).then_some(pixel));
+    }
+}
+
+/// Threads go on from row to row and from image to image, and a row and a column are dropped.
+#[test]
+fn gradients_go_back_through_a_pool_and_are_added_up() {
+    let (n, h, w) = (3usize, 7usize, 5usize);
+    let (y_h, y_w) = (h / 2, w / 2);
+    for (c, lanes) in CHANNELS {
+        let (pixels, places) = (n * y_h * y_w, n * h * w);
+        let work = (n * h.div_ceil(2) * w.div_ceil(2)) as u64;
+        let module = vgg_kernels::BIAS_RELU_MAX_POOL;
+        let kernel = "bias_relu_max_pool_backward_bf16";
+        let aux = |word: u32| word.to_le_bytes().to_vec();
+        let sizes: &[&dyn Param] = &[&(n as u64), &(h as u32), &(w as u32)];
+        Backward { module, kernel, c, lanes, pixels, places, work, sizes, aux }.goes(
+            |pixel, word, k| {
+                let decision = word as usize >> (4 * k);
+                let (image, in_image) = (pixel / (y_h * y_w), pixel % (y_h * y_w));
+                let row = 2 * (in_image / y_w) + decision / 2 % 2;
+                let column = 2 * (in_image % y_w) + decision % 2;
+                (decision & 4 != 0).then_some((image * h + row) * w + column)
+            },
+        );
+    }
+}
+
 /// With few blocks, a thread comes to groups of other channels, for which it loads other vectors.
 #[test]
 fn normalisations_do_not_depend_on_the_number_of_blocks() {

@@ -1,57 +1,88 @@
-//! Gradients of biases: sums over pixels.
+//! Gradients through what follows a layer's sums: a bias, ReLU, a 2×2 pool.
 
-use vgg_tensor::Result;
+use vgg_tensor::{Result, Shape};
 
 use crate::columns::{Columns, sum_rows};
 use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
+use crate::precision::Storage;
 
-/// Which of the output's gradients count.
+/// What follows a layer's sums, with its `aux`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Mask {
-    /// All.
-    All,
-    /// Those that ReLU lets through.
-    Relu(Address),
-    /// Those of pooled outputs that ReLU lets through.
-    ReluMaxPool(Address),
+pub(crate) enum Epilogue {
+    Bias,
+    BiasRelu(Address),
+    BiasReluMaxPool(Address),
 }
 
-/// The sum over `pixels` of the gradients of each of `c` channels.
+/// The gradients of a layer's sums and of its bias, from that of its output, which is read once.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct BiasGradient(Columns);
+pub(crate) struct EpilogueBackward {
+    epilogue: Epilogue,
+    sums: Shape,
+    columns: Columns,
+}
 
-impl BiasGradient {
-    /// Cut into enough blocks for the device.
-    pub(crate) fn new(gpu: &Gpu, pixels: usize, c: usize) -> Self {
-        Self(Columns::new(gpu, pixels, c))
+/// Where the gradient of a bias goes: through rows of partial sums, of
+/// [`EpilogueBackward::row_bytes`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BiasGradient {
+    pub(crate) rows: Address,
+    pub(crate) dbias: Address,
+    pub(crate) loss_scale: Address,
+}
+
+impl EpilogueBackward {
+    /// Cut into blocks that are on the device at once, all of them: with the registers that the kernels
+    /// take, half of those that would fit.
+    pub(crate) fn new(gpu: &Gpu, epilogue: Epilogue, sums: Shape) -> Self {
+        let pixels = match epilogue {
+            Epilogue::Bias | Epilogue::BiasRelu(_) => sums.n * sums.h * sums.w,
+            Epilogue::BiasReluMaxPool(_) => sums.n * sums.h.div_ceil(2) * sums.w.div_ceil(2),
+        };
+        let columns = Columns::new(gpu.blocks().div_ceil(2), pixels, sums.c);
+        Self { epilogue, sums, columns }
+    }
+
+    /// Bytes of the sums' gradient, where that is not the output's.
+    pub(crate) fn dsums_bytes(&self, storage: Storage) -> usize {
+        match self.epilogue {
+            Epilogue::Bias => 0,
+            Epilogue::BiasRelu(_) | Epilogue::BiasReluMaxPool(_) => {
+                storage.bytes() * self.sums.len()
+            }
+        }
     }
 
     /// Bytes of partial sums.
-    pub(crate) fn bytes(&self) -> usize {
-        if self.0.rows() > 1 { self.0.bytes(1) } else { 0 }
+    pub(crate) fn row_bytes(&self) -> usize {
+        if self.columns.rows() > 1 { self.columns.bytes(1) } else { 0 }
     }
 
-    /// Orders it, from `dy: [pixels, c]`, through `partial` sums of [`BiasGradient::bytes`].
+    /// Orders it, from the output's gradient at `dy`. The sums' gradient is where the result says:
+    /// at `dy`, or at `dsums`.
     ///
     /// # Safety
-    /// The addresses are of memory of these sizes.
+    /// The addresses are of memory of these sizes, and no two are the same.
     pub(crate) unsafe fn launch(
         &self,
         gpu: &Gpu,
         dy: Address,
-        mask: Mask,
-        partial: Address,
-        dbias: Address,
-        loss_scale: Address,
-    ) -> Result<()> {
-        let Columns { pixels, c, lanes, pixels_per_block } = self.0;
-        let (rows, grid) = (self.0.rows(), self.0.grid());
-        let (db, scale) = if rows > 1 { (partial, Address::NULL) } else { (dbias, loss_scale) };
-        // SAFETY: as the caller promises; the grid is what the kernel asks for.
+        dsums: Address,
+        bias: Option<BiasGradient>,
+    ) -> Result<Address> {
+        let Columns { pixels, c, lanes, pixels_per_block } = self.columns;
+        let (rows, grid) = (self.columns.rows(), self.columns.grid());
+        let (db, loss_scale) = match bias {
+            None => (Address::NULL, Address::NULL),
+            Some(bias) if rows == 1 => (bias.dbias, bias.loss_scale),
+            Some(bias) => (bias.rows, Address::NULL),
+        };
+        let (n, h, w) = (self.sums.n as u64, self.sums.h as u32, self.sums.w as u32);
+        // SAFETY: as the caller promises; the grid is what the kernels ask for.
         unsafe {
-            match mask {
-                Mask::All => {
+            let dsums = match self.epilogue {
+                Epilogue::Bias => {
                     let kernel = kernel::BiasGradient {
                         dy,
                         db,
@@ -59,41 +90,52 @@ impl BiasGradient {
                         c,
                         pixels_per_block,
                         lanes,
-                        loss_scale: scale,
+                        loss_scale,
                     };
-                    gpu.launch_grid(kernel, grid)?;
+                    if bias.is_some() {
+                        gpu.launch_grid(kernel, grid)?;
+                    }
+                    dy
                 }
-                Mask::Relu(aux) => {
-                    let kernel = kernel::BiasGradientRelu {
+                Epilogue::BiasRelu(aux) => {
+                    let kernel = kernel::BiasReluBackward {
                         dy,
                         aux,
+                        dx: dsums,
                         db,
                         pixels,
                         c,
                         pixels_per_block,
                         lanes,
-                        loss_scale: scale,
+                        loss_scale,
                     };
                     gpu.launch_grid(kernel, grid)?;
+                    dsums
                 }
-                Mask::ReluMaxPool(aux) => {
-                    let kernel = kernel::BiasGradientReluMaxPool {
+                Epilogue::BiasReluMaxPool(aux) => {
+                    let kernel = kernel::BiasReluMaxPoolBackward {
                         dy,
                         aux,
+                        dx: dsums,
                         db,
-                        pixels,
+                        n,
+                        h,
+                        w,
                         c,
-                        pixels_per_block,
+                        windows_per_block: pixels_per_block,
                         lanes,
-                        loss_scale: scale,
+                        loss_scale,
                     };
                     gpu.launch_grid(kernel, grid)?;
+                    dsums
                 }
+            };
+            if let Some(BiasGradient { dbias, loss_scale, .. }) = bias
+                && rows > 1
+            {
+                sum_rows(gpu, db, rows, c as usize, dbias, loss_scale)?;
             }
-            if rows > 1 {
-                sum_rows(gpu, partial, rows, c as usize, dbias, loss_scale)?;
-            }
+            Ok(dsums)
         }
-        Ok(())
     }
 }

@@ -25,11 +25,11 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Cut into enough blocks for the device.
-    pub(crate) fn new(gpu: &Gpu, pixels: usize, c: usize) -> Self {
+    /// Cut into about so many blocks, if there are pixels enough.
+    pub(crate) fn new(blocks: u64, pixels: usize, c: usize) -> Self {
         let (pixels, lanes) = (pixels as u64, lanes(c));
         let columns = groups(c).div_ceil(u64::from(lanes));
-        let rows = gpu.blocks().div_ceil(columns).min(ROWS);
+        let rows = blocks.div_ceil(columns).min(ROWS);
         let least = PIXELS * u64::from(BLOCK / lanes);
         Self { pixels, c: c as u32, lanes, pixels_per_block: pixels.div_ceil(rows).max(least) }
     }

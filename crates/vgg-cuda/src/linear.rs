@@ -9,7 +9,7 @@ use std::ops::Range;
 use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 use vgg_tensor::{Result, WeightGradient};
 
-use crate::bias::{BiasGradient, Mask};
+use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
 use crate::gpu::{groups, kernel};
@@ -110,11 +110,13 @@ pub(crate) fn input_backward(
     dx: &mut Buffer,
 ) -> Result<()> {
     let dy = dy.numbers(cuda.storage, op.y().len());
-    let [masked] = cuda.scratch.split(&cuda.gpu.stream, [masked_bytes(cuda, op)])?;
+    let epilogue = epilogue_backward(cuda, op, aux);
+    let masked = epilogue.dsums_bytes(cuda.storage);
+    let [masked] = cuda.scratch.split(&cuda.gpu.stream, [masked])?;
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
     // for above, and no two are the same.
     unsafe {
-        let dsums = undo_relu(cuda, op, dy, aux, masked)?;
+        let dsums = epilogue.launch(&cuda.gpu, dy, masked, None)?;
         input_gradient(cuda, op, dsums, weight, dx)
     }
 }
@@ -136,8 +138,8 @@ pub(crate) fn backward(
     let dy = dy.numbers(storage, op.y().len());
     let dbias = dbias.f32(outs);
 
-    let gradient = BiasGradient::new(&cuda.gpu, n, outs);
-    let masked = masked_bytes(cuda, op);
+    let epilogue = epilogue_backward(cuda, op, aux);
+    let masked = epilogue.dsums_bytes(storage);
     let block = match weight {
         WeightGradient::Stored { .. } => 0,
         WeightGradient::Applied { .. } => {
@@ -145,17 +147,13 @@ pub(crate) fn backward(
         }
     };
     let [rows, masked, block] =
-        cuda.scratch.split(&cuda.gpu.stream, [gradient.bytes(), masked, block])?;
+        cuda.scratch.split(&cuda.gpu.stream, [epilogue.row_bytes(), masked, block])?;
     let loss_scale = cuda.loss_scale_address();
-    let mask = match op.epilogue() {
-        LinearEpilogue::Bias => Mask::All,
-        LinearEpilogue::BiasRelu => Mask::Relu(aux.room(op.aux_bytes())),
-    };
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
     // for above, and no two are the same.
     unsafe {
-        gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
-        let dsums = undo_relu(cuda, op, dy, aux, masked)?;
+        let bias = BiasGradient { rows, dbias, loss_scale };
+        let dsums = epilogue.launch(&cuda.gpu, dy, masked, Some(bias))?;
         if let Some(dx) = dx {
             input_gradient(cuda, op, dsums, weight.weight(), dx)?;
         }
@@ -188,36 +186,13 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// Bytes for the gradient of the sums, where that is not the output's.
-fn masked_bytes(cuda: &Cuda, op: &Linear) -> usize {
-    match op.epilogue() {
-        LinearEpilogue::Bias => 0,
-        LinearEpilogue::BiasRelu => cuda.storage.bytes() * op.y().len(),
-    }
-}
-
-/// Where the gradient of the sums is: `dy`, or `masked`, which has zeros where ReLU was dead.
-///
-/// # Safety
-/// There are the numbers that the spec says at `dy`, and room for [`masked_bytes`] at `masked`.
-unsafe fn undo_relu(
-    cuda: &Cuda,
-    op: &Linear,
-    dy: Address,
-    aux: &Buffer,
-    masked: Address,
-) -> Result<Address> {
-    match op.epilogue() {
-        LinearEpilogue::Bias => Ok(dy),
-        LinearEpilogue::BiasRelu => {
-            let (pixels, c) = (op.y().n as u64, op.out_features() as u32);
-            let aux = aux.room(op.aux_bytes());
-            let kernel = kernel::ReluBackward { dy, aux, dx: masked, pixels, c };
-            // SAFETY: the caller's promise.
-            unsafe { cuda.gpu.launch(kernel, pixels * groups(op.out_features()))? };
-            Ok(masked)
-        }
-    }
+/// What goes back through what follows the products.
+fn epilogue_backward(cuda: &Cuda, op: &Linear, aux: &Buffer) -> EpilogueBackward {
+    let epilogue = match op.epilogue() {
+        LinearEpilogue::Bias => Epilogue::Bias,
+        LinearEpilogue::BiasRelu => Epilogue::BiasRelu(aux.room(op.aux_bytes())),
+    };
+    EpilogueBackward::new(&cuda.gpu, epilogue, op.y())
 }
 
 /// The product of the sums' gradient and the weight.

@@ -18,7 +18,7 @@ pub(crate) use cudnn::Cudnn;
 use direction::{BackwardData, BackwardFilter, Forward, Workspace};
 pub(crate) use tuning::Tuning;
 
-use crate::bias::{BiasGradient, Mask};
+use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::error::fits_31_bits;
 use crate::gpu::{groups, kernel};
 use crate::memory::Address;
@@ -124,8 +124,7 @@ pub(crate) fn backward(
         return first_stage::backward(cuda, op, x, dy, aux, dweight, dbias);
     }
     let storage = cuda.storage;
-    let (sums, out) = (op.conv_y(), op.y());
-    let dy = dy.numbers(storage, out.len());
+    let dy = dy.numbers(storage, op.y().len());
     let aux = aux.room(op.aux_bytes());
     let x = x.numbers(storage, op.x().len());
     let len = op.weight().len();
@@ -134,24 +133,20 @@ pub(crate) fn backward(
     let dbias = dbias.f32(op.c_out());
     let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
 
-    let (n, h, w, c) = (sums.n as u64, sums.h as u32, sums.w as u32, sums.c as u32);
-    let pixels = (sums.n * sums.h * sums.w) as u64;
-    let out_pixels = out.n * out.h * out.w;
-    let mask = match op.epilogue() {
-        ConvEpilogue::Bias => Mask::All,
-        ConvEpilogue::BiasRelu => Mask::Relu(aux),
-        ConvEpilogue::BiasReluMaxPool => Mask::ReluMaxPool(aux),
+    let epilogue = match op.epilogue() {
+        ConvEpilogue::Bias => Epilogue::Bias,
+        ConvEpilogue::BiasRelu => Epilogue::BiasRelu(aux),
+        ConvEpilogue::BiasReluMaxPool => Epilogue::BiasReluMaxPool(aux),
     };
-    let gradient = BiasGradient::new(&cuda.gpu, out_pixels, sums.c);
+    let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue, op.conv_y());
     let mut workspace = cuda.cudnn.workspace::<BackwardFilter>(op)?;
     if dx.is_some() {
         workspace = workspace.max(cuda.cudnn.workspace::<BackwardData>(op)?);
     }
-    let expanded = if op.epilogue() == ConvEpilogue::Bias { 0 } else { sums.len() };
-    let rounded = if storage == Storage::F32 { 0 } else { len };
+    let rounded = if storage == Storage::F32 { 0 } else { storage.bytes() * len };
     let [at, dsums, rounded, rows] = cuda.scratch.split(
         &cuda.gpu.stream,
-        [workspace, storage.bytes() * expanded, storage.bytes() * rounded, gradient.bytes()],
+        [workspace, epilogue.dsums_bytes(storage), rounded, epilogue.row_bytes()],
     )?;
     let workspace = Workspace { at, bytes: workspace };
     let loss_scale = cuda.loss_scale_address();
@@ -159,22 +154,8 @@ pub(crate) fn backward(
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
     // for above, and no two are the same.
     unsafe {
-        gradient.launch(&cuda.gpu, dy, mask, rows, dbias, loss_scale)?;
-        let groups = groups(sums.c);
-        let dsums = match op.epilogue() {
-            ConvEpilogue::Bias => dy,
-            ConvEpilogue::BiasRelu => {
-                let kernel = kernel::ReluBackward { dy, aux, dx: dsums, pixels, c };
-                cuda.gpu.launch(kernel, pixels * groups)?;
-                dsums
-            }
-            ConvEpilogue::BiasReluMaxPool => {
-                let kernel = kernel::ReluMaxPoolBackward { dy, aux, dx: dsums, n, h, w, c };
-                let windows = sums.n * sums.h.div_ceil(2) * sums.w.div_ceil(2);
-                cuda.gpu.launch(kernel, windows as u64 * groups)?;
-                dsums
-            }
-        };
+        let bias = BiasGradient { rows, dbias, loss_scale };
+        let dsums = epilogue.launch(&cuda.gpu, dy, dsums, Some(bias))?;
         let to = if storage == Storage::F32 { dweight } else { rounded };
         cuda.cudnn.compute::<BackwardFilter>(op, [x, dsums], to, workspace)?;
         match storage {
