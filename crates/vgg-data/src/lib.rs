@@ -19,7 +19,7 @@
 //! ```
 //!
 //! Feature: `fetch` adds downloading (and with it TLS).
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 mod batch;
 mod dataset;
@@ -40,6 +40,7 @@ pub mod pack;
 mod picture;
 mod rescale;
 pub mod sample;
+mod simd;
 mod statistics;
 mod threads;
 mod transform;

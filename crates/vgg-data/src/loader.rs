@@ -179,17 +179,21 @@ impl Loader {
             match &pool {
                 None => {
                     let pixels = chosen.iter().filter_map(|&i| images.stored_pixels(i as usize));
+                    batch.pixels.clear();
                     pixels.for_each(|pixels| batch.pixels.extend_from_slice(pixels));
                 }
                 Some(pool) => {
+                    // Each byte is written anew.
                     batch.pixels.resize(len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
                     let apply = |(place, (out, &i)): (usize, (&mut [u8], &u32))| {
                         // An image that is drawn again must not look the same.
                         let number = if balanced { start + place } else { i as usize };
                         let chance = Chance::new(moment, number);
-                        let applied = transform.apply_by_chance(&images, i as usize, chance, out);
-                        applied.err().map(|error| (place, error))
+                        let error =
+                            transform.apply_by_chance(&images, i as usize, chance, out).err()?;
+                        out.fill(0);
+                        Some((place, error))
                     };
                     let failed: Vec<_> =
                         pool.install(|| places.enumerate().filter_map(apply).collect());

@@ -234,9 +234,8 @@ impl Filler {
     }
 }
 
-/// Fills a batch anew.
+/// Fills a batch anew; what its pixels were is written over.
 fn refill(fill: &Fill, index: usize, batch: &mut Batch) -> Result<()> {
-    batch.pixels.clear();
     batch.labels.clear();
     batch.mix.clear();
     batch.unreadable.clear();

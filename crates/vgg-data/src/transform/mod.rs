@@ -243,7 +243,7 @@ impl Transform {
             // The crops overlap, so that the whole is scaled, once.
             let whole = rescale::window(&sampled, [0, 0], size);
             let corners = place::grid(rest, self.grid);
-            return corners.map(|corner| place::cut(&whole, corner, [h, w])).collect();
+            return corners.map(|corner| rescale::cut(&whole, corner, [h, w])).collect();
         }
         let corner = match self.augment.random_crop {
             true => [

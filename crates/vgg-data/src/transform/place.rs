@@ -1,6 +1,7 @@
 //! Where pixels go.
 
 use crate::Picture;
+use crate::simd::dispatched;
 
 /// Half of `rest` pixels, rounded to even, as torchvision's `CenterCrop` does.
 pub(super) fn centered(rest: usize) -> usize {
@@ -18,50 +19,43 @@ pub(super) fn grid(rest: [usize; 2], n: usize) -> impl Iterator<Item = [usize; 2
     (0..n * n).map(move |i| [place(rest[0], i / n), place(rest[1], i % n)])
 }
 
-/// The part of the picture of `h` × `w` pixels at a corner.
-pub(super) fn cut(picture: &Picture, [top, left]: [usize; 2], [h, w]: [usize; 2]) -> Picture {
-    let row_len = picture.w * picture.c;
-    let rows = picture.pixels.chunks_exact(row_len).skip(top).take(h);
-    let pixels = rows.flat_map(|row| &row[left * picture.c..][..w * picture.c]);
-    Picture { pixels: pixels.copied().collect(), h, w, c: picture.c }
-}
-
+dispatched! {
 /// Writes the picture to `out`, `[c, h, w]`: mirrored left to right if `flip`, then moved down and
 /// to the right by `shift` pixels, with zeros where nothing arrives.
 pub(super) fn place(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut [u8]) {
-    match picture.c {
-        1 => place_planes::<1>(picture, flip, shift, out),
-        3 => place_planes::<3>(picture, flip, shift, out),
-        _ => unreachable!("pictures have 1 or 3 channels"),
-    }
-}
-
-fn place_planes<const C: usize>(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut [u8]) {
-    let Picture { ref pixels, h, w, .. } = *picture;
-    let (pixels, planes) = (pixels.as_chunks::<C>().0, out.chunks_exact_mut(h * w));
-    let arrives = |to: usize, shift: isize, len: usize| {
-        to.checked_add_signed(-shift).filter(|from| *from < len)
-    };
+    let Picture { ref pixels, h, w, c } = *picture;
     // The columns that something arrives in, and those it comes from.
     let [moved, rest] = [shift[1].unsigned_abs().min(w), w - shift[1].unsigned_abs().min(w)];
     let (to, from) = if shift[1] < 0 { (0, moved) } else { (moved, 0) };
     let from = if flip { w - from - rest } else { from };
-    for (channel, plane) in planes.enumerate() {
-        for (y, out) in plane.chunks_exact_mut(w).enumerate() {
-            let Some(y) = arrives(y, shift[0], h) else {
-                out.fill(0);
-                continue;
-            };
-            out[..to].fill(0);
-            out[to + rest..].fill(0);
-            let (row, out) = (&pixels[y * w + from..][..rest], &mut out[to..][..rest]);
-            match flip {
-                false => out.iter_mut().zip(row).for_each(|(out, pixel)| *out = pixel[channel]),
-                true => {
-                    let row = row.iter().rev();
-                    out.iter_mut().zip(row).for_each(|(out, pixel)| *out = pixel[channel]);
-                }
-            }
+    let mut planes: Vec<&mut [u8]> = out.chunks_exact_mut(h * w).collect();
+    for y in 0..h {
+        let arrives = y.checked_add_signed(-shift[0]).filter(|from| *from < h);
+        let (first, last) = if arrives.is_some() { (to, to + rest) } else { (w, w) };
+        for plane in &mut planes {
+            plane[y * w..][..first].fill(0);
+            plane[y * w..][last..w].fill(0);
         }
+        let Some(from_y) = arrives else { continue };
+        let row = &pixels[(from_y * w + from) * c..][..rest * c];
+        let place = y * w + first..y * w + last;
+        match &mut planes[..] {
+            [grey] => grey[place.clone()].copy_from_slice(row),
+            [r, g, b] => split(row, [r, g, b].map(|plane| &mut plane[place.clone()])),
+            _ => unreachable!("pictures have 1 or 3 channels"),
+        }
+        if flip {
+            planes.iter_mut().for_each(|plane| plane[place.clone()].reverse());
+        }
+    }
+}
+}
+
+/// Writes each channel of a row of pixels to a row of its own.
+#[inline(always)]
+fn split(pixels: &[u8], [r, g, b]: [&mut [u8]; 3]) {
+    let pixels = pixels.as_chunks().0;
+    for ((([red, green, blue], r), g), b) in pixels.iter().zip(r).zip(g).zip(b) {
+        (*r, *g, *b) = (*red, *green, *blue);
     }
 }

@@ -1,0 +1,32 @@
+//! Loops over pixels, compiled for newer processors, too.
+//!
+//! The program is built for all of an architecture, whose oldest processors cannot move bytes about in
+//! a register. Whole numbers are computed with here, so that results are the same.
+
+/// A function that is compiled for AVX2 as well, which is used where the processor has it. What its
+/// body calls is, too, where it is inlined.
+macro_rules! dispatched {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident($($arg:ident: $type:ty),*) $(-> $result:ty)? $body:block) => {
+        $(#[$doc])*
+        $vis fn $name($($arg: $type),*) $(-> $result)? {
+            #[inline(always)]
+            fn portable($($arg: $type),*) $(-> $result)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2")]
+            fn avx2($($arg: $type),*) $(-> $result)? {
+                portable($($arg),*)
+            }
+
+            #[cfg(target_arch = "x86_64")]
+            if std::arch::is_x86_feature_detected!("avx2") {
+                // SAFETY: the processor has AVX2.
+                #[allow(unsafe_code)]
+                return unsafe { avx2($($arg),*) };
+            }
+            portable($($arg),*)
+        }
+    };
+}
+
+pub(crate) use dispatched;
