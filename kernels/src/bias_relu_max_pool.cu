@@ -9,27 +9,41 @@
 #include "column.cuh"
 
 template <class T>
+__device__ inline Channels with_bias(const Packed<GROUP, T>& sums, const Channels& bias) {
+    Channels rounded;
+#pragma unroll
+    for (int k = 0; k < GROUP; k++) rounded.at[k] = round_to<T>(to_float(sums.at[k]) + bias.at[k]);
+    return rounded;
+}
+
+template <class T>
 __device__ inline void forward(const T* x, const float* bias, T* y, u32* aux, u64 n, u32 h, u32 w,
-                               u32 c) {
+                               u32 c, u64 pixels_per_block, u32 lanes) {
     const u32 y_h = h / 2, y_w = w / 2;
-    const u64 groups = n * y_h * y_w * groups_of(c);
-    for (u64 i = first_index(); i < groups; i += index_stride()) {
-        const Group group(i, c);
-        const Place place(group.pixel, y_h, y_w);
+    const Column column(n * y_h * y_w, c, pixels_per_block, lanes);
+    const u32 groups = groups_of(c);
+    const Channels added = load<GROUP>(bias + column.first, column.len);
+    const Place step(column.stride, y_h, y_w);
+    Place place(column.begin, y_h, y_w);
+    for (u64 pixel = column.begin; pixel < column.end; pixel += column.stride) {
         const u64 corner = (place.image * h + 2 * place.row) * w + 2 * place.column;
-        const Channels added = load<GROUP>(bias + group.first, group.len);
         Pool pool;
 #pragma unroll
-        for (u32 in_window = 0; in_window < 4; in_window++) {
-            const u64 pixel = corner + (u64)(in_window / 2) * w + in_window % 2;
-            Channels sums = load<GROUP>(x + pixel * c + group.first, group.len);
-#pragma unroll
-            for (int k = 0; k < GROUP; k++) sums.at[k] = round_to<T>(sums.at[k] + added.at[k]);
-            pool.take(in_window, sums);
+        for (u32 row = 0; row < 2; row++) {
+            // Both on their way before the first is waited for.
+            const T* from = x + (corner + (u64)row * w) * c + column.first;
+            const Packed<GROUP, T> left = load_packed<GROUP>(from, column.len);
+            const Packed<GROUP, T> right = load_packed<GROUP>(from + c, column.len);
+            pool.take(2 * row, with_bias(left, added));
+            pool.take(2 * row + 1, with_bias(right, added));
         }
         const u32 word = pool.decide();
-        store<GROUP>(y + group.pixel * c + group.first, group.len, pool.largest);
-        if (aux) aux[i] = word;
+        Packed<GROUP, T> pooled;
+#pragma unroll
+        for (int k = 0; k < GROUP; k++) pooled.at[k] = exact<T>(pool.largest.at[k]);
+        store_packed<GROUP>(y + pixel * c + column.first, column.len, pooled);
+        if (aux) aux[pixel * groups + column.first / GROUP] = word;
+        place.advance(step, y_h, y_w);
     }
 }
 
@@ -81,8 +95,9 @@ __device__ inline void backward(const T* dy, const u32* aux, T* dx, float* db, u
 
 #define ENTRY(T, NAME)                                                                            \
     KERNEL bias_relu_max_pool_forward_##NAME(const T* x, const float* bias, T* y, u32* aux, u64 n, \
-                                             u32 h, u32 w, u32 c) {                                \
-        forward(x, bias, y, aux, n, h, w, c);                                                      \
+                                             u32 h, u32 w, u32 c, u64 pixels_per_block,            \
+                                             u32 lanes) {                                          \
+        forward(x, bias, y, aux, n, h, w, c, pixels_per_block, lanes);                             \
     }                                                                                              \
     KERNEL bias_relu_max_pool_backward_##NAME(const T* dy, const u32* aux, T* dx, float* db,       \
                                               u64 n, u32 h, u32 w, u32 c, u64 windows_per_block,   \

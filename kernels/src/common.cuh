@@ -58,6 +58,12 @@ template <> __device__ inline f16 from_float(float x) {
 // What is left of a number that is stored as T.
 template <class T> __device__ inline float round_to(float x) { return to_float(from_float<T>(x)); }
 
+// As `from_float`, of a number that T has: rounded already.
+template <class T> __device__ inline T exact(float x) { return from_float<T>(x); }
+template <> __device__ inline bf16 exact(float x) {
+    return {(unsigned short)(__float_as_uint(x) >> 16)};
+}
+
 // N consecutive numbers in registers.
 template <int N> struct Values {
     float at[N];

@@ -183,15 +183,15 @@ pub const BIAS_GRADIENT: Module = Module {
 
 /// Bias and ReLU of a layer's sums, `x: [pixels, c]`, into `y: [pixels, c]`.
 ///
-/// - `bias_forward_T(const T* x, const f32* bias, T* y, u64 pixels, u32 c)`: no ReLU. Work:
-///   `pixels · groups` threads.
-/// - `bias_relu_forward_T(const T* x, const f32* bias, T* y, u8* aux, u64 pixels, u32 c)`: `aux` may
-///   be null. Work as above.
+/// - `bias_forward_T(const T* x, const f32* bias, T* y, u64 pixels, u32 c, u64 pixels_per_block,
+///   u32 lanes)`: no ReLU.
+/// - `bias_relu_forward_T(const T* x, const f32* bias, T* y, u8* aux, u64 pixels, u32 c,
+///   u64 pixels_per_block, u32 lanes)`: `aux` may be null.
 /// - `bias_relu_backward_T(const T* dy, const u8* aux, T* dx, f32* db, u64 pixels, u32 c,
-///   u64 pixels_per_block, u32 lanes, const f32* loss_scale)`: grid and `db`, which may be null, as of
-///   [`BIAS_GRADIENT`].
+///   u64 pixels_per_block, u32 lanes, const f32* loss_scale)`: `db`, as of [`BIAS_GRADIENT`], may be
+///   null.
 ///
-/// Input and output may be the same. `bias: [c]`. `aux: [pixels, groups]` bytes: bit `k % 8` is set
+/// Grid: that of [`BIAS_GRADIENT`]. Input and output may be the same. `bias: [c]`. `aux: [pixels, groups]` bytes: bit `k % 8` is set
 /// where the sum of channel `k` is above zero.
 pub const BIAS_RELU: Module = Module {
     name: "bias_relu",
@@ -203,7 +203,8 @@ pub const BIAS_RELU: Module = Module {
 /// `y: [n, h / 2, w / 2, c]`; an odd last row or column is dropped.
 ///
 /// - `bias_relu_max_pool_forward_T(const T* x, const f32* bias, T* y, u32* aux, u64 n, u32 h, u32 w,
-///   u32 c)`: `aux` may be null. Work: `n · (h / 2) · (w / 2) · groups` threads.
+///   u32 c, u64 pixels_per_block, u32 lanes)`: `aux` may be null. Grid: that of [`BIAS_GRADIENT`], whose
+///   pixels are those of `y` here.
 /// - `bias_relu_max_pool_backward_T(const T* dy, const u32* aux, T* dx, f32* db, u64 n, u32 h, u32 w,
 ///   u32 c, u64 windows_per_block, u32 lanes, const f32* loss_scale)`: all of `dx: [n, h, w, c]` is
 ///   written, zeros included. Grid and `db`, which may be null, as of [`BIAS_GRADIENT`], whose pixels

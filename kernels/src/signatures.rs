@@ -150,6 +150,8 @@ kernels! {
         y: Address,
         pixels: u64,
         c: u32,
+        pixels_per_block: u64,
+        lanes: u32,
     }
     BiasReluForward = "bias_relu_forward_T" {
         x: Address,
@@ -158,6 +160,8 @@ kernels! {
         aux: Address,
         pixels: u64,
         c: u32,
+        pixels_per_block: u64,
+        lanes: u32,
     }
     BiasReluBackward = "bias_relu_backward_T" {
         dy: Address,
@@ -180,6 +184,8 @@ kernels! {
         h: u32,
         w: u32,
         c: u32,
+        pixels_per_block: u64,
+        lanes: u32,
     }
     BiasReluMaxPoolBackward = "bias_relu_max_pool_backward_T" {
         dy: Address,

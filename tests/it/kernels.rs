@@ -142,7 +142,7 @@ fn nan_is_not_above_zero() {
     let x = upload(&mut memory, &[f32::NAN, 1.0, -1.0]);
     let bias = upload(&mut memory, &[0.0f32; 3]);
     let (y, aux) = (memory.alloc(12), memory.alloc(1));
-    let params: [&dyn Param; 6] = [&x, &bias, &y, &aux, &1u64, &3u32];
+    let params: [&dyn Param; 8] = [&x, &bias, &y, &aux, &1u64, &3u32, &1u64, &1u32];
     launch(vgg_kernels::BIAS_RELU, "bias_relu_forward_f32", 1, &params, &mut memory).unwrap();
     assert_eq!(download::<f32>(&memory, y, 3), [0.0, 1.0, 0.0]);
     assert_eq!(download::<u8>(&memory, aux, 1), [0b010]);
@@ -155,7 +155,7 @@ fn the_first_of_sums_that_rounding_makes_equal_wins() {
     let window = [1.0, 1.0078125, 0.0, 0.0].map(bf16::from_f32);
     let (x, bias) = (upload(&mut memory, &window), upload(&mut memory, &[512.0f32]));
     let (y, aux) = (memory.alloc(2), memory.alloc(4));
-    let params: [&dyn Param; 8] = [&x, &bias, &y, &aux, &1u64, &2u32, &2u32, &1u32];
+    let params: [&dyn Param; 10] = [&x, &bias, &y, &aux, &1u64, &2u32, &2u32, &1u32, &1u64, &1u32];
     let kernel = "bias_relu_max_pool_forward_bf16";
     launch(vgg_kernels::BIAS_RELU_MAX_POOL, kernel, 1, &params, &mut memory).unwrap();
     assert_eq!(download::<bf16>(&memory, y, 1)[0].to_f32(), 512.0);
@@ -412,6 +412,55 @@ fn gradients_go_back_through_a_pool_and_are_added_up() {
                 (decision & 4 != 0).then_some((image * h + row) * w + column)
             },
         );
+    }
+}
+
+/// One row of blocks, in which threads go on from row to row and from image to image, or a row a few
+/// pixels.
+#[test]
+fn what_follows_sums_does_not_depend_on_the_cut() {
+    let (n, h, w) = (3u64, 14u32, 11u32);
+    for (c, lanes) in CHANNELS {
+        let pixels = n * u64::from(h * w);
+        let len = pixels as usize * c as usize;
+        let numbers = |len: usize, by: usize| -> Vec<bf16> {
+            (0..len).map(|i| bf16::from_f32((i * by % 101) as f32 / 25.0 - 2.0)).collect()
+        };
+        let bias: Vec<f32> = numbers(c as usize, 29).iter().map(|x| x.to_f32()).collect();
+        let run = |per_block: u64| {
+            let mut memory = DeviceMemory::new();
+            let (x, bias) = (upload(&mut memory, &numbers(len, 37)), upload(&mut memory, &bias));
+            let [y, pooled, bits, words] =
+                [2 * len, 2 * len, len, 4 * len].map(|l| memory.alloc(l));
+            let windows = n * u64::from((h / 2) * (w / 2));
+            let calls: [(_, _, u64, &[&dyn Param]); 2] = [
+                (
+                    vgg_kernels::BIAS_RELU,
+                    "bias_relu_forward_bf16",
+                    pixels,
+                    &[&x, &bias, &y, &bits, &pixels, &c, &per_block, &lanes],
+                ),
+                (
+                    vgg_kernels::BIAS_RELU_MAX_POOL,
+                    "bias_relu_max_pool_forward_bf16",
+                    windows,
+                    &[&x, &bias, &pooled, &words, &n, &h, &w, &c, &per_block, &lanes],
+                ),
+            ];
+            for (module, kernel, work, params) in calls {
+                let grid = [c.div_ceil(8).div_ceil(lanes), work.div_ceil(per_block) as u32];
+                launch_in_order(1, module, kernel, grid, params, &mut memory).unwrap();
+            }
+            let pooled_len = windows as usize * c as usize;
+            let groups = c.div_ceil(8) as usize;
+            let y: Vec<bf16> = download(&memory, y, len);
+            let pooled: Vec<bf16> = download(&memory, pooled, pooled_len);
+            let bits: Vec<u8> = download(&memory, bits, pixels as usize * groups);
+            let words: Vec<u32> = download(&memory, words, windows as usize * groups);
+            (y, pooled, bits, words)
+        };
+        let (one, many) = (run(pixels), run(3));
+        assert!(one == many && one.1.iter().any(|x| x.to_f32() > 0.0), "{c} channels");
     }
 }
 

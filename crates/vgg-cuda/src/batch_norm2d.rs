@@ -20,7 +20,7 @@ pub(crate) fn forward(
     y: &mut Buffer,
     aux: &mut Buffer,
 ) -> Result<()> {
-    let columns = Columns::new(cuda.gpu.blocks(), op.count(), op.x().c);
+    let columns = Columns::sums(cuda.gpu.blocks(), op.count(), op.x().c);
     let [partial] = cuda.scratch.split(&cuda.gpu.stream, [columns.bytes(2)])?;
     let maps = x.numbers(cuda.storage, op.x().len());
     let [running_mean, running_var] = running_statistics.map(|buffer| buffer.f32(op.x().c));
@@ -127,7 +127,7 @@ pub(crate) fn backward(
     dx: &mut Buffer,
 ) -> Result<()> {
     let (from, out) = (op.x(), op.y());
-    let columns = Columns::new(cuda.gpu.blocks(), out.n * out.h * out.w, out.c);
+    let columns = Columns::sums(cuda.gpu.blocks(), out.n * out.h * out.w, out.c);
     let scratch = [columns.bytes(2), 4 * 2 * out.c];
     let [partial, sums] = cuda.scratch.split(&cuda.gpu.stream, scratch)?;
     let [x, dx] = [x, dx].map(|buffer| buffer.numbers(cuda.storage, from.len()));

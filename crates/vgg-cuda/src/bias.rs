@@ -1,4 +1,4 @@
-//! Gradients through what follows a layer's sums: a bias, ReLU, a 2×2 pool.
+//! What follows a layer's sums, a bias, ReLU, a 2×2 pool, and gradients back through it.
 
 use vgg_tensor::{Result, Shape};
 
@@ -7,12 +7,80 @@ use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
 use crate::precision::Storage;
 
-/// What follows a layer's sums, with its `aux`.
+/// What follows a layer's sums, with its `aux`, which may be none on the way forward.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Epilogue {
     Bias,
     BiasRelu(Address),
     BiasReluMaxPool(Address),
+}
+
+impl Epilogue {
+    /// Orders it: `y` from the sums at `x: sums`.
+    ///
+    /// # Safety
+    /// The addresses are of memory of these sizes, and no two are the same, but that `y` may be at `x`
+    /// where nothing is pooled.
+    pub(crate) unsafe fn forward(
+        self,
+        gpu: &Gpu,
+        sums: Shape,
+        x: Address,
+        bias: Address,
+        y: Address,
+    ) -> Result<()> {
+        let out_pixels = match self {
+            Self::Bias | Self::BiasRelu(_) => sums.n * sums.h * sums.w,
+            Self::BiasReluMaxPool(_) => sums.n * (sums.h / 2) * (sums.w / 2),
+        };
+        let columns = Columns::map(blocks(gpu), out_pixels, sums.c);
+        let (Columns { pixels, c, lanes, pixels_per_block }, grid) = (columns, columns.grid());
+        let (n, h, w) = (sums.n as u64, sums.h as u32, sums.w as u32);
+        // SAFETY: as the caller promises; the grid is what the kernels ask for.
+        unsafe {
+            match self {
+                Self::Bias => {
+                    let kernel =
+                        kernel::BiasForward { x, bias, y, pixels, c, pixels_per_block, lanes };
+                    gpu.launch_grid(kernel, grid)
+                }
+                Self::BiasRelu(aux) => {
+                    let kernel = kernel::BiasReluForward {
+                        x,
+                        bias,
+                        y,
+                        aux,
+                        pixels,
+                        c,
+                        pixels_per_block,
+                        lanes,
+                    };
+                    gpu.launch_grid(kernel, grid)
+                }
+                Self::BiasReluMaxPool(aux) => {
+                    let kernel = kernel::BiasReluMaxPoolForward {
+                        x,
+                        bias,
+                        y,
+                        aux,
+                        n,
+                        h,
+                        w,
+                        c,
+                        pixels_per_block,
+                        lanes,
+                    };
+                    gpu.launch_grid(kernel, grid)
+                }
+            }
+        }
+    }
+}
+
+/// Blocks that are on the device at once, with the registers that these kernels take: half of those
+/// that would fit.
+fn blocks(gpu: &Gpu) -> u64 {
+    gpu.blocks().div_ceil(2)
 }
 
 /// The gradients of a layer's sums and of its bias, from that of its output, which is read once.
@@ -33,14 +101,15 @@ pub(crate) struct BiasGradient {
 }
 
 impl EpilogueBackward {
-    /// Cut into blocks that are on the device at once, all of them: with the registers that the kernels
-    /// take, half of those that would fit.
+    /// Cut into blocks that are on the device at once; what only adds up takes few registers.
     pub(crate) fn new(gpu: &Gpu, epilogue: Epilogue, sums: Shape) -> Self {
-        let pixels = match epilogue {
-            Epilogue::Bias | Epilogue::BiasRelu(_) => sums.n * sums.h * sums.w,
-            Epilogue::BiasReluMaxPool(_) => sums.n * sums.h.div_ceil(2) * sums.w.div_ceil(2),
+        let pixels = sums.n * sums.h * sums.w;
+        let windows = sums.n * sums.h.div_ceil(2) * sums.w.div_ceil(2);
+        let columns = match epilogue {
+            Epilogue::Bias => Columns::sums(gpu.blocks(), pixels, sums.c),
+            Epilogue::BiasRelu(_) => Columns::sums(blocks(gpu), pixels, sums.c),
+            Epilogue::BiasReluMaxPool(_) => Columns::sums(blocks(gpu), windows, sums.c),
         };
-        let columns = Columns::new(gpu.blocks().div_ceil(2), pixels, sums.c);
         Self { epilogue, sums, columns }
     }
 

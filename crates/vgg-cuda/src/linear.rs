@@ -12,7 +12,7 @@ use vgg_tensor::{Result, WeightGradient};
 use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
-use crate::gpu::{groups, kernel};
+use crate::gpu::kernel;
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda, sgd};
@@ -85,19 +85,8 @@ pub(crate) fn forward(
             }
         }
     }
-    let (pixels, c) = (n as u64, outs as u32);
-    let work = pixels * groups(outs);
-    // SAFETY: as above; both kernels may work in place.
-    unsafe {
-        match op.epilogue() {
-            LinearEpilogue::Bias => {
-                cuda.gpu.launch(kernel::BiasForward { x: y, bias, y, pixels, c }, work)
-            }
-            LinearEpilogue::BiasRelu => {
-                cuda.gpu.launch(kernel::BiasReluForward { x: y, bias, y, aux, pixels, c }, work)
-            }
-        }
-    }
+    // SAFETY: as above; what follows the products may work in place.
+    unsafe { epilogue(op, aux).forward(&cuda.gpu, op.y(), y, bias, y) }
 }
 
 /// See [`vgg_tensor::Command::LinearInputBackward`].
@@ -110,7 +99,8 @@ pub(crate) fn input_backward(
     dx: &mut Buffer,
 ) -> Result<()> {
     let dy = dy.numbers(cuda.storage, op.y().len());
-    let epilogue = epilogue_backward(cuda, op, aux);
+    let epilogue = epilogue(op, aux.room(op.aux_bytes()));
+    let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue, op.y());
     let masked = epilogue.dsums_bytes(cuda.storage);
     let [masked] = cuda.scratch.split(&cuda.gpu.stream, [masked])?;
     // SAFETY: the buffers have room for what the spec says, the scratch memory for what was asked
@@ -138,7 +128,8 @@ pub(crate) fn backward(
     let dy = dy.numbers(storage, op.y().len());
     let dbias = dbias.f32(outs);
 
-    let epilogue = epilogue_backward(cuda, op, aux);
+    let epilogue = epilogue(op, aux.room(op.aux_bytes()));
+    let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue, op.y());
     let masked = epilogue.dsums_bytes(storage);
     let block = match weight {
         WeightGradient::Stored { .. } => 0,
@@ -186,13 +177,11 @@ pub(crate) fn backward(
     Ok(())
 }
 
-/// What goes back through what follows the products.
-fn epilogue_backward(cuda: &Cuda, op: &Linear, aux: &Buffer) -> EpilogueBackward {
-    let epilogue = match op.epilogue() {
+fn epilogue(op: &Linear, aux: Address) -> Epilogue {
+    match op.epilogue() {
         LinearEpilogue::Bias => Epilogue::Bias,
-        LinearEpilogue::BiasRelu => Epilogue::BiasRelu(aux.room(op.aux_bytes())),
-    };
-    EpilogueBackward::new(&cuda.gpu, epilogue, op.y())
+        LinearEpilogue::BiasRelu => Epilogue::BiasRelu(aux),
+    }
 }
 
 /// The product of the sums' gradient and the weight.

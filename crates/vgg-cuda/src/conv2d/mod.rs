@@ -20,7 +20,7 @@ pub(crate) use tuning::Tuning;
 
 use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::error::fits_31_bits;
-use crate::gpu::{groups, kernel};
+use crate::gpu::kernel;
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
@@ -87,25 +87,8 @@ pub(crate) fn forward(
     // workspace, and no two are the same.
     unsafe { cuda.cudnn.compute::<Forward>(op, [from, weight], to, workspace) }?;
 
-    let (n, h, w, c) = (sums.n as u64, sums.h as u32, sums.w as u32, sums.c as u32);
-    let pixels = (sums.n * sums.h * sums.w) as u64;
-    let groups = groups(sums.c);
-    match op.epilogue() {
-        // SAFETY: as above; these two kernels may work in place.
-        ConvEpilogue::Bias => unsafe {
-            cuda.gpu.launch(kernel::BiasForward { x: y, bias, y, pixels, c }, pixels * groups)
-        },
-        // SAFETY: as above.
-        ConvEpilogue::BiasRelu => unsafe {
-            let kernel = kernel::BiasReluForward { x: y, bias, y, aux, pixels, c };
-            cuda.gpu.launch(kernel, pixels * groups)
-        },
-        // SAFETY: as above.
-        ConvEpilogue::BiasReluMaxPool => unsafe {
-            let kernel = kernel::BiasReluMaxPoolForward { x: unpooled, bias, y, aux, n, h, w, c };
-            cuda.gpu.launch(kernel, (out.n * out.h * out.w) as u64 * groups)
-        },
-    }
+    // SAFETY: as above; what does not pool may work in place.
+    unsafe { epilogue(op, aux).forward(&cuda.gpu, sums, to, bias, y) }
 }
 
 /// See [`vgg_tensor::Command::Conv2dBackward`].
@@ -133,12 +116,7 @@ pub(crate) fn backward(
     let dbias = dbias.f32(op.c_out());
     let dx = dx.map(|dx| dx.numbers(storage, op.x().len()));
 
-    let epilogue = match op.epilogue() {
-        ConvEpilogue::Bias => Epilogue::Bias,
-        ConvEpilogue::BiasRelu => Epilogue::BiasRelu(aux),
-        ConvEpilogue::BiasReluMaxPool => Epilogue::BiasReluMaxPool(aux),
-    };
-    let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue, op.conv_y());
+    let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue(op, aux), op.conv_y());
     let mut workspace = cuda.cudnn.workspace::<BackwardFilter>(op)?;
     if dx.is_some() {
         workspace = workspace.max(cuda.cudnn.workspace::<BackwardData>(op)?);
@@ -170,5 +148,13 @@ pub(crate) fn backward(
             Some(dx) => cuda.cudnn.compute::<BackwardData>(op, [factors, dsums], dx, workspace),
             None => Ok(()),
         }
+    }
+}
+
+fn epilogue(op: &Conv2d, aux: Address) -> Epilogue {
+    match op.epilogue() {
+        ConvEpilogue::Bias => Epilogue::Bias,
+        ConvEpilogue::BiasRelu => Epilogue::BiasRelu(aux),
+        ConvEpilogue::BiasReluMaxPool => Epilogue::BiasReluMaxPool(aux),
     }
 }
