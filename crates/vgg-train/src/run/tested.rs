@@ -1,13 +1,13 @@
 //! `predictions.safetensors`: what the best network so far said of each image of its test. All scores
 //! follow from it, so that nobody has to test that network again.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
+use serde::{Deserialize, Serialize};
 
 use super::folder::PREDICTIONS;
 use super::metrics::EpochRecord;
@@ -16,8 +16,16 @@ use crate::scores::predictions::Predictions;
 
 const LOGITS: &str = "logits";
 const LABELS: &str = "labels";
-const EPOCH: &str = "epoch";
-const CLASSES: &str = "classes";
+const TEST: &str = "test";
+
+/// What the file tells of the test, besides tensors: a single text, as the order of several is not
+/// always the same, and the file is to be.
+#[derive(Serialize, Deserialize)]
+struct Test {
+    epoch: u64,
+    /// The names of the classes.
+    classes: Vec<String>,
+}
 
 /// The test after an epoch.
 #[derive(Debug)]
@@ -29,8 +37,8 @@ pub(crate) struct Tested {
     pub predictions: Predictions,
 }
 
-/// The file: `logits`, `[images, classes]`, and `labels`, `[images]`, in stored order; the epoch and a
-/// JSON list of the classes' names are among its metadata.
+/// The file: `logits`, `[images, classes]`, and `labels`, `[images]`, in stored order; its metadata's
+/// `test` is JSON of the epoch and the classes' names.
 pub(crate) fn to_file(epoch: u64, names: &[String], predictions: &Predictions) -> Result<Vec<u8>> {
     let (logits, labels) = (predictions.logits(), predictions.labels());
     let logits: Vec<u8> = logits.iter().flat_map(|x| x.to_le_bytes()).collect();
@@ -40,9 +48,8 @@ pub(crate) fn to_file(epoch: u64, names: &[String], predictions: &Predictions) -
         (LOGITS, TensorView::new(Dtype::F32, vec![images, classes], &logits)?),
         (LABELS, TensorView::new(Dtype::U32, vec![images], &labels)?),
     ];
-    let metadata = [(EPOCH, epoch.to_string()), (CLASSES, serde_json::to_string(names)?)];
-    let metadata: HashMap<_, _> = metadata.map(|(key, text)| (key.into(), text)).into();
-    Ok(safetensors::serialize(tensors, Some(metadata))?)
+    let test = serde_json::to_string(&Test { epoch, classes: names.to_vec() })?;
+    Ok(safetensors::serialize(tensors, Some([(TEST.to_owned(), test)].into()))?)
 }
 
 impl Tested {
@@ -72,9 +79,8 @@ impl Tested {
     fn of_file(bytes: &[u8]) -> Result<Self> {
         let (_, head) = SafeTensors::read_metadata(bytes)?;
         let metadata = head.metadata().as_ref().context("it has no metadata")?;
-        let text = |key| metadata.get(key).with_context(|| format!("it does not tell the {key}"));
-        let (epoch, names) = (text(EPOCH)?.parse()?, text(CLASSES)?);
-        let names: Vec<String> = serde_json::from_str(names)?;
+        let test = metadata.get(TEST).context("it does not tell of which epoch it is")?;
+        let Test { epoch, classes: names } = serde_json::from_str(test)?;
         let file = SafeTensors::deserialize(bytes)?;
         let (logits, labels) = (file.tensor(LOGITS)?, file.tensor(LABELS)?);
         let images = labels.shape().first().copied().unwrap_or_default();
@@ -102,6 +108,12 @@ mod tests {
         let mut predictions = Predictions::new(2);
         predictions.add(&[0.5, -1.0, f32::MIN_POSITIVE, 3.0], &[0, 1]);
         to_file(7, &["a, b".into(), "ü".into()], &predictions).unwrap()
+    }
+
+    #[test]
+    fn the_same_is_the_same_file() {
+        let first = file();
+        assert!((0..20).all(|_| file() == first));
     }
 
     #[test]

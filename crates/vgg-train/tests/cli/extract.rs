@@ -4,7 +4,7 @@ use image::RgbImage;
 
 #[cfg(unix)]
 use super::resume::signal;
-use super::{Workplace, failure, image_folder};
+use super::{Workplace, failure, image_folder, is_ignored};
 
 /// A trained run on an image folder, and pictures of three sizes.
 fn trained() -> Workplace {
@@ -150,14 +150,15 @@ fn a_signal_leaves_no_part_of_a_file() {
     let place = trained();
     let pipe = place.path("slow.png");
     assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    for (name, number) in [("-INT", 2), ("-TERM", 15)] {
+    let signals = [("-INT", 2), ("-TERM", 15)];
+    for (name, number) in signals.into_iter().filter(|(_, number)| !is_ignored(*number)) {
         let mut child = place.spawn("extract runs/folder-1 slow.png --output out.npy");
         // Opened when it is read from: what is to be written has begun.
         let unwritten = std::fs::File::options().write(true).open(&pipe).unwrap();
         let hidden = |name: &str| name.starts_with(".out.npy");
         assert_eq!(names(&place).iter().filter(|name| hidden(name)).count(), 1);
         signal(&child, name);
-        assert_eq!(child.wait().unwrap().signal(), Some(number));
+        assert_eq!(child.wait().unwrap().signal(), Some(number as i32));
         drop(unwritten);
         assert!(!names(&place).iter().any(|name| name.contains("out.npy")), "{:?}", names(&place));
     }

@@ -139,6 +139,16 @@ impl Workplace {
     }
 }
 
+/// Whether this process ignores a signal, as then do those that it starts: under `nohup`, or in the
+/// background of a script.
+#[cfg(unix)]
+fn is_ignored(signal: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
+}
+
 /// A process that does not outlive a test, however that ends.
 struct Killed(Child);
 

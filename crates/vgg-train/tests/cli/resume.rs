@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use vgg_model::{Checkpoint, Progress};
 
-use super::{Workplace, failure, metrics_without_times, sha256};
+use super::{Workplace, failure, is_ignored, metrics_without_times, sha256};
 
 /// Epochs that no test waits for.
 pub(super) const ENDLESS: &str = "--set train.epochs=1000000";
@@ -116,7 +116,7 @@ fn a_run_stopped_by_a_signal() {
     let evaluating = "--set data.train_limit=16 --set data.test_limit=256";
     let cases = [("-INT", 130, ""), ("-TERM", 75, evaluating), ("-HUP", 75, "")];
     // Where the tests themselves are run by `nohup`, no signal of that name stops anything.
-    let stops = |name: &str| name != "-HUP" || !ignores_hang_ups();
+    let stops = |name: &str| name != "-HUP" || !is_ignored(1);
     for (name, code, arguments) in cases.into_iter().filter(|(name, ..)| stops(name)) {
         let place = Workplace::new();
         let mut child = place.spawn(&format!("tiny.toml -q {arguments} {ENDLESS}"));
@@ -127,13 +127,6 @@ fn a_run_stopped_by_a_signal() {
         assert!(eval.stdout.contains("top-1"));
         finish_and_compare(&place, arguments);
     }
-}
-
-/// Whether this process ignores SIGHUP, as then do those that it starts.
-fn ignores_hang_ups() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    ignored.is_some_and(|mask| u64::from_str_radix(mask.trim(), 16).is_ok_and(|mask| mask & 1 == 1))
 }
 
 /// Under `nohup` a run outlives its terminal.
