@@ -10,57 +10,19 @@
 //     forward   sums[q]: [pixels 16, channels 8] = patch: [pixels 16, 16] · filter[q]: [16, channels 8]
 //     backward  dfilter[q]: [channels 16, 8 of 16] += dy[q]: [channels 16, pixels 16] · patch: [pixels 16, 8 of 16]
 //
-// where dy[q] is dy where sum q is its window's winner and alive, and zero elsewhere. A lane is number
-// t of four of group g of eight. It holds of a product d = a · b
-//
-//     a: [16, 16]  rows g and g + 8, columns 2t, 2t + 1 and those + 8, two numbers a register
-//     b: [16, 8]   column g, rows 2t, 2t + 1 and those + 8
-//     d: [16, 8]   rows g and g + 8, columns 2t and 2t + 1
-//
-// Which channel is which column or row of which product is ours to choose: so that a lane has
-// neighbouring channels, forward two of each of four products, backward of each of two, or of half as
-// many products where there are few channels. Then the pool and its gradient need no other lane, and
-// what is in memory is read and written as vectors.
+// where dy[q] is dy where sum q is its window's winner and alive, and zero elsewhere.
+// mma.cuh says what a lane has of them. It has neighbouring channels, forward two of each of four
+// products, backward of each of two, or of half as many products where there are few channels. Then the
+// pool and its gradient need no other lane.
 //
 // Forward, a product of a warp makes four sums a lane, and pooling and coding these takes some ten
 // instructions for every four; backward, three products take factors of four words, each two
 // instructions. These are the bottlenecks, where c = 64 about as narrow as reading or writing the pooled
 // maps.
 
-#include "common.cuh"
-#include "group.cuh"
+#include "mma.cuh"
 
-enum : u32 { WARPS = BLOCK / 32, TAPS = 9, TILE = 16, WINDOW = 4, PATCH = 16 };
-
-// d = a · b + c.
-template <class T>
-__device__ inline void multiply(float (&d)[4], const u32 (&a)[4], const u32 (&b)[2],
-                                const float (&c)[4]);
-#define MULTIPLY(T, NAME)                                                                         \
-    template <>                                                                                    \
-    __device__ inline void multiply<T>(float(&d)[4], const u32(&a)[4], const u32(&b)[2],           \
-                                       const float(&c)[4]) {                                       \
-        asm volatile("mma.sync.aligned.m16n8k16.row.col.f32." #NAME "." #NAME ".f32 "              \
-                     "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%10, %11, %12, %13};"         \
-                     : "=f"(d[0]), "=f"(d[1]), "=f"(d[2]), "=f"(d[3])                              \
-                     : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]),           \
-                       "f"(c[0]), "f"(c[1]), "f"(c[2]), "f"(c[3]));                                \
-    }
-MULTIPLY(bf16, bf16)
-MULTIPLY(f16, f16)
-
-// Two numbers in a word, the first in its lower half, rounded to nearest.
-template <class T> __device__ inline u32 narrow(float first, float second);
-template <> __device__ inline u32 narrow<bf16>(float first, float second) {
-    u32 word;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
-    return word;
-}
-template <> __device__ inline u32 narrow<f16>(float first, float second) {
-    u32 word;
-    asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(word) : "f"(second), "f"(first));
-    return word;
-}
+enum : u32 { TAPS = 9, PATCH = 16 };
 
 // The highest bits of two bytes of a word, sixteen times each, the first in the lower half.
 __device__ inline u32 spread(u32 word, u32 first, u32 second) {
@@ -69,115 +31,6 @@ __device__ inline u32 spread(u32 word, u32 first, u32 second) {
     asm("prmt.b32 %0, %1, %1, %2;" : "=r"(mask) : "r"(word), "r"(selector));
     return mask;
 }
-
-// N words of two numbers each.
-template <u32 N> struct alignas(4 * N) Words {
-    u32 at[N];
-};
-
-// What a lane has of `aux`: four bits of each of its channels.
-template <u32 CHANNELS> struct PieceOf;
-template <> struct PieceOf<8> {
-    typedef u32 Type;
-};
-template <> struct PieceOf<4> {
-    typedef unsigned short Type;
-};
-template <> struct PieceOf<2> {
-    typedef u8 Type;
-};
-
-// The channels of a lane from `first` on, of maps of c.
-template <u32 CHANNELS> struct Lane {
-    typedef Words<CHANNELS / 2> Numbers;
-    typedef typename PieceOf<CHANNELS>::Type Piece;
-    // Those there are; pieces of `aux` that a pixel has.
-    u32 c, first, len, pieces;
-    // Whether they are all there and a vector, and whether `aux` has a piece for them: also where its
-    // last group is not full.
-    bool is_vector, has_piece;
-
-    __device__ Lane(u32 c, u32 first, const void* maps) : c(c), first(first) {
-        len = first < c ? min_u32(c - first, CHANNELS) : 0;
-        pieces = groups_of(c) * (GROUP / CHANNELS);
-        is_vector = len == CHANNELS && c % CHANNELS == 0 && aligned(maps, 2 * CHANNELS);
-        has_piece = first / CHANNELS < pieces;
-    }
-
-    // Where a pixel's numbers begin, and which piece is its.
-    template <class T> __device__ T* numbers(T* maps, u64 pixel) const {
-        return maps + pixel * c + first;
-    }
-    __device__ u64 piece(u64 pixel) const { return pixel * pieces + first / CHANNELS; }
-
-    template <class T> __device__ Numbers load(const T* p) const {
-        if (is_vector) return *(const Numbers*)p;
-        Numbers numbers = {};
-#pragma unroll
-        for (u32 i = 0; i < CHANNELS; i++) {
-            if (i < len) numbers.at[i / 2] |= (u32)p[i].bits << (16 * (i % 2));
-        }
-        return numbers;
-    }
-
-    template <class T> __device__ void store(T* p, const Numbers& numbers) const {
-        if (is_vector) {
-            *(Numbers*)p = numbers;
-            return;
-        }
-#pragma unroll
-        for (u32 i = 0; i < CHANNELS; i++) {
-            if (i < len) p[i] = {(unsigned short)(numbers.at[i / 2] >> (16 * (i % 2)))};
-        }
-    }
-};
-
-// Pooled pixels beside each other, sixteen but at the end of a row.
-struct Tile {
-    u32 h, w, row, column;
-    // Its first pixel, and the first input of the upper one of the two rows that it pools.
-    u64 pixel, inputs;
-
-    // The i-th one of inputs [n, h, w].
-    __device__ Tile(u64 i, u32 h, u32 w) : h(h), w(w) {
-        const Place place(i, h / 2, (w / 2 + TILE - 1) / TILE);
-        row = place.row;
-        column = place.column * TILE;
-        pixel = (place.image * (h / 2) + row) * (w / 2) + column;
-        inputs = (place.image * h + 2 * row) * w;
-    }
-
-    __device__ void next() {
-        pixel += len();
-        column += TILE;
-        if (column < w / 2) return;
-        column = 0;
-        row++;
-        inputs += 2 * (u64)w;
-        if (row < h / 2) return;
-        row = 0;
-        inputs += (h % 2) * (u64)w;
-    }
-
-    // How many pixels it has.
-    __device__ u32 len() const { return min_u32(TILE, w / 2 - column); }
-
-    // Whether its inputs have no border.
-    __device__ bool is_inside() const {
-        return row > 0 && 2 * row + 2 < h && column > 0 && 2 * (column + TILE) < w;
-    }
-};
-
-// The tiles of a warp.
-struct Range {
-    u64 begin, end;
-
-    __device__ Range(u64 n, u32 h, u32 w, u32 tiles_per_warp) {
-        const u64 tiles = n * (h / 2) * ((w / 2 + TILE - 1) / TILE);
-        begin = ((u64)blockIdx.y * WARPS + threadIdx.x / 32) * tiles_per_warp;
-        end = begin + tiles_per_warp < tiles ? begin + tiles_per_warp : tiles;
-    }
-};
 
 // What a lane needs of the inputs of a tile: row r and column s of the patch of its pixel `i`, and
 // what is below and to the right of that. Zeros surround the inputs.
@@ -216,10 +69,6 @@ __device__ inline void load_words(u32 (&words)[2][2], const T* x, const Tile& ti
     else inputs.template words<false>(words, apart);
 }
 
-// Sums in the order of their windows compare as float where their last three bits say which of the
-// window they are: the larger, the earlier. DEAD is more than the sum of zero, whatever these bits.
-enum : u32 { CODE = 7, DEAD = 8 };
-
 // Block (x, y) computes slab x of the channels, N_BLOCKS products wide, of tiles_per_warp tiles a warp.
 template <class T, u32 N_BLOCKS>
 __device__ inline void forward(const T* x, const T* weight, const float* bias, T* y, u32* aux, u64 n,
@@ -255,17 +104,13 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
         }
     }
 
-    // With two constants, coding a sum would take two instructions: zero is what there is of blocks.
-    const u32 rest = ~CODE + blockIdx.z;
     const Range range(n, h, w, tiles_per_warp);
     Tile tile(range.begin, h, w);
     for (u64 i = range.begin; i < range.end; i++, tile.next()) {
         u32 words[2][2];
         load_words(words, x, tile, g, r, s, 1);
         const u32 patch[4] = {words[0][0], words[0][1], words[1][0], words[1][1]};
-        // Of pixels g and g + 8: the pooled numbers, and the codes of even and of odd channels.
-        Words<N_BLOCKS> pooled[2];
-        u32 even[2] = {}, odd[2] = {};
+        Pooled<T, CHANNELS> pooled[2];
 #pragma unroll
         for (u32 j = 0; j < N_BLOCKS; j++) {
             float largest[4];
@@ -273,36 +118,13 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
             for (u32 q = 0; q < WINDOW; q++) {
                 float sums[4];
                 multiply<T>(sums, patch, filters[j][q], start[j]);
-#pragma unroll
-                for (u32 k = 0; k < 4; k++) {
-                    const u32 coded = (__float_as_uint(sums[k]) & rest) | (CODE - q);
-                    const float before = q == 0 ? __uint_as_float(DEAD) : largest[k];
-                    largest[k] = fmaxf(before, __uint_as_float(coded));
-                }
+                take(largest, sums, q);
             }
 #pragma unroll
-            for (u32 p = 0; p < 2; p++) {
-                pooled[p].at[j] = narrow<T>(largest[2 * p], largest[2 * p + 1]);
-                constexpr u32 into[4] = {0x3214, 0x3240, 0x3410, 0x4210};
-                const u32 low = __float_as_uint(largest[2 * p]);
-                const u32 high = __float_as_uint(largest[2 * p + 1]);
-                even[p] = __byte_perm(even[p], low, into[j]);
-                odd[p] = __byte_perm(odd[p], high, into[j]);
-            }
+            for (u32 p = 0; p < 2; p++) pooled[p].decide(j, largest[2 * p], largest[2 * p + 1]);
         }
-        T* const numbers = lane.numbers(y, tile.pixel);
-        auto* const piece = (typename Lane::Piece*)aux + lane.piece(tile.pixel);
 #pragma unroll
-        for (u32 p = 0; p < 2; p++) {
-            const u32 at = g + 8 * p;
-            if (at >= tile.len()) continue;
-            lane.store(numbers + at * c, pooled[p]);
-            if (aux && lane.has_piece) {
-                // 7 − q of the living becomes pool_bits(q, true), and 0 of the dead something dead.
-                const u32 codes = (even[p] & 0x07070707) | (odd[p] & 0x07070707) << 4;
-                piece[at * lane.pieces] = codes ^ 0x33333333;
-            }
-        }
+        for (u32 p = 0; p < 2; p++) pooled[p].store(lane, tile, g + 8 * p, y, aux);
     }
 }
 

@@ -67,6 +67,7 @@ pub const MODULES: &[Module] = &[
     BIAS_RELU_MAX_POOL,
     CONVERT,
     DROPOUT,
+    FEW_CHANNELS_SM80,
     FIRST_STAGE,
     FIRST_STAGE_SM80,
     LOSS_SCALE,
@@ -244,6 +245,20 @@ pub const DROPOUT: Module = Module {
     name: "dropout",
     kernels: of_every_type!["dropout"],
     ptx: include_str!("../ptx/dropout.ptx"),
+};
+
+/// A 3×3 convolution of `x: [n, h, w, c_in]` with one zero on each side, bias, ReLU and a 2×2 max-pool
+/// into `y: [n, h / 2, w / 2, c]`, on tensor cores; an odd last row or column is dropped.
+///
+/// - `few_channels_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n, u32 h,
+///   u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: `aux` may be null.
+///
+/// `c_in` is 16 or 32, and `x` and `weight: [c, 3, 3, c_in]` are aligned to 8 bytes. The rest is as of
+/// [`FIRST_STAGE_SM80`], slabs of 32 channels.
+pub const FEW_CHANNELS_SM80: Module = Module {
+    name: "few_channels_sm80",
+    kernels: &["few_channels_forward_bf16", "few_channels_forward_f16"],
+    ptx: include_str!("../ptx/few_channels_sm80.ptx"),
 };
 
 /// The first stage of a network whose images have one channel: a 3×3 convolution of `x: [n, h, w]`

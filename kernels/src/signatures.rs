@@ -226,6 +226,20 @@ kernels! {
         stream: u32,
         step: Address,
     }
+    // few_channels_sm80.cu
+    FewChannelsForward = "few_channels_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage.cu
     FirstStageForward = "first_stage_forward_T" {
         x: Address,

@@ -21,7 +21,7 @@ const SIZES: [[usize; 4]; 8] = [
     [2, 9, 20, 70],
 ];
 
-trait Half: bytemuck::Pod {
+pub(crate) trait Half: bytemuck::Pod + PartialEq {
     const NAME: &'static str;
     fn half(x: f32) -> Self;
 }

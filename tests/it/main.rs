@@ -6,6 +6,7 @@ mod cuda_downloads;
 mod cuda_products;
 mod embedding;
 mod facts;
+mod few_channels;
 mod first_stage;
 mod golden;
 mod kernels;

@@ -85,7 +85,7 @@ fn kernel_of_ptx(text: &str) -> (&str, Vec<&str>) {
 fn ptx_is_for_old_drivers_and_gpus() {
     for module in vgg_kernels::MODULES {
         let target = match module.name {
-            "first_stage_sm80" => "sm_80",
+            "few_channels_sm80" | "first_stage_sm80" => "sm_80",
             _ => "sm_75",
         };
         let promises =

@@ -6,6 +6,7 @@ use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
+use super::tiling::Tiling;
 use crate::columns::sum_rows;
 use crate::gpu::{Gpu, groups, kernel};
 use crate::memory::Address;
@@ -17,35 +18,12 @@ const PIXELS: usize = 16;
 /// The most rows that a grid has.
 const ROWS: usize = 65_535;
 
-/// Pooled pixels that a warp's product has, beside each other.
-const TILE: usize = 16;
-const WARPS: usize = BLOCK as usize / 32;
-/// Blocks of these kernels that a multiprocessor has room for, and how often it gets such new ones
-/// forward.
-const RESIDENT: u64 = 2;
+/// How often a multiprocessor gets new blocks forward, where none writes a row of sums.
 const TURNS: u64 = 2;
 
-/// How the tiles and channels of a stage are cut into blocks of warps for tensor cores.
-struct Tiling {
-    slabs: usize,
-    tiles_per_warp: usize,
-    rows: usize,
-}
-
-impl Tiling {
-    /// Cut into so many blocks, or, of few tiles, into less.
-    fn new(op: &Conv2d, blocks: u64) -> Self {
-        let to = op.y();
-        let slabs = to.c.div_ceil(if to.c <= 16 { 16 } else { 32 });
-        let tiles = to.n * to.h * to.w.div_ceil(TILE);
-        let rows = (blocks as usize).div_ceil(slabs).min(ROWS);
-        let tiles_per_warp = tiles.div_ceil(rows * WARPS);
-        Self { slabs, tiles_per_warp, rows: tiles.div_ceil(tiles_per_warp * WARPS) }
-    }
-
-    fn grid(&self) -> [u32; 2] {
-        [self.slabs as u32, self.rows as u32]
-    }
+/// Channels of a block on tensor cores.
+fn slab(op: &Conv2d) -> usize {
+    if op.c_out() <= 16 { 16 } else { 32 }
 }
 
 /// Whether an operation is such a stage.
@@ -73,7 +51,7 @@ pub(super) fn forward(
     let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
     let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
     if cuda.gpu.multiplies() {
-        let tiling = Tiling::new(op, TURNS * RESIDENT * cuda.gpu.processors());
+        let tiling = Tiling::new(&cuda.gpu, op, slab(op), TURNS);
         let tiles_per_warp = tiling.tiles_per_warp as u32;
         let kernel =
             kernel::FirstStageMmaForward { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
@@ -104,7 +82,7 @@ pub(super) fn backward(
     let dweight = dweight.f32(len);
     let dbias = dbias.f32(to.c);
     let pixels_per_block = pixels_per_block(&cuda.gpu, op);
-    let tiling = Tiling::new(op, RESIDENT * cuda.gpu.processors());
+    let tiling = Tiling::new(&cuda.gpu, op, slab(op), 1);
     let multiplies = cuda.gpu.multiplies();
     let rows = match multiplies {
         true => tiling.rows,

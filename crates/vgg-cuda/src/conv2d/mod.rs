@@ -1,13 +1,15 @@
 //! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage of one channel is
-//! ours alone (`first_stage.rs`).
+//! ours alone (`first_stage.rs`), and forward other ones of few channels (`few_channels.rs`).
 
 mod algorithm;
 mod cudnn;
 mod descriptor;
 mod direction;
+mod few_channels;
 mod first_stage;
 #[cfg(test)]
 mod tests;
+mod tiling;
 mod tuning;
 
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
@@ -69,6 +71,9 @@ pub(crate) fn forward(
 ) -> Result<()> {
     if first_stage::takes(op) {
         return first_stage::forward(cuda, op, x, weight, bias, y, aux);
+    }
+    if few_channels::takes(&cuda.gpu, op) {
+        return few_channels::forward(cuda, op, x, weight, bias, y, aux);
     }
     let storage = cuda.storage;
     let (sums, out) = (op.conv_y(), op.y());

@@ -1,0 +1,116 @@
+// A 3×3 convolution of few channels with one zero on each side, bias, ReLU and a 2×2 max-pool, on
+// tensor cores: numbers of 16 bits, sums of float.
+//
+// x: [n, h, w, c_in], weight: [c, 3, 3, c_in], bias: [c], y: [n, h / 2, w / 2, c]; an odd last row or
+// column of sums is dropped. aux: [n, h / 2, w / 2, ceil(c / 8)] words; see group.cuh. c_in is a multiple
+// of sixteen, up to MOST_IN.
+//
+// An implicit GEMM. A warp computes sixteen pooled pixels beside each other by 32 channels: the four
+// sums of each window, four products each, in 64 registers a lane, so that none is ever in memory. For
+// sixteen channels of x after sixteen,
+//
+//     sums[q]: [channels 16, pixels 8] += filter[tap]: [channels 16, 16] · x at (tap + q): [16, pixels 8]
+//
+// where tap and q are places in rows and columns: all windows together see 4×4 places of x, which are
+// loaded row by row. Row r of the four serves row r of the filter for the upper two sums of the windows,
+// and row r − 1 for the lower two. That is 144 products of 32 vectors of x, from L1, and of 36 of the
+// filters, which a block keeps in shared memory in the order in which lanes take them.
+//
+// Products want the channels of x in any order, if both factors have the same: number t of a group takes
+// 4t to 4t + 3 as rows 2t, 2t + 1 and those + 8, a vector of eight bytes. A lane's own channels are four
+// neighbours, as two rows of two products.
+
+#include "mma.cuh"
+
+enum : u32 { CHANNELS = 4, SLAB = 8 * CHANNELS, MOST_IN = 32, DEPTH = 16, TAPS = 9 };
+
+template <class T>
+__device__ inline void forward(const T* x, const T* weight, const float* bias, T* y, u32* aux, u64 n,
+                               u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp) {
+    __shared__ Words<4> filters[MOST_IN / DEPTH * TAPS][2][32];
+    const u32 own = threadIdx.x % 32, g = own / 4, t = own % 4, steps = c_in / DEPTH;
+    const Lane<CHANNELS> lane(c, blockIdx.x * SLAB + g * CHANNELS, y);
+
+    // BLOCK is a multiple of 32, so that a thread fills what lanes like itself take.
+    for (u32 i = threadIdx.x / 32; i < steps * TAPS * 2; i += WARPS) {
+        const u32 j = i % 2, tap = i / 2 % TAPS, step = i / 2 / TAPS;
+        Words<2> rows[2] = {};
+#pragma unroll
+        for (u32 k = 0; k < 2; k++) {
+            const u64 channel = lane.first + 2 * j + k;
+            const T* const p = weight + (channel * TAPS + tap) * c_in + step * DEPTH + 4 * t;
+            if (2 * j + k < lane.len) rows[k] = *(const Words<2>*)p;
+        }
+        filters[i / 2][j][own] = {rows[0].at[0], rows[1].at[0], rows[0].at[1], rows[1].at[1]};
+    }
+    float start[2][2];
+#pragma unroll
+    for (u32 k = 0; k < CHANNELS; k++) {
+        start[k / 2][k % 2] = k < lane.len ? bias[lane.first + k] : 0.0f;
+    }
+    __syncthreads();
+
+    const Range range(n, h, w, tiles_per_warp);
+    Tile tile(range.begin, h, w);
+    for (u64 i = range.begin; i < range.end; i++, tile.next()) {
+        // Of two products of channels by two of pixels.
+        float sums[WINDOW][2][2][4];
+#pragma unroll
+        for (u32 k = 0; k < WINDOW * 16; k++) {
+            sums[k / 16][k / 8 % 2][k / 4 % 2][k % 4] = start[k / 8 % 2][k / 2 % 2];
+        }
+        // Rows and columns before the first wrap to numbers that are too large.
+        const u32 top = 2 * tile.row - 1, left = 2 * (tile.column + g) - 1;
+        const T* corner = x + ((long long)tile.inputs - w + (int)left) * c_in + 4 * t;
+        for (u32 step = 0; step < steps; step++, corner += DEPTH) {
+            // Unrolled, this would keep all filters in registers from row to row.
+#pragma unroll 1
+            for (u32 r = 0; r < 4; r++) {
+                Words<2> row[4][2] = {};
+#pragma unroll
+                for (u32 k = 0; k < 8; k++) {
+                    const u32 right = k / 2 + k % 2 * 16;
+                    const bool inside = top + r < h && left + right < w;
+                    const T* const p = corner + ((u64)r * w + right) * c_in;
+                    if (inside) row[k / 2][k % 2] = *(const Words<2>*)p;
+                }
+#pragma unroll
+                for (u32 below = 0; below < 2; below++) {
+                    if (r < below || r - below > 2) continue;
+#pragma unroll
+                    for (u32 k = 0; k < 6; k++) {
+                        const u32 s = k / 2, j = k % 2, tap = 3 * (r - below) + s;
+                        const Words<4> filter = filters[TAPS * step + tap][j][own];
+#pragma unroll
+                        for (u32 of = 0; of < 4; of++) {
+                            const u32 q = 2 * below + of / 2, p = of % 2;
+                            float(&sum)[4] = sums[q][j][p];
+                            multiply<T>(sum, filter.at, row[s + q % 2][p].at, sum);
+                        }
+                    }
+                }
+            }
+        }
+        Pooled<T, CHANNELS> pooled[4];
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            const u32 j = k / 2, p = k % 2;
+            float largest[4];
+#pragma unroll
+            for (u32 q = 0; q < WINDOW; q++) take(largest, sums[q][j][p], q);
+            pooled[2 * p].decide(j, largest[0], largest[2]);
+            pooled[2 * p + 1].decide(j, largest[1], largest[3]);
+        }
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) pooled[k].store(lane, tile, 2 * t + k % 2 + k / 2 * 8, y, aux);
+    }
+}
+
+#define ENTRY(T, NAME)                                                                            \
+    KERNEL few_channels_forward_##NAME(const T* x, const T* weight, const float* bias, T* y,       \
+                                       u32* aux, u64 n, u32 h, u32 w, u32 c_in, u32 c,             \
+                                       u32 tiles_per_warp) {                                       \
+        forward(x, weight, bias, y, aux, n, h, w, c_in, c, tiles_per_warp);                        \
+    }
+ENTRY(bf16, bf16)
+ENTRY(f16, f16)

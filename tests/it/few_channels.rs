@@ -1,0 +1,87 @@
+//! Convolutions of few channels on tensor cores against plain loops, on whole numbers: every sum is
+//! exact, and many are equal to another one of their window, or zero.
+
+use half::{bf16, f16};
+use vgg_kernels::FEW_CHANNELS_SM80;
+use vgg_ptx::DeviceMemory;
+use vgg_testkit::inputs;
+
+use crate::first_stage::Half;
+use crate::kernels::{Param, download, launch_in_order, upload};
+
+/// n, h, w, c_in, c: rows of pixels that are no tile, one, and more; odd sides; channels that are no
+/// slab and no vector, one, and more.
+const SIZES: [[usize; 5]; 6] = [
+    [1, 2, 2, 16, 1],
+    [2, 7, 32, 16, 32],
+    [1, 6, 71, 16, 9],
+    [1, 5, 34, 32, 20],
+    [2, 4, 6, 32, 32],
+    [1, 9, 37, 16, 70],
+];
+
+fn check<T: Half>() {
+    for [n, h, w, c_in, c] in SIZES {
+        let [x, weight, bias] = [(1, n * h * w * c_in, 2), (2, 9 * c * c_in, 1), (3, c, 1)]
+            .map(|(seed, len, most)| inputs::integers(seed, len, most));
+        let (y_h, y_w, groups) = (h / 2, w / 2, c.div_ceil(8));
+        let pixels = n * y_h * y_w;
+
+        // Of each pooled pixel and channel, the largest sum and its place, if it is above zero.
+        let sum = |image: usize, row: usize, column: usize, channel: usize| {
+            let mut sum = bias[channel];
+            for tap in 0..9 {
+                let (r, s) = (row + tap / 3, column + tap % 3);
+                if (1..=h).contains(&r) && (1..=w).contains(&s) {
+                    let at = ((image * h + r - 1) * w + s - 1) * c_in;
+                    let filter = (channel * 9 + tap) * c_in;
+                    sum += (0..c_in).map(|k| x[at + k] * weight[filter + k]).sum::<f32>();
+                }
+            }
+            sum
+        };
+        let mut expected = (Vec::new(), Vec::new());
+        for i in 0..pixels * groups * 8 {
+            let (pixel, channel) = (i / (groups * 8), i % (groups * 8));
+            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+            let (mut largest, mut code) = (0.0, 0);
+            for q in (0..4).rev().filter(|_| channel < c) {
+                let sum = sum(image, 2 * row + q / 2, 2 * column + q % 2, channel);
+                if sum > 0.0 && sum >= largest {
+                    (largest, code) = (sum, 4 | q as u32);
+                }
+            }
+            if channel < c {
+                expected.0.push(T::half(largest));
+            }
+            expected.1.push(code);
+        }
+
+        for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
+            let mut memory = DeviceMemory::new();
+            let half = |numbers: &[f32]| numbers.iter().map(|x| T::half(*x)).collect::<Vec<T>>();
+            let [x, weight] = [&x, &weight].map(|numbers| upload(&mut memory, &half(numbers)));
+            let bias = upload(&mut memory, &bias);
+            let (y, aux) = (memory.alloc(2 * pixels * c), memory.alloc(4 * pixels * groups));
+            let tiles = n * y_h * y_w.div_ceil(16);
+            let grid = [c.div_ceil(32) as u32, tiles.div_ceil(8 * tiles_per_warp as usize) as u32];
+            let (n, h, w, c_in, channels) = (n as u64, h as u32, w as u32, c_in as u32, c as u32);
+            let params: [&dyn Param; 11] =
+                [&x, &weight, &bias, &y, &aux, &n, &h, &w, &c_in, &channels, &tiles_per_warp];
+            let kernel = format!("few_channels_forward_{}", T::NAME);
+            launch_in_order(seed, FEW_CHANNELS_SM80, &kernel, grid, &params, &mut memory).unwrap();
+            let numbers: Vec<T> = download(&memory, y, pixels * c);
+            assert!(numbers == expected.0, "{}: y of {h}×{w}, {c_in} to {c}", T::NAME);
+            let words: Vec<u32> = download(&memory, aux, pixels * groups);
+            let codes = words.iter().flat_map(|word| (0..8).map(move |k| word >> (4 * k) & 7));
+            let codes: Vec<u32> = codes.map(|code| if code < 4 { 0 } else { code }).collect();
+            assert!(codes == expected.1, "{}: decisions of {h}×{w}, {c_in} to {c}", T::NAME);
+        }
+    }
+}
+
+#[test]
+fn tensor_cores_compute_what_loops_do() {
+    check::<bf16>();
+    check::<f16>();
+}
