@@ -348,14 +348,15 @@ pub const MAX_POOL2D: Module = Module {
 ///
 /// - `prepare_images_T(const u8* pixels, const u32* row_firsts, const i32* row_weights,
 ///   u32 row_taps, const u32* column_firsts, const i32* column_weights, u32 column_taps,
-///   const f32* numbers, T* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w)`
+///   const f32* numbers, T* x, u64 n, u32 c, u32 from_h, u32 from_w, u32 h, u32 w,
+///   u32 rows_per_block)`
 ///
 /// `row_firsts: [h]` are the first input rows of each output row, and `row_weights: [row_taps, h]`
 /// the weights of the inputs from there on, in units of 2⁻²²: `vgg_tensor::spec::PrepareImages::taps`,
 /// with zeros where an output has fewer. All inputs they name must exist. Columns alike. A side that
 /// stays has one tap of weight 2²². `numbers: [c, 256]` is what each byte becomes.
 ///
-/// Work: `n · h · w` threads.
+/// Grid: `(ceil(n · w / 256), ceil(h / rows_per_block))` blocks.
 pub const PREPARE_IMAGES: Module = Module {
     name: "prepare_images",
     kernels: of_every_type!["prepare_images"],

@@ -349,6 +349,7 @@ kernels! {
         from_w: u32,
         h: u32,
         w: u32,
+        rows_per_block: u32,
     }
     // sgd.cu
     Sgd = "sgd_T" {

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
+use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Normalize, PrepareImages, TapTable};
 
@@ -11,6 +12,10 @@ use crate::error::During;
 use crate::gpu::kernel;
 use crate::memory::{Address, Memory};
 use crate::{Buffer, Cuda};
+
+/// Rows that a thread computes: many share what the horizontal pass has of the images, few leave
+/// enough threads where there is one image.
+const ROWS: u32 = 8;
 
 /// See [`vgg_tensor::Command::PrepareImages`].
 pub(crate) fn forward(
@@ -44,9 +49,13 @@ pub(crate) fn forward(
         from_w: from.w as u32,
         h: to.h as u32,
         w: to.w as u32,
+        rows_per_block: ROWS,
     };
     // SAFETY: the buffers have room for what the spec says; the tables are those of its sides.
-    unsafe { cuda.gpu.launch(kernel, (to.n * to.h * to.w) as u64) }
+    unsafe {
+        let columns = (to.n * to.w).div_ceil(BLOCK as usize);
+        cuda.gpu.launch_grid(kernel, [columns as u32, to.h.div_ceil(ROWS as usize) as u32])
+    }
 }
 
 /// What the kernel looks up, for all sizes and normalisations so far.
