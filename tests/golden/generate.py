@@ -762,7 +762,17 @@ def schedules():
         milestones=[warmup],
     )
     step = lambda optimizer: lr.StepLR(optimizer, step_size=3, gamma=0.1)
-    save("schedules", {"step": rates(step, True), "warmup_cosine": rates(cosine, False)})
+    one_cycle = lambda optimizer: lr.OneCycleLR(
+        optimizer, max_lr=base, total_steps=steps, pct_start=0.3, cycle_momentum=False
+    )
+    save(
+        "schedules",
+        {
+            "step": rates(step, True),
+            "warmup_cosine": rates(cosine, False),
+            "one_cycle": rates(one_cycle, False),
+        },
+    )
 
 
 # --- resizing ---------------------------------------------------------------------------------

@@ -50,7 +50,18 @@ pub enum Decay {
         #[serde(default)]
         min_lr: f32,
     },
+    /// From `base / 25` by a cosine up to `base`, over the share `rise` of the steps, and by a cosine
+    /// down to `base / 250,000` at the last one: PyTorch's `OneCycleLR` with its defaults, without a
+    /// cycle of the momentum (Smith & Topin 2018). There is no warm-up but this.
+    OneCycle {
+        /// The share of the steps in which it rises.
+        rise: f32,
+    },
 }
+
+/// What one cycle's first rate is `base` divided by, and its last one the first divided by.
+const START: f64 = 25.0;
+const END: f64 = 1e4;
 
 impl Schedule {
     /// Checks the ranges.
@@ -68,6 +79,12 @@ impl Schedule {
             }
             Decay::Cosine { min_lr } if !(min_lr.is_finite() && min_lr >= 0.0) => {
                 Err(invalid("min_lr", min_lr, "finite and at least 0"))
+            }
+            Decay::OneCycle { rise } if !(rise > 0.0 && rise < 1.0) => {
+                Err(invalid("rise", rise, "above 0 and below 1"))
+            }
+            Decay::OneCycle { .. } if self.warmup_steps > 0 => {
+                Err(invalid("warmup_steps", self.warmup_steps, "0, as one cycle rises by itself"))
             }
             _ => Ok(()),
         }
@@ -98,13 +115,26 @@ impl Schedule {
                 Decay::Cosine { min_lr } => {
                     let min_lr = f64::from(min_lr);
                     let steps = total_steps.saturating_sub(warmup).max(1);
-                    let progress = ((step - warmup) as f64 / steps as f64).min(1.0);
-                    min_lr + (base - min_lr) / 2.0 * (1.0 + (PI * progress).cos())
+                    cosine(base, min_lr, (step - warmup) as f64 / steps as f64)
+                }
+                Decay::OneCycle { rise } => {
+                    let (first, step) = (base / START, step as f64);
+                    let last_step = total_steps.saturating_sub(1) as f64;
+                    let peak = f64::from(rise) * total_steps as f64 - 1.0;
+                    match step <= peak {
+                        true => cosine(first, base, step / peak),
+                        false => cosine(base, first / END, (step - peak) / (last_step - peak)),
+                    }
                 }
             }
         };
         lr as f32
     }
+}
+
+/// Half a wave from one rate to another, of which the share `progress` has passed.
+fn cosine(from: f64, to: f64, progress: f64) -> f64 {
+    to + (from - to) / 2.0 * (1.0 + (PI * progress.min(1.0)).cos())
 }
 
 /// What a run has come to with [`Decay::Plateau`], part of its state.
@@ -182,9 +212,12 @@ mod tests {
 
     #[test]
     fn no_settings_divide_by_zero() {
-        for decay in [Decay::Step { every_epochs: 0, factor: 0.1 }, Decay::Cosine { min_lr: 0.0 }] {
+        let step = Decay::Step { every_epochs: 0, factor: 0.1 };
+        for decay in [step, Decay::Cosine { min_lr: 0.0 }, Decay::OneCycle { rise: 0.5 }] {
             let schedule = Schedule { decay, warmup_steps: 0 };
-            assert!(schedule.lr(0.8, 5, 0, 0).is_finite());
+            for (step, steps) in [(0, 0), (5, 0), (0, 1), (0, 2), (1, 2), (9, 2)] {
+                assert!(schedule.lr(0.8, step, 0, steps).is_finite(), "{decay:?} {step} {steps}");
+            }
         }
     }
 
@@ -196,6 +229,13 @@ mod tests {
         assert_eq!(message, "every_epochs = 0, but it must be at least 1");
         assert!(check(Decay::Step { every_epochs: 1, factor: f32::NAN }).is_err());
         assert!(check(Decay::Cosine { min_lr: -0.1 }).is_err());
+        assert!(check(Decay::OneCycle { rise: 0.3 }).is_ok());
+        for rise in [0.0, 1.0, f32::NAN] {
+            assert!(check(Decay::OneCycle { rise }).is_err());
+        }
+        let both = Schedule { decay: Decay::OneCycle { rise: 0.3 }, warmup_steps: 1 };
+        let message = both.check().unwrap_err().to_string();
+        assert_eq!(message, "warmup_steps = 1, but it must be 0, as one cycle rises by itself");
     }
 
     #[test]

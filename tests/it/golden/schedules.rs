@@ -20,3 +20,9 @@ fn warmup_and_cosine() {
     let decay = Decay::Cosine { min_lr: 0.01 };
     check_schedule("warmup_cosine", Schedule { decay, warmup_steps: 6 });
 }
+
+#[test]
+fn one_cycle() {
+    let decay = Decay::OneCycle { rise: 0.3 };
+    check_schedule("one_cycle", Schedule { decay, warmup_steps: 0 });
+}

@@ -2,7 +2,7 @@
 
 use super::class_weights::ClassWeights;
 use super::data::Sampler;
-use super::keys::{Config, Group};
+use super::keys::{Config, Group, ScheduleKind};
 use super::limits::{at_least_one, at_most, not_negative, positive, share};
 
 /// Bytes of a run's name: a folder's, with a number, has at most 255.
@@ -71,6 +71,8 @@ impl Config {
                 "train.early_stop.delta",
                 train.early_stop.and_then(|early_stop| not_negative(early_stop.delta)),
             ),
+            ("train.max_minutes", train.max_minutes.and_then(positive)),
+            ("train.max_minutes", train.max_minutes.and_then(|minutes| at_most(minutes, 1e6))),
             ("optimizer.lr", positive(optimizer.lr)),
             ("optimizer.momentum", share(optimizer.momentum)),
             ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),
@@ -87,6 +89,13 @@ impl Config {
             ("schedule.factor", positive(schedule.factor)),
             ("schedule.factor", at_most(schedule.factor, 1.0)),
             ("schedule.min_lr", not_negative(schedule.min_lr)),
+            ("schedule.rise", positive(schedule.rise)),
+            ("schedule.rise", share(schedule.rise)),
+            (
+                "schedule.warmup_steps",
+                (schedule.kind == ScheduleKind::OneCycle && schedule.warmup_steps > 0)
+                    .then(|| "must be 0, as one cycle rises by itself".to_owned()),
+            ),
             ("checkpoint.every_minutes", positive(checkpoint.every_minutes)),
             ("checkpoint.every_minutes", at_most(checkpoint.every_minutes, 1e6)),
             ("device.threads", at_most(device.threads, 1024)),

@@ -154,6 +154,8 @@ pub(crate) struct Train {
     /// Ends training that does not get better.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub early_stop: Option<EarlyStop>,
+    /// Minutes of epochs after which training ends, though fewer are done.
+    pub max_minutes: Option<f64>,
     /// Decides the initial weights, the order of the images and the dropout.
     pub seed: u64,
 }
@@ -168,6 +170,7 @@ impl Default for Train {
             class_weights: None,
             best_by: BestBy::Accuracy,
             early_stop: None,
+            max_minutes: None,
             seed: 0,
         }
     }
@@ -244,6 +247,8 @@ pub(crate) struct Schedule {
     pub factor: f64,
     /// For `kind = "cosine"`: the rate at the end.
     pub min_lr: f64,
+    /// For `kind = "one-cycle"`: the share of the steps in which it rises.
+    pub rise: f64,
 }
 
 impl Default for Schedule {
@@ -255,6 +260,7 @@ impl Default for Schedule {
             patience: 3,
             factor: 0.1,
             min_lr: 0.0,
+            rise: 0.3,
         }
     }
 }
@@ -265,6 +271,7 @@ pub(crate) enum ScheduleKind {
     Constant,
     Step,
     Cosine,
+    OneCycle,
     Plateau,
 }
 

@@ -453,6 +453,7 @@ mod tests {
             "data.background=[255, 255, 255]",
             "train.class_weights=balanced",
             "train.early_stop.patience=3",
+            "train.max_minutes=30",
             "optimizer.groups=[{ layers = 'features', lr = 0.1 }]",
             "data.augment.color_values=[0.2, 0.1, 0.05]",
             "data.augment.color_vectors=[[1, 0, 0], [0, 1, 0], [0, 0, 1]]",
@@ -567,6 +568,7 @@ mod tests {
         patience = 3                     # default
         factor = 0.1                     # default
         min_lr = 0.0                     # default
+        rise = 0.3                       # default
 
         [checkpoint]
         every_minutes = 10.0             # default

@@ -103,6 +103,7 @@ impl Config {
                     factor: schedule.factor as f32,
                 },
                 ScheduleKind::Cosine => Decay::Cosine { min_lr: schedule.min_lr as f32 },
+                ScheduleKind::OneCycle => Decay::OneCycle { rise: schedule.rise as f32 },
                 ScheduleKind::Plateau => {
                     Decay::Plateau { patience: schedule.patience, factor: schedule.factor as f32 }
                 }

@@ -1,9 +1,11 @@
 //! The best epoch of a run, and whether a better one is still waited for. Both follow from the records
 //! alone, so that all who look at a run agree, and one that is resumed ends where it would have.
 
+use std::time::Duration;
+
 use super::metrics::EpochRecord;
 use crate::config::{BestBy, EarlyStop, Train};
-use crate::terminal::numbers::count;
+use crate::terminal::numbers::{clock, count};
 
 impl EpochRecord {
     /// The score by which epochs are compared; older records lack some.
@@ -29,6 +31,14 @@ impl EpochRecord {
 
 /// Why training ends after these epochs although its config asks for more, in words.
 pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+    if epochs.last().is_some_and(|last| last.epoch >= train.epochs) {
+        return None;
+    }
+    is_no_better(train, epochs).or_else(|| takes_too_long(train, epochs))
+}
+
+/// If the score has stood still for too long.
+fn is_no_better(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
     let EarlyStop { patience, delta } = train.early_stop?;
     let (by, mut best, mut waited) = (train.best_by, None, 0);
     for score in epochs.iter().filter_map(|epoch| epoch.score(by)) {
@@ -37,7 +47,6 @@ pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String
             _ => (best, waited) = (Some(score), 0),
         }
     }
-    let done = epochs.last().map_or(0, |epoch| epoch.epoch);
     let change = match by {
         BestBy::Loss => "fallen",
         _ => "risen",
@@ -46,8 +55,25 @@ pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String
         0.0 => String::new(),
         _ => format!(" by more than {delta}"),
     };
-    (waited >= patience && done < train.epochs)
+    (waited >= patience)
         .then(|| format!("the {} has not {change}{more} in {}", by.name(), count(waited, "epoch")))
+}
+
+/// If one more epoch as the others would end too late. Of an epoch that was interrupted nobody knows
+/// the time; it counts as the others.
+fn takes_too_long(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+    let minutes = train.max_minutes?;
+    let known: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.seconds).collect();
+    let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
+    let (of, done) = (|epochs: u64| mean * epochs as f64, epochs.len() as u64);
+    (done > 0 && of(done + 1) > 60.0 * minutes).then(|| {
+        let [one_more, all] =
+            [done + 1, train.epochs].map(|epochs| clock(Duration::from_secs_f64(of(epochs))));
+        format!(
+            "train.max_minutes is {minutes}, one more epoch would make it {one_more}, and all {} {all}",
+            train.epochs
+        )
+    })
 }
 
 #[cfg(test)]
@@ -99,6 +125,22 @@ mod tests {
         assert_eq!(ends(&[1.0, 2.0, 1.0, 3.0], accuracy, 3, 0.0).unwrap(), said);
         // The last epoch is the last one anyway.
         assert_eq!(ends(&[1.0; 6], loss, 1, 0.0), None);
+    }
+
+    #[test]
+    fn training_ends_before_an_epoch_that_would_end_too_late() {
+        let ends = |seconds: &[Option<f64>], minutes| {
+            let epochs = epochs(&vec![1.0; seconds.len()]).into_iter().zip(seconds);
+            let epochs: Vec<_> = epochs.map(|(e, s)| EpochRecord { seconds: *s, ..e }).collect();
+            let train = Train { epochs: 4, max_minutes: Some(minutes), ..Train::default() };
+            ends_early(&train, &epochs)
+        };
+        assert_eq!(ends(&[], 1.0), None, "one epoch is always done");
+        assert_eq!(ends(&[None], 1.0), None);
+        assert_eq!(ends(&[Some(20.0); 2], 1.0), None, "three of them are a minute");
+        let said = "train.max_minutes is 1, one more epoch would make it 1:20, and all 4 1:20";
+        assert_eq!(ends(&[Some(20.0), None, Some(20.0)], 1.0).unwrap(), said);
+        assert_eq!(ends(&[Some(90.0); 4], 1.0), None, "the last one is the last one anyway");
     }
 
     #[test]
