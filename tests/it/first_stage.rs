@@ -10,13 +10,14 @@ use crate::kernels::{Param, download, launch_in_order, upload};
 
 /// n, h, w, c: rows of pixels that are no tile, one, and more; odd sides; channels that are no slab
 /// and no vector, one, and more.
-const SIZES: [[usize; 4]; 8] = [
+const SIZES: [[usize; 4]; 9] = [
     [1, 2, 2, 1],
     [2, 7, 32, 16],
     [1, 6, 71, 9],
     [3, 5, 34, 12],
     [1, 4, 6, 17],
     [2, 3, 33, 32],
+    [1, 6, 64, 8],
     [1, 8, 66, 64],
     [2, 9, 20, 70],
 ];

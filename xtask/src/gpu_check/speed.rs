@@ -40,6 +40,11 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
         let name = precision.name();
         let single = bench(*precision, &["layers", "operations"]);
         run(report, &format!("layers and operations in {name}"), single, check)?;
+        if matches!(precision, Precision::Bf16 | Precision::F16) {
+            let mut without = bench(*precision, &["layers"]);
+            without.env("VGG_CUDA_KERNELS", "cudnn");
+            run(report, &format!("layers in {name} without our products"), without, check)?;
+        }
         // Each by itself: the largest may need more memory than there is.
         for case in cases {
             let step = ["steps", "--case", case];
