@@ -106,11 +106,109 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
     }
 }
 
+// The gradient of x, of sixteen channels of it, from that of y: the same with the 4×4 sums around a
+// window as x, whose gradients are those of their windows' winners, and zero elsewhere; the filters are
+// turned round. For sixteen channels of y after sixteen,
+//
+//     dx[q]: [c_in 16, windows 8] += filter[tap]: [c_in 16, 16] · dy at (q − tap): [16, windows 8]
+//
+// c is a multiple of sixteen, up to MOST_OUT. A lane's own channels are two neighbours.
+enum : u32 { MOST_OUT = 64 };
+
+template <class T>
+__device__ inline void backward_data(const T* dy, const u32* aux, const T* weight, T* dx, u64 n,
+                                     u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp) {
+    __shared__ Words<4> filters[MOST_OUT / DEPTH * TAPS][32];
+    const u32 own = threadIdx.x % 32, g = own / 4, t = own % 4, steps = c / DEPTH;
+    const u32 first = blockIdx.x * DEPTH + 2 * g;
+    for (u32 i = threadIdx.x / 32; i < steps * TAPS; i += WARPS) {
+        u32 of[4];
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            const u64 channel = i / TAPS * DEPTH + 4 * t + k;
+            of[k] = *(const u32*)(weight + (channel * TAPS + i % TAPS) * c_in + first);
+        }
+        filters[i][own] = {__byte_perm(of[0], of[1], 0x5410), __byte_perm(of[0], of[1], 0x7632),
+                           __byte_perm(of[2], of[3], 0x5410), __byte_perm(of[2], of[3], 0x7632)};
+    }
+    __syncthreads();
+
+    // Windows at the end of odd rows and columns have inputs, but no sums.
+    const u32 y_h = h / 2, y_w = w / 2, all_h = h + h % 2, all_w = w + w % 2;
+    const Range range(n, all_h, all_w, tiles_per_warp);
+    Tile tile(range.begin, all_h, all_w);
+    for (u64 i = range.begin; i < range.end; i++, tile.next()) {
+        float sums[WINDOW][2][4] = {};
+        for (u32 step = 0; step < steps; step++) {
+            // Unrolled, this would keep all filters in registers from row to row.
+#pragma unroll 1
+            for (u32 r = 0; r < 4; r++) {
+                // Rows and columns of windows before the first wrap to numbers that are too large.
+                const u32 window_row = tile.row + (r + 1) / 2 - 1, window = tile.column + g - 1;
+                const long long pixel =
+                    (long long)(tile.image * y_h + tile.row + (r + 1) / 2) * y_w - y_w + (int)window;
+                const T* const gradients = dy + pixel * c + step * DEPTH + 4 * t;
+                const auto* const pieces =
+                    (const unsigned short*)aux + pixel * (c / 4) + step * 4 + t;
+                Words<2> row[4][2];
+#pragma unroll
+                for (u32 k = 0; k < 6; k++) {
+                    const u32 p = k % 2, right_by = 8 * p + k / 2;
+                    Words<2> gradient = {};
+                    u32 codes = 0;
+                    if (window_row < y_h && window + right_by < y_w) {
+                        gradient = *(const Words<2>*)(gradients + right_by * c);
+                        codes = pieces[right_by * (c / 4)];
+                    }
+                    // The window's two sums in this row are two of its places, or one at an end.
+#pragma unroll
+                    for (u32 right = 0; right < 2; right++) {
+                        const u32 s = 2 * (k / 2) - 1 + right;
+                        if (s > 3) continue;
+                        const u32 odd = winners(codes, 2 * ((r + 1) % 2) + right);
+                        row[s][p].at[0] = gradient.at[0] & spread(odd << 4, odd, 0, 0);
+                        row[s][p].at[1] = gradient.at[1] & spread(odd << 4, odd, 1, 1);
+                    }
+                }
+#pragma unroll
+                for (u32 below = 0; below < 2; below++) {
+                    if (below + 2 - r > 2) continue;
+#pragma unroll
+                    for (u32 column = 0; column < 3; column++) {
+                        const u32 tap = 3 * (below + 2 - r) + column;
+                        const Words<4> filter = filters[TAPS * step + tap][own];
+#pragma unroll
+                        for (u32 of = 0; of < 4; of++) {
+                            const u32 right = of / 2, p = of % 2;
+                            float(&sum)[4] = sums[2 * below + right][p];
+                            multiply<T>(sum, filter.at, row[right + 2 - column][p].at, sum);
+                        }
+                    }
+                }
+            }
+        }
+#pragma unroll
+        for (u32 k = 0; k < WINDOW * 4; k++) {
+            const u32 q = k / 4, p = k / 2 % 2, second = k % 2;
+            const u32 row = 2 * tile.row + q / 2;
+            const u32 column = 2 * (tile.column + 8 * p + 2 * t + second) + q % 2;
+            if (row >= h || column >= w) continue;
+            const u64 pixel = (tile.image * h + row) * w + column;
+            *(u32*)(dx + pixel * c_in + first) = narrow<T>(sums[q][p][second], sums[q][p][second + 2]);
+        }
+    }
+}
+
 #define ENTRY(T, NAME)                                                                            \
     KERNEL few_channels_forward_##NAME(const T* x, const T* weight, const float* bias, T* y,       \
                                        u32* aux, u64 n, u32 h, u32 w, u32 c_in, u32 c,             \
                                        u32 tiles_per_warp) {                                       \
         forward(x, weight, bias, y, aux, n, h, w, c_in, c, tiles_per_warp);                        \
+    }                                                                                              \
+    KERNEL few_channels_backward_data_##NAME(const T* dy, const u32* aux, const T* weight, T* dx,  \
+                                             u64 n, u32 h, u32 w, u32 c_in, u32 c,                 \
+                                             u32 tiles_per_warp) {                                 \
+        backward_data(dy, aux, weight, dx, n, h, w, c_in, c, tiles_per_warp);                      \
     }
 ENTRY(bf16, bf16)
 ENTRY(f16, f16)

@@ -24,14 +24,6 @@
 
 enum : u32 { TAPS = 9, PATCH = 16 };
 
-// The highest bits of two bytes of a word, sixteen times each, the first in the lower half.
-__device__ inline u32 spread(u32 word, u32 first, u32 second) {
-    u32 mask;
-    const u32 selector = 0x8888 + 0x11 * first + 0x1100 * second;
-    asm("prmt.b32 %0, %1, %1, %2;" : "=r"(mask) : "r"(word), "r"(selector));
-    return mask;
-}
-
 // What a lane needs of the inputs of a tile: row r and column s of the patch of its pixel `i`, and
 // what is below and to the right of that. Zeros surround the inputs.
 template <class T> struct Inputs {
@@ -128,12 +120,6 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
     }
 }
 
-// Where sum q won and lives, by words of `aux`: bit 3 of each of their fours.
-__device__ inline u32 winners(u32 word, u32 q) {
-    const u32 alive = word << 1, below = word << 2, right = word << 3;
-    return alive & (q / 2 ? below : ~below) & (q % 2 ? right : ~right);
-}
-
 // Block (x, y) adds up the gradients of slab x of the channels, M_BLOCKS products high, over
 // tiles_per_warp tiles a warp, into row y of dweight: [gridDim.y, c, 3, 3] and db: [gridDim.y, c]. The
 // order of all additions depends on the arguments alone.
@@ -190,7 +176,7 @@ __device__ inline void backward(const T* x, const T* dy, const u32* aux, float* 
                     const u32 pair = __byte_perm(first, second, k % 2 ? 0x7632 : 0x5410);
                     const u32 byte = p % PIECES * M_BLOCKS + j;
                     const u32 bits = k % 2 ? odd[p / PIECES] : even[p / PIECES];
-                    factors[k] = pair & spread(bits, byte, byte + M_BLOCKS);
+                    factors[k] = pair & spread(bits, bits, byte, byte + M_BLOCKS);
                 }
                 multiply<T>(sums[j][q][0], factors, patch[0], sums[j][q][0]);
                 multiply<T>(sums[j][q][1], factors, patch[1], sums[j][q][1]);

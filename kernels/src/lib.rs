@@ -252,12 +252,21 @@ pub const DROPOUT: Module = Module {
 ///
 /// - `few_channels_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n, u32 h,
 ///   u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: `aux` may be null.
+/// - `few_channels_backward_data_T(const T* dy, const u32* aux, const T* weight, T* dx, u64 n, u32 h,
+///   u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: all of `dx: [n, h, w, c_in]` is written. `c` is a
+///   multiple of 16, at most 64; slabs are of 16 channels of `dx`, and tiles of windows, those of an odd
+///   last row and column, too.
 ///
 /// `c_in` is 16 or 32, and `x` and `weight: [c, 3, 3, c_in]` are aligned to 8 bytes. The rest is as of
 /// [`FIRST_STAGE_SM80`], slabs of 32 channels.
 pub const FEW_CHANNELS_SM80: Module = Module {
     name: "few_channels_sm80",
-    kernels: &["few_channels_forward_bf16", "few_channels_forward_f16"],
+    kernels: &[
+        "few_channels_backward_data_bf16",
+        "few_channels_backward_data_f16",
+        "few_channels_forward_bf16",
+        "few_channels_forward_f16",
+    ],
     ptx: include_str!("../ptx/few_channels_sm80.ptx"),
 };
 

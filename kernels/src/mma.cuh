@@ -114,6 +114,7 @@ template <u32 CHANNELS> struct Lane {
 // Pooled pixels beside each other, sixteen but at the end of a row.
 struct Tile {
     u32 h, w, row, column;
+    u64 image;
     // Its first pixel, and the first input of the upper one of the two rows that it pools.
     u64 pixel, inputs;
 
@@ -122,6 +123,7 @@ struct Tile {
         const Place place(i, h / 2, (w / 2 + TILE - 1) / TILE);
         row = place.row;
         column = place.column * TILE;
+        image = place.image;
         pixel = (place.image * (h / 2) + row) * (w / 2) + column;
         inputs = (place.image * h + 2 * row) * w;
     }
@@ -135,6 +137,7 @@ struct Tile {
         inputs += 2 * (u64)w;
         if (row < h / 2) return;
         row = 0;
+        image++;
         inputs += (h % 2) * (u64)w;
     }
 
@@ -199,3 +202,18 @@ template <class T, u32 CHANNELS> struct Pooled {
         }
     }
 };
+
+// Where sum q won and lives, by words of `aux`: bit 3 of each of their fours.
+__device__ inline u32 winners(u32 word, u32 q) {
+    const u32 alive = word << 1, below = word << 2, right = word << 3;
+    return alive & (q / 2 ? below : ~below) & (q % 2 ? right : ~right);
+}
+
+// The highest bits of a byte of a word and of one of another word, sixteen times each, the first in the
+// lower half.
+__device__ inline u32 spread(u32 word, u32 other, u32 first, u32 second) {
+    u32 mask;
+    const u32 selector = 0xcc88 + 0x11 * first + 0x1100 * second;
+    asm("prmt.b32 %0, %1, %2, %3;" : "=r"(mask) : "r"(word), "r"(other), "r"(selector));
+    return mask;
+}

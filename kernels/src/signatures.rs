@@ -240,6 +240,18 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    FewChannelsBackwardData = "few_channels_backward_data_T" {
+        dy: Address,
+        aux: Address,
+        weight: Address,
+        dx: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage.cu
     FirstStageForward = "first_stage_forward_T" {
         x: Address,

@@ -80,8 +80,67 @@ fn check<T: Half>() {
     }
 }
 
+/// n, h, w, c_in, c.
+const BACKWARD: [[usize; 5]; 5] = [
+    [1, 2, 2, 16, 16],
+    [2, 7, 32, 16, 32],
+    [1, 6, 71, 32, 16],
+    [3, 3, 5, 16, 48],
+    [1, 5, 34, 32, 64],
+];
+
+fn check_backward<T: Half>() {
+    for [n, h, w, c_in, c] in BACKWARD {
+        let (y_h, y_w) = (h / 2, w / 2);
+        let pixels = n * y_h * y_w;
+        let [dy, weight] =
+            [(1, pixels * c), (2, 9 * c * c_in)].map(|(seed, len)| inputs::integers(seed, len, 1));
+        // Whatever decisions, of the dead and the living.
+        let words: Vec<u32> = inputs::bytes(3, 4 * pixels * c / 8)
+            .chunks(4)
+            .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
+            .collect();
+        let code = |pixel: usize, k: usize| words[pixel * c / 8 + k / 8] >> (4 * (k % 8)) & 7;
+        let mut expected = vec![0.0f32; n * h * w * c_in];
+        for (i, gradient) in dy.iter().enumerate().filter(|(i, _)| code(i / c, i % c) >= 4) {
+            let (pixel, channel) = (i / c, i % c);
+            let q = code(pixel, channel) as usize % 4;
+            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+            for tap in 0..9 {
+                let (r, s) = (2 * row + q / 2 + tap / 3, 2 * column + q % 2 + tap % 3);
+                if (1..=h).contains(&r) && (1..=w).contains(&s) {
+                    let at = ((image * h + r - 1) * w + s - 1) * c_in;
+                    for k in 0..c_in {
+                        expected[at + k] += gradient * weight[(channel * 9 + tap) * c_in + k];
+                    }
+                }
+            }
+        }
+        let expected: Vec<T> = expected.into_iter().map(T::half).collect();
+
+        for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
+            let mut memory = DeviceMemory::new();
+            let half = |numbers: &[f32]| numbers.iter().map(|x| T::half(*x)).collect::<Vec<T>>();
+            let [dy, weight] = [&dy, &weight].map(|numbers| upload(&mut memory, &half(numbers)));
+            let (aux, dx) = (upload(&mut memory, &words), memory.alloc(2 * n * h * w * c_in));
+            let tiles = n * h.div_ceil(2) * w.div_ceil(2).div_ceil(16);
+            let grid = [(c_in / 16) as u32, tiles.div_ceil(8 * tiles_per_warp as usize) as u32];
+            let len = n * h * w * c_in;
+            let (n, h, w, c_in, c) = (n as u64, h as u32, w as u32, c_in as u32, c as u32);
+            let params: [&dyn Param; 10] =
+                [&dy, &aux, &weight, &dx, &n, &h, &w, &c_in, &c, &tiles_per_warp];
+            let kernel = format!("few_channels_backward_data_{}", T::NAME);
+            launch_in_order(seed, FEW_CHANNELS_SM80, &kernel, grid, &params, &mut memory).unwrap();
+            let numbers: Vec<T> = download(&memory, dx, len);
+            assert!(numbers == expected, "{}: dx of {h}×{w}, {c_in} from {c}", T::NAME);
+        }
+    }
+}
+
 #[test]
 fn tensor_cores_compute_what_loops_do() {
     check::<bf16>();
     check::<f16>();
+    check_backward::<bf16>();
+    check_backward::<f16>();
 }

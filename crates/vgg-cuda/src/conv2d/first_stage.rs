@@ -51,7 +51,7 @@ pub(super) fn forward(
     let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
     let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
     if cuda.gpu.multiplies() {
-        let tiling = Tiling::new(&cuda.gpu, op, slab(op), TURNS);
+        let tiling = Tiling::new(&cuda.gpu, op.y(), slab(op), TURNS);
         let tiles_per_warp = tiling.tiles_per_warp as u32;
         let kernel =
             kernel::FirstStageMmaForward { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
@@ -82,7 +82,7 @@ pub(super) fn backward(
     let dweight = dweight.f32(len);
     let dbias = dbias.f32(to.c);
     let pixels_per_block = pixels_per_block(&cuda.gpu, op);
-    let tiling = Tiling::new(&cuda.gpu, op, slab(op), 1);
+    let tiling = Tiling::new(&cuda.gpu, op.y(), slab(op), 1);
     let multiplies = cuda.gpu.multiplies();
     let rows = match multiplies {
         true => tiling.rows,

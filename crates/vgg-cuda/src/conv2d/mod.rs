@@ -1,5 +1,6 @@
 //! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage of one channel is
-//! ours alone (`first_stage.rs`), and forward other ones of few channels (`few_channels.rs`).
+//! ours alone (`first_stage.rs`), and so are other ones of few channels but for the gradient
+//! of their weight (`few_channels.rs`).
 
 mod algorithm;
 mod cudnn;
@@ -123,7 +124,8 @@ pub(crate) fn backward(
 
     let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue(op, aux), op.conv_y());
     let mut workspace = cuda.cudnn.workspace::<BackwardFilter>(op)?;
-    if dx.is_some() {
+    let has_own_data = few_channels::takes_data(&cuda.gpu, op);
+    if dx.is_some() && !has_own_data {
         workspace = workspace.max(cuda.cudnn.workspace::<BackwardData>(op)?);
     }
     let rounded = if storage == Storage::F32 { 0 } else { storage.bytes() * len };
@@ -150,6 +152,9 @@ pub(crate) fn backward(
             }
         }
         match dx {
+            Some(dx) if has_own_data => {
+                few_channels::backward_data(&cuda.gpu, op, dy, aux, factors, dx)
+            }
             Some(dx) => cuda.cudnn.compute::<BackwardData>(op, [factors, dsums], dx, workspace),
             None => Ok(()),
         }

@@ -1,7 +1,7 @@
 //! How pooled pixels and channels are cut into warps and blocks of the kernels on tensor cores.
 
 use vgg_kernels::BLOCK;
-use vgg_tensor::spec::Conv2d;
+use vgg_tensor::Shape;
 
 use crate::gpu::Gpu;
 
@@ -24,10 +24,9 @@ pub(super) struct Tiling {
 }
 
 impl Tiling {
-    /// Cut into slabs of so many channels, and into as many blocks as the device has room for so many
-    /// times, or, of few tiles, into less.
-    pub(super) fn new(gpu: &Gpu, op: &Conv2d, slab: usize, turns: u64) -> Self {
-        let to = op.y();
+    /// Windows and channels, cut into slabs of so many channels, and into as many blocks as the device has
+    /// room for so many times, or, of few tiles, into less.
+    pub(super) fn new(gpu: &Gpu, to: Shape, slab: usize, turns: u64) -> Self {
         let slabs = to.c.div_ceil(slab);
         let tiles = to.n * to.h * to.w.div_ceil(TILE);
         let blocks = (turns * RESIDENT * gpu.processors()) as usize;
