@@ -22,6 +22,53 @@ impl Address {
     }
 }
 
+/// A tensor that the optimiser updates: [`crate::SGD`] says what is where.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+#[expect(missing_docs, reason = "`SGD` says it")]
+pub struct Update {
+    pub weight: Address,
+    pub dweight: Address,
+    pub velocity: Address,
+    pub copy: Address,
+    pub len: u64,
+    pub rate: f32,
+    pub momentum: f32,
+    pub weight_decay: f32,
+    pub nesterov: u32,
+}
+
+/// The tensors of a launch, those that count first.
+#[derive(Clone, Copy, Debug)]
+#[repr(transparent)]
+pub struct Updates([Update; Self::MOST]);
+
+impl Updates {
+    /// The most of a launch.
+    pub const MOST: usize = 64;
+
+    /// Those, and empty ones behind them.
+    ///
+    /// # Panics
+    /// If they are more than [`Updates::MOST`].
+    pub fn new(updates: &[Update]) -> Self {
+        let none = Update {
+            weight: Address::NULL,
+            dweight: Address::NULL,
+            velocity: Address::NULL,
+            copy: Address::NULL,
+            len: 0,
+            rate: 0.0,
+            momentum: 0.0,
+            weight_decay: 0.0,
+            nesterov: 0,
+        };
+        let mut all = [none; Self::MOST];
+        all[..updates.len()].copy_from_slice(updates);
+        Self(all)
+    }
+}
+
 /// A kernel with its arguments, which have the names and the types of its parameters.
 pub trait Kernel {
     /// Its name. One that ends with `_T` exists for several types.

@@ -28,7 +28,7 @@
 mod kernel;
 pub mod signatures;
 
-pub use kernel::{Address, Kernel};
+pub use kernel::{Address, Kernel, Update, Updates};
 
 /// Threads of a block, of every kernel.
 pub const BLOCK: u32 = 256;
@@ -372,15 +372,15 @@ pub const PREPARE_IMAGES: Module = Module {
     ptx: include_str!("../ptx/prepare_images.ptx"),
 };
 
-/// One step of stochastic gradient descent, in place.
+/// One step of stochastic gradient descent, in place, of tensors that have no memory in common.
 ///
-/// - `sgd_T(f32* weight, const f32* dweight, f32* velocity, T* copy, u32* overflowed, u64 len,
-///   const f32* lr, f32 rate, f32 momentum, f32 weight_decay, u32 nesterov)`: all are `[len]`. `rate`
-///   multiplies the learning rate. `velocity` is null without momentum. `copy`, if it is not null, receives the weight as `T`. If `overflowed`
-///   is not null, an element whose gradient is not finite stays as it is, and `*overflowed` is set
-///   to 1.
+/// - `sgd_T(Updates updates, u32 count, u32* overflowed, const f32* lr)`: the first `count` of
+///   [`Updates`], each with `f32* weight`, `const f32* dweight`, `f32* velocity` and `T* copy`, all
+///   `[len]`. `rate` multiplies the learning rate. `velocity` is null without momentum. `copy`, if it
+///   is not null, receives the weight as `T`. If `overflowed` is not null, an element whose gradient is
+///   not finite stays as it is, and `*overflowed` is set to 1.
 ///
-/// Work: `ceil(len / 4)` threads.
+/// Work: a block for each 1,024 numbers, or their rest, of a tensor.
 pub const SGD: Module =
     Module { name: "sgd", kernels: of_every_type!["sgd"], ptx: include_str!("../ptx/sgd.ptx") };
 

@@ -1,8 +1,8 @@
 // Generated from src/*.cu by `cargo xtask build-kernels`; do not edit.
 //! All kernels with their parameters, by modules.
 
-use crate::Address;
 use crate::kernel::kernels;
+use crate::{Address, Updates};
 
 kernels! {
     // avg_pool2d.cu
@@ -365,17 +365,10 @@ kernels! {
     }
     // sgd.cu
     Sgd = "sgd_T" {
-        weight: Address,
-        dweight: Address,
-        velocity: Address,
-        copy: Address,
+        updates: Updates,
+        count: u32,
         overflowed: Address,
-        len: u64,
         lr: Address,
-        rate: f32,
-        momentum: f32,
-        weight_decay: f32,
-        nesterov: u32,
     }
     // sigmoid.cu
     SigmoidForward = "sigmoid_forward_T" {

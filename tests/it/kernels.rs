@@ -205,6 +205,24 @@ fn the_gradient_of_a_mixed_loss_may_replace_the_logits() {
     }
 }
 
+/// Tensors as the optimiser takes them: each with the addresses of its weight, gradient, velocity and
+/// copy, its length, and its rate and momentum.
+struct Updates(Vec<([u64; 5], [f32; 2])>);
+
+impl Param for Updates {
+    fn bytes(&self) -> Vec<u8> {
+        let Self(tensors) = self;
+        let mut bytes = Vec::new();
+        for (wide, [rate, momentum]) in tensors {
+            bytes.extend(wide.iter().flat_map(|word| word.to_le_bytes()));
+            let narrow = [*rate, *momentum, 0.0, 0.0];
+            bytes.extend(narrow.iter().flat_map(|number| number.to_le_bytes()));
+        }
+        bytes.resize(size_of::<vgg_kernels::Updates>(), 0);
+        bytes
+    }
+}
+
 #[test]
 fn weights_whose_gradient_overflows_stay_as_they_are() {
     let numbers = [1.0f32, 2.0, 3.0, 4.0, 5.0];
@@ -215,20 +233,8 @@ fn weights_whose_gradient_overflows_stay_as_they_are() {
         let copy = upload(&mut memory, &numbers.map(f16::from_f32));
         let dweight = upload(&mut memory, &[0.5, 0.5, bad, 0.5, bad]);
         let (overflowed, lr) = (upload(&mut memory, &[0u32]), upload(&mut memory, &[1.0f32]));
-        let len = numbers.len() as u64;
-        let params: [&dyn Param; 11] = [
-            &weight,
-            &dweight,
-            &velocity,
-            &copy,
-            &overflowed,
-            &len,
-            &lr,
-            &1.0f32,
-            &0.5f32,
-            &0.0f32,
-            &0u32,
-        ];
+        let tensor = ([weight, dweight, velocity, copy, 5], [1.0, 0.5]);
+        let params: [&dyn Param; 4] = [&Updates(vec![tensor]), &1u32, &overflowed, &lr];
         launch(vgg_kernels::SGD, "sgd_f16", 1, &params, &mut memory).unwrap();
         let stays = |i: usize| !bad.is_finite() && (i == 2 || i == 4);
         for (i, x) in numbers.iter().enumerate() {
@@ -239,6 +245,30 @@ fn weights_whose_gradient_overflows_stay_as_they_are() {
             assert_eq!(download::<f16>(&memory, copy, 5)[i].to_f32(), w);
         }
         assert_eq!(download::<u32>(&memory, overflowed, 1)[0], u32::from(!bad.is_finite()));
+    }
+}
+
+/// Tensors of a part of a block, of several blocks and of none, with rates of their own.
+#[test]
+fn many_tensors_are_updated_by_one_kernel() {
+    let lens = [5usize, 3000, 0, 1024, 1, 2049];
+    for blocks in [1, 2, 5, 20] {
+        let mut memory = DeviceMemory::new();
+        let tensor = |(i, len): (usize, usize)| {
+            let numbers: Vec<f32> = (0..len).map(|k| (k % 13) as f32).collect();
+            let [weight, dweight] = [0; 2].map(|_| upload(&mut memory, &numbers));
+            ([weight, dweight, 0, 0, len as u64], [i as f32, 0.0])
+        };
+        let tensors: Vec<_> = lens.into_iter().enumerate().map(tensor).collect();
+        let lr = upload(&mut memory, &[0.5f32]);
+        let updates = Updates(tensors.clone());
+        let params: [&dyn Param; 4] = [&updates, &(lens.len() as u32), &0u64, &lr];
+        launch(vgg_kernels::SGD, "sgd_f32", blocks, &params, &mut memory).unwrap();
+        for (([weight, ..], [rate, _]), len) in tensors.iter().zip(lens) {
+            let expected = (0..len).map(|k| (k % 13) as f32 * (1.0 - 0.5 * rate));
+            let same = download::<f32>(&memory, *weight, len).into_iter().eq(expected);
+            assert!(same, "{len} numbers, {blocks} blocks");
+        }
     }
 }
 

@@ -8,9 +8,10 @@ use crate::gpu::kernel;
 use crate::memory::Memory;
 use crate::pinned::Landing;
 use crate::precision::Storage;
+use crate::sgd::Steps;
 use crate::{
     Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn,
-    max_pool2d, prepare_images, sgd, sigmoid, softmax_cross_entropy, update,
+    max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
 };
 
 impl Backend for Cuda {
@@ -130,8 +131,11 @@ impl Backend for Cuda {
 }
 
 impl Cuda {
-    /// Orders a command.
-    pub(crate) fn order(&mut self, command: Bound<'_, Buffer>) -> Result<()> {
+    /// Orders a command, or adds it to `steps`, which are ordered before anything else is.
+    pub(crate) fn order(&mut self, command: Bound<'_, Buffer>, steps: &mut Steps) -> Result<()> {
+        if !matches!(command, Command::Sgd { .. }) {
+            steps.order(self)?;
+        }
         match command {
             Command::PrepareImages { spec, normalize, pixels, x } => {
                 prepare_images::forward(self, &spec, &normalize, pixels, x)
@@ -209,7 +213,7 @@ impl Cuda {
                 )
             }
             Command::Sgd { spec, content, weight, dweight, velocity } => {
-                sgd::step(self, &spec, content, weight, dweight, velocity)
+                steps.add(self, &spec, content, weight, dweight, velocity)
             }
             Command::Scale { content, alpha, x, y } => update::scale(self, content, alpha, x, y),
             Command::Blend { content, alpha, x, beta, y } => {

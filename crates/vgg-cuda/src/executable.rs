@@ -15,6 +15,7 @@ use vgg_tensor::{Program, Result, Shared};
 
 use crate::error::During;
 use crate::memory::Address;
+use crate::sgd::Steps;
 use crate::{Buffer, Cuda};
 
 /// A program that was compiled by a [`Cuda`], which alone runs it.
@@ -75,9 +76,11 @@ impl Executable {
         }
     }
 
-    /// Orders the commands one by one.
+    /// Orders the commands one by one, but that steps of the optimiser are one kernel.
     fn order(&self, cuda: &mut Cuda) -> Result<()> {
-        self.commands.run(|command| cuda.order(command))
+        let mut steps = Steps::default();
+        self.commands.run(|command| cuda.order(command, &mut steps))?;
+        steps.order(cuda)
     }
 
     /// Records the commands, which does none of them.

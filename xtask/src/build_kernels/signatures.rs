@@ -25,7 +25,7 @@ pub(super) fn file(sources: &Sources) -> Result<String> {
     let mut text = String::from(
         "// Generated from src/*.cu by `cargo xtask build-kernels`; do not edit.\n\
          //! All kernels with their parameters, by modules.\n\n\
-         use crate::Address;\nuse crate::kernel::kernels;\n\nkernels! {\n",
+         use crate::kernel::kernels;\nuse crate::{Address, Updates};\n\nkernels! {\n",
     );
     for (module, source) in &sources.modules {
         writeln!(text, "    // {module}.cu")?;
@@ -60,6 +60,7 @@ fn parameter(text: &str) -> Result<(String, &'static str)> {
         ["u32", _] => "u32",
         ["u64", _] => "u64",
         ["float", _] => "f32",
+        [.., "Updates", _] => "Updates",
         _ => bail!("a parameter of no known type: {text}"),
     };
     Ok((words[words.len() - 1].into(), of))
