@@ -56,4 +56,4 @@ pub use moment::Moment;
 pub use picture::{Decoding, Foreign, Picture, is_animation};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
-pub use transform::{Augment, ColorShift, Erase, Transform};
+pub use transform::{Augment, ColorShift, Erase, ResizedCrop, Transform};

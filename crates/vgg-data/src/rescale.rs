@@ -1,5 +1,7 @@
 //! Pictures at another size.
 
+use std::ops::Range;
+
 use vgg_tensor::spec::{PrepareImages, Taps};
 
 use crate::Picture;
@@ -38,7 +40,7 @@ pub(crate) fn at_most(picture: Picture, short_side: usize) -> Picture {
 ///
 /// The bytes are those that [`PrepareImages`] defines and a device computes.
 pub(crate) fn window(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture {
-    let Sampled { picture, extent, wanted } = sampled;
+    let Sampled { picture, extent, wanted, .. } = sampled;
     let own = [picture.h, picture.w];
     // Every weight would be 1.
     if *wanted == own && *extent == own.map(|side| 0.0..side as f64) {
@@ -47,10 +49,36 @@ pub(crate) fn window(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) 
     scaled(sampled, corner, window)
 }
 
+/// The part of the image at `corner`, of so many of its own pixels down and across, at the size `wanted`,
+/// as if there were no more of the image.
+pub(crate) fn part(
+    sampled: &Sampled,
+    corner: [usize; 2],
+    size: [usize; 2],
+    wanted: [usize; 2],
+) -> Picture {
+    let sides = [sampled.picture.h, sampled.picture.w];
+    let extent: [_; 2] = std::array::from_fn(|axis| {
+        let Range { start, end } = sampled.extent[axis];
+        let pixel = (end - start) / sampled.own[axis] as f64;
+        let [from, to] = [corner[axis], corner[axis] + size[axis]];
+        start + from as f64 * pixel..start + to as f64 * pixel
+    });
+    // A picture that was decoded at a part of its size has parts of pixels at the part's edges.
+    let first = extent.each_ref().map(|part| part.start as usize);
+    let end: [_; 2] = std::array::from_fn(|axis| sides[axis].min(extent[axis].end.ceil() as usize));
+    let picture = cut(&sampled.picture, first, [end[0] - first[0], end[1] - first[1]]);
+    let extent = std::array::from_fn(|axis| {
+        let (Range { start, end }, first) = (&extent[axis], first[axis] as f64);
+        start - first..end - first
+    });
+    window(&Sampled { picture, extent, own: size, wanted }, [0, 0], wanted)
+}
+
 dispatched! {
 /// The same of a picture that has another size.
 fn scaled(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture {
-    let Sampled { picture, extent, wanted } = sampled;
+    let Sampled { picture, extent, wanted, .. } = sampled;
     let (c, [h, w]) = (picture.c, window);
     let taps = |axis: usize, from| {
         let all = PrepareImages::taps_within(from, extent[axis].clone(), wanted[axis]);

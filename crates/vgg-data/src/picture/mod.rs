@@ -38,6 +38,8 @@ pub(crate) struct Sampled {
     /// Where the image is in the picture, down and across, in pixels: all of it, unless it was decoded
     /// at a part of its size, whose last pixels go beyond the image.
     pub extent: [Range<f64>; 2],
+    /// The image's own height and width.
+    pub own: [usize; 2],
     /// The height and width that it is to be scaled to.
     pub wanted: [usize; 2],
 }
@@ -45,8 +47,8 @@ pub(crate) struct Sampled {
 impl Sampled {
     /// All of a picture.
     pub(crate) fn whole(picture: Picture, wanted: [usize; 2]) -> Self {
-        let extent = [picture.h, picture.w].map(|side| 0.0..side as f64);
-        Self { picture, extent, wanted }
+        let own = [picture.h, picture.w];
+        Self { picture, extent: own.map(|side| 0.0..side as f64), own, wanted }
     }
 }
 
@@ -151,9 +153,9 @@ impl Picture {
         let pixels =
             if decoding.channels == 1 { grey(image) } else { image.into_rgb8().into_raw() };
         let picture = Self { pixels, h, w, c: decoding.channels }.turned(orientation);
-        let wanted = wanted(turn::size(stored, orientation));
+        let own = turn::size(stored, orientation);
         let extent = turn::extent(stored, eighths, orientation);
-        Ok(Sampled { picture, extent, wanted })
+        Ok(Sampled { picture, extent, own, wanted: wanted(own) })
     }
 
     /// The same as `channels` channels, where both are 1 or 3.

@@ -14,6 +14,8 @@ pub(super) const SHIFT: u32 = 0x3103;
 pub(super) const COLOR: u32 = 0x3104;
 /// And the next [`super::erase::ATTEMPTS`].
 pub(super) const ERASE: u32 = 0x3110;
+/// And the next [`super::resized_crop::ATTEMPTS`].
+pub(super) const RESIZED_CROP: u32 = 0x3120;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Chance {
@@ -33,6 +35,11 @@ impl Chance {
     /// The `k`-th of the image's four numbers in `stream`, uniform in [0, 1).
     pub(super) fn uniform(&self, stream: u32, k: usize) -> f64 {
         f64::from(Draw::uniform_from(self.draw(stream).block(self.image)[k]))
+    }
+
+    /// The same, uniform between two numbers.
+    pub(super) fn between(&self, stream: u32, k: usize, [least, most]: [f64; 2]) -> f64 {
+        least + (most - least) * self.uniform(stream, k)
     }
 
     /// The same as a whole number below `n`, which is below 2³².

@@ -58,10 +58,8 @@ impl Erase {
 fn rectangle(chance: Chance, h: usize, w: usize) -> Option<[usize; 4]> {
     (1..=ATTEMPTS).find_map(|attempt| {
         let stream = ERASE + attempt;
-        let between =
-            |k, [least, most]: [f64; 2]| least + (most - least) * chance.uniform(stream, k);
-        let area = between(0, AREA) * (h * w) as f64;
-        let ratio = between(1, RATIO.map(f64::ln)).exp();
+        let area = chance.between(stream, 0, AREA) * (h * w) as f64;
+        let ratio = chance.between(stream, 1, RATIO.map(f64::ln)).exp();
         let (rows, columns) = ((area * ratio).sqrt().round(), (area / ratio).sqrt().round());
         let (rows, columns) = (rows as usize, columns as usize);
         (rows < h && columns < w).then(|| {

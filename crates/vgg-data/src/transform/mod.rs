@@ -1,7 +1,7 @@
 //! From a picture of any size to the bytes a network is fed with.
 //!
-//! In this order: the short side is scaled, a crop is cut, mirrored and shifted, its colours are
-//! shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
+//! In this order: the short side is scaled and a crop is cut, or a part is cut and scaled; it is mirrored
+//! and shifted, its colours are shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
 //! each with its mirror image. What is random is a pure function of seed, epoch and image, so
 //! neither threads nor an interruption change it.
 
@@ -9,6 +9,7 @@ mod chance;
 mod color;
 mod erase;
 mod place;
+mod resized_crop;
 
 use vgg_tensor::{Error, Result};
 
@@ -17,6 +18,8 @@ use crate::{Images, Moment, Picture, rescale};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
+use resized_crop::Part;
+pub use resized_crop::ResizedCrop;
 
 /// What makes training images differ from epoch to epoch.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -44,12 +47,14 @@ pub struct Transform {
     augment: Augment,
 }
 
-/// What a picture is scaled to before it is cut.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a picture is scaled to.
+#[derive(Clone, Copy, Debug, PartialEq)]
 enum Scaling {
     None,
-    /// A short side from the first to the last.
+    /// A short side from the first to the last, before it is cut.
     ShortSide([usize; 2]),
+    /// What comes out, of a part of it.
+    Part(ResizedCrop),
     /// What comes out, of which nothing is cut.
     Output,
 }
@@ -94,6 +99,16 @@ impl Transform {
             return Err(Error::Shape(message));
         }
         Ok(Self::new(shape, Scaling::ShortSide(short_side)))
+    }
+
+    /// A random part of a picture is scaled to `shape`, channels × height × width, by the same filter,
+    /// which sees nothing of the picture beyond it.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is no such part.
+    pub fn resized_crop(shape: [usize; 3], crop: ResizedCrop) -> Result<Self> {
+        crop.check()?;
+        Ok(Self::new(shape, Scaling::Part(crop)))
     }
 
     /// The same with `n`×`n` crops, row by row, whose corners are at equal distances from one corner
@@ -227,6 +242,11 @@ impl Transform {
                 let short_side = least + chance.below(chance::SCALE, 0, most - least + 1);
                 rescale::scaled_size(own, short_side)
             }
+            // As large as the whole is where the part has the size of what comes out.
+            Scaling::Part(crop) => {
+                let part = crop.part(chance, own);
+                std::array::from_fn(|axis| (own[axis] * [h, w][axis]).div_ceil(part.size[axis]))
+            }
             Scaling::Output => [h, w],
         }
     }
@@ -234,8 +254,13 @@ impl Transform {
     /// Scales the picture, if that is to be, and cuts the crops.
     fn crops(&self, sampled: Sampled, chance: Chance) -> Vec<Picture> {
         let [_, h, w] = self.shape;
-        if self.scaling == Scaling::None {
-            return vec![sampled.picture];
+        match self.scaling {
+            Scaling::None => return vec![sampled.picture],
+            Scaling::Part(crop) => {
+                let Part { corner, size } = crop.part(chance, sampled.own);
+                return vec![rescale::part(&sampled, corner, size, [h, w])];
+            }
+            Scaling::ShortSide(_) | Scaling::Output => {}
         }
         let size = sampled.wanted;
         let rest = [size[0] - h, size[1] - w];
@@ -256,5 +281,7 @@ impl Transform {
     }
 }
 
+#[cfg(test)]
+mod golden;
 #[cfg(test)]
 mod tests;

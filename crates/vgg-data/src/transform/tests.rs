@@ -171,6 +171,25 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(error.to_string(), "image 0 is 1×8×9, where 1×8×8 are needed");
 }
 
+#[test]
+fn a_part_that_is_cut_and_scaled_depends_on_seed_epoch_and_image_alone() {
+    let images = noise(12, [3, 40, 30]);
+    let transform = Transform::resized_crop([3, 16, 16], ResizedCrop::default()).unwrap();
+    let loader = |threads| Loader::new(images.clone(), transform.clone(), 4, threads).unwrap();
+    let of = |threads, seed, epoch, first| batches(&loader(threads).shuffled(seed), epoch, first);
+    let whole = of(1, 5, 2, 0);
+    assert_eq!(of(3, 5, 2, 0), whole);
+    assert_eq!(of(2, 5, 2, 1), whole[1..]);
+    let views = |batches: &[Batch]| {
+        let all = batches.iter().flat_map(|batch| batch.pixels.chunks(3 * 16 * 16));
+        all.map(<[u8]>::to_vec).collect::<std::collections::BTreeSet<_>>()
+    };
+    // Not one image has a view twice.
+    for other in [of(1, 6, 2, 0), of(1, 5, 3, 0)] {
+        assert!(views(&whole).is_disjoint(&views(&other)));
+    }
+}
+
 /// Everything at once.
 fn everything() -> Transform {
     let color = ColorShift { std: 0.1, values: [0.2, 0.1, 0.05], vectors: [[0.6, 0.6, 0.6]; 3] };

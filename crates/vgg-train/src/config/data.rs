@@ -1,17 +1,15 @@
 //! The images: where they are, and how they are presented.
 
 use std::borrow::Cow;
-use std::fmt::Formatter;
-use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-use serde::de::value::SeqAccessDeserializer;
-use serde::de::{self, IntoDeserializer as _, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use vgg_data::image_folder::{Arrangement, TEST, VAL};
 use vgg_data::{Decoding, fashion_mnist};
 
-use super::limits::{at_least_one, in_f32, not_negative};
+use super::augment::Augment;
+use super::limits::{at_least_one, in_f32};
+use super::one_or_more::one_or_more;
 
 /// The images.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -185,65 +183,6 @@ pub(crate) enum Normalize {
     Data,
 }
 
-/// What makes training images differ from epoch to epoch.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Augment {
-    /// The short side that an image folder's images are scaled to: none (the network's input), one
-    /// number, or the first and the last of those drawn from.
-    #[serde(deserialize_with = "one_or_more")]
-    pub short_side: Vec<usize>,
-    /// Cut the input anywhere from an image folder's images, not from the centre.
-    pub random_crop: bool,
-    /// Mirror every other image.
-    pub flip: bool,
-    /// Pad by so many pixels and cut the same size anywhere.
-    pub pad_crop: usize,
-    /// Standard deviation of the shift along the colours' principal components; 0 is none.
-    pub color_shift: f64,
-    /// The colours' eigenvalues, on the scale 0 to 1; the training images' own if left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub color_values: Option<[f64; 3]>,
-    /// The eigenvector of each.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub color_vectors: Option<[[f64; 3]; 3]>,
-    /// Probability with which a rectangle is erased.
-    pub random_erasing: f64,
-    /// Both parameters of the beta distribution of mixup's shares; 0 is no mixup.
-    pub mixup: f64,
-}
-
-/// Reads a list, or a number alone as a list of one.
-fn one_or_more<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    struct Numbers<T>(PhantomData<T>);
-
-    impl<'de, T: Deserialize<'de>> Visitor<'de> for Numbers<T> {
-        type Value = Vec<T>;
-
-        fn expecting(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
-            f.write_str("a number or a list of numbers")
-        }
-
-        fn visit_i64<E: de::Error>(self, number: i64) -> Result<Vec<T>, E> {
-            T::deserialize(number.into_deserializer()).map(|number| vec![number])
-        }
-
-        fn visit_f64<E: de::Error>(self, number: f64) -> Result<Vec<T>, E> {
-            T::deserialize(number.into_deserializer()).map(|number| vec![number])
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Vec<T>, A::Error> {
-            Vec::deserialize(SeqAccessDeserializer::new(list))
-        }
-    }
-
-    deserializer.deserialize_any(Numbers(PhantomData))
-}
-
 impl Data {
     /// What the images are called that a network is tested on.
     pub(crate) fn tested_on(&self) -> &'static str {
@@ -365,7 +304,10 @@ impl Data {
             ("data.std", self.std.iter().find_map(std)),
         ];
         let problem = check.into_iter().find_map(|(key, problem)| Some((key, problem?)));
-        problem.or_else(|| self.out_of_place()).or_else(|| self.augment_out_of_limits(side))
+        problem
+            .or_else(|| self.out_of_place())
+            .or_else(|| self.augment.out_of_limits(self.image_shape(side)))
+            .or_else(|| self.too_small(side))
     }
 
     /// A key that the data set has no use for, or that it needs.
@@ -412,51 +354,14 @@ impl Data {
         check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }
 
-    fn augment_out_of_limits(&self, side: usize) -> Option<(&'static str, String)> {
-        let augment = &self.augment;
-        let [channels, h, w] = self.image_shape(side);
-        let [least, most] = self.train_short_side(side);
-        let too_small = |size: usize| {
-            (!self.is_fashion() && size < side)
-                .then(|| format!("must be at least model.image_size, {side}, not {size}"))
-        };
-        let probability =
-            |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
-        let values = augment.color_values.iter().flatten();
-        let vectors = augment.color_vectors.iter().flatten().flatten();
-        let finite = |x: &f64| (!x.is_finite()).then(|| format!("must be finite numbers, not {x}"));
-        let variance = |x: &f64| {
-            (!(x.is_finite() && *x >= 0.0)).then(|| format!("must be numbers from 0 on, not {x}"))
-        };
-        let halves = augment.color_values.is_some() != augment.color_vectors.is_some();
-        let check = [
-            ("data.test_short_side", too_small(self.test_short_side(side))),
-            (
-                "data.augment.short_side",
-                (augment.short_side.len() > 2 || least > most)
-                    .then(|| "must be one number, or the least and the most".to_owned()),
-            ),
-            ("data.augment.short_side", too_small(least)),
-            (
-                "data.augment.pad_crop",
-                (augment.pad_crop >= h.min(w))
-                    .then(|| format!("must be below the side of the images, {}", h.min(w))),
-            ),
-            ("data.augment.color_shift", not_negative(augment.color_shift)),
-            (
-                "data.augment.color_shift",
-                (augment.color_shift > 0.0 && channels != 3)
-                    .then(|| format!("needs three channels, not {channels}")),
-            ),
-            (
-                "data.augment.color_values",
-                halves.then(|| "and data.augment.color_vectors go together".to_owned()),
-            ),
-            ("data.augment.color_values", values.into_iter().find_map(variance)),
-            ("data.augment.color_vectors", vectors.into_iter().find_map(finite)),
-            ("data.augment.random_erasing", probability(augment.random_erasing)),
-            ("data.augment.mixup", probability(augment.mixup)),
+    /// A short side that images of a network's side cannot be cut from.
+    fn too_small(&self, side: usize) -> Option<(&'static str, String)> {
+        let [least, _] = self.train_short_side(side);
+        let sizes = [
+            ("data.test_short_side", self.test_short_side(side)),
+            ("data.augment.short_side", least),
         ];
-        check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
+        let (key, size) = sizes.into_iter().find(|(_, size)| !self.is_fashion() && *size < side)?;
+        Some((key, format!("must be at least model.image_size, {side}, not {size}")))
     }
 }

@@ -368,6 +368,21 @@ mod tests {
     }
 
     #[test]
+    fn a_part_that_is_cut_and_scaled_has_limits() {
+        let of = |sets: &[&str]| error("", &[&["data.augment.resized_crop={}"], sets].concat());
+        let folder = ["data.dataset=image-folder", "data.folder=a"];
+        for beside in ["data.augment.random_crop=true", "data.augment.short_side=256"] {
+            let text = of(&[&folder[..], &[beside]].concat());
+            let told = "data.augment.resized_crop takes the place of short_side and random_crop";
+            assert!(text.contains(told), "{text}");
+        }
+        for set in ["scale=[0.0, 1.0]", "scale=[0.5, 1.5]", "ratio=[2.0, 1.0]"] {
+            let set = format!("data.augment.resized_crop.{set}");
+            assert!(of(&[&set]).contains("must be two "), "{}", of(&[&set]));
+        }
+    }
+
+    #[test]
     fn values_are_checked_as_they_are_computed_with() {
         for set in [
             "optimizer.lr=1e-50",

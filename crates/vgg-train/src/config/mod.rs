@@ -4,6 +4,7 @@
 //! file, environment variables, the command line ([`load()`]). Nothing else decides what a run does,
 //! so its effective config ([`Loaded::effective`]) is all that it takes to repeat it.
 
+mod augment;
 mod best;
 mod check;
 mod class_weights;
@@ -16,14 +17,16 @@ mod load;
 mod nearest;
 mod network;
 mod of_network;
+mod one_or_more;
 mod overrides;
 mod pretrained;
 mod shipped;
 mod source;
 mod text;
 
+pub(crate) use augment::{Augment, ResizedCrop};
 pub(crate) use best::{BestBy, EarlyStop};
-pub(crate) use data::{Augment, Data, DatasetName, Decode, Normalize, Orientation, Sampler};
+pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Train, Weights};
 #[cfg(test)]

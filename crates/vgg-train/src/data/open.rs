@@ -1,7 +1,7 @@
 //! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
 
 use anyhow::{Context as _, Result};
-use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, Transform};
+use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform};
 
 use super::images::{Data, Part};
 use super::{fashion, folder, pack};
@@ -51,12 +51,18 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         true => Transform::scaled([c, h, w], short_side),
         false => Ok(Transform::same_size([c, h, w])),
     };
+    let train_transform = match data.augment.resized_crop {
+        Some(config::ResizedCrop { scale, ratio }) => {
+            Transform::resized_crop([c, h, w], ResizedCrop { scale, ratio })?
+        }
+        None => transform(data.train_short_side(side))?,
+    };
     let mixup = data.augment.mixup;
     let threads = config.device.threads;
     Ok(Data {
         train: Part {
             images: train,
-            transform: transform(data.train_short_side(side))?.with(augment(data, c)?)?,
+            transform: train_transform.with(augment(data, c)?)?,
             mixup: (mixup > 0.0).then(|| Mixup::new(mixup)).transpose()?,
             balanced: data.sampler == Sampler::Balanced,
             threads,

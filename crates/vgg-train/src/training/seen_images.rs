@@ -28,7 +28,7 @@ const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 23] = [
+const KEYS: [(&str, Change); 24] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.split", Never(SEEN)),
@@ -44,6 +44,7 @@ const KEYS: [(&str, Change); 23] = [
     ("data.train_limit", BetweenEpochs),
     ("data.augment.short_side", BetweenEpochs),
     ("data.augment.random_crop", BetweenEpochs),
+    ("data.augment.resized_crop", BetweenEpochs),
     ("data.augment.flip", BetweenEpochs),
     ("data.augment.pad_crop", BetweenEpochs),
     ("data.augment.color_shift", BetweenEpochs),
