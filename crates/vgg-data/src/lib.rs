@@ -53,7 +53,7 @@ pub use images::Images;
 pub use loader::{Epoch, Loader};
 pub use mixup::Mixup;
 pub use moment::Moment;
-pub use picture::{Decoding, Foreign, Picture, is_animation};
+pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
 pub use transform::{Augment, ColorShift, Erase, ResizedCrop, Transform};

@@ -57,12 +57,15 @@ fn main() -> ExitCode {
     ExitCode::from(code as u8)
 }
 
-/// A panic is never the user's doing.
+/// A panic is never the user's doing, but for a damaged image's, which its decoder's caller tells of.
 fn tell_of_bugs() {
     let no_bug = Arc::new(AtomicBool::new(true));
     signals::leave_without_memory(no_bug.clone());
     let default = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
+        if vgg_data::is_panic_caught() {
+            return;
+        }
         no_bug.store(false, Ordering::Relaxed);
         default(panic);
         let _ = writeln!(

@@ -8,11 +8,23 @@
 
 use std::io::Write as _;
 use std::path::Path;
+use std::sync::Once;
 
 use libfuzzer_sys::fuzz_target;
 use vgg_data::{Decoding, Images, Loader, Picture, Transform};
 
+/// What libFuzzer hears of: panics that nobody catches.
+static HOOK: Once = Once::new();
+
 fuzz_target!(|bytes: &[u8]| {
+    HOOK.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            if !vgg_data::is_panic_caught() {
+                told(panic);
+            }
+        }));
+    });
     let path = Path::new("fuzzed");
     let read = |decoding: Decoding| {
         let picture = Picture::decode(path, bytes, &decoding).ok()?;

@@ -8,8 +8,9 @@ use vgg_tensor::{Error, Result};
 
 use super::exif::{self, Tags, array};
 use super::file::{open, read_file, read_start};
+use super::guard::guarded;
 use super::kind::{Foreign, Kind};
-use super::{check_size, explain, gif, jpeg, reader, turn};
+use super::{check_size, explain, gave_up, gif, jpeg, reader, turn};
 
 /// The bytes that hold the header of nearly every JPEG.
 const HEADER_BYTES: u64 = 1 << 16;
@@ -32,8 +33,12 @@ impl Header {
     pub(super) fn of(
         path: &Path,
         format: ImageFormat,
-        mut source: impl BufRead + Seek,
+        source: impl BufRead + Seek,
     ) -> Result<Self> {
+        guarded(|| Self::read(path, format, source)).ok_or_else(|| gave_up(path))?
+    }
+
+    fn read(path: &Path, format: ImageFormat, mut source: impl BufRead + Seek) -> Result<Self> {
         let orientation = orientation(format, &mut source);
         let animated = is_animated(format, &mut source);
         source.rewind().map_err(|source| Error::Io { path: path.into(), source })?;

@@ -4,6 +4,7 @@ mod decoding;
 mod exif;
 mod file;
 mod gif;
+mod guard;
 mod header;
 mod jpeg;
 mod kind;
@@ -19,6 +20,8 @@ use vgg_tensor::{Error, Result};
 
 pub use decoding::Decoding;
 pub(crate) use file::read_file;
+use guard::guarded;
+pub use guard::is_panic_caught;
 pub use header::is_animation;
 pub(crate) use header::{Header, Look, kind, look, read_size};
 pub use kind::Foreign;
@@ -125,16 +128,19 @@ impl Picture {
         };
         // Decoders fill what is missing with grey.
         let reduced = match decoding.scaled && is_jpeg && jpeg::is_whole(bytes) {
-            true => reduced::decode(bytes, |stored| {
-                turn::size(wanted(turn::size(stored, orientation)), orientation)
+            true => guarded(|| {
+                reduced::decode(bytes, |stored| {
+                    turn::size(wanted(turn::size(stored, orientation)), orientation)
+                })
             }),
             false => None,
         };
-        let Reduced { image, stored, eighths } = match reduced {
+        let Reduced { image, stored, eighths } = match reduced.flatten() {
             Some(reduced) => reduced,
             None => {
                 source.set_position(0);
-                let image = reader(format, source).decode();
+                let image = guarded(|| reader(format, source).decode());
+                let image = image.ok_or_else(|| gave_up(path))?;
                 let image = image.map_err(|error| explain(path, error))?;
                 if is_jpeg && !jpeg::is_whole(bytes) {
                     let reason = "the image is damaged: the file is cut short".into();
@@ -190,6 +196,12 @@ fn check_size(path: &Path, [h, w]: [usize; 2]) -> Result<()> {
         return Ok(());
     };
     Err(Error::Format { path: path.into(), reason })
+}
+
+/// The error of a decoder that ended in a panic.
+fn gave_up(path: &Path) -> Error {
+    let reason = "the image is damaged: its decoder gave up".into();
+    Error::Format { path: path.into(), reason }
 }
 
 fn explain(path: &Path, error: ImageError) -> Error {

@@ -274,3 +274,17 @@ mod damage {
         }
     }
 }
+
+/// Elsewhere than on AVX2 its decoder may make something of it, or find the damage.
+#[test]
+fn a_panic_of_a_decoder_is_damage() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/panic.jpg");
+    for scaled in [false, true] {
+        let decoding = Decoding { scaled, ..Decoding::turned(3) };
+        if let Err(error) = Picture::read(&path, &decoding) {
+            let error = error.to_string();
+            assert!(error.contains("panic.jpg: the image is damaged: "), "{error}");
+        }
+        assert!(!is_panic_caught());
+    }
+}
