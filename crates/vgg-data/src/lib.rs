@@ -56,4 +56,6 @@ pub use moment::Moment;
 pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
-pub use transform::{Augment, ColorShift, Erase, ResizedCrop, Transform};
+pub use transform::{
+    Augment, AutoAugment, ColorShift, Erase, MAGNITUDES, MOST_OPERATIONS, ResizedCrop, Transform,
+};

@@ -58,7 +58,7 @@ fn pixels(short_side: usize) -> Contents {
 
 /// All batches of two epochs, the second from its third batch on.
 fn batches(images: Images, threads: usize) -> Vec<crate::Batch> {
-    let augment = Augment { random_crop: true, flip: true, pad_crop: 2, color: None, erase: None };
+    let augment = Augment { random_crop: true, flip: true, pad_crop: 2, ..Augment::default() };
     let transform = Transform::scaled([3, 16, 16], [20, 20]).unwrap().with(augment).unwrap();
     let loader = Loader::new(images, transform, 5, threads).unwrap().shuffled(9);
     let mut all = Vec::new();

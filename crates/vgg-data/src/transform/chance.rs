@@ -14,6 +14,8 @@ pub(super) const SHIFT: u32 = 0x3103;
 pub(super) const COLOR: u32 = 0x3104;
 /// And the next [`super::erase::ATTEMPTS`].
 pub(super) const ERASE: u32 = 0x3110;
+/// And the next [`super::auto_augment::MOST_OPERATIONS`].
+pub(super) const AUTO: u32 = 0x3140;
 /// And the next [`super::resized_crop::ATTEMPTS`].
 pub(super) const RESIZED_CROP: u32 = 0x3120;
 

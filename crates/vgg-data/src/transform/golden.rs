@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::auto_augment::{AutoAugment, MAGNITUDES, Operation};
+use super::place;
 use crate::picture::Sampled;
 use crate::{Decoding, Picture, rescale};
 
@@ -46,4 +48,100 @@ fn parts_are_scaled_as_pillow_scales_them() {
         let actual = rescale::part(&sampled, [top, left], [h, w], wanted);
         assert_eq!(actual, expected, "{parameters:?}");
     }
+}
+
+/// The operation of a case, unless it is none of them.
+fn operation(name: &str, parameter: f64) -> Option<Operation> {
+    Some(match name {
+        "ShearX" => Operation::ShearX(parameter),
+        "ShearY" => Operation::ShearY(parameter),
+        "TranslateX" => Operation::TranslateX(parameter),
+        "TranslateY" => Operation::TranslateY(parameter),
+        "Rotate" => Operation::Rotate(parameter),
+        "Brightness" => Operation::Brightness(1.0 + parameter),
+        "Color" => Operation::Saturation(1.0 + parameter),
+        "Contrast" => Operation::Contrast(1.0 + parameter),
+        "Sharpness" => Operation::Sharpness(1.0 + parameter),
+        "Posterize" => Operation::Posterize(parameter as u32),
+        "Solarize" => Operation::Solarize(parameter),
+        "AutoContrast" => Operation::AutoContrast,
+        "Equalize" => Operation::Equalize,
+        _ => return None,
+    })
+}
+
+/// `[c, h, w]`.
+fn planes(picture: &Picture) -> Vec<u8> {
+    let mut planes = vec![0; picture.pixels.len()];
+    place::place(picture, false, [0, 0], &mut planes);
+    planes
+}
+
+/// To the bit: a rotation has no pixel halfway between two others here, where torchvision takes either.
+#[test]
+fn operations_are_those_of_torchvision() {
+    let mut compared = 0;
+    for Case { name, parameters, source, expected } in cases() {
+        let Some(operation) = operation(&name, parameters[0]) else { continue };
+        let mut pixels = planes(&source);
+        operation.apply([source.c, source.h, source.w], &mut pixels);
+        assert!(pixels == planes(&expected), "{operation:?} of {} channels", source.c);
+        compared += 1;
+    }
+    assert_eq!(compared, 2 * 49);
+}
+
+#[test]
+fn strengths_are_those_of_torchvision() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/augment/magnitudes.txt");
+    let text = std::fs::read_to_string(file).unwrap();
+    let policies = ["rand", "trivial-wide"].map(|policy| {
+        text.lines().filter(move |line| line.split(' ').next() == Some(policy)).collect::<Vec<_>>()
+    });
+    let rand = AutoAugment::Rand { operations: 1, magnitude: 0 };
+    for (auto, lines) in [rand, AutoAugment::TrivialWide].into_iter().zip(policies) {
+        assert_eq!(lines.len(), 14);
+        let strongest = auto.strongest([224, 224]);
+        for (which, line) in lines.into_iter().enumerate() {
+            let mut words = line.split(' ').skip(1);
+            let name = words.next().unwrap();
+            let values: Vec<f64> = words.map(|word| word.parse().unwrap()).collect();
+            assert!(values.len() == 1 || values.len() == MAGNITUDES);
+            for magnitude in 0..MAGNITUDES {
+                let value = values[magnitude % values.len()];
+                let told = match name {
+                    "Identity" => Operation::Identity,
+                    // Translations are by whole pixels.
+                    "TranslateX" | "TranslateY" => operation(name, value.trunc()).unwrap(),
+                    _ => operation(name, value).unwrap(),
+                };
+                let actual = strongest.operation(which, magnitude, 1.0);
+                assert!(alike(actual, told), "{actual:?} of {magnitude}, not {told:?}");
+                if name.starts_with("Translate") {
+                    let back = strongest.operation(which, magnitude, -1.0);
+                    assert!(alike(back, operation(name, -value.trunc()).unwrap()), "{back:?}");
+                }
+            }
+        }
+    }
+}
+
+/// The same operation, as strong in six digits.
+fn alike(a: Operation, b: Operation) -> bool {
+    let numbers = |operation: Operation| match operation {
+        Operation::ShearX(by)
+        | Operation::ShearY(by)
+        | Operation::TranslateX(by)
+        | Operation::TranslateY(by)
+        | Operation::Rotate(by)
+        | Operation::Brightness(by)
+        | Operation::Saturation(by)
+        | Operation::Contrast(by)
+        | Operation::Sharpness(by)
+        | Operation::Solarize(by) => by,
+        Operation::Posterize(bits) => f64::from(bits),
+        Operation::Identity | Operation::AutoContrast | Operation::Equalize => 0.0,
+    };
+    let same = std::mem::discriminant(&a) == std::mem::discriminant(&b);
+    same && (numbers(a) - numbers(b)).abs() <= 1e-5 * numbers(b).abs()
 }

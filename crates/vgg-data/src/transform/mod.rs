@@ -1,13 +1,16 @@
 //! From a picture of any size to the bytes a network is fed with.
 //!
 //! In this order: the short side is scaled and a crop is cut, or a part is cut and scaled; it is mirrored
-//! and shifted, its colours are shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
+//! and shifted, changed by operations that are drawn, its colours are shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
 //! each with its mirror image. What is random is a pure function of seed, epoch and image, so
 //! neither threads nor an interruption change it.
 
+mod auto_augment;
 mod chance;
 mod color;
 mod erase;
+mod geometry;
+mod levels;
 mod place;
 mod resized_crop;
 
@@ -15,6 +18,7 @@ use vgg_tensor::{Error, Result};
 
 use crate::picture::Sampled;
 use crate::{Images, Moment, Picture, rescale};
+pub use auto_augment::{AutoAugment, MAGNITUDES, MOST_OPERATIONS};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
 pub use erase::Erase;
@@ -30,6 +34,8 @@ pub struct Augment {
     pub flip: bool,
     /// Shift by up to so many pixels each way, with zeros coming in: the crop of a padded image.
     pub pad_crop: usize,
+    /// Change it by operations that are drawn.
+    pub auto: Option<AutoAugment>,
     /// Shift the colours along their principal components.
     pub color: Option<ColorShift>,
     /// Erase a rectangle.
@@ -137,6 +143,9 @@ impl Transform {
         if augment.color.is_some() && channels != 3 {
             return Err(Error::Shape(format!("a colour shift of {channels} channels, not of 3")));
         }
+        if let Some(auto) = augment.auto {
+            auto.check()?;
+        }
         if let Some(erase) = &augment.erase {
             erase.check(channels)?;
         }
@@ -203,6 +212,9 @@ impl Transform {
             self.check(i, crop)?;
             for (mirror, out) in out.chunks_exact_mut(len).enumerate() {
                 place::place(crop, flip != (mirror == 1), [shift(0), shift(1)], out);
+                if let Some(auto) = augment.auto {
+                    auto.apply(chance, self.shape, out);
+                }
                 if let Some(color) = &augment.color {
                     color.apply(chance, out);
                 }

@@ -190,6 +190,35 @@ fn a_part_that_is_cut_and_scaled_depends_on_seed_epoch_and_image_alone() {
     }
 }
 
+/// Each of what is drawn anew, of noise and so as good as never twice the same.
+#[test]
+fn what_is_drawn_depends_on_seed_epoch_and_image_alone() {
+    let auto = |auto| Augment { auto: Some(auto), ..Augment::default() };
+    for augment in
+        [auto(AutoAugment::Rand { operations: 2, magnitude: 9 }), auto(AutoAugment::TrivialWide)]
+    {
+        for c in [1, 3] {
+            let images = noise(64, [c, 16, 15]);
+            let transform = Transform::same_size([c, 16, 15]).with(augment.clone()).unwrap();
+            let of = |threads, seed, epoch, first| {
+                let loader = Loader::new(images.clone(), transform.clone(), 8, threads).unwrap();
+                batches(&loader.shuffled(seed), epoch, first)
+            };
+            let whole = of(1, 5, 2, 0);
+            assert_eq!(of(3, 5, 2, 0), whole);
+            assert_eq!(of(2, 5, 2, 3), whole[3..]);
+            // An image stays as it is, or becomes the same twice, now and then.
+            let views = |batches: &[Batch]| {
+                let all = batches.iter().flat_map(|batch| batch.pixels.chunks(c * 16 * 15));
+                all.map(<[u8]>::to_vec).collect::<std::collections::BTreeSet<_>>()
+            };
+            for other in [of(1, 6, 2, 0), of(1, 5, 3, 0)] {
+                assert!(views(&whole).intersection(&views(&other)).count() < 32);
+            }
+        }
+    }
+}
+
 /// Everything at once.
 fn everything() -> Transform {
     let color = ColorShift { std: 0.1, values: [0.2, 0.1, 0.05], vectors: [[0.6, 0.6, 0.6]; 3] };
@@ -197,6 +226,7 @@ fn everything() -> Transform {
         random_crop: true,
         flip: true,
         pad_crop: 2,
+        auto: Some(AutoAugment::TrivialWide),
         color: Some(color),
         erase: Some(Erase { probability: 0.5, fill: vec![1, 2, 3] }),
     };

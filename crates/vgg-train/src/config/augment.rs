@@ -1,6 +1,7 @@
 //! What makes training images differ from epoch to epoch.
 
 use serde::{Deserialize, Serialize};
+use vgg_data::{MAGNITUDES, MOST_OPERATIONS};
 
 use super::limits::not_negative;
 use super::one_or_more::one_or_more;
@@ -22,6 +23,12 @@ pub(crate) struct Augment {
     pub flip: bool,
     /// Pad by so many pixels and cut the same size anywhere.
     pub pad_crop: usize,
+    /// Operations of RandAugment on each image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rand_augment: Option<RandAugment>,
+    /// One operation of TrivialAugment on each image.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub trivial_augment_wide: bool,
     /// Standard deviation of the shift along the colours' principal components; 0 is none.
     pub color_shift: f64,
     /// The colours' eigenvalues, on the scale 0 to 1; the training images' own if left out.
@@ -53,6 +60,22 @@ impl Default for ResizedCrop {
     }
 }
 
+/// What RandAugment does.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RandAugment {
+    /// Operations an image.
+    pub operations: usize,
+    /// Their strength.
+    pub magnitude: usize,
+}
+
+impl Default for RandAugment {
+    fn default() -> Self {
+        Self { operations: 2, magnitude: 9 }
+    }
+}
+
 impl Augment {
     /// The first value out of its limits, for images of channels, height and width: its key, and what is
     /// wrong with it.
@@ -67,6 +90,7 @@ impl Augment {
         };
         let ResizedCrop { scale: [smallest, largest], ratio: [narrow, wide] } =
             self.resized_crop.unwrap_or_default();
+        let RandAugment { operations, magnitude } = self.rand_augment.unwrap_or_default();
         let probability =
             |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
         let values = self.color_values.iter().flatten();
@@ -100,6 +124,21 @@ impl Augment {
                 "data.augment.pad_crop",
                 (self.pad_crop >= h.min(w))
                     .then(|| format!("must be below the side of the images, {}", h.min(w))),
+            ),
+            (
+                "data.augment.rand_augment",
+                (self.rand_augment.is_some() && self.trivial_augment_wide)
+                    .then(|| "takes the place of trivial_augment_wide".to_owned()),
+            ),
+            (
+                "data.augment.rand_augment.operations",
+                (!(1..=MOST_OPERATIONS).contains(&operations))
+                    .then(|| format!("must be from 1 to {MOST_OPERATIONS}, not {operations}")),
+            ),
+            (
+                "data.augment.rand_augment.magnitude",
+                (magnitude >= MAGNITUDES)
+                    .then(|| format!("must be from 0 to {}, not {magnitude}", MAGNITUDES - 1)),
             ),
             ("data.augment.color_shift", not_negative(self.color_shift)),
             (

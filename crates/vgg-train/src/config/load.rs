@@ -383,6 +383,17 @@ mod tests {
     }
 
     #[test]
+    fn operations_that_are_drawn_have_limits() {
+        let rand = "data.augment.rand_augment={}";
+        let text = error("", &["data.augment.trivial_augment_wide=true", rand]);
+        assert!(text.contains("takes the place of trivial_augment_wide"), "{text}");
+        for set in ["operations=0", "operations=17", "magnitude=31"] {
+            let text = error("", &[rand, &format!("data.augment.rand_augment.{set}")]);
+            assert!(text.contains(" must be from "), "{text}");
+        }
+    }
+
+    #[test]
     fn values_are_checked_as_they_are_computed_with() {
         for set in [
             "optimizer.lr=1e-50",

@@ -1,7 +1,7 @@
 //! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
 
 use anyhow::{Context as _, Result};
-use vgg_data::{Augment, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform};
+use vgg_data::{Augment, AutoAugment, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform};
 
 use super::images::{Data, Part};
 use super::{fashion, folder, pack};
@@ -107,5 +107,11 @@ fn augment(data: &config::Data, channels: usize) -> Result<Augment> {
         probability: random_erasing,
         fill: mean.map(|mean| (255.0 * mean).round().clamp(0.0, 255.0) as u8).collect(),
     });
-    Ok(Augment { random_crop, flip, pad_crop, color, erase })
+    let auto = match data.augment.rand_augment {
+        Some(config::RandAugment { operations, magnitude }) => {
+            Some(AutoAugment::Rand { operations, magnitude })
+        }
+        None => data.augment.trivial_augment_wide.then_some(AutoAugment::TrivialWide),
+    };
+    Ok(Augment { random_crop, flip, pad_crop, auto, color, erase })
 }
