@@ -57,5 +57,6 @@ pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
 pub use transform::{
-    Augment, AutoAugment, ColorShift, Erase, MAGNITUDES, MOST_OPERATIONS, ResizedCrop, Transform,
+    Augment, AutoAugment, ColorJitter, ColorShift, Erase, MAGNITUDES, MOST_OPERATIONS, ResizedCrop,
+    Transform,
 };

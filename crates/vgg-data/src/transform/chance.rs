@@ -12,6 +12,8 @@ pub(super) const FLIP: u32 = 0x3102;
 pub(super) const SHIFT: u32 = 0x3103;
 /// And the next one.
 pub(super) const COLOR: u32 = 0x3104;
+/// And the next one.
+pub(super) const JITTER: u32 = 0x3106;
 /// And the next [`super::erase::ATTEMPTS`].
 pub(super) const ERASE: u32 = 0x3110;
 /// And the next [`super::auto_augment::MOST_OPERATIONS`].

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::auto_augment::{AutoAugment, MAGNITUDES, Operation};
-use super::place;
+use super::{hue, place};
 use crate::picture::Sampled;
 use crate::{Decoding, Picture, rescale};
 
@@ -89,6 +89,17 @@ fn operations_are_those_of_torchvision() {
         compared += 1;
     }
     assert_eq!(compared, 2 * 49);
+}
+
+#[test]
+fn hues_are_those_of_torchvision() {
+    let turns: Vec<_> = cases().into_iter().filter(|case| case.name == "hue").collect();
+    assert_eq!(turns.len(), 2 * 5);
+    for Case { parameters, source, expected, .. } in turns {
+        let mut pixels = planes(&source);
+        hue::turn(parameters[0], [source.c, source.h, source.w], &mut pixels);
+        assert!(pixels == planes(&expected), "{parameters:?} of {} channels", source.c);
+    }
 }
 
 #[test]

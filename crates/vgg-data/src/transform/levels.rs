@@ -41,7 +41,7 @@ pub(super) fn contrast(factor: f64, [c, h, w]: [usize; 3], pixels: &mut [u8]) {
 }
 
 /// Red, green and blue of an image.
-fn planes(pixels: &mut [u8]) -> [&mut [u8]; 3] {
+pub(super) fn planes(pixels: &mut [u8]) -> [&mut [u8]; 3] {
     let len = pixels.len() / 3;
     let (red, rest) = pixels.split_at_mut(len);
     let (green, blue) = rest.split_at_mut(len);

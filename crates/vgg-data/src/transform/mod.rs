@@ -1,15 +1,17 @@
 //! From a picture of any size to the bytes a network is fed with.
 //!
 //! In this order: the short side is scaled and a crop is cut, or a part is cut and scaled; it is mirrored
-//! and shifted, changed by operations that are drawn, its colours are shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
+//! and shifted, changed by operations that are drawn, its colours are jittered and shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
 //! each with its mirror image. What is random is a pure function of seed, epoch and image, so
 //! neither threads nor an interruption change it.
 
 mod auto_augment;
 mod chance;
 mod color;
+mod color_jitter;
 mod erase;
 mod geometry;
+mod hue;
 mod levels;
 mod place;
 mod resized_crop;
@@ -21,6 +23,7 @@ use crate::{Images, Moment, Picture, rescale};
 pub use auto_augment::{AutoAugment, MAGNITUDES, MOST_OPERATIONS};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
+pub use color_jitter::ColorJitter;
 pub use erase::Erase;
 use resized_crop::Part;
 pub use resized_crop::ResizedCrop;
@@ -36,6 +39,8 @@ pub struct Augment {
     pub pad_crop: usize,
     /// Change it by operations that are drawn.
     pub auto: Option<AutoAugment>,
+    /// Change brightness, contrast, saturation and hue.
+    pub jitter: Option<ColorJitter>,
     /// Shift the colours along their principal components.
     pub color: Option<ColorShift>,
     /// Erase a rectangle.
@@ -146,6 +151,9 @@ impl Transform {
         if let Some(auto) = augment.auto {
             auto.check()?;
         }
+        if let Some(jitter) = &augment.jitter {
+            jitter.check()?;
+        }
         if let Some(erase) = &augment.erase {
             erase.check(channels)?;
         }
@@ -214,6 +222,9 @@ impl Transform {
                 place::place(crop, flip != (mirror == 1), [shift(0), shift(1)], out);
                 if let Some(auto) = augment.auto {
                     auto.apply(chance, self.shape, out);
+                }
+                if let Some(jitter) = &augment.jitter {
+                    jitter.apply(chance, self.shape, out);
                 }
                 if let Some(color) = &augment.color {
                     color.apply(chance, out);

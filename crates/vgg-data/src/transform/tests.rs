@@ -193,10 +193,13 @@ fn a_part_that_is_cut_and_scaled_depends_on_seed_epoch_and_image_alone() {
 /// Each of what is drawn anew, of noise and so as good as never twice the same.
 #[test]
 fn what_is_drawn_depends_on_seed_epoch_and_image_alone() {
+    let jitter = ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 };
     let auto = |auto| Augment { auto: Some(auto), ..Augment::default() };
-    for augment in
-        [auto(AutoAugment::Rand { operations: 2, magnitude: 9 }), auto(AutoAugment::TrivialWide)]
-    {
+    for augment in [
+        auto(AutoAugment::Rand { operations: 2, magnitude: 9 }),
+        auto(AutoAugment::TrivialWide),
+        Augment { jitter: Some(jitter), ..Augment::default() },
+    ] {
         for c in [1, 3] {
             let images = noise(64, [c, 16, 15]);
             let transform = Transform::same_size([c, 16, 15]).with(augment.clone()).unwrap();
@@ -227,6 +230,7 @@ fn everything() -> Transform {
         flip: true,
         pad_crop: 2,
         auto: Some(AutoAugment::TrivialWide),
+        jitter: Some(ColorJitter { brightness: 0.4, contrast: 0.4, saturation: 0.4, hue: 0.1 }),
         color: Some(color),
         erase: Some(Erase { probability: 0.5, fill: vec![1, 2, 3] }),
     };

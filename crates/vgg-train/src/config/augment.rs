@@ -29,6 +29,9 @@ pub(crate) struct Augment {
     /// One operation of TrivialAugment on each image.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub trivial_augment_wide: bool,
+    /// Change brightness, contrast, saturation and hue.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub color_jitter: Option<ColorJitter>,
     /// Standard deviation of the shift along the colours' principal components; 0 is none.
     pub color_shift: f64,
     /// The colours' eigenvalues, on the scale 0 to 1; the training images' own if left out.
@@ -76,6 +79,17 @@ impl Default for RandAugment {
     }
 }
 
+/// How far each is changed at most; 0 leaves it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ColorJitter {
+    pub brightness: f64,
+    pub contrast: f64,
+    pub saturation: f64,
+    /// In turns, up to a half.
+    pub hue: f64,
+}
+
 impl Augment {
     /// The first value out of its limits, for images of channels, height and width: its key, and what is
     /// wrong with it.
@@ -91,6 +105,9 @@ impl Augment {
         let ResizedCrop { scale: [smallest, largest], ratio: [narrow, wide] } =
             self.resized_crop.unwrap_or_default();
         let RandAugment { operations, magnitude } = self.rand_augment.unwrap_or_default();
+        let jitter = self.color_jitter.unwrap_or_default();
+        let factor =
+            |x: f64| (!(0.0..=10.0).contains(&x)).then(|| format!("must be from 0 to 10, not {x}"));
         let probability =
             |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
         let values = self.color_values.iter().flatten();
@@ -139,6 +156,14 @@ impl Augment {
                 "data.augment.rand_augment.magnitude",
                 (magnitude >= MAGNITUDES)
                     .then(|| format!("must be from 0 to {}, not {magnitude}", MAGNITUDES - 1)),
+            ),
+            ("data.augment.color_jitter.brightness", factor(jitter.brightness)),
+            ("data.augment.color_jitter.contrast", factor(jitter.contrast)),
+            ("data.augment.color_jitter.saturation", factor(jitter.saturation)),
+            (
+                "data.augment.color_jitter.hue",
+                (!(0.0..=0.5).contains(&jitter.hue))
+                    .then(|| format!("must be from 0 to 0.5, not {}", jitter.hue)),
             ),
             ("data.augment.color_shift", not_negative(self.color_shift)),
             (

@@ -394,6 +394,14 @@ mod tests {
     }
 
     #[test]
+    fn colour_jitter_has_limits() {
+        for set in ["brightness=-0.1", "contrast=11.0", "saturation=nan", "hue=0.6"] {
+            let text = error("", &[&format!("data.augment.color_jitter.{set}")]);
+            assert!(text.contains(" must be from 0 to "), "{text}");
+        }
+    }
+
+    #[test]
     fn values_are_checked_as_they_are_computed_with() {
         for set in [
             "optimizer.lr=1e-50",

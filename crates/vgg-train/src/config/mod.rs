@@ -24,7 +24,7 @@ mod shipped;
 mod source;
 mod text;
 
-pub(crate) use augment::{Augment, RandAugment, ResizedCrop};
+pub(crate) use augment::{Augment, ColorJitter, RandAugment, ResizedCrop};
 pub(crate) use best::{BestBy, EarlyStop};
 pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};

@@ -1,7 +1,9 @@
 //! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
 
 use anyhow::{Context as _, Result};
-use vgg_data::{Augment, AutoAugment, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform};
+use vgg_data::{
+    Augment, AutoAugment, ColorJitter, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform,
+};
 
 use super::images::{Data, Part};
 use super::{fashion, folder, pack};
@@ -113,5 +115,9 @@ fn augment(data: &config::Data, channels: usize) -> Result<Augment> {
         }
         None => data.augment.trivial_augment_wide.then_some(AutoAugment::TrivialWide),
     };
-    Ok(Augment { random_crop, flip, pad_crop, auto, color, erase })
+    let jitter = data.augment.color_jitter.map(|jitter| {
+        let config::ColorJitter { brightness, contrast, saturation, hue } = jitter;
+        ColorJitter { brightness, contrast, saturation, hue }
+    });
+    Ok(Augment { random_crop, flip, pad_crop, auto, jitter, color, erase })
 }

@@ -28,7 +28,7 @@ const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 26] = [
+const KEYS: [(&str, Change); 27] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.split", Never(SEEN)),
@@ -49,6 +49,7 @@ const KEYS: [(&str, Change); 26] = [
     ("data.augment.pad_crop", BetweenEpochs),
     ("data.augment.rand_augment", BetweenEpochs),
     ("data.augment.trivial_augment_wide", BetweenEpochs),
+    ("data.augment.color_jitter", BetweenEpochs),
     ("data.augment.color_shift", BetweenEpochs),
     ("data.augment.color_values", BetweenEpochs),
     ("data.augment.color_vectors", BetweenEpochs),
