@@ -27,6 +27,11 @@ fn a_new_last_layer_and_then_all_of_them_are_trained() {
     assert!(printed.contains("from = \"runs/tiny-1\""), "{printed}");
     assert!(!place.path("photos.toml").exists());
 
+    // A file by itself is known, too, whatever wrote it.
+    let file = "runs/tiny-1/checkpoints/best.safetensors";
+    let printed = FINETUNE.replace("runs/tiny-1", file) + " --print-config";
+    assert!(place.ok(&printed).stdout.contains(&format!("from = \"{file}\"")));
+
     let done = place.ok(FINETUNE);
     assert!(done.stdout.starts_with("runs/photos-1: "), "{}", done.stdout);
     assert_eq!(done.stdout.lines().count(), 1);

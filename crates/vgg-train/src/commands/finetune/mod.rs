@@ -30,7 +30,8 @@ pub(crate) struct FinetuneOptions {
     #[arg(long, default_value = "vgg16", value_parser = parse_arch, conflicts_with = "from")]
     arch: Arch,
 
-    /// Network to start from instead: a run, a checkpoint, or a name such as imagenet-vgg16_bn
+    /// Network to start from instead: a run, a checkpoint, a file of another program's weights, or a
+    /// name such as imagenet-vgg16_bn
     ///
     /// Its size, channels and normalisation are taken over.
     #[arg(long, value_name = "NETWORK", value_hint = ValueHint::AnyPath)]

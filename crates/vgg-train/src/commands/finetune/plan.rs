@@ -6,12 +6,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use vgg_data::Decoding;
 use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
-use vgg_model::{Checkpoint, Vgg, VggConfig};
+use vgg_model::{Arch, Vgg, VggConfig};
 
 use super::FinetuneOptions;
 use crate::config::{self, Config, DatasetName, Override, of_network};
 use crate::failure::{Code, Failure};
-use crate::run::checkpoints;
+use crate::run::checkpoints::{self, Starting};
 use crate::terminal::numbers::count;
 
 /// The share of a folder without parts that is tested on.
@@ -82,9 +82,9 @@ impl Plan {
                     let help = "--arch is vgg11, vgg13, vgg16 or vgg19; --from any trained network";
                     return Err(Failure::new(Code::Usage, message).help(help).into());
                 }
-                ("imagenet".into(), start_of(&own)?)
+                ("imagenet".into(), start_of(&own, options.arch)?)
             }
-            Some(from) => (from.to_string_lossy().into_owned(), start_of(from)?),
+            Some(from) => (from.to_string_lossy().into_owned(), start_of(from, options.arch)?),
         };
         let side = start.model.image_size;
         let file = options.config.clone().unwrap_or_else(|| format!("{name}.toml").into());
@@ -253,13 +253,14 @@ impl Counted {
     }
 }
 
-/// The config of the network to start from.
-fn start_of(from: &Path) -> Result<Config> {
+/// The config of the network to start from: a file of weights says which it is as far as it can, or else
+/// it is one of `arch`.
+fn start_of(from: &Path, arch: Arch) -> Result<Config> {
     if !from.is_file() {
         return Ok(checkpoints::config_of(from, vec![])?.config);
     }
-    let Checkpoint { vgg, input, .. } = checkpoints::load(from)?;
-    Ok(of_network(&vgg, &input, &[], "", vec![])?.config)
+    let Starting { vgg, input, .. } = checkpoints::starting(from, arch)?;
+    Ok(of_network(&vgg, &input, &[], "start", vec![])?.config)
 }
 
 fn no_classes(folder: &Path) -> Failure {
