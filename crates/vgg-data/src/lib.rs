@@ -22,6 +22,8 @@
 #![deny(unsafe_code)]
 
 mod batch;
+mod beta;
+mod cutmix;
 mod dataset;
 mod dir;
 pub mod fashion_mnist;
@@ -46,6 +48,7 @@ mod threads;
 mod transform;
 
 pub use batch::Batch;
+pub use cutmix::CutMix;
 pub use dataset::Dataset;
 pub use dir::{DATA_DIR_VARIABLE, WEIGHTS_DIR_VARIABLE, cache_dir, data_dir, weights_dir};
 pub use image_folder::ImageFolder;

@@ -13,7 +13,7 @@ use vgg_tensor::{Draw, Error, Result, room_for};
 use crate::order::{class_balanced, shuffled};
 use crate::threads::pool;
 use crate::transform::Chance;
-use crate::{Images, Mixup, Moment, Transform};
+use crate::{CutMix, Images, Mixup, Moment, Transform, cutmix};
 pub use epoch::Epoch;
 use epoch::Fill;
 
@@ -44,6 +44,7 @@ pub struct Loader {
     /// Whether the images of a shuffled epoch are drawn class by class.
     balanced: bool,
     mixup: Option<Mixup>,
+    cutmix: Option<CutMix>,
     /// Whether images that cannot be read are passed over.
     passes_over: bool,
     /// Transforms images, unless they are copied as they are.
@@ -78,6 +79,7 @@ impl Loader {
             seed: None,
             balanced: false,
             mixup: None,
+            cutmix: None,
             passes_over: false,
             pool,
         })
@@ -103,6 +105,13 @@ impl Loader {
         Loader { mixup: Some(mixup), ..self }
     }
 
+    /// The same, with a part of another image in each image of a batch. Of batches that are
+    /// [mixed](Self::mixed), too, each has one or the other, by equal chances.
+    #[must_use]
+    pub fn cut_mixed(self, cutmix: CutMix) -> Self {
+        Loader { cutmix: Some(cutmix), ..self }
+    }
+
     /// The same, where a file that cannot be read, or is no image, does not end an epoch:
     /// [`Batch::unreadable`](crate::Batch::unreadable) tells of it.
     #[must_use]
@@ -125,7 +134,8 @@ impl Loader {
     /// decoded. What the images themselves take is [`Images::bytes`].
     pub fn bytes(&self) -> u64 {
         let pixels = self.transform.views() * self.transform.shape().iter().product::<usize>();
-        let mix = if self.mixup.is_some() { size_of::<(u32, f32)>() } else { 0 };
+        let mixes = self.mixup.is_some() || self.cutmix.is_some();
+        let mix = if mixes { size_of::<(u32, f32)>() } else { 0 };
         let of_a_batch = self.batch_size * (pixels + size_of::<u32>() + mix);
         let order = self.images.len() * size_of::<u32>();
         // A decoder has its output and, of a photograph, as much again on its way there.
@@ -158,8 +168,17 @@ impl Loader {
 
     /// What fills the batches of an epoch.
     fn fill(&self, epoch: u64) -> Fill {
-        let Self { images, transform, batch_size, seed, balanced, mixup, passes_over, pool } =
-            self.clone();
+        let Self {
+            images,
+            transform,
+            batch_size,
+            seed,
+            balanced,
+            mixup,
+            cutmix,
+            passes_over,
+            pool,
+        } = self.clone();
         let draw = |seed, stream| Draw { seed, stream, step: epoch };
         let order: Vec<u32> = match seed {
             Some(seed) if balanced => class_balanced(images.labels(), draw(seed, BALANCED_STREAM)),
@@ -205,8 +224,14 @@ impl Loader {
                     }
                 }
             }
-            if let Some(mixup) = &mixup {
-                mixup.apply(moment, index, batch);
+            let [_, h, w] = transform.shape();
+            match (mixup, cutmix) {
+                (Some(mixup), Some(_)) if !cutmix::is_chosen(moment, index) => {
+                    mixup.apply(moment, index, batch);
+                }
+                (_, Some(cutmix)) => cutmix.apply(moment, index, [h, w], batch),
+                (Some(mixup), None) => mixup.apply(moment, index, batch),
+                (None, None) => {}
             }
             Ok(())
         })

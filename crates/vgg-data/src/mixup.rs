@@ -1,15 +1,12 @@
 //! Batches of images between two classes.
 
-use vgg_tensor::{Draw, Error, Result};
+use vgg_tensor::{Error, Result};
 
-use crate::{Batch, Moment};
+use crate::{Batch, Moment, beta};
 
-/// The first of the random streams of mixup: one for each attempt at a share. No other use of a
+/// The first of the random streams of mixup, of [`beta::ATTEMPTS`]. No other use of a
 /// run's seed may have these.
 const STREAM: u32 = 0x3200;
-
-/// Attempts after which a share is a half: at `alpha` 1 one in two succeeds, below it more.
-const ATTEMPTS: u32 = 32;
 
 /// Mixes each image of a batch with the next one, the last with the first, all in one proportion.
 ///
@@ -55,15 +52,9 @@ impl Mixup {
         }
     }
 
-    /// A number of the beta distribution, by Jöhnk's method.
+    /// The next image's share in batch number `index`.
     fn share(&self, moment: Moment, index: usize) -> f32 {
-        let share = (0..ATTEMPTS).find_map(|attempt| {
-            let draw = Draw { seed: moment.seed, stream: STREAM + attempt, step: moment.epoch };
-            let [u, v, ..] = draw.block(index as u32).map(Draw::uniform_from);
-            let [x, y] = [u, v].map(|u| f64::from(u).powf(1.0 / self.alpha));
-            (x + y > 0.0 && x + y <= 1.0).then(|| (x / (x + y)) as f32)
-        });
-        share.unwrap_or(0.5)
+        beta::share(self.alpha, moment, STREAM, index)
     }
 }
 

@@ -156,6 +156,24 @@ fn batches_are_the_same_without_a_thread() {
 }
 
 #[test]
+fn a_batch_has_mixup_or_cutmix() {
+    let images = of(96, 2, 1, Transform::resized([1, 8, 8]));
+    let (mixup, cutmix) = (Mixup::new(1.0).unwrap(), CutMix::new(1.0).unwrap());
+    let [mixed, cut] = [images.clone().mixed(mixup), images.clone().cut_mixed(cutmix)]
+        .map(|loader| collect(loader.epoch(2, 0)));
+    let both = images.mixed(mixup).cut_mixed(cutmix);
+    let batches = collect(both.epoch(2, 0));
+    let of_cut = batches.iter().zip(&cut).filter(|(batch, cut)| batch == cut).count();
+    let of_mixed = batches.iter().zip(&mixed).filter(|(batch, mixed)| batch == mixed).count();
+    assert_eq!((batches.len(), of_cut + of_mixed), (48, 48));
+    // Half of them, by four standard deviations of √48 / 2.
+    assert!((10..=38).contains(&of_cut), "{of_cut}");
+    assert_eq!(collect(both.epoch(2, 7)), batches[7..]);
+    assert_ne!(collect(both.epoch(3, 0)), batches);
+    assert_ne!(collect(both.shuffled(8).epoch(2, 0)), batches);
+}
+
+#[test]
 fn unreadable_files_are_passed_over_if_they_may_be() {
     let dir = tempfile::tempdir().unwrap();
     let paths = ["a.png", "b.png", "c.png", "no.png"].map(|name| dir.path().join(name));

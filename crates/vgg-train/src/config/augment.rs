@@ -44,6 +44,8 @@ pub(crate) struct Augment {
     pub random_erasing: f64,
     /// Both parameters of the beta distribution of mixup's shares; 0 is no mixup.
     pub mixup: f64,
+    /// Both parameters of the beta distribution of CutMix's areas; 0 is no CutMix.
+    pub cutmix: f64,
 }
 
 /// The part of an image that is cut and scaled.
@@ -179,6 +181,7 @@ impl Augment {
             ("data.augment.color_vectors", vectors.into_iter().find_map(finite)),
             ("data.augment.random_erasing", probability(self.random_erasing)),
             ("data.augment.mixup", probability(self.mixup)),
+            ("data.augment.cutmix", probability(self.cutmix)),
         ];
         check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }

@@ -580,6 +580,7 @@ mod tests {
         color_shift = 0.0                # default
         random_erasing = 0.0             # default
         mixup = 0.0                      # default
+        cutmix = 0.0                     # default
 
         [train]
         epochs = 10                      # default

@@ -85,7 +85,7 @@ impl Config {
             ema_decay: optimizer.average_decay.map(|decay| decay as f32),
             label_smoothing: train.label_smoothing as f32,
             class_weights: class_weights.unwrap_or_default(),
-            mixes: self.data.augment.mixup > 0.0,
+            mixes: self.data.augment.mixup > 0.0 || self.data.augment.cutmix > 0.0,
             groups: optimizer.groups.iter().map(group).collect(),
             freeze: optimizer.freeze.clone(),
             measures_gradients: self.report.shows_norms(),

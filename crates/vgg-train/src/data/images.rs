@@ -1,7 +1,7 @@
 //! Images, and how they become a network's input.
 
 use anyhow::{Context as _, Result};
-use vgg_data::{Images, Loader, Mixup, Transform};
+use vgg_data::{CutMix, Images, Loader, Mixup, Transform};
 
 use crate::failure::{Code, Failure};
 use crate::machine::memory::Host;
@@ -39,6 +39,7 @@ pub(crate) struct Part {
     pub images: Images,
     pub(super) transform: Transform,
     pub(super) mixup: Option<Mixup>,
+    pub(super) cutmix: Option<CutMix>,
     /// Whether a shuffled epoch has each class as often as any other.
     pub(super) balanced: bool,
     pub(super) threads: usize,
@@ -50,8 +51,12 @@ impl Part {
         let (images, transform) = (self.images.clone(), self.transform.clone());
         let loader = Loader::new(images, transform, batch_size, self.threads)?;
         let loader = if self.balanced { loader.balanced() } else { loader };
-        Ok(match self.mixup {
+        let loader = match self.mixup {
             Some(mixup) => loader.mixed(mixup),
+            None => loader,
+        };
+        Ok(match self.cutmix {
+            Some(cutmix) => loader.cut_mixed(cutmix),
             None => loader,
         })
     }

@@ -2,7 +2,8 @@
 
 use anyhow::{Context as _, Result};
 use vgg_data::{
-    Augment, AutoAugment, ColorJitter, ColorShift, Erase, Images, Mixup, ResizedCrop, Transform,
+    Augment, AutoAugment, ColorJitter, ColorShift, CutMix, Erase, Images, Mixup, ResizedCrop,
+    Transform,
 };
 
 use super::images::{Data, Part};
@@ -59,13 +60,14 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         }
         None => transform(data.train_short_side(side))?,
     };
-    let mixup = data.augment.mixup;
+    let config::Augment { mixup, cutmix, .. } = data.augment;
     let threads = config.device.threads;
     Ok(Data {
         train: Part {
             images: train,
             transform: train_transform.with(augment(data, c)?)?,
             mixup: (mixup > 0.0).then(|| Mixup::new(mixup)).transpose()?,
+            cutmix: (cutmix > 0.0).then(|| CutMix::new(cutmix)).transpose()?,
             balanced: data.sampler == Sampler::Balanced,
             threads,
         },
@@ -73,6 +75,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             images: test,
             transform: transform([data.test_short_side(side); 2])?,
             mixup: None,
+            cutmix: None,
             balanced: false,
             threads,
         },

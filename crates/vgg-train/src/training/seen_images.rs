@@ -28,7 +28,7 @@ const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 27] = [
+const KEYS: [(&str, Change); 28] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.split", Never(SEEN)),
@@ -55,6 +55,7 @@ const KEYS: [(&str, Change); 27] = [
     ("data.augment.color_vectors", BetweenEpochs),
     ("data.augment.random_erasing", BetweenEpochs),
     ("data.augment.mixup", BetweenEpochs),
+    ("data.augment.cutmix", BetweenEpochs),
     ("train.batch_size", BetweenEpochs),
 ];
 
