@@ -1,6 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use vgg_kernels::Updates;
+
 use super::assemble::{Resources, parse};
 use super::signatures::{self, Signature};
 use super::source::{self, Sources};
@@ -52,11 +54,11 @@ fn signatures_are_those_of_the_sources() {
 fn ptx_has_the_parameters_of_the_signatures() {
     for (module, source) in &sources().modules {
         let ptx = vgg_kernels::MODULES.iter().find(|other| other.name == module).unwrap().ptx;
-        let mut kernels: BTreeMap<&str, Vec<&str>> =
+        let mut kernels: BTreeMap<&str, Vec<String>> =
             ptx.split(".visible .entry ").skip(1).map(kernel_of_ptx).collect();
         for Signature { name, parameters } in signatures::read(source).unwrap() {
-            let of = |(_, of)| if of == "Address" { "u64" } else { of };
-            let parameters: Vec<&str> = parameters.into_iter().map(of).collect();
+            let parameters: Vec<String> =
+                parameters.into_iter().map(|(_, of)| in_ptx(of)).collect();
             let names: Vec<String> = match name.strip_suffix('T') {
                 Some(name) => ["f32", "bf16", "f16"].map(|of| format!("{name}{of}")).into(),
                 None => vec![name],
@@ -70,14 +72,26 @@ fn ptx_has_the_parameters_of_the_signatures() {
     }
 }
 
-/// A kernel's name and its parameters' types.
-fn kernel_of_ptx(text: &str) -> (&str, Vec<&str>) {
+/// How PTX writes a parameter's type: a number's by itself, that of a table by its place in memory.
+fn in_ptx(of: &str) -> String {
+    match of {
+        "Address" => "u64".into(),
+        "Updates" => format!("align {} .b8 [{}]", align_of::<Updates>(), size_of::<Updates>()),
+        of => of.into(),
+    }
+}
+
+/// A kernel's name and its parameters' types, as [`in_ptx`] has them.
+fn kernel_of_ptx(text: &str) -> (&str, Vec<String>) {
     let (name, rest) = text.split_once('(').unwrap();
     let (parameters, _) = rest.split_once(')').unwrap();
-    let types = parameters
-        .lines()
-        .filter_map(|line| line.trim().strip_prefix(".param .")?.split(' ').next());
-    (name, types.collect())
+    let of = |line: &str| {
+        let (of, name) = line.trim().trim_end_matches(',').rsplit_once(' ')?;
+        let of = of.strip_prefix(".param .")?;
+        let len = name.split_once('[').map_or(String::new(), |(_, len)| format!(" [{len}"));
+        Some(of.to_owned() + &len)
+    };
+    (name, parameters.lines().filter_map(of).collect())
 }
 
 /// PTX 8.0 is loaded by drivers from 525 on, code for sm_75 by all GPUs from Turing on.

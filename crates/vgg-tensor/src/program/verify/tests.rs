@@ -40,11 +40,16 @@ fn what_is_written_is_apart_from_what_is_read() {
 #[test]
 fn what_is_written_is_apart_from_what_else_is_written() {
     let vector = Content::Vector(4);
-    let gradients = vec![(vector, InOut(BufferId(0))); 2];
-    let clip = Command::ClipGradients { max_norm: 1.0, gradients };
+    let clip = |buffers: &[usize]| {
+        let gradients = buffers.iter().map(|i| (vector, InOut(BufferId(*i)))).collect();
+        Command::ClipGradients { max_norm: 1.0, gradients }
+    };
     let problem =
         "command 0 (norm, clip gradients 8): buffer 0 is written, and another operand, too";
-    check_refused(&[State], &[clip], problem);
+    check_refused(&[State], &[clip(&[0, 0])], problem);
+    let problem =
+        "command 0 (norm, clip gradients 12): buffer 0 is written, and another operand, too";
+    check_refused(&[State, State], &[clip(&[0, 1, 0])], problem);
 }
 
 #[test]
