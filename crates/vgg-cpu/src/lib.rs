@@ -75,7 +75,7 @@ pub struct Config {
 }
 
 /// A forward pass of 16 images a thread reads the fully connected layers' weights seldom enough: on two
-/// threads, 32 at once are within 4 % of 64 or 128 (VGG-11 on 224×224, small and full) and take 110 MiB
+/// threads, 32 at once are within 7 % of 64 or 128 (VGG-11 on 224×224, small and full) and take 110 MiB
 /// less than 128 of the small network.
 const IMAGES_OF_A_THREAD: usize = 16;
 

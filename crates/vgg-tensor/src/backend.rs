@@ -49,7 +49,7 @@ pub trait Backend {
         0
     }
 
-    /// Images, at least 1, that a forward pass takes at once, where more would be faster by a few percent
+    /// Images, at least 1, that a forward pass takes at once, where more would be faster by some percent
     /// at most and take more memory. Nothing where more are much faster.
     fn images_at_once(&self) -> Option<usize> {
         None
