@@ -1,9 +1,10 @@
 //! Convolutions of few channels before a pool, and the gradients of their inputs, by kernels of our own on
 //! tensor cores, from Ampere on: their sums stay in registers, and cuDNN leaves most of the cores idle.
 
-use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{Result, Shape};
 
+use super::is_pooled_3x3;
 use super::tiling::Tiling;
 use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
@@ -18,10 +19,7 @@ const MOST_OUT: usize = 64;
 
 /// Whether an operation is such a convolution, and a GPU has the kernel.
 pub(super) fn takes(gpu: &Gpu, op: &Conv2d) -> bool {
-    gpu.multiplies()
-        && matches!(op.x().c, 16 | 32)
-        && (op.kernel(), op.padding(), op.stride()) == (3, 1, 1)
-        && op.epilogue() == ConvEpilogue::BiasReluMaxPool
+    gpu.multiplies() && matches!(op.x().c, 16 | 32) && is_pooled_3x3(op)
 }
 
 /// See [`vgg_tensor::Command::Conv2d`].

@@ -4,8 +4,9 @@
 
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
-use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::spec::Conv2d;
 
+use super::is_pooled_3x3;
 use super::tiling::Tiling;
 use crate::columns::sum_rows;
 use crate::gpu::{Gpu, groups, kernel};
@@ -28,9 +29,7 @@ fn slab(op: &Conv2d) -> usize {
 
 /// Whether an operation is such a stage.
 pub(super) fn takes(op: &Conv2d) -> bool {
-    op.x().c == 1
-        && (op.kernel(), op.padding(), op.stride()) == (3, 1, 1)
-        && op.epilogue() == ConvEpilogue::BiasReluMaxPool
+    op.x().c == 1 && is_pooled_3x3(op)
 }
 
 /// See [`vgg_tensor::Command::Conv2d`].

@@ -47,6 +47,13 @@ pub(crate) fn workspace(storage: Storage, command: &Command) -> u64 {
     }
 }
 
+/// Whether an operation is a 3×3 convolution that keeps the size, with ReLU and a pool: what our own
+/// kernels compute of few channels.
+fn is_pooled_3x3(op: &Conv2d) -> bool {
+    (op.kernel(), op.padding(), op.stride()) == (3, 1, 1)
+        && op.epilogue() == ConvEpilogue::BiasReluMaxPool
+}
+
 /// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
 pub(crate) fn check_size(command: &Command) -> Result<()> {
     let op = match command {
