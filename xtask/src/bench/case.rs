@@ -4,46 +4,59 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use vgg_model::{Arch, Vgg, VggConfig};
 
-/// VGG-11 on gray images of 224×224 (but for the tiny one), ten classes.
+/// A network. VGG-11s have ten classes, and all but the tiny one gray images of 224×224.
 #[derive(Clone, Copy, Debug, PartialEq, clap::ValueEnum)]
 pub(super) enum Net {
-    /// A quarter of the channels, as Dive into Deep Learning has it.
+    /// VGG-11 with a quarter of the channels, as Dive into Deep Learning has it.
     Small,
-    /// All channels.
+    /// VGG-11 with all channels.
     Full,
-    /// An eighth of them on 32×32: to try the bench itself, also where everything is slow.
+    /// VGG-13 with batch normalisation and half of the channels, on gray images of 32×32: that of
+    /// `configs/vgg13_accurate.toml`.
+    Accurate,
+    /// VGG-16 on colour images of 224×224, a thousand classes.
+    Vgg16,
+    /// The same with batch normalisation.
+    #[value(name = "vgg16_bn")]
+    Vgg16Bn,
+    /// AlexNet on the same images.
+    Alexnet,
+    /// VGG-11 with an eighth of the channels, on gray images of 32×32: to try the bench itself, also
+    /// where everything is slow.
     Tiny,
 }
 
 impl Net {
-    const ALL: [Net; 3] = [Net::Small, Net::Full, Net::Tiny];
-
     pub(super) fn vgg(self) -> vgg_model::Result<Vgg> {
-        let (width, side, fc_width) = match self {
-            Net::Small => (0.25, 224, 4096),
-            Net::Full => (1.0, 224, 4096),
-            Net::Tiny => (0.125, 32, 64),
-        };
-        Vgg::new(&VggConfig {
-            arch: Arch::Vgg11,
+        let of_colour = |arch| VggConfig { arch, ..VggConfig::default() };
+        let of_gray = |arch, width, side| VggConfig {
+            arch,
             width,
             input: [1, side, side],
             classes: 10,
-            fc_width,
             ..VggConfig::default()
+        };
+        Vgg::new(&match self {
+            Net::Small => of_gray(Arch::Vgg11, 0.25, 224),
+            Net::Full => of_gray(Arch::Vgg11, 1.0, 224),
+            Net::Accurate => {
+                let config = of_gray(Arch::Vgg13, 0.5, 32);
+                VggConfig { batch_norm: true, fc_width: 512, ..config }
+            }
+            Net::Vgg16 => of_colour(Arch::Vgg16),
+            Net::Vgg16Bn => VggConfig { batch_norm: true, ..of_colour(Arch::Vgg16) },
+            Net::Alexnet => of_colour(Arch::AlexNet),
+            Net::Tiny => VggConfig { fc_width: 64, ..of_gray(Arch::Vgg11, 0.125, 32) },
         })
     }
 }
 
 impl fmt::Display for Net {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Net::Small => "small",
-            Net::Full => "full",
-            Net::Tiny => "tiny",
-        })
+        f.write_str(self.to_possible_value().expect("no network is hidden").get_name())
     }
 }
 
@@ -52,6 +65,8 @@ impl fmt::Display for Net {
 pub(super) enum Pass {
     /// Forward, backward and the update.
     Train,
+    /// The same where all convolutions stay as they are.
+    Finetune,
     /// Forward.
     Infer,
     /// Forward, with the fully connected layers' weights stored as halves.
@@ -59,13 +74,19 @@ pub(super) enum Pass {
 }
 
 impl Pass {
-    const ALL: [Pass; 3] = [Pass::Train, Pass::Infer, Pass::InferF16];
+    const ALL: [Pass; 4] = [Pass::Train, Pass::Finetune, Pass::Infer, Pass::InferF16];
+
+    /// Whether weights change.
+    pub(super) fn trains(self) -> bool {
+        matches!(self, Pass::Train | Pass::Finetune)
+    }
 }
 
 impl fmt::Display for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Pass::Train => "train",
+            Pass::Finetune => "finetune",
             Pass::Infer => "infer",
             Pass::InferF16 => "infer-f16",
         })
@@ -86,9 +107,15 @@ impl Case {
         vec![
             case(Pass::Train, Net::Small, 128),
             case(Pass::Train, Net::Full, 32),
+            case(Pass::Train, Net::Accurate, 128),
+            case(Pass::Train, Net::Vgg16, 16),
+            case(Pass::Train, Net::Vgg16Bn, 16),
+            case(Pass::Finetune, Net::Vgg16, 16),
+            case(Pass::Train, Net::Alexnet, 128),
             case(Pass::Infer, Net::Small, 32),
             case(Pass::Infer, Net::Small, 1),
             case(Pass::InferF16, Net::Small, 1),
+            case(Pass::Infer, Net::Vgg16Bn, 16),
         ]
     }
 }
@@ -107,12 +134,14 @@ impl FromStr for Case {
             let (head, batch) = text.rsplit_once('-')?;
             let (pass, net) = head.rsplit_once('-')?;
             let pass = Pass::ALL.into_iter().find(|known| known.to_string() == pass)?;
-            let net = Net::ALL.into_iter().find(|known| known.to_string() == net)?;
+            let net = Net::from_str(net, false).ok()?;
             Some(Case { pass, net, batch: batch.parse().ok()? })
         };
         let case = parts().with_context(|| {
             let passes = Pass::ALL.map(|pass| pass.to_string()).join("|");
-            format!("it must be {passes}, then small|full|tiny, then a batch size: train-small-128")
+            let nets: Vec<_> = Net::value_variants().iter().map(Net::to_string).collect();
+            let nets = nets.join("|");
+            format!("it must be {passes}, then {nets}, then a batch size: train-small-128")
         })?;
         if case.batch == 0 {
             bail!("a batch has at least 1 image");

@@ -192,7 +192,7 @@ impl fmt::Display for Layers {
         let sum = |pass: fn(&Layer) -> Pass| self.layers.iter().map(|l| pass(l).ms).sum::<f64>();
         let (forward, backward) = (sum(|l| l.forward), sum(|l| l.backward));
         let per_s = |ms: f64| 1e3 * self.batch as f64 / ms;
-        writeln!(f, "Layers of VGG-11 {}, batch {}", self.net, self.batch)?;
+        writeln!(f, "Layers of {}, batch {}", self.net, self.batch)?;
         writeln!(f, "{table}")?;
         writeln!(
             f,

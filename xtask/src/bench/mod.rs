@@ -43,8 +43,10 @@ pub(crate) struct Args {
     batch: usize,
 
     /// A whole step, as PASS-NET-BATCH; may be repeated.
-    /// PASS is train, infer or infer-f16, NET small, full or tiny [default: train-small-128,
-    /// train-full-32, infer-small-32, infer-small-1, infer-f16-small-1]
+    /// PASS is train, finetune (with frozen convolutions), infer or infer-f16, NET as of --net
+    /// [default: train-small-128, train-full-32, train-accurate-128, train-vgg16-16,
+    /// train-vgg16_bn-16, finetune-vgg16-16, train-alexnet-128, infer-small-32, infer-small-1,
+    /// infer-f16-small-1, infer-vgg16_bn-16]
     #[arg(long = "case", value_name = "CASE")]
     cases: Vec<Case>,
 
@@ -52,7 +54,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", value_parser = at_least_1)]
     rounds: Option<usize>,
 
-    /// Python that has PyTorch and ONNX Runtime: whole steps alternate with theirs, in all ways that
+    /// Python that has PyTorch, and perhaps ONNX Runtime and OpenVINO: whole steps alternate with theirs, in all ways that
     /// may be the fastest: eager and compiled, on a CPU with bf16 instructions in f32 and bf16
     #[arg(long, value_name = "PYTHON")]
     peer: Option<PathBuf>,

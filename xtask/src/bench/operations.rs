@@ -34,7 +34,7 @@ struct Operation {
 }
 
 /// Times each operation with the sizes it has in `net`. Max-pool (fused into the convolutions) and
-/// response normalisation (which VGG-11 has not) work on the first pool's output.
+/// response normalisation (which no network here has) work on the first pool's output.
 pub(super) fn measure<B: Measurable>(
     backend: &mut B,
     roofs: &Roofs,
@@ -161,7 +161,7 @@ impl fmt::Display for Operations {
                 percent(*of_copy),
             ]);
         }
-        writeln!(f, "Operations with the sizes of VGG-11 {}, batch {}", self.net, self.batch)?;
+        writeln!(f, "Operations with the sizes of {}, batch {}", self.net, self.batch)?;
         writeln!(f, "{table}")?;
         f.write_str(LEGEND)
     }

@@ -1,4 +1,4 @@
-//! Other programs on the same work: PyTorch and ONNX Runtime, through a Python that has them.
+//! Other programs on the same work: PyTorch, ONNX Runtime and OpenVINO, through a Python that has them.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,15 +30,21 @@ pub(super) enum Peer {
     },
     /// Inference only, on a CPU, in `f32`: it has no convolution in half precision there.
     OnnxRuntime,
+    /// Inference only, on a CPU.
+    OpenVino {
+        /// What it computes with, at best.
+        precision: Precision,
+    },
 }
 
-/// An interpreter with PyTorch, and perhaps ONNX Runtime.
+/// An interpreter with PyTorch, and perhaps ONNX Runtime and OpenVINO.
 pub(super) struct Python {
     path: PathBuf,
     has_onnx_runtime: bool,
+    has_open_vino: bool,
     /// Whether there is what `torch.compile` needs on a CPU.
     has_compiler: bool,
-    /// The networks as ONNX Runtime reads them.
+    /// The networks as ONNX Runtime and OpenVINO read them.
     models: TempDir,
 }
 
@@ -46,9 +52,14 @@ impl Python {
     /// Checks that `path` can be run and has the modules.
     pub(super) fn find(path: &Path) -> Result<Self> {
         let models = tempfile::tempdir().context("no temporary folder")?;
-        let mut python =
-            Self { path: path.into(), has_onnx_runtime: false, has_compiler: false, models };
-        let names = ["torch", "numpy", "onnx", "onnxruntime"];
+        let mut python = Self {
+            path: path.into(),
+            has_onnx_runtime: false,
+            has_open_vino: false,
+            has_compiler: false,
+            models,
+        };
+        let names = ["torch", "numpy", "onnx", "onnxruntime", "openvino"];
         let found = python.run(include_str!("peers/modules.py"), &json!(names))?;
         let Found { missing, compiler } = serde_json::from_str(&found)
             .with_context(|| format!("{} is not a Python 3: `{found}`", path.display()))?;
@@ -57,20 +68,29 @@ impl Python {
             let needs = "torch.compile needs a C++ compiler, such as g++";
             status("Skipping", format_args!("compiled PyTorch on a CPU: {needs}"));
         }
-        let missing = |name: &&str| missing.iter().any(|missing| missing == name);
-        let install = |names: &[&str]| {
-            let names = names.join(" ");
-            let python = path.display();
-            format!("{python} has no module {names}; `{python} -m pip install {names}` installs it")
+        // What installs those of some modules that are missing.
+        let install = |needed: &[&str]| {
+            let is_missing = |name: &&str| missing.iter().any(|missing| missing == name);
+            let names: Vec<&str> = needed.iter().copied().filter(is_missing).collect();
+            let (python, names) = (path.display(), names.join(" "));
+            (!names.is_empty()).then(|| {
+                format!(
+                    "{python} has no module {names}; `{python} -m pip install {names}` installs it"
+                )
+            })
         };
-        if missing(&"torch") {
-            bail!(install(&["torch"]));
+        if let Some(install) = install(&["torch"]) {
+            bail!(install);
         }
-        let missing_onnx: Vec<&str> = names[1..].iter().copied().filter(missing).collect();
-        python.has_onnx_runtime = missing_onnx.is_empty();
-        if !python.has_onnx_runtime {
-            status("Skipping", format_args!("ONNX Runtime: {}", install(&missing_onnx)));
-        }
+        let has = |program: &str, module| {
+            let install = install(&["numpy", "onnx", module]);
+            if let Some(install) = &install {
+                status("Skipping", format_args!("{program}: {install}"));
+            }
+            install.is_none()
+        };
+        python.has_onnx_runtime = has("ONNX Runtime", "onnxruntime");
+        python.has_open_vino = has("OpenVINO", "openvino");
         Ok(python)
     }
 
@@ -84,13 +104,17 @@ impl Python {
             Place::Cuda(_) => (vec![device.precision()], true),
         };
         let mut peers = Vec::new();
+        let infers = device.place() == Place::Cpu && !pass.trains();
         for precision in precisions {
             peers.push(Peer::PyTorch { compiled: false, precision });
             if compiles {
                 peers.push(Peer::PyTorch { compiled: true, precision });
             }
+            if infers && self.has_open_vino {
+                peers.push(Peer::OpenVino { precision });
+            }
         }
-        if device.place() == Place::Cpu && pass != Pass::Train && self.has_onnx_runtime {
+        if infers && self.has_onnx_runtime {
             peers.push(Peer::OnnxRuntime);
         }
         peers
@@ -101,11 +125,13 @@ impl Python {
         let vgg = case.net.vgg()?;
         let (compiled, precision) = match peer {
             Peer::PyTorch { compiled, precision } => (compiled, precision),
+            Peer::OpenVino { precision } => (false, precision),
             Peer::OnnxRuntime => (false, Precision::F32),
         };
         let model = self.models.path().join(format!("{}-{}.onnx", case.net, case.batch));
         let request = json!({
-            "train": case.pass == Pass::Train,
+            "train": case.pass.trains(),
+            "frozen": case.pass == Pass::Finetune,
             "batch": case.batch,
             "input": vgg.config().input,
             "classes": vgg.config().classes,
@@ -123,14 +149,13 @@ impl Python {
         });
         let script = match peer {
             Peer::PyTorch { .. } => include_str!("peers/torch.py"),
-            Peer::OnnxRuntime => {
-                // A process of its own, so that it does not count as the runtime's memory.
-                if !model.exists() {
-                    self.run(include_str!("peers/onnx_model.py"), &request)?;
-                }
-                include_str!("peers/onnxruntime.py")
-            }
+            Peer::OnnxRuntime => include_str!("peers/onnxruntime.py"),
+            Peer::OpenVino { .. } => include_str!("peers/openvino.py"),
         };
+        // A process of its own, so that it does not count as the runtime's memory.
+        if !matches!(peer, Peer::PyTorch { .. }) && !model.exists() {
+            self.run(include_str!("peers/onnx_model.py"), &request)?;
+        }
         let script = [include_str!("peers/measure.py"), script].join("\n");
         Measured::parse(&self.run(&script, &request)?)
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use serde::Serialize;
-use vgg_model::{Init, Input, Params, Session, SgdConfig, Trainer, WeightType};
+use vgg_model::{Init, Input, Params, Recipe, Session, SgdConfig, Trainer, WeightType};
 
 use super::case::{Case, Pass};
 use super::device::{Device, Job, Measurable};
@@ -105,8 +105,8 @@ fn in_child(device: &Device, case: Case) -> Result<Measured> {
     Measured::parse(&child::run(&mut command, "", LIMIT)?.checked(&case.to_string())?)
 }
 
-/// A case, to be measured in this process. A step begins with images of 28×28 bytes, which it
-/// resizes.
+/// A case, to be measured in this process. A step begins with bytes: gray images of 28×28, which it
+/// resizes, or colour images of the network's size.
 pub(super) struct Whole(pub(super) Case);
 
 impl Job for Whole {
@@ -115,7 +115,10 @@ impl Job for Whole {
     fn run<B: Measurable>(self, backend: B) -> Result<Measured> {
         let Self(case) = self;
         let vgg = case.net.vgg()?;
-        let input = Input::unnormalized(1, 28, 28);
+        let input = match vgg.config().input {
+            [1, ..] => Input::unnormalized(1, 28, 28),
+            [c, h, w] => Input::unnormalized(c, h, w),
+        };
         let params = Params::init(&vgg, &Init::default(), 0)?;
         let pixels: Vec<u8> =
             (0..case.batch * input.image_bytes()).map(|i| (i * 7919 % 251) as u8).collect();
@@ -125,10 +128,15 @@ impl Job for Whole {
             Repeat::STEP.median(|| time(|| session.logits(&pixels).map(drop)))
         };
         let median = match case.pass {
-            Pass::Train => {
+            Pass::Train | Pass::Finetune => {
                 let labels: Vec<u32> = (0..case.batch as u32).map(|i| i % 10).collect();
                 let sgd = SgdConfig::plain(0.05);
-                let mut trainer = Trainer::new(backend, &vgg, &input, &params, case.batch, sgd, 0)?;
+                let mut recipe = Recipe::from(sgd);
+                if case.pass == Pass::Finetune {
+                    recipe.freeze.push("features".into());
+                }
+                let mut trainer =
+                    Trainer::new(backend, &vgg, &input, &params, case.batch, recipe, 0)?;
                 drop(params); // the trainer has its own
                 let mut steps = || -> vgg_tensor::Result<()> {
                     for _ in 0..B::AHEAD {
@@ -152,8 +160,8 @@ impl Job for Whole {
 
 const LEGEND: &str = "\
 ours: our peak memory over the peer's; speed: our img/s over the peer's; spread: the least and the
-most of that in a round. Peers in all ways that they have, the fastest first: it is the one to
-compare with. We begin with images of 28×28 bytes, a peer with prepared ones of 224×224.
+most of that in a round. Peers in all ways that they have, the fastest first. We begin with images
+of bytes, gray ones of 28×28 to be resized, a peer with prepared ones.
 ";
 
 impl fmt::Display for Steps {
@@ -181,7 +189,17 @@ impl fmt::Display for Steps {
         let plural = if rounds == 1 { "" } else { "s" };
         writeln!(f, "Whole steps: medians of {rounds} round{plural}")?;
         write!(f, "{table}")?;
-        if compared { write!(f, "\n{LEGEND}") } else { Ok(()) }
+        if !compared {
+            return Ok(());
+        }
+        let mut best = Table::new(2, &["case", "the fastest peer", "speed"]);
+        for Step { case, peers, .. } in &self.0 {
+            if let Some(Comparison { rounds, ratio }) = peers.first() {
+                let speed = format!("{:.2} ×", ratio.of_medians);
+                best.row(vec![case.clone(), rounds.program.clone(), speed]);
+            }
+        }
+        write!(f, "\n{best}\n{LEGEND}")
     }
 }
 

@@ -1,4 +1,4 @@
-"""Writes the network with random weights as an ONNX model, for peers/onnxruntime.py."""
+"""Writes the network with random weights as an ONNX model, for peers/onnxruntime.py and peers/openvino.py."""
 
 import json
 import sys
@@ -19,9 +19,10 @@ def node(kind, inputs, **attributes):
     return name
 
 
-def parameter(*shape):
+def parameter(*shape, of=np.positive):
     """Adds a parameter with the variance of Xavier's initial values; returns its name."""
     values = random.standard_normal(shape, dtype=np.float32) / np.sqrt(max(1, np.prod(shape[1:])))
+    values = of(values)
     name = f"parameter_{len(parameters)}"
     parameters.append(numpy_helper.from_array(values.astype(np.float32), name))
     return name
@@ -40,6 +41,10 @@ for layer in request["layers"]:
             x = node("Relu", [x])
         c = layer["c_out"]
         h, w = ((length + 2 * pad - side) // stride + 1 for length in (h, w))
+    elif kind == "batch_norm2d":
+        # A variance is positive.
+        x = node("BatchNormalization", [x, *(parameter(c, of=np.abs) for _ in range(4))])
+        x = node("Relu", [x])
     elif kind == "lrn":
         # The alpha of Krizhevsky et al. is 1e-4; ONNX divides its own by the window.
         x = node("LRN", [x], size=5, alpha=5e-4, beta=0.75, bias=2.0)

@@ -64,7 +64,10 @@ images = torch.rand(request["batch"], *request["input"])
 images = images.to(device, memory_format=torch.channels_last)
 labels = torch.randint(0, request["classes"], (request["batch"],), device=device)
 loss_of = nn.CrossEntropyLoss()
-sgd = torch.optim.SGD(net.parameters(), lr=0.05)
+if request["frozen"]:
+    for module in net[: next(i for i, module in enumerate(net) if isinstance(module, nn.Flatten))]:
+        module.requires_grad_(False)
+sgd = torch.optim.SGD((p for p in net.parameters() if p.requires_grad), lr=0.05)
 scaler = torch.amp.GradScaler(device.type, enabled=precision == "f16")
 net.train(request["train"])
 if half is not None and not request["train"]:
