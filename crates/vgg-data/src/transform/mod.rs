@@ -2,7 +2,7 @@
 //!
 //! In this order: the short side is scaled and a crop is cut, or a part is cut and scaled; it is mirrored
 //! and shifted, changed by operations that are drawn, its colours are jittered and shifted, a rectangle is erased. To test, there may be several views of a picture: a grid of crops,
-//! each with its mirror image. What is random is a pure function of seed, epoch and image, so
+//! each with shifts and its mirror image. What is random is a pure function of seed, epoch and image, so
 //! neither threads nor an interruption change it.
 
 mod auto_augment;
@@ -15,6 +15,8 @@ mod hue;
 mod levels;
 mod place;
 mod resized_crop;
+
+use std::iter;
 
 use vgg_tensor::{Error, Result};
 
@@ -54,6 +56,8 @@ pub struct Transform {
     scaling: Scaling,
     /// Crops along each axis.
     grid: usize,
+    /// Pixels that each crop is also moved by, all eight ways; 0 means none.
+    shift: usize,
     mirrored: bool,
     augment: Augment,
 }
@@ -83,7 +87,7 @@ impl Transform {
     }
 
     fn new(shape: [usize; 3], scaling: Scaling) -> Self {
-        Self { shape, scaling, grid: 1, mirrored: false, augment: Augment::default() }
+        Self { shape, scaling, grid: 1, shift: 0, mirrored: false, augment: Augment::default() }
     }
 
     /// Pictures are scaled so that their short side has `short_side` pixels – or a number from the
@@ -133,6 +137,25 @@ impl Transform {
         Self { grid: n, ..self }
     }
 
+    /// The same with each crop followed by eight that are moved by so many pixels over the scaled
+    /// picture: up, down or not, and left, right or not. Beyond the picture is zero.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if what comes out has no more pixels than that along a side.
+    ///
+    /// # Panics
+    /// When pictures stay at their size, or a part is cut and scaled: then no crop can move.
+    pub fn shifted(self, pixels: usize) -> Result<Self> {
+        let [_, h, w] = self.shape;
+        if pixels >= h.min(w) {
+            let message = format!("a shift by {pixels} pixels leaves nothing of {h}×{w}");
+            return Err(Error::Shape(message));
+        }
+        let moves = matches!(self.scaling, Scaling::ShortSide(_) | Scaling::Output);
+        assert!(moves, "crops of {:?} do not move", self.scaling);
+        Ok(Self { shift: pixels, ..self })
+    }
+
     /// The same with each view followed by its mirror image.
     #[must_use]
     pub fn mirrored(self) -> Self {
@@ -167,7 +190,15 @@ impl Transform {
 
     /// How often a picture comes out.
     pub fn views(&self) -> usize {
-        self.grid * self.grid * self.mirrors()
+        self.grid * self.grid * self.moves().len() * self.mirrors()
+    }
+
+    /// How far each crop is moved, down and to the right, for each of its views.
+    fn moves(&self) -> Vec<[isize; 2]> {
+        let n = self.shift as isize;
+        let moved = [-n, 0, n].into_iter().flat_map(|down| [-n, 0, n].map(|right| [down, right]));
+        let away = moved.filter(|by| *by != [0, 0]);
+        iter::once([0, 0]).chain(away).collect()
     }
 
     fn mirrors(&self) -> usize {
@@ -287,11 +318,18 @@ impl Transform {
         }
         let size = sampled.wanted;
         let rest = [size[0] - h, size[1] - w];
-        if self.grid > 1 {
+        if self.grid > 1 || self.shift > 0 {
             // The crops overlap, so that the whole is scaled, once.
             let whole = rescale::window(&sampled, [0, 0], size);
-            let corners = place::grid(rest, self.grid);
-            return corners.map(|corner| rescale::cut(&whole, corner, [h, w])).collect();
+            let moves = self.moves();
+            let crops = place::grid(rest, self.grid).flat_map(|corner| {
+                let moved = |by: &[isize; 2]| {
+                    let corner = [0, 1].map(|axis| corner[axis] as isize + by[axis]);
+                    place::cut_beyond(&whole, corner, [h, w])
+                };
+                moves.iter().map(moved).collect::<Vec<_>>()
+            });
+            return crops.collect();
         }
         let corner = match self.augment.random_crop {
             true => [

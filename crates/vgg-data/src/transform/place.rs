@@ -19,6 +19,25 @@ pub(super) fn grid(rest: [usize; 2], n: usize) -> impl Iterator<Item = [usize; 2
     (0..n * n).map(move |i| [place(rest[0], i / n), place(rest[1], i % n)])
 }
 
+/// The part of the picture of `h` × `w` pixels at a corner, which may lie outside, with zeros where there
+/// is no picture.
+pub(super) fn cut_beyond(picture: &Picture, corner: [isize; 2], [h, w]: [usize; 2]) -> Picture {
+    let c = picture.c;
+    let mut pixels = vec![0; h * w * c];
+    // Along an axis: from where in the picture, to where in the part, and how many.
+    let overlap = |corner: isize, own: usize, len: usize| {
+        let (from, to) = (corner.max(0) as usize, corner.min(0).unsigned_abs());
+        [from, to, own.saturating_sub(from).min(len.saturating_sub(to))]
+    };
+    let [from_y, to_y, rows] = overlap(corner[0], picture.h, h);
+    let [from_x, to_x, columns] = overlap(corner[1], picture.w, w);
+    for row in 0..rows {
+        let from = &picture.pixels[((from_y + row) * picture.w + from_x) * c..][..columns * c];
+        pixels[((to_y + row) * w + to_x) * c..][..columns * c].copy_from_slice(from);
+    }
+    Picture { pixels, h, w, c }
+}
+
 dispatched! {
 /// Writes the picture to `out`, `[c, h, w]`: mirrored left to right if `flip`, then moved down and
 /// to the right by `shift` pixels, with zeros where nothing arrives.

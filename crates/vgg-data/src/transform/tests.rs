@@ -104,6 +104,42 @@ fn a_picture_has_the_views_of_a_grid_with_their_mirror_images() {
     assert_eq!(batches(&loader, 0, 0)[0].pixels, out);
 }
 
+/// A gradient that is not scaled, as above.
+#[test]
+fn crops_move_over_the_picture_with_zeros_beyond_it() {
+    let picture: Vec<u8> = (1..=5 * 8).collect();
+    let at = |y: isize, x: isize| match (0..5).contains(&y) && (0..8).contains(&x) {
+        true => picture[(8 * y + x) as usize],
+        false => 0,
+    };
+    let images = one([1, 5, 8], picture.clone());
+    let crops = Transform::scaled([1, 4, 4], [5, 5]).unwrap().shifted(2).unwrap().mirrored();
+    let whole = Transform::resized([1, 5, 8]).shifted(2).unwrap();
+    let moves = [-2, 0, 2].map(|down| [-2, 0, 2].map(|right| [down, right])).concat();
+    let away: Vec<_> = moves.into_iter().filter(|by| *by != [0, 0]).collect();
+    let moves = [vec![[0, 0]], away].concat();
+
+    let view = |[top, left]: [isize; 2], [h, w]: [isize; 2]| {
+        (0..h).flat_map(|y| (0..w).map(move |x| at(top + y, left + x))).collect::<Vec<_>>()
+    };
+    let mut out = vec![1; crops.views() * 16];
+    crops.apply(&images, 0, MOMENT, &mut out).unwrap();
+    assert_eq!(out.len(), 18 * 16);
+    for (views, [down, right]) in out.chunks(32).zip(&moves) {
+        // The centre, where torchvision cuts.
+        let expected = view([*down, 2 + right], [4, 4]);
+        let mirror: Vec<_> = (0..16).map(|i| expected[i ^ 3]).collect();
+        assert_eq!(views, [expected, mirror].concat());
+    }
+    let mut out = vec![1; whole.views() * 40];
+    whole.apply(&images, 0, MOMENT, &mut out).unwrap();
+    for (out, by) in out.chunks(40).zip(&moves) {
+        assert_eq!(out, view(*by, [5, 8]));
+    }
+    let error = Transform::resized([1, 5, 8]).shifted(5).unwrap_err();
+    assert_eq!(error.to_string(), "a shift by 5 pixels leaves nothing of 5×8");
+}
+
 #[test]
 fn whole_pictures_are_resized() {
     let images = noise(2, [3, 20, 31]);

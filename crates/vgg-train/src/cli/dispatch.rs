@@ -41,12 +41,13 @@ impl Command {
             Self::Report { runs, options, settings, .. } => {
                 report::command(runs, options, &settings.overrides(), ui)?;
             }
-            Self::Predict { run, files, null, network, json, csv, top, explain, device } => {
+            Self::Predict { run, files, null, network, views, json, csv, top, explain, device } => {
                 let request = predict::PredictRequest {
                     run,
                     files,
                     null: *null,
                     network: *network,
+                    views: *views,
                     top: *top,
                     format: match (json, csv) {
                         (true, _) => predict::Format::Json,

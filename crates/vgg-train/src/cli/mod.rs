@@ -27,6 +27,7 @@ use crate::commands::runs::SortKey;
 use crate::commands::train::TrainOptions;
 use crate::commands::watch::WatchOptions;
 use crate::failure::Code;
+use crate::passes::shown::Views;
 use crate::run::checkpoints::NetworkOptions;
 use crate::terminal::print::{self, printable_lines};
 use crate::terminal::ui::{ProgressKind, UiOptions};
@@ -186,6 +187,8 @@ pub(crate) enum Command {
         null: bool,
         #[command(flatten)]
         network: NetworkOptions,
+        #[command(flatten)]
+        views: Views,
         /// Print JSON, an object a file and line
         #[arg(long)]
         json: bool,

@@ -16,6 +16,7 @@ use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::passes::evaluate::Evaluate;
 use crate::passes::fusion::{Fusion, Member, TestMode};
+use crate::passes::shown::Views;
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
 use crate::run::output::Output;
 use crate::scores::evaluation::tells_top5;
@@ -37,13 +38,12 @@ pub(crate) struct Averaging {
     #[arg(long, value_name = "SIDES", value_delimiter = ',')]
     pub scales: Vec<usize>,
 
-    /// What of a scaled image a network sees [default with --scales, --flip or several runs: center]
+    /// What of a scaled image a network sees [default with other options or several runs: center]
     #[arg(long, value_enum)]
     pub mode: Option<TestMode>,
 
-    /// Average over each view and its mirror image
-    #[arg(long)]
-    pub flip: bool,
+    #[command(flatten)]
+    pub views: Views,
 }
 
 /// Files that are written.
@@ -79,7 +79,8 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
     if let (Some(confusion), Some(table)) = (&confusion, &table) {
         table.refuse_same_as(confusion)?;
     }
-    let plain = averaging.scales.is_empty() && averaging.mode.is_none() && !averaging.flip;
+    let Averaging { scales, mode, views } = averaging;
+    let plain = scales.is_empty() && mode.is_none() && views.are_one();
     let outcome = match runs {
         [run] if plain => alone(run, request.network, overrides, ui)?,
         _ => together(request, overrides, ui)?,
@@ -159,14 +160,15 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         .iter()
         .zip(&configs)
         .map(|(run, config)| {
-            Member::open(run, config, network, &averaging.scales, images.classes(), ui)
+            let Averaging { scales, views, .. } = averaging;
+            Member::open(run, config, network, scales, *views, images.classes(), ui)
         })
         .collect::<Result<Vec<_>>>()?;
     let job = Fusion {
         device: &first.device,
         members: &members,
         mode,
-        flip: averaging.flip,
+        views: averaging.views,
         linear_weights: network.linear_weights,
         images: &images,
         ui,
@@ -177,7 +179,8 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         "networks": members.iter().map(member).collect::<Vec<_>>(),
         "linear_weights": network.linear_weights,
         "mode": mode,
-        "flip": averaging.flip,
+        "flip": averaging.views.flip,
+        "shift": averaging.views.shift,
     });
     Ok(Report::new(predictions, images, settings))
 }

@@ -16,6 +16,7 @@ use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
 use crate::machine::memory;
 use crate::run::checkpoints::{self, LinearWeights};
+use crate::scores::posteriors::Posteriors;
 use crate::terminal::ui::Ui;
 
 /// Files to classify, found as they are asked for.
@@ -39,7 +40,7 @@ pub(crate) struct Classify<'a> {
     /// In this order. What cannot be found is told, and others go on.
     pub files: &'a mut Files<'a>,
     pub decoding: Decoding,
-    /// To the network's size.
+    /// To views of the network's size, whose posteriors are averaged.
     pub transform: Transform,
     /// What that is, in words.
     pub described: String,
@@ -102,15 +103,16 @@ impl Job for Classify<'_> {
         let mut tally = Tally::default();
         let first = tally.next(files, ui);
         let most = if explain { EXPLAINED } else { BATCH };
-        let (most, shape) = (first.len().clamp(1, most), transform.shape());
+        let (views, shape) = (transform.views(), transform.shape());
+        let most = (first.len() * views).clamp(1, most);
         let (mut session, batch) = prepared(backend, checkpoint, linear_weights, &transform, most)?;
-        let outputs = session.vgg().outputs();
+        let (outputs, at_once) = (session.vgg().outputs(), (batch / views).max(1));
         let start = |files: Vec<PathBuf>| -> Result<Option<(Vec<PathBuf>, Epoch)>> {
             if files.is_empty() {
                 return Ok(None);
             }
             let images = Images::from_files(&files, decoding);
-            let loader = Loader::new(images, transform.clone(), batch, device.threads)?;
+            let loader = Loader::new(images, transform.clone(), at_once, device.threads)?;
             Ok(Some((files, loader.passing_over().epoch(0, 0))))
         };
         let (mut started, mut place, mut told_animation) = (start(first)?, 0, false);
@@ -118,19 +120,24 @@ impl Job for Classify<'_> {
             started = start(tally.next(files, ui))?;
             let mut paths = paths.iter();
             while let Some(batch) = batches.next_batch()? {
-                let probabilities = session.probabilities(&batch.pixels)?;
+                let logits = session.logits(&batch.pixels)?;
+                let of_image = logits.chunks_exact(views * outputs);
+                let probabilities: Vec<_> =
+                    of_image.flat_map(|views| Posteriors::of(views, outputs)).collect();
+                // An image as it is is the first of its views.
+                let len = shape.iter().product::<usize>();
+                let first = batch.pixels.chunks_exact(views * len).map(|views| &views[..len]);
                 let maps = match explain {
                     true => {
                         let each = probabilities.chunks_exact(outputs);
                         let classes: Vec<u32> =
                             each.map(|each| rank(each, 1)[0].0 as u32).collect();
-                        session.grad_cam(&batch.pixels, &classes)?
+                        session.grad_cam(&first.clone().collect::<Vec<_>>().concat(), &classes)?
                     }
                     false => vec![],
                 };
                 let picture = |place: usize| {
-                    let pixels = batch.pixels.chunks_exact(shape.iter().product()).nth(place)?;
-                    Some(overlay(pixels, shape, maps.get(place)?))
+                    Some(overlay(first.clone().nth(place)?, shape, maps.get(place)?))
                 };
                 let each = of_each(batch, &probabilities, outputs).enumerate();
                 for ((in_batch, probabilities), file) in each.zip(&mut paths) {

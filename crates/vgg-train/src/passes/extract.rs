@@ -8,7 +8,7 @@ use vgg_data::Images;
 use vgg_model::{Input, Vgg};
 use vgg_tensor::{Backend, zeros};
 
-use super::shown::{self, Shown};
+use super::shown::{self, Shown, Views};
 use crate::config;
 use crate::data;
 use crate::machine::device::{self, Job};
@@ -30,7 +30,7 @@ pub(crate) struct Extract<'a> {
     pub input: &'a Input,
     pub layer: &'a str,
     pub scales: &'a [usize],
-    pub flip: bool,
+    pub views: Views,
     pub files: &'a [PathBuf],
     pub channels: usize,
     /// Files, and numbers of each.
@@ -88,7 +88,7 @@ impl Job for Extract<'_> {
             }
             let mut sums = zeros(files.len() * d)?;
             for scale in scales {
-                let groups = shown::whole(&sizes, channels, *scale, self.flip);
+                let groups = shown::whole(&sizes, channels, *scale, self.views)?;
                 let mut lost = Vec::new();
                 let mut add = |image: usize, _, outputs: &[f32]| {
                     let sums = &mut sums[image * d..][..d];

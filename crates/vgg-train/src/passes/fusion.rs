@@ -15,7 +15,7 @@ use vgg_model::{Input, Vgg};
 use vgg_tensor::Backend;
 
 use super::evaluate::tell;
-use super::shown::{self, Group, Shown};
+use super::shown::{self, Group, Shown, Views};
 use crate::config::{self, Config};
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
@@ -87,6 +87,7 @@ impl Member {
         config: &Config,
         network: NetworkOptions,
         scales: &[usize],
+        views: Views,
         classes: &[String],
         ui: &Ui,
     ) -> Result<Self> {
@@ -98,7 +99,7 @@ impl Member {
             return Err(Failure::new(Code::Checkpoint, message).into());
         }
         let tested = config.data.test_short_side(config.model.image_size);
-        let scales = shown::scales(scales, tested, &checkpoint.vgg, &path)?;
+        let scales = shown::scales(scales, tested, views, &checkpoint.vgg, &path)?;
         Ok(Self { path, vgg: Vgg::new(&checkpoint.vgg)?, input: checkpoint.input, scales })
     }
 }
@@ -119,7 +120,7 @@ pub(crate) struct Fusion<'a> {
     pub device: &'a config::Device,
     pub members: &'a [Member],
     pub mode: TestMode,
-    pub flip: bool,
+    pub views: Views,
     pub linear_weights: LinearWeights,
     pub images: &'a Images,
     pub ui: &'a Ui,
@@ -198,10 +199,10 @@ impl Fusion<'_> {
             Portion::Whole => {
                 let sizes = (0..images.len()).map(|i| images.size(i).map(Some));
                 let sizes = sizes.collect::<vgg_tensor::Result<Vec<_>>>()?;
-                Ok(shown::whole(&sizes, images.channels(), scale, self.flip))
+                shown::whole(&sizes, images.channels(), scale, self.views)
             }
             Portion::Crops(grid) => {
-                shown::crops(images, member.vgg.config().input, scale, grid, self.flip)
+                shown::crops(images, member.vgg.config().input, scale, grid, self.views)
             }
         }
     }
@@ -228,10 +229,10 @@ impl Fusion<'_> {
             TestMode::Both => "dense and 5×5 crops",
         };
         let scales: Vec<_> = member.scales.iter().map(usize::to_string).collect();
-        let mirrored = if self.flip { ", with mirror images" } else { "" };
         let images = count(self.images.len() as u64, "image");
-        let (path, scales) = (member.path.display(), scales.join(", "));
-        format!("{path} on {images}: {mode} at {scales}{mirrored}")
+        let (path, scales, views) =
+            (member.path.display(), scales.join(", "), self.views.describe());
+        format!("{path} on {images}: {mode} at {scales}{views}")
     }
 }
 

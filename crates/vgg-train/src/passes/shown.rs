@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use clap::Args;
 use vgg_data::{Batch, Images, Loader, Transform, scaled_size};
 use vgg_model::{Input, Session, Vgg, VggConfig};
 use vgg_tensor::Backend;
@@ -12,10 +13,61 @@ use vgg_tensor::Backend;
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::memory;
+use crate::terminal::numbers::count;
 
 /// Pixels that pass through a network at once: with them, the maps of a VGG of full width take
 /// 400 MB.
 const PIXELS: usize = 16 * 224 * 224;
+
+/// Views of an image beside itself, over which what comes out is averaged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Args)]
+pub(crate) struct Views {
+    /// Average over each view and its mirror image
+    #[arg(long)]
+    pub flip: bool,
+
+    /// Average over each view and eight that are moved by so many pixels, all ways
+    ///
+    /// Pixels of the image as it is scaled for the network: up, down or not, and left, right or not.
+    /// Beyond the image is black, as data.augment.pad_crop has it. With --flip, that is 18 views.
+    #[arg(long, value_name = "PIXELS", default_value_t = 0, hide_default_value = true)]
+    pub shift: usize,
+}
+
+impl Views {
+    /// Whether there is nothing to average over.
+    pub(crate) fn are_one(self) -> bool {
+        self == Self::default()
+    }
+
+    /// The views of what `transform` shows.
+    ///
+    /// # Errors
+    /// If a shift leaves nothing of it.
+    pub(crate) fn of(self, transform: Transform) -> Result<Transform> {
+        let side = transform.shape()[1..].iter().min().copied().unwrap_or_default();
+        let transform = match self.shift {
+            0 => transform,
+            shift => transform.shifted(shift).with_context(|| {
+                let message = format!("--shift {shift} is too far");
+                let help = format!("--shift can be up to {} here", side.saturating_sub(1));
+                Failure::new(Code::Usage, message).help(help)
+            })?,
+        };
+        Ok(if self.flip { transform.mirrored() } else { transform })
+    }
+
+    /// What they are, in words; of one, nothing.
+    pub(crate) fn describe(self) -> String {
+        let shifts = |n| format!("shifts by {}", count(n as u64, "pixel"));
+        match self {
+            Self { flip: false, shift: 0 } => String::new(),
+            Self { flip: true, shift: 0 } => ", with mirror images".into(),
+            Self { flip: false, shift } => format!(", with {}", shifts(shift)),
+            Self { flip: true, shift } => format!(", with mirror images and {}", shifts(shift)),
+        }
+    }
+}
 
 /// Images whose views have one size.
 pub(crate) struct Group {
@@ -32,18 +84,18 @@ pub(crate) fn whole(
     sizes: &[Option<[usize; 2]>],
     channels: usize,
     short_side: usize,
-    flip: bool,
-) -> Vec<Group> {
+    views: Views,
+) -> Result<Vec<Group>> {
     let mut groups: BTreeMap<[usize; 2], Vec<usize>> = BTreeMap::new();
     for (i, size) in sizes.iter().enumerate() {
         if let Some(size) = size {
             groups.entry(scaled_size(*size, short_side)).or_default().push(i);
         }
     }
-    let group = |([h, w], same_size): ([usize; 2], Vec<usize>)| Group {
-        images: same_size,
-        transform: flipped(Transform::resized([channels, h, w]), flip),
-        help: Some("images of lower --scales need less"),
+    let group = |([h, w], same_size): ([usize; 2], Vec<usize>)| {
+        let transform = views.of(Transform::resized([channels, h, w]))?;
+        let help = Some("images of lower --scales need less");
+        Ok(Group { images: same_size, transform, help })
     };
     groups.into_iter().map(group).collect()
 }
@@ -54,18 +106,19 @@ pub(crate) fn crops(
     shape: [usize; 3],
     short_side: usize,
     grid: usize,
-    flip: bool,
+    views: Views,
 ) -> Result<Vec<Group>> {
     let transform = Transform::scaled(shape, [short_side; 2])?.grid(grid);
     let images = (0..images.len()).collect();
-    Ok(vec![Group { images, transform: flipped(transform, flip), help: None }])
+    Ok(vec![Group { images, transform: views.of(transform)?, help: None }])
 }
 
 /// The `given` scales, or the `usual` one, at each of which the network of the file `path` has to have
-/// room in an image.
+/// room in an image, and `views` something to see of it.
 pub(crate) fn scales(
     given: &[usize],
     usual: usize,
+    views: Views,
     network: &VggConfig,
     path: &Path,
 ) -> Result<Vec<usize>> {
@@ -79,13 +132,9 @@ pub(crate) fn scales(
             return Err(Failure::new(Code::Usage, message).help(help).into());
         }
         // The other limit is that of scaling.
-        Transform::scaled(network.input, [scale; 2])?;
+        views.of(Transform::scaled(network.input, [scale; 2])?)?;
     }
     Ok(scales)
-}
-
-fn flipped(transform: Transform, flip: bool) -> Transform {
-    if flip { transform.mirrored() } else { transform }
 }
 
 /// Is given the number of an image that cannot be read, and the reason.

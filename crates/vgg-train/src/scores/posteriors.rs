@@ -29,6 +29,13 @@ impl Posteriors {
         }
     }
 
+    /// The posterior of one image, whose views have these `logits`, `[views, classes]`.
+    pub(crate) fn of(logits: &[f32], classes: usize) -> Vec<f32> {
+        let mut posteriors = Self::new(1, classes);
+        posteriors.add(0, logits, classes as f64 / logits.len() as f64);
+        posteriors.means.into_iter().map(|mean| mean as f32).collect()
+    }
+
     /// As the predictions for images of these `labels`. The logarithms of probabilities are logits
     /// that have them as softmax.
     pub(crate) fn predictions(&self, labels: &[u32]) -> Predictions {

@@ -1,5 +1,6 @@
 //! The program as its users meet it: arguments in; files, streams and exit codes out.
 
+mod averaging;
 mod best;
 mod configs;
 mod cuda;

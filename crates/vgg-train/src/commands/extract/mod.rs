@@ -15,7 +15,7 @@ use crate::data;
 use crate::machine::device;
 use crate::passes::classify::unreadable;
 use crate::passes::extract::{Extract, Unwritten};
-use crate::passes::shown;
+use crate::passes::shown::{self, Views};
 use crate::run::checkpoints;
 use crate::run::folder::Which;
 use crate::run::output::Output;
@@ -78,7 +78,8 @@ pub(crate) fn command(
         }
         false => input.short_side.unwrap_or(h.max(w)),
     };
-    let scales = shown::scales(&options.scales, tested, vgg.config(), &path)?;
+    let views = Views { flip: *flip, shift: 0 };
+    let scales = shown::scales(&options.scales, tested, views, vgg.config(), &path)?;
     let dims = [files.len(), features.outputs()];
     let names: Vec<_> = scales.iter().map(usize::to_string).collect();
     let about = [("layer", layer.clone()), ("scales", names.join(",")), ("flip", flip.to_string())];
@@ -93,7 +94,7 @@ pub(crate) fn command(
             input: &input,
             layer,
             scales: &scales,
-            flip: *flip,
+            views,
             files,
             channels,
             dims,

@@ -17,6 +17,7 @@ use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::passes::classify::{Classified, Classify, class_names, rank, unreadable};
+use crate::passes::shown::Views;
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
 use crate::terminal::ui::Ui;
 
@@ -28,6 +29,8 @@ pub(crate) struct PredictRequest<'a> {
     /// Whether a zero byte ends each name in standard input, not a line's end.
     pub null: bool,
     pub network: NetworkOptions,
+    /// What probabilities are averaged over.
+    pub views: Views,
     pub top: usize,
     pub format: Format,
     /// A folder for pictures.
@@ -65,19 +68,21 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
     };
     let classes = class_names(&checkpoint);
     let (input, transform) = data::prediction(request.run, &checkpoint)?;
-    let described = data::describe(&input, checkpoint.vgg.input);
+    let views = request.views;
+    let transform = views.of(transform)?;
+    let described = data::describe(&input, checkpoint.vgg.input) + &views.describe();
     let top = request.top.min(classes.len());
     let begun = Cell::new(false);
     let tell = |Classified { place, file, probabilities, picture }: Classified<'_>| {
         if !begun.replace(true) {
-            request.format.begin(top, pictures.is_some())?;
+            request.format.begin(top, pictures.is_some(), views)?;
         }
         let picture = match (&pictures, picture) {
             (Some(pictures), Some(picture)) => Some(pictures.write(place, &picture)?),
             _ => None,
         };
         let ranked = rank(probabilities, top);
-        request.format.tell(&Told { file, ranked: &ranked, classes: &classes, picture })
+        request.format.tell(&Told { file, ranked: &ranked, classes: &classes, picture, views })
     };
     let job = Classify {
         device: &device,

@@ -6,6 +6,7 @@ use anyhow::Result;
 use serde_json::{Value, json};
 
 use crate::passes::classify::predictions;
+use crate::passes::shown::Views;
 use crate::terminal::print;
 use crate::terminal::table::csv;
 
@@ -29,15 +30,17 @@ pub(super) struct Told<'a> {
     pub classes: &'a [String],
     /// Where a picture explains it.
     pub picture: Option<&'a Path>,
+    /// What probabilities are means over.
+    pub views: Views,
 }
 
 impl Format {
-    /// Prints what comes before all files, each of which has `top` classes and, if it is `explained`, a
-    /// picture.
-    pub(super) fn begin(self, top: usize, explained: bool) -> Result<()> {
+    /// Prints what comes before all files, each of which has `top` classes, if it is `explained`, a
+    /// picture, and `views` if they are several.
+    pub(super) fn begin(self, top: usize, explained: bool, views: Views) -> Result<()> {
         match self {
             Self::Text | Self::Json => Ok(()),
-            Self::Csv => print_row(header(top, explained)),
+            Self::Csv => print_row(header(top, explained, views)),
         }
     }
 
@@ -60,10 +63,17 @@ fn print_row(row: Vec<impl AsRef<[u8]>>) -> Result<()> {
     }
 }
 
-fn header(top: usize, explained: bool) -> Vec<String> {
+fn header(top: usize, explained: bool, views: Views) -> Vec<String> {
     let classes = (1..=top).flat_map(|n| [format!("class_{n}"), format!("probability_{n}")]);
     let explanation = explained.then(|| "explanation".to_owned());
-    ["file".to_owned()].into_iter().chain(classes).chain(explanation).collect()
+    let views = several(views).into_iter().flatten().map(|(name, _)| name.to_owned());
+    ["file".to_owned()].into_iter().chain(classes).chain(explanation).chain(views).collect()
+}
+
+/// Names and values of what views are, if they are several.
+fn several(views: Views) -> Option<[(&'static str, Value); 2]> {
+    let Views { flip, shift } = views;
+    (!views.are_one()).then(|| [("flip", json!(flip)), ("shift", json!(shift))])
 }
 
 impl Told<'_> {
@@ -86,6 +96,9 @@ impl Told<'_> {
         if let Some(picture) = self.picture {
             told["explanation"] = json!(picture.to_string_lossy());
         }
+        for (name, value) in several(self.views).into_iter().flatten() {
+            told[name] = value;
+        }
         told
     }
 
@@ -96,7 +109,9 @@ impl Told<'_> {
         });
         let name = |path: &Path| path.as_os_str().as_encoded_bytes().to_vec();
         let picture = self.picture.map(name);
-        [name(self.file)].into_iter().chain(classes).chain(picture).collect()
+        let views = several(self.views).into_iter().flatten();
+        let views = views.map(|(_, value)| value.to_string().into_bytes());
+        [name(self.file)].into_iter().chain(classes).chain(picture).chain(views).collect()
     }
 }
 
@@ -113,6 +128,7 @@ mod tests {
             ranked: &ranked,
             classes: &classes,
             picture,
+            views: Views::default(),
         };
         let text = |picture| told(picture).to_text().join("\n");
         assert_eq!(text(None), "a.png\n   75.0 %  Shirt\n   25.0 %  Bag");
@@ -123,9 +139,18 @@ mod tests {
         assert_eq!(json(None), format!(r#"{{"file":"a.png",{predictions}}}"#));
         let explanation = r#""explanation":"x/a.png""#;
         assert_eq!(json(picture), format!(r#"{{{explanation},"file":"a.png",{predictions}}}"#));
-        let rows = [csv([header(2, false)]), csv([told(None).to_row()])].concat();
+        let rows = [csv([header(2, false, Views::default())]), csv([told(None).to_row()])].concat();
         let expected = "file,class_1,probability_1,class_2,probability_2\n\
                         a.png,Shirt,0.75,Bag,0.25\n";
+        assert_eq!(String::from_utf8(rows).unwrap(), expected);
+
+        let views = Views { flip: true, shift: 2 };
+        let averaged = Told { ranked: &[], views, ..told(picture) };
+        let json = averaged.to_json().to_string();
+        let expected = r#""file":"a.png","flip":true,"predictions":[],"shift":2}"#;
+        assert_eq!(json, format!("{{{explanation},{expected}"));
+        let rows = [csv([header(0, true, views)]), csv([averaged.to_row()])].concat();
+        let expected = "file,explanation,flip,shift\na.png,x/a.png,true,2\n";
         assert_eq!(String::from_utf8(rows).unwrap(), expected);
     }
 
@@ -134,10 +159,11 @@ mod tests {
     fn names_that_are_no_unicode_have_a_substitute_but_in_a_file() {
         use std::os::unix::ffi::OsStrExt as _;
         let file = Path::new(std::ffi::OsStr::from_bytes(b"\xff,.png"));
-        let told = Told { file, ranked: &[], classes: &[], picture: Some(file) };
+        let views = Views::default();
+        let told = Told { file, ranked: &[], classes: &[], picture: Some(file), views };
         let json = told.to_json();
         assert_eq!([&json["file"], &json["explanation"]], ["\u{fffd},.png"; 2]);
         assert_eq!(csv([told.to_row()]), b"\"\xff,.png\",\"\xff,.png\"\n");
-        assert_eq!(header(0, true), ["file", "explanation"]);
+        assert_eq!(header(0, true, views), ["file", "explanation"]);
     }
 }
