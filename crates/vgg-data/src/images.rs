@@ -220,7 +220,7 @@ impl Images {
     /// # Panics
     /// When there is no image `i`.
     pub fn picture(&self, i: usize) -> Result<Picture> {
-        self.picture_for(i, &|own| own).map(|sampled| sampled.picture)
+        self.picture_for(i, &|own| own).map(Sampled::into_picture)
     }
 
     /// Image `i` to be scaled to what `wanted` makes of its own height and width: at its own size, or
@@ -235,7 +235,7 @@ impl Images {
         &self,
         i: usize,
         wanted: &dyn Fn([usize; 2]) -> [usize; 2],
-    ) -> Result<Sampled> {
+    ) -> Result<Sampled<'_>> {
         let at = self.chosen[i] as usize;
         let read = |path: &Path, decoding: Decoding| {
             Picture::read_for(path, &Decoding { channels: self.channels, ..decoding }, wanted)
@@ -250,8 +250,8 @@ impl Images {
                 let [c, h, w] = dataset.image_shape();
                 let planes = dataset.image(at);
                 let pixels = (0..h * w).flat_map(|p| (0..c).map(move |c| planes[c * h * w + p]));
-                let picture = Picture { pixels: pixels.collect(), h, w, c };
-                Ok(Sampled::whole(picture.with_channels(self.channels), wanted([h, w])))
+                let whole = Sampled::whole(pixels.collect::<Vec<_>>(), [h, w], c);
+                Ok(whole.with_channels(self.channels).scaled_to(wanted([h, w])))
             }
         }
     }

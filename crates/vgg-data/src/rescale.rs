@@ -5,7 +5,7 @@ use std::ops::Range;
 use vgg_tensor::spec::{PrepareImages, Taps};
 
 use crate::Picture;
-use crate::picture::Sampled;
+use crate::picture::{Sampled, View};
 use crate::simd::dispatched;
 
 /// The largest short side that pictures are scaled to.
@@ -30,34 +30,75 @@ pub(crate) fn at_most(picture: Picture, short_side: usize) -> Picture {
     match own[0].min(own[1]) > short_side {
         true => {
             let size = scaled_size(own, short_side);
-            window(&Sampled::whole(picture, size), [0, 0], size)
+            window(&Sampled::from(picture).scaled_to(size), [0, 0], size).into_picture()
         }
         false => picture,
+    }
+}
+
+/// Part of an image, maybe at another size.
+#[derive(Debug)]
+pub(crate) enum Window<'a> {
+    /// The image's pixels, where they are.
+    InPlace(View<'a>),
+    /// Pixels of its own.
+    Computed(Picture),
+}
+
+impl Window<'_> {
+    pub(crate) fn view(&self) -> View<'_> {
+        match self {
+            Self::InPlace(view) => *view,
+            Self::Computed(Picture { pixels, h, w, c }) => View::new(pixels, [*h, *w], *c),
+        }
+    }
+
+    pub(crate) fn into_picture(self) -> Picture {
+        match self {
+            Self::InPlace(view) => view.to_picture(),
+            Self::Computed(picture) => picture,
+        }
     }
 }
 
 /// The `window`, height and width, at `corner` of the picture as it is at the size that is wanted.
 ///
 /// The bytes are those that [`PrepareImages`] defines and a device computes.
-pub(crate) fn window(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture {
-    let Sampled { picture, extent, wanted, .. } = sampled;
+pub(crate) fn window<'a>(
+    sampled: &'a Sampled<'_>,
+    corner: [usize; 2],
+    window: [usize; 2],
+) -> Window<'a> {
+    within(sampled.view(), &sampled.extent, sampled.wanted, corner, window)
+}
+
+/// The same of an image that is this part of the picture, down and across, where it has the size
+/// `wanted`.
+fn within<'a>(
+    picture: View<'a>,
+    extent: &[Range<f64>; 2],
+    wanted: [usize; 2],
+    corner: [usize; 2],
+    window: [usize; 2],
+) -> Window<'a> {
     let own = [picture.h, picture.w];
     // Every weight would be 1.
-    if *wanted == own && *extent == own.map(|side| 0.0..side as f64) {
-        return cut(picture, corner, window);
+    if wanted == own && *extent == own.map(|side| 0.0..side as f64) {
+        return Window::InPlace(picture.cut(corner, window));
     }
-    scaled(sampled, corner, window)
+    Window::Computed(scaled(picture, extent, wanted, corner, window))
 }
 
 /// The part of the image at `corner`, of so many of its own pixels down and across, at the size `wanted`,
 /// as if there were no more of the image.
-pub(crate) fn part(
-    sampled: &Sampled,
+pub(crate) fn part<'a>(
+    sampled: &'a Sampled<'_>,
     corner: [usize; 2],
     size: [usize; 2],
     wanted: [usize; 2],
-) -> Picture {
-    let sides = [sampled.picture.h, sampled.picture.w];
+) -> Window<'a> {
+    let picture = sampled.view();
+    let sides = [picture.h, picture.w];
     let extent: [_; 2] = std::array::from_fn(|axis| {
         let Range { start, end } = sampled.extent[axis];
         let pixel = (end - start) / sampled.own[axis] as f64;
@@ -67,18 +108,23 @@ pub(crate) fn part(
     // A picture that was decoded at a part of its size has parts of pixels at the part's edges.
     let first = extent.each_ref().map(|part| part.start as usize);
     let end: [_; 2] = std::array::from_fn(|axis| sides[axis].min(extent[axis].end.ceil() as usize));
-    let picture = cut(&sampled.picture, first, [end[0] - first[0], end[1] - first[1]]);
+    let picture = picture.cut(first, [end[0] - first[0], end[1] - first[1]]);
     let extent = std::array::from_fn(|axis| {
         let (Range { start, end }, first) = (&extent[axis], first[axis] as f64);
         start - first..end - first
     });
-    window(&Sampled { picture, extent, own: size, wanted }, [0, 0], wanted)
+    within(picture, &extent, wanted, [0, 0], wanted)
 }
 
 dispatched! {
 /// The same of a picture that has another size.
-fn scaled(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture {
-    let Sampled { picture, extent, wanted, .. } = sampled;
+fn scaled(
+    picture: View<'_>,
+    extent: &[Range<f64>; 2],
+    wanted: [usize; 2],
+    corner: [usize; 2],
+    window: [usize; 2]
+) -> Picture {
     let (c, [h, w]) = (picture.c, window);
     let taps = |axis: usize, from| {
         let all = PrepareImages::taps_within(from, extent[axis].clone(), wanted[axis]);
@@ -89,8 +135,8 @@ fn scaled(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture 
     let top = rows.first().map_or(0, |taps| taps.first);
     let bottom = rows.last().map_or(0, |taps| taps.first + taps.weights.len());
     let mut across = vec![0; (bottom - top) * w * c];
-    let source = picture.pixels.chunks_exact(picture.w * c).skip(top);
-    for (row, out) in source.zip(across.chunks_exact_mut(w * c)) {
+    for (y, out) in (top..bottom).zip(across.chunks_exact_mut(w * c)) {
+        let row = picture.row(y);
         match c {
             1 => resize_row::<1>(row, &columns, out),
             3 => resize_row::<3>(row, &columns, out),
@@ -111,14 +157,26 @@ fn scaled(sampled: &Sampled, corner: [usize; 2], window: [usize; 2]) -> Picture 
 }
 }
 
-/// The part of the picture of `h` × `w` pixels at a corner.
-pub(crate) fn cut(picture: &Picture, [top, left]: [usize; 2], [h, w]: [usize; 2]) -> Picture {
-    let row_len = picture.w * picture.c;
-    let mut pixels = Vec::with_capacity(h * w * picture.c);
-    for row in picture.pixels.chunks_exact(row_len).skip(top).take(h) {
-        pixels.extend_from_slice(&row[left * picture.c..][..w * picture.c]);
+/// The part of the picture of `h` × `w` pixels at a corner, which may lie outside, with zeros where there
+/// is no picture.
+pub(crate) fn cut_beyond(picture: View<'_>, corner: [isize; 2], [h, w]: [usize; 2]) -> Window<'_> {
+    // Along an axis: from where in the picture, to where in the part, and how many.
+    let overlap = |corner: isize, own: usize, len: usize| {
+        let (from, to) = (corner.max(0) as usize, corner.min(0).unsigned_abs());
+        [from, to, own.saturating_sub(from).min(len.saturating_sub(to))]
+    };
+    let [from_y, to_y, rows] = overlap(corner[0], picture.h, h);
+    let [from_x, to_x, columns] = overlap(corner[1], picture.w, w);
+    if [rows, columns] == [h, w] {
+        return Window::InPlace(picture.cut([from_y, from_x], [h, w]));
     }
-    Picture { pixels, h, w, c: picture.c }
+    let c = picture.c;
+    let mut pixels = vec![0; h * w * c];
+    for row in 0..rows {
+        let from = &picture.row(from_y + row)[from_x * c..][..columns * c];
+        pixels[((to_y + row) * w + to_x) * c..][..columns * c].copy_from_slice(from);
+    }
+    Window::Computed(Picture { pixels, h, w, c })
 }
 
 /// A row of pixels with `C` channels each, at other columns.
@@ -166,7 +224,8 @@ mod tests {
         let picture = Picture { pixels, h, w, c: 3 };
         let (mut most, mut differ, mut numbers) = (0, 0, 0);
         for size in [7, 24, 60, 62, 101, 240].into_iter().flat_map(|n| [[n, w], [h, n]]) {
-            let ours = window(&Sampled::whole(picture.clone(), size), [0, 0], size);
+            let sampled = Sampled::from(picture.clone()).scaled_to(size);
+            let ours = window(&sampled, [0, 0], size).into_picture();
             let mut theirs = Image::new(size[1] as u32, size[0] as u32, PixelType::U8x4);
             Resizer::new().resize(&source, &mut theirs, &options).unwrap();
             let theirs = theirs.buffer().chunks(4).flat_map(|rgbx| &rgbx[..3]);

@@ -16,6 +16,8 @@
 //! contents begin, 8 bytes, then, 4 bytes each, their length and CRC-32, height, width and label, in 1
 //! byte the EXIF orientation, and the name.
 
+use std::ops::Range;
+
 use sha2::{Digest as _, Sha256};
 
 use super::{Contents, Entry, Index};
@@ -24,8 +26,8 @@ use crate::picture::MAX_SIDE;
 
 pub(super) const MAGIC: &[u8; 8] = b"VGG pack";
 pub(super) const VERSION: u32 = 1;
-pub(super) const HEADER_LEN: u64 = 16;
-pub(super) const FOOTER_LEN: u64 = 56;
+pub(super) const HEADER_LEN: usize = 16;
+pub(super) const FOOTER_LEN: usize = 56;
 
 /// The fewest bytes that an image has in the index.
 const LEAST: usize = 8 + 5 * 4 + 1 + 4;
@@ -54,19 +56,21 @@ pub(super) fn footer(start: u64, index: &[u8]) -> Vec<u8> {
 }
 
 /// Where the index is, of the end of a file of `len` bytes.
-pub(super) fn index_place(footer: &[u8], len: u64) -> Result<(u64, u64), String> {
+pub(super) fn index_place(footer: &[u8], len: usize) -> Result<Range<usize>, String> {
     let cut = || "the pack is cut short, or was never finished: pack the images again".to_owned();
     let number = |at: usize| {
-        footer.get(at..).and_then(<[u8]>::first_chunk).map(|bytes| u64::from_le_bytes(*bytes))
+        let bytes = footer.get(at..).and_then(<[u8]>::first_chunk)?;
+        usize::try_from(u64::from_le_bytes(*bytes)).ok()
     };
     let (Some(start), Some(index_len), true) = (number(0), number(8), footer.ends_with(MAGIC))
     else {
         return Err(cut());
     };
-    let end = start.checked_add(index_len).and_then(|end| end.checked_add(FOOTER_LEN));
-    match end == Some(len) && start >= HEADER_LEN {
-        true => Ok((start, index_len)),
-        false => Err(cut()),
+    match start.checked_add(index_len) {
+        Some(end) if end.checked_add(FOOTER_LEN) == Some(len) && start >= HEADER_LEN => {
+            Ok(start..end)
+        }
+        _ => Err(cut()),
     }
 }
 
@@ -159,7 +163,7 @@ impl Index {
             };
             let [h, w] = entry.size;
             let sides = 1..=MAX_SIDE as usize;
-            let makes_sense = entry.start >= HEADER_LEN
+            let makes_sense = entry.start >= HEADER_LEN as u64
                 && entry.start.checked_add(entry.len.into())? <= end
                 && sides.contains(&h)
                 && sides.contains(&w)

@@ -1,25 +1,31 @@
 //! Packs: the images of a folder in one file, for disks that are slow with many small ones.
 //!
-//! A pack has the images' files as they are, or their pixels. It is read where an image is, without a
-//! map of it in memory: a file that somebody cuts would take the process with it, and what the system
-//! has of it in memory is copied faster than pixels are scaled.
+//! A pack has the images' files as they are, or their pixels. It is mapped into memory, so that of
+//! pixels those that are cut out are read where the system has them, and no others.
+//!
+//! Who reads where another process has cut a mapped file, or where a disk fails, gets a signal instead of
+//! an error; [`leave_when_unreadable`] says what it means.
 
 mod format;
-mod read_at;
+#[cfg(unix)]
+mod leave;
+mod map;
 #[cfg(test)]
 mod tests;
 mod write;
 
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use vgg_tensor::{Error, Result, hex};
 
 use crate::picture::{Header, Sampled};
 use crate::{Decoding, Picture};
 use format::{FOOTER_LEN, HEADER_LEN};
-use read_at::read_at;
+#[cfg(unix)]
+pub use leave::leave_when_unreadable;
+use map::Map;
 pub use write::write;
 
 /// What a pack has of an image.
@@ -65,35 +71,32 @@ struct Entry {
 #[derive(Debug)]
 pub struct Pack {
     path: PathBuf,
-    file: File,
+    map: Map,
     index: Index,
     sha256: [u8; 32],
+    /// Of each image, whether it has its checksum.
+    is_checked: Box<[AtomicBool]>,
 }
 
 impl Pack {
-    /// Opens a pack and checks its index. What the images are is checked when they are read.
+    /// Opens a pack and checks its index. What an image is is checked when it is first read.
     ///
     /// # Errors
     /// When it cannot be read, is none, is of another version, was cut or is damaged.
     pub fn open(path: &Path) -> Result<Self> {
         let io = |source| Error::Io { path: path.into(), source };
         let wrong = |reason| Error::Format { path: path.into(), reason };
-        let file = File::open(path).map_err(io)?;
-        let len = file.metadata().map_err(io)?.len();
-        let mut header = vec![0; len.min(HEADER_LEN) as usize];
-        read_at(&file, &mut header, 0).map_err(io)?;
-        format::check_header(&header).map_err(wrong)?;
-        let footer_len = len.min(FOOTER_LEN);
-        let mut footer = vec![0; footer_len as usize];
-        read_at(&file, &mut footer, len - footer_len).map_err(io)?;
-        let (start, index_len) = format::index_place(&footer, len).map_err(wrong)?;
-        let mut index = vgg_tensor::room_for(index_len as usize)?;
-        index.resize(index_len as usize, 0);
-        read_at(&file, &mut index, start).map_err(io)?;
-        let sha256 = format::check_index(&footer, &index).map_err(wrong)?;
-        let index = Index::decode(&index, start)
+        let map = Map::of(path).map_err(io)?;
+        let bytes = map.bytes();
+        format::check_header(&bytes[..bytes.len().min(HEADER_LEN)]).map_err(wrong)?;
+        let footer = &bytes[bytes.len().saturating_sub(FOOTER_LEN)..];
+        let place = format::index_place(footer, bytes.len()).map_err(wrong)?;
+        let (start, index) = (place.start, &bytes[place]);
+        let sha256 = format::check_index(footer, index).map_err(wrong)?;
+        let index = Index::decode(index, start as u64)
             .ok_or_else(|| wrong("the pack is damaged: its index makes no sense".into()))?;
-        Ok(Self { path: path.into(), file, index, sha256 })
+        let is_checked = index.entries.iter().map(|_| AtomicBool::new(false)).collect();
+        Ok(Self { path: path.into(), map, index, sha256, is_checked })
     }
 
     /// Where it is.
@@ -164,21 +167,23 @@ impl Pack {
         i: usize,
         decoding: &Decoding,
         wanted: &dyn Fn([usize; 2]) -> [usize; 2],
-    ) -> Result<Sampled> {
+    ) -> Result<Sampled<'_>> {
         let Entry { start, len, crc32, size: [h, w], ref name, .. } = self.index.entries[i];
-        let mut bytes = vgg_tensor::room_for(len as usize)?;
-        bytes.resize(len as usize, 0);
-        let read = read_at(&self.file, &mut bytes, start);
-        read.map_err(|source| Error::Io { path: self.path.clone(), source })?;
-        if crc32fast::hash(&bytes) != crc32 {
-            let reason = format!("the pack is damaged: {} has another checksum", name.display());
-            return Err(Error::Format { path: self.path.clone(), reason });
+        let bytes = &self.map.bytes()[start as usize..][..len as usize];
+        // Threads that come at once all check it.
+        if !self.is_checked[i].load(Ordering::Relaxed) {
+            if crc32fast::hash(bytes) != crc32 {
+                let reason =
+                    format!("the pack is damaged: {} has another checksum", name.display());
+                return Err(Error::Format { path: self.path.clone(), reason });
+            }
+            self.is_checked[i].store(true, Ordering::Relaxed);
         }
         match self.index.contents {
-            Contents::Files => Picture::decode_for(&self.path.join(name), &bytes, decoding, wanted),
+            Contents::Files => Picture::decode_for(&self.path.join(name), bytes, decoding, wanted),
             Contents::Pixels { decoding: Decoding { channels: c, .. }, .. } => {
-                let picture = Picture { pixels: bytes, h, w, c }.with_channels(decoding.channels);
-                Ok(Sampled::whole(picture, wanted([h, w])))
+                let whole = Sampled::whole(bytes, [h, w], c);
+                Ok(whole.with_channels(decoding.channels).scaled_to(wanted([h, w])))
             }
         }
     }

@@ -154,8 +154,8 @@ fn other_files_and_versions_are_told() {
     assert_eq!(error(&newer), version);
 
     // An index that is whole and makes no sense.
-    let (start, len) = format::index_place(&bytes[bytes.len() - 56..], bytes.len() as u64).unwrap();
-    let index = &bytes[start as usize..][..len as usize];
+    let place = format::index_place(&bytes[bytes.len() - 56..], bytes.len()).unwrap();
+    let (start, index) = (place.start as u64, &bytes[place]);
     let mut other = index.to_vec();
     *other.last_mut().unwrap() = 0xff;
     for index in [&index[..9], &[index, b"x"].concat(), &other] {
@@ -172,7 +172,7 @@ fn other_files_and_versions_are_told() {
 #[test]
 fn a_damaged_image_is_named() {
     let (.., mut bytes) = packed(Contents::Files);
-    bytes[format::HEADER_LEN as usize + 30] ^= 1;
+    bytes[format::HEADER_LEN + 30] ^= 1;
     let (_dir, pack) = open(&bytes).unwrap();
     let images = Images::from_pack(&pack, TRAIN, Decoding::turned(3)).unwrap();
     let error = images.picture(0).unwrap_err().to_string();

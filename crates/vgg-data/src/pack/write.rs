@@ -29,7 +29,7 @@ pub fn write(
 ) -> Result<()> {
     let io = |source| Error::Io { path: path.into(), source };
     let pool = pool(0)?;
-    let mut place = format::HEADER_LEN;
+    let mut place = format::HEADER_LEN as u64;
     let mut entries = Vec::new();
     out.write_all(&format::header()).map_err(io)?;
     for (_, part) in parts {

@@ -9,10 +9,11 @@ mod header;
 mod jpeg;
 mod kind;
 mod reduced;
+mod sampled;
 mod turn;
+mod view;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek};
-use std::ops::Range;
 use std::path::Path;
 
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
@@ -27,33 +28,14 @@ pub(crate) use header::{Header, Look, kind, look, read_size};
 pub use kind::Foreign;
 pub(crate) use kind::Kind;
 use reduced::Reduced;
+pub(crate) use sampled::Sampled;
+pub(crate) use view::View;
 
 /// The largest height and width that are read.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
 
 /// The most bytes that a file may have, and that decoding it may take.
 const MAX_BYTES: u64 = 1 << 30;
-
-/// A picture of an image that is to be scaled.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Sampled {
-    pub picture: Picture,
-    /// Where the image is in the picture, down and across, in pixels: all of it, unless it was decoded
-    /// at a part of its size, whose last pixels go beyond the image.
-    pub extent: [Range<f64>; 2],
-    /// The image's own height and width.
-    pub own: [usize; 2],
-    /// The height and width that it is to be scaled to.
-    pub wanted: [usize; 2],
-}
-
-impl Sampled {
-    /// All of a picture.
-    pub(crate) fn whole(picture: Picture, wanted: [usize; 2]) -> Self {
-        let own = [picture.h, picture.w];
-        Self { picture, extent: own.map(|side| 0.0..side as f64), own, wanted }
-    }
-}
 
 /// A decoded image at its own size.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,7 +62,7 @@ impl Picture {
     /// When the file cannot be read, is no image of these kinds, is damaged or cut short, or is larger
     /// than 16,384 pixels a side; and when the channels are neither 1 nor 3.
     pub fn read(path: &Path, decoding: &Decoding) -> Result<Self> {
-        Self::read_for(path, decoding, &|own| own).map(|sampled| sampled.picture)
+        Self::read_for(path, decoding, &|own| own).map(Sampled::into_picture)
     }
 
     /// As [`Picture::read`], to be scaled to what `wanted` makes of the image's own height and width:
@@ -92,7 +74,7 @@ impl Picture {
         path: &Path,
         decoding: &Decoding,
         wanted: &dyn Fn([usize; 2]) -> [usize; 2],
-    ) -> Result<Sampled> {
+    ) -> Result<Sampled<'static>> {
         decoding.check()?;
         Self::decode_for(path, &read_file(path)?, decoding, wanted)
     }
@@ -103,7 +85,7 @@ impl Picture {
     /// As [`Picture::read`].
     pub fn decode(path: &Path, bytes: &[u8], decoding: &Decoding) -> Result<Self> {
         decoding.check()?;
-        Self::decode_for(path, bytes, decoding, &|own| own).map(|sampled| sampled.picture)
+        Self::decode_for(path, bytes, decoding, &|own| own).map(Sampled::into_picture)
     }
 
     /// As [`Picture::read_for`], from the contents of a file.
@@ -112,7 +94,7 @@ impl Picture {
         bytes: &[u8],
         decoding: &Decoding,
         wanted: &dyn Fn([usize; 2]) -> [usize; 2],
-    ) -> Result<Sampled> {
+    ) -> Result<Sampled<'static>> {
         let mut source = Cursor::new(bytes);
         let kind =
             Kind::of(&mut source).map_err(|source| Error::Io { path: path.into(), source })?;
@@ -161,17 +143,8 @@ impl Picture {
         let picture = Self { pixels, h, w, c: decoding.channels }.turned(orientation);
         let own = turn::size(stored, orientation);
         let extent = turn::extent(stored, eighths, orientation);
-        Ok(Sampled { picture, extent, own, wanted: wanted(own) })
-    }
-
-    /// The same as `channels` channels, where both are 1 or 3.
-    pub(crate) fn with_channels(self, channels: usize) -> Self {
-        let pixels = match (self.c, channels) {
-            (1, 3) => self.pixels.iter().flat_map(|level| [*level; 3]).collect(),
-            (3, 1) => self.pixels.as_chunks().0.iter().map(|pixel| luma(*pixel)).collect(),
-            _ => self.pixels,
-        };
-        Self { pixels, c: channels, ..self }
+        let sampled = Sampled::from(picture).of_image(own, extent);
+        Ok(sampled.scaled_to(wanted(own)))
     }
 }
 

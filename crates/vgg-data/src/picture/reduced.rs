@@ -86,7 +86,7 @@ mod tests {
             ("grey.jpg", [5, 5], [6, 9], "dd7e77a6d727d57d"),
         ] {
             let read = Picture::read_for(&fixture(name), &scaled(3), &|_| wanted).unwrap();
-            let picture = read.picture;
+            let picture = read.into_picture();
             assert_eq!([picture.h, picture.w], size, "{name}");
             let found = hex(&Sha256::digest(&picture.pixels));
             assert_eq!(&found[..16], digest, "{name}");
@@ -103,7 +103,7 @@ mod tests {
             ("orientation_8.jpg", [34, 21]),
         ] {
             let path = fixture(name);
-            let picture = Picture::read_for(&path, &scaled(3), &|_| wanted).unwrap().picture;
+            let picture = Picture::read_for(&path, &scaled(3), &|_| wanted).unwrap().into_picture();
             assert_eq!(picture, Picture::read(&path, &Decoding::turned(3)).unwrap(), "{name}");
         }
     }

@@ -247,13 +247,14 @@ mod damage {
             let own = header.unwrap().size(decoding.turned);
             let size = wanted(own);
             assert_eq!(sampled.wanted, size);
-            let Picture { pixels, h, w, c } = sampled.picture;
-            assert_eq!(pixels.len(), h * w * c);
+            let View { h, w, .. } = sampled.view();
             assert!(size[0] <= h && h <= own[0] && size[1] <= w && w <= own[1]);
             assert!(decoding.scaled || [h, w] == own);
             for (part, side) in sampled.extent.iter().zip([h, w]) {
                 assert!(0.0 <= part.start && part.start < part.end && part.end <= side as f64);
             }
+            let Picture { pixels, h, w, c } = sampled.into_picture();
+            assert_eq!(pixels.len(), h * w * c);
         }
     }
 

@@ -29,7 +29,10 @@ fn cases() -> Vec<Case> {
                 name: words.next().unwrap().into(),
                 parameters: words.map(|word| word.parse().unwrap()).collect(),
                 source: source.clone(),
-                expected: rescale::cut(&all, [i * size[0], 0], size),
+                expected: Sampled::from(all.clone())
+                    .view()
+                    .cut([i * size[0], 0], size)
+                    .to_picture(),
             }
         });
         lines.collect::<Vec<_>>()
@@ -44,9 +47,9 @@ fn parts_are_scaled_as_pillow_scales_them() {
     for Case { parameters, source, expected, .. } in crops {
         let [top, left, h, w] = std::array::from_fn(|i| parameters[i] as usize);
         let wanted = [source.h, source.w];
-        let sampled = Sampled::whole(source, wanted);
+        let sampled = Sampled::from(source);
         let actual = rescale::part(&sampled, [top, left], [h, w], wanted);
-        assert_eq!(actual, expected, "{parameters:?}");
+        assert_eq!(actual.into_picture(), expected, "{parameters:?}");
     }
 }
 
@@ -73,7 +76,7 @@ fn operation(name: &str, parameter: f64) -> Option<Operation> {
 /// `[c, h, w]`.
 fn planes(picture: &Picture) -> Vec<u8> {
     let mut planes = vec![0; picture.pixels.len()];
-    place::place(picture, false, [0, 0], &mut planes);
+    place::place(Sampled::from(picture.clone()).view(), false, [0, 0], &mut planes);
     planes
 }
 

@@ -20,8 +20,9 @@ use std::iter;
 
 use vgg_tensor::{Error, Result};
 
-use crate::picture::Sampled;
-use crate::{Images, Moment, Picture, rescale};
+use crate::picture::{Sampled, View};
+use crate::rescale::{self, Window};
+use crate::{Images, Moment, Picture};
 pub use auto_augment::{AutoAugment, MAGNITUDES, MOST_OPERATIONS};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
@@ -246,11 +247,13 @@ impl Transform {
             0 => 0,
             pad => chance.below(chance::SHIFT, axis, 2 * pad + 1) as isize - pad as isize,
         };
-        let crops = self.crops(images.picture_for(i, &|own| self.size(own, chance))?, chance);
-        for (crop, out) in crops.iter().zip(out.chunks_exact_mut(self.mirrors() * len)) {
-            self.check(i, crop)?;
+        let sampled = images.picture_for(i, &|own| self.size(own, chance))?;
+        let (window, corners) = self.crops(&sampled, chance);
+        self.check(i, window.view())?;
+        for (corner, out) in corners.into_iter().zip(out.chunks_exact_mut(self.mirrors() * len)) {
+            let crop = rescale::cut_beyond(window.view(), corner, [h, w]);
             for (mirror, out) in out.chunks_exact_mut(len).enumerate() {
-                place::place(crop, flip != (mirror == 1), [shift(0), shift(1)], out);
+                place::place(crop.view(), flip != (mirror == 1), [shift(0), shift(1)], out);
                 if let Some(auto) = augment.auto {
                     auto.apply(chance, self.shape, out);
                 }
@@ -268,10 +271,10 @@ impl Transform {
         Ok(())
     }
 
-    /// Refuses a picture of another shape than what comes out.
-    fn check(&self, i: usize, picture: &Picture) -> Result<()> {
+    /// Refuses a picture that has not the shape of what comes out, and is not made to.
+    fn check(&self, i: usize, picture: View<'_>) -> Result<()> {
         let found = [picture.c, picture.h, picture.w];
-        if found == self.shape {
+        if found == self.shape || picture.c == self.shape[0] && self.scaling != Scaling::None {
             return Ok(());
         }
         let [[found_c, found_h, found_w], [c, h, w]] = [found, self.shape];
@@ -282,9 +285,15 @@ impl Transform {
 
     /// A single picture, scaled and cut as test images are.
     pub fn scale(&self, picture: Picture) -> Picture {
+        if self.scaling == Scaling::None {
+            return picture;
+        }
         let chance = Chance::new(Moment { seed: 0, epoch: 0 }, 0);
         let size = self.size([picture.h, picture.w], chance);
-        self.crops(Sampled::whole(picture, size), chance).swap_remove(0)
+        let sampled = Sampled::from(picture).scaled_to(size);
+        let (window, corners) = self.crops(&sampled, chance);
+        let [_, h, w] = self.shape;
+        rescale::cut_beyond(window.view(), corners[0], [h, w]).into_picture()
     }
 
     /// The height and width that an image is scaled to, of its own.
@@ -305,14 +314,16 @@ impl Transform {
         }
     }
 
-    /// Scales the picture, if that is to be, and cuts the crops.
-    fn crops(&self, sampled: Sampled, chance: Chance) -> Vec<Picture> {
+    /// Scales the picture, if that is to be, as far as crops are cut from it, and says where they have their
+    /// corners, which may lie outside.
+    fn crops<'a>(&self, sampled: &'a Sampled<'_>, chance: Chance) -> (Window<'a>, Vec<[isize; 2]>) {
         let [_, h, w] = self.shape;
+        let one = vec![[0, 0]];
         match self.scaling {
-            Scaling::None => return vec![sampled.picture],
+            Scaling::None => return (Window::InPlace(sampled.view()), one),
             Scaling::Part(crop) => {
                 let Part { corner, size } = crop.part(chance, sampled.own);
-                return vec![rescale::part(&sampled, corner, size, [h, w])];
+                return (rescale::part(sampled, corner, size, [h, w]), one);
             }
             Scaling::ShortSide(_) | Scaling::Output => {}
         }
@@ -320,16 +331,13 @@ impl Transform {
         let rest = [size[0] - h, size[1] - w];
         if self.grid > 1 || self.shift > 0 {
             // The crops overlap, so that the whole is scaled, once.
-            let whole = rescale::window(&sampled, [0, 0], size);
+            let whole = rescale::window(sampled, [0, 0], size);
             let moves = self.moves();
-            let crops = place::grid(rest, self.grid).flat_map(|corner| {
-                let moved = |by: &[isize; 2]| {
-                    let corner = [0, 1].map(|axis| corner[axis] as isize + by[axis]);
-                    place::cut_beyond(&whole, corner, [h, w])
-                };
+            let corners = place::grid(rest, self.grid).flat_map(|corner| {
+                let moved = |by: &[isize; 2]| [0, 1].map(|axis| corner[axis] as isize + by[axis]);
                 moves.iter().map(moved).collect::<Vec<_>>()
             });
-            return crops.collect();
+            return (whole, corners.collect());
         }
         let corner = match self.augment.random_crop {
             true => [
@@ -338,7 +346,7 @@ impl Transform {
             ],
             false => rest.map(place::centered),
         };
-        vec![rescale::window(&sampled, corner, [h, w])]
+        (rescale::window(sampled, corner, [h, w]), one)
     }
 }
 

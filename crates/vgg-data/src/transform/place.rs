@@ -1,7 +1,11 @@
 //! Where pixels go.
 
-use crate::Picture;
-use crate::simd::dispatched;
+use crate::picture::View;
+use crate::simd::{dispatched, prefetch};
+
+/// Rows that are asked for ahead: where the pixels are a file's, a row's end is followed by others that
+/// are not read.
+const AHEAD: usize = 8;
 
 /// Half of `rest` pixels, rounded to even, as torchvision's `CenterCrop` does.
 pub(super) fn centered(rest: usize) -> usize {
@@ -19,36 +23,20 @@ pub(super) fn grid(rest: [usize; 2], n: usize) -> impl Iterator<Item = [usize; 2
     (0..n * n).map(move |i| [place(rest[0], i / n), place(rest[1], i % n)])
 }
 
-/// The part of the picture of `h` × `w` pixels at a corner, which may lie outside, with zeros where there
-/// is no picture.
-pub(super) fn cut_beyond(picture: &Picture, corner: [isize; 2], [h, w]: [usize; 2]) -> Picture {
-    let c = picture.c;
-    let mut pixels = vec![0; h * w * c];
-    // Along an axis: from where in the picture, to where in the part, and how many.
-    let overlap = |corner: isize, own: usize, len: usize| {
-        let (from, to) = (corner.max(0) as usize, corner.min(0).unsigned_abs());
-        [from, to, own.saturating_sub(from).min(len.saturating_sub(to))]
-    };
-    let [from_y, to_y, rows] = overlap(corner[0], picture.h, h);
-    let [from_x, to_x, columns] = overlap(corner[1], picture.w, w);
-    for row in 0..rows {
-        let from = &picture.pixels[((from_y + row) * picture.w + from_x) * c..][..columns * c];
-        pixels[((to_y + row) * w + to_x) * c..][..columns * c].copy_from_slice(from);
-    }
-    Picture { pixels, h, w, c }
-}
-
 dispatched! {
 /// Writes the picture to `out`, `[c, h, w]`: mirrored left to right if `flip`, then moved down and
 /// to the right by `shift` pixels, with zeros where nothing arrives.
-pub(super) fn place(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut [u8]) {
-    let Picture { ref pixels, h, w, c } = *picture;
+pub(super) fn place(picture: View<'_>, flip: bool, shift: [isize; 2], out: &mut [u8]) {
+    let View { h, w, c, .. } = picture;
     // The columns that something arrives in, and those it comes from.
     let [moved, rest] = [shift[1].unsigned_abs().min(w), w - shift[1].unsigned_abs().min(w)];
     let (to, from) = if shift[1] < 0 { (0, moved) } else { (moved, 0) };
     let from = if flip { w - from - rest } else { from };
     let mut planes: Vec<&mut [u8]> = out.chunks_exact_mut(h * w).collect();
     for y in 0..h {
+        if y + AHEAD < h {
+            prefetch(picture.row(y + AHEAD));
+        }
         let arrives = y.checked_add_signed(-shift[0]).filter(|from| *from < h);
         let (first, last) = if arrives.is_some() { (to, to + rest) } else { (w, w) };
         for plane in &mut planes {
@@ -56,7 +44,7 @@ pub(super) fn place(picture: &Picture, flip: bool, shift: [isize; 2], out: &mut 
             plane[y * w..][last..w].fill(0);
         }
         let Some(from_y) = arrives else { continue };
-        let row = &pixels[(from_y * w + from) * c..][..rest * c];
+        let row = &picture.row(from_y)[from * c..][..rest * c];
         let place = y * w + first..y * w + last;
         match &mut planes[..] {
             [grey] => grey[place.clone()].copy_from_slice(row),

@@ -3,7 +3,7 @@ use vgg_tensor::spec::{PrepareImages, Taps};
 
 use super::*;
 use crate::image_folder::{OpenOptions, TRAIN, class_names};
-use crate::{Batch, Dataset, Decoding, ImageFolder, Loader, Picture};
+use crate::{Batch, Dataset, Decoding, ImageFolder, Loader};
 
 const MOMENT: Moment = Moment { seed: 5, epoch: 3 };
 
@@ -55,8 +55,8 @@ fn a_crop_is_part_of_the_scaled_picture() {
             let window = [short_side.min(28), 28];
             for corner in [[0, 0], [size[0] - window[0], size[1] - window[1]], [3, 2]] {
                 let picture = images.picture(0).unwrap();
-                let sampled = Sampled::whole(picture.clone(), size);
-                let actual = rescale::window(&sampled, corner, window);
+                let sampled = Sampled::from(picture).scaled_to(size);
+                let actual = rescale::window(&sampled, corner, window).into_picture();
                 for (i, pixel) in actual.pixels.iter().enumerate() {
                     let (y, x) = (i / c / 28 + corner[0], i / c % 28 + corner[1]);
                     let expected = expected[(y * size[1] + x) * c + i % c];
@@ -155,10 +155,10 @@ fn whole_pictures_are_resized() {
 
 #[test]
 fn pixels_are_mirrored_and_shifted() {
-    let picture = Picture { pixels: vec![1, 2, 3, 4, 5, 6], h: 2, w: 3, c: 1 };
+    let picture = View::new(&[1, 2, 3, 4, 5, 6], [2, 3], 1);
     let check = |flip, shift, expected: [u8; 6]| {
         let mut out = [9; 6];
-        place::place(&picture, flip, shift, &mut out);
+        place::place(picture, flip, shift, &mut out);
         assert_eq!(out, expected);
     };
     check(false, [0, 0], [1, 2, 3, 4, 5, 6]);

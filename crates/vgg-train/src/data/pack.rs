@@ -2,14 +2,20 @@
 
 use std::path::Path;
 use std::sync::Arc;
+#[cfg(unix)]
+use std::sync::Once;
 
 use anyhow::Result;
 use vgg_data::Images;
 use vgg_data::image_folder::{TEST, TRAIN, VAL};
+#[cfg(unix)]
+use vgg_data::pack::leave_when_unreadable;
 use vgg_data::pack::{Contents, Pack};
 
 use crate::config::{self, Decode};
 use crate::failure::{Code, Failure};
+#[cfg(unix)]
+use crate::terminal::error::render;
 use crate::terminal::ui::Ui;
 
 /// The name of the pack, and its images to train and to test on.
@@ -68,6 +74,8 @@ pub(super) fn note(data: &mut config::Data, noted: &mut Vec<&'static str>) -> Re
 /// Opens the pack, which must have been made as the config wants images decoded.
 fn read(data: &config::Data) -> Result<Pack> {
     let path = data.pack.as_deref().unwrap_or(Path::new(""));
+    #[cfg(unix)]
+    tell_when_it_is_cut(path);
     let pack = Pack::open(path).map_err(|error| {
         let failure = Failure::new(Code::Data, format!("cannot open the pack {}", path.display()));
         let help = "`vgg-train data pack FOLDER OUT` makes one";
@@ -94,6 +102,22 @@ fn read(data: &config::Data) -> Result<Pack> {
     }
     let message = format!("{} has other classes than data.classes", path.display());
     Err(Failure::new(Code::Data, message).into())
+}
+
+/// A pack is read where it is, which is no system call that could fail.
+#[cfg(unix)]
+fn tell_when_it_is_cut(path: &Path) {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let path = path.display();
+        let message = format!("{path} was cut while it was read, or its disk failed");
+        let help = "restore it; `vgg-train resume RUN` takes a run up where it was last saved";
+        let failure = Failure::new(Code::Data, message).help(help);
+        let told = render(&failure.into(), false);
+        if let Err(error) = leave_when_unreadable(told, Code::Data as i32) {
+            tracing::debug!("that a pack is cut will not be told: {error}");
+        }
+    });
 }
 
 fn parts(pack: &Pack) -> String {

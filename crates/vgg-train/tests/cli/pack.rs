@@ -1,6 +1,8 @@
 //! Packs: the images of a folder in one file.
 
 use std::fs;
+#[cfg(unix)]
+use std::process::Stdio;
 
 use super::image_folder::{self, ok, run};
 use super::{Workplace, metrics_without_times};
@@ -62,6 +64,26 @@ fn a_run_on_a_pack_that_is_killed_goes_on() {
     wait_for_step(&place, &mut child, 6);
     child.kill().unwrap();
     child.wait().unwrap();
+    finish_and_compare(&place, "");
+}
+
+/// Nothing can be read any more where it was, and the run is not lost.
+#[cfg(unix)]
+#[test]
+fn a_pack_that_is_cut_while_it_is_read_ends_the_run_with_a_word() {
+    use super::resume::{ENDLESS, finish_and_compare, wait_for_step};
+    let place = place("");
+    let pack = place.path("images.pack");
+    let whole = fs::read(&pack).unwrap();
+    let often = format!("tiny.toml -q --set checkpoint.every_minutes=1e-9 {ENDLESS}");
+    let mut child = place.command(&often).stderr(Stdio::piped()).spawn().unwrap();
+    wait_for_step(&place, &mut child, 2);
+    fs::File::options().write(true).open(&pack).unwrap().set_len(0).unwrap();
+    let done = child.wait_with_output().unwrap();
+    let told = String::from_utf8(done.stderr).unwrap();
+    assert!(told.starts_with("error: images.pack was cut while it was read"), "{told}");
+    assert_eq!(done.status.code(), Some(3));
+    fs::write(&pack, whole).unwrap();
     finish_and_compare(&place, "");
 }
 
