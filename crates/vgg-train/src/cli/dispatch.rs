@@ -5,8 +5,8 @@ use clap::CommandFactory as _;
 
 use super::{Cli, Command, DataCommand};
 use crate::commands::{
-    completions, configs, data, doctor, eval, export, extract, finetune, import, man, predict,
-    report, resume, runs, summary, train, watch,
+    completions, configs, data, doctor, eval, export, extract, find_lr, finetune, import, man,
+    predict, report, resume, runs, summary, train, watch,
 };
 use crate::config::{self, Loaded};
 use crate::failure::Code;
@@ -29,6 +29,9 @@ impl Command {
             Self::Finetune { folder, options, settings, runs, .. } => {
                 let overrides = settings.overrides();
                 return finetune::command(folder, options, overrides, &runs.out, ui, log);
+            }
+            Self::FindLr { config, options, settings, .. } => {
+                return find_lr::command(config, settings.overrides(), options, ui);
             }
             Self::Resume { run, json, settings, .. } => {
                 return resume::command(run, settings.overrides(), *json, ui, log);
@@ -103,6 +106,7 @@ impl Command {
             Self::Finetune { folder, options, settings, .. } => {
                 finetune::config(folder, options, settings.to_print()?)
             }
+            Self::FindLr { config, settings, .. } => config::load(config, settings.to_print()?),
             Self::Summary { config, settings } => config::of(config, settings.to_print()?),
             Self::Resume { run, settings, .. } => config_of(run, settings.to_print()?),
             // The first run has the images.

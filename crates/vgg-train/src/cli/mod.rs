@@ -20,6 +20,7 @@ use crate::commands::data::pack::PackOptions;
 use crate::commands::eval::{Averaging, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
+use crate::commands::find_lr::FindLrOptions;
 use crate::commands::finetune::FinetuneOptions;
 use crate::commands::import::ImportOptions;
 use crate::commands::report::ReportOptions;
@@ -98,6 +99,22 @@ pub(crate) enum Command {
         settings: TrainingSettings,
         #[command(flatten)]
         runs: Runs,
+        #[command(flatten)]
+        progress: ProgressOption,
+    },
+    /// Look for the learning rate of a config, by a test in which the rate rises
+    ///
+    /// The network is trained as the config says, with its images, augmentation, batch and optimiser, but
+    /// at a rate that rises from 1e-6 to 10, until the loss is three times its least. The curve is
+    /// printed, and a rate for optimizer.lr with its reason. Nothing is kept: there is no run folder.
+    FindLr {
+        /// Config of the run: a file, or a name that `vgg-train configs` lists
+        #[arg(add = ArgValueCompleter::new(complete::config))]
+        config: PathBuf,
+        #[command(flatten)]
+        options: FindLrOptions,
+        #[command(flatten)]
+        settings: Settings,
         #[command(flatten)]
         progress: ProgressOption,
     },
@@ -418,6 +435,7 @@ impl Command {
         match self {
             Self::Train { progress, .. }
             | Self::Finetune { progress, .. }
+            | Self::FindLr { progress, .. }
             | Self::Resume { progress, .. }
             | Self::Eval { progress, .. }
             | Self::Report { progress, .. }

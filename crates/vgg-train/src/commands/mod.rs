@@ -7,6 +7,7 @@ pub(crate) mod doctor;
 pub(crate) mod eval;
 pub(crate) mod export;
 pub(crate) mod extract;
+pub(crate) mod find_lr;
 pub(crate) mod finetune;
 pub(crate) mod import;
 pub(crate) mod man;

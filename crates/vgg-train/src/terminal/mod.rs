@@ -1,5 +1,6 @@
 //! What the user sees: results on standard output, all else on standard error; and the log.
 
+pub(crate) mod chart;
 pub(crate) mod error;
 pub(crate) mod fetching;
 pub(crate) mod fields;

@@ -10,7 +10,7 @@ use crate::run::folder::Which;
 use crate::terminal::ui::Ui;
 
 /// The weights before the first step.
-pub(super) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
+pub(crate) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
     let mut params = Params::init(vgg, &config.init(), config.train.seed)?;
     let freeze = &config.optimizer.freeze;
     let Some(from) = config.starts_from() else {

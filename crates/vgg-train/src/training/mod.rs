@@ -4,7 +4,7 @@ mod background;
 mod checkpoint_writer;
 mod epochs;
 mod flat_loss;
-mod initial;
+pub(crate) mod initial;
 pub(crate) mod outcome;
 mod pace;
 pub(crate) mod rate;

@@ -119,6 +119,27 @@ fn whole_images_and_crops_are_evaluated_as_on_the_cpu() {
     assert!((cpu - cuda).abs() <= 1e-5 * cpu, "{cpu} on the CPU, {cuda} on CUDA");
 }
 
+/// In `f16` the scale of the loss is found while the rate is still too low to matter.
+#[test]
+fn a_rate_is_looked_for_as_on_the_cpu() {
+    let place = Workplace::new();
+    let losses = |device: &str| -> Vec<f64> {
+        let arguments = format!("find-lr tiny.toml --steps 20 --json --device {device}");
+        let found: serde_json::Value =
+            serde_json::from_str(&ok(&place, &arguments).stdout).unwrap();
+        let steps = found["steps"].as_array().unwrap().iter();
+        steps.map(|step| step["loss"].as_f64().unwrap()).collect()
+    };
+    let cpu = losses("cpu");
+    for (precision, tolerance) in [("f32", 1e-4), ("f16", 0.02)] {
+        let cuda = losses(&format!("cuda --precision {precision}"));
+        // Before the rate is so high that a small difference becomes a large one.
+        for (cpu, cuda) in cpu.iter().zip(&cuda).take(8) {
+            assert!((cpu - cuda).abs() <= tolerance * cpu, "{precision}: {cpu}, {cuda}");
+        }
+    }
+}
+
 #[test]
 fn an_interrupted_run_goes_on_to_the_bit() {
     for precision in ["f32", "bf16", "f16"] {

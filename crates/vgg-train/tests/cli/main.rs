@@ -7,6 +7,7 @@ mod cuda;
 mod errors;
 mod eval;
 mod extract;
+mod find_lr;
 mod finetune;
 mod image_folder;
 mod memory;
