@@ -22,20 +22,19 @@ impl Address {
     }
 }
 
-/// A tensor that the optimiser updates: [`crate::SGD`] says what is where.
+/// A tensor that an optimiser updates: [`crate::SGD`] and [`crate::ADAMW`] say what is where.
 #[derive(Clone, Copy, Debug)]
 #[repr(C)]
-#[expect(missing_docs, reason = "`SGD` says it")]
+#[expect(missing_docs, reason = "the modules say it")]
 pub struct Update {
     pub weight: Address,
     pub dweight: Address,
-    pub velocity: Address,
+    pub first: Address,
+    pub second: Address,
     pub copy: Address,
     pub len: u64,
     pub rate: f32,
-    pub momentum: f32,
     pub weight_decay: f32,
-    pub nesterov: u32,
 }
 
 /// The tensors of a launch, those that count first.
@@ -55,13 +54,12 @@ impl Updates {
         let none = Update {
             weight: Address::NULL,
             dweight: Address::NULL,
-            velocity: Address::NULL,
+            first: Address::NULL,
+            second: Address::NULL,
             copy: Address::NULL,
             len: 0,
             rate: 0.0,
-            momentum: 0.0,
             weight_decay: 0.0,
-            nesterov: 0,
         };
         let mut all = [none; Self::MOST];
         all[..updates.len()].copy_from_slice(updates);

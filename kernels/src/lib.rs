@@ -60,6 +60,7 @@ pub fn capability(module: &str) -> (i32, i32) {
 
 /// All modules, by name.
 pub const MODULES: &[Module] = &[
+    ADAMW,
     AVG_POOL2D,
     BATCH_NORM2D,
     BIAS_GRADIENT,
@@ -87,6 +88,20 @@ macro_rules! of_every_type {
         &[$(concat!($name, "_f32"), concat!($name, "_bf16"), concat!($name, "_f16")),*]
     };
 }
+
+/// One step of Adam with decoupled weight decay, in place, of tensors that have no memory in common.
+///
+/// - `adamw_T(Updates updates, u32 count, u32* overflowed, const f32* lr, const u64* step,
+///   const u32* skipped, f64 beta1, f64 beta2, f32 eps)`: as [`SGD`], but that `first` is the mean of
+///   gradients and `second` that of their squares. `*step` is from 0; `skipped` may be null, or
+///   `*skipped` steps of those did not count.
+///
+/// Work: a block for each 1,024 numbers, or their rest, of a tensor.
+pub const ADAMW: Module = Module {
+    name: "adamw",
+    kernels: of_every_type!["adamw"],
+    ptx: include_str!("../ptx/adamw.ptx"),
+};
 
 /// Average pooling of `x: [n, h, w, c]` into `y: [n, y_h, y_w, c]`.
 ///
@@ -315,8 +330,9 @@ pub const FIRST_STAGE_SM80: Module = Module {
 
 /// The loss scale of the next step.
 ///
-/// - `update_loss_scale(f32* scale, u32* good_steps, u32* overflowed)`: `scale` is the loss scale and
-///   its reciprocal. `*overflowed`, which [`SGD`] sets, is cleared. Grid: one block.
+/// - `update_loss_scale(f32* scale, u32* good_steps, u32* overflowed, u32* skipped)`: `scale` is the loss
+///   scale and its reciprocal. `*overflowed`, which the optimisers set, is cleared, and counted in
+///   `*skipped`. Grid: one block.
 pub const LOSS_SCALE: Module = Module {
     name: "loss_scale",
     kernels: &["update_loss_scale"],
@@ -374,11 +390,11 @@ pub const PREPARE_IMAGES: Module = Module {
 
 /// One step of stochastic gradient descent, in place, of tensors that have no memory in common.
 ///
-/// - `sgd_T(Updates updates, u32 count, u32* overflowed, const f32* lr)`: the first `count` of
-///   [`Updates`], each with `f32* weight`, `const f32* dweight`, `f32* velocity` and `T* copy`, all
-///   `[len]`. `rate` multiplies the learning rate. `velocity` is null without momentum. `copy`, if it
-///   is not null, receives the weight as `T`. If `overflowed` is not null, an element whose gradient is
-///   not finite stays as it is, and `*overflowed` is set to 1.
+/// - `sgd_T(Updates updates, u32 count, u32* overflowed, const f32* lr, f32 momentum, u32 nesterov)`:
+///   the first `count` of [`Updates`], each with `f32* weight`, `const f32* dweight`, `f32* first`, the
+///   velocity, and `T* copy`, all `[len]`. `rate` multiplies the learning rate. `first` is null without
+///   momentum. `copy`, if it is not null, receives the weight as `T`. If `overflowed` is not null, an
+///   element whose gradient is not finite stays as it is, and `*overflowed` is set to 1.
 ///
 /// Work: a block for each 1,024 numbers, or their rest, of a tensor.
 pub const SGD: Module =

@@ -5,6 +5,18 @@ use crate::kernel::kernels;
 use crate::{Address, Updates};
 
 kernels! {
+    // adamw.cu
+    Adamw = "adamw_T" {
+        updates: Updates,
+        count: u32,
+        overflowed: Address,
+        lr: Address,
+        step: Address,
+        skipped: Address,
+        beta1: f64,
+        beta2: f64,
+        eps: f32,
+    }
     // avg_pool2d.cu
     AvgPool2dForward = "avg_pool2d_forward_T" {
         x: Address,
@@ -306,6 +318,7 @@ kernels! {
         scale: Address,
         good_steps: Address,
         overflowed: Address,
+        skipped: Address,
     }
     // lrn.cu
     LrnForward = "lrn_forward_T" {
@@ -369,6 +382,8 @@ kernels! {
         count: u32,
         overflowed: Address,
         lr: Address,
+        momentum: f32,
+        nesterov: u32,
     }
     // sigmoid.cu
     SigmoidForward = "sigmoid_forward_T" {

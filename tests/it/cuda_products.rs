@@ -2,7 +2,7 @@
 
 use vgg_cuda::Precision;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue, Linear, LinearEpilogue, Sgd, WeightType};
-use vgg_tensor::{Command, Content, Result, Scalars, Shape, WeightGradient};
+use vgg_tensor::{Command, Content, Optimizer, Result, Scalars, Shape, WeightGradient};
 use vgg_testkit::conformance::{Bench, Conv2dTrial, LinearTrial, Worst, check};
 use vgg_testkit::{Arithmetic, inputs};
 
@@ -72,7 +72,8 @@ fn a_weight_is_updated_in_blocks_with_its_copy() -> Result<()> {
     assert!(bench.downloaded(dweight)? == expected);
 
     let (lr, sgd) = (0.25, Sgd { momentum: 0.5, ..Sgd::default() });
-    let applied = WeightGradient::Applied { spec: sgd, weight, velocity: Some(velocity) };
+    let optimizer = Optimizer::Sgd { spec: sgd, velocity: Some(velocity) };
+    let applied = WeightGradient::Applied { optimizer, weight };
     bench.run_with(Scalars { lr, ..Scalars::default() }, backward(applied))?;
     let after = bench.downloaded(weight)?;
     let speed: Vec<f32> = speed.iter().zip(&expected).map(|(v, g)| 0.5 * v + g).collect();

@@ -57,7 +57,7 @@ macro_rules! param {
         })*
     };
 }
-param!(u64, u32, f32);
+param!(u64, u32, f32, f64);
 
 pub(crate) fn upload<T: bytemuck::NoUninit>(memory: &mut DeviceMemory, numbers: &[T]) -> u64 {
     memory.upload(bytemuck::cast_slice(numbers))
@@ -205,17 +205,16 @@ fn the_gradient_of_a_mixed_loss_may_replace_the_logits() {
     }
 }
 
-/// Tensors as the optimiser takes them: each with the addresses of its weight, gradient, velocity and
-/// copy, its length, and its rate and momentum.
-struct Updates(Vec<([u64; 5], [f32; 2])>);
+/// Tensors as an optimiser takes them: each with the addresses of its weight, its gradient, what is kept
+/// first and second, and its copy, its length, and its rate and weight decay.
+struct Updates(Vec<([u64; 6], [f32; 2])>);
 
 impl Param for Updates {
     fn bytes(&self) -> Vec<u8> {
         let Self(tensors) = self;
         let mut bytes = Vec::new();
-        for (wide, [rate, momentum]) in tensors {
+        for (wide, narrow) in tensors {
             bytes.extend(wide.iter().flat_map(|word| word.to_le_bytes()));
-            let narrow = [*rate, *momentum, 0.0, 0.0];
             bytes.extend(narrow.iter().flat_map(|number| number.to_le_bytes()));
         }
         bytes.resize(size_of::<vgg_kernels::Updates>(), 0);
@@ -233,8 +232,8 @@ fn weights_whose_gradient_overflows_stay_as_they_are() {
         let copy = upload(&mut memory, &numbers.map(f16::from_f32));
         let dweight = upload(&mut memory, &[0.5, 0.5, bad, 0.5, bad]);
         let (overflowed, lr) = (upload(&mut memory, &[0u32]), upload(&mut memory, &[1.0f32]));
-        let tensor = ([weight, dweight, velocity, copy, 5], [1.0, 0.5]);
-        let params: [&dyn Param; 4] = [&Updates(vec![tensor]), &1u32, &overflowed, &lr];
+        let updates = Updates(vec![([weight, dweight, velocity, 0, copy, 5], [1.0, 0.0])]);
+        let params: [&dyn Param; 6] = [&updates, &1u32, &overflowed, &lr, &0.5f32, &0u32];
         launch(vgg_kernels::SGD, "sgd_f16", 1, &params, &mut memory).unwrap();
         let stays = |i: usize| !bad.is_finite() && (i == 2 || i == 4);
         for (i, x) in numbers.iter().enumerate() {
@@ -257,12 +256,12 @@ fn many_tensors_are_updated_by_one_kernel() {
         let tensor = |(i, len): (usize, usize)| {
             let numbers: Vec<f32> = (0..len).map(|k| (k % 13) as f32).collect();
             let [weight, dweight] = [0; 2].map(|_| upload(&mut memory, &numbers));
-            ([weight, dweight, 0, 0, len as u64], [i as f32, 0.0])
+            ([weight, dweight, 0, 0, 0, len as u64], [i as f32, 0.0])
         };
         let tensors: Vec<_> = lens.into_iter().enumerate().map(tensor).collect();
         let lr = upload(&mut memory, &[0.5f32]);
         let updates = Updates(tensors.clone());
-        let params: [&dyn Param; 4] = [&updates, &(lens.len() as u32), &0u64, &lr];
+        let params: [&dyn Param; 6] = [&updates, &(lens.len() as u32), &0u64, &lr, &0.0f32, &0u32];
         launch(vgg_kernels::SGD, "sgd_f32", blocks, &params, &mut memory).unwrap();
         for (([weight, ..], [rate, _]), len) in tensors.iter().zip(lens) {
             let expected = (0..len).map(|k| (k % 13) as f32 * (1.0 - 0.5 * rate));
@@ -272,15 +271,45 @@ fn many_tensors_are_updated_by_one_kernel() {
     }
 }
 
+/// The tenth step after three that overflowed is the seventh, and one that overflows is none.
+#[test]
+fn steps_that_overflow_do_not_count() {
+    let run = |step: u64, skipped: Option<u32>, g: f32| {
+        let mut memory = DeviceMemory::new();
+        let [weight, mean, square] = [0; 3].map(|_| upload(&mut memory, &[0.5f32, 0.25]));
+        let dweight = upload(&mut memory, &[0.5, g]);
+        let lr = upload(&mut memory, &[0.5f32]);
+        let (step, overflowed) = (upload(&mut memory, &[step]), upload(&mut memory, &[0u32]));
+        let skipped = skipped.map_or(0, |skipped| upload(&mut memory, &[skipped]));
+        let updates = Updates(vec![([weight, dweight, mean, square, 0, 2], [1.0, 0.125])]);
+        let params: [&dyn Param; 9] =
+            [&updates, &1u32, &overflowed, &lr, &step, &skipped, &0.75f64, &0.875f64, &1e-8f32];
+        launch(vgg_kernels::ADAMW, "adamw_f16", 1, &params, &mut memory).unwrap();
+        let numbers = [weight, mean, square].map(|at| download::<f32>(&memory, at, 2));
+        (numbers, download::<u32>(&memory, overflowed, 1)[0])
+    };
+    assert_eq!(run(9, Some(3), 1.0), run(6, None, 1.0));
+    assert_ne!(run(9, Some(3), 1.0), run(9, None, 1.0));
+    // As where the scale's words are older than the steps.
+    assert_eq!(run(2, Some(3), 1.0), run(0, None, 1.0));
+    for bad in [f32::INFINITY, f32::NAN] {
+        let (numbers, overflowed) = run(6, Some(0), bad);
+        assert_eq!((numbers.each_ref().map(|x| x[1]), overflowed), ([0.25; 3], 1));
+        assert_eq!(numbers.map(|x| x[0]), run(6, None, 1.0).0.map(|x| x[0]));
+    }
+}
+
 #[test]
 fn the_loss_scale_halves_at_overflows_and_doubles_without() {
     let mut memory = DeviceMemory::new();
     let scale = upload(&mut memory, &[4.0f32, 0.25]);
     let (good, overflowed) = (upload(&mut memory, &[1998u32]), upload(&mut memory, &[1u32]));
+    let skipped = upload(&mut memory, &[6u32]);
     let step = |memory: &mut DeviceMemory| {
-        let params: [&dyn Param; 3] = [&scale, &good, &overflowed];
+        let params: [&dyn Param; 4] = [&scale, &good, &overflowed, &skipped];
         launch(vgg_kernels::LOSS_SCALE, "update_loss_scale", 1, &params, memory).unwrap();
         assert_eq!(download::<u32>(memory, overflowed, 1), [0]);
+        assert_eq!(download::<u32>(memory, skipped, 1), [7]);
         let scales = download::<f32>(memory, scale, 2);
         assert_eq!(scales[0] * scales[1], 1.0);
         (scales[0], download::<u32>(memory, good, 1)[0])
@@ -300,7 +329,8 @@ fn the_loss_scale_has_bounds() {
         let scale = upload(&mut memory, &[before, 1.0 / before]);
         let (good, overflowed) =
             (upload(&mut memory, &[1999u32]), upload(&mut memory, &[overflows]));
-        let params: [&dyn Param; 3] = [&scale, &good, &overflowed];
+        let skipped = upload(&mut memory, &[0u32]);
+        let params: [&dyn Param; 4] = [&scale, &good, &overflowed, &skipped];
         launch(vgg_kernels::LOSS_SCALE, "update_loss_scale", 1, &params, &mut memory).unwrap();
         assert_eq!(download::<f32>(&memory, scale, 2), [after, 1.0 / after]);
         assert_eq!(download::<u32>(&memory, good, 1), [0]);

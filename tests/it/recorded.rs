@@ -5,8 +5,8 @@ use std::sync::{Arc, RwLock};
 use vgg_cuda::{Buffer, Config, Cuda, Executable, Precision};
 use vgg_tensor::spec::Sgd;
 use vgg_tensor::{
-    Backend, BufferId, BufferSpec, Command, Content, In, InOut, Instruction, Out, Pass, Program,
-    Result, Role, Scalars, Shape, Shared,
+    Backend, BufferId, BufferSpec, Command, Content, In, InOut, Instruction, Optimizer, Out, Pass,
+    Program, Result, Role, Scalars, Shape, Shared,
 };
 
 use crate::simulated::{make, on_cuda};
@@ -41,8 +41,8 @@ fn step(spec: Sgd) -> Result<Program> {
     let [weight, velocity, dweight, copy] = [0, 1, 2, 3].map(BufferId);
     let roles = [Role::State, Role::State, Role::Input, Role::Output];
     let buffers = roles.map(|role| BufferSpec { content: WEIGHT, role }).to_vec();
-    let (content, velocity) = (WEIGHT, Some(InOut(velocity)));
-    let sgd = Command::Sgd { spec, content, weight: InOut(weight), dweight: In(dweight), velocity };
+    let (content, optimizer) = (WEIGHT, Optimizer::Sgd { spec, velocity: Some(InOut(velocity)) });
+    let sgd = Command::Step { optimizer, content, weight: InOut(weight), dweight: In(dweight) };
     let copied = Command::Scale { content, alpha: 1.0, x: In(weight), y: Out(copy) };
     program(buffers, vec![sgd, copied])
 }

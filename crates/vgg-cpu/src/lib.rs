@@ -39,9 +39,9 @@ mod linear;
 mod lrn;
 mod max_pool2d;
 mod needs;
+mod optimizer;
 mod prepare_images;
 pub mod roofline;
-mod sgd;
 mod shared;
 mod sigmoid;
 mod simd;
@@ -228,7 +228,7 @@ impl Backend for Cpu {
 }
 
 impl Cpu {
-    fn order(&mut self, command: Bound<'_, Buffer>, Scalars { lr, step }: Scalars) -> Result<()> {
+    fn order(&mut self, command: Bound<'_, Buffer>, scalars: Scalars) -> Result<()> {
         match command {
             Command::PrepareImages { spec, normalize, pixels, x } => {
                 prepare_images::prepare(self, &spec, &normalize, pixels, x)?;
@@ -294,19 +294,20 @@ impl Cpu {
                 linear::forward(self, &spec, x, weight, bias, y, aux)?;
             }
             Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
-                linear::backward(self, &spec, x, weight, lr, dy, aux, dbias, dx)?;
+                linear::backward(self, &spec, x, weight, scalars, dy, aux, dbias, dx)?;
             }
             Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
                 linear::input_backward(self, &spec, weight, dy, aux, dx)?;
             }
             Command::Dropout { shape, p, seed, stream, x } => {
-                dropout::in_place(self, shape, p, Draw { seed, stream, step }, x);
+                let draw = Draw { seed, stream, step: scalars.step };
+                dropout::in_place(self, shape, p, draw, x);
             }
             Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
                 softmax_cross_entropy::forward_backward(&spec, logits, labels, metrics, dlogits);
             }
-            Command::Sgd { spec, content, weight, dweight, velocity } => {
-                sgd::step(self, &spec, lr, self.len(content), weight, dweight, velocity);
+            Command::Step { optimizer, content, weight, dweight } => {
+                optimizer::step(self, optimizer, scalars, self.len(content), weight, dweight);
             }
             Command::Scale { content, alpha, x, y } => {
                 update::scale(self, self.len(content), alpha, x, y);

@@ -6,9 +6,9 @@ use crate::buffer;
 use crate::error::During;
 use crate::gpu::kernel;
 use crate::memory::Memory;
+use crate::optimizer::Steps;
 use crate::pinned::Landing;
 use crate::precision::Storage;
-use crate::sgd::Steps;
 use crate::{
     Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn,
     max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
@@ -133,7 +133,7 @@ impl Backend for Cuda {
 impl Cuda {
     /// Orders a command, or adds it to `steps`, which are ordered before anything else is.
     pub(crate) fn order(&mut self, command: Bound<'_, Buffer>, steps: &mut Steps) -> Result<()> {
-        if !matches!(command, Command::Sgd { .. }) {
+        if !matches!(command, Command::Step { .. }) {
             steps.order(self)?;
         }
         match command {
@@ -212,8 +212,8 @@ impl Cuda {
                     self, &spec, logits, labels, metrics, dlogits,
                 )
             }
-            Command::Sgd { spec, content, weight, dweight, velocity } => {
-                steps.add(self, &spec, content, weight, dweight, velocity)
+            Command::Step { optimizer, content, weight, dweight } => {
+                steps.add(self, optimizer, content, weight, dweight)
             }
             Command::Scale { content, alpha, x, y } => update::scale(self, content, alpha, x, y),
             Command::Blend { content, alpha, x, beta, y } => {

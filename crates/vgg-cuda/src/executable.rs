@@ -15,7 +15,7 @@ use vgg_tensor::{Program, Result, Shared};
 
 use crate::error::During;
 use crate::memory::Address;
-use crate::sgd::Steps;
+use crate::optimizer::Steps;
 use crate::{Buffer, Cuda};
 
 /// A program that was compiled by a [`Cuda`], which alone runs it.

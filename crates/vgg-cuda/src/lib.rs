@@ -27,12 +27,12 @@ mod loss_scale;
 mod lrn;
 mod max_pool2d;
 mod memory;
+mod optimizer;
 mod pinned;
 mod precision;
 mod prepare_images;
 pub mod roofline;
 mod scalars;
-mod sgd;
 mod sigmoid;
 mod softmax_cross_entropy;
 mod update;
@@ -148,9 +148,11 @@ impl Cuda {
         self.loss_scale.as_ref().map_or(Address::NULL, LossScale::address)
     }
 
-    /// Where the optimiser notes an overflow, or nothing where there is no scale to lower.
-    fn overflow_address(&self) -> Address {
-        self.loss_scale.as_ref().map_or(Address::NULL, LossScale::overflowed)
+    /// Where the optimiser notes an overflow, and how many steps had one; nothing where there is no scale
+    /// to lower.
+    fn overflow_addresses(&self) -> [Address; 2] {
+        let of = |scale: &LossScale| [scale.overflowed(), scale.skipped()];
+        self.loss_scale.as_ref().map_or([Address::NULL; 2], of)
     }
 
     /// What undoes the loss scale in a product.

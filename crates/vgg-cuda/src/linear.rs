@@ -14,8 +14,9 @@ use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
 use crate::gpu::kernel;
 use crate::memory::Address;
+use crate::optimizer::Part;
 use crate::precision::Storage;
-use crate::{Buffer, Cuda, sgd};
+use crate::{Buffer, Cuda};
 
 /// Bytes of a block of a weight's gradient, or of a weight that is converted for a product: less
 /// than any supported data-centre GPU's second-level cache.
@@ -163,13 +164,12 @@ pub(crate) fn backward(
                     dweight(cuda, &rows, to.add(4 * ins * rows.start))?;
                 }
             }
-            WeightGradient::Applied { spec, weight, velocity } => {
-                let velocity = velocity.map(|velocity| velocity.f32(ins * outs));
+            WeightGradient::Applied { optimizer, weight } => {
+                let optimizer = optimizer.map(|kept| kept.f32(ins * outs));
                 let weight = weight.weight(storage, ins * outs);
                 for rows in blocks(ins, outs) {
                     dweight(cuda, &rows, block)?;
-                    let part = sgd::Part::rows(weight, velocity, storage, ins, &rows);
-                    part.step(cuda, &spec, block)?;
+                    Part::rows(weight, optimizer, storage, ins, &rows).step(cuda, block)?;
                 }
             }
         }

@@ -20,12 +20,13 @@ const START: f32 = 65536.0;
 const SETTING: &str = "setting the loss scale";
 
 /// Words there are, and where some of them begin.
-const WORDS: usize = 5;
+const WORDS: usize = 6;
 const GOOD_STEPS: usize = 12;
 const OVERFLOWED: usize = 16;
+const SKIPPED: usize = 20;
 
 /// The scale and what decides about it: the scale, its reciprocal, a zero, steps without overflow,
-/// and whether the last one had one, each of four bytes.
+/// whether the last one had one, and how many had one in all, each of four bytes.
 pub(crate) struct LossScale {
     memory: Memory,
     dynamic: bool,
@@ -36,7 +37,7 @@ impl LossScale {
     pub(crate) fn new(stream: &Arc<CudaStream>, dynamic: bool) -> Result<Self> {
         let scale = if dynamic { START } else { 1.0 };
         let mut memory = Memory::uninitialised(stream, 4 * WORDS)?;
-        let words = [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0];
+        let words = [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0, 0];
         stream.memcpy_htod(&bytes(&words), memory.slice_mut()).during(SETTING)?;
         Ok(Self { memory, dynamic })
     }
@@ -49,12 +50,15 @@ impl LossScale {
         Ok(bytes.as_chunks().0.iter().map(|word| u32::from_ne_bytes(*word)).collect())
     }
 
-    /// Goes on from other words; where they are none of its own, as it is.
+    /// Goes on from other words; where they are none of its own, as it is. Older ones end before the
+    /// steps that overflowed are counted.
     pub(crate) fn restore(&mut self, gpu: &Gpu, state: &[u32]) -> Result<()> {
-        if state.len() != WORDS {
+        if state.len() != WORDS && state.len() != WORDS - 1 {
             return Ok(());
         }
-        gpu.stream.memcpy_htod(&bytes(state), self.memory.slice_mut()).during(SETTING)
+        let mut words = [0; WORDS];
+        words[..state.len()].copy_from_slice(state);
+        gpu.stream.memcpy_htod(&bytes(&words), self.memory.slice_mut()).during(SETTING)
     }
 
     /// Where the scale is.
@@ -72,6 +76,11 @@ impl LossScale {
         self.memory.address().add(OVERFLOWED)
     }
 
+    /// Where it is counted how many steps overflowed.
+    pub(crate) fn skipped(&self) -> Address {
+        self.memory.address().add(SKIPPED)
+    }
+
     /// Decides about the scale of the step that begins.
     pub(crate) fn update(&self, gpu: &Gpu) -> Result<()> {
         if !self.dynamic {
@@ -81,6 +90,7 @@ impl LossScale {
             scale: self.address(),
             good_steps: self.memory.address().add(GOOD_STEPS),
             overflowed: self.overflowed(),
+            skipped: self.skipped(),
         };
         // SAFETY: the memory has these words.
         unsafe { gpu.launch_grid(kernel, [1, 1]) }

@@ -63,7 +63,7 @@ fn train() -> Result<Checkpoint> {
         input,
         classes: vec!["standing".into(), "lying".into()],
         params: trainer.params()?,
-        velocity: None, // needed only to go on training
+        moments: Default::default(), // needed only to go on training
         unaveraged: None,
         progress: Progress { step: trainer.steps(), seed: 42, ..Progress::default() },
         run: "trained by the example".into(),

@@ -10,15 +10,15 @@ use tempfile::TempPath;
 use vgg_tensor::Result;
 use vgg_tensor::new_file::sync_folder;
 
-use crate::tensor_file::{self, error_in_file, format_error, io_error};
-use crate::{Input, Params, Vgg, VggConfig, invalid};
+use crate::tensor_file::{self, Tensors, error_in_file, format_error, io_error};
+use crate::{Input, Moment, Moments, Params, Vgg, VggConfig, invalid};
 
 /// Everything a run needs to go on, or a network to classify.
 ///
 /// On disk it is one safetensors file of the weights, with torchvision's names; the rest is in the
 /// file's metadata. (torchvision's models with batch normalisations also have counters,
 /// `num_batches_tracked`, which PyTorch sets to zero where they are missing.) What only training
-/// needs, velocities and the weights that an EMA is of, are files beside it, which the first one
+/// needs, what the optimiser keeps and the weights that an EMA is of, are files beside it, which the first one
 /// names by their SHA-256. All carry a checksum of all their bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Checkpoint {
@@ -30,8 +30,8 @@ pub struct Checkpoint {
     pub classes: Vec<String>,
     /// The weights, and the running statistics with them.
     pub params: Params,
-    /// The optimiser's velocities, if it has any.
-    pub velocity: Option<Params>,
+    /// What the optimiser keeps.
+    pub moments: Moments,
     /// The weights that training goes on from, if `params` are their average (EMA).
     pub unaveraged: Option<Params>,
     /// How far the run is.
@@ -72,6 +72,10 @@ struct Header {
     progress: Progress,
     velocity: Option<FileBeside>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    mean: Option<FileBeside>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    square: Option<FileBeside>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     unaveraged: Option<FileBeside>,
     run: serde_json::Value,
 }
@@ -83,6 +87,12 @@ struct FileBeside {
     /// Its name, in the same folder.
     file: String,
     sha256: String,
+}
+
+/// Where what only training needs is.
+struct Beside {
+    moments: Vec<(Moment, FileBeside)>,
+    unaveraged: Option<FileBeside>,
 }
 
 impl Checkpoint {
@@ -106,7 +116,7 @@ impl Checkpoint {
     ///     vgg: config,
     ///     input: Input::unnormalized(1, 28, 28),
     ///     classes: vec![],
-    ///     velocity: None,
+    ///     moments: Default::default(),
     ///     unaveraged: None,
     ///     progress: Progress::default(),
     ///     run: "anything".into(),
@@ -132,21 +142,23 @@ impl Checkpoint {
         let stem = path.file_stem().ok_or_else(|| {
             io_error(path)(io::Error::new(io::ErrorKind::InvalidInput, "no file name"))
         })?;
-        let beside = |kind, params: &Option<Params>| match params {
-            Some(params) => {
-                save_beside(path, stem, kind, params).map(|(file, new)| (Some(file), new))
-            }
-            None => Ok((None, None)),
+        let mut new_files = Vec::new();
+        let mut beside = |kind, params: Option<&Params>| -> Result<_> {
+            let Some(params) = params else { return Ok(None) };
+            let (file, new) = save_beside(path, stem, kind, params)?;
+            new_files.extend(new);
+            Ok(Some(file))
         };
-        let (velocity, new_velocity) = beside(VELOCITY, &self.velocity)?;
-        let (unaveraged, new_unaveraged) = beside(UNAVERAGED, &self.unaveraged)?;
+        let mut moment = |moment: Moment| beside(moment.name(), self.moments.get(&moment));
         let header = Header {
             vgg: self.vgg.clone(),
             input: self.input.clone(),
             classes: self.classes.clone(),
             progress: self.progress,
-            velocity,
-            unaveraged,
+            velocity: moment(Moment::Velocity)?,
+            mean: moment(Moment::Mean)?,
+            square: moment(Moment::Square)?,
+            unaveraged: beside(UNAVERAGED, self.unaveraged.as_ref())?,
             run: self.run.clone(),
         };
         let json = serde_json::to_string(&header).map_err(|e| io_error(path)(e.into()))?;
@@ -156,12 +168,15 @@ impl Checkpoint {
         }
         weights.rename(path).map_err(io_error(path))?;
         // From here on the new checkpoint counts, and what is beside it must stay.
-        for new_file in [new_velocity, new_unaveraged].into_iter().flatten() {
+        for new_file in new_files {
             new_file.keep().map_err(|e| io_error(path)(e.error))?;
         }
         sync_folder(path).map_err(io_error(path))?;
-        remove_stale(path, stem, VELOCITY, header.velocity);
-        remove_stale(path, stem, UNAVERAGED, header.unaveraged);
+        let Header { velocity, mean, square, unaveraged, .. } = header;
+        for (moment, file) in Moment::ALL.into_iter().zip([velocity, mean, square]) {
+            remove_stale(path, stem, moment.name(), file);
+        }
+        remove_stale(path, stem, UNAVERAGED, unaveraged);
         Ok(())
     }
 
@@ -171,13 +186,16 @@ impl Checkpoint {
     /// [`vgg_tensor::Error::Io`] if a file cannot be read; [`vgg_tensor::Error::Format`] if one is
     /// damaged or no checkpoint, or one beside it is missing.
     pub fn load(path: &Path) -> Result<Self> {
-        let (mut checkpoint, [velocity, unaveraged]) = Self::load_own(path)?;
+        let (mut checkpoint, Beside { moments, unaveraged }) = Self::load_own(path)?;
         let vgg = Vgg::new(&checkpoint.vgg)?;
-        let beside = |kind, file: Option<FileBeside>| {
-            file.map(|file| load_beside(path, &vgg, kind, &file)).transpose()
-        };
-        checkpoint.velocity = beside(VELOCITY, velocity)?;
-        checkpoint.unaveraged = beside(UNAVERAGED, unaveraged)?;
+        for (moment, file) in moments {
+            let (beside, tensors) = read_beside(path, moment.name(), &file)?;
+            checkpoint.moments.insert(moment, Params::moment_of_file(&beside, &vgg, tensors)?);
+        }
+        if let Some(file) = unaveraged {
+            let (beside, tensors) = read_beside(path, UNAVERAGED, &file)?;
+            checkpoint.unaveraged = Some(Params::of_file(&beside, &vgg, tensors)?);
+        }
         Ok(checkpoint)
     }
 
@@ -192,24 +210,34 @@ impl Checkpoint {
 
     /// Bytes of its numbers in memory.
     pub fn bytes(&self) -> u64 {
-        let others = [&self.velocity, &self.unaveraged].into_iter().flatten();
+        let others = self.moments.values().chain(&self.unaveraged);
         let tensors = others.chain([&self.params]).flat_map(Params::iter);
         tensors.map(|(_, tensor)| size_of_val(tensor.data()) as u64).sum()
     }
 
-    /// What the file at `path` has, and where velocities and unaveraged weights are.
-    fn load_own(path: &Path) -> Result<(Self, [Option<FileBeside>; 2])> {
+    /// What the file at `path` has, and where the rest is.
+    fn load_own(path: &Path) -> Result<(Self, Beside)> {
         let (own, tensors) = tensor_file::read_own(path)?;
         let header: Header = serde_json::from_str(&own.header)
             .map_err(|e| format_error(path, format!("its header does not read: {e}")))?;
-        let Header { vgg, input, classes, progress, velocity, unaveraged, run } = header;
+        let Header { vgg, input, classes, progress, velocity, mean, square, unaveraged, run } =
+            header;
         let network = Vgg::new(&vgg).map_err(|e| error_in_file(path, e))?;
         let params = Params::of_file(path, &network, tensors)?;
-        let beside = [velocity, unaveraged];
-        let (velocity, unaveraged) = (None, None);
-        let checkpoint = Self { vgg, input, classes, params, velocity, unaveraged, progress, run };
+        let moments = Moment::ALL.into_iter().zip([velocity, mean, square]);
+        let moments = moments.filter_map(|(moment, file)| Some((moment, file?))).collect();
+        let checkpoint = Self {
+            vgg,
+            input,
+            classes,
+            params,
+            moments: Moments::new(),
+            unaveraged: None,
+            progress,
+            run,
+        };
         checkpoint.check().map_err(|e| error_in_file(path, e))?;
-        Ok((checkpoint, beside))
+        Ok((checkpoint, Beside { moments, unaveraged }))
     }
 
     /// Reads the file at `path` as [`Checkpoint::load_weights`] does, if it is a checkpoint, and not
@@ -235,6 +263,8 @@ impl Checkpoint {
             classes: self.classes.clone(),
             progress: Progress::default(),
             velocity: None,
+            mean: None,
+            square: None,
             unaveraged: None,
             run: serde_json::Value::Null,
         };
@@ -251,9 +281,7 @@ impl Checkpoint {
         if let Some(unaveraged) = &self.unaveraged {
             unaveraged.check(&vgg)?;
         }
-        if let Some(velocity) = &self.velocity {
-            velocity.check_without_state(&vgg)?;
-        }
+        self.moments.values().try_for_each(|moment| moment.check_without_state(&vgg))?;
         self.input.normalize(self.vgg.input[0])?;
         if !self.classes.is_empty() && self.classes.len() != self.vgg.classes {
             let allowed = format!("{} or none", self.vgg.classes);
@@ -266,8 +294,7 @@ impl Checkpoint {
     }
 }
 
-/// What files beside a checkpoint's are called.
-const VELOCITY: &str = "velocity";
+/// What files beside a checkpoint's are called, but for those that [`Moment::name`] names.
 const UNAVERAGED: &str = "unaveraged";
 const EXTENSION: &str = ".safetensors";
 
@@ -299,7 +326,8 @@ fn path_beside(path: &Path, stem: &OsStr, kind: &str, tag: &str) -> PathBuf {
     path.with_file_name(format!("{}.{kind}-{tag}{EXTENSION}", stem.to_string_lossy()))
 }
 
-fn load_beside(path: &Path, vgg: &Vgg, kind: &str, file: &FileBeside) -> Result<Params> {
+/// Where a file beside `path` is, and what is in it.
+fn read_beside(path: &Path, kind: &str, file: &FileBeside) -> Result<(PathBuf, Tensors)> {
     let name = Path::new(&file.file);
     if name.file_name() != Some(name.as_os_str()) {
         let reason = format!("its {kind} file {:?} is not a plain name", file.file);
@@ -315,10 +343,7 @@ fn load_beside(path: &Path, vgg: &Vgg, kind: &str, file: &FileBeside) -> Result<
         let reason = format!("the checksum does not match the one in {}", path.display());
         return Err(format_error(&beside, reason));
     }
-    match kind {
-        VELOCITY => Params::velocity_of_file(&beside, vgg, tensors),
-        _ => Params::of_file(&beside, vgg, tensors),
-    }
+    Ok((beside, tensors))
 }
 
 /// Removes the files of a kind of older checkpoints of this name. One that stays does no harm, and

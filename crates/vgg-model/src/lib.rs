@@ -49,7 +49,7 @@ pub use group::Group;
 pub use init::{BiasInit, Init, WeightInit};
 pub use input::Input;
 pub use layer::Layer;
-pub use optimizer::SgdConfig;
+pub use optimizer::{AdamWConfig, Moment, Moments, OptimizerConfig, SgdConfig};
 pub use params::Params;
 pub use plan::{Mode, Plan, Row};
 pub use recipe::Recipe;

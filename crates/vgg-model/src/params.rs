@@ -12,7 +12,7 @@ use crate::{Init, ParamSpec, Vgg, init};
 
 /// Tensors by name, in the order of [`Vgg::params`]: one for each of a network's parameters. Those
 /// that are weights have what is kept with them, too, in the order of [`Vgg::state`]; others of the
-/// same shapes, gradients and velocities, have not.
+/// same shapes, gradients and what an optimiser keeps, have not.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Params {
     tensors: Tensors,
@@ -90,7 +90,7 @@ impl Params {
         Ok(Self { tensors: specs.map(tensor).collect::<Result<_>>()? })
     }
 
-    /// Zeros, without state: where a velocity starts.
+    /// Zeros, without state: where what an optimiser keeps starts.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -127,8 +127,8 @@ impl Params {
         Self::new(vgg, tensors).map_err(|error| error_in_file(path, error))
     }
 
-    /// As [`Params::of_file`], of a velocity.
-    pub(crate) fn velocity_of_file(path: &Path, vgg: &Vgg, tensors: Tensors) -> Result<Self> {
+    /// As [`Params::of_file`], without state.
+    pub(crate) fn moment_of_file(path: &Path, vgg: &Vgg, tensors: Tensors) -> Result<Self> {
         Self::without_state(vgg, tensors).map_err(|error| error_in_file(path, error))
     }
 

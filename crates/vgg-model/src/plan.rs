@@ -241,7 +241,7 @@ impl Plan {
                 Content::Maps(self.maps(place, self.batch))
             }
             Place::Param(i)
-            | Place::Velocity(i)
+            | Place::Moment(_, i)
             | Place::Gradient(i)
             | Place::Sum(i)
             | Place::Ema(i) => self.params[i],
@@ -270,8 +270,8 @@ impl Plan {
         kept.extend(params().map(Place::Param));
         kept.extend(state().map(Place::State));
         if let Mode::Train(recipe) = &self.mode {
-            if recipe.sgd.has_velocity() {
-                kept.extend(params().map(Place::Velocity));
+            for moment in recipe.optimizer.moments() {
+                kept.extend(params().map(|i| Place::Moment(moment, i)));
             }
             if recipe.micro_batches > 1 {
                 let trained = self.trained();

@@ -1,18 +1,19 @@
 //! How a trainer goes from gradients to new weights.
 
-use vgg_tensor::Result;
-use vgg_tensor::spec::{Sgd, SoftmaxCrossEntropy};
+use vgg_tensor::spec::SoftmaxCrossEntropy;
+use vgg_tensor::{Optimizer, Result};
 
 use crate::group::is_within;
-use crate::{Group, SgdConfig, Vgg, invalid};
+use crate::optimizer::Moment;
+use crate::{AdamWConfig, Group, OptimizerConfig, SgdConfig, Vgg, invalid};
 
 /// How a [`crate::Trainer`] trains, besides what each step is given.
 ///
-/// A [`SgdConfig`] becomes a recipe with nothing else to it.
+/// An [`OptimizerConfig`] becomes a recipe with nothing else to it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Recipe {
     /// The optimiser.
-    pub sgd: SgdConfig,
+    pub optimizer: OptimizerConfig,
     /// Micro-batches of a batch: they pass through the network one after another. Their gradients
     /// add up to those of the batch, in memory for a micro-batch. At least one.
     pub micro_batches: usize,
@@ -41,8 +42,20 @@ pub struct Recipe {
 
 impl From<SgdConfig> for Recipe {
     fn from(sgd: SgdConfig) -> Self {
+        OptimizerConfig::from(sgd).into()
+    }
+}
+
+impl From<AdamWConfig> for Recipe {
+    fn from(adamw: AdamWConfig) -> Self {
+        OptimizerConfig::from(adamw).into()
+    }
+}
+
+impl From<OptimizerConfig> for Recipe {
+    fn from(optimizer: OptimizerConfig) -> Self {
         Self {
-            sgd,
+            optimizer,
             micro_batches: 1,
             clip_norm: None,
             ema_decay: None,
@@ -72,7 +85,7 @@ impl Recipe {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn check(&self, vgg: &Vgg) -> Result<()> {
-        self.sgd.check()?;
+        self.optimizer.check()?;
         if self.micro_batches == 0 {
             return Err(invalid("micro_batches", 0, "at least 1"));
         }
@@ -122,17 +135,16 @@ impl Recipe {
         Ok(())
     }
 
-    /// Of each parameter, what the optimiser is told.
-    pub(crate) fn settings(&self, vgg: &Vgg) -> Vec<Sgd> {
-        let mut settings = vec![self.sgd.settings(); vgg.params().len()];
+    /// Of each parameter, what the optimiser is told and keeps.
+    pub(crate) fn settings(&self, vgg: &Vgg) -> Vec<Optimizer<Moment>> {
+        let mut own = vec![(1.0, None); vgg.params().len()];
         for group in &self.groups {
             let members = group.members(vgg.params());
-            for (settings, _) in settings.iter_mut().zip(members).filter(|(_, member)| *member) {
-                settings.rate = group.lr;
-                settings.weight_decay = group.weight_decay.unwrap_or(settings.weight_decay);
+            for (own, _) in own.iter_mut().zip(members).filter(|(_, member)| *member) {
+                *own = (group.lr, group.weight_decay);
             }
         }
-        settings
+        own.into_iter().map(|(rate, decay)| self.optimizer.settings(rate, decay)).collect()
     }
 
     /// Of each parameter, whether it is trained.

@@ -2,13 +2,13 @@
 
 use vgg_tensor::{Download, Result, Tensor};
 
-use crate::Params;
+use crate::{Moment, Moments, Params};
 
 /// What a run needs to go on, as it was at one moment, on its way to the host
 /// ([`crate::Trainer::start_snapshot`]). Another thread may wait for it.
 pub struct Snapshot<D> {
     pub(crate) params: Arriving<D>,
-    pub(crate) velocity: Option<Arriving<D>>,
+    pub(crate) moments: Vec<(Moment, Arriving<D>)>,
     pub(crate) ema: Option<Arriving<D>>,
 }
 
@@ -17,8 +17,8 @@ pub struct Snapshot<D> {
 pub struct TrainerState {
     /// The parameters, and the running statistics with them.
     pub params: Params,
-    /// The velocities; `None` without momentum.
-    pub velocity: Option<Params>,
+    /// What the optimiser keeps.
+    pub moments: Moments,
     /// The parameters' EMA; `None` if the recipe keeps none.
     pub ema: Option<Params>,
 }
@@ -39,10 +39,11 @@ impl<D: Download> Snapshot<D> {
     /// # Errors
     /// [`vgg_tensor::Error::Device`] if the device failed.
     pub fn wait(self) -> Result<TrainerState> {
-        let Self { params, velocity, ema } = self;
+        let Self { params, moments, ema } = self;
+        let wait = |(moment, numbers): (Moment, Arriving<D>)| Ok((moment, numbers.wait()?));
         Ok(TrainerState {
             params: params.wait()?,
-            velocity: velocity.map(Arriving::wait).transpose()?,
+            moments: moments.into_iter().map(wait).collect::<Result<_>>()?,
             ema: ema.map(Arriving::wait).transpose()?,
         })
     }

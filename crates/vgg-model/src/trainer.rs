@@ -9,13 +9,13 @@ use crate::network::{Batch, Network, Set};
 use crate::optimizer::check_lr;
 use crate::plan::program::{MicroBatch, Weights, Work};
 use crate::snapshot::Arriving;
-use crate::{Input, Metrics, Mode, Params, Plan, Recipe, Snapshot, Vgg, invalid};
+use crate::{Input, Metrics, Mode, Moments, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 
 /// A network in training on a backend.
 ///
-/// A step is a function of the parameters, the velocities, the batch, the learning rate, the seed
-/// and the number of the step. So a run that is interrupted continues to the bit with
-/// [`Trainer::restore`] of what [`Trainer::params`], [`Trainer::velocity`] and [`Trainer::steps`]
+/// A step is a function of the parameters, what the optimiser keeps, the batch, the learning rate, the
+/// seed and the number of the step. So a run that is interrupted continues to the bit with
+/// [`Trainer::restore`] of what [`Trainer::params`], [`Trainer::moments`] and [`Trainer::steps`]
 /// gave, and [`Trainer::restore_ema`] if there is one, on the same batches.
 ///
 /// After an error from the backend the parameters may be those of half a step: restore them, or
@@ -307,7 +307,8 @@ impl<B: Backend> Trainer<B> {
         self.network.backend.restore_state(state)
     }
 
-    /// Goes on as if `steps` steps had been done: they decide what dropout draws.
+    /// Goes on as if `steps` steps had been done: they decide what dropout draws, and how AdamW corrects
+    /// its averages.
     pub fn set_steps(&mut self, steps: u64) {
         self.steps = steps;
     }
@@ -318,9 +319,15 @@ impl<B: Backend> Trainer<B> {
     /// # Errors
     /// What the backend returns.
     pub fn start_snapshot(&mut self) -> Result<Snapshot<B::Download>> {
+        let mut moment = |moment| {
+            let numbers = self.network.start(Set::Moment(moment))?;
+            Ok((moment, numbers.expect("it is one of its optimiser's")))
+        };
+        let moments = self.recipe.optimizer.moments();
+        let moments = moments.into_iter().map(&mut moment).collect::<Result<_>>()?;
         Ok(Snapshot {
             params: self.network.start(Set::Params)?.expect(HAS_PARAMS),
-            velocity: self.network.start(Set::Velocities)?,
+            moments,
             ema: self.network.start(Set::Ema)?,
         })
     }
@@ -350,27 +357,28 @@ impl<B: Backend> Trainer<B> {
         };
     }
 
-    /// The velocities as they are now; `None` without momentum.
+    /// What the optimiser keeps as it is now.
     ///
     /// # Errors
     /// What the backend returns.
-    pub fn velocity(&mut self) -> Result<Option<Params>> {
-        self.tensors(Set::Velocities)
+    pub fn moments(&mut self) -> Result<Moments> {
+        let mut moments = Moments::new();
+        for moment in self.recipe.optimizer.moments() {
+            moments.extend(self.tensors(Set::Moment(moment))?.map(|numbers| (moment, numbers)));
+        }
+        Ok(moments)
     }
 
-    /// Goes on from another state. Without `velocity` it starts as zeros.
+    /// Goes on from another state, after `steps` steps. A velocity that is not among the moments starts
+    /// as zeros.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or a velocity is given and
-    /// there is no momentum to use it.
-    pub fn restore(
-        &mut self,
-        params: &Params,
-        velocity: Option<&Params>,
-        steps: u64,
-    ) -> Result<()> {
+    /// [`vgg_tensor::Error::Shape`] if the tensors are another network's, or the moments another
+    /// optimiser's.
+    pub fn restore(&mut self, params: &Params, moments: &Moments, steps: u64) -> Result<()> {
+        self.recipe.optimizer.check_moments(moments, steps)?;
         self.evaluated = Weights::Last;
-        self.network.restore(params, velocity)?;
+        self.network.restore(params, moments)?;
         self.steps = steps;
         Ok(())
     }

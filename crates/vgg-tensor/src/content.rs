@@ -14,7 +14,7 @@ pub enum Content {
     /// Activations or their gradients: `[n, c, h, w]`. A buffer of maps may be used for any other
     /// maps of no more numbers.
     Maps(Shape),
-    /// A convolution's weight, its gradient or velocity: `[c_out, c_in, kernel, kernel]`.
+    /// A convolution's weight, its gradient or what an optimiser keeps of it: `[c_out, c_in, kernel, kernel]`.
     ConvWeight {
         /// Output channels.
         c_out: usize,
@@ -23,7 +23,7 @@ pub enum Content {
         /// Side of the kernel.
         kernel: usize,
     },
-    /// A fully connected layer's weight, its gradient or velocity: `[out_features, c · h · w]`,
+    /// A fully connected layer's weight, and the same as for a convolution's: `[out_features, c · h · w]`,
     /// where the inputs are `c × h × w` maps flattened in this order.
     LinearWeight {
         /// Outputs.

@@ -28,6 +28,8 @@ pub trait Real:
     fn ln(self) -> Self;
     /// This number to the power of `exponent`.
     fn powf(self, exponent: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
 }
 
 macro_rules! real {
@@ -45,6 +47,9 @@ macro_rules! real {
             }
             fn powf(self, exponent: Self) -> Self {
                 self.powf(exponent)
+            }
+            fn sqrt(self) -> Self {
+                self.sqrt()
             }
         }
     };

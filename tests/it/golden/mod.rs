@@ -10,6 +10,7 @@ mod operations;
 mod recipes;
 mod resize;
 mod schedules;
+mod steps;
 mod vgg11;
 mod weights;
 pub(crate) mod whole_step;

@@ -133,7 +133,7 @@ fn weight(command: &Command) -> Option<BufferId> {
         | Command::LinearBackward {
             weight: WeightGradient::Stored { weight: In(id), .. }, ..
         }
-        | Command::Sgd { weight: InOut(id), .. } => Some(*id),
+        | Command::Step { weight: InOut(id), .. } => Some(*id),
         _ => None,
     }
 }
@@ -221,7 +221,7 @@ mod tests {
         assert!(ops[0].without_dx() == ops[0].backward);
         for op in &ops {
             assert_eq!(op.without_dx().macs(), op.forward.macs());
-            assert!(matches!(op.update, Command::Sgd { .. }), "{}", op.update);
+            assert!(matches!(op.update, Command::Step { .. }), "{}", op.update);
         }
         assert_eq!(ops[0].name(), "conv 1→16@224 + pool");
         assert_eq!(ops.last().unwrap().name(), "linear 4096→10");

@@ -4,8 +4,8 @@ use std::fmt;
 
 use anyhow::Result;
 use serde::Serialize;
-use vgg_tensor::spec::{Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy};
-use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Scalars, Shape};
+use vgg_tensor::spec::{AdamW, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy};
+use vgg_tensor::{BufferId, Command, Content, In, InOut, Optimizer, Out, Scalars, Shape};
 
 use super::buffers::{Buffers, moved};
 use super::case::Net;
@@ -54,7 +54,7 @@ pub(super) fn measure<B: Measurable>(
     bench.lrn(Shape::new(batch, c_out, h / 2, w / 2))?;
     bench.dropout(Shape::flat(batch, vgg.config().fc_width), vgg.config().dropout)?;
     bench.softmax_cross_entropy(batch, vgg.config().classes)?;
-    bench.sgd(vgg.param_count())?;
+    bench.optimizers(vgg.param_count())?;
     Ok(Operations { net: net.to_string(), batch, operations: bench.operations })
 }
 
@@ -130,17 +130,22 @@ impl<B: Measurable> Bench<'_, B> {
         self.add(name, &mut Buffers::new(), &command)
     }
 
-    fn sgd(&mut self, len: usize) -> Result<()> {
+    fn optimizers(&mut self, len: usize) -> Result<()> {
         let content = Content::Vector(len);
         let numbers = format!("{:.1} M numbers", len as f64 / 1e6);
         let (weight, dweight) = (InOut(BufferId(0)), In(BufferId(1)));
+        let [first, second] = [2, 3].map(|id| InOut(BufferId(id)));
+        let momentum = Sgd { momentum: 0.9, ..Sgd::default() };
         let mut buffers = Buffers::new();
-        let spec = Sgd::default();
-        let plain = Command::Sgd { spec, content, weight, dweight, velocity: None };
-        self.add(format!("sgd, {numbers}"), &mut buffers, &plain)?;
-        let (spec, velocity) = (Sgd { momentum: 0.9, ..spec }, Some(InOut(BufferId(2))));
-        let momentum = Command::Sgd { spec, content, weight, dweight, velocity };
-        self.add(format!("sgd with momentum, {numbers}"), &mut buffers, &momentum)
+        for (name, optimizer) in [
+            ("sgd", Optimizer::Sgd { spec: Sgd::default(), velocity: None }),
+            ("sgd with momentum", Optimizer::Sgd { spec: momentum, velocity: Some(first) }),
+            ("adamw", Optimizer::AdamW { spec: AdamW::default(), mean: first, square: second }),
+        ] {
+            let step = Command::Step { optimizer, content, weight, dweight };
+            self.add(format!("{name}, {numbers}"), &mut buffers, &step)?;
+        }
+        Ok(())
     }
 }
 

@@ -60,6 +60,7 @@ fn parameter(text: &str) -> Result<(String, &'static str)> {
         ["u32", _] => "u32",
         ["u64", _] => "u64",
         ["float", _] => "f32",
+        ["double", _] => "f64",
         [.., "Updates", _] => "Updates",
         _ => bail!("a parameter of no known type: {text}"),
     };

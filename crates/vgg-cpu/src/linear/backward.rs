@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use vgg_tensor::spec::{Linear, Sgd};
-use vgg_tensor::{Result, WeightGradient};
+use vgg_tensor::spec::Linear;
+use vgg_tensor::{Optimizer, Result, Scalars, WeightGradient};
 
 use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
 use super::{FEATURES, K_BLOCK, Sizes};
@@ -12,7 +12,7 @@ use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
 use crate::gemm::{Ahead, Gemm, pack_columns, packed_len, panel_width};
 use crate::needs::Needs;
-use crate::sgd::Update;
+use crate::optimizer::{Rates, Update};
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -22,7 +22,7 @@ pub(crate) fn backward(
     op: &Linear,
     x: &Buffer,
     weight: WeightGradient<&Buffer, &mut Buffer, &mut Buffer>,
-    lr: f32,
+    scalars: Scalars,
     dy: &Buffer,
     aux: &Buffer,
     dbias: &mut Buffer,
@@ -56,7 +56,7 @@ pub(crate) fn backward(
             pack_columns(x, features, mr, group, packed);
         });
         let wanted = dx.is_some();
-        let target = Target::new(weight, lr, padded_out * features);
+        let target = Target::new(weight, scalars, padded_out * features);
         let transposed = Shared::new(dx_transposed);
         let (by_panel, by_image, packed) = (&*by_panel, &*by_image, &*packed);
         (0..features.div_ceil(FEATURES)).into_par_iter().for_each(|block| {
@@ -101,25 +101,24 @@ enum Target<'a> {
     /// To memory.
     Stored { w: &'a [f32], dw: Shared<'a> },
     /// To the optimiser, which takes it while it is in the first-level cache.
-    Applied { settings: Sgd, lr: f32, w: Shared<'a>, v: Option<Shared<'a>> },
+    Applied { optimizer: Optimizer<Shared<'a>>, rates: Rates, w: Shared<'a> },
 }
 
 impl<'a> Target<'a> {
     /// Of a weight of `len` numbers.
     fn new(
         gradient: WeightGradient<&'a Buffer, &'a mut Buffer, &'a mut Buffer>,
-        lr: f32,
+        scalars: Scalars,
         len: usize,
     ) -> Self {
         match gradient {
             WeightGradient::Stored { weight, dweight } => {
                 Self::Stored { w: weight.f32(len), dw: Shared::new(dweight.f32_mut(len)) }
             }
-            WeightGradient::Applied { spec, weight, velocity } => Self::Applied {
-                settings: spec,
-                lr,
+            WeightGradient::Applied { optimizer, weight } => Self::Applied {
+                rates: Rates::new(&optimizer, scalars),
+                optimizer: optimizer.map(|kept| Shared::new(kept.f32_mut(len))),
                 w: Shared::new(weight.f32_mut(len)),
-                v: velocity.map(|velocity| Shared::new(velocity.f32_mut(len))),
             },
         }
     }
@@ -178,7 +177,7 @@ impl Kernel for FeatureRows<'_> {
     }
 }
 
-impl FeatureRows<'_> {
+impl<'a> FeatureRows<'a> {
     /// The weight's gradient in a panel, and what becomes of it. Meanwhile, the weight `distance`
     /// panels further on is fetched.
     #[inline(always)]
@@ -198,14 +197,16 @@ impl FeatureRows<'_> {
                     let dw = unsafe { dw.slice(numbers) };
                     self.products(s, panel, first, dw, ahead);
                 }
-                Target::Applied { settings, lr, w, v } => {
+                Target::Applied { optimizer, rates, w } => {
                     let mut scratch = [0.0; ROWS * panel_width(MAX_LANES)];
                     let dw = &mut scratch[..numbers.len()];
                     self.products(s, panel, first, dw, ahead);
                     // SAFETY: this job alone has these features.
-                    let (w, v) =
-                        unsafe { (w.slice(numbers.clone()), v.map(|v| v.slice(numbers.clone()))) };
-                    Update { settings: &settings, lr, w, dw, v }.run(s);
+                    let (w, optimizer) = unsafe {
+                        let part = |of: Shared<'a>| of.slice(numbers.clone());
+                        (part(w), optimizer.map(part))
+                    };
+                    Update { optimizer, rates, w, dw }.run(s);
                 }
             }
         }

@@ -26,7 +26,7 @@ fn checkpoint(seed: u64) -> Checkpoint {
             ..Input::unnormalized(1, 28, 28)
         },
         classes: ["T-shirt/top", "\"quoted\"", "Mantel für Ölzeug"].map(String::from).to_vec(),
-        velocity: Some(Params::init(&vgg, &Init::default(), seed + 1000).unwrap()),
+        moments: moments(&[Moment::Velocity], seed + 1000),
         unaveraged: None,
         progress: Progress {
             epoch: 3,
@@ -40,6 +40,12 @@ fn checkpoint(seed: u64) -> Checkpoint {
         },
         run: serde_json::json!({"best": {"epoch": 2, "accuracy": 0.87}, "list": [1, null]}),
     }
+}
+
+fn moments(kinds: &[Moment], seed: u64) -> Moments {
+    let vgg = Vgg::new(&config()).unwrap();
+    let params = |i: u64| Params::init(&vgg, &Init::default(), seed + i).unwrap();
+    kinds.iter().zip(0..).map(|(kind, i)| (*kind, params(i))).collect()
 }
 
 fn folder() -> (TempDir, PathBuf) {
@@ -83,16 +89,24 @@ fn refused(path: &Path, blamed: &Path) -> String {
 
 #[test]
 fn everything_comes_back_to_the_bit() {
-    let (_folder, path) = folder();
+    let (folder, path) = folder();
     let saved = checkpoint(1);
     saved.save(&path).unwrap();
     let loaded = Checkpoint::load(&path).unwrap();
     assert_eq!(loaded, saved);
     assert_eq!(loaded.progress.loss_sum.to_bits(), (0.1f64 + 0.2).to_bits());
 
-    let plain = Checkpoint { velocity: None, classes: vec![], ..saved };
+    let averages = moments(&[Moment::Mean, Moment::Square], 7);
+    let adamw = Checkpoint { moments: averages, ..saved };
+    adamw.save(&path).unwrap();
+    assert_eq!(Checkpoint::load(&path).unwrap(), adamw);
+    // Of an optimiser that is left nothing remains.
+    assert_eq!(names(&folder).len(), 3);
+
+    let plain = Checkpoint { moments: Moments::new(), classes: vec![], ..adamw };
     plain.save(&path).unwrap();
     assert_eq!(Checkpoint::load(&path).unwrap(), plain);
+    assert_eq!(names(&folder), ["last.safetensors"]);
 }
 
 #[test]
@@ -248,7 +262,7 @@ fn the_velocity_must_be_the_one_that_belongs_to_the_weights() {
     let reason = refused(&path, &velocity);
     assert_eq!(reason, format!("missing, but {} needs it to go on training", path.display()));
     let weights = Checkpoint::load_weights(&path).unwrap();
-    assert_eq!(weights, Checkpoint { velocity: None, ..checkpoint(1) });
+    assert_eq!(weights, Checkpoint { moments: Moments::new(), ..checkpoint(1) });
 }
 
 #[test]
@@ -267,7 +281,7 @@ fn saving_again_replaces_both_files_and_leaves_others_alone() {
     // The same again: the velocity's file is already there.
     checkpoint(2).save(&path).unwrap();
     assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint(2));
-    Checkpoint { velocity: None, ..checkpoint(2) }.save(&path).unwrap();
+    Checkpoint { moments: Moments::new(), ..checkpoint(2) }.save(&path).unwrap();
     assert_eq!(names(&folder).iter().filter(|name| name.contains("velocity")).count(), 2);
 }
 
@@ -288,7 +302,7 @@ fn one_file_of_weights_has_two_names() {
     checkpoint(2).save(&path).unwrap();
     assert_eq!(Checkpoint::load(&path).unwrap(), checkpoint(2));
     let weights = Checkpoint::load_weights(&best).unwrap();
-    assert_eq!(weights, Checkpoint { velocity: None, ..checkpoint(1) });
+    assert_eq!(weights, Checkpoint { moments: Moments::new(), ..checkpoint(1) });
     let reason = refused(&best, &path.with_file_name(velocity_name(&best)));
     assert_eq!(reason, format!("missing, but {} needs it to go on training", best.display()));
     checkpoint(3).save_also_as(Some(&best), &path).unwrap();
@@ -306,7 +320,7 @@ fn what_a_killed_process_left_is_not_written_into() {
     }
     checkpoint(2).save(&path).unwrap();
     let weights = Checkpoint::load_weights(&best).unwrap();
-    assert_eq!(weights, Checkpoint { velocity: None, ..checkpoint(1) });
+    assert_eq!(weights, Checkpoint { moments: Moments::new(), ..checkpoint(1) });
     checkpoint(3).save_also_as(Some(&best), &path).unwrap();
     for path in [&best, &path] {
         assert_eq!(Checkpoint::load(path).unwrap(), checkpoint(3));

@@ -165,7 +165,7 @@ fn a_checkpoint_has_the_running_statistics_and_a_run_goes_on_to_the_bit() {
         input: input(),
         classes: Vec::new(),
         params: half.params().unwrap(),
-        velocity: half.velocity().unwrap(),
+        moments: half.moments().unwrap(),
         unaveraged: None,
         progress: Progress::default(),
         run: serde_json::Value::Null,
@@ -176,10 +176,10 @@ fn a_checkpoint_has_the_running_statistics_and_a_run_goes_on_to_the_bit() {
     let mean = loaded.params.get("features.26.running_mean").unwrap();
     assert!(mean.data().iter().any(|x| *x != 0.0));
     let mut resumed = trainer(1e-3);
-    resumed.restore(&loaded.params, loaded.velocity.as_ref(), half.steps()).unwrap();
+    resumed.restore(&loaded.params, &loaded.moments, half.steps()).unwrap();
     train(&mut resumed, 2..5);
     assert_eq!(resumed.params().unwrap(), whole.params().unwrap());
-    assert_eq!(resumed.velocity().unwrap(), whole.velocity().unwrap());
+    assert_eq!(resumed.moments().unwrap(), whole.moments().unwrap());
 }
 
 #[test]

@@ -5,7 +5,7 @@ use vgg_tensor::{Backend, Result, Tensor};
 use super::{Network, read, write};
 use crate::plan::program::Place;
 use crate::snapshot::Arriving;
-use crate::{Mode, ParamSpec, Params, invalid};
+use crate::{Mode, Moment, Moments, ParamSpec, Params, invalid};
 
 /// Numbers of a parameter that move at once: 16 MiB. Few in unit tests, whose networks are small.
 const PART: usize = if cfg!(test) { 1 << 8 } else { 4 << 20 };
@@ -17,8 +17,8 @@ pub(crate) enum Set {
     Params,
     /// The EMA of all of these.
     Ema,
-    /// The velocities of the parameters.
-    Velocities,
+    /// What the optimiser keeps of the parameters.
+    Moment(Moment),
     /// The gradients of the parameters.
     Gradients,
     /// The running statistics alone.
@@ -31,7 +31,9 @@ impl<B: Backend> Network<B> {
         match (self.plan.mode(), set) {
             (_, Set::Params | Set::State) => true,
             (Mode::Train(recipe), Set::Ema) => recipe.ema_decay.is_some(),
-            (Mode::Train(recipe), Set::Velocities) => recipe.sgd.has_velocity(),
+            (Mode::Train(recipe), Set::Moment(moment)) => {
+                recipe.optimizer.moments().contains(&moment)
+            }
             (Mode::Train(_), Set::Gradients) => true,
             (Mode::Infer { .. }, _) => false,
         }
@@ -78,7 +80,7 @@ impl<B: Backend> Network<B> {
         let places = self.places(set);
         let specs: Vec<&ParamSpec> = match set {
             Set::Params | Set::Ema => self.plan.vgg.tensors().collect(),
-            Set::Velocities | Set::Gradients => self.plan.vgg.params().iter().collect(),
+            Set::Moment(_) | Set::Gradients => self.plan.vgg.params().iter().collect(),
             Set::State => self.plan.vgg.state().iter().collect(),
         };
         let mut start = |(spec, place): (&ParamSpec, Place)| {
@@ -99,35 +101,39 @@ impl<B: Backend> Network<B> {
         self.upload(Set::Ema, ema.tensors())
     }
 
-    /// Replaces parameters, at which the EMA starts, and velocities; without any, velocities become
-    /// zeros.
-    pub(crate) fn restore(&mut self, params: &Params, velocity: Option<&Params>) -> Result<()> {
+    /// Replaces parameters, at which the EMA starts, and what the optimiser keeps of them: zeros where
+    /// nothing is given.
+    pub(crate) fn restore(&mut self, params: &Params, moments: &Moments) -> Result<()> {
         params.check(self.vgg())?;
-        if let Some(velocity) = velocity {
-            velocity.check_without_state(self.vgg())?;
-            if !self.has(Set::Velocities) {
-                return Err(invalid("momentum", 0, "above 0 to go on from a velocity"));
-            }
-        }
+        moments.values().try_for_each(|moment| moment.check_without_state(self.vgg()))?;
         self.upload(Set::Params, params.tensors())?;
         if self.has(Set::Ema) {
             self.restore_ema(params)?;
         }
-        match velocity {
-            Some(velocity) => self.upload(Set::Velocities, velocity.tensors()),
-            None if !self.has(Set::Velocities) => Ok(()),
-            None => self.upload(Set::Velocities, Params::zeros(self.vgg())?.tensors()),
+        for moment in Moment::ALL {
+            if !self.has(Set::Moment(moment)) {
+                continue;
+            }
+            match moments.get(&moment) {
+                Some(given) => self.upload(Set::Moment(moment), given.tensors())?,
+                None => {
+                    let zeros = Params::zeros(self.vgg())?;
+                    self.upload(Set::Moment(moment), zeros.tensors())?;
+                }
+            }
         }
+        Ok(())
     }
 
     /// Where tensors are, in their order.
     fn places(&self, set: Set) -> Vec<Place> {
         let params = |place: fn(usize) -> Place| (0..self.plan.params.len()).map(place);
+        let moments = |moment| (0..self.plan.params.len()).map(move |i| Place::Moment(moment, i));
         let state = |place: fn(usize) -> Place| (0..self.plan.state.len()).map(place);
         match set {
             Set::Params => params(Place::Param).chain(state(Place::State)).collect(),
             Set::Ema => params(Place::Ema).chain(state(Place::EmaState)).collect(),
-            Set::Velocities => params(Place::Velocity).collect(),
+            Set::Moment(moment) => moments(moment).collect(),
             Set::Gradients => params(Place::Gradient).collect(),
             Set::State => state(Place::State).collect(),
         }

@@ -54,7 +54,7 @@ mod graph {
 ///     vgg: config,
 ///     input: Input::unnormalized(1, 28, 28),
 ///     classes: vec![],
-///     velocity: None,
+///     moments: Default::default(),
 ///     unaveraged: None,
 ///     progress: Progress::default(),
 ///     run: "anything".into(),

@@ -53,7 +53,7 @@ pub(super) fn rows(plan: &Plan) -> Vec<Row> {
     for place in plan.kept() {
         let (param, name) = match place {
             Place::Param(i) => (plan.params[i].len(), plan.layer_of_param(i)),
-            Place::Velocity(i) | Place::Sum(i) | Place::Ema(i) | Place::Gradient(i) => {
+            Place::Moment(_, i) | Place::Sum(i) | Place::Ema(i) | Place::Gradient(i) => {
                 (0, plan.layer_of_param(i))
             }
             Place::State(i) | Place::EmaState(i) => (0, plan.layer_of_state(i)),

@@ -3,7 +3,9 @@
 use vgg_testkit::Reference;
 
 use super::*;
-use crate::{BiasInit, Init, Session, SgdConfig, VggConfig, WeightInit};
+use crate::{
+    AdamWConfig, BiasInit, Init, Moment, OptimizerConfig, Session, SgdConfig, VggConfig, WeightInit,
+};
 
 mod gradients;
 mod recipe;
@@ -40,6 +42,10 @@ fn images(n: usize) -> (Vec<u8>, Vec<u32>) {
         })
     };
     (labels.iter().flat_map(|label| image(*label)).collect(), labels)
+}
+
+fn adamw() -> AdamWConfig {
+    AdamWConfig { weight_decay: 0.01, ..AdamWConfig::usual(0.01) }
 }
 
 fn momentum() -> SgdConfig {
@@ -114,7 +120,7 @@ fn a_profiled_step_computes_the_same() {
         plain.step(&pixels, &labels, 0.05).unwrap();
     }
     assert_eq!(profiled.params().unwrap(), plain.params().unwrap());
-    assert_eq!(profiled.velocity().unwrap(), plain.velocity().unwrap());
+    assert_eq!(profiled.moments().unwrap(), plain.moments().unwrap());
     assert_eq!(profiled.steps(), 2);
     // The last batch was a full one: its pixels, its labels, each command, and the metrics.
     let operations: Vec<_> = events.iter().map(|event| event.operation.clone()).collect();
@@ -151,7 +157,7 @@ fn an_update_is_the_optimisers_formula() {
             assert_eq!(*new, w - 0.25 * (g + 0.1 * w), "{name}");
         }
     }
-    assert_eq!(trainer.velocity().unwrap(), None);
+    assert!(trainer.moments().unwrap().is_empty());
 }
 
 #[test]
@@ -167,24 +173,41 @@ fn a_restored_run_goes_on_to_the_bit() {
             trainer.step(pixels, labels, 0.05).unwrap();
         }
     };
-    let mut whole = trainer(0.5, momentum());
-    run(&mut whole, 0..5);
-    let mut half = trainer(0.5, momentum());
-    run(&mut half, 0..2);
-    let (params, velocity) = (half.params().unwrap(), half.velocity().unwrap());
-    let mut resumed = trainer(0.5, momentum());
-    run(&mut resumed, 0..1); // whatever it did before does not count
-    resumed.restore(&params, velocity.as_ref(), half.steps()).unwrap();
-    // Looking at the network does not change the run.
-    resumed.logits(&pixels).unwrap();
-    run(&mut resumed, 2..5);
-    assert_eq!(resumed.steps(), 5);
-    assert_eq!(resumed.params().unwrap(), whole.params().unwrap());
-    assert_eq!(resumed.velocity().unwrap(), whole.velocity().unwrap());
-    // With another step number dropout draws something else.
-    resumed.restore(&params, velocity.as_ref(), 0).unwrap();
-    run(&mut resumed, 2..5);
-    assert_ne!(resumed.params().unwrap(), whole.params().unwrap());
+    for optimizer in [OptimizerConfig::from(momentum()), adamw().into()] {
+        let mut whole = trainer(0.5, optimizer);
+        run(&mut whole, 0..5);
+        let mut half = trainer(0.5, optimizer);
+        run(&mut half, 0..2);
+        let (params, moments) = (half.params().unwrap(), half.moments().unwrap());
+        let mut resumed = trainer(0.5, optimizer);
+        run(&mut resumed, 0..1); // whatever it did before does not count
+        resumed.restore(&params, &moments, half.steps()).unwrap();
+        // Looking at the network does not change the run.
+        resumed.logits(&pixels).unwrap();
+        run(&mut resumed, 2..5);
+        assert_eq!(resumed.steps(), 5);
+        assert_eq!(resumed.params().unwrap(), whole.params().unwrap());
+        assert_eq!(resumed.moments().unwrap(), whole.moments().unwrap());
+        // With another step number dropout draws something else.
+        resumed.restore(&params, &moments, 0).unwrap();
+        run(&mut resumed, 2..5);
+        assert_ne!(resumed.params().unwrap(), whole.params().unwrap());
+    }
+}
+
+/// Without dropout, the number of a step is what AdamW counts by.
+#[test]
+fn averages_are_corrected_by_the_steps_in_them() {
+    let (pixels, labels) = images(4);
+    let after = |steps| {
+        let mut trainer = trainer(0.0, adamw());
+        let (params, zeros) = (trainer.params().unwrap(), trainer.moments().unwrap());
+        trainer.restore(&params, &zeros, steps).unwrap();
+        trainer.step(&pixels, &labels, 0.01).unwrap();
+        trainer.params().unwrap()
+    };
+    assert_eq!(after(0), after(0));
+    assert_ne!(after(0), after(1));
 }
 
 #[test]
@@ -193,7 +216,7 @@ fn a_restored_run_without_velocity_starts_from_zeros() {
     let (mut fresh, mut restored) = (trainer(0.5, momentum()), trainer(0.5, momentum()));
     let start = fresh.params().unwrap();
     restored.step(&pixels, &labels, 0.05).unwrap();
-    restored.restore(&start, None, 0).unwrap();
+    restored.restore(&start, &Moments::new(), 0).unwrap();
     for trainer in [&mut fresh, &mut restored] {
         trainer.step(&pixels, &labels, 0.05).unwrap();
     }
@@ -270,11 +293,15 @@ fn what_does_not_fit_is_refused() {
     assert_eq!(trainer.steps(), 0);
 
     let params = trainer.params().unwrap();
-    let message = trainer.restore(&params, Some(&params), 0).unwrap_err().to_string();
-    assert_eq!(message, "momentum = 0, but it must be above 0 to go on from a velocity");
+    let velocity = Moments::from([(Moment::Velocity, params.clone())]);
+    let message = trainer.restore(&params, &velocity, 0).unwrap_err().to_string();
+    let allowed = "SGD with momentum to go on from a velocity";
+    assert_eq!(message, format!("the optimiser = SGD, but it must be {allowed}"));
     let other = Vgg::new(&VggConfig { width: 0.1, ..trainer.vgg().config().clone() }).unwrap();
-    let message =
-        trainer.restore(&Params::zeros(&other).unwrap(), None, 0).unwrap_err().to_string();
+    let message = trainer
+        .restore(&Params::zeros(&other).unwrap(), &Moments::new(), 0)
+        .unwrap_err()
+        .to_string();
     assert_eq!(message, "features.0.weight is [6, 1, 3, 3], but [3, 1, 3, 3] in the network");
     let (vgg, input, _) = network(0.5);
     let backend = Reference::<f32>::new();

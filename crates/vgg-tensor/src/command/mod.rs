@@ -1,17 +1,19 @@
 //! The operations, as values: what is computed, from which buffers into which.
 
 mod operands;
+mod optimizer;
 #[cfg(test)]
 pub(crate) mod samples;
 mod words;
 
 use crate::spec::{
-    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd,
+    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
     SoftmaxCrossEntropy,
 };
 use crate::{Content, In, InOut, Out, Shape};
 
 pub use operands::Operands;
+pub use optimizer::Optimizer;
 
 /// An operation on buffers: a whole layer, or its gradients, or a part of an update.
 ///
@@ -303,19 +305,16 @@ pub enum Command<I = In, O = Out, U = InOut> {
         /// The logits' gradient, `[n, classes, 1, 1]`.
         dlogits: O,
     },
-    /// One optimiser step on one parameter, in place; [`Sgd`] has the formula, and
-    /// [`crate::Scalars::lr`] is its learning rate.
-    Sgd {
-        /// The settings.
-        spec: Sgd,
+    /// One optimiser step on one parameter, in place, with [`crate::Scalars::lr`] as its learning rate.
+    Step {
+        /// The optimiser, and what it keeps of the parameter.
+        optimizer: Optimizer<U>,
         /// The parameter.
         content: Content,
         /// The parameter.
         weight: U,
         /// Its gradient.
         dweight: I,
-        /// Its velocity, which starts as zeros, exactly if momentum is not zero.
-        velocity: Option<U>,
     },
     /// `y = alpha · x`, number by number, of two parameters or gradients of one content.
     Scale {
@@ -368,15 +367,13 @@ pub enum WeightGradient<I = In, O = Out, U = InOut> {
         /// Its gradient.
         dweight: O,
     },
-    /// The weight is updated, to the same bits as by [`Command::Sgd`] with the stored gradient. The
+    /// The weight is updated, to the same bits as by [`Command::Step`] with the stored gradient. The
     /// input's gradient is that of the weight before.
     Applied {
-        /// The optimiser's settings.
-        spec: Sgd,
+        /// The optimiser, and what it keeps of the weight.
+        optimizer: Optimizer<U>,
         /// The weight.
         weight: U,
-        /// Its velocity, exactly if momentum is not zero.
-        velocity: Option<U>,
     },
 }
 

@@ -183,12 +183,11 @@ impl<I, O, U> Command<I, O, U> {
                     spec,
                 }
             }
-            Self::Sgd { spec, content, weight, dweight, velocity } => Command::Sgd {
-                spec,
+            Self::Step { optimizer, content, weight, dweight } => Command::Step {
                 content,
                 weight: to.in_place(weight, content),
                 dweight: to.input(dweight, content),
-                velocity: velocity.map(|velocity| to.in_place(velocity, content)),
+                optimizer: optimizer.map(|kept| to.in_place(kept, content)),
             },
             Self::Scale { content, alpha, x, y } => {
                 Command::Scale { content, alpha, x: to.input(x, content), y: to.output(y, content) }
@@ -220,10 +219,9 @@ impl<I, O, U> WeightGradient<I, O, U> {
                 weight: to.input(weight, content),
                 dweight: to.output(dweight, content),
             },
-            Self::Applied { spec, weight, velocity } => WeightGradient::Applied {
-                spec,
+            Self::Applied { optimizer, weight } => WeightGradient::Applied {
                 weight: to.in_place(weight, content),
-                velocity: velocity.map(|velocity| to.in_place(velocity, content)),
+                optimizer: optimizer.map(|kept| to.in_place(kept, content)),
             },
         }
     }

@@ -1,9 +1,9 @@
 //! Commands for tests of what all of them have.
 
-use super::{Command, WeightGradient};
+use super::{Command, Optimizer, WeightGradient};
 use crate::spec::{
-    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
-    MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
+    AdamW, AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue,
+    Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Content, Result, Shape};
 
@@ -27,7 +27,10 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
     let linear = Linear::new(maps, 7, LinearEpilogue::BiasRelu)?;
     let f16 = linear.with_weight_type(WeightType::F16);
     let softmax = SoftmaxCrossEntropy::new(2, 10)?;
-    let (plain, momentum) = (Sgd::default(), Sgd { momentum: 0.5, ..Sgd::default() });
+    let plain = Optimizer::Sgd { spec: Sgd::default(), velocity: None };
+    let momentum = Sgd { momentum: 0.5, ..Sgd::default() };
+    let momentum = Optimizer::Sgd { spec: momentum, velocity: Some(Any) };
+    let adamw = Optimizer::AdamW { spec: AdamW::default(), mean: Any, square: Any };
     let vector = Content::Vector(12);
 
     let [pixels, x, y, weight, bias, aux] = [Any; 6];
@@ -43,7 +46,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
     let forward = |spec, aux| C::Linear { spec, x, weight, bias, y, aux };
     let backward = |weight, dx| C::LinearBackward { spec: linear, x, weight, dy, aux, dbias, dx };
     let softmax = C::SoftmaxCrossEntropy { spec: softmax, logits, labels, metrics, dlogits };
-    let sgd = |spec, content, velocity| C::Sgd { spec, content, weight, dweight, velocity };
+    let step = |optimizer, content| C::Step { optimizer, content, weight, dweight };
     Ok(vec![
         (images(16, 20)?, "resize 8×10→16×20, normalise"),
         (images(8, 10)?, "normalise 8×10"),
@@ -85,8 +88,12 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         (forward(f16, None), "linear 240→7 + relu, weight in f16"),
         (backward(Stored { weight, dweight }, None), "linear backward 240→7 + relu, without dx"),
         (
-            backward(Applied { spec: momentum, weight, velocity: Some(Any) }, Some(dx)),
+            backward(Applied { optimizer: momentum, weight }, Some(dx)),
             "linear backward 240→7 + relu + sgd",
+        ),
+        (
+            backward(Applied { optimizer: adamw, weight }, None),
+            "linear backward 240→7 + relu + adamw, without dx",
         ),
         (
             C::LinearInputBackward { spec: linear, weight, dy, aux, dx },
@@ -94,9 +101,9 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         ),
         (C::Dropout { shape: Shape::flat(2, 7), p: 0.5, seed: 1, stream: 2, x }, "dropout 0.5 7"),
         (softmax, "softmax cross-entropy 10"),
-        (sgd(momentum, conv.weight(), Some(Any)), "sgd 5×3×3×3"),
-        (sgd(plain, linear.weight(), None), "sgd 7×240"),
-        (sgd(plain, Content::Vector(7), None), "sgd 7"),
+        (step(momentum, conv.weight()), "sgd 5×3×3×3"),
+        (step(plain, linear.weight()), "sgd 7×240"),
+        (step(adamw, Content::Vector(7)), "adamw 7"),
         (C::Scale { content: vector, alpha: 0.5, x, y }, "scale 12"),
         (C::Blend { content: conv.weight(), alpha: 0.5, x, beta: 0.5, y }, "blend 5×3×3×3"),
         (

@@ -45,8 +45,9 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
             Self::Linear { spec: op, .. } => linear(f, "linear", op),
             Self::LinearBackward { spec: op, weight, dx, .. } => {
                 linear(f, "linear backward", op)?;
-                let applied = matches!(weight, WeightGradient::Applied { .. });
-                f.write_str(if applied { " + sgd" } else { "" })?;
+                if let WeightGradient::Applied { optimizer, .. } = weight {
+                    write!(f, " + {}", optimizer.name())?;
+                }
                 without(f, dx.is_some())
             }
             Self::LinearInputBackward { spec: op, .. } => {
@@ -57,7 +58,7 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
             Self::SoftmaxCrossEntropy { spec: op, .. } => {
                 write!(f, "softmax cross-entropy {}", op.logits().features())
             }
-            Self::Sgd { content, .. } => parameter(f, "sgd", content),
+            Self::Step { optimizer, content, .. } => parameter(f, optimizer.name(), content),
             Self::Scale { content, .. } => parameter(f, "scale", content),
             Self::Blend { content, .. } => parameter(f, "blend", content),
             Self::ClipGradients { gradients, .. } => {

@@ -1,8 +1,7 @@
 //! Whether a program makes sense: found out once, before it runs.
 
 use super::{Access, BufferSpec, Operand, Program, Role, operands, wrong};
-use crate::spec::Sgd;
-use crate::{Command, Content, Error, Result, WeightGradient};
+use crate::{Command, Content, Error, Optimizer, Result, WeightGradient};
 
 /// See [`Program::new`].
 pub(super) fn check(program: &Program) -> Result<()> {
@@ -101,12 +100,12 @@ fn fits(content: Content, buffer: &BufferSpec) -> bool {
 }
 
 fn check_update(command: &Command) -> Result<(), &'static str> {
-    let has_its_velocity = |spec: &Sgd, given| (spec.momentum != 0.0) == given;
     match command {
-        Command::Sgd { spec, velocity, .. }
+        Command::Step { optimizer: Optimizer::Sgd { spec, velocity }, .. }
         | Command::LinearBackward {
-            weight: WeightGradient::Applied { spec, velocity, .. }, ..
-        } if !has_its_velocity(spec, velocity.is_some()) => {
+            weight: WeightGradient::Applied { optimizer: Optimizer::Sgd { spec, velocity }, .. },
+            ..
+        } if (spec.momentum != 0.0) != velocity.is_some() => {
             Err("there is a velocity exactly where there is momentum")
         }
         _ => Ok(()),
@@ -118,7 +117,7 @@ fn check_trainable(command: &Command) -> Result<()> {
         Command::LinearBackward { spec, .. } | Command::LinearInputBackward { spec, .. } => {
             spec.weight().check_trainable()
         }
-        Command::Sgd { content, .. }
+        Command::Step { content, .. }
         | Command::Scale { content, .. }
         | Command::Blend { content, .. } => content.check_trainable(),
         Command::ClipGradients { gradients, .. } => {

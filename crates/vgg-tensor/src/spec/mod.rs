@@ -3,6 +3,7 @@
 //! A spec is made by a checked constructor, the only place where a shape can be wrong, and is then
 //! `Copy + Eq + Hash`: backends key their private caches on it.
 
+mod adamw;
 mod avg_pool2d;
 mod batch_norm2d;
 mod conv2d;
@@ -14,6 +15,7 @@ mod prepare_images;
 mod sgd;
 mod softmax_cross_entropy;
 
+pub use adamw::AdamW;
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm2d::{BatchNorm2d, BatchNormEpilogue};
 pub use conv2d::{Conv2d, ConvEpilogue};

@@ -1,8 +1,9 @@
 //! Fully connected layers, with the decisions of ReLU.
 
-use vgg_tensor::spec::{Linear, LinearEpilogue, Sgd};
+use vgg_tensor::spec::{AdamW, Linear, LinearEpilogue, Sgd};
 use vgg_tensor::{Backend, Command, Content, Result, Scalars, WeightGradient};
 
+use super::optimizer::{adamw, sgd};
 use super::{Bench, Memory, Outputs, Trial, assert_same, stored};
 use crate::compare::{Tolerance, max_norm, sum_tolerance};
 use crate::{Arithmetic, Reference, cases, inputs};
@@ -128,34 +129,43 @@ impl Trial for LinearTrial {
         if bench.memory() == Memory::Spare {
             return Ok(outputs);
         }
-        let scalars = Scalars { lr: 0.1, ..Scalars::default() };
+        let scalars = Scalars { lr: 0.1, step: 2 };
         let plain = Sgd { weight_decay: 0.05, ..Sgd::default() };
-        for sgd in [plain, Sgd { rate: 0.3, momentum: 0.9, nesterov: true, ..plain }] {
-            let start = |bench: &mut Bench<'_, B>| -> Result<_> {
-                let mut random = || bench.uploaded(weights, &self.weight);
-                Ok((random()?, (sgd.momentum != 0.0).then(random).transpose()?))
+        for optimizer in [
+            sgd(plain),
+            sgd(Sgd { rate: 0.3, momentum: 0.9, nesterov: true, ..plain }),
+            adamw(AdamW { rate: 0.3, weight_decay: 0.05, ..AdamW::default() }),
+        ] {
+            // The weight, and what may be kept of it: a mean of squares is not negative.
+            let squares: Vec<f32> = self.weight.iter().map(|x| x * x).collect();
+            let start = |bench: &mut Bench<'_, B>| -> Result<[_; 3]> {
+                let [weight, first] = [(); 2].map(|()| bench.uploaded(weights, &self.weight));
+                Ok([weight?, first?, bench.uploaded(weights, &squares)?])
             };
-            let results = |bench: &mut Bench<'_, B>, weight, velocity: Option<_>, dbias, dx| {
-                let mut results = vec![
+            let results = |bench: &mut Bench<'_, B>, numbers: &[_; 3], dbias, dx| {
+                let [weight, first, second] = numbers;
+                Result::Ok(vec![
                     ("weight after", bench.downloaded(weight)?),
                     ("dbias", bench.downloaded(dbias)?),
                     ("dx", bench.downloaded(dx)?),
-                ];
-                if let Some(velocity) = velocity {
-                    results.push(("velocity after", bench.downloaded(velocity)?));
-                }
-                Result::Ok(results)
+                    ("velocity or mean after", bench.downloaded(first)?),
+                    ("square after", bench.downloaded(second)?),
+                ])
             };
-            let (weight, velocity) = &start(bench)?;
-            let velocity = velocity.as_ref();
-            let update = Command::Sgd { spec: sgd, content: weights, weight, dweight, velocity };
+            let numbers = &start(bench)?;
+            let [weight, kept @ ..] = numbers;
+            let mut each = kept.iter();
+            let bound = optimizer.map(|()| each.next().expect("none keeps more"));
+            let update = Command::Step { optimizer: bound, content: weights, weight, dweight };
             bench.run_with(scalars, update)?;
-            let stored = results(bench, weight, velocity, dbias, dx)?;
+            let stored = results(bench, numbers, dbias, dx)?;
 
-            let (weight, velocity) = &start(bench)?;
-            let velocity = velocity.as_ref();
+            let numbers = &start(bench)?;
+            let [weight, kept @ ..] = numbers;
+            let mut each = kept.iter();
+            let bound = optimizer.map(|()| each.next().expect("none keeps more"));
             let [dbias, dx] = [&bench.poisoned(outs)?, &bench.poisoned(x_maps)?];
-            let weight_gradient = WeightGradient::Applied { spec: sgd, weight, velocity };
+            let weight_gradient = WeightGradient::Applied { optimizer: bound, weight };
             let backward = Command::LinearBackward {
                 spec,
                 x,
@@ -166,7 +176,7 @@ impl Trial for LinearTrial {
                 dx: Some(dx),
             };
             bench.run_with(scalars, backward)?;
-            let applied = results(bench, weight, velocity, dbias, dx)?;
+            let applied = results(bench, numbers, dbias, dx)?;
             assert_same(self, "stored and applied", &stored, &applied);
         }
         Ok(outputs)

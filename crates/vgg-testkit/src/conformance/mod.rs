@@ -12,8 +12,8 @@ mod dropout;
 mod linear;
 mod lrn;
 mod max_pool2d;
+mod optimizer;
 mod prepare_images;
-mod sgd;
 mod sigmoid;
 mod softmax_cross_entropy;
 mod transfer;
@@ -27,8 +27,8 @@ pub use dropout::DropoutTrial;
 pub use linear::LinearTrial;
 pub use lrn::LrnTrial;
 pub use max_pool2d::MaxPool2dTrial;
+pub use optimizer::OptimizerTrial;
 pub use prepare_images::PrepareImagesTrial;
-pub use sgd::SgdTrial;
 pub use sigmoid::SigmoidTrial;
 pub use softmax_cross_entropy::SoftmaxCrossEntropyTrial;
 pub use transfer::check_transfer;
@@ -155,7 +155,7 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, LinearTrial>(a, b);
     compare::<A, B, DropoutTrial>(a, b);
     compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
-    compare::<A, B, SgdTrial>(a, b);
+    compare::<A, B, OptimizerTrial>(a, b);
     compare::<A, B, BlendTrial>(a, b);
     compare::<A, B, ClipGradientsTrial>(a, b);
 }
@@ -204,7 +204,7 @@ macro_rules! conformance {
             linear: LinearTrial,
             dropout: DropoutTrial,
             softmax_cross_entropy: SoftmaxCrossEntropyTrial,
-            sgd: SgdTrial,
+            optimizer: OptimizerTrial,
             blend: BlendTrial,
             clip_gradients: ClipGradientsTrial
         );

@@ -3,7 +3,7 @@
 use vgg_tensor::spec::{Linear, LinearEpilogue};
 use vgg_tensor::{Backend, Command, Content, Result, Shape};
 
-use super::sgd::CONTENTS;
+use super::optimizer::CONTENTS;
 use super::{Bench, Operand, Outputs, Trial};
 use crate::compare::{Tolerance, tolerance};
 use crate::{Arithmetic, cases, inputs};

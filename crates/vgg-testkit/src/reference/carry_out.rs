@@ -5,7 +5,7 @@ use vgg_tensor::{Bound, Command, Draw, Scalars, WeightGradient};
 
 use super::{
     Buffer, Reference, avg_pool2d, batch_norm2d, conv2d, dropout, linear, lrn, max_pool2d,
-    prepare_images, sgd, sigmoid, softmax_cross_entropy, update,
+    optimizer, prepare_images, sigmoid, softmax_cross_entropy, update,
 };
 use crate::Real;
 
@@ -150,9 +150,9 @@ impl<T: Real> Reference<T> {
                     WeightGradient::Stored { dweight, .. } => {
                         dweight.numbers_mut(len).copy_from_slice(&dw);
                     }
-                    WeightGradient::Applied { spec, weight, velocity } => {
-                        let velocity = velocity.map(|velocity| velocity.numbers_mut(len));
-                        sgd::step(&spec, scalars.lr, weight.numbers_mut(len), &dw, velocity);
+                    WeightGradient::Applied { optimizer, weight } => {
+                        let optimizer = optimizer.map(|kept| kept.numbers_mut(len));
+                        optimizer::step(optimizer, scalars, weight.numbers_mut(len), &dw);
                     }
                 }
             }
@@ -177,11 +177,11 @@ impl<T: Real> Reference<T> {
                     dlogits.numbers_mut(len),
                 );
             }
-            Command::Sgd { spec, content, weight, dweight, velocity } => {
+            Command::Step { optimizer, content, weight, dweight } => {
                 let len = content.len();
-                let velocity = velocity.map(|velocity| velocity.numbers_mut(len));
+                let optimizer = optimizer.map(|kept| kept.numbers_mut(len));
                 let (weight, dweight) = (weight.numbers_mut(len), dweight.numbers(len));
-                sgd::step(&spec, scalars.lr, weight, dweight, velocity);
+                optimizer::step(optimizer, scalars, weight, dweight);
             }
             Command::Scale { content, alpha, x, y } => {
                 update::scale(alpha, x.numbers(content.len()), y.numbers_mut(content.len()));

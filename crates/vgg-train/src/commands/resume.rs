@@ -142,6 +142,9 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
     } else if config.train.best_by != before.train.best_by && epoch > 0 {
         let by = before.train.best_by.name();
         Some(format!("best.safetensors is the best epoch's by {by}, and others are not kept"))
+    } else if config.optimizer.kind != before.optimizer.kind {
+        let [was, is] = [before, config].map(|config| config.optimizer.kind.name());
+        Some(format!("what {was} keeps of the weights is nothing that {is} could go on from"))
     } else if config.init != before.init {
         Some("init says how a run begins, and this one has begun".into())
     } else {

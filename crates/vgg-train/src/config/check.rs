@@ -2,7 +2,7 @@
 
 use super::class_weights::ClassWeights;
 use super::data::Sampler;
-use super::keys::{Config, Group, ScheduleKind};
+use super::keys::{Config, Group, Optimizer, OptimizerKind, ScheduleKind};
 use super::limits::{at_least_one, at_most, not_negative, positive, share};
 
 /// Bytes of a run's name: a folder's, with a number, has at most 255.
@@ -76,11 +76,23 @@ impl Config {
             ("optimizer.lr", positive(optimizer.lr)),
             ("optimizer.momentum", share(optimizer.momentum)),
             ("optimizer.weight_decay", not_negative(optimizer.weight_decay)),
+            ("optimizer.nesterov", optimizer.only_for(optimizer.nesterov, OptimizerKind::Sgd)),
             (
                 "optimizer.nesterov",
                 (optimizer.nesterov && optimizer.momentum == 0.0)
                     .then(|| "needs a momentum above 0".to_owned()),
             ),
+            (
+                "optimizer.momentum",
+                optimizer.only_for(optimizer.momentum != 0.0, OptimizerKind::Sgd),
+            ),
+            (
+                "optimizer.betas",
+                optimizer.only_for(optimizer.betas.is_some(), OptimizerKind::Adamw),
+            ),
+            ("optimizer.betas", optimizer.betas.into_iter().flatten().find_map(share)),
+            ("optimizer.eps", optimizer.only_for(optimizer.eps.is_some(), OptimizerKind::Adamw)),
+            ("optimizer.eps", optimizer.eps.and_then(positive)),
             ("optimizer.clip_norm", optimizer.clip_norm.and_then(positive)),
             ("optimizer.average_decay", optimizer.average_decay.and_then(share)),
             ("optimizer.groups", optimizer.groups.iter().find_map(Group::out_of_limits)),
@@ -103,6 +115,15 @@ impl Config {
         .into_iter()
         .find_map(|(key, problem)| Some((key, problem?)))
         .or_else(|| data.out_of_limits(model.image_size))
+    }
+}
+
+impl Optimizer {
+    /// What is wrong with a key, if it is given, of another kind of optimiser.
+    fn only_for(&self, given: bool, kind: OptimizerKind) -> Option<String> {
+        let problem =
+            || format!("is for optimizer.kind = {:?}, not {:?}", kind.name(), self.kind.name());
+        (given && self.kind != kind).then(problem)
     }
 }
 

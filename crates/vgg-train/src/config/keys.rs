@@ -176,14 +176,23 @@ impl Default for Train {
     }
 }
 
-/// Stochastic gradient descent, as `torch.optim.SGD`.
+/// From gradients to weights, as `torch.optim.SGD` or `torch.optim.AdamW`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Optimizer {
+    pub kind: OptimizerKind,
     pub lr: f64,
+    /// For `kind = "sgd"`, with `nesterov`.
     pub momentum: f64,
     pub weight_decay: f64,
     pub nesterov: bool,
+    /// For `kind = "adamw"`: what a step leaves of the mean of gradients and of that of their squares;
+    /// PyTorch's if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub betas: Option<[f64; 2]>,
+    /// For `kind = "adamw"`: what is added to the root of the mean of squares; PyTorch's if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub eps: Option<f64>,
     /// Limits the norm of all gradients together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip_norm: Option<f64>,
@@ -196,6 +205,23 @@ pub(crate) struct Optimizer {
     /// Layers with settings of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OptimizerKind {
+    Sgd,
+    Adamw,
+}
+
+impl OptimizerKind {
+    /// As in configs.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sgd => "sgd",
+            Self::Adamw => "adamw",
+        }
+    }
 }
 
 /// Layers, and what the optimiser does otherwise with them.
@@ -220,10 +246,13 @@ fn one() -> f64 {
 impl Default for Optimizer {
     fn default() -> Self {
         Self {
+            kind: OptimizerKind::Sgd,
             lr: 0.05,
             momentum: 0.0,
             weight_decay: 0.0,
             nesterov: false,
+            betas: None,
+            eps: None,
             clip_norm: None,
             average_decay: None,
             freeze: Vec::new(),

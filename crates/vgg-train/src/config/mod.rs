@@ -28,7 +28,7 @@ pub(crate) use augment::{Augment, ColorJitter, RandAugment, ResizedCrop};
 pub(crate) use best::{BestBy, EarlyStop};
 pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use keys::{Config, FlatLoss, ScheduleKind, Train, Weights};
+pub(crate) use keys::{Config, FlatLoss, OptimizerKind, ScheduleKind, Train, Weights};
 #[cfg(test)]
 pub(crate) use load::without_file;
 pub(crate) use load::{Loaded, device, load, load_text, text};

@@ -1,9 +1,12 @@
 //! From the words of a config to those of `vgg-model`.
 
 use vgg_data::Decoding;
-use vgg_model::{BiasInit, Decay, Init, Input, Recipe, SgdConfig, VggConfig, WeightInit};
+use vgg_model::{
+    AdamWConfig, BiasInit, Decay, Init, Input, OptimizerConfig, Recipe, SgdConfig, VggConfig,
+    WeightInit,
+};
 
-use super::keys::{Biases, Config, Group, Model, ScheduleKind, Weights};
+use super::keys::{Biases, Config, Group, Model, Optimizer, OptimizerKind, ScheduleKind, Weights};
 
 impl Model {
     /// In a few words, as `vgg11 × 0.25 with batch norm`.
@@ -74,12 +77,7 @@ impl Config {
         let class_weights = train.class_weights.as_ref();
         let class_weights = class_weights.map(|weights| weights.of(classes, labels));
         Recipe {
-            sgd: SgdConfig {
-                lr: optimizer.lr as f32,
-                momentum: optimizer.momentum as f32,
-                weight_decay: optimizer.weight_decay as f32,
-                nesterov: optimizer.nesterov,
-            },
+            optimizer: optimizer.config(),
             micro_batches: train.accumulate,
             clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
             ema_decay: optimizer.average_decay.map(|decay| decay as f32),
@@ -109,6 +107,24 @@ impl Config {
                 }
             },
             warmup_steps: schedule.warmup_steps,
+        }
+    }
+}
+
+impl Optimizer {
+    fn config(&self) -> OptimizerConfig {
+        let (lr, weight_decay) = (self.lr as f32, self.weight_decay as f32);
+        match self.kind {
+            OptimizerKind::Sgd => {
+                let (momentum, nesterov) = (self.momentum as f32, self.nesterov);
+                SgdConfig { lr, momentum, weight_decay, nesterov }.into()
+            }
+            OptimizerKind::Adamw => {
+                let usual = AdamWConfig::usual(lr);
+                let betas = self.betas.unwrap_or(usual.betas);
+                let eps = self.eps.map_or(usual.eps, |eps| eps as f32);
+                AdamWConfig { lr, betas, eps, weight_decay }.into()
+            }
         }
     }
 }

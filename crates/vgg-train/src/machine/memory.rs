@@ -198,24 +198,24 @@ fn advice(
 }
 
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
-/// velocities on the host, from which a checkpoint is written, and the data.
+/// of what the optimiser keeps on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
     plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.bytes()
 }
 
 fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {
-    let (weights, velocities) = match plan.mode() {
+    let (weights, moments) = match plan.mode() {
         Mode::Infer { .. } => (1, 0),
         Mode::Train(recipe) => {
             let ema = u64::from(recipe.ema_decay.is_some());
             // Weights and gradients whose norms are taken, one after the other.
             let measured = u64::from(recipe.measures_gradients);
-            (1 + ema + measured, u64::from(recipe.sgd.has_velocity()))
+            (1 + ema + measured, recipe.optimizer.moments().len() as u64)
         }
     };
     let state: usize = vgg.state().iter().map(|state| state.content.len()).sum();
     let params = vgg.param_count();
-    let numbers = weights * (params + state) as u64 + velocities * params as u64;
+    let numbers = weights * (params + state) as u64 + moments * params as u64;
     // From a device they come into memory of its driver's first.
     let times = if backend.free_memory().is_some() { 2 } else { 1 };
     times * size_of::<f32>() as u64 * numbers
@@ -234,7 +234,7 @@ impl Place<'_> {
 #[cfg(test)]
 mod tests {
     use vgg_cpu::{Config, Cpu};
-    use vgg_model::{SgdConfig, VggConfig};
+    use vgg_model::{AdamWConfig, SgdConfig, VggConfig};
 
     use super::*;
 
@@ -299,12 +299,14 @@ mod tests {
     fn a_checkpoint_is_copies() {
         let cpu = Cpu::new(Config::default()).unwrap();
         let vgg = Vgg::new(&VggConfig::default()).unwrap();
-        let count = |momentum| {
+        let count = |recipe| {
             let input = Input::unnormalized(3, 224, 224);
-            let sgd = SgdConfig { momentum, ..SgdConfig::plain(0.1) };
-            let plan = Plan::new(&vgg, &input, 1, Mode::Train(sgd.into())).unwrap();
+            let plan = Plan::new(&vgg, &input, 1, Mode::Train(recipe)).unwrap();
             copies(&vgg, &plan, &cpu) / (4 * vgg.param_count() as u64)
         };
-        assert_eq!((count(0.0), count(0.9)), (1, 2));
+        let momentum = SgdConfig { momentum: 0.9, ..SgdConfig::plain(0.1) };
+        let recipes =
+            [SgdConfig::plain(0.1).into(), momentum.into(), AdamWConfig::usual(0.1).into()];
+        assert_eq!(recipes.map(count), [1, 2, 3]);
     }
 }

@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_model::weights::{Start, WeightFile};
-use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Session, Vgg, VggConfig, WeightType};
+use vgg_model::{
+    Arch, Checkpoint, Input, Moments, Params, Progress, Session, Vgg, VggConfig, WeightType,
+};
 use vgg_tensor::Backend;
 
 use super::folder::{self, Which, checkpoint_path, require_run};
@@ -121,7 +123,7 @@ fn of_pretrained(path: &Path, pretrained: &Pretrained) -> Result<Checkpoint> {
         input,
         classes: imagenet::classes(),
         params,
-        velocity: None,
+        moments: Moments::new(),
         unaveraged: None,
         progress: Progress::default(),
         run: serde_json::Value::Null,

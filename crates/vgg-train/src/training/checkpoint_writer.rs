@@ -131,14 +131,14 @@ impl<D: Download> CheckpointWriter<D> {
 impl Order {
     fn write(self, state: TrainerState) -> Result<(), NotSaved> {
         let Self { vgg, input, classes, progress, run, last, best, records } = self;
-        let TrainerState { params, velocity, ema } = state;
+        let TrainerState { params, moments, ema } = state;
         // A network is classified with by its EMA, if it has one, and trained on from itself.
         let (params, unaveraged) = match ema {
             Some(ema) => (ema, Some(params)),
             None => (params, None),
         };
         let checkpoint =
-            Checkpoint { vgg, input, classes, params, velocity, unaveraged, progress, run };
+            Checkpoint { vgg, input, classes, params, moments, unaveraged, progress, run };
         for (path, file) in records {
             file.sync_data().map_err(|source| Error::Io { path, source })?;
         }

@@ -3,7 +3,7 @@
 use std::fs::OpenOptions;
 
 use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Params, Progress, Trainer};
+use vgg_model::{Checkpoint, Moments, Params, Progress, Trainer};
 use vgg_tensor::Backend;
 
 use super::epochs::TrainingLoop;
@@ -86,20 +86,20 @@ impl Job for TrainingJob<'_> {
         keep_log(log, &run)?;
 
         let seed = config.train.seed;
-        let (params, ema, velocity, position, mut state) = match weights {
+        let (params, ema, moments, position, mut state) = match weights {
             Origin::Initial(params) => {
                 ui.status("Run", &run.path().display().to_string());
                 let position = Progress { seed, ..Progress::default() };
-                (params, None, None, position, State::default())
+                (params, None, Moments::new(), position, State::default())
             }
             Origin::Trained(checkpoint) => {
                 let state = State::of(&checkpoint)?;
-                let Checkpoint { params, unaveraged, velocity, progress, .. } = *checkpoint;
+                let Checkpoint { params, unaveraged, moments, progress, .. } = *checkpoint;
                 let at = format!("epoch {}, step {}", progress.epoch + 1, progress.batch);
                 ui.status("Resuming", &format!("{} at {at}", run.path().display()));
                 match unaveraged {
-                    Some(unaveraged) => (unaveraged, Some(params), velocity, progress, state),
-                    None => (params, None, velocity, progress, state),
+                    Some(unaveraged) => (unaveraged, Some(params), moments, progress, state),
+                    None => (params, None, moments, progress, state),
                 }
             }
         };
@@ -112,15 +112,14 @@ impl Job for TrainingJob<'_> {
             config.recipe(data.train.labels()),
             seed,
         )?;
-        match &velocity {
-            Some(velocity) => trainer.restore(&params, Some(velocity), position.step)?,
-            None => trainer.set_steps(position.step),
+        if position.step > 0 {
+            trainer.restore(&params, &moments, position.step)?;
         }
         if let Some(ema) = &ema {
             trainer.restore_ema(ema)?;
         }
         // The trainer has its own copy; these would double the memory of the weights.
-        drop((params, ema, velocity));
+        drop((params, ema, moments));
         trainer.restore_backend(&state.backend)?;
 
         state.images = Some(SeenImages::of(config));

@@ -79,23 +79,45 @@ fn a_run_with_more_to_remember() {
                   --set optimizer.clip_norm=1 --set train.accumulate=2 \
                   --set train.label_smoothing=0.1 --set schedule.kind=plateau \
                   --set schedule.patience=1 --set schedule.factor=0.5";
-    let often = "--set checkpoint.every_minutes=1e-9";
-    let mut child = place.spawn(&format!("tiny.toml -q {recipe} {often} {ENDLESS}"));
-    for step in [3, 30] {
-        wait_for_step(&place, &mut child, step);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        child = place.spawn("resume runs/tiny-1 -q");
-    }
-    wait_for_step(&place, &mut child, 31);
-    child.kill().unwrap();
-    child.wait().unwrap();
-    finish_and_compare(&place, recipe);
+    killed_three_times(&place, recipe);
     let table = place.read("runs/tiny-1/metrics.csv");
     let at = table.lines().next().unwrap().split(',').position(|name| name == "lr").unwrap();
     let rates: Vec<f64> =
         table.lines().skip(1).map(|row| row.split(',').nth(at).unwrap().parse().unwrap()).collect();
     assert!(rates.last() < rates.first(), "{rates:?}");
+}
+
+/// AdamW's averages, whose correction counts steps, with an EMA, statistics and a group of layers.
+#[test]
+fn a_run_of_adamw() {
+    let place = Workplace::new();
+    let recipe = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \
+                  --set optimizer.weight_decay=0.01 --set optimizer.average_decay=0.9 \
+                  --set model.batch_norm=true \
+                  --set optimizer.groups=[{layers='features',lr=0.5,weight_decay=0.1}]";
+    killed_three_times(&place, recipe);
+    let other = "resume runs/tiny-1 -q --set optimizer.kind=sgd --set train.epochs=9";
+    insta::assert_snapshot!(failure(&place, other), @r"
+    2
+    error: what adamw keeps of the weights is nothing that sgd could go on from
+    help: start a new run
+    ");
+}
+
+/// A run whose process is killed again and again comes to what one does that is not.
+fn killed_three_times(place: &Workplace, recipe: &str) {
+    let often = "--set checkpoint.every_minutes=1e-9";
+    let mut child = place.spawn(&format!("tiny.toml -q {recipe} {often} {ENDLESS}"));
+    for step in [3, 30] {
+        wait_for_step(place, &mut child, step);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = place.spawn("resume runs/tiny-1 -q");
+    }
+    wait_for_step(place, &mut child, 31);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish_and_compare(place, recipe);
 }
 
 #[test]

@@ -115,7 +115,7 @@ impl Backward<'_, '_> {
             | Command::LinearBackward { .. }
             | Command::LinearInputBackward { .. }
             | Command::SoftmaxCrossEntropy { .. }
-            | Command::Sgd { .. }
+            | Command::Step { .. }
             | Command::Scale { .. }
             | Command::Blend { .. }
             | Command::ClipGradients { .. } => {
@@ -164,10 +164,9 @@ impl Backward<'_, '_> {
         let gradient = match self.applied.filter(|_| self.trained[i]) {
             None => WeightGradient::Stored { weight, dweight: self.gradient(i) },
             Some(recipe) => {
-                let velocity = recipe.sgd.has_velocity();
-                let velocity = velocity.then(|| InOut(self.builder.at(Place::Velocity(i))));
-                let (spec, weight) = (recipe.settings(&self.builder.plan.vgg)[i], InOut(weight.0));
-                WeightGradient::Applied { spec, weight, velocity }
+                let settings = recipe.settings(&self.builder.plan.vgg)[i];
+                let optimizer = self.builder.optimizer(settings, i);
+                WeightGradient::Applied { optimizer, weight: InOut(weight.0) }
             }
         };
         (gradient, self.gradient(i + 1))

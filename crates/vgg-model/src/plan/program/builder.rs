@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use vgg_tensor::{
-    BufferId, BufferSpec, Command, Content, Instruction, Pass, Program, Result, Role, Shape,
+    BufferId, BufferSpec, Command, Content, InOut, Instruction, Optimizer, Pass, Program, Result,
+    Role, Shape,
 };
 
 use super::NetworkProgram;
+use crate::optimizer::Moment;
 use crate::plan::Plan;
 
 /// What a buffer of a program is to the network that runs it: with what memory it is bound.
@@ -28,8 +30,8 @@ pub(crate) enum Place {
     MapsGradient,
     /// A parameter, by its place in [`crate::Vgg::params`].
     Param(usize),
-    /// A parameter's velocity.
-    Velocity(usize),
+    /// What the optimiser keeps of a parameter.
+    Moment(Moment, usize),
     /// A parameter's gradient, where it is asked for.
     Gradient(usize),
     /// The sum of a parameter's gradients over micro-batches.
@@ -104,6 +106,11 @@ impl<'a> Builder<'a> {
     pub(super) fn keep(&mut self, buffer: BufferId, place: Place) {
         self.buffers[buffer.0].role = Role::Output;
         self.places[buffer.0] = place;
+    }
+
+    /// An optimiser's step on a parameter, with where it keeps what it keeps.
+    pub(super) fn optimizer(&mut self, settings: Optimizer<Moment>, i: usize) -> Optimizer {
+        settings.map(|moment| InOut(self.at(Place::Moment(moment, i))))
     }
 
     /// Which place a buffer has.

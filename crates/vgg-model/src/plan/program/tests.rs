@@ -36,7 +36,7 @@ impl Names<'_> {
             Place::Maps => "maps".into(),
             Place::MapsGradient => "dmaps".into(),
             Place::Param(i) => format!("p{i}"),
-            Place::Velocity(i) => format!("v{i}"),
+            Place::Moment(moment, i) => format!("{}{i}", &moment.name()[..1]),
             Place::Gradient(i) => format!("g{i}"),
             Place::Sum(i) => format!("sum{i}"),
             Place::Ema(i) => format!("ema{i}"),

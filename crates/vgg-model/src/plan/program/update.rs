@@ -39,12 +39,9 @@ pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, gradients: Vec<
     for (i, gradient) in gradients.iter().enumerate() {
         let Some(dweight) = gradient.map(In) else { continue };
         let weight = InOut(builder.at(Place::Param(i)));
-        let velocity = recipe.sgd.has_velocity();
-        let velocity = velocity.then(|| InOut(builder.at(Place::Velocity(i))));
-        let (spec, content) = (settings[i], params[i]);
-        let layer = plan.layer_of_param(i);
-        let command = Command::Sgd { spec, content, weight, dweight, velocity };
-        builder.push(Pass::Update, layer, command);
+        let optimizer = builder.optimizer(settings[i], i);
+        let command = Command::Step { optimizer, content: params[i], weight, dweight };
+        builder.push(Pass::Update, plan.layer_of_param(i), command);
     }
     if let Some(decay) = recipe.ema_decay {
         let mut blend = |content, from, to| {

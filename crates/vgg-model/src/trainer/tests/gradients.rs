@@ -45,7 +45,7 @@ fn asking_changes_no_step() {
                 trainer.submit_mixed(&pixels, &labels, &mix, 0.05).unwrap();
                 trainer.next_metrics(true).unwrap();
             }
-            (trainer.params().unwrap(), trainer.velocity().unwrap(), trainer.ema().unwrap())
+            (trainer.params().unwrap(), trainer.moments().unwrap(), trainer.ema().unwrap())
         };
         let alone = train(trainer(recipe.clone()), false);
         assert_eq!(train(trainer(recipe.clone()), true), alone, "{recipe:?}");

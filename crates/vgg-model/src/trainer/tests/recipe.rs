@@ -110,8 +110,8 @@ fn the_ema_follows_the_weights() {
 
     // An interrupted run goes on to the bit.
     let mut again = super::trainer(0.0, Recipe { ema_decay: Some(decay), ..recipe() });
-    let velocity = trainer.velocity().unwrap();
-    again.restore(&weights, velocity.as_ref(), trainer.steps()).unwrap();
+    let moments = trainer.moments().unwrap();
+    again.restore(&weights, &moments, trainer.steps()).unwrap();
     again.restore_ema(&ema).unwrap();
     for trainer in [&mut trainer, &mut again] {
         trainer.step(&pixels, &labels, 0.05).unwrap();
@@ -148,17 +148,17 @@ fn a_snapshot_is_of_its_moment() {
     trainer.set_ema_evaluated(true);
     let snapshot = trainer.start_snapshot().unwrap();
     let params = trainer.params().unwrap();
-    let (velocity, ema) = (trainer.velocity().unwrap(), trainer.ema().unwrap());
+    let (moments, ema) = (trainer.moments().unwrap(), trainer.ema().unwrap());
     trainer.step(&pixels, &labels, 0.05).unwrap();
     assert_ne!(trainer.params().unwrap(), params);
     assert!(snapshot.is_finite().unwrap());
     let state = snapshot.wait().unwrap();
-    assert!(velocity.is_some() && ema.is_some() && ema != Some(params.clone()));
-    assert_eq!(state, TrainerState { params: params.clone(), velocity, ema });
+    assert!(moments.len() == 1 && ema.is_some() && ema != Some(params.clone()));
+    assert_eq!(state, TrainerState { params: params.clone(), moments, ema });
 
     let mut damaged = params;
     *damaged.tensors_mut().last().unwrap().data_mut().last_mut().unwrap() = f32::NAN;
-    trainer.restore(&damaged, None, 1).unwrap();
+    trainer.restore(&damaged, &Moments::default(), 1).unwrap();
     assert!(!trainer.start_snapshot().unwrap().is_finite().unwrap());
 }
 

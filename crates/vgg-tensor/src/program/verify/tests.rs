@@ -1,7 +1,7 @@
 use super::super::tests::{blend, buffer, instruction, program, scale};
 use super::*;
 use crate::spec::{
-    Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, SoftmaxCrossEntropy, WeightType,
+    Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, Sgd, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{BufferId, BufferSpec, In, InOut, Out, Shape};
 use Role::{Discarded, Input, Output, State, Temporary};
@@ -180,8 +180,8 @@ fn backward(spec: Linear, weight: WeightGradient) -> Result<Program> {
         buffer(Content::Vector(spec.out_features()), Output),
         buffer(spec.weight(), State),
     ];
-    let velocity = matches!(weight, WeightGradient::Applied { velocity: Some(_), .. });
-    if velocity || matches!(weight, WeightGradient::Stored { .. }) {
+    let keeps_nothing = |optimizer| matches!(optimizer, Optimizer::Sgd { velocity: None, .. });
+    if !matches!(weight, WeightGradient::Applied { optimizer, .. } if keeps_nothing(optimizer)) {
         buffers.push(buffer(spec.weight(), State));
     }
     alone(&buffers, Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx: None })
@@ -192,15 +192,16 @@ fn a_velocity_goes_with_momentum() {
     let problem = "there is a velocity exactly where there is momentum";
     for (momentum, velocity) in [(0.0, None), (0.5, Some(())), (0.5, None), (0.0, Some(()))] {
         let spec = Sgd { momentum, ..Sgd::default() };
-        let velocity = |place| velocity.map(|()| InOut(BufferId(place)));
+        let optimizer =
+            |place| Optimizer::Sgd { spec, velocity: velocity.map(|()| InOut(BufferId(place))) };
         let weight = InOut(BufferId(4));
-        let applied = WeightGradient::Applied { spec, weight, velocity: velocity(5) };
+        let applied = WeightGradient::Applied { optimizer: optimizer(5), weight };
         let applied = backward(linear(WeightType::F32), applied);
 
-        let content = Content::Vector(4);
-        let (weight, dweight, velocity) = (InOut(BufferId(0)), In(BufferId(1)), velocity(2));
+        let (content, optimizer) = (Content::Vector(4), optimizer(2));
+        let (weight, dweight) = (InOut(BufferId(0)), In(BufferId(1)));
         let roles = if velocity.is_some() { &[State, Input, State][..] } else { &[State, Input] };
-        let sgd = program(roles, &[Command::Sgd { spec, content, weight, dweight, velocity }]);
+        let sgd = program(roles, &[Command::Step { optimizer, content, weight, dweight }]);
 
         let expected =
             |command: &str| format!("a wrong program: command 0 (norm, {command}): {problem}");
@@ -238,16 +239,11 @@ fn a_weight_in_f16_is_not_trained() {
         let dx = Out(BufferId(3));
         check(alone(&buffers, Command::LinearInputBackward { spec, weight, dy, aux, dx }));
         let buffers = [buffer(content, Input), buffer(content, State)];
+        let plain = Optimizer::Sgd { spec: Sgd::default(), velocity: None };
         let of_two = [
             Command::Scale { content, alpha: 1.0, x, y },
             Command::Blend { content, alpha: 1.0, x, beta: 1.0, y: inout },
-            Command::Sgd {
-                spec: Sgd::default(),
-                content,
-                weight: inout,
-                dweight: x,
-                velocity: None,
-            },
+            Command::Step { optimizer: plain, content, weight: inout, dweight: x },
         ];
         of_two.into_iter().for_each(|command| check(alone(&buffers, command)));
         let gradients = vec![(content, InOut(BufferId(0)))];

@@ -9,7 +9,7 @@ use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
 use vgg_model::{Arch, Vgg, VggConfig};
 
 use super::FinetuneOptions;
-use crate::config::{self, Config, DatasetName, Override, of_network};
+use crate::config::{self, Config, DatasetName, OptimizerKind, Override, of_network};
 use crate::failure::{Code, Failure};
 use crate::run::checkpoints::{self, Starting};
 use crate::terminal::numbers::count;
@@ -199,6 +199,8 @@ fn trained_at(start: &Config) -> f64 {
     let optimizer = &start.optimizer;
     match start.data.dataset {
         DatasetName::None => TRAINED_AT,
+        // Whose rates are of another kind.
+        _ if optimizer.kind == OptimizerKind::Adamw => TRAINED_AT,
         _ => optimizer.lr * (1.0 - MOMENTUM) / (1.0 - optimizer.momentum),
     }
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, anyhow};
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
 use vgg_model::weights::{Matched, WeightFile};
-use vgg_model::{Arch, Checkpoint, Input, Params, Progress, Vgg, VggConfig};
+use vgg_model::{Arch, Checkpoint, Input, Moments, Params, Progress, Vgg, VggConfig};
 
 pub(crate) use self::options::ImportOptions;
 use self::options::cannot_import;
@@ -80,7 +80,7 @@ pub(crate) fn command(
         input,
         classes,
         params,
-        velocity: None,
+        moments: Moments::new(),
         unaveraged: None,
         progress: Progress { seed: loaded.config.train.seed, ..Progress::default() },
         run: serde_json::to_value(State::default())?,

@@ -75,7 +75,7 @@ impl Job for Measure<'_> {
         let origin = Instant::now();
         let params = Params::init(&vgg, &config.init(), seed)?;
         let (input, recipe) = (config.input(), config.recipe(data.train.labels()));
-        let lr = recipe.sgd.lr;
+        let lr = config.optimizer.lr as f32;
         let mut trainer = Trainer::new(backend, &vgg, &input, &params, batch, recipe, seed)?;
         drop(params); // the trainer has its own copy
 

@@ -3,9 +3,13 @@
 use super::super::{SHIPPED, Shipped, keys};
 use super::*;
 
+fn overrides(sets: &[&str]) -> Vec<Override> {
+    sets.iter().map(|set| Override::parse(set).unwrap()).collect()
+}
+
 fn error(text: &str, sets: &[&str]) -> String {
-    let sets = sets.iter().map(|set| Override::parse(set).unwrap()).collect();
-    crate::terminal::error::render(&parse("x.toml", text, "x", sets).unwrap_err().into(), false)
+    let error = parse("x.toml", text, "x", overrides(sets)).unwrap_err();
+    crate::terminal::error::render(&error.into(), false)
 }
 
 #[test]
@@ -29,7 +33,7 @@ fn unknown_keys_name_the_nearest_and_the_line() {
       |
     2 | zzz = 1
       | ^^^
-    help: it can be lr, momentum, weight_decay, nesterov, clip_norm, average_decay, freeze, groups
+    help: it can be kind, lr, momentum, weight_decay, nesterov, betas, eps, clip_norm, average_decay, freeze, groups
     "#);
 }
 
@@ -169,6 +173,30 @@ fn colour_jitter_has_limits() {
     for set in ["brightness=-0.1", "contrast=11.0", "saturation=nan", "hue=0.6"] {
         let text = error("", &[&format!("data.augment.color_jitter.{set}")]);
         assert!(text.contains(" must be from 0 to "), "{text}");
+    }
+}
+
+#[test]
+fn settings_of_another_optimiser_are_refused() {
+    let adamw = "optimizer.kind=adamw";
+    let own = [adamw, "optimizer.betas=[0.9, 0.99]", "optimizer.eps=1e-6"];
+    assert!(parse("x.toml", "", "x", overrides(&own)).is_ok());
+    for (sets, told) in [
+        (
+            &[adamw, "optimizer.momentum=0.9"][..],
+            "momentum is for optimizer.kind = \"sgd\", not \"adamw\"",
+        ),
+        (
+            &[adamw, "optimizer.nesterov=true"],
+            "nesterov is for optimizer.kind = \"sgd\", not \"adamw\"",
+        ),
+        (&["optimizer.betas=[0.9, 0.99]"], "betas is for optimizer.kind = \"adamw\", not \"sgd\""),
+        (&["optimizer.eps=1e-6"], "eps is for optimizer.kind = \"adamw\", not \"sgd\""),
+        (&[adamw, "optimizer.betas=[0.9, 1.0]"], "betas must be from 0 to below 1, not 1"),
+        (&[adamw, "optimizer.eps=0.0"], "eps must be a number above 0, not 0"),
+    ] {
+        let text = error("", sets);
+        assert!(text.contains(&format!(": optimizer.{told}")), "{text}");
     }
 }
 
@@ -362,6 +390,7 @@ fn the_effective_config_reads_back_as_itself() {
     seed = 0                         # default
 
     [optimizer]
+    kind = "sgd"                     # default
     lr = 0.1                         # file
     momentum = 0.0                   # default
     weight_decay = 0.0               # default
