@@ -5,7 +5,7 @@ use vgg_tensor::{Optimizer, Result};
 
 use crate::group::is_within;
 use crate::optimizer::Moment;
-use crate::{AdamWConfig, Group, OptimizerConfig, SgdConfig, Vgg, invalid};
+use crate::{AdamWConfig, Group, OptimizerConfig, ParamSpec, SgdConfig, Vgg, invalid};
 
 /// How a [`crate::Trainer`] trains, besides what each step is given.
 ///
@@ -30,6 +30,8 @@ pub struct Recipe {
     pub class_weights: Vec<f32>,
     /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
     pub mixes: bool,
+    /// Whether parameters of one dimension, biases and what batch normalisations learn, decay like weights.
+    pub decays_vectors: bool,
     /// Parameters with a rate or a weight decay of their own; each is in one group at most.
     pub groups: Vec<Group>,
     /// Parameters that stay as they are: those whose names begin with one of these, as `features`
@@ -62,6 +64,7 @@ impl From<OptimizerConfig> for Recipe {
             label_smoothing: 0.0,
             class_weights: Vec::new(),
             mixes: false,
+            decays_vectors: true,
             groups: Vec::new(),
             freeze: Vec::new(),
             measures_gradients: false,
@@ -144,7 +147,11 @@ impl Recipe {
                 *own = (group.lr, group.weight_decay);
             }
         }
-        own.into_iter().map(|(rate, decay)| self.optimizer.settings(rate, decay)).collect()
+        let settings = |(param, (rate, decay)): (&ParamSpec, (f32, Option<f32>))| {
+            let decays = self.decays_vectors || param.dims.len() > 1;
+            self.optimizer.settings(rate, if decays { decay } else { Some(0.0) })
+        };
+        vgg.params().iter().zip(own).map(settings).collect()
     }
 
     /// Of each parameter, whether it is trained.

@@ -50,6 +50,8 @@ fn runs() -> Vec<Run> {
         run("adamw", AdamWConfig { weight_decay: 0.0, ..adamw }.into(), constant),
         run("adamw_decay", adamw.into(), constant),
         run("adamw_betas", own.into(), constant),
+        weights_alone(run("weights_decay", decay.into(), constant)),
+        weights_alone(run("adamw_weights_decay", adamw.into(), constant)),
         run("adamw_cosine", adamw.into(), after(cosine(0.0), 30)),
     ];
     let schedules = [
@@ -62,6 +64,11 @@ fn runs() -> Vec<Run> {
     ];
     runs.extend(schedules.map(|(name, schedule)| run(name, sgd.into(), schedule)));
     runs
+}
+
+/// The same without a decay of biases.
+fn weights_alone(run: Run) -> Run {
+    Run { recipe: Recipe { decays_vectors: false, ..run.recipe }, ..run }
 }
 
 /// Trains by all of them for so many steps, and prints a table of the largest differences, each as a share

@@ -185,6 +185,8 @@ pub(crate) struct Optimizer {
     /// For `kind = "sgd"`, with `nesterov`.
     pub momentum: f64,
     pub weight_decay: f64,
+    /// What decays.
+    pub decay: Decaying,
     pub nesterov: bool,
     /// For `kind = "adamw"`: what a step leaves of the mean of gradients and of that of their squares;
     /// PyTorch's if left out.
@@ -205,6 +207,15 @@ pub(crate) struct Optimizer {
     /// Layers with settings of their own.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<Group>,
+}
+
+/// The parameters that decay.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Decaying {
+    All,
+    /// Not biases, nor what batch normalisations learn.
+    Weights,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -250,6 +261,7 @@ impl Default for Optimizer {
             lr: 0.05,
             momentum: 0.0,
             weight_decay: 0.0,
+            decay: Decaying::All,
             nesterov: false,
             betas: None,
             eps: None,

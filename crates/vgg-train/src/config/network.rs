@@ -6,7 +6,9 @@ use vgg_model::{
     WeightInit,
 };
 
-use super::keys::{Biases, Config, Group, Model, Optimizer, OptimizerKind, ScheduleKind, Weights};
+use super::keys::{
+    Biases, Config, Decaying, Group, Model, Optimizer, OptimizerKind, ScheduleKind, Weights,
+};
 
 impl Model {
     /// In a few words, as `vgg11 × 0.25 with batch norm`.
@@ -84,6 +86,7 @@ impl Config {
             label_smoothing: train.label_smoothing as f32,
             class_weights: class_weights.unwrap_or_default(),
             mixes: self.data.augment.mixup > 0.0 || self.data.augment.cutmix > 0.0,
+            decays_vectors: optimizer.decay == Decaying::All,
             groups: optimizer.groups.iter().map(group).collect(),
             freeze: optimizer.freeze.clone(),
             measures_gradients: self.report.shows_norms(),

@@ -33,7 +33,7 @@ fn unknown_keys_name_the_nearest_and_the_line() {
       |
     2 | zzz = 1
       | ^^^
-    help: it can be kind, lr, momentum, weight_decay, nesterov, betas, eps, clip_norm, average_decay, freeze, groups
+    help: it can be kind, lr, momentum, weight_decay, decay, nesterov, betas, eps, clip_norm, average_decay, freeze, groups
     "#);
 }
 
@@ -394,6 +394,7 @@ fn the_effective_config_reads_back_as_itself() {
     lr = 0.1                         # file
     momentum = 0.0                   # default
     weight_decay = 0.0               # default
+    decay = "all"                    # default
     nesterov = false                 # default
 
     [schedule]
