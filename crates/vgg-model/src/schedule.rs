@@ -9,7 +9,8 @@ use crate::invalid;
 
 /// The learning rate of each step: a linear warm-up, then a decay.
 ///
-/// With `t` the step from 0, `W = warmup_steps` and `T` the steps of the whole run:
+/// With `t` the step from 0, `T` the steps of the whole run and `W` those of the warm-up, `warmup_steps` or
+/// the share `warmup_share` of `T`, rounded:
 ///
 /// - while `t < W`: `base · (t + 1) / W`, whatever the decay;
 /// - then what [`Decay`] says.
@@ -20,6 +21,8 @@ pub struct Schedule {
     pub decay: Decay,
     /// Steps of the warm-up; zero for none.
     pub warmup_steps: u64,
+    /// The same as a share of the run's steps, below 1. One of both is zero.
+    pub warmup_share: f32,
 }
 
 /// The learning rate after the warm-up; letters as at [`Schedule`].
@@ -86,8 +89,29 @@ impl Schedule {
             Decay::OneCycle { .. } if self.warmup_steps > 0 => {
                 Err(invalid("warmup_steps", self.warmup_steps, "0, as one cycle rises by itself"))
             }
+            Decay::OneCycle { .. } if self.warmup_share > 0.0 => {
+                Err(invalid("warmup_share", self.warmup_share, "0, as one cycle rises by itself"))
+            }
+            _ if !(0.0..1.0).contains(&self.warmup_share) => {
+                Err(invalid("warmup_share", self.warmup_share, "at least 0 and below 1"))
+            }
+            _ if self.warmup_share > 0.0 && self.warmup_steps > 0 => {
+                Err(invalid("warmup_share", self.warmup_share, "0 where there are warmup_steps"))
+            }
             _ => Ok(()),
         }
+    }
+
+    /// Steps of the warm-up in a run of `total_steps`.
+    ///
+    /// ```
+    /// use vgg_model::Schedule;
+    /// let schedule = Schedule { warmup_share: 0.05, ..Schedule::default() };
+    /// assert_eq!([100, 4690].map(|steps| schedule.warmup(steps)), [5, 235]);
+    /// ```
+    pub fn warmup(&self, total_steps: u64) -> u64 {
+        let share = (f64::from(self.warmup_share) * total_steps as f64).round() as u64;
+        self.warmup_steps.max(share)
     }
 
     /// The learning rate of step `step` (from 0) of `total_steps`, with `steps_per_epoch` in each
@@ -96,13 +120,13 @@ impl Schedule {
     /// ```
     /// use vgg_model::{Decay, Schedule};
     /// let decay = Decay::Step { every_epochs: 2, factor: 0.5 };
-    /// let schedule = Schedule { decay, warmup_steps: 4 };
+    /// let schedule = Schedule { decay, warmup_steps: 4, ..Schedule::default() };
     /// assert_eq!(schedule.lr(0.4, 0, 10, 100), 0.1);
     /// assert_eq!(schedule.lr(0.4, 4, 10, 100), 0.4);
     /// assert_eq!(schedule.lr(0.4, 20, 10, 100), 0.2);
     /// ```
     pub fn lr(&self, base: f32, step: u64, steps_per_epoch: u64, total_steps: u64) -> f32 {
-        let (base, warmup) = (f64::from(base), self.warmup_steps);
+        let (base, warmup) = (f64::from(base), self.warmup(total_steps));
         let lr = if step < warmup {
             base * (step + 1) as f64 / warmup as f64
         } else {
@@ -202,19 +226,27 @@ mod tests {
     #[test]
     fn warm_up_comes_first() {
         for decay in [Decay::Constant, Decay::Cosine { min_lr: 0.0 }] {
-            let schedule = Schedule { decay, warmup_steps: 4 };
+            let schedule = Schedule { decay, warmup_steps: 4, ..Schedule::default() };
             assert_eq!(lrs(schedule, [0, 1, 2, 3, 4]), [0.2, 0.4, 0.6, 0.8, 0.8]);
         }
         // The cosine runs over what the warm-up leaves.
-        let schedule = Schedule { decay: Decay::Cosine { min_lr: 0.0 }, warmup_steps: 20 };
-        assert_eq!(schedule.lr(0.8, 60, 10, 100), 0.4);
+        let steps = Schedule {
+            decay: Decay::Cosine { min_lr: 0.0 },
+            warmup_steps: 20,
+            ..Schedule::default()
+        };
+        let share = Schedule { warmup_steps: 0, warmup_share: 0.2, ..steps };
+        for schedule in [steps, share] {
+            assert_eq!(schedule.lr(0.8, 9, 10, 100), 0.4);
+            assert_eq!(schedule.lr(0.8, 60, 10, 100), 0.4);
+        }
     }
 
     #[test]
     fn no_settings_divide_by_zero() {
         let step = Decay::Step { every_epochs: 0, factor: 0.1 };
         for decay in [step, Decay::Cosine { min_lr: 0.0 }, Decay::OneCycle { rise: 0.5 }] {
-            let schedule = Schedule { decay, warmup_steps: 0 };
+            let schedule = Schedule { decay, ..Schedule::default() };
             for (step, steps) in [(0, 0), (5, 0), (0, 1), (0, 2), (1, 2), (9, 2)] {
                 assert!(schedule.lr(0.8, step, 0, steps).is_finite(), "{decay:?} {step} {steps}");
             }
@@ -223,7 +255,8 @@ mod tests {
 
     #[test]
     fn ranges() {
-        let check = |decay| Schedule { decay, warmup_steps: 0 }.check().map_err(|e| e.to_string());
+        let check =
+            |decay| Schedule { decay, ..Schedule::default() }.check().map_err(|e| e.to_string());
         assert!(check(Decay::Step { every_epochs: 1, factor: 0.1 }).is_ok());
         let message = check(Decay::Step { every_epochs: 0, factor: 0.1 }).unwrap_err();
         assert_eq!(message, "every_epochs = 0, but it must be at least 1");
@@ -233,16 +266,27 @@ mod tests {
         for rise in [0.0, 1.0, f32::NAN] {
             assert!(check(Decay::OneCycle { rise }).is_err());
         }
-        let both = Schedule { decay: Decay::OneCycle { rise: 0.3 }, warmup_steps: 1 };
-        let message = both.check().unwrap_err().to_string();
+        let one_cycle = Schedule { decay: Decay::OneCycle { rise: 0.3 }, ..Schedule::default() };
+        let message = Schedule { warmup_steps: 1, ..one_cycle }.check().unwrap_err().to_string();
         assert_eq!(message, "warmup_steps = 1, but it must be 0, as one cycle rises by itself");
+        let plain = Schedule::default();
+        for wrong in [
+            Schedule { warmup_share: 0.5, ..one_cycle },
+            Schedule { warmup_share: 1.0, ..plain },
+            Schedule { warmup_share: f32::NAN, ..plain },
+            Schedule { warmup_share: 0.5, warmup_steps: 1, ..plain },
+        ] {
+            let message = wrong.check().unwrap_err().to_string();
+            assert!(message.starts_with("warmup_share = "), "{message}");
+        }
     }
 
     #[test]
     fn configs_read_as_documented() {
         let parse = serde_json::from_str::<Schedule>;
         assert_eq!(parse("{}").unwrap(), Schedule::default());
-        let cosine = Schedule { decay: Decay::Cosine { min_lr: 0.0 }, warmup_steps: 5 };
+        let decay = Decay::Cosine { min_lr: 0.0 };
+        let cosine = Schedule { decay, warmup_steps: 5, ..Schedule::default() };
         assert_eq!(parse(r#"{"decay": {"cosine": {}}, "warmup_steps": 5}"#).unwrap(), cosine);
         assert!(parse(r#"{"decay": {"cosine": {"min": 0}}}"#).is_err());
     }

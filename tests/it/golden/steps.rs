@@ -39,8 +39,9 @@ fn runs() -> Vec<Run> {
         };
         Run { name, recipe: optimizer.into(), base, schedule }
     };
-    let after = |decay, warmup_steps| Schedule { decay, warmup_steps };
     let constant = Schedule::default();
+    let after = |decay, warmup_steps| Schedule { decay, warmup_steps, ..constant };
+    let after_share = |decay, warmup_share| Schedule { decay, warmup_share, ..constant };
     let cosine = |min_lr| Decay::Cosine { min_lr };
     let mut runs = vec![
         run("sgd", SgdConfig::plain(0.25).into(), constant),
@@ -60,7 +61,7 @@ fn runs() -> Vec<Run> {
         ("cosine", after(cosine(1.0 / 256.0), 0)),
         ("one_cycle", after(Decay::OneCycle { rise: 0.3 }, 0)),
         ("warm_up", after(Decay::Constant, 30)),
-        ("warm_up_cosine", after(cosine(0.0), 30)),
+        ("warm_up_cosine", after_share(cosine(0.0), 0.15)),
     ];
     runs.extend(schedules.map(|(name, schedule)| run(name, sgd.into(), schedule)));
     runs

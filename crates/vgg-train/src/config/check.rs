@@ -103,6 +103,18 @@ impl Config {
             ("schedule.min_lr", not_negative(schedule.min_lr)),
             ("schedule.rise", positive(schedule.rise)),
             ("schedule.rise", share(schedule.rise)),
+            ("schedule.warmup_share", share(schedule.warmup_share)),
+            (
+                "schedule.warmup_share",
+                (schedule.warmup_share > 0.0 && schedule.warmup_steps > 0).then(|| {
+                    "and schedule.warmup_steps say the same: one of them must be 0".to_owned()
+                }),
+            ),
+            (
+                "schedule.warmup_share",
+                (schedule.kind == ScheduleKind::OneCycle && schedule.warmup_share > 0.0)
+                    .then(|| "must be 0, as one cycle rises by itself".to_owned()),
+            ),
             (
                 "schedule.warmup_steps",
                 (schedule.kind == ScheduleKind::OneCycle && schedule.warmup_steps > 0)

@@ -280,6 +280,8 @@ pub(crate) struct Schedule {
     pub kind: ScheduleKind,
     /// Steps over which the rate rises from zero.
     pub warmup_steps: u64,
+    /// The same as a share of the run's steps.
+    pub warmup_share: f64,
     /// For `kind = "step"`: the rate changes after each so many epochs …
     pub every_epochs: u64,
     /// For `kind = "plateau"`: after so many epochs without a score better than the best before …
@@ -297,6 +299,7 @@ impl Default for Schedule {
         Self {
             kind: ScheduleKind::Constant,
             warmup_steps: 0,
+            warmup_share: 0.0,
             every_epochs: 30,
             patience: 3,
             factor: 0.1,

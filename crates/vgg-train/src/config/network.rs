@@ -110,6 +110,7 @@ impl Config {
                 }
             },
             warmup_steps: schedule.warmup_steps,
+            warmup_share: schedule.warmup_share as f32,
         }
     }
 }

@@ -263,7 +263,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         let Progress { epoch, step, .. } = at;
         Failure::new(Code::Diverged, format!("{what}, at step {step} in epoch {}", epoch + 1)).help(
             format!(
-                "try a lower optimizer.lr (now {}) or a warm-up (schedule.warmup_steps); {}",
+                "try a lower optimizer.lr (now {}) or a warm-up (schedule.warmup_share); {}",
                 self.config.optimizer.lr,
                 self.last_good()
             ),

@@ -37,7 +37,7 @@ impl Rise {
         let epochs = [before.train.epochs, config.train.epochs];
         let rise = Self { from: rate(epochs[0], next - 1), to: rate(epochs[1], next), epochs };
         // In a warm-up it rises by itself.
-        let warms_up = next < config.schedule.warmup_steps;
+        let warms_up = next < config.schedule().warmup(epochs[1] * steps_per_epoch);
         (epochs[1] > epochs[0] && rise.to > rise.from && !warms_up).then_some(rise)
     }
 

@@ -201,6 +201,20 @@ fn settings_of_another_optimiser_are_refused() {
 }
 
 #[test]
+fn a_warm_up_is_steps_or_a_share() {
+    let share = "schedule.warmup_share=0.1";
+    assert!(parse("x.toml", "", "x", overrides(&[share])).is_ok());
+    for (beside, told) in [
+        ("schedule.warmup_steps=5", "and schedule.warmup_steps say the same"),
+        ("schedule.kind=one-cycle", "must be 0, as one cycle rises by itself"),
+        ("schedule.warmup_share=1.0", "must be from 0 to below 1"),
+    ] {
+        let text = error("", &[share, beside]);
+        assert!(text.contains(&format!(": schedule.warmup_share {told}")), "{text}");
+    }
+}
+
+#[test]
 fn values_are_checked_as_they_are_computed_with() {
     for set in [
         "optimizer.lr=1e-50",
@@ -400,6 +414,7 @@ fn the_effective_config_reads_back_as_itself() {
     [schedule]
     kind = "constant"                # default
     warmup_steps = 0                 # default
+    warmup_share = 0.0               # default
     every_epochs = 30                # default
     patience = 3                     # default
     factor = 0.1                     # default

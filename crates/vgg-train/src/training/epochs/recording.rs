@@ -84,7 +84,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
             _ => ", or another start (init.weights = \"kaiming_normal\")",
         };
         let advice = format!(
-            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_steps){other}",
+            "try a lower optimizer.lr (now {}), a warm-up (schedule.warmup_share){other}",
             self.config.optimizer.lr
         );
         if self.config.guard.flat_loss == FlatLoss::Stop {
