@@ -297,7 +297,7 @@ impl Plan {
     }
 
     /// Of each parameter, whether it is trained.
-    pub(crate) fn trained(&self) -> Vec<bool> {
+    pub fn trained(&self) -> Vec<bool> {
         match &self.mode {
             Mode::Train(recipe) => recipe.trained(&self.vgg),
             Mode::Infer { .. } => vec![false; self.params.len()],

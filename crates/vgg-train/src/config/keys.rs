@@ -362,17 +362,19 @@ pub(crate) struct Report {
     pub page: bool,
     /// Whether there are event files for TensorBoard.
     pub tensorboard: bool,
+    /// Whether records of epochs have the norm of all gradients together.
+    pub gradient_norm: bool,
 }
 
 impl Default for Report {
     fn default() -> Self {
-        Self { page: true, tensorboard: false }
+        Self { page: true, tensorboard: false, gradient_norm: false }
     }
 }
 
 impl Report {
     /// Whether the norms of weights and gradients are shown, which take memory and time.
     pub(crate) fn shows_norms(&self) -> bool {
-        self.tensorboard
+        self.tensorboard || self.gradient_norm
     }
 }

@@ -33,7 +33,7 @@ impl Reporter for Csv<'_> {
     }
 }
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "epoch",
     "step",
     "train_loss",
@@ -48,6 +48,7 @@ const COLUMNS: [&str; 13] = [
     // Later than the others, which stay in their places.
     "test_balanced_accuracy",
     "test_macro_f1",
+    "gradient_norm",
 ];
 
 /// Epochs as CSV, below a header.
@@ -57,7 +58,7 @@ fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
 }
 
 /// The values of the columns.
-fn row(epoch: &EpochRecord) -> [String; 13] {
+fn row(epoch: &EpochRecord) -> [String; 14] {
     let time = |value: Option<f64>, digits| {
         value.map_or(String::new(), |value| format!("{value:.digits$}"))
     };
@@ -76,6 +77,7 @@ fn row(epoch: &EpochRecord) -> [String; 13] {
         time(epoch.seconds, 1),
         score(epoch.test_balanced_accuracy),
         score(epoch.test_macro_f1),
+        score(epoch.gradient_norm),
     ]
 }
 
@@ -91,20 +93,22 @@ mod tests {
             images_per_second: Some(100.0),
             wait_share: Some(0.0625),
             seconds: Some(1.25),
+            gradient_norm: Some(1.5),
             ..EpochRecord::sample()
         };
         let resumed = EpochRecord {
             test_balanced_accuracy: None,
             test_macro_f1: None,
+            gradient_norm: None,
             images_per_second: None,
             wait_share: None,
             seconds: None,
             ..epoch.clone()
         };
         insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch, resumed])).unwrap(), @r#"
-        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125
-        3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1,gradient_norm
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125,1.5
+        3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,,
         "#);
     }
 }

@@ -82,6 +82,10 @@ pub(crate) struct EpochRecord {
     /// The mean F1 of the classes; older records lack it.
     #[serde(default)]
     pub test_macro_f1: Option<f64>,
+    /// The L2 norm of the gradients of all that is trained, before any clipping: of a batch that comes
+    /// after the epoch. None unless the config asks for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gradient_norm: Option<f64>,
     /// Learning rate of the last step.
     pub lr: f32,
     /// Training images a second of wall time, from the epoch's start to the end of its last step;
@@ -108,6 +112,7 @@ impl EpochRecord {
             test_top5: 0.5,
             test_balanced_accuracy: Some(0.375),
             test_macro_f1: Some(0.3125),
+            gradient_norm: None,
             lr: 0.5,
             images_per_second: None,
             wait_share: None,

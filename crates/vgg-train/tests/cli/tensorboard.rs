@@ -44,6 +44,18 @@ fn event_files_change_nothing_else() {
     }
     let metrics = |run: &str| metrics_without_times(&place.read(&format!("{run}/metrics.jsonl")));
     assert_eq!(metrics("runs/tiny-1"), metrics("runs/tiny-2"));
+    // The norm of all gradients is one more number of each epoch.
+    place.ok(&format!("tiny.toml {options} --set report.gradient_norm=true"));
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_eq!(last("runs/tiny-1"), last("runs/tiny-3"));
+    let norms: Vec<f64> = place
+        .read("runs/tiny-3/metrics.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .filter_map(|record: serde_json::Value| record["gradient_norm"].as_f64())
+        .collect();
+    assert!(norms.len() == 2 && norms.iter().all(|norm| *norm > 0.0), "{norms:?}");
+    assert!(!place.read("runs/tiny-1/metrics.jsonl").contains("gradient_norm"));
     assert!(!place.path("runs/tiny-1/tensorboard").exists());
     assert!(place.read("runs/tiny-2/config.toml").contains("tensorboard = true"));
 }

@@ -430,6 +430,7 @@ fn the_effective_config_reads_back_as_itself() {
     [report]
     page = true                      # default
     tensorboard = false              # default
+    gradient_norm = false            # default
 
     [device]
     kind = "auto"                    # default

@@ -76,7 +76,7 @@ impl Reporter for TensorBoard<'_> {
                 train.write(record.step, of_step(record))
             }
             Event::Epoch { record, predictions, evaluation, is_best, norms, .. } => {
-                train.write(record.step, of_norms(norms))?;
+                train.write(record.step, of_norms(norms, record.gradient_norm))?;
                 test.write(record.step, of_test(record, self.test.classes().len()))?;
                 if *is_best {
                     let tested_on = self.config.data.tested_on();
@@ -114,10 +114,14 @@ fn of_test(epoch: &EpochRecord, classes: usize) -> Summary {
     known.fold(Summary::default(), |summary, (name, score)| summary.scalar(name, score))
 }
 
-fn of_norms(norms: &[LayerNorms]) -> Summary {
-    norms.iter().fold(Summary::default(), |summary, LayerNorms { layer, weights, gradients }| {
-        summary
-            .scalar(&format!("weights/{layer}"), *weights)
-            .scalar(&format!("gradients/{layer}"), *gradients)
-    })
+fn of_norms(norms: &[LayerNorms], all_gradients: Option<f64>) -> Summary {
+    let all = all_gradients.map(|norm| Summary::default().scalar("gradient_norm", norm));
+    norms.iter().fold(
+        all.unwrap_or_default(),
+        |summary, LayerNorms { layer, weights, gradients }| {
+            summary
+                .scalar(&format!("weights/{layer}"), *weights)
+                .scalar(&format!("gradients/{layer}"), *gradients)
+        },
+    )
 }

@@ -138,6 +138,7 @@ mod tests {
             test_top5: 0.9961,
             test_balanced_accuracy: Some(0.8125),
             test_macro_f1: Some(0.7975),
+            gradient_norm: None,
             lr: 0.05,
             images_per_second: Some(11240.0),
             wait_share: Some(0.031),

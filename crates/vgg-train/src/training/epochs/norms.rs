@@ -2,19 +2,20 @@
 
 use anyhow::{Context as _, Result};
 use vgg_model::{Params, Vgg};
-use vgg_tensor::Backend;
+use vgg_tensor::{Backend, Tensor};
 
 use super::TrainingLoop;
 use crate::data;
 use crate::reporters::LayerNorms;
 
 impl<B: Backend> TrainingLoop<'_, B> {
-    /// The norms after an epoch, if the run's config has reports that show them. The gradients are of
+    /// The norms after an epoch, if the run's config has reports that show them, and that of the gradients
+    /// of all that is trained, if the config asks for it. The gradients are of
     /// the first batch of the next epoch, or of its first micro-batch, and neither clipped nor
     /// followed by an update: training goes on to the bit as without.
-    pub(super) fn layer_norms(&mut self) -> Result<Vec<LayerNorms>> {
+    pub(super) fn norms(&mut self) -> Result<(Vec<LayerNorms>, Option<f64>)> {
         if !self.config.report.shows_norms() {
-            return Ok(vec![]);
+            return Ok((vec![], None));
         }
         // Gone before there are gradients, so that there is one copy at a time.
         let params = self.trainer.params()?;
@@ -30,13 +31,25 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let mix = batch.mix.get(..n).unwrap_or_default();
         let (_, gradients) = self.trainer.gradients_mixed(pixels, &batch.labels[..n], mix)?;
 
+        let all = self.config.report.gradient_norm;
+        let all = all.then(|| of_all(&gradients, &self.trainer.plan().trained()));
         let gradients = of_layers(self.trainer.vgg(), &gradients);
         let norms = weights
             .into_iter()
             .zip(gradients)
             .map(|((layer, weights), (_, gradients))| LayerNorms { layer, weights, gradients });
-        Ok(norms.collect())
+        Ok((norms.collect(), all))
     }
+}
+
+/// The L2 norm of all that is trained together.
+fn of_all(params: &Params, trained: &[bool]) -> f64 {
+    let trained = params.iter().zip(trained).filter(|(_, trained)| **trained);
+    trained.map(|((_, tensor), _)| sum_of_squares(tensor)).sum::<f64>().sqrt()
+}
+
+fn sum_of_squares(tensor: &Tensor) -> f64 {
+    tensor.data().iter().map(|x| f64::from(*x).powi(2)).sum()
 }
 
 /// Each layer's name and the L2 norm of its parameters, or of what has their shapes. What comes after
@@ -45,7 +58,7 @@ fn of_layers(vgg: &Vgg, params: &Params) -> Vec<(String, f64)> {
     let mut squares: Vec<(String, f64)> = Vec::new();
     for (spec, (_, tensor)) in vgg.params().iter().zip(params.iter()) {
         let layer = spec.name.rsplit_once('.').map_or(&*spec.name, |(layer, _)| layer);
-        let sum: f64 = tensor.data().iter().map(|x| f64::from(*x).powi(2)).sum();
+        let sum = sum_of_squares(tensor);
         match squares.last_mut().filter(|(last, _)| last == layer) {
             Some((_, squares)) => *squares += sum,
             None => squares.push((layer.into(), sum)),
@@ -57,7 +70,6 @@ fn of_layers(vgg: &Vgg, params: &Params) -> Vec<(String, f64)> {
 #[cfg(test)]
 mod tests {
     use vgg_model::VggConfig;
-    use vgg_tensor::Tensor;
 
     use super::*;
 
@@ -81,5 +93,10 @@ mod tests {
         assert_eq!(norms[..2], [("features.0".into(), 5.0), ("features.1".into(), 13.0)]);
         assert!(norms[2..].iter().all(|(_, norm)| *norm == 0.0), "{norms:?}");
         assert_eq!(norms.len(), 2 * 8 + 3);
+
+        let mut trained = vec![true; vgg.params().len()];
+        assert_eq!(of_all(&params, &trained), 194_f64.sqrt());
+        trained[3] = false;
+        assert_eq!(of_all(&params, &trained), 50_f64.sqrt());
     }
 }

@@ -116,6 +116,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let training = self.pace.epoch();
         let images_per_second = training.images_per_second();
         let per_class = PerClass::of(&evaluation.confusion);
+        let (norms, gradient_norm) = self.norms()?;
         let record = EpochRecord {
             epoch: epoch + 1,
             step,
@@ -126,12 +127,12 @@ impl<B: Backend> TrainingLoop<'_, B> {
             test_top5: evaluation.top5(),
             test_balanced_accuracy: per_class.balanced_accuracy,
             test_macro_f1: per_class.macro_mean.map(|mean| mean.f1),
+            gradient_norm,
             lr: self.lr(step - 1),
             images_per_second,
             wait_share: images_per_second.map(|_| training.wait_share()),
             seconds: time.map(|time| time.as_secs_f64()),
         };
-        let norms = self.layer_norms()?;
         let by = self.config.train.best_by;
         let this = Best::new(&record, by);
         let is_best = self.state.best.is_none_or(|best| by.gain(best.score(), this.score()) > 0.0);
