@@ -134,7 +134,7 @@ mod tests {
         assert_eq!(after("vgg-train predict run --linear"), ["--linear-weights"]);
         assert_eq!(after("vgg-train --checkpoint best predict run --linear"), ["--linear-weights"]);
         assert_eq!(after("vgg-train runs --sort l"), ["loss"]);
-        assert_eq!(after("vgg-train summary vgg13_"), ["vgg13_small", "vgg13_accurate"]);
+        assert_eq!(after("vgg-train summary imag"), ["imagenet", "imagenet_modern"]);
         assert_eq!(after("vgg-train predict run a.png --set device.k"), ["device.kind="]);
         assert_eq!(
             after("vgg-train predict imagenet-vgg19"),
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_config_alone_is_completed_as_what_is_trained() {
-        assert_eq!(after("vgg-train vgg13_"), ["vgg13_small", "vgg13_accurate"]);
+        assert_eq!(after("vgg-train vgg11_"), ["vgg11_small_quick", "vgg11_small"]);
         for line in ["--thr", "x.toml --thr", "-q x.toml --offline --thr", "train x.toml --thr"] {
             assert_eq!(after(&format!("vgg-train {line}")), ["--threads"], "{line}");
         }

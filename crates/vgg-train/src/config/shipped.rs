@@ -1,4 +1,4 @@
-//! The configs that are part of the program, by name: `vgg11_small`, `paper/vgg16`.
+//! The configs that are part of the program, by name: `vgg11_small`, `experiments/depth`.
 
 use std::path::Path;
 
@@ -20,27 +20,21 @@ macro_rules! shipped {
 }
 
 /// All of them, the usual ones first.
-pub(crate) const SHIPPED: [Shipped; 20] = shipped! {
+pub(crate) const SHIPPED: [Shipped; 14] = shipped! {
     "smoke"
     "vgg11_small_quick"
     "vgg11_small"
-    "vgg13_small"
-    "vgg16_small"
-    "vgg19_small"
     "vgg13_accurate"
     "vgg11"
     "alexnet"
     "lenet"
+    "imagenet"
+    "imagenet_modern"
+    "paper"
     "experiments/baselines"
     "experiments/depth"
     "experiments/pre_initialisation"
     "experiments/scale"
-    "paper/vgg11"
-    "paper/vgg11-lrn"
-    "paper/vgg13"
-    "paper/vgg16-c"
-    "paper/vgg16"
-    "paper/vgg19"
 };
 
 impl Shipped {
@@ -92,7 +86,7 @@ mod tests {
     fn every_config_of_the_checkout_is_part_of_the_program() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../configs");
         let mut files = vec![];
-        for folder in ["", "experiments", "paper"].map(|part| folder.join(part)) {
+        for folder in ["", "experiments"].map(|part| folder.join(part)) {
             files.extend(std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()));
         }
         files.retain(|path| path.is_file());
@@ -104,8 +98,9 @@ mod tests {
 
     #[test]
     fn configs_have_names_and_say_what_they_are() {
-        for name in ["paper/vgg16", "configs/paper/vgg16.toml", "./configs/paper/vgg16.toml"] {
-            assert_eq!(Shipped::find(Path::new(name)).unwrap().name, "paper/vgg16", "{name}");
+        const DEPTH: &str = "experiments/depth";
+        for name in [DEPTH, "configs/experiments/depth.toml", "./configs/experiments/depth.toml"] {
+            assert_eq!(Shipped::find(Path::new(name)).unwrap().name, DEPTH, "{name}");
         }
         assert_eq!(Shipped::find(Path::new("elsewhere/smoke.toml")), None);
         for shipped in SHIPPED {

@@ -24,6 +24,26 @@ fn the_programs_own_configs_go_by_name() {
     assert!(place.ok("smoke --print-config").stdout.contains("\"other\""));
 }
 
+/// Of those on image files, on a few that are there.
+#[test]
+fn every_config_of_the_program_has_a_network_and_a_summary_of_80_columns() {
+    let place = image_folder::place();
+    let list = place.ok("configs").stdout;
+    let names: Vec<_> = list.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert!(names.len() > 10 && names.contains(&"imagenet"), "{names:?}");
+    for name in names {
+        let takes_files = place.ok(&format!("configs {name}")).stdout.contains("image-folder\"");
+        let folder = if takes_files { "--set data.folder=images" } else { "" };
+        let done = image_folder::ok(&place, &format!("summary {name} --data-dir none {folder}"));
+        let widest = done.stdout.lines().map(|line| line.chars().count()).max();
+        assert!(widest <= Some(80), "{name}: {}", done.stdout);
+        assert!(done.stdout.contains("training needs"), "{name}: {}", done.stdout);
+    }
+    for (arch, set) in [("vgg19", ""), ("vgg11-lrn", ""), ("vgg16-c", "--set train.accumulate=1")] {
+        place.ok(&format!("summary paper --set model.arch={arch} {set} --data-dir none"));
+    }
+}
+
 #[test]
 fn words_with_typos_are_guessed() {
     let place = Workplace::new();
@@ -32,7 +52,11 @@ fn words_with_typos_are_guessed() {
     for (arguments, error, help) in [
         ("tinny.toml", "there is no config tinny.toml", "did you mean `tiny.toml`?"),
         ("vgg11_smal", "there is no config vgg11_smal", "did you mean `vgg11_small`?"),
-        ("configs/vgg16_smll.toml", "there is no config configs/", "did you mean `vgg16_small`?"),
+        (
+            "configs/vgg13_acurate.toml",
+            "there is no config configs/",
+            "did you mean `vgg13_accurate`?",
+        ),
         ("nowhere/to/be.toml", "there is no config nowhere", "`vgg-train configs` lists those"),
         ("resume runs/tin-1", "there is no run runs/tin-1", "did you mean `runs/tiny-1`?"),
         ("eval tiny-1", "there is no run tiny-1", "did you mean `runs/tiny-1`?"),

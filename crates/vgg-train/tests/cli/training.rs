@@ -271,19 +271,6 @@ fn the_summary_is_a_table() {
 }
 
 #[test]
-fn a_summary_has_80_columns() {
-    let place = Workplace::new();
-    for config in ["paper/vgg19", "paper/vgg11-lrn", "alexnet", "lenet", "vgg13_accurate"] {
-        let config =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../configs/{config}.toml"));
-        let set = "--set data.dataset=fashion-mnist-sample";
-        let done = place.ok(&format!("summary {} {set}", config.display()));
-        let widest = done.stdout.lines().map(|line| line.chars().count()).max();
-        assert!(widest <= Some(80), "{config:?}: {}", done.stdout);
-    }
-}
-
-#[test]
 fn a_run_claims_what_it_used() {
     let place = Workplace::new();
     let done = place.ok("tiny.toml --precision bf16 --set train.epochs=1");
