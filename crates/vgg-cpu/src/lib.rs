@@ -51,7 +51,7 @@ mod update;
 mod workspace;
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{
@@ -90,7 +90,7 @@ const IMAGES_OF_A_THREAD: usize = 16;
 /// ```
 pub struct Cpu {
     isa: Isa,
-    threads: Threads,
+    threads: Arc<Threads>,
     /// Memory that one operation at a time shares between its threads.
     workspace: Mutex<AlignedVec>,
     /// What the last batch of images was prepared with; the next one is likely alike.
@@ -112,7 +112,7 @@ impl Cpu {
         log::debug!("cpu: {isa}, {} threads", threads.count());
         Ok(Self {
             isa,
-            threads,
+            threads: Arc::new(threads),
             workspace: Mutex::default(),
             image_tables: None,
             logged: Mutex::default(),
@@ -223,7 +223,9 @@ impl Backend for Cpu {
     }
 
     fn run(&mut self, executable: &mut Executable<Buffer>, scalars: Scalars) -> Result<()> {
-        executable.run(|command| self.order(command, scalars))
+        // Once for all commands: a small network's are so short that handing each to the threads counts.
+        let threads = self.threads.clone();
+        threads.run_awake(|| executable.run(|command| self.order(command, scalars)))
     }
 }
 

@@ -1,8 +1,9 @@
 //! The threads of a backend, and their scratch memory.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
-use rayon::ThreadPool;
+use rayon::{ThreadPool, Yield};
 use vgg_tensor::{Error, Result};
 
 use crate::buffer::AlignedVec;
@@ -38,6 +39,33 @@ impl Threads {
         self.pool.install(work)
     }
 
+    /// As [`Threads::run`], for work that comes in many small parts with little between them: until its
+    /// end, all threads stay awake.
+    pub(crate) fn run_awake<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
+        /// Tells the threads that wait, also if the work panics.
+        struct Done<'a>(&'a AtomicBool);
+        impl Drop for Done<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, Ordering::Relaxed);
+            }
+        }
+        let done = AtomicBool::new(false);
+        self.run(|| {
+            let this = rayon::current_thread_index();
+            rayon::in_place_scope(|scope| {
+                scope.spawn_broadcast(|_, context| {
+                    while Some(context.index()) != this && !done.load(Ordering::Relaxed) {
+                        if rayon::yield_now() != Some(Yield::Executed) {
+                            std::thread::yield_now();
+                        }
+                    }
+                });
+                let _done = Done(&done);
+                work()
+            })
+        })
+    }
+
     /// Makes room for `len` numbers in each thread's scratch memory.
     pub(crate) fn reserve_scratch(&self, len: usize) -> Result<()> {
         let reserve = |scratch: &Mutex<AlignedVec>| {
@@ -59,5 +87,26 @@ impl Threads {
     pub(crate) fn scratch(&self) -> MutexGuard<'_, AlignedVec> {
         let index = rayon::current_thread_index().expect("scratch is for the pool's threads");
         self.scratch[index].try_lock().expect("scratch has one user at a time")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use rayon::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn work_ends_however_many_threads_stay_awake_for_it() {
+        for count in 1..5 {
+            let threads = Threads::new(count).unwrap();
+            let sum = || threads.run(|| (0..100u64).into_par_iter().sum::<u64>());
+            assert_eq!(threads.run_awake(|| (0..200).map(|_| sum()).sum::<u64>()), 200 * 4950);
+            let panics = AssertUnwindSafe(|| threads.run_awake(|| panic!("of the work")));
+            assert!(catch_unwind(panics).is_err());
+            assert_eq!(threads.run_awake(sum), 4950);
+        }
     }
 }

@@ -11,7 +11,7 @@ use super::blocking::{Blocking, Parallel, Products, whole_vectors};
 use super::filters::{self, Filters};
 use super::input::{PutInputGradient, TransformInput};
 use super::output::TransformOutputGradient;
-use super::points::Points;
+use super::points::{Points, UsedPoints};
 use super::transform::{PATCH, TILE};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form, LINE};
@@ -242,6 +242,7 @@ impl Kernel for Multiply<'_> {
         let Self { v, dm, du, products, .. } = self;
         let (width, k) = (panel_width(S::LANES), self.block.op.c_out());
         let c_in = self.block.op.x().c;
+        let used = UsedPoints::of(self.block.op);
         assert!(
             v.rows == dm.rows
                 && v.rows == self.block.tiles()
@@ -252,6 +253,9 @@ impl Kernel for Multiply<'_> {
         for i in self.jobs {
             let (p, channels) = products.job(i);
             let tiles = self.block.tiles_at(p);
+            if !used.has(p / PATCH, p % PATCH) {
+                continue;
+            }
             let filters = self.filters.map(|filters| {
                 assert!(filters.panel_len == k * width);
                 let filters = filters.of(p, channels.clone(), width);

@@ -7,7 +7,7 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
 use super::algebra::{Filter, FilterGradient};
-use super::points::Points;
+use super::points::{Points, UsedPoints};
 use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
@@ -21,103 +21,125 @@ const TAPS: usize = 9;
 #[derive(Clone, Copy)]
 pub(super) struct Filters<'a> {
     numbers: &'a [f32],
-    panels: usize,
+    layout: Layout,
     /// Numbers of a panel.
     pub(super) panel_len: usize,
 }
 
-impl<'a> Filters<'a> {
+/// Where they lie.
+#[derive(Clone, Copy)]
+struct Layout {
+    panels: usize,
+    k: usize,
+    /// Numbers of a row of a panel.
+    width: usize,
+}
+
+impl Layout {
     /// Forward, the panels run along the output channels and k along the input channels; backward
     /// the other way round (U[p]ᵀ).
-    pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Result<Self> {
-        let (c_out, c_in) = (op.c_out(), op.x().c);
-        let w = weight.f32(op.weight().len());
-        let (long, k, long_stride, k_stride) = match form {
-            Form::Forward => (c_out, c_in, c_in * TAPS, TAPS),
-            Form::Backward => (c_in, c_out, TAPS, c_in * TAPS),
-        };
-        let width = panel_width(cpu.isa.lanes());
-        let (panels, panel_len) = (long.div_ceil(width), k * width);
-        let numbers = weight.derived(form, Self::len(cpu, op, form), |out| {
-            let u = Shared::new(out);
-            (0..panels).into_par_iter().for_each(|panel| {
-                let count = (long - panel * width).min(width);
-                let w = &w[panel * width * long_stride..];
-                cpu.isa.run(TransformPanel {
-                    w,
-                    count,
-                    k,
-                    long_stride,
-                    k_stride,
-                    u,
-                    panel,
-                    panels,
-                });
-            });
-        })?;
-        Ok(Self { numbers, panels, panel_len })
-    }
-
-    /// Numbers that they are.
-    pub(super) fn len(cpu: &Cpu, op: &Conv2d, form: Form) -> usize {
+    fn new(cpu: &Cpu, op: &Conv2d, form: Form) -> Self {
         let (long, k) = match form {
             Form::Forward => (op.c_out(), op.x().c),
             Form::Backward => (op.x().c, op.c_out()),
         };
         let width = panel_width(cpu.isa.lanes());
-        POINTS * long.div_ceil(width) * k * width
+        Self { panels: long.div_ceil(width), k, width }
+    }
+
+    /// Where a row of a panel begins.
+    #[inline(always)]
+    fn row(self, point: usize, panel: usize, k: usize) -> usize {
+        Points::stride(self.panels * self.k, self.width) * point + (panel * self.k + k) * self.width
+    }
+}
+
+impl<'a> Filters<'a> {
+    pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Result<Self> {
+        let layout = Layout::new(cpu, op, form);
+        let Layout { panels, k, width } = layout;
+        let w = weight.f32(op.weight().len());
+        let numbers = weight.derived(form, Self::len(cpu, op, form), |out| {
+            let u = Shared::new(out);
+            let jobs_of_a_panel = k.div_ceil(ROWS);
+            (0..panels * jobs_of_a_panel).into_par_iter().for_each(|job| {
+                let (panel, first) = (job / jobs_of_a_panel, job % jobs_of_a_panel * ROWS);
+                let rows = first..(first + ROWS).min(k);
+                cpu.isa.run(TransformRows { op, w, form, layout, u, panel, rows });
+            });
+        })?;
+        Ok(Self { numbers, layout, panel_len: k * width })
+    }
+
+    /// Numbers that they are.
+    pub(super) fn len(cpu: &Cpu, op: &Conv2d, form: Form) -> usize {
+        let Layout { panels, k, width } = Layout::new(cpu, op, form);
+        Points::len(panels * k, width)
     }
 
     /// The panels of a point that some channels lie in.
     #[inline(always)]
     pub(super) fn of(self, p: usize, channels: Range<usize>, width: usize) -> &'a [f32] {
-        let first = p * self.panels;
-        let panels = first + channels.start / width..first + channels.end.div_ceil(width);
-        &self.numbers[panels.start * self.panel_len..panels.end * self.panel_len]
+        let panels = channels.start / width..channels.end.div_ceil(width);
+        let first = self.layout.row(p, panels.start, 0);
+        &self.numbers[first..first + panels.len() * self.panel_len]
     }
 }
 
-/// One panel of transformed filters, at all points.
-struct TransformPanel<'a> {
+/// Rows of a panel that are transformed together: a filter's neighbours share its cache lines.
+const ROWS: usize = 16;
+
+/// Some rows of a panel of transformed filters, at all points that the tiles have.
+struct TransformRows<'a> {
+    op: &'a Conv2d,
+    /// `[c_out][c_in][3][3]`
     w: &'a [f32],
-    /// Channels of the panel that exist; the others become zero.
-    count: usize,
-    k: usize,
-    long_stride: usize,
-    k_stride: usize,
+    form: Form,
+    layout: Layout,
     u: Shared<'a>,
     panel: usize,
-    panels: usize,
+    rows: Range<usize>,
 }
 
-impl Kernel for TransformPanel<'_> {
+impl Kernel for TransformRows<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let width = panel_width(S::LANES);
-        assert!(self.panel < self.panels);
-        assert_eq!(self.u.len(), POINTS * self.panels * self.k * width);
-        for k in 0..self.k {
-            for first in (0..width).step_by(S::LANES) {
-                let mut lanes = [[0.0; MAX_LANES]; TAPS];
-                for lane in 0..self.count.saturating_sub(first).min(S::LANES) {
-                    let at = (first + lane) * self.long_stride + k * self.k_stride;
-                    for (tap, w) in self.w[at..at + TAPS].iter().enumerate() {
-                        lanes[tap][lane] = *w;
+        let Self { op, w, form, layout, u, panel, rows } = self;
+        let (long, long_stride, k_stride) = match form {
+            Form::Forward => (op.c_out(), op.x().c * TAPS, TAPS),
+            Form::Backward => (op.x().c, TAPS, op.x().c * TAPS),
+        };
+        assert!(panel < layout.panels && rows.end <= layout.k && rows.len() <= ROWS);
+        assert!(u.len() >= Points::len(layout.panels * layout.k, layout.width));
+        let points = UsedPoints::of(op);
+        for first in (0..layout.width).step_by(S::LANES) {
+            let channel = panel * layout.width + first;
+            let lanes = long.saturating_sub(channel).min(S::LANES);
+            // All of them before any is used: what is stored number by number cannot be loaded as a
+            // vector at once.
+            let mut taps = [[[0.0; MAX_LANES]; TAPS]; ROWS];
+            for lane in 0..lanes {
+                let w = &w[(channel + lane) * long_stride..];
+                for (k, taps) in rows.clone().zip(&mut taps) {
+                    let w = &w[k * k_stride..][..TAPS];
+                    for tap in 0..TAPS {
+                        taps[tap][lane] = w[tap];
                     }
                 }
-                let mut filter = [[s.splat(0.0); 3]; 3];
-                for tap in 0..TAPS {
-                    // SAFETY: an array of the widest vector's length.
-                    filter[tap / 3][tap % 3] = unsafe { s.load(lanes[tap].as_ptr()) };
-                }
+            }
+            for (k, taps) in rows.clone().zip(&taps) {
+                // SAFETY: arrays of the widest vector's length.
+                let get = |i: usize, j: usize| unsafe { s.load(taps[3 * i + j].as_ptr()) };
                 let put = |i: usize, j: usize, point: S::V| {
-                    let row = ((i * PATCH + j) * self.panels + self.panel) * self.k + k;
-                    // SAFETY: asserted; no other job has this panel.
-                    unsafe { s.store(self.u.at(row * width + first), point) };
+                    if points.has(i, j) {
+                        let at = layout.row(i * PATCH + j, panel, k) + first;
+                        // SAFETY: asserted; no other job has these rows.
+                        unsafe { s.store(u.at(at), point) }
+                    }
                 };
-                two::<Filter, Filter, _, _, _, _, _>(s, |i, j| filter[i][j], put);
+                two::<Filter, Filter, _, _, _, _, _>(s, get, put);
             }
         }
     }
@@ -134,8 +156,6 @@ pub(super) fn weight_gradient(
     partial_len: usize,
     dweight: &mut [f32],
 ) {
-    // Few enough for all threads to have some, enough to fill the cache lines of a filter.
-    const CHANNELS: usize = 8;
     let c_in = op.x().c;
     assert!(dweight.len() == op.weight().len());
     let dweight = Shared::new(dweight);
@@ -145,6 +165,10 @@ pub(super) fn weight_gradient(
         cpu.isa.run(ReduceChannels { op, partials, partial_len, channels, dweight });
     });
 }
+
+/// Input channels of a job: few enough for all threads to have some, enough to fill the cache lines of
+/// a filter.
+const CHANNELS: usize = 8;
 
 /// The gradient of all filters' taps for some input channels.
 struct ReduceChannels<'a> {
@@ -161,31 +185,43 @@ impl Kernel for ReduceChannels<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let (c_in, c_out) = (self.op.x().c, self.op.c_out());
+        let Self { op, partials, partial_len, channels, dweight } = self;
+        let (c_in, c_out) = (op.x().c, op.c_out());
+        assert!(channels.len() <= CHANNELS && channels.end <= c_in);
+        assert!(dweight.len() >= c_out * c_in * TAPS);
         let row = c_out.next_multiple_of(S::LANES);
         let point_stride = Points::stride(c_in, row);
-        for c in self.channels.clone() {
-            for first in (0..c_out).step_by(S::LANES) {
+        let used = UsedPoints::of(op);
+        for first in (0..c_out).step_by(S::LANES) {
+            // Of each channel and tap, all filters: they are stored filter by filter in the end.
+            let mut taps = [[[0.0; MAX_LANES]; TAPS]; CHANNELS];
+            for (c, taps) in channels.clone().zip(&mut taps) {
                 let mut points = [[s.splat(0.0); PATCH]; PATCH];
-                for partial in self.partials.chunks_exact(self.partial_len) {
+                for partial in partials.chunks_exact(partial_len) {
                     for p in 0..POINTS {
-                        let partial = &partial[p * point_stride + c * row + first..][..S::LANES];
-                        let point = &mut points[p / PATCH][p % PATCH];
-                        // SAFETY: the slice has a vector's length.
-                        *point = s.add(*point, unsafe { s.load(partial.as_ptr()) });
+                        if used.has(p / PATCH, p % PATCH) {
+                            let partial =
+                                &partial[p * point_stride + c * row + first..][..S::LANES];
+                            let point = &mut points[p / PATCH][p % PATCH];
+                            // SAFETY: the slice has a vector's length.
+                            *point = s.add(*point, unsafe { s.load(partial.as_ptr()) });
+                        }
                     }
                 }
                 let put = |i: usize, j: usize, tap: S::V| {
-                    let mut lanes = [0.0; MAX_LANES];
                     // SAFETY: an array of the widest vector's length.
-                    unsafe { s.store(lanes.as_mut_ptr(), tap) };
-                    for (lane, tap) in lanes[..(c_out - first).min(S::LANES)].iter().enumerate() {
-                        let at = ((first + lane) * c_in + c) * TAPS + i * 3 + j;
-                        // SAFETY: both channels exist, and only this job has this input channel.
-                        unsafe { *self.dweight.at(at) = *tap };
-                    }
+                    unsafe { s.store(taps[3 * i + j].as_mut_ptr(), tap) };
                 };
                 two::<FilterGradient, FilterGradient, _, _, _, _, _>(s, |i, j| points[i][j], put);
+            }
+            for lane in 0..(c_out - first).min(S::LANES) {
+                let filter = dweight.at((first + lane) * c_in * TAPS);
+                for (c, taps) in channels.clone().zip(&taps) {
+                    for tap in 0..TAPS {
+                        // SAFETY: asserted, and only this job has these input channels.
+                        unsafe { *filter.add(c * TAPS + tap) = taps[tap][lane] };
+                    }
+                }
             }
         }
     }

@@ -1,6 +1,9 @@
 //! The tiles at the points.
 
-use super::transform::POINTS;
+use vgg_tensor::spec::Conv2d;
+
+use super::algebra::HALF_POINTS;
+use super::transform::{POINTS, TILE};
 use crate::buffer::LINE;
 use crate::shared::Shared;
 use crate::simd::Simd;
@@ -83,5 +86,27 @@ impl<'a> Points<'a> {
     pub(super) fn at(self, point: usize, row: usize, channel: usize) -> *mut f32 {
         let stride = Self::stride(self.rows, self.channels);
         self.memory.at(point * stride + row * self.channels + channel)
+    }
+}
+
+/// The points that any tile has: on maps of one or two rows or columns, there are only half tiles.
+#[derive(Clone, Copy)]
+pub(super) struct UsedPoints {
+    only_half_h: bool,
+    only_half_w: bool,
+}
+
+impl UsedPoints {
+    pub(super) fn of(op: &Conv2d) -> Self {
+        let [only_half_h, only_half_w] =
+            [op.conv_y().h, op.conv_y().w].map(|side| side <= TILE / 2);
+        Self { only_half_h, only_half_w }
+    }
+
+    /// Whether point `(i, j)` is one of them.
+    #[inline(always)]
+    pub(super) fn has(self, i: usize, j: usize) -> bool {
+        let is_half = |i: usize| HALF_POINTS.contains(&i);
+        (!self.only_half_h || is_half(i)) && (!self.only_half_w || is_half(j))
     }
 }
