@@ -30,19 +30,30 @@ pub(super) fn update<S: Simd>(
         unsafe {
             let weight = s.load_first(w.as_ptr().add(i), n);
             let g = s.load_first(dw.as_ptr().add(i), n);
-            let toward = |share, x: *mut f32, new| {
-                let old = s.load_first(x, n);
-                let average = s.mul_add(share, s.sub(new, old), old);
-                let average = without_subnormals(s, average);
-                s.store_first(x, n, average);
-                average
-            };
-            let mean = toward(to_mean, mean.as_mut_ptr().add(i), g);
-            let square = toward(to_square, square.as_mut_ptr().add(i), s.mul(g, g));
+            let mean = toward(s, to_mean, mean.as_mut_ptr().add(i), n, g);
+            let squared = s.mul(g, g);
+            let square = toward(s, to_square, square.as_mut_ptr().add(i), n, squared);
             let root = s.mul_add(s.sqrt(square), scale, eps);
             let decayed = s.mul_add(minus_decay, weight, weight);
             let stepped = s.mul_add(minus_lr, s.div(mean, root), decayed);
             s.store_first(w.as_mut_ptr().add(i), n, stepped);
         }
+    }
+}
+
+/// Moves the first `n` averages at `x` by a share of the way to new numbers.
+///
+/// A function and not a closure, which would be compiled without the instructions of `S`.
+///
+/// # Safety
+/// There are `n` numbers at `x`, and no more than lanes.
+#[inline(always)]
+unsafe fn toward<S: Simd>(s: S, share: S::V, x: *mut f32, n: usize, new: S::V) -> S::V {
+    // SAFETY: as the caller promises.
+    unsafe {
+        let old = s.load_first(x, n);
+        let average = without_subnormals(s, s.mul_add(share, s.sub(new, old), old));
+        s.store_first(x, n, average);
+        average
     }
 }
