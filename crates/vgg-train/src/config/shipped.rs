@@ -47,6 +47,17 @@ impl Shipped {
         SHIPPED.into_iter().find(|shipped| shipped.name == name)
     }
 
+    /// What to write for a name of before configs that differ by the architecture alone became one.
+    pub(crate) fn instead_of(name: &str) -> Option<String> {
+        let (config, arch) = match name.strip_prefix("paper/") {
+            Some(arch) => ("paper", arch),
+            None => ("vgg11_small", name.strip_suffix("_small")?),
+        };
+        let was_there =
+            ["vgg11", "vgg11-lrn", "vgg13", "vgg16-c", "vgg16", "vgg19"].contains(&arch);
+        was_there.then(|| format!("{config} --set model.arch={arch}"))
+    }
+
     /// What it is, in the first sentence of its comment.
     pub(crate) fn about(&self) -> String {
         let comment = self.text.lines().map_while(|line| line.strip_prefix("# "));
@@ -103,6 +114,10 @@ mod tests {
             assert_eq!(Shipped::find(Path::new(name)).unwrap().name, DEPTH, "{name}");
         }
         assert_eq!(Shipped::find(Path::new("elsewhere/smoke.toml")), None);
+        let instead = |name| Shipped::instead_of(name);
+        assert_eq!(instead("vgg16_small").unwrap(), "vgg11_small --set model.arch=vgg16");
+        assert_eq!(instead("paper/vgg16-c").unwrap(), "paper --set model.arch=vgg16-c");
+        assert_eq!([instead("paper/x"), instead("smoke")], [None, None]);
         for shipped in SHIPPED {
             let about = shipped.about();
             assert!(about.ends_with('.') && (20..150).contains(&about.len()), "{about}");

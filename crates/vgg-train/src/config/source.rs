@@ -97,6 +97,7 @@ fn missing(given: &Path) -> Failure {
     let bare = bare.strip_suffix(".toml").unwrap_or(bare);
     let near = nearest(&name, beside.iter().map(|path| &**path)).or_else(|| nearest(bare, shipped));
     let help = match near {
+        _ if let Some(instead) = Shipped::instead_of(bare) => format!("it is `{instead}` now"),
         Some(near) => format!("did you mean `{near}`?"),
         None => "`vgg-train configs` lists those that are part of the program".to_owned(),
     };
