@@ -13,7 +13,7 @@ use super::rate::Rise;
 use super::ready::Ready;
 use super::seen_images::SeenImages;
 use super::state::State;
-use crate::config::{CONFIG, Config};
+use crate::config::{CONFIG, Config, OptimizerKind};
 use crate::machine::device::Job;
 use crate::report;
 use crate::reporters::csv::Csv;
@@ -177,6 +177,9 @@ fn keep_log(log: &Log, run: &RunDir) -> Result<()> {
         .with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// Ten times the usual rate of AdamW; SGD's are higher.
+const HIGH_FOR_ADAMW: f64 = 0.01;
+
 /// Warns of learning rates that may not be what is wanted.
 fn warn_of_rates(
     config: &Config,
@@ -189,6 +192,14 @@ fn warn_of_rates(
     if let Some(rise) = rise {
         ui.warn(&rise.warning());
         ui.help(&format!("with {}", rise.help()));
+    }
+    let lr = config.optimizer.lr;
+    if config.optimizer.kind == OptimizerKind::Adamw && lr > HIGH_FOR_ADAMW {
+        ui.warn(&format!(
+            "optimizer.lr, {lr}, is high for AdamW, whose steps move each weight by about the rate: \
+             0.001 is usual"
+        ));
+        ui.help("`vgg-train find-lr CONFIG` looks for one that does");
     }
     let (warmup, steps) = (config.schedule.warmup_steps, config.train.epochs * steps_per_epoch);
     if warmup >= steps {

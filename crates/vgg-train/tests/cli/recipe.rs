@@ -77,3 +77,15 @@ fn groups_that_are_none_are_refused() {
     refused("layers='features',rate=1", "unknown key `rate`");
     refused("lr=0.1", "layers");
 }
+
+#[test]
+fn a_rate_of_sgd_is_told_to_be_high_for_adamw() {
+    let place = Workplace::new();
+    let told = |lr: &str| {
+        let adamw = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set train.epochs=1";
+        place.ok(&format!("tiny.toml {adamw} --set optimizer.lr={lr}")).stderr
+    };
+    let (high, usual) = (told("0.05"), told("0.001"));
+    assert!(high.contains("optimizer.lr, 0.05, is high for AdamW"), "{high}");
+    assert!(!usual.contains("is high for AdamW"), "{usual}");
+}

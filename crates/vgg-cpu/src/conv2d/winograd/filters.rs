@@ -89,7 +89,8 @@ impl<'a> Filters<'a> {
 /// Rows of a panel that are transformed together: a filter's neighbours share its cache lines.
 const ROWS: usize = 16;
 
-/// Some rows of a panel of transformed filters, at all points that the tiles have.
+/// Some rows of a panel of transformed filters, at all points: they are kept for maps of other sizes, whose
+/// tiles may have more of them.
 struct TransformRows<'a> {
     op: &'a Conv2d,
     /// `[c_out][c_in][3][3]`
@@ -113,7 +114,6 @@ impl Kernel for TransformRows<'_> {
         };
         assert!(panel < layout.panels && rows.end <= layout.k && rows.len() <= ROWS);
         assert!(u.len() >= Points::len(layout.panels * layout.k, layout.width));
-        let points = UsedPoints::of(op);
         for first in (0..layout.width).step_by(S::LANES) {
             let channel = panel * layout.width + first;
             let lanes = long.saturating_sub(channel).min(S::LANES);
@@ -133,11 +133,9 @@ impl Kernel for TransformRows<'_> {
                 // SAFETY: arrays of the widest vector's length.
                 let get = |i: usize, j: usize| unsafe { s.load(taps[3 * i + j].as_ptr()) };
                 let put = |i: usize, j: usize, point: S::V| {
-                    if points.has(i, j) {
-                        let at = layout.row(i * PATCH + j, panel, k) + first;
-                        // SAFETY: asserted; no other job has these rows.
-                        unsafe { s.store(u.at(at), point) }
-                    }
+                    let at = layout.row(i * PATCH + j, panel, k) + first;
+                    // SAFETY: asserted; no other job has these rows.
+                    unsafe { s.store(u.at(at), point) }
                 };
                 two::<Filter, Filter, _, _, _, _, _>(s, get, put);
             }

@@ -46,6 +46,36 @@ fn run(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
     written
 }
 
+/// Filters that were transformed for a map of a few pixels are those of a larger one.
+#[test]
+fn a_weight_serves_maps_of_all_sizes() {
+    let op =
+        |side| Conv2d::new(Shape::new(1, 3, side, side), 4, 3, 1, ConvEpilogue::BiasRelu).unwrap();
+    let blocking = Blocking { parallel: Parallel::Blocks, size: 1 };
+    for isa in Isa::available() {
+        let cpu = Cpu::new(Config { threads: Some(1), isa: Some(isa) }).unwrap();
+        let mut weight = Buffer::zeroed(op(2).weight().len()).unwrap();
+        let numbers = weight.f32_mut(op(2).weight().len());
+        numbers.iter_mut().enumerate().for_each(|(i, w)| *w = (i % 7) as f32 - 3.0);
+        let forward = |side: usize, weight: &Buffer| {
+            let op = op(side);
+            let x: Vec<f32> = (0..op.x().len()).map(|i| (i % 5) as f32 - 2.0).collect();
+            let (mut y, bias) = (vec![f32::NAN; op.y().len()], [0.0; 4]);
+            let workspace = &mut AlignedVec::default();
+            let run = || {
+                super::forward(&cpu, &op, blocking, &x, weight, &bias, &mut y, &mut [], workspace)
+            };
+            cpu.threads.run(run).unwrap();
+            y
+        };
+        forward(2, &weight);
+        let after_a_small_one = forward(8, &weight);
+        // What is derived of a weight is forgotten when it is written.
+        weight.f32_mut(0);
+        assert_eq!(after_a_small_one, forward(8, &weight), "{isa}");
+    }
+}
+
 fn close(a: &[f32], b: &[f32]) -> bool {
     let scale = a.iter().fold(0f32, |max, x| max.max(x.abs()));
     a.iter().zip(b).all(|(a, b)| (a - b).abs() <= 1e-5 * scale)
