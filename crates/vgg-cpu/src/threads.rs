@@ -1,6 +1,6 @@
 //! The threads of a backend, and their scratch memory.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard};
 
 use rayon::{ThreadPool, Yield};
@@ -16,6 +16,10 @@ pub(crate) struct Threads {
     pool: ThreadPool,
     scratch: Vec<Mutex<AlignedVec>>,
 }
+
+/// How long threads are waited for to wake up before work begins without them: some 100 µs, which are
+/// enough where a core is free.
+const MOST_SPINS: usize = 10_000;
 
 impl Threads {
     pub(crate) fn new(count: usize) -> Result<Self> {
@@ -40,7 +44,10 @@ impl Threads {
     }
 
     /// As [`Threads::run`], for work that comes in many small parts with little between them: until its
-    /// end, all threads stay awake.
+    /// end, the threads that come before it begins stay awake.
+    ///
+    /// A thread that came later might have taken a part of the work first, and stay awake in the midst of
+    /// that, for ever: the work does not end without its part.
     pub(crate) fn run_awake<R: Send>(&self, work: impl FnOnce() -> R + Send) -> R {
         /// Tells the threads that wait, also if the work panics.
         struct Done<'a>(&'a AtomicBool);
@@ -49,17 +56,30 @@ impl Threads {
                 self.0.store(true, Ordering::Relaxed);
             }
         }
-        let done = AtomicBool::new(false);
+        let (begun, done) = (AtomicBool::new(false), AtomicBool::new(false));
+        let awake = AtomicUsize::new(0);
         self.run(|| {
             let this = rayon::current_thread_index();
             rayon::in_place_scope(|scope| {
                 scope.spawn_broadcast(|_, context| {
-                    while Some(context.index()) != this && !done.load(Ordering::Relaxed) {
+                    if Some(context.index()) == this || begun.load(Ordering::Acquire) {
+                        return;
+                    }
+                    awake.fetch_add(1, Ordering::Relaxed);
+                    while !done.load(Ordering::Relaxed) {
                         if rayon::yield_now() != Some(Yield::Executed) {
                             std::thread::yield_now();
                         }
                     }
                 });
+                let all = self.count() - 1;
+                for _ in 0..MOST_SPINS {
+                    if awake.load(Ordering::Relaxed) == all {
+                        break;
+                    }
+                    std::hint::spin_loop();
+                }
+                begun.store(true, Ordering::Release);
                 let _done = Done(&done);
                 work()
             })
@@ -97,6 +117,28 @@ mod tests {
     use rayon::prelude::*;
 
     use super::*;
+
+    /// The leaves of a tree of joins.
+    fn sum_of_tree(depth: u64) -> u64 {
+        match depth {
+            0 => 1,
+            _ => {
+                (0..200).for_each(|_| std::hint::spin_loop());
+                let (a, b) = rayon::join(|| sum_of_tree(depth - 1), || sum_of_tree(depth - 1));
+                a + b
+            }
+        }
+    }
+
+    /// A thread that comes late takes parts of parts, and whatever there is while it waits for one.
+    #[test]
+    fn work_ends_whoever_takes_which_part() {
+        let threads = Threads::new(2).unwrap();
+        let tree = || threads.run(|| sum_of_tree(6));
+        for _ in 0..10_000 {
+            assert_eq!(threads.run_awake(tree), 64);
+        }
+    }
 
     #[test]
     fn work_ends_however_many_threads_stay_awake_for_it() {
