@@ -8,10 +8,19 @@ use vgg_testkit::{Arithmetic, Reference, conformance};
 use crate::simulated::cuda;
 
 /// The CPU with its portable code (0), AVX2 (1) or AVX-512 (2), where this machine has it.
-fn cpu(isa: usize, threads: usize) -> Option<Cpu> {
+fn cpu_of(isa: usize, threads: usize, precision: vgg_cpu::Precision) -> Option<Cpu> {
     let isa = *Isa::available().get(isa)?;
-    let config = Config { threads: Some(threads), isa: Some(isa) };
+    let config = Config { threads: Some(threads), isa: Some(isa), precision };
     Some(Cpu::new(config).expect("threads start"))
+}
+
+fn cpu(isa: usize, threads: usize) -> Option<Cpu> {
+    cpu_of(isa, threads, vgg_cpu::Precision::F32)
+}
+
+/// Where the machine has no instructions for it, as those compute it.
+fn cpu_bf16(isa: usize, threads: usize) -> Option<Cpu> {
+    cpu_of(isa, threads, vgg_cpu::Precision::Bf16)
 }
 
 conformance!(reference_f32, |_| Some(Reference::<f32>::new()));
@@ -29,13 +38,18 @@ conformance!(cpu_avx2_7, |_| cpu(1, 7));
 conformance!(cpu_avx512_1, |_| cpu(2, 1));
 conformance!(cpu_avx512_2, |_| cpu(2, 2));
 conformance!(cpu_avx512_7, |_| cpu(2, 7));
+conformance!(cpu_bf16_portable_2, |_| cpu_bf16(0, 2), Arithmetic::WinogradBf16);
+conformance!(cpu_bf16_avx2_1, |_| cpu_bf16(1, 1), Arithmetic::WinogradBf16);
+conformance!(cpu_bf16_avx512_2, |_| cpu_bf16(2, 2), Arithmetic::WinogradBf16);
 
 #[test]
 fn results_do_not_depend_on_the_number_of_threads() {
     for isa in 0..Isa::available().len() {
         for threads in [2, 3, 7] {
-            if let (Some(mut one), Some(mut more)) = (cpu(isa, 1), cpu(isa, threads)) {
-                check_same_bits(&mut one, &mut more);
+            for cpu in [cpu, cpu_bf16] {
+                if let (Some(mut one), Some(mut more)) = (cpu(isa, 1), cpu(isa, threads)) {
+                    check_same_bits(&mut one, &mut more);
+                }
             }
         }
     }

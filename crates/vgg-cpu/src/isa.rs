@@ -48,6 +48,24 @@ impl Isa {
         }
     }
 
+    /// Runs a kernel of operations on `bf16`, with instructions for them where the CPU has some.
+    pub(crate) fn run_bf16<K: Kernel>(self, kernel: K) -> K::Output {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(s) if let Some(s) = s.with_bf16() => s.vectorize(kernel),
+            _ => self.run(kernel),
+        }
+    }
+
+    /// Whether the CPU has instructions for [`crate::Precision::Bf16`].
+    pub fn has_bf16(self) -> bool {
+        match self.0 {
+            #[cfg(target_arch = "x86_64")]
+            Set::Avx512(s) => s.with_bf16().is_some(),
+            _ => false,
+        }
+    }
+
     /// Whether this is the code for every CPU, of whose registers nothing is known.
     pub(crate) fn is_portable(self) -> bool {
         matches!(self.0, Set::Scalar(_))

@@ -8,6 +8,12 @@
 //! Results are the same for any number of threads: work is split by index into pieces that depend
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 //!
+//! # Precision
+//! [`Precision::Bf16`] rounds the factors of 3×3 convolutions' products, which are the transforms of inputs,
+//! filters and gradients at Winograd's points, to 8 bits, as they are stored there, and multiplies them by
+//! the processor's dot products of `bf16`, twice as many at a time. Transforms amplify the rounding: a
+//! result is off by some per cent of its typical size, which training does not notice (docs/results.md).
+//!
 //! # In a crate of your own
 //! A release build is fast. In a development build the kernels are some 80 times slower, unless
 //! they are optimised there, too, which no crate can say of itself: the `Cargo.toml` of the
@@ -40,6 +46,7 @@ mod lrn;
 mod max_pool2d;
 mod needs;
 mod optimizer;
+mod precision;
 mod prepare_images;
 pub mod roofline;
 mod shared;
@@ -61,6 +68,7 @@ use vgg_tensor::{
 
 pub use buffer::Buffer;
 pub use isa::Isa;
+pub use precision::Precision;
 
 use buffer::AlignedVec;
 use threads::Threads;
@@ -72,6 +80,8 @@ pub struct Config {
     pub threads: Option<usize>,
     /// Instruction set; by default the CPU's best.
     pub isa: Option<Isa>,
+    /// What products are of; by default `f32`.
+    pub precision: Precision,
 }
 
 /// A forward pass of 16 images a thread reads the fully connected layers' weights seldom enough: on two
@@ -90,6 +100,7 @@ const IMAGES_OF_A_THREAD: usize = 16;
 /// ```
 pub struct Cpu {
     isa: Isa,
+    precision: Precision,
     threads: Arc<Threads>,
     /// Memory that one operation at a time shares between its threads.
     workspace: Mutex<AlignedVec>,
@@ -112,6 +123,7 @@ impl Cpu {
         log::debug!("cpu: {isa}, {} threads", threads.count());
         Ok(Self {
             isa,
+            precision: config.precision,
             threads: Arc::new(threads),
             workspace: Mutex::default(),
             image_tables: None,
@@ -138,7 +150,13 @@ impl Backend for Cpu {
 
     fn describe(&self) -> String {
         let threads = self.threads.count();
-        format!("cpu, {threads} thread{}, {}", if threads == 1 { "" } else { "s" }, self.isa)
+        let s = if threads == 1 { "" } else { "s" };
+        let precision = match self.precision {
+            Precision::F32 => "",
+            Precision::Bf16 if self.isa.has_bf16() => ", bf16",
+            Precision::Bf16 => ", bf16 without instructions for it",
+        };
+        format!("cpu, {threads} thread{s}, {}{precision}", self.isa)
     }
 
     fn bytes(&self, content: Content) -> u64 {

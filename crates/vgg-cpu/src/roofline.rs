@@ -110,7 +110,12 @@ mod tests {
     fn every_instruction_set_and_thread_count_has_its_roofs() {
         for isa in Isa::available() {
             for threads in [1, 3] {
-                let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa) }).unwrap();
+                let cpu = Cpu::new(Config {
+                    threads: Some(threads),
+                    isa: Some(isa),
+                    ..Config::default()
+                })
+                .unwrap();
                 let peak = fma_peak(&cpu);
                 assert!(peak.is_finite() && peak > 0.0, "{isa}, {threads} threads: {peak}");
             }

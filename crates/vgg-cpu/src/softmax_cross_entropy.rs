@@ -92,7 +92,8 @@ mod tests {
     #[test]
     fn gradients_of_classes_that_are_ruled_out_are_zeros() {
         let op = SoftmaxCrossEntropy::new(1, 3).unwrap();
-        let mut cpu = Cpu::new(Config { threads: Some(1), isa: None }).unwrap();
+        let mut cpu =
+            Cpu::new(Config { threads: Some(1), isa: None, ..Config::default() }).unwrap();
         let maps = Content::Maps(op.logits());
         let [mut logits, mut dlogits] = [(); 2].map(|()| cpu.alloc(maps).unwrap());
         // e⁻⁸⁰ is a normal number, e⁻⁹⁵ is not.

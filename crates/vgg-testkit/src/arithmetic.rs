@@ -17,13 +17,16 @@ pub enum Arithmetic {
     Bf16,
     /// Activations and their gradients are stored as `f16`, and products take factors of that type.
     F16,
+    /// Everything is stored as `f32`, but the products of 3×3 convolutions take factors of type `bf16` at
+    /// the points of Winograd's transforms.
+    WinogradBf16,
 }
 
 impl Arithmetic {
     /// An activation as it is stored.
     pub fn store(self, x: f32) -> f32 {
         match self {
-            Arithmetic::F32 | Arithmetic::Tf32 => x,
+            Arithmetic::F32 | Arithmetic::Tf32 | Arithmetic::WinogradBf16 => x,
             Arithmetic::Bf16 => bf16::from_f32(x).to_f32(),
             Arithmetic::F16 => f16::from_f32(x).to_f32(),
         }
@@ -55,7 +58,7 @@ impl Arithmetic {
     pub fn rounding(self) -> Tolerance {
         match self {
             // A sum's own error allows for that.
-            Arithmetic::F32 | Arithmetic::Tf32 => Tolerance::default(),
+            Arithmetic::F32 | Arithmetic::Tf32 | Arithmetic::WinogradBf16 => Tolerance::default(),
             Arithmetic::Bf16 => Tolerance { absolute: 0.0, relative: 2f64.powi(-8) },
             // Below 2⁻¹⁴ its numbers are 2⁻²⁴ apart.
             Arithmetic::F16 => Tolerance { absolute: 2f64.powi(-25), relative: 2f64.powi(-11) },

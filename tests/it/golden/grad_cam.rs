@@ -66,7 +66,11 @@ fn heatmaps_do_not_depend_on_the_number_of_threads() -> Result<()> {
     for net in nets().into_iter().filter(of_some_arch) {
         for isa in Isa::available() {
             let on = |threads| {
-                let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa) })?;
+                let cpu = Cpu::new(Config {
+                    threads: Some(threads),
+                    isa: Some(isa),
+                    ..Config::default()
+                })?;
                 heatmaps(&net, cpu, &golden)
             };
             let one = on(1)?;

@@ -20,7 +20,7 @@ pub(crate) struct Device {
     #[arg(long = "device", value_name = "DEVICE", default_value_t = Place::Cpu)]
     place: Place,
 
-    /// What a GPU computes with: f32, tf32, bf16 or f16
+    /// What is computed with: f32, tf32 (on a CPU f32), bf16 or, on a GPU, f16
     #[arg(long, default_value = "tf32", value_parser = parse_precision)]
     precision: Precision,
 
@@ -117,7 +117,13 @@ impl Device {
     /// Does `job` on it.
     pub(super) fn run<J: Job>(&self, job: J) -> Result<J::Output> {
         match self.place {
-            Place::Cpu => job.run(Cpu::new(Config { threads: self.threads, isa: self.isa })?),
+            Place::Cpu => {
+                let precision = match self.precision {
+                    Precision::Bf16 => vgg_cpu::Precision::Bf16,
+                    Precision::F32 | Precision::Tf32 | Precision::F16 => vgg_cpu::Precision::F32,
+                };
+                job.run(Cpu::new(Config { threads: self.threads, isa: self.isa, precision })?)
+            }
             Place::Cuda(device) => job.run(Cuda::new(vgg_cuda::Config {
                 device,
                 precision: self.precision,
@@ -132,6 +138,9 @@ impl Device {
         match self.place {
             Place::Cpu if self.autotune.is_some() => {
                 bail!("--autotune is about cuDNN: leave it out with --device cpu")
+            }
+            Place::Cpu if self.precision == Precision::F16 => {
+                bail!("--precision f16 is for GPUs: a CPU computes in f32 or bf16")
             }
             Place::Cuda(_) if self.isa.is_some() => {
                 bail!("--isa is about the CPU: leave it out with --device {}", self.place)

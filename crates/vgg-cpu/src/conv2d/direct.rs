@@ -22,7 +22,7 @@ use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
-use crate::gemm::{Gemm, panel_width};
+use crate::gemm::{F32, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -245,6 +245,7 @@ fn slide<S: Simd>(
         // SAFETY: the lengths were just asserted.
         unsafe {
             Gemm {
+                factors: F32,
                 rows: w,
                 columns,
                 k,
@@ -453,6 +454,7 @@ impl BackwardChunk<'_> {
             // SAFETY: the lengths were just asserted.
             unsafe {
                 Gemm {
+                    factors: F32,
                     rows: window.row_k(),
                     columns,
                     k: w,

@@ -24,9 +24,10 @@ mod winograd;
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
-use crate::Cpu;
 use crate::buffer::{Buffer, Form};
+use crate::gemm::{Bf16, F32};
 use crate::needs::Needs;
+use crate::{Cpu, Precision};
 use winograd::Blocking;
 
 /// What the backward pass writes.
@@ -62,10 +63,18 @@ impl Algorithm {
 pub(crate) fn needs(cpu: &Cpu, op: &Conv2d, pass: Form, dx: bool) -> Needs {
     match (Algorithm::of(cpu, op), pass) {
         (Algorithm::Winograd, Form::Forward) => {
-            winograd::forward_needs(cpu, op, Blocking::forward(op, cpu.threads.count()))
+            let needs = match cpu.precision {
+                Precision::F32 => winograd::forward_needs::<F32>,
+                Precision::Bf16 => winograd::forward_needs::<Bf16>,
+            };
+            needs(cpu, op, Blocking::forward(op, cpu.threads.count()))
         }
         (Algorithm::Winograd, Form::Backward) => {
-            winograd::backward_needs(cpu, op, Blocking::backward(op), dx)
+            let needs = match cpu.precision {
+                Precision::F32 => winograd::backward_needs::<F32>,
+                Precision::Bf16 => winograd::backward_needs::<Bf16>,
+            };
+            needs(cpu, op, Blocking::backward(op), dx)
         }
         (Algorithm::FewChannels, Form::Forward) => few_channels::forward_needs(cpu, op),
         (Algorithm::FewChannels, Form::Backward) if !dx => few_channels::backward_needs(cpu, op),
@@ -114,7 +123,11 @@ pub(crate) fn forward(
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
             let blocking = Blocking::forward(op, cpu.threads.count());
-            winograd::forward(cpu, op, blocking, x, weight, bias, y, aux, workspace)
+            let forward = match cpu.precision {
+                Precision::F32 => winograd::forward::<F32>,
+                Precision::Bf16 => winograd::forward::<Bf16>,
+            };
+            forward(cpu, op, blocking, x, weight, bias, y, aux, workspace)
         }
         Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
         Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
@@ -145,7 +158,11 @@ pub(crate) fn backward(
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
             let blocking = Blocking::backward(op);
-            winograd::backward(cpu, op, blocking, x, weight, dy, aux, gradients, workspace)
+            let backward = match cpu.precision {
+                Precision::F32 => winograd::backward::<F32>,
+                Precision::Bf16 => winograd::backward::<Bf16>,
+            };
+            backward(cpu, op, blocking, x, weight, dy, aux, gradients, workspace)
         }
         Algorithm::FewChannels if gradients.dx.is_none() => {
             few_channels::backward(cpu, op, x, dy, aux, gradients, workspace)

@@ -1,9 +1,11 @@
 //! Matrix products: the one micro-kernel under every convolution and fully connected layer.
 
 mod ahead;
+mod factors;
 mod pack;
 
 pub(crate) use ahead::Ahead;
+pub(crate) use factors::{Bf16, F32, Factors};
 pub(crate) use pack::{pack_columns, pack_rows, packed_len};
 
 use crate::simd::{Kernel, Simd};
@@ -24,8 +26,11 @@ pub(crate) const fn panel_width(lanes: usize) -> usize {
 /// `k` may come in `segments` of equal length, each `a_segment` further on in A, while B's rows
 /// just go on: this is how a convolution's kernel rows, or a weight in panels, are summed over
 /// without a copy.
+///
+/// Where factors lie two in a place of memory, k counts places.
 #[derive(Clone, Copy)]
-pub(crate) struct Gemm {
+pub(crate) struct Gemm<F = F32> {
+    pub(crate) factors: F,
     pub(crate) rows: usize,
     pub(crate) columns: usize,
     pub(crate) k: usize,
@@ -44,7 +49,7 @@ pub(crate) struct Gemm {
     pub(crate) accumulate: bool,
 }
 
-impl Gemm {
+impl<F: Factors> Gemm<F> {
     /// Computes the product.
     ///
     /// # Safety
@@ -93,7 +98,7 @@ impl Gemm {
                     for r in 0..MR {
                         let row = s.splat(*a.add(r * self.a_row));
                         for v in 0..NV {
-                            acc[r][v] = s.mul_add(row, columns[v], acc[r][v]);
+                            acc[r][v] = self.factors.mul_add(s, row, columns[v], acc[r][v]);
                         }
                     }
                     a = a.add(self.a_k);
@@ -141,9 +146,9 @@ impl Gemm {
 }
 
 /// A product whose memory [`Gemm::compute_and_fetch`]'s caller has vouched for, and what to fetch.
-struct Vouched<const N: usize>(Gemm, [Ahead; N]);
+struct Vouched<F, const N: usize>(Gemm<F>, [Ahead; N]);
 
-impl<const N: usize> Kernel for Vouched<N> {
+impl<F: Factors, const N: usize> Kernel for Vouched<F, N> {
     type Output = ();
 
     #[inline(always)]
@@ -183,23 +188,41 @@ mod tests {
         accumulate: bool,
     }
 
-    impl Kernel for Case {
+    /// A number of `F`'s, of small integers, as its bits are stored in a place.
+    fn place<F: Factors>(numbers: [i8; 2]) -> f32 {
+        match F::OF_A_PLACE {
+            1 => f32::from(numbers[0]),
+            _ => {
+                let [first, second] = numbers.map(|x| f32::from(x).to_bits() >> 16);
+                f32::from_bits(second << 16 | first)
+            }
+        }
+    }
+
+    /// A case with what its factors are.
+    struct Of<F>(Case, F);
+
+    impl<F: Factors> Kernel for Of<F> {
         type Output = ();
 
         #[inline(always)]
         fn run<S: Simd>(self, s: S) {
-            let Case { rows, vectors, k, segments, accumulate } = self;
+            let Self(case, factors) = self;
+            let Case { rows, vectors, k, segments, accumulate } = case;
             let (columns, nr) = (vectors * S::LANES, panel_width(S::LANES));
-            let numbers =
-                |n: usize, seed: usize| (0..n).map(|i| ((i * seed) % 11) as f32 - 5.0).collect();
+            let number = |i: usize, seed: usize| ((i * seed) % 11) as i8 - 5;
+            let pair = |i: usize, seed: usize| [number(i, seed), number(i + 3, seed + 1)];
+            let places =
+                |n: usize, seed: usize| (0..n).map(|i| place::<F>(pair(i, seed))).collect();
             let (a_row, a_segment) = (k + 3, rows * (k + 3) + 1);
-            let a: Vec<f32> = numbers(segments * a_segment, 7);
+            let a: Vec<f32> = places(segments * a_segment, 7);
             let (b_k, b_panel) = (nr + 1, segments * k * (nr + 1));
-            let b: Vec<f32> = numbers(vectors.div_ceil(2) * b_panel, 5);
+            let b: Vec<f32> = places(vectors.div_ceil(2) * b_panel, 5);
             let c_row = columns + 2;
-            let before: Vec<f32> = numbers(rows * c_row, 3);
+            let before: Vec<f32> = (0..rows * c_row).map(|i| f32::from(number(i, 3))).collect();
             let mut c = before.clone();
             let gemm = Gemm {
+                factors,
                 rows,
                 columns,
                 k,
@@ -223,10 +246,12 @@ mod tests {
                     let mut expected =
                         if accumulate || j >= columns { before[i * c_row + j] } else { 0.0 };
                     for q in 0..if j < columns { segments * k } else { 0 } {
-                        let a = a[q / k * a_segment + i * a_row + q % k];
-                        expected += a * b[j / nr * b_panel + q * b_k + j % nr];
+                        let a = pair(q / k * a_segment + i * a_row + q % k, 7);
+                        let b = pair(j / nr * b_panel + q * b_k + j % nr, 5);
+                        let products = a.into_iter().zip(b).take(F::OF_A_PLACE);
+                        expected += products.map(|(a, b)| f32::from(a) * f32::from(b)).sum::<f32>();
                     }
-                    assert_eq!(c[i * c_row + j], expected, "{self:?} at ({i}, {j})");
+                    assert_eq!(c[i * c_row + j], expected, "{case:?} at ({i}, {j})");
                 }
             }
         }
@@ -239,7 +264,10 @@ mod tests {
             accumulate: bool,
         ) {
             for isa in Isa::available() {
-                isa.run(Case { rows, vectors, k, segments, accumulate });
+                let case = Case { rows, vectors, k, segments, accumulate };
+                isa.run(Of(case, F32));
+                isa.run(Of(case, Bf16));
+                isa.run_bf16(Of(case, Bf16));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
 use super::{FEATURES, K_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{Ahead, Gemm, pack_columns, packed_len, panel_width};
+use crate::gemm::{Ahead, F32, Gemm, pack_columns, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::optimizer::{Rates, Update};
 use crate::shared::Shared;
@@ -236,6 +236,7 @@ impl<'a> FeatureRows<'a> {
             // SAFETY: the lengths were just asserted.
             unsafe {
                 Gemm {
+                    factors: F32,
                     rows: dw.len() / width,
                     columns: width,
                     k: n,

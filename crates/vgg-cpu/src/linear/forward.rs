@@ -10,7 +10,7 @@ use super::weight::{Number, numbers};
 use super::{K_BLOCK, MAX_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
+use crate::gemm::{F32, Gemm, pack_rows, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -121,6 +121,7 @@ impl<T: Number> Kernel for Panel<'_, T> {
                 // SAFETY: the lengths were just asserted.
                 unsafe {
                     Gemm {
+                        factors: F32,
                         rows: S::MR.min(n - first),
                         columns: width,
                         k: panel.len() / width,

@@ -9,7 +9,7 @@ use vgg_tensor::spec::{Linear, LinearEpilogue};
 use super::{FEATURES, K_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{Gemm, pack_rows, panel_width};
+use crate::gemm::{F32, Gemm, pack_rows, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -140,6 +140,7 @@ impl InputRows<'_> {
         // SAFETY: the lengths were just asserted; the rest is the caller's promise.
         unsafe {
             Gemm {
+                factors: F32,
                 rows: rows.len(),
                 columns,
                 k: width,

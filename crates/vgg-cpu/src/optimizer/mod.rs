@@ -99,7 +99,10 @@ mod tests {
 
     fn on_each(test: impl Fn(Cpu, Isa)) {
         for isa in Isa::available() {
-            test(Cpu::new(Config { threads: Some(1), isa: Some(isa) }).unwrap(), isa);
+            test(
+                Cpu::new(Config { threads: Some(1), isa: Some(isa), ..Config::default() }).unwrap(),
+                isa,
+            );
         }
     }
 

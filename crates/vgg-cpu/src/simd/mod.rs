@@ -5,11 +5,12 @@
 //! function that has the instruction set's features enabled. For that to reach the kernel's body,
 //! [`Kernel::run`] and all that it calls must be `#[inline(always)]`.
 
+mod emulated;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use half::f16;
+use half::{bf16, f16};
 
 pub(crate) use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
@@ -102,6 +103,51 @@ pub(crate) trait Simd: Copy + Send + Sync {
     fn gt(self, a: Self::V, b: Self::V) -> u32;
     /// The lanes whose bit is set; zero in the others.
     fn keep(self, bits: u32, v: Self::V) -> Self::V;
+
+    /// The vector of `bf16` at `p`, widened.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at `p`.
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { emulated::load(self, p) }
+    }
+
+    /// Stores a vector at `p` as `bf16`, rounded to the nearest, ties to even; what is subnormal becomes
+    /// zero.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be written at `p`.
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut bf16, v: Self::V) {
+        // SAFETY: the caller's promise.
+        unsafe { emulated::store(self, p, v) }
+    }
+
+    /// Two numbers in each lane, as `bf16` that are rounded so: of `first` in the lower half, of `second`
+    /// in the upper half.
+    #[inline(always)]
+    fn pairs(self, first: Self::V, second: Self::V) -> Self::V {
+        emulated::pairs(self, first, second)
+    }
+
+    /// Two numbers in each lane: of the `bf16` at `first` in the lower half, at `second` in the upper half.
+    ///
+    /// # Safety
+    /// `LANES` numbers can be read at both.
+    #[inline(always)]
+    unsafe fn load_pairs(self, first: *const bf16, second: *const bf16) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { emulated::load_pairs(self, first, second) }
+    }
+
+    /// `c + a₁ · b₁ + a₀ · b₀` of the pairs in each lane, the upper halves first, rounded after each of the
+    /// two sums; what is subnormal counts as zero. x86's `VDPBF16PS`.
+    #[inline(always)]
+    fn dot(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        emulated::dot(self, a, b, c)
+    }
 }
 
 /// The widest vector of any instruction set.
@@ -173,6 +219,91 @@ mod tests {
     fn every_instruction_set_computes_the_same() {
         for isa in Isa::available() {
             isa.run(AllOperations);
+        }
+    }
+
+    /// The operations on `bf16`, on some bits and others like them.
+    struct Bf16Operations([[u32; MAX_LANES]; 3]);
+
+    impl Kernel for Bf16Operations {
+        type Output = [Vec<u32>; 6];
+
+        /// What each operation makes of the lanes.
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            // SAFETY: arrays of the widest vector's length.
+            let [a, b, c] = self.0.each_ref().map(|bits| unsafe { s.load(bits.as_ptr().cast()) });
+            let lanes = |v: S::V| {
+                let mut out = [0f32; MAX_LANES];
+                // SAFETY: as above.
+                unsafe { s.store(out.as_mut_ptr(), v) };
+                out[..S::LANES].iter().map(|x| x.to_bits()).collect::<Vec<_>>()
+            };
+            let mut stored = [bf16::ZERO; MAX_LANES];
+            let halves = self.0.map(|bits| bits.map(|bits| bf16::from_bits(bits as u16)));
+            // SAFETY: as above.
+            let (widened, both) = unsafe {
+                s.store_bf16(stored.as_mut_ptr(), a);
+                let [first, second, _] = halves.each_ref().map(|halves| halves.as_ptr());
+                (s.load_bf16(first), s.load_pairs(first, second))
+            };
+            let stored = stored[..S::LANES].iter().map(|x| u32::from(x.to_bits())).collect();
+            let dot = lanes(s.dot(a, b, c));
+            // Which NaN it is, is the processor's.
+            let nan = |bits: u32| f32::from_bits(bits).is_nan();
+            let dot = dot.into_iter().map(|bits| if nan(bits) { u32::MAX } else { bits }).collect();
+            let upper = lanes(s.pairs(c, b));
+            [stored, lanes(widened), lanes(s.pairs(a, b)), lanes(both), dot, upper]
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(2000))]
+        /// As the portable code has it, whose operations say what is meant.
+        #[test]
+        fn bf16_is_the_same_with_instructions_for_it_and_without(
+            bits: [[u32; MAX_LANES]; 3], exponents in 100u32..150, near: bool,
+        ) {
+            // Numbers like each other, whose sums round, or any: infinite, subnormal and no numbers, too.
+            let near_ones = |bits: u32, i: usize| {
+                let exponent = |shift: usize| (exponents + (bits >> shift) % 8) << 7;
+                let half = |shift: usize| ((bits >> shift) & 0x807f) | exponent(shift);
+                if i < 2 { half(16) << 16 | half(0) } else { bits & 0x807f_ffff | exponent(3) << 16 }
+            };
+            let mut numbers = bits;
+            if near {
+                for (i, bits) in numbers.iter_mut().enumerate() {
+                    *bits = bits.map(|bits| near_ones(bits, i));
+                }
+            }
+            let expected = Isa::available()[0].run(Bf16Operations(numbers));
+            for isa in Isa::available() {
+                for found in [isa.run(Bf16Operations(numbers)), isa.run_bf16(Bf16Operations(numbers))] {
+                    for (found, expected) in found.iter().zip(&expected) {
+                        let lanes = found.len().min(expected.len());
+                        proptest::prop_assert_eq!(&found[..lanes], &expected[..lanes], "{}", isa);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn bf16_is_rounded_as_it_should() {
+        for (x, rounded) in [
+            (1.0, 1.0),
+            (1.0 + 1.0 / 256.0, 1.0), // ties, to even
+            (1.0 + 3.0 / 256.0, 1.0 + 2.0 / 128.0),
+            (1.0 + 1.1 / 256.0, 1.0 + 1.0 / 128.0),
+            (f32::MIN_POSITIVE / 2.0, 0.0),
+            (3.4e38, f32::INFINITY),
+        ] {
+            let mut bits = [[0; MAX_LANES]; 3];
+            bits[0][0] = f32::to_bits(x);
+            for isa in Isa::available() {
+                let [stored, ..] = isa.run_bf16(Bf16Operations(bits));
+                assert_eq!(f32::from_bits(stored[0] << 16), rounded, "{x}");
+            }
         }
     }
 }

@@ -5,17 +5,17 @@
 
 use std::arch::x86_64::*;
 
-use half::f16;
+use half::{bf16, f16};
 
-use super::{Kernel, Simd};
+use super::{Kernel, Simd, emulated};
 
 /// AVX2, FMA and F16C, which came to CPUs together: eight lanes, sixteen registers.
 #[derive(Clone, Copy)]
 pub(crate) struct Avx2(());
 
-/// AVX-512 F: sixteen lanes, thirty-two registers.
+/// AVX-512 F, and with `BF16` the extension of that name: sixteen lanes, thirty-two registers.
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512(());
+pub(crate) struct Avx512<const BF16: bool = false>(());
 
 impl Avx2 {
     /// The proof that the CPU has AVX2, FMA and F16C.
@@ -31,6 +31,11 @@ impl Avx512 {
     /// The proof that the CPU has AVX-512 F, and AVX2, FMA and F16C besides.
     pub(crate) fn detect() -> Option<Self> {
         (is_x86_feature_detected!("avx512f") && Avx2::detect().is_some()).then_some(Self(()))
+    }
+
+    /// The proof that the CPU has AVX-512 BF16, too.
+    pub(crate) fn with_bf16(self) -> Option<Avx512<true>> {
+        is_x86_feature_detected!("avx512bf16").then_some(Avx512(()))
     }
 }
 
@@ -168,7 +173,7 @@ fn avx2_lanes(bits: u32) -> __m256i {
     _mm256_cmpeq_epi32(_mm256_and_si256(_mm256_set1_epi32(bits as i32), lane), lane)
 }
 
-impl Simd for Avx512 {
+impl<const BF16: bool> Simd for Avx512<BF16> {
     type V = __m512;
     const LANES: usize = 16;
     // 8 × 2 accumulators hide the latency, and eight rows divide every layer's channels.
@@ -177,10 +182,18 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         #[target_feature(enable = "avx512f,avx2,fma,f16c")]
-        fn enabled<K: Kernel>(s: Avx512, kernel: K) -> K::Output {
+        fn enabled<K: Kernel, S: Simd>(s: S, kernel: K) -> K::Output {
             kernel.run(s)
         }
-        intrinsic!(enabled(self, kernel))
+        #[target_feature(enable = "avx512f,avx512bf16,avx2,fma,f16c")]
+        fn enabled_with_bf16<K: Kernel, S: Simd>(s: S, kernel: K) -> K::Output {
+            kernel.run(s)
+        }
+        if BF16 {
+            intrinsic!(enabled_with_bf16(self, kernel))
+        } else {
+            intrinsic!(enabled(self, kernel))
+        }
     }
 
     #[inline(always)]
@@ -283,4 +296,74 @@ impl Simd for Avx512 {
     fn keep(self, bits: u32, v: Self::V) -> Self::V {
         intrinsic!(_mm512_maskz_mov_ps(bits as u16, v))
     }
+
+    #[inline(always)]
+    unsafe fn load_bf16(self, p: *const bf16) -> Self::V {
+        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(avx512_halves(p))))
+    }
+
+    #[inline(always)]
+    unsafe fn store_bf16(self, p: *mut bf16, v: Self::V) {
+        if BF16 {
+            intrinsic!(_mm256_storeu_si256(p.cast(), avx512_round(v)))
+        } else {
+            intrinsic!(emulated::store(self, p, v))
+        }
+    }
+
+    #[inline(always)]
+    fn pairs(self, first: Self::V, second: Self::V) -> Self::V {
+        if BF16 {
+            intrinsic!(avx512_pairs(
+                _mm512_cvtepu16_epi32(avx512_round(first)),
+                _mm512_cvtepu16_epi32(avx512_round(second)),
+            ))
+        } else {
+            emulated::pairs(self, first, second)
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_pairs(self, first: *const bf16, second: *const bf16) -> Self::V {
+        intrinsic!(avx512_pairs(avx512_halves(first), avx512_halves(second)))
+    }
+
+    #[inline(always)]
+    fn dot(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        if BF16 { intrinsic!(avx512_dot(a, b, c)) } else { emulated::dot(self, a, b, c) }
+    }
+}
+
+/// The numbers at `p` in the lower halves of lanes.
+///
+/// # Safety
+/// Sixteen numbers can be read at `p`.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512_halves(p: *const bf16) -> __m512i {
+    // SAFETY: the caller's promise.
+    _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(p.cast()) })
+}
+
+/// The lower halves of both, the second's in the upper ones.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn avx512_pairs(first: __m512i, second: __m512i) -> __m512 {
+    _mm512_castsi512_ps(_mm512_or_si512(first, _mm512_slli_epi32::<16>(second)))
+}
+
+/// Rounded to `bf16`.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn avx512_round(v: __m512) -> __m256i {
+    // SAFETY: both are sixteen numbers of 16 bits.
+    unsafe { std::mem::transmute(_mm512_cvtneps_pbh(v)) }
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn avx512_dot(a: __m512, b: __m512, c: __m512) -> __m512 {
+    // SAFETY: both are 512 bits.
+    let [a, b]: [__m512bh; 2] = unsafe { std::mem::transmute([a, b]) };
+    _mm512_dpbf16_ps(c, a, b)
 }

@@ -10,7 +10,7 @@ use vgg_tensor::{
 };
 
 use super::*;
-use crate::{Config, Isa};
+use crate::{Config, Isa, Precision};
 
 /// Commands that are put together into a program.
 #[derive(Default)]
@@ -45,15 +45,18 @@ impl Builder {
     }
 }
 
-fn cpu(isa: Isa) -> Cpu {
-    Cpu::new(Config { threads: Some(3), isa: Some(isa) }).unwrap()
+fn cpu(isa: Isa, precision: Precision) -> Cpu {
+    Cpu::new(Config { threads: Some(3), isa: Some(isa), precision }).unwrap()
 }
 
 /// Checks that a program takes what is said of it.
 fn check(builder: Builder) {
     let program = builder.program();
-    for isa in Isa::available() {
-        let mut cpu = cpu(isa);
+    let both = [Precision::F32, Precision::Bf16];
+    let settings =
+        Isa::available().into_iter().flat_map(|isa| both.map(|precision| (isa, precision)));
+    for (isa, precision) in settings {
+        let mut cpu = cpu(isa, precision);
         let said = cpu.workspace(&[&program]);
         let mut alloc = |content| {
             let buffer = cpu.alloc(content).unwrap();
@@ -69,9 +72,13 @@ fn check(builder: Builder) {
         let mut executable = cpu.compile(&program, buffers.clone()).unwrap();
         let compiled = held(&cpu);
         cpu.run(&mut executable, Scalars::default()).unwrap();
-        assert_eq!(held(&cpu), compiled, "{isa}: what is taken is taken beforehand");
+        assert_eq!(held(&cpu), compiled, "{isa}, {precision}: what is taken is taken beforehand");
         let derived = buffers.iter().map(|buffer| buffer.read().unwrap().derived_bytes());
-        assert_eq!(said, (compiled + derived.sum::<usize>()) as u64, "{isa}: {program:?}");
+        assert_eq!(
+            said,
+            (compiled + derived.sum::<usize>()) as u64,
+            "{isa}, {precision}: {program:?}"
+        );
     }
 }
 
@@ -191,7 +198,7 @@ fn images_take_what_they_say() {
 
 #[test]
 fn commands_share_but_for_derived_forms() {
-    let cpu = cpu(Isa::best());
+    let cpu = cpu(Isa::best(), Precision::F32);
     let conv = |b: &mut Builder, c_out| {
         let x = Shape::new(8, 16, 10, 10);
         let spec = Conv2d::new(x, c_out, 3, 1, ConvEpilogue::BiasRelu).unwrap();

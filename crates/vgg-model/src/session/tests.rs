@@ -120,7 +120,7 @@ fn networks_with_the_same_parameters_share_a_session() {
 fn no_more_images_at_once_than_make_a_cpu_faster() {
     let (vgg, input, params) = network();
     let session = |max_batch| {
-        let cpu = Cpu::new(Config { threads: Some(1), isa: None }).unwrap();
+        let cpu = Cpu::new(Config { threads: Some(1), isa: None, ..Config::default() }).unwrap();
         Session::new(cpu, &vgg, &input, params.clone(), max_batch).unwrap()
     };
     let pixels: Vec<u8> = (0..40 * 256).map(|i| (i * 37 % 251) as u8).collect();

@@ -95,7 +95,7 @@ pub(crate) struct Compute {
 /// How a device is used.
 #[derive(Debug, Args)]
 pub(crate) struct Hardware {
-    /// What numbers are stored as and computed with on a GPU
+    /// What numbers are stored as and computed with
     #[arg(long, value_enum, env = "VGG_PRECISION")]
     precision: Option<Precision>,
 

@@ -76,16 +76,16 @@ impl<'de> Deserialize<'de> for DeviceKind {
     }
 }
 
-/// What numbers are stored as and computed with on a GPU.
+/// What numbers are stored as and computed with on a GPU, or what products are of on a CPU.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Precision {
-    /// As on the CPU
+    /// All in f32
     F32,
-    /// Stored as f32, multiplied by tensor cores with 11 bits
+    /// On a GPU stored as f32, multiplied by tensor cores with 11 bits; on a CPU f32
     #[default]
     Tf32,
-    /// Half the memory traffic, 8 bits; from Ampere on
+    /// On a GPU half the memory traffic, 8 bits, from Ampere on; on a CPU with AVX-512 BF16, products of 8 bits
     Bf16,
     /// Half the memory traffic, 11 bits, gradients scaled; for older GPUs
     F16,

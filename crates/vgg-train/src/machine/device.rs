@@ -1,7 +1,7 @@
 //! Where it is computed: the one place that knows more than one backend.
 
 use anyhow::Result;
-use vgg_cpu::Cpu;
+use vgg_cpu::{Cpu, Isa};
 use vgg_cuda::Cuda;
 use vgg_tensor::{Backend, Error};
 
@@ -45,17 +45,25 @@ pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> 
 }
 
 /// Notes in a config what the device computes with, so that a run does not claim a precision that it
-/// never had.
+/// never had: a CPU has `f32`, and `bf16` where it has instructions for it.
 ///
 /// # Errors
 /// As [`choose`].
 pub(crate) fn note_precision(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
     let device = &mut loaded.config.device;
     if let (Choice::Cpu, _) = choose(device)? {
-        if let Precision::Bf16 | Precision::F16 = device.precision {
-            ui.warn("device.precision is for GPUs: the CPU computes in f32");
+        let asked = device.precision;
+        device.precision = match cpu(device).precision {
+            vgg_cpu::Precision::F32 => Precision::F32,
+            vgg_cpu::Precision::Bf16 => Precision::Bf16,
+        };
+        match asked {
+            Precision::F16 => ui.warn("f16 is for GPUs: the CPU computes in f32"),
+            Precision::Bf16 if device.precision == Precision::F32 => {
+                ui.warn("this CPU has no instructions for bf16 (AVX-512 BF16): it computes in f32");
+            }
+            Precision::F32 | Precision::Tf32 | Precision::Bf16 => {}
         }
-        device.precision = Precision::F32;
         loaded.noted.push("device.precision");
     }
     Ok(())
@@ -64,7 +72,9 @@ pub(crate) fn note_precision(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
 /// How the CPU is set up.
 pub(crate) fn cpu(device: &Device) -> vgg_cpu::Config {
     let threads = (device.threads > 0).then_some(device.threads);
-    vgg_cpu::Config { threads, isa: None }
+    let bf16 = device.precision == Precision::Bf16 && Isa::best().has_bf16();
+    let precision = if bf16 { vgg_cpu::Precision::Bf16 } else { vgg_cpu::Precision::F32 };
+    vgg_cpu::Config { threads, isa: None, precision }
 }
 
 /// Does `job` on the device that the config asks for.

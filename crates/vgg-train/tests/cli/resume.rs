@@ -88,6 +88,13 @@ fn a_run_with_more_to_remember() {
 }
 
 /// AdamW's averages, whose correction counts steps, with an EMA, statistics and a group of layers.
+/// In bf16 where the CPU has instructions for it.
+#[test]
+fn a_run_in_half_precision() {
+    let place = Workplace::new();
+    killed_three_times(&place, "--precision bf16 --set model.batch_norm=true");
+}
+
 #[test]
 fn a_run_of_adamw() {
     let place = Workplace::new();

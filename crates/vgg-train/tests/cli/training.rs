@@ -273,16 +273,22 @@ fn the_summary_is_a_table() {
 #[test]
 fn a_run_claims_what_it_used() {
     let place = Workplace::new();
-    let done = place.ok("tiny.toml --precision bf16 --set train.epochs=1");
-    let told = "warning: device.precision is for GPUs: the CPU computes in f32";
-    assert!(done.stderr.contains(told), "{}", done.stderr);
-    let config = place.read("runs/tiny-1/config.toml");
-    let line = |key: &str| {
-        let line = config.lines().find(|line| line.starts_with(key)).unwrap();
-        line.split_whitespace().collect::<Vec<_>>().join(" ")
-    };
-    assert_eq!(line("precision"), "precision = \"f32\" # device");
-    assert_eq!(line("channels"), "channels = 1 # data");
+    let has_bf16 = vgg_cpu::Isa::best().has_bf16();
+    let without = "warning: this CPU has no instructions for bf16";
+    for (run, asked, told, used) in [
+        (1, "f16", "warning: f16 is for GPUs: the CPU computes in f32", "f32"),
+        if has_bf16 { (2, "bf16", ", bf16\n", "bf16") } else { (2, "bf16", without, "f32") },
+    ] {
+        let done = place.ok(&format!("tiny.toml --precision {asked} --set train.epochs=1"));
+        assert!(done.stderr.contains(told), "{}", done.stderr);
+        let config = place.read(&format!("runs/tiny-{run}/config.toml"));
+        let line = |key: &str| {
+            let line = config.lines().find(|line| line.starts_with(key)).unwrap();
+            line.split_whitespace().collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(line("precision"), format!("precision = \"{used}\" # device"));
+        assert_eq!(line("channels"), "channels = 1 # data");
+    }
 }
 
 #[test]

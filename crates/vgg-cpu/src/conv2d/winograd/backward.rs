@@ -18,7 +18,7 @@ use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
 use crate::conv2d::chunks::{Chunk, Chunks};
 use crate::conv2d::strips::Strips;
-use crate::gemm::{Ahead, Gemm, panel_width};
+use crate::gemm::{Ahead, F32, Factors, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
@@ -26,7 +26,7 @@ use crate::simd::{Kernel, Simd};
 /// The gradients of a convolution; see [`vgg_tensor::Command::Conv2dBackward`]. `workspace`
 /// becomes the chunks' sums of the weight's and the bias's gradient and, if the threads share a
 /// block, its transforms.
-pub(in crate::conv2d) fn backward(
+pub(in crate::conv2d) fn backward<F: Factors>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -38,14 +38,14 @@ pub(in crate::conv2d) fn backward(
     workspace: &mut AlignedVec,
 ) -> Result<()> {
     let Blocking { parallel, size } = blocking;
-    backward_needs(cpu, op, blocking, dx.is_some()).reserve(cpu, workspace)?;
+    backward_needs::<F>(cpu, op, blocking, dx.is_some()).reserve(cpu, workspace)?;
     let filters =
-        dx.is_some().then(|| Filters::new(cpu, op, weight, Form::Backward)).transpose()?;
+        dx.is_some().then(|| Filters::<F>::new(cpu, op, weight, Form::Backward)).transpose()?;
     let strips = Strips::new(op, TILE);
     let channels = whole_vectors(cpu, op);
-    let du_len = Points::len(op.x().c, channels[1]);
+    let du_len = Points::<F32>::len(op.x().c, channels[1]);
     let chunks = chunks(op, parallel, channels);
-    let len = blocking.block_len(op, channels);
+    let (len, pairs_len) = lens::<F>(blocking.first_block(op), channels);
     let [partials, memory] = match parallel {
         Parallel::Blocks => workspace.split([chunks.len(), 0]),
         Parallel::Points => workspace.split([chunks.len(), len]),
@@ -55,10 +55,12 @@ pub(in crate::conv2d) fn backward(
     match parallel {
         Parallel::Blocks => outputs.into_par_iter().for_each(|output| {
             let mut scratch = cpu.threads.scratch();
-            let [memory] = scratch.split([len]);
-            pass.chunk(output, memory);
+            let [memory, pairs] = scratch.split([len, pairs_len]);
+            pass.chunk(output, memory, pairs);
         }),
-        Parallel::Points => outputs.into_iter().for_each(|output| pass.chunk(output, memory)),
+        Parallel::Points => {
+            outputs.into_iter().for_each(|output| pass.chunk(output, memory, &mut []));
+        }
     }
     filters::weight_gradient(cpu, op, partials, chunks.partial_len, dweight);
     chunks.sum_into(partials, du_len, dbias);
@@ -66,25 +68,40 @@ pub(in crate::conv2d) fn backward(
 }
 
 /// What [`backward`] takes besides its buffers. `dx` says whether the input's gradient is wanted.
-pub(in crate::conv2d) fn backward_needs(
+pub(in crate::conv2d) fn backward_needs<F: Factors>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
     dx: bool,
 ) -> Needs {
     let channels = whole_vectors(cpu, op);
-    let [block, scratch] =
-        blocking.parallel.workspace_and_scratch(blocking.block_len(op, channels));
-    Needs {
-        workspace: AlignedVec::len_of([chunks(op, blocking.parallel, channels).len()]) + block,
-        scratch,
-        derived: if dx { Filters::len(cpu, op, Form::Backward) } else { 0 },
+    let (block, pairs) = lens::<F>(blocking.first_block(op), channels);
+    let sums = chunks(op, blocking.parallel, channels).len();
+    let [workspace, scratch] = match blocking.parallel {
+        Parallel::Blocks => [AlignedVec::len_of([sums]), AlignedVec::len_of([block, pairs])],
+        Parallel::Points => [AlignedVec::len_of([sums, block]), AlignedVec::len_of([pairs])],
+    };
+    let derived = if dx { Filters::<F>::len(cpu, op, Form::Backward) } else { 0 };
+    Needs { workspace, scratch, derived }
+}
+
+/// Places that a block takes at the points, and that a job of its products takes for pairs of tiles.
+fn lens<F: Factors>(block: Block<'_>, channels: [usize; 2]) -> (usize, usize) {
+    let [c_in, c_out] = channels;
+    let factors = block.len::<F, F>(channels);
+    match F::OF_A_PLACE {
+        // The input's gradient takes its input's places.
+        1 => (factors, 0),
+        _ => {
+            let gradient = Points::<F32>::len(block.tiles(), c_in);
+            (factors + gradient, block.tiles().div_ceil(F::OF_A_PLACE) * (c_in + c_out))
+        }
     }
 }
 
 /// The chunks. A chunk's sums are the gradient of the filters at the points, then the bias's.
 fn chunks(op: &Conv2d, parallel: Parallel, [_, c_out]: [usize; 2]) -> Chunks {
-    let partial_len = Points::len(op.x().c, c_out) + c_out;
+    let partial_len = Points::<F32>::len(op.x().c, c_out) + c_out;
     match parallel {
         Parallel::Blocks => {
             let tiles = op.conv_y().h.div_ceil(TILE) * op.conv_y().w.div_ceil(TILE);
@@ -95,7 +112,7 @@ fn chunks(op: &Conv2d, parallel: Parallel, [_, c_out]: [usize; 2]) -> Chunks {
 }
 
 /// What all chunks read.
-struct Pass<'a> {
+struct Pass<'a, F> {
     cpu: &'a Cpu,
     op: &'a Conv2d,
     parallel: Parallel,
@@ -106,18 +123,19 @@ struct Pass<'a> {
     channels: [usize; 2],
     x: &'a [f32],
     /// U[p]ᵀ in panels, if `dx` is wanted.
-    filters: Option<Filters<'a>>,
+    filters: Option<Filters<'a, F>>,
     dy: &'a [f32],
     aux: &'a [u8],
 }
 
-impl Pass<'_> {
-    /// The gradients of a chunk's images, in a block's `memory`.
-    fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32]) {
+impl<F: Factors> Pass<'_, F> {
+    /// The gradients of a chunk's images, in a block's `memory`; `pairs` is the thread's, if it does all
+    /// jobs.
+    fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32], pairs: &mut [f32]) {
         let Self {
             cpu, op, parallel, strips, channels: [c_in, c_out], x, filters, dy, aux, ..
         } = *self;
-        let (du, db) = chunk.partial.split_at_mut(Points::len(op.x().c, c_out));
+        let (du, db) = chunk.partial.split_at_mut(Points::<F32>::len(op.x().c, c_out));
         let du = Points::new(du, op.x().c, c_out);
         db.fill(0.0);
         let mut dx = chunk.dx;
@@ -126,27 +144,45 @@ impl Pass<'_> {
         let end = chunk.images.end * strips.per_image;
         for start in (first..end).step_by(self.size) {
             let block = Block::new(op, strips, start..(start + self.size).min(end));
-            let [v, dm] = block.points(memory, self.channels);
+            let (factors, gradient) = memory.split_at_mut(block.len::<F, F>(self.channels));
+            let (v, dm) = block.points::<F, F>(factors, self.channels);
+            let dv = v.in_f32().unwrap_or_else(|| Points::new(gradient, block.tiles(), c_in));
             parallel.run(block.range(), |strips| {
-                cpu.isa.run(TransformInput { block, strips: strips.clone(), x, v });
-                cpu.isa.run(TransformOutputGradient { block, strips, dy, aux, dm });
+                F::run(cpu.isa, TransformInput { block, strips: strips.clone(), x, v });
+                F::run(cpu.isa, TransformOutputGradient { block, strips, dy, aux, dm });
             });
-            cpu.isa.run(SumBiasGradient { dm, db });
+            F::run(cpu.isa, SumBiasGradient { dm, db });
 
             let ahead = self.ahead(block, dx.as_deref(), chunk.images.start);
             let overwrite = start == first;
+            let (_, pairs_len) = lens::<F>(block, self.channels);
+            let of_the_thread = Shared::new(pairs);
             parallel.run(0..products.count(), |jobs| {
-                cpu.isa.run(Multiply {
-                    block,
-                    filters,
-                    v,
-                    dm,
-                    du,
-                    overwrite,
-                    ahead,
-                    products,
-                    jobs,
-                });
+                let mut scratch;
+                let pairs = match parallel {
+                    Parallel::Blocks => of_the_thread,
+                    Parallel::Points => {
+                        scratch = cpu.threads.scratch();
+                        let [pairs] = scratch.split([pairs_len]);
+                        Shared::new(pairs)
+                    }
+                };
+                F::run(
+                    cpu.isa,
+                    Multiply {
+                        block,
+                        filters,
+                        v,
+                        dm,
+                        dv,
+                        pairs,
+                        du,
+                        overwrite,
+                        ahead,
+                        products,
+                        jobs,
+                    },
+                );
             });
             let Some(dx) = dx.as_deref_mut() else { continue };
             let dx = Shared::new(dx);
@@ -163,14 +199,7 @@ impl Pass<'_> {
                     let strips = block.range_of(images.start + job / jobs_of_an_image);
                     let first = job % jobs_of_an_image * of_a_job;
                     let channels = first.min(op.x().c)..(first + of_a_job).min(op.x().c);
-                    cpu.isa.run(PutInputGradient {
-                        block,
-                        strips,
-                        channels,
-                        dv: v,
-                        dx,
-                        first_image,
-                    });
+                    cpu.isa.run(PutInputGradient { block, strips, channels, dv, dx, first_image });
                 }
             });
         }
@@ -194,12 +223,12 @@ impl Pass<'_> {
 }
 
 /// The bias's gradient: A's row for the point 1 is all ones, so there dM is the sum of the tile.
-struct SumBiasGradient<'a> {
-    dm: Points<'a>,
+struct SumBiasGradient<'a, F> {
+    dm: Points<'a, F>,
     db: &'a mut [f32],
 }
 
-impl Kernel for SumBiasGradient<'_> {
+impl<F: Factors> Kernel for SumBiasGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -210,7 +239,7 @@ impl Kernel for SumBiasGradient<'_> {
             for c in (0..self.dm.channels).step_by(S::LANES) {
                 // SAFETY: asserted; channels are whole vectors, and no job writes `dm` now.
                 unsafe {
-                    let sum = s.load(self.dm.at(PATCH + 1, tile, c));
+                    let sum = self.dm.factors.load(s, self.dm.at(PATCH + 1, tile, c));
                     s.store(db.add(c), s.add(s.load(db.add(c)), sum));
                 }
             }
@@ -218,14 +247,17 @@ impl Kernel for SumBiasGradient<'_> {
     }
 }
 
-/// `dU[p] += V[p]ᵀ · dM[p]`, then, over V, `dV[p] = dM[p] · U[p]ᵀ`, for some of the jobs: a job has
-/// some of the input's channels.
-struct Multiply<'a> {
+/// `dU[p] += V[p]ᵀ · dM[p]`, then `dV[p] = dM[p] · U[p]ᵀ`, which may be over V, for some of the jobs: a job
+/// has some of the input's channels.
+struct Multiply<'a, F> {
     block: Block<'a>,
     /// If `dx` is wanted.
-    filters: Option<Filters<'a>>,
-    v: Points<'a>,
-    dm: Points<'a>,
+    filters: Option<Filters<'a, F>>,
+    v: Points<'a, F>,
+    dm: Points<'a, F>,
+    dv: Points<'a>,
+    /// For pairs of tiles, along which `dU` is summed.
+    pairs: Shared<'a>,
     du: Points<'a>,
     /// `dU` is written for the first time: there is nothing to add to.
     overwrite: bool,
@@ -234,22 +266,24 @@ struct Multiply<'a> {
     jobs: Range<usize>,
 }
 
-impl Kernel for Multiply<'_> {
+impl<F: Factors> Kernel for Multiply<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { v, dm, du, products, .. } = self;
-        let (width, k) = (panel_width(S::LANES), self.block.op.c_out());
+        let Self { v, dm, dv, pairs, du, products, .. } = self;
+        let (width, c_out) = (panel_width(S::LANES), self.block.op.c_out());
+        let k = c_out.div_ceil(F::OF_A_PLACE);
         let c_in = self.block.op.x().c;
         let used = UsedPoints::of(self.block.op);
         assert!(
             v.rows == dm.rows
                 && v.rows == self.block.tiles()
                 && dm.channels == du.channels
-                && k <= dm.channels
+                && c_out <= dm.channels
         );
         assert!(du.rows == c_in && c_in <= v.channels);
+        assert!(dv.rows == v.rows && dv.channels == v.channels);
         for i in self.jobs {
             let (p, channels) = products.job(i);
             let tiles = self.block.tiles_at(p);
@@ -264,19 +298,34 @@ impl Kernel for Multiply<'_> {
             });
             let ahead = self.ahead.map(|ahead| ahead.share(i, products.count()));
             // SAFETY: the lengths were just asserted, and those of the points when they were made;
-            // this job alone has these channels of this point of V, and these rows of dU.
+            // this job alone has these channels of this point of V and of dV, these rows of dU, and
+            // `pairs`.
             unsafe {
+                // Of V some channels, of dM all: a row a tile, or a pair of tiles.
+                let [(a, a_k), (b, b_k)] = if F::OF_A_PLACE == 1 {
+                    let a = v.at(p, tiles.start, channels.start);
+                    [(a, v.channels), (dm.at(p, tiles.start, 0), dm.channels)]
+                } else {
+                    let all = 0..dm.channels;
+                    let len = tiles.len().div_ceil(F::OF_A_PLACE) * channels.len();
+                    assert!(pairs.len() >= len / channels.len() * (channels.len() + all.len()));
+                    let [a, b] = [pairs.at(0), pairs.at(len)];
+                    v.pair_rows(s, p, tiles.clone(), channels.clone(), a);
+                    dm.pair_rows(s, p, tiles.clone(), all, b);
+                    [(a, channels.len()), (b, dm.channels)]
+                };
                 Gemm {
+                    factors: F::default(),
                     rows: channels.end.min(c_in) - channels.start,
                     columns: dm.channels,
-                    k: tiles.len(),
+                    k: tiles.len().div_ceil(F::OF_A_PLACE),
                     segments: 1,
-                    a: v.at(p, tiles.start, channels.start),
+                    a,
                     a_row: 1,
-                    a_k: v.channels,
+                    a_k,
                     a_segment: 0,
-                    b: dm.at(p, tiles.start, 0),
-                    b_k: dm.channels,
+                    b,
+                    b_k,
                     b_panel: width,
                     c: du.at(p, channels.start, 0),
                     c_row: du.channels,
@@ -286,19 +335,20 @@ impl Kernel for Multiply<'_> {
                 .compute_and_fetch(s, ahead);
                 let Some(filters) = filters else { continue };
                 Gemm {
+                    factors: F::default(),
                     rows: tiles.len(),
                     columns: channels.len(),
                     k,
                     segments: 1,
                     a: dm.at(p, tiles.start, 0),
-                    a_row: dm.channels,
+                    a_row: dm.of_a_row(),
                     a_k: 1,
                     a_segment: 0,
                     b: filters.as_ptr(),
                     b_k: width,
                     b_panel: k * width,
-                    c: v.at(p, tiles.start, channels.start),
-                    c_row: v.channels,
+                    c: dv.at(p, tiles.start, channels.start),
+                    c_row: dv.channels,
                     c_panel: width,
                     accumulate: false,
                 }

@@ -9,6 +9,7 @@ use super::algebra::HALF_POINTS;
 use super::points::Points;
 use super::transform::{PATCH, TILE};
 use crate::conv2d::strips::Strips;
+use crate::gemm::Factors;
 
 /// Consecutive strips, counted through all images of the batch, whose tiles are transformed,
 /// multiplied and transformed back together.
@@ -125,25 +126,22 @@ impl<'a> Block<'a> {
         Self::new(self.op, self.strips, first..end)
     }
 
-    /// Numbers that the tiles take at the points, with so many channels of input and output.
-    pub(super) fn len(self, [c_in, c_out]: [usize; 2]) -> usize {
-        Points::len(self.tiles(), c_in) + Points::len(self.tiles(), c_out)
+    /// Places that the tiles take at the points, with so many channels of input and output.
+    pub(super) fn len<I: Factors, O: Factors>(self, [c_in, c_out]: [usize; 2]) -> usize {
+        Points::<I>::len(self.tiles(), c_in) + Points::<O>::len(self.tiles(), c_out)
     }
 
     /// The tiles at the points, in memory of at least [`Block::len`] numbers.
-    pub(super) fn points<'m>(
+    pub(super) fn points<'m, I: Factors, O: Factors>(
         self,
         memory: &'m mut [f32],
         [c_in, c_out]: [usize; 2],
-    ) -> [Points<'m>; 2] {
+    ) -> (Points<'m, I>, Points<'m, O>) {
         // More than the caches hold.
-        let far = self.len([c_in, c_out]) > 4 << 20;
-        let (v, m) = memory.split_at_mut(Points::len(self.tiles(), c_in));
-        let [v, m] = [(v, c_in), (m, c_out)].map(|(memory, channels)| {
-            let points = Points::new(memory, self.tiles(), channels);
-            if far { points.streamed() } else { points }
-        });
-        [v, m]
+        let far = self.len::<I, O>([c_in, c_out]) > 4 << 20;
+        let (v, m) = memory.split_at_mut(Points::<I>::len(self.tiles(), c_in));
+        let (v, m) = (Points::new(v, self.tiles(), c_in), Points::new(m, self.tiles(), c_out));
+        if far { (v.streamed(), m.streamed()) } else { (v, m) }
     }
 
     /// The rows of x that the block reads and the one before it did not; `x` starts with image

@@ -69,9 +69,9 @@ impl Blocking {
         Self { parallel: Parallel::Points, size }
     }
 
-    /// Numbers of a block at the points, with so many channels of input and output.
-    pub(super) fn block_len(self, op: &Conv2d, channels: [usize; 2]) -> usize {
-        Block::new(op, Strips::new(op, TILE), 0..self.size).len(channels)
+    /// The first of the blocks, the largest.
+    pub(super) fn first_block(self, op: &Conv2d) -> Block<'_> {
+        Block::new(op, Strips::new(op, TILE), 0..self.size)
     }
 }
 
@@ -96,7 +96,7 @@ pub(super) fn whole_vectors(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
 }
 
 impl Parallel {
-    /// Where a block's memory of `len` numbers is: in the workspace or in each thread's scratch.
+    /// Where a block's memory of so many places is: in the workspace or in each thread's scratch.
     pub(super) fn workspace_and_scratch(self, len: usize) -> [usize; 2] {
         let len = AlignedVec::len_of([len]);
         match self {

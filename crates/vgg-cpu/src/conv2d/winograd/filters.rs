@@ -1,5 +1,6 @@
 //! Filters to the points and their gradients back.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -11,7 +12,7 @@ use super::points::{Points, UsedPoints};
 use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
-use crate::gemm::panel_width;
+use crate::gemm::{F32, Factors, panel_width};
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -19,11 +20,12 @@ const TAPS: usize = 9;
 
 /// The transformed filters U as the B of the products, in panels: `[point][panel][k][panel width]`.
 #[derive(Clone, Copy)]
-pub(super) struct Filters<'a> {
-    numbers: &'a [f32],
+pub(super) struct Filters<'a, F> {
+    places: &'a [f32],
     layout: Layout,
-    /// Numbers of a panel.
+    /// Places of a panel.
     pub(super) panel_len: usize,
+    factors: PhantomData<F>,
 }
 
 /// Where they lie.
@@ -31,50 +33,70 @@ pub(super) struct Filters<'a> {
 struct Layout {
     panels: usize,
     k: usize,
-    /// Numbers of a row of a panel.
+    /// Places along k.
+    places: usize,
+    /// Places of a row of a panel.
     width: usize,
 }
 
 impl Layout {
     /// Forward, the panels run along the output channels and k along the input channels; backward
     /// the other way round (U[p]ᵀ).
-    fn new(cpu: &Cpu, op: &Conv2d, form: Form) -> Self {
+    fn new<F: Factors>(cpu: &Cpu, op: &Conv2d, form: Form) -> Self {
         let (long, k) = match form {
             Form::Forward => (op.c_out(), op.x().c),
             Form::Backward => (op.x().c, op.c_out()),
         };
         let width = panel_width(cpu.isa.lanes());
-        Self { panels: long.div_ceil(width), k, width }
+        Self { panels: long.div_ceil(width), k, places: k.div_ceil(F::OF_A_PLACE), width }
     }
 
     /// Where a row of a panel begins.
     #[inline(always)]
-    fn row(self, point: usize, panel: usize, k: usize) -> usize {
-        Points::stride(self.panels * self.k, self.width) * point + (panel * self.k + k) * self.width
+    fn row(self, point: usize, panel: usize, place: usize) -> usize {
+        let rows = self.panels * self.places;
+        let row = panel * self.places + place;
+        Points::<F32>::stride(rows, self.width) * point + row * self.width
+    }
+
+    /// Places of all panels at all points.
+    fn len(self) -> usize {
+        Points::<F32>::len(self.panels * self.places, self.width)
     }
 }
 
-impl<'a> Filters<'a> {
+impl<'a, F: Factors> Filters<'a, F> {
     pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Result<Self> {
-        let layout = Layout::new(cpu, op, form);
-        let Layout { panels, k, width } = layout;
+        let layout = Layout::new::<F>(cpu, op, form);
+        let Layout { panels, k, places, width } = layout;
         let w = weight.f32(op.weight().len());
-        let numbers = weight.derived(form, Self::len(cpu, op, form), |out| {
+        let all = weight.derived(form, layout.len(), |out| {
             let u = Shared::new(out);
             let jobs_of_a_panel = k.div_ceil(ROWS);
             (0..panels * jobs_of_a_panel).into_par_iter().for_each(|job| {
                 let (panel, first) = (job / jobs_of_a_panel, job % jobs_of_a_panel * ROWS);
                 let rows = first..(first + ROWS).min(k);
-                cpu.isa.run(TransformRows { op, w, form, layout, u, panel, rows });
+                F::run(
+                    cpu.isa,
+                    TransformRows::<F> {
+                        op,
+                        w,
+                        form,
+                        layout,
+                        u,
+                        panel,
+                        rows,
+                        factors: PhantomData,
+                    },
+                );
             });
         })?;
-        Ok(Self { numbers, layout, panel_len: k * width })
+        Ok(Self { places: all, layout, panel_len: places * width, factors: PhantomData })
     }
 
-    /// Numbers that they are.
+    /// Places that they take.
     pub(super) fn len(cpu: &Cpu, op: &Conv2d, form: Form) -> usize {
-        let Layout { panels, k, width } = Layout::new(cpu, op, form);
-        Points::len(panels * k, width)
+        Layout::new::<F>(cpu, op, form).len()
     }
 
     /// The panels of a point that some channels lie in.
@@ -82,7 +104,7 @@ impl<'a> Filters<'a> {
     pub(super) fn of(self, p: usize, channels: Range<usize>, width: usize) -> &'a [f32] {
         let panels = channels.start / width..channels.end.div_ceil(width);
         let first = self.layout.row(p, panels.start, 0);
-        &self.numbers[first..first + panels.len() * self.panel_len]
+        &self.places[first..first + panels.len() * self.panel_len]
     }
 }
 
@@ -91,7 +113,7 @@ const ROWS: usize = 16;
 
 /// Some rows of a panel of transformed filters, at all points: they are kept for maps of other sizes, whose
 /// tiles may have more of them.
-struct TransformRows<'a> {
+struct TransformRows<'a, F> {
     op: &'a Conv2d,
     /// `[c_out][c_in][3][3]`
     w: &'a [f32],
@@ -99,21 +121,23 @@ struct TransformRows<'a> {
     layout: Layout,
     u: Shared<'a>,
     panel: usize,
+    /// Along k, from the first of a place on.
     rows: Range<usize>,
+    factors: PhantomData<F>,
 }
 
-impl Kernel for TransformRows<'_> {
+impl<F: Factors> Kernel for TransformRows<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { op, w, form, layout, u, panel, rows } = self;
+        let Self { op, w, form, layout, u, panel, rows, .. } = self;
         let (long, long_stride, k_stride) = match form {
             Form::Forward => (op.c_out(), op.x().c * TAPS, TAPS),
             Form::Backward => (op.x().c, TAPS, op.x().c * TAPS),
         };
         assert!(panel < layout.panels && rows.end <= layout.k && rows.len() <= ROWS);
-        assert!(u.len() >= Points::len(layout.panels * layout.k, layout.width));
+        assert!(rows.start.is_multiple_of(F::OF_A_PLACE) && u.len() >= layout.len());
         for first in (0..layout.width).step_by(S::LANES) {
             let channel = panel * layout.width + first;
             let lanes = long.saturating_sub(channel).min(S::LANES);
@@ -129,15 +153,26 @@ impl Kernel for TransformRows<'_> {
                     }
                 }
             }
-            for (k, taps) in rows.clone().zip(&taps) {
+            for k in rows.clone().step_by(F::OF_A_PLACE) {
+                let taps = &taps[k - rows.start..];
                 // SAFETY: arrays of the widest vector's length.
-                let get = |i: usize, j: usize| unsafe { s.load(taps[3 * i + j].as_ptr()) };
-                let put = |i: usize, j: usize, point: S::V| {
-                    let at = layout.row(i * PATCH + j, panel, k) + first;
+                let tap =
+                    |k: usize, i: usize, j: usize| unsafe { s.load(taps[k][3 * i + j].as_ptr()) };
+                let put = |i: usize, j: usize, place: S::V| {
+                    let at = layout.row(i * PATCH + j, panel, k / F::OF_A_PLACE) + first;
                     // SAFETY: asserted; no other job has these rows.
-                    unsafe { s.store(u.at(at), point) }
+                    unsafe { s.store(u.at(at), place) }
                 };
-                two::<Filter, Filter, _, _, _, _, _>(s, get, put);
+                if F::OF_A_PLACE == 1 {
+                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(0, i, j), put);
+                } else {
+                    // Beyond the last row there are zeros.
+                    let mut even = [[s.splat(0.0); PATCH]; PATCH];
+                    let keep = |i: usize, j: usize, point| even[i][j] = point;
+                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(0, i, j), keep);
+                    let put = |i: usize, j: usize, odd| put(i, j, s.pairs(even[i][j], odd));
+                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(1, i, j), put);
+                }
             }
         }
     }
@@ -188,7 +223,7 @@ impl Kernel for ReduceChannels<'_> {
         assert!(channels.len() <= CHANNELS && channels.end <= c_in);
         assert!(dweight.len() >= c_out * c_in * TAPS);
         let row = c_out.next_multiple_of(S::LANES);
-        let point_stride = Points::stride(c_in, row);
+        let point_stride = Points::<F32>::stride(c_in, row);
         let used = UsedPoints::of(op);
         for first in (0..c_out).step_by(S::LANES) {
             // Of each channel and tap, all filters: they are stored filter by filter in the end.

@@ -16,13 +16,13 @@ use super::transform::TILE;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::strips::{StripOutput, Strips};
-use crate::gemm::{Ahead, Gemm, panel_width};
+use crate::gemm::{Ahead, F32, Factors, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
 /// `workspace` becomes the transforms of a block, if the threads share it.
-pub(in crate::conv2d) fn forward(
+pub(in crate::conv2d) fn forward<F: Factors>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -34,20 +34,20 @@ pub(in crate::conv2d) fn forward(
     workspace: &mut AlignedVec,
 ) -> Result<()> {
     let Blocking { parallel, size } = blocking;
-    forward_needs(cpu, op, blocking).reserve(cpu, workspace)?;
-    let filters = Filters::new(cpu, op, weight, Form::Forward)?;
+    forward_needs::<F>(cpu, op, blocking).reserve(cpu, workspace)?;
+    let filters = Filters::<F>::new(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, TILE);
     let channels = whole_vectors(cpu, op);
     let products = Products::new(parallel, channels[1], panel_width(cpu.isa.lanes()));
     let block = |output: StripOutput<'_>, memory: &mut [f32]| {
         let block = Block::new(op, strips, output.strips.clone());
-        let [v, m] = block.points(memory, channels);
+        let (v, m) = block.points::<F, F32>(memory, channels);
         parallel.run(block.range(), |strips| {
-            cpu.isa.run(TransformInput { block, strips, x, v });
+            F::run(cpu.isa, TransformInput { block, strips, x, v });
         });
         let ahead = [Ahead::new(block.next().new_input(x, 0)), Ahead::new(output.y)];
         parallel.run(0..products.count(), |jobs| {
-            cpu.isa.run(Multiply { block, filters, v, m, ahead, products, jobs });
+            F::run(cpu.isa, Multiply { block, filters, v, m, ahead, products, jobs });
         });
         let put = |output| cpu.isa.run(PutOutput { block, m, bias, output });
         match parallel {
@@ -55,7 +55,7 @@ pub(in crate::conv2d) fn forward(
             Parallel::Points => strips.split(output, 1).into_par_iter().for_each(put),
         }
     };
-    let len = blocking.block_len(op, channels);
+    let len = blocking.first_block(op).len::<F, F32>(channels);
     let outputs = strips.split(strips.output(y, aux), size);
     match parallel {
         Parallel::Blocks => outputs.into_par_iter().for_each(|output| {
@@ -72,31 +72,36 @@ pub(in crate::conv2d) fn forward(
 }
 
 /// What [`forward`] takes besides its buffers.
-pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Needs {
-    let len = blocking.block_len(op, whole_vectors(cpu, op));
+pub(in crate::conv2d) fn forward_needs<F: Factors>(
+    cpu: &Cpu,
+    op: &Conv2d,
+    blocking: Blocking,
+) -> Needs {
+    let len = blocking.first_block(op).len::<F, F32>(whole_vectors(cpu, op));
     let [workspace, scratch] = blocking.parallel.workspace_and_scratch(len);
-    Needs { workspace, scratch, derived: Filters::len(cpu, op, Form::Forward) }
+    Needs { workspace, scratch, derived: Filters::<F>::len(cpu, op, Form::Forward) }
 }
 
 /// `M[p] = V[p] · U[p]` for some of the jobs.
-struct Multiply<'a> {
+struct Multiply<'a, F> {
     block: Block<'a>,
-    filters: Filters<'a>,
-    v: Points<'a>,
+    filters: Filters<'a, F>,
+    v: Points<'a, F>,
     m: Points<'a>,
     ahead: [Ahead; 2],
     products: Products,
     jobs: Range<usize>,
 }
 
-impl Kernel for Multiply<'_> {
+impl<F: Factors> Kernel for Multiply<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         let Self { v, m, products, .. } = self;
-        let (k, width) = (self.block.op.x().c, panel_width(S::LANES));
-        assert!(k <= v.channels && v.rows == m.rows && v.rows == self.block.tiles());
+        let (c, width) = (self.block.op.x().c, panel_width(S::LANES));
+        let k = c.div_ceil(F::OF_A_PLACE);
+        assert!(c <= v.channels && v.rows == m.rows && v.rows == self.block.tiles());
         assert!(self.filters.panel_len == k * width);
         for i in self.jobs {
             let (p, channels) = products.job(i);
@@ -108,12 +113,13 @@ impl Kernel for Multiply<'_> {
             // this job alone has these channels of this point of `m`.
             unsafe {
                 Gemm {
+                    factors: F::default(),
                     rows: tiles.len(),
                     columns: channels.len(),
                     k,
                     segments: 1,
                     a: v.at(p, tiles.start, 0),
-                    a_row: v.channels,
+                    a_row: v.of_a_row(),
                     a_k: 1,
                     a_segment: 0,
                     b: filters.as_ptr(),

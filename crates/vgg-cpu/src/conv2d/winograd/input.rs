@@ -8,20 +8,21 @@ use super::block::{Block, Strip};
 use super::points::Points;
 use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
+use crate::gemm::Factors;
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// `V = Bᵀ x B` for some strips.
-pub(super) struct TransformInput<'a> {
+pub(super) struct TransformInput<'a, F> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
     pub(super) x: &'a [f32],
     /// Of the whole block; strips that are not done are not touched.
-    pub(super) v: Points<'a>,
+    pub(super) v: Points<'a, F>,
 }
 
-impl Kernel for TransformInput<'_> {
+impl<F: Factors> Kernel for TransformInput<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -32,7 +33,7 @@ impl Kernel for TransformInput<'_> {
     }
 }
 
-impl TileWork for TransformInput<'_> {
+impl<F: Factors> TileWork for TransformInput<'_, F> {
     /// Channels beyond the last become zero.
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(

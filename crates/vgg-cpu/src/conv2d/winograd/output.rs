@@ -11,6 +11,7 @@ use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
 use crate::conv2d::strips::StripOutput;
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
+use crate::gemm::Factors;
 use crate::simd::{Kernel, Simd};
 
 /// `y = Aᵀ M A` and the epilogue for some of a block's strips.
@@ -110,17 +111,17 @@ impl TileWork for PutOutput<'_> {
 }
 
 /// `dM = A dy Aᵀ` for some strips, ReLU and pool undone on the way.
-pub(super) struct TransformOutputGradient<'a> {
+pub(super) struct TransformOutputGradient<'a, F> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
     pub(super) dy: &'a [f32],
     pub(super) aux: &'a [u8],
     /// Of the whole block; strips that are not done are not touched.
-    pub(super) dm: Points<'a>,
+    pub(super) dm: Points<'a, F>,
 }
 
-impl Kernel for TransformOutputGradient<'_> {
+impl<F: Factors> Kernel for TransformOutputGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -131,7 +132,7 @@ impl Kernel for TransformOutputGradient<'_> {
     }
 }
 
-impl TileWork for TransformOutputGradient<'_> {
+impl<F: Factors> TileWork for TransformOutputGradient<'_, F> {
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,

@@ -1,16 +1,20 @@
 //! The tiles at the points.
 
+use std::ops::Range;
+
+use half::bf16;
 use vgg_tensor::spec::Conv2d;
 
 use super::algebra::HALF_POINTS;
 use super::transform::{POINTS, TILE};
 use crate::buffer::LINE;
+use crate::gemm::{F32, Factors};
 use crate::shared::Shared;
-use crate::simd::Simd;
+use crate::simd::{MAX_LANES, Simd};
 
-/// A matrix for each of the points: `[point][row][channel]`.
+/// A matrix for each of the points: `[point][row][channel]`, of factors or of sums.
 #[derive(Clone, Copy)]
-pub(super) struct Points<'a> {
+pub(super) struct Points<'a, F = F32> {
     memory: Shared<'a>,
     /// Rows of a matrix: tiles or, for the filters' gradient, input channels.
     pub(super) rows: usize,
@@ -18,26 +22,27 @@ pub(super) struct Points<'a> {
     pub(super) channels: usize,
     /// Whether [`Points::put`] writes past the caches.
     streamed: bool,
+    pub(super) factors: F,
 }
 
-impl<'a> Points<'a> {
-    /// Numbers in all matrices.
+impl<'a, F: Factors> Points<'a, F> {
+    /// Places of all matrices.
     pub(super) fn len(rows: usize, channels: usize) -> usize {
         POINTS * Self::stride(rows, channels)
     }
 
-    /// Numbers from one point's matrix to the next's: an odd number of cache lines, so that the
+    /// Places from one point's matrix to the next's: an odd number of cache lines, so that the
     /// points do not compete for the same sets of the cache.
     #[inline(always)]
     pub(super) fn stride(rows: usize, channels: usize) -> usize {
-        (rows * channels).next_multiple_of(2 * LINE) + LINE
+        (rows * channels / F::OF_A_PLACE).next_multiple_of(2 * LINE) + LINE
     }
 
     /// # Panics
     /// If the memory is too short.
     pub(super) fn new(memory: &'a mut [f32], rows: usize, channels: usize) -> Self {
         assert!(memory.len() >= Self::len(rows, channels));
-        Self { memory: Shared::new(memory), rows, channels, streamed: false }
+        Self { memory: Shared::new(memory), rows, channels, streamed: false, factors: F::default() }
     }
 
     /// Written past the caches: where other threads read them, and much later, the caches have
@@ -65,10 +70,47 @@ impl<'a> Points<'a> {
         // the memory is.
         unsafe {
             // Parts of a line would go to memory one by one.
-            if self.streamed && S::LANES == LINE {
+            if self.streamed && S::LANES == LINE * F::OF_A_PLACE {
                 s.stream(place, v);
             } else {
-                s.store(place, v);
+                self.factors.store(s, place, v);
+            }
+        }
+    }
+
+    /// As `f32`, if a number's place has room for one.
+    pub(super) fn in_f32(self) -> Option<Points<'a>> {
+        let Self { memory, rows, channels, streamed, .. } = self;
+        (F::OF_A_PLACE == 1).then_some(Points { memory, rows, channels, streamed, factors: F32 })
+    }
+
+    /// Pairs of rows, each with the one after it, or with zeros: `[pair][channel]`, some rows and channels of
+    /// `bf16`.
+    ///
+    /// # Safety
+    /// The rows and channels lie inside, the channels are whole vectors, no job writes them, and there is
+    /// room at `to`.
+    #[inline(always)]
+    pub(super) unsafe fn pair_rows<S: Simd>(
+        self,
+        s: S,
+        point: usize,
+        rows: Range<usize>,
+        channels: Range<usize>,
+        to: *mut f32,
+    ) {
+        let zeros = [bf16::ZERO; MAX_LANES];
+        let place = |row: usize, channel: usize| {
+            let inside = row < rows.end;
+            if inside { self.at(point, row, channel).cast() } else { zeros.as_ptr() }
+        };
+        for (pair, row) in rows.clone().step_by(2).enumerate() {
+            for channel in channels.clone().step_by(S::LANES) {
+                // SAFETY: the caller's promise.
+                unsafe {
+                    let both = s.load_pairs(place(row, channel), place(row + 1, channel));
+                    s.store(to.add(pair * channels.len() + channel - channels.start), both);
+                }
             }
         }
     }
@@ -81,11 +123,17 @@ impl<'a> Points<'a> {
         }
     }
 
-    /// The place of a number; inside if point, row and channel are.
+    /// The place of a number, the first in it; inside if point, row and channel are.
     #[inline(always)]
     pub(super) fn at(self, point: usize, row: usize, channel: usize) -> *mut f32 {
         let stride = Self::stride(self.rows, self.channels);
-        self.memory.at(point * stride + row * self.channels + channel)
+        self.memory.at(point * stride + self.of_a_row() * row + channel / F::OF_A_PLACE)
+    }
+
+    /// Places from one row to the next.
+    #[inline(always)]
+    pub(super) fn of_a_row(self) -> usize {
+        self.channels / F::OF_A_PLACE
     }
 }
 

@@ -8,6 +8,7 @@ use super::blocking::Parallel;
 use super::{Blocking, backward, forward};
 use crate::buffer::{AlignedVec, Buffer};
 use crate::conv2d::Gradients;
+use crate::gemm::{Bf16, F32, Factors};
 use crate::{Config, Cpu, Isa};
 
 /// What a forward and a backward pass write.
@@ -20,7 +21,7 @@ struct Written {
     dbias: Vec<f32>,
 }
 
-fn run(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
+fn run<F: Factors>(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
     let numbers =
         |len: usize, seed: usize| (0..len).map(|i| ((i * seed) % 17) as f32 - 8.0).collect();
     let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
@@ -39,9 +40,9 @@ fn run(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
     };
     let Written { y, aux, dx, dweight, dbias } = &mut written;
     cpu.threads.run(|| {
-        forward(cpu, op, blocking, &x, &weight, &bias, y, aux, workspace).unwrap();
+        forward::<F>(cpu, op, blocking, &x, &weight, &bias, y, aux, workspace).unwrap();
         let gradients = Gradients { dweight, dbias, dx: Some(dx) };
-        backward(cpu, op, blocking, &x, &weight, &dy, aux, gradients, workspace).unwrap();
+        backward::<F>(cpu, op, blocking, &x, &weight, &dy, aux, gradients, workspace).unwrap();
     });
     written
 }
@@ -49,30 +50,35 @@ fn run(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
 /// Filters that were transformed for a map of a few pixels are those of a larger one.
 #[test]
 fn a_weight_serves_maps_of_all_sizes() {
+    check_sizes::<F32>();
+    check_sizes::<Bf16>();
+}
+
+fn check_sizes<F: Factors>() {
     let op =
         |side| Conv2d::new(Shape::new(1, 3, side, side), 4, 3, 1, ConvEpilogue::BiasRelu).unwrap();
     let blocking = Blocking { parallel: Parallel::Blocks, size: 1 };
     for isa in Isa::available() {
-        let cpu = Cpu::new(Config { threads: Some(1), isa: Some(isa) }).unwrap();
+        let cpu =
+            Cpu::new(Config { threads: Some(1), isa: Some(isa), ..Config::default() }).unwrap();
         let mut weight = Buffer::zeroed(op(2).weight().len()).unwrap();
         let numbers = weight.f32_mut(op(2).weight().len());
         numbers.iter_mut().enumerate().for_each(|(i, w)| *w = (i % 7) as f32 - 3.0);
-        let forward = |side: usize, weight: &Buffer| {
+        let of_side = |side: usize, weight: &Buffer| {
             let op = op(side);
             let x: Vec<f32> = (0..op.x().len()).map(|i| (i % 5) as f32 - 2.0).collect();
             let (mut y, bias) = (vec![f32::NAN; op.y().len()], [0.0; 4]);
             let workspace = &mut AlignedVec::default();
-            let run = || {
-                super::forward(&cpu, &op, blocking, &x, weight, &bias, &mut y, &mut [], workspace)
-            };
+            let run =
+                || forward::<F>(&cpu, &op, blocking, &x, weight, &bias, &mut y, &mut [], workspace);
             cpu.threads.run(run).unwrap();
             y
         };
-        forward(2, &weight);
-        let after_a_small_one = forward(8, &weight);
+        of_side(2, &weight);
+        let after_a_small_one = of_side(8, &weight);
         // What is derived of a weight is forgotten when it is written.
         weight.f32_mut(0);
-        assert_eq!(after_a_small_one, forward(8, &weight), "{isa}");
+        assert_eq!(after_a_small_one, of_side(8, &weight), "{isa}");
     }
 }
 
@@ -92,16 +98,18 @@ proptest! {
         let epilogue = if pool { ConvEpilogue::BiasReluMaxPool } else { ConvEpilogue::BiasRelu };
         let op = Conv2d::new(Shape::new(n, c, h, w), c_out, 3, padding, epilogue).unwrap();
         for isa in Isa::available() {
-            let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa) }).unwrap();
-            let expected = run(&cpu, &op, Blocking { parallel: Parallel::Blocks, size: 1 });
-            for parallel in [Parallel::Blocks, Parallel::Points] {
-                let found = run(&cpu, &op, Blocking { parallel, size });
-                prop_assert_eq!(&found.y, &expected.y);
-                prop_assert_eq!(&found.aux, &expected.aux);
-                prop_assert_eq!(&found.dx, &expected.dx);
-                // The sums over tiles come in another order.
-                prop_assert!(close(&expected.dweight, &found.dweight), "{:?} dweight", parallel);
-                prop_assert!(close(&expected.dbias, &found.dbias), "{:?} dbias", parallel);
+            let cpu = Cpu::new(Config { threads: Some(threads), isa: Some(isa), ..Config::default() }).unwrap();
+            for run in [run::<F32>, run::<Bf16>] {
+                let expected = run(&cpu, &op, Blocking { parallel: Parallel::Blocks, size: 1 });
+                for parallel in [Parallel::Blocks, Parallel::Points] {
+                    let found = run(&cpu, &op, Blocking { parallel, size });
+                    prop_assert_eq!(&found.y, &expected.y);
+                    prop_assert_eq!(&found.aux, &expected.aux);
+                    prop_assert_eq!(&found.dx, &expected.dx);
+                    // The sums over tiles come in another order.
+                    prop_assert!(close(&expected.dweight, &found.dweight), "{:?} dweight", parallel);
+                    prop_assert!(close(&expected.dbias, &found.dbias), "{:?} dbias", parallel);
+                }
             }
         }
     }
