@@ -2,6 +2,7 @@
 
 use vgg_simulated_cuda::Libraries;
 
+use super::resume::{ADAMW, MOMENTUM};
 use super::{Done, Workplace, metrics_without_times};
 
 /// Variables by which libraries are found.
@@ -142,17 +143,17 @@ fn a_rate_is_looked_for_as_on_the_cpu() {
 
 #[test]
 fn an_interrupted_run_goes_on_to_the_bit() {
-    for precision in ["f32", "bf16", "f16"] {
+    for (precision, recipe) in [("f32", MOMENTUM), ("bf16", ADAMW), ("f16", "")] {
         let place = Workplace::new();
         // The simulated cuDNN, too, proposes algorithms first that add in another order each time.
         let same = "--set device.deterministic=true";
-        let train = format!("tiny.toml --device cuda --precision {precision} {same}");
+        let train = format!("tiny.toml --device cuda --precision {precision} {same} {recipe}");
         ok(&place, &format!("{train} --out whole"));
         ok(&place, &format!("{train} --out parts --set train.epochs=1"));
         ok(&place, "resume parts/tiny-1 --set train.epochs=2");
         let weights =
             |run: &str| super::sha256(&place.path(run).join("tiny-1/checkpoints/last.safetensors"));
-        assert_eq!(weights("whole"), weights("parts"), "{precision}");
+        assert_eq!(weights("whole"), weights("parts"), "{precision} {recipe}");
     }
 }
 

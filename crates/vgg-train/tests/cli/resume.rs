@@ -71,15 +71,27 @@ fn a_run_killed_at_any_moment() {
     finish_and_compare(&place, "");
 }
 
-/// Velocities, the EMA, and how often the learning rate has dropped.
+/// Velocities, the EMA, and how often the learning rate has dropped; images as operations that are drawn
+/// make them.
+pub(super) const MOMENTUM: &str = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
+    --set optimizer.clip_norm=1 --set train.accumulate=2 --set train.label_smoothing=0.1 \
+    --set schedule.kind=plateau --set schedule.patience=1 --set schedule.factor=0.5 \
+    --set data.augment.flip=true --set data.augment.pad_crop=2 --set data.augment.rand_augment={} \
+    --set data.augment.random_erasing=0.5 --set data.augment.mixup=0.2 --set data.augment.cutmix=1";
+
+/// AdamW's averages, whose correction counts steps, with an EMA, statistics and a group of layers; images
+/// as the other augmentations make them.
+pub(super) const ADAMW: &str = "--set optimizer.kind=adamw --set optimizer.momentum=0 \
+    --set optimizer.lr=0.002 --set optimizer.weight_decay=0.01 --set optimizer.average_decay=0.9 \
+    --set model.batch_norm=true \
+    --set optimizer.groups=[{layers='features',lr=0.5,weight_decay=0.1}] \
+    --set data.augment.resized_crop={} --set data.augment.trivial_augment_wide=true \
+    --set data.augment.color_jitter={brightness=0.4,contrast=0.4}";
+
 #[test]
-fn a_run_with_more_to_remember() {
+fn a_run_with_momentum() {
     let place = Workplace::new();
-    let recipe = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
-                  --set optimizer.clip_norm=1 --set train.accumulate=2 \
-                  --set train.label_smoothing=0.1 --set schedule.kind=plateau \
-                  --set schedule.patience=1 --set schedule.factor=0.5";
-    killed_three_times(&place, recipe);
+    killed_three_times(&place, MOMENTUM);
     let table = place.read("runs/tiny-1/metrics.csv");
     let at = table.lines().next().unwrap().split(',').position(|name| name == "lr").unwrap();
     let rates: Vec<f64> =
@@ -87,7 +99,6 @@ fn a_run_with_more_to_remember() {
     assert!(rates.last() < rates.first(), "{rates:?}");
 }
 
-/// AdamW's averages, whose correction counts steps, with an EMA, statistics and a group of layers.
 /// In bf16 where the CPU has instructions for it.
 #[test]
 fn a_run_in_half_precision() {
@@ -98,11 +109,7 @@ fn a_run_in_half_precision() {
 #[test]
 fn a_run_of_adamw() {
     let place = Workplace::new();
-    let recipe = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \
-                  --set optimizer.weight_decay=0.01 --set optimizer.average_decay=0.9 \
-                  --set model.batch_norm=true \
-                  --set optimizer.groups=[{layers='features',lr=0.5,weight_decay=0.1}]";
-    killed_three_times(&place, recipe);
+    killed_three_times(&place, ADAMW);
     let other = "resume runs/tiny-1 -q --set optimizer.kind=sgd --set train.epochs=9";
     insta::assert_snapshot!(failure(&place, other), @r"
     2
