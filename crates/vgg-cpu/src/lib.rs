@@ -12,7 +12,7 @@
 //! [`Precision::Bf16`] rounds the factors of 3×3 convolutions' products, which are the transforms of inputs,
 //! filters and gradients at Winograd's points, to 8 bits, as they are stored there, and multiplies them by
 //! the processor's dot products of `bf16`, twice as many at a time. Transforms amplify the rounding: a
-//! result is off by some per cent of its typical size, which training does not notice (docs/results.md).
+//! result is off by 1 % of its typical size, which training does not notice (docs/results.md).
 //!
 //! # In a crate of your own
 //! A release build is fast. In a development build the kernels are some 80 times slower, unless

@@ -13,8 +13,8 @@ use crate::{Arithmetic, Reference, cases, inputs};
 const C: f64 = 2.0;
 
 /// Room for rounding at the points, in multiples of what rounding the factors of as many products as a sum
-/// has would do: on these trials the CPU's strays by up to 0.86 of that.
-const POINTS: f64 = 64.0;
+/// has would do: on these trials the CPU's strays by up to 0.77 of that.
+const POINTS: f64 = 24.0;
 
 /// A convolution and its gradients.
 pub struct Conv2dTrial {
@@ -152,11 +152,7 @@ impl Trial for Conv2dTrial {
         let sums = self.op.conv_y();
         let positions = sums.n * sums.h * sums.w;
         let dweight = stored(self.products(positions, &self.x, &self.dy), self.arithmetic);
-        let dbias = match self.arithmetic {
-            Arithmetic::WinogradBf16 => self.products(positions, &self.dy, &[1.0]),
-            _ => sum_tolerance(1.0, positions, &self.dy, &[1.0]),
-        };
-        let dbias = Tolerance::absolute(dbias);
+        let dbias = Tolerance::absolute(sum_tolerance(1.0, positions, &self.dy, &[1.0]));
         let fan_out = self.op.weight().len() / self.op.x().c;
         let dx = stored(self.products(fan_out, &self.dy, &self.weight), self.arithmetic);
         vec![y, y, dweight, dbias, dweight, dbias, dx]

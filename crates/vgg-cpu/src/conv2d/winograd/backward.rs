@@ -1,11 +1,13 @@
 //! The gradients, in one pass over the tiles.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 use vgg_tensor::Result;
-use vgg_tensor::spec::Conv2d;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
+use super::algebra::Interpolation;
 use super::block::Block;
 use super::blocking::{Blocking, Parallel, Products, whole_vectors};
 use super::filters::{self, Filters};
@@ -18,7 +20,8 @@ use crate::buffer::{AlignedVec, Buffer, Form, LINE};
 use crate::conv2d::Gradients;
 use crate::conv2d::chunks::{Chunk, Chunks};
 use crate::conv2d::strips::Strips;
-use crate::gemm::{Ahead, F32, Factors, Gemm, panel_width};
+use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::gemm::{Ahead, F32, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
@@ -26,7 +29,7 @@ use crate::simd::{Kernel, Simd};
 /// The gradients of a convolution; see [`vgg_tensor::Command::Conv2dBackward`]. `workspace`
 /// becomes the chunks' sums of the weight's and the bias's gradient and, if the threads share a
 /// block, its transforms.
-pub(in crate::conv2d) fn backward<F: Factors>(
+pub(in crate::conv2d) fn backward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -62,13 +65,13 @@ pub(in crate::conv2d) fn backward<F: Factors>(
             outputs.into_iter().for_each(|output| pass.chunk(output, memory, &mut []));
         }
     }
-    filters::weight_gradient(cpu, op, partials, chunks.partial_len, dweight);
+    filters::weight_gradient::<F>(cpu, op, partials, chunks.partial_len, dweight);
     chunks.sum_into(partials, du_len, dbias);
     Ok(())
 }
 
 /// What [`backward`] takes besides its buffers. `dx` says whether the input's gradient is wanted.
-pub(in crate::conv2d) fn backward_needs<F: Factors>(
+pub(in crate::conv2d) fn backward_needs<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -86,7 +89,7 @@ pub(in crate::conv2d) fn backward_needs<F: Factors>(
 }
 
 /// Places that a block takes at the points, and that a job of its products takes for pairs of tiles.
-fn lens<F: Factors>(block: Block<'_>, channels: [usize; 2]) -> (usize, usize) {
+fn lens<F: Interpolation>(block: Block<'_>, channels: [usize; 2]) -> (usize, usize) {
     let [c_in, c_out] = channels;
     let factors = block.len::<F, F>(channels);
     match F::OF_A_PLACE {
@@ -128,7 +131,7 @@ struct Pass<'a, F> {
     aux: &'a [u8],
 }
 
-impl<F: Factors> Pass<'_, F> {
+impl<F: Interpolation> Pass<'_, F> {
     /// The gradients of a chunk's images, in a block's `memory`; `pairs` is the thread's, if it does all
     /// jobs.
     fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32], pairs: &mut [f32]) {
@@ -151,7 +154,7 @@ impl<F: Factors> Pass<'_, F> {
                 F::run(cpu.isa, TransformInput { block, strips: strips.clone(), x, v });
                 F::run(cpu.isa, TransformOutputGradient { block, strips, dy, aux, dm });
             });
-            F::run(cpu.isa, SumBiasGradient { dm, db });
+            F::run(cpu.isa, SumBiasGradient { block, dy, aux, dm, db });
 
             let ahead = self.ahead(block, dx.as_deref(), chunk.images.start);
             let overwrite = start == first;
@@ -199,7 +202,16 @@ impl<F: Factors> Pass<'_, F> {
                     let strips = block.range_of(images.start + job / jobs_of_an_image);
                     let first = job % jobs_of_an_image * of_a_job;
                     let channels = first.min(op.x().c)..(first + of_a_job).min(op.x().c);
-                    cpu.isa.run(PutInputGradient { block, strips, channels, dv, dx, first_image });
+                    let factors = PhantomData::<F>;
+                    cpu.isa.run(PutInputGradient {
+                        block,
+                        strips,
+                        channels,
+                        dv,
+                        dx,
+                        first_image,
+                        factors,
+                    });
                 }
             });
         }
@@ -222,18 +234,29 @@ impl<F: Factors> Pass<'_, F> {
     }
 }
 
-/// The bias's gradient: A's row for the point 1 is all ones, so there dM is the sum of the tile.
+/// The bias's gradient. Where one of the points is 1, A's row for it is all ones, so there dM is the sum of
+/// the tile.
 struct SumBiasGradient<'a, F> {
+    block: Block<'a>,
+    dy: &'a [f32],
+    aux: &'a [u8],
     dm: Points<'a, F>,
     db: &'a mut [f32],
 }
 
-impl<F: Factors> Kernel for SumBiasGradient<'_, F> {
+impl<F: Interpolation> Kernel for SumBiasGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
         assert!(self.db.len() >= self.dm.channels);
+        if F::A == 1.0 { self.of_tiles(s) } else { self.of_pixels(s) }
+    }
+}
+
+impl<F: Interpolation> SumBiasGradient<'_, F> {
+    #[inline(always)]
+    fn of_tiles<S: Simd>(self, s: S) {
         let db = self.db.as_mut_ptr();
         for tile in 0..self.dm.rows {
             for c in (0..self.dm.channels).step_by(S::LANES) {
@@ -243,6 +266,35 @@ impl<F: Factors> Kernel for SumBiasGradient<'_, F> {
                     s.store(db.add(c), s.add(s.load(db.add(c)), sum));
                 }
             }
+        }
+    }
+
+    #[inline(always)]
+    fn of_pixels<S: Simd>(self, s: S) {
+        let Block { op, y, strips, .. } = self.block;
+        let (layout, epilogue) = (AuxLayout::new(op), op.epilogue());
+        let Range { start, end } = self.block.range();
+        for c in (0..y.c).step_by(S::LANES) {
+            let n = (y.c - c).min(S::LANES);
+            let mut sum = s.splat(0.0);
+            for pixel in strips.y_pixels_before(start)..strips.y_pixels_before(end) {
+                let dy = &self.dy[pixel * y.c + c..][..n];
+                // SAFETY: the slice has `n` numbers.
+                let dy = unsafe { s.load_first(dy.as_ptr(), n) };
+                let gradient = match epilogue {
+                    ConvEpilogue::Bias => dy,
+                    ConvEpilogue::BiasRelu => s.keep(layout.alive(self.aux, pixel, c, n), dy),
+                    ConvEpilogue::BiasReluMaxPool => {
+                        let bits = layout.pool(self.aux, pixel, c, n);
+                        let [[a, b], [c, d]] = relu_max_pool_gradient(s, dy, bits);
+                        s.add(s.add(a, b), s.add(c, d))
+                    }
+                };
+                sum = s.add(sum, gradient);
+            }
+            let db = &mut self.db[c..c + n];
+            // SAFETY: as above.
+            unsafe { s.store_first(db.as_mut_ptr(), n, s.add(s.load_first(db.as_ptr(), n), sum)) };
         }
     }
 }
@@ -266,7 +318,7 @@ struct Multiply<'a, F> {
     jobs: Range<usize>,
 }
 
-impl<F: Factors> Kernel for Multiply<'_, F> {
+impl<F: Interpolation> Kernel for Multiply<'_, F> {
     type Output = ();
 
     #[inline(always)]

@@ -7,12 +7,12 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
-use super::algebra::{Filter, FilterGradient};
+use super::algebra::{Filter, FilterGradient, Interpolation};
 use super::points::{Points, UsedPoints};
 use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
-use crate::gemm::{F32, Factors, panel_width};
+use crate::gemm::{F32, panel_width};
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -42,21 +42,21 @@ struct Layout {
 impl Layout {
     /// Forward, the panels run along the output channels and k along the input channels; backward
     /// the other way round (U[p]ᵀ).
-    fn new<F: Factors>(cpu: &Cpu, op: &Conv2d, form: Form) -> Self {
+    fn new<F: Interpolation>(cpu: &Cpu, op: &Conv2d, form: Form) -> Self {
         let (long, k) = match form {
             Form::Forward => (op.c_out(), op.x().c),
             Form::Backward => (op.x().c, op.c_out()),
         };
         let width = panel_width(cpu.isa.lanes());
-        Self { panels: long.div_ceil(width), k, places: k.div_ceil(F::OF_A_PLACE), width }
+        let (panels, places) = (long.div_ceil(width), k.div_ceil(F::OF_A_PLACE));
+        Self { panels, k, places, width }
     }
 
     /// Where a row of a panel begins.
     #[inline(always)]
     fn row(self, point: usize, panel: usize, place: usize) -> usize {
-        let rows = self.panels * self.places;
         let row = panel * self.places + place;
-        Points::<F32>::stride(rows, self.width) * point + row * self.width
+        Points::<F32>::stride(self.panels * self.places, self.width) * point + row * self.width
     }
 
     /// Places of all panels at all points.
@@ -65,7 +65,7 @@ impl Layout {
     }
 }
 
-impl<'a, F: Factors> Filters<'a, F> {
+impl<'a, F: Interpolation> Filters<'a, F> {
     pub(super) fn new(cpu: &Cpu, op: &Conv2d, weight: &'a Buffer, form: Form) -> Result<Self> {
         let layout = Layout::new::<F>(cpu, op, form);
         let Layout { panels, k, places, width } = layout;
@@ -126,7 +126,7 @@ struct TransformRows<'a, F> {
     factors: PhantomData<F>,
 }
 
-impl<F: Factors> Kernel for TransformRows<'_, F> {
+impl<F: Interpolation> Kernel for TransformRows<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -164,14 +164,14 @@ impl<F: Factors> Kernel for TransformRows<'_, F> {
                     unsafe { s.store(u.at(at), place) }
                 };
                 if F::OF_A_PLACE == 1 {
-                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(0, i, j), put);
+                    two::<Filter<F>, Filter<F>, _, _, _, _, _>(s, |i, j| tap(0, i, j), put);
                 } else {
                     // Beyond the last row there are zeros.
                     let mut even = [[s.splat(0.0); PATCH]; PATCH];
                     let keep = |i: usize, j: usize, point| even[i][j] = point;
-                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(0, i, j), keep);
+                    two::<Filter<F>, Filter<F>, _, _, _, _, _>(s, |i, j| tap(0, i, j), keep);
                     let put = |i: usize, j: usize, odd| put(i, j, s.pairs(even[i][j], odd));
-                    two::<Filter, Filter, _, _, _, _, _>(s, |i, j| tap(1, i, j), put);
+                    two::<Filter<F>, Filter<F>, _, _, _, _, _>(s, |i, j| tap(1, i, j), put);
                 }
             }
         }
@@ -182,7 +182,7 @@ impl<F: Factors> Kernel for TransformRows<'_, F> {
 /// `dw = Gᵀ (Σ dU) G`.
 ///
 /// A chunk's sums are [`Points`] of `c_in` rows; they lie `partial_len` numbers apart.
-pub(super) fn weight_gradient(
+pub(super) fn weight_gradient<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     partials: &[f32],
@@ -195,7 +195,8 @@ pub(super) fn weight_gradient(
     (0..c_in.div_ceil(CHANNELS)).into_par_iter().for_each(|job| {
         let first = job * CHANNELS;
         let channels = first..(first + CHANNELS).min(c_in);
-        cpu.isa.run(ReduceChannels { op, partials, partial_len, channels, dweight });
+        let factors = PhantomData::<F>;
+        cpu.isa.run(ReduceChannels { op, partials, partial_len, channels, dweight, factors });
     });
 }
 
@@ -204,21 +205,22 @@ pub(super) fn weight_gradient(
 const CHANNELS: usize = 8;
 
 /// The gradient of all filters' taps for some input channels.
-struct ReduceChannels<'a> {
+struct ReduceChannels<'a, F> {
     op: &'a Conv2d,
     partials: &'a [f32],
     partial_len: usize,
     channels: Range<usize>,
     /// `[c_out][c_in][3][3]`
     dweight: Shared<'a>,
+    factors: PhantomData<F>,
 }
 
-impl Kernel for ReduceChannels<'_> {
+impl<F: Interpolation> Kernel for ReduceChannels<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { op, partials, partial_len, channels, dweight } = self;
+        let Self { op, partials, partial_len, channels, dweight, .. } = self;
         let (c_in, c_out) = (op.x().c, op.c_out());
         assert!(channels.len() <= CHANNELS && channels.end <= c_in);
         assert!(dweight.len() >= c_out * c_in * TAPS);
@@ -245,7 +247,11 @@ impl Kernel for ReduceChannels<'_> {
                     // SAFETY: an array of the widest vector's length.
                     unsafe { s.store(taps[3 * i + j].as_mut_ptr(), tap) };
                 };
-                two::<FilterGradient, FilterGradient, _, _, _, _, _>(s, |i, j| points[i][j], put);
+                two::<FilterGradient<F>, FilterGradient<F>, _, _, _, _, _>(
+                    s,
+                    |i, j| points[i][j],
+                    put,
+                );
             }
             for lane in 0..(c_out - first).min(S::LANES) {
                 let filter = dweight.at((first + lane) * c_in * TAPS);

@@ -1,11 +1,13 @@
 //! The forward pass.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
+use super::algebra::Interpolation;
 use super::block::Block;
 use super::blocking::{Blocking, Parallel, Products, whole_vectors};
 use super::filters::Filters;
@@ -16,13 +18,13 @@ use super::transform::TILE;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::strips::{StripOutput, Strips};
-use crate::gemm::{Ahead, F32, Factors, Gemm, panel_width};
+use crate::gemm::{Ahead, F32, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
 /// `workspace` becomes the transforms of a block, if the threads share it.
-pub(in crate::conv2d) fn forward<F: Factors>(
+pub(in crate::conv2d) fn forward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -49,7 +51,8 @@ pub(in crate::conv2d) fn forward<F: Factors>(
         parallel.run(0..products.count(), |jobs| {
             F::run(cpu.isa, Multiply { block, filters, v, m, ahead, products, jobs });
         });
-        let put = |output| cpu.isa.run(PutOutput { block, m, bias, output });
+        let factors = PhantomData::<F>;
+        let put = |output| cpu.isa.run(PutOutput { block, m, bias, output, factors });
         match parallel {
             Parallel::Blocks => put(output),
             Parallel::Points => strips.split(output, 1).into_par_iter().for_each(put),
@@ -72,7 +75,7 @@ pub(in crate::conv2d) fn forward<F: Factors>(
 }
 
 /// What [`forward`] takes besides its buffers.
-pub(in crate::conv2d) fn forward_needs<F: Factors>(
+pub(in crate::conv2d) fn forward_needs<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
@@ -93,7 +96,7 @@ struct Multiply<'a, F> {
     jobs: Range<usize>,
 }
 
-impl<F: Factors> Kernel for Multiply<'_, F> {
+impl<F: Interpolation> Kernel for Multiply<'_, F> {
     type Output = ();
 
     #[inline(always)]

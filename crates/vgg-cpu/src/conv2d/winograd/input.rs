@@ -1,14 +1,14 @@
 //! The input's side of the products: x to the points, and the points' gradients back to dx.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use super::Patch;
-use super::algebra::{HalfInput, HalfInputGradient, Input, InputGradient};
+use super::algebra::{HalfInput, HalfInputGradient, Input, InputGradient, Interpolation};
 use super::block::{Block, Strip};
 use super::points::Points;
 use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
-use crate::gemm::Factors;
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -22,7 +22,7 @@ pub(super) struct TransformInput<'a, F> {
     pub(super) v: Points<'a, F>,
 }
 
-impl<F: Factors> Kernel for TransformInput<'_, F> {
+impl<F: Interpolation> Kernel for TransformInput<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -33,7 +33,7 @@ impl<F: Factors> Kernel for TransformInput<'_, F> {
     }
 }
 
-impl<F: Factors> TileWork for TransformInput<'_, F> {
+impl<F: Interpolation> TileWork for TransformInput<'_, F> {
     /// Channels beyond the last become zero.
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
@@ -61,7 +61,7 @@ impl<F: Factors> TileWork for TransformInput<'_, F> {
             };
             if patch.inside() && n == S::LANES {
                 // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
-                two_of_size::<Input, HalfInput, HALF_H, HALF_W, _, _, _, _, _>(
+                two_of_size::<Input<F>, HalfInput<F>, HALF_H, HALF_W, _, _, _, _, _>(
                     s,
                     |i, j| unsafe { s.load(pixel(i, j)) },
                     put,
@@ -74,7 +74,7 @@ impl<F: Factors> TileWork for TransformInput<'_, F> {
                     // SAFETY: the pixel has `n` channels from `c0` on, or they are `zeros`.
                     unsafe { s.load_first(pixel, n) }
                 };
-                two_of_size::<Input, HalfInput, HALF_H, HALF_W, _, _, _, _, _>(s, get, put);
+                two_of_size::<Input<F>, HalfInput<F>, HALF_H, HALF_W, _, _, _, _, _>(s, get, put);
             }
         }
     }
@@ -84,7 +84,7 @@ impl<F: Factors> TileWork for TransformInput<'_, F> {
 ///
 /// Tiles come in row-major order, so it is known which contribution to a pixel is the first, and
 /// that one overwrites what was there.
-pub(super) struct PutInputGradient<'a> {
+pub(super) struct PutInputGradient<'a, F> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
@@ -94,9 +94,11 @@ pub(super) struct PutInputGradient<'a> {
     /// From image `first_image` on.
     pub(super) dx: Shared<'a>,
     pub(super) first_image: usize,
+    /// What dV is a sum of products of.
+    pub(super) factors: PhantomData<F>,
 }
 
-impl Kernel for PutInputGradient<'_> {
+impl<F: Interpolation> Kernel for PutInputGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -105,7 +107,7 @@ impl Kernel for PutInputGradient<'_> {
     }
 }
 
-impl TileWork for PutInputGradient<'_> {
+impl<F: Interpolation> TileWork for PutInputGradient<'_, F> {
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
@@ -132,7 +134,7 @@ impl TileWork for PutInputGradient<'_> {
             // In both cases: no other job has these channels of the image.
             if patch.inside() && patch.has_neighbours() && n == S::LANES {
                 // What is shared is known at compile time.
-                two_of_size::<InputGradient, HalfInputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+                two_of_size::<InputGradient<F>, HalfInputGradient<F>, HALF_H, HALF_W, _, _, _, _, _>(
                     s,
                     get,
                     |i, j, g| {
@@ -148,7 +150,7 @@ impl TileWork for PutInputGradient<'_> {
                 // Choices of address instead of branches.
                 let zeros = [0.0; MAX_LANES];
                 let mut nowhere = [0.0; MAX_LANES];
-                two_of_size::<InputGradient, HalfInputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+                two_of_size::<InputGradient<F>, HalfInputGradient<F>, HALF_H, HALF_W, _, _, _, _, _>(
                     s,
                     get,
                     |i, j, g| {

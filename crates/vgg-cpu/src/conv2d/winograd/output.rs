@@ -1,28 +1,30 @@
 //! The output's side of the products: the points to y with its epilogue, and dy to the points.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use vgg_tensor::spec::ConvEpilogue;
 
-use super::algebra::{HalfOutput, HalfOutputGradient, Output, OutputGradient};
+use super::algebra::{HalfOutput, HalfOutputGradient, Interpolation, Output, OutputGradient};
 use super::block::{Block, Strip};
 use super::points::Points;
 use super::tiles::{TileWork, each_tile};
 use super::transform::{PATCH, TILE, two_of_size};
 use crate::conv2d::strips::StripOutput;
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
-use crate::gemm::Factors;
 use crate::simd::{Kernel, Simd};
 
 /// `y = Aᵀ M A` and the epilogue for some of a block's strips.
-pub(super) struct PutOutput<'a> {
+pub(super) struct PutOutput<'a, F> {
     pub(super) block: Block<'a>,
     pub(super) m: Points<'a>,
     pub(super) bias: &'a [f32],
     pub(super) output: StripOutput<'a>,
+    /// What M is a sum of products of.
+    pub(super) factors: PhantomData<F>,
 }
 
-impl Kernel for PutOutput<'_> {
+impl<F: Interpolation> Kernel for PutOutput<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -31,7 +33,7 @@ impl Kernel for PutOutput<'_> {
     }
 }
 
-impl TileWork for PutOutput<'_> {
+impl<F: Interpolation> TileWork for PutOutput<'_, F> {
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
@@ -56,7 +58,7 @@ impl TileWork for PutOutput<'_> {
             // SAFETY: the bias has a number for each of the `n` channels from `c` on.
             let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
             let mut tile = [[bias; TILE]; TILE];
-            two_of_size::<Output, HalfOutput, HALF_H, HALF_W, _, _, _, _, _>(
+            two_of_size::<Output<F>, HalfOutput<F>, HALF_H, HALF_W, _, _, _, _, _>(
                 s,
                 get,
                 |i, j, sum| tile[i][j] = s.add(sum, bias),
@@ -121,7 +123,7 @@ pub(super) struct TransformOutputGradient<'a, F> {
     pub(super) dm: Points<'a, F>,
 }
 
-impl<F: Factors> Kernel for TransformOutputGradient<'_, F> {
+impl<F: Interpolation> Kernel for TransformOutputGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -132,7 +134,7 @@ impl<F: Factors> Kernel for TransformOutputGradient<'_, F> {
     }
 }
 
-impl<F: Factors> TileWork for TransformOutputGradient<'_, F> {
+impl<F: Interpolation> TileWork for TransformOutputGradient<'_, F> {
     #[inline(always)]
     fn tile<S: Simd, const HALF_H: bool, const HALF_W: bool>(
         &mut self,
@@ -193,7 +195,7 @@ impl<F: Factors> TileWork for TransformOutputGradient<'_, F> {
                 // this tile's strip.
                 unsafe { dm.put(s, i * PATCH + j, index, c, point) }
             };
-            two_of_size::<OutputGradient, HalfOutputGradient, HALF_H, HALF_W, _, _, _, _, _>(
+            two_of_size::<OutputGradient<F>, HalfOutputGradient<F>, HALF_H, HALF_W, _, _, _, _, _>(
                 s,
                 |i, j| gradient[i][j],
                 put,

@@ -4,11 +4,12 @@ use proptest::prelude::*;
 use vgg_tensor::Shape;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
+use super::algebra::Interpolation;
 use super::blocking::Parallel;
 use super::{Blocking, backward, forward};
 use crate::buffer::{AlignedVec, Buffer};
 use crate::conv2d::Gradients;
-use crate::gemm::{Bf16, F32, Factors};
+use crate::gemm::{Bf16, F32};
 use crate::{Config, Cpu, Isa};
 
 /// What a forward and a backward pass write.
@@ -21,7 +22,7 @@ struct Written {
     dbias: Vec<f32>,
 }
 
-fn run<F: Factors>(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
+fn run<F: Interpolation>(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
     let numbers =
         |len: usize, seed: usize| (0..len).map(|i| ((i * seed) % 17) as f32 - 8.0).collect();
     let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
@@ -54,7 +55,7 @@ fn a_weight_serves_maps_of_all_sizes() {
     check_sizes::<Bf16>();
 }
 
-fn check_sizes<F: Factors>() {
+fn check_sizes<F: Interpolation>() {
     let op =
         |side| Conv2d::new(Shape::new(1, 3, side, side), 4, 3, 1, ConvEpilogue::BiasRelu).unwrap();
     let blocking = Blocking { parallel: Parallel::Blocks, size: 1 };
