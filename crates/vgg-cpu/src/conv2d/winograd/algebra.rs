@@ -32,8 +32,8 @@ impl Interpolation for F32 {
 }
 
 impl Interpolation for Bf16 {
-    // Of all fractions up to 3 with denominators up to 4, what leaves least of the rounding in the sums: 0.9 %
-    // of their size in the root mean square, where 1 and 2 leave 2.0 %.
+    // Of ±1, ±1/2, ±2/3, ±3/4 and their reciprocals, the four points that leave least of the rounding in the
+    // sums: 1.0 % of their size in the root mean square, where 1 and 2 leave 2.3 %.
     const A: f64 = 2.0 / 3.0;
     const B: f64 = 3.0 / 2.0;
 }

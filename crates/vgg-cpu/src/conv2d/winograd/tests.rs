@@ -23,8 +23,10 @@ struct Written {
 }
 
 fn run<F: Interpolation>(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
+    // From −1 to 1, as good as random.
+    let number = |i: usize, seed: usize| ((i * seed) as f64 * 0.618_033_988_749).fract() as f32;
     let numbers =
-        |len: usize, seed: usize| (0..len).map(|i| ((i * seed) % 17) as f32 - 8.0).collect();
+        |len: usize, seed: usize| (0..len).map(|i| 2.0 * number(i * i + 1, seed) - 1.0).collect();
     let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
     let bias: Vec<f32> = numbers(op.c_out(), 3);
     let mut weight = Buffer::zeroed(op.weight().len()).unwrap();
@@ -81,6 +83,32 @@ fn check_sizes<F: Interpolation>() {
         weight.f32_mut(0);
         assert_eq!(after_a_small_one, of_side(8, &weight), "{isa}");
     }
+}
+
+/// The root of the mean square of what `b` is off by, for the size of `a`.
+fn relative_error(a: &[f32], b: &[f32]) -> f64 {
+    let sum = |f: &dyn Fn(f64, f64) -> f64| {
+        a.iter().zip(b).map(|(a, b)| f(f64::from(*a), f64::from(*b)).powi(2)).sum::<f64>()
+    };
+    (sum(&|a, b| a - b) / sum(&|a, _| a)).sqrt()
+}
+
+/// As little as the points allow.
+#[test]
+fn bf16_is_off_by_a_hundredth() {
+    let op = Conv2d::new(Shape::new(2, 48, 16, 16), 48, 3, 1, ConvEpilogue::Bias).unwrap();
+    let cpu = Cpu::new(Config::default()).unwrap();
+    let blocking = Blocking { parallel: Parallel::Blocks, size: 2 };
+    let [exact, rounded] = [run::<F32>, run::<Bf16>].map(|run| run(&cpu, &op, blocking));
+    for (what, exact, rounded) in [
+        ("y", &exact.y, &rounded.y),
+        ("dx", &exact.dx, &rounded.dx),
+        ("dweight", &exact.dweight, &rounded.dweight),
+    ] {
+        let error = relative_error(exact, rounded);
+        assert!((0.002..0.014).contains(&error), "{what}: {error}");
+    }
+    assert!(relative_error(&exact.dbias, &rounded.dbias) < 1e-6);
 }
 
 fn close(a: &[f32], b: &[f32]) -> bool {
