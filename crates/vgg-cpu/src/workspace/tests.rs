@@ -72,12 +72,12 @@ fn check(builder: Builder) {
         let mut executable = cpu.compile(&program, buffers.clone()).unwrap();
         let compiled = held(&cpu);
         cpu.run(&mut executable, Scalars::default()).unwrap();
-        assert_eq!(held(&cpu), compiled, "{isa}, {precision}: what is taken is taken beforehand");
+        assert_eq!(held(&cpu), compiled, "{isa}, {precision:?}: what is taken is taken beforehand");
         let derived = buffers.iter().map(|buffer| buffer.read().unwrap().derived_bytes());
         assert_eq!(
             said,
             (compiled + derived.sum::<usize>()) as u64,
-            "{isa}, {precision}: {program:?}"
+            "{isa}, {precision:?}: {program:?}"
         );
     }
 }

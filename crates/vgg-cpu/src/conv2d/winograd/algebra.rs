@@ -38,6 +38,14 @@ impl Interpolation for Bf16 {
     const B: f64 = 3.0 / 2.0;
 }
 
+/// What G multiplies the powers of 0, ±a and ±b by: one over the product of a point's differences from the
+/// others.
+#[inline(always)]
+fn weights<F: Interpolation>() -> [f64; 3] {
+    let (a, b) = (F::A * F::A, F::B * F::B);
+    [1.0 / (a * b), 1.0 / (2.0 * a * (a - b)), 1.0 / (2.0 * b * (b - a))]
+}
+
 /// All lanes a number.
 #[inline(always)]
 fn all<S: Simd>(s: S, x: f64) -> S::V {
@@ -86,13 +94,7 @@ impl<F: Interpolation> Transform<3, 6> for Filter<F> {
 
     #[inline(always)]
     fn one<S: Simd>(s: S, [w0, w1, w2]: [S::V; 3]) -> [S::V; 6] {
-        // 1 / (a² b²) of 0, and of ±a and ±b what their powers are multiplied by.
-        let (a, b) = (F::A, F::B);
-        let [zero, at_a, at_b] = [
-            1.0 / (a * a * b * b),
-            1.0 / (2.0 * a * a * (a * a - b * b)),
-            1.0 / (2.0 * b * b * (b * b - a * a)),
-        ];
+        let (a, b, [zero, at_a, at_b]) = (F::A, F::B, weights::<F>());
         let even = s.mul(all(s, at_a), s.mul_add(all(s, a * a), w2, w0));
         let even2 = s.mul_add(all(s, at_b), w0, s.mul(all(s, at_b * b * b), w2));
         [
@@ -112,12 +114,7 @@ impl<F: Interpolation> Transform<6, 3> for FilterGradient<F> {
 
     #[inline(always)]
     fn one<S: Simd>(s: S, [u0, u1, u2, u3, u4, u5]: [S::V; 6]) -> [S::V; 3] {
-        let (a, b) = (F::A, F::B);
-        let [zero, at_a, at_b] = [
-            1.0 / (a * a * b * b),
-            1.0 / (2.0 * a * a * (a * a - b * b)),
-            1.0 / (2.0 * b * b * (b * b - a * a)),
-        ];
+        let (a, b, [zero, at_a, at_b]) = (F::A, F::B, weights::<F>());
         let (sum, difference) = (s.add(u1, u2), s.sub(u2, u1));
         let (sum2, difference2) = (s.add(u3, u4), s.sub(u3, u4));
         let first = s.mul_add(all(s, at_a), sum, s.mul(all(s, at_b), sum2));

@@ -79,13 +79,12 @@ pub(in crate::conv2d) fn backward_needs<F: Interpolation>(
 ) -> Needs {
     let channels = whole_vectors(cpu, op);
     let (block, pairs) = lens::<F>(blocking.first_block(op), channels);
-    let sums = chunks(op, blocking.parallel, channels).len();
-    let [workspace, scratch] = match blocking.parallel {
-        Parallel::Blocks => [AlignedVec::len_of([sums]), AlignedVec::len_of([block, pairs])],
-        Parallel::Points => [AlignedVec::len_of([sums, block]), AlignedVec::len_of([pairs])],
-    };
-    let derived = if dx { Filters::<F>::len(cpu, op, Form::Backward) } else { 0 };
-    Needs { workspace, scratch, derived }
+    let [block, scratch] = blocking.parallel.workspace_and_scratch(block);
+    Needs {
+        workspace: AlignedVec::len_of([chunks(op, blocking.parallel, channels).len()]) + block,
+        scratch: scratch + AlignedVec::len_of([pairs]),
+        derived: if dx { Filters::<F>::len(cpu, op, Form::Backward) } else { 0 },
+    }
 }
 
 /// Places that a block takes at the points, and that a job of its products takes for pairs of tiles.
