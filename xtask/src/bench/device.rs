@@ -160,6 +160,23 @@ impl Device {
         self.precision
     }
 
+    /// The instruction set that a CPU is held to, the best one unless an option says another.
+    pub(super) fn isa(&self) -> Isa {
+        self.isa.unwrap_or_else(Isa::best)
+    }
+
+    /// What holds a program with PyTorch's CPU kernels, oneDNN's or MKL's to the same instruction set.
+    pub(super) fn limits(&self) -> Vec<(&'static str, &'static str)> {
+        let Some(isa) = self.isa else { return Vec::new() };
+        let names = ["ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS"];
+        let values = match isa.to_string().as_str() {
+            "AVX2+FMA" => ["avx2", "AVX2", "AVX2"],
+            "portable code" => ["default", "SSE41", "SSE4_2"],
+            _ => return Vec::new(),
+        };
+        names.into_iter().zip(values).collect()
+    }
+
     /// The options that make a process of ours run on the same.
     pub(super) fn args(&self) -> Vec<OsString> {
         let mut args = vec![

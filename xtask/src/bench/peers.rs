@@ -95,11 +95,14 @@ impl Python {
     }
 
     /// Who can do `pass` on the device, in all ways that may be the fastest; inference always with
-    /// weights of the precision that is computed with.
+    /// weights of the precision that is computed with. ONNX Runtime uses what the CPU has, whatever
+    /// instruction set ours is held to: nothing limits it.
     pub(super) fn peers(&self, pass: Pass, device: &Device) -> Vec<Peer> {
         let (precisions, compiles) = match device.place() {
             // Without instructions for it, bf16 is many times slower than f32.
-            Place::Cpu if has_bf16() => (vec![Precision::F32, Precision::Bf16], self.has_compiler),
+            Place::Cpu if device.isa().has_bf16() => {
+                (vec![Precision::F32, Precision::Bf16], self.has_compiler)
+            }
             Place::Cpu => (vec![Precision::F32], self.has_compiler),
             Place::Cuda(_) => (vec![device.precision()], true),
         };
@@ -157,7 +160,7 @@ impl Python {
             self.run(include_str!("peers/onnx_model.py"), &request)?;
         }
         let script = [include_str!("peers/measure.py"), script].join("\n");
-        Measured::parse(&self.run(&script, &request)?)
+        Measured::parse(&self.run_within(&device.limits(), &script, &request)?)
     }
 
     /// How fast torchvision makes batches of image files.
@@ -167,9 +170,14 @@ impl Python {
 
     /// What a script prints when it is given `request`, in JSON, as its argument.
     fn run(&self, script: &str, request: &Value) -> Result<String> {
+        self.run_within(&[], script, request)
+    }
+
+    /// As [`Python::run`], in an environment that limits it.
+    fn run_within(&self, limits: &[(&str, &str)], script: &str, request: &Value) -> Result<String> {
         let path = self.path.display();
         let mut command = Command::new(&self.path);
-        command.args(["-", &request.to_string()]);
+        command.args(["-", &request.to_string()]).envs(limits.iter().copied());
         let ended = child::run(&mut command, script, LIMIT)
             .with_context(|| format!("cannot run {path} as a Python interpreter"))?;
         ended.checked(&path.to_string())
@@ -181,14 +189,6 @@ impl Python {
 struct Found {
     missing: Vec<String>,
     compiler: Option<PathBuf>,
-}
-
-/// Whether this CPU multiplies in bf16.
-fn has_bf16() -> bool {
-    #[cfg(target_arch = "x86_64")]
-    return is_x86_feature_detected!("avx512bf16");
-    #[cfg(not(target_arch = "x86_64"))]
-    return false;
 }
 
 /// What no script takes, compiling the network included: something hangs.
