@@ -44,6 +44,15 @@ pub enum Error {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 
+    /// Another rank that trains together with this one, and has left it.
+    #[error("rank {rank}: {reason}")]
+    Rank {
+        /// Which one, from 0.
+        rank: usize,
+        /// Why it left.
+        reason: String,
+    },
+
     /// A thread of ours that panicked: a bug, reported where its result is missed.
     #[error("{task}: a thread panicked: {reason}")]
     Worker {

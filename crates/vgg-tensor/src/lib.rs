@@ -17,6 +17,7 @@ mod philox;
 pub mod profile;
 mod program;
 pub mod protobuf;
+pub mod ranks;
 mod room;
 mod shape;
 pub mod spec;

@@ -1,0 +1,66 @@
+//! The ranks, as one of them sees them.
+
+use crate::{Result, zeros};
+
+/// A rank among others, to whom it can send bytes. It adds nothing.
+///
+/// Every call is collective: all ranks make the same calls in the same order, with the same lengths.
+/// So no call may depend on a clock, a signal or anything else that is one rank's alone.
+///
+/// # Errors
+/// [`crate::Error::Rank`] from the first call on that another rank does not make: it names who left, and why.
+pub trait Peers: Send + Sync {
+    /// Which one this is, from 0.
+    fn rank(&self) -> usize;
+
+    /// How many there are.
+    fn ranks(&self) -> usize;
+
+    /// What they are joined by, in words.
+    fn describe(&self) -> String;
+
+    /// Gives all ranks what each one has: rank `r` gives `lens[r]` bytes, which follow each other in `all`
+    /// in the order of ranks.
+    ///
+    /// # Panics
+    /// If lengths do not fit.
+    fn all_gather(&self, mine: &[u8], lens: &[usize], all: &mut [u8]) -> Result<()>;
+
+    /// Gives each rank its own part: of `mine`, rank `r` gets the `send[r]` bytes that follow those of the
+    /// ranks before; what it gives, `receive[r]` bytes, comes in the same order.
+    ///
+    /// # Panics
+    /// If lengths do not fit.
+    fn all_to_all(
+        &self,
+        mine: &[u8],
+        send: &[usize],
+        receive: &[usize],
+        all: &mut [u8],
+    ) -> Result<()>;
+
+    /// Leaves the others, whose next call fails with this reason. After it no call succeeds.
+    fn leave(&self, reason: &str);
+}
+
+/// What each rank has to say to all others, of whatever length.
+///
+/// # Errors
+/// Those of the peers.
+pub fn gather_messages(peers: &dyn Peers, message: &[u8]) -> Result<Vec<Vec<u8>>> {
+    const WORD: usize = size_of::<u64>();
+    let ranks = peers.ranks();
+    let mut lens = vec![0; WORD * ranks];
+    peers.all_gather(&(message.len() as u64).to_ne_bytes(), &vec![WORD; ranks], &mut lens)?;
+    let lens: Vec<usize> =
+        lens.as_chunks().0.iter().map(|word| u64::from_ne_bytes(*word) as usize).collect();
+    let mut all = zeros::<u8>(lens.iter().sum())?;
+    peers.all_gather(message, &lens, &mut all)?;
+    let mut rest = &all[..];
+    let mut take = |len: &usize| {
+        let (message, others) = rest.split_at(*len);
+        rest = others;
+        message.to_vec()
+    };
+    Ok(lens.iter().map(&mut take).collect())
+}
