@@ -1,0 +1,78 @@
+//! What started this process together with others, as its environment tells.
+
+use std::fmt;
+
+/// Whose launcher it was, which says whose library the ranks are joined by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Launcher {
+    /// `mpirun` of Open MPI.
+    OpenMpi,
+    /// That of MPICH or a relative: Intel's, MVAPICH, Cray's.
+    Hydra,
+    /// Slurm's `srun`, which starts programs of all of them.
+    Slurm,
+}
+
+/// That a process is one of several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Launch {
+    pub(super) launcher: Launcher,
+    pub(super) ranks: usize,
+}
+
+impl Launch {
+    /// What the environment says; nothing of a process that is alone.
+    pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        let number = |name: &str| variable(name)?.parse().ok();
+        let ranks = [
+            (Launcher::OpenMpi, "OMPI_COMM_WORLD_SIZE"),
+            // Of the step that `srun` started: in a batch script itself it is not set.
+            (Launcher::Slurm, "SLURM_STEP_NUM_TASKS"),
+            (Launcher::Hydra, "PMI_SIZE"),
+        ];
+        let found = ranks
+            .into_iter()
+            .find_map(|(launcher, name)| number(name).map(|ranks: usize| Self { launcher, ranks }));
+        found.filter(|launch| launch.ranks > 1)
+    }
+}
+
+impl fmt::Display for Launcher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Launcher::OpenMpi => "Open MPI's launcher",
+            Launcher::Hydra => "MPICH's launcher",
+            Launcher::Slurm => "srun",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_tells_who_started_it() {
+        let of = |set: &[(&str, &str)]| {
+            let set = set.to_vec();
+            Launch::of(move |name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
+            })
+        };
+        let launch = |launcher, ranks| Some(Launch { launcher, ranks });
+        assert_eq!(of(&[("OMPI_COMM_WORLD_SIZE", "2")]), launch(Launcher::OpenMpi, 2));
+        assert_eq!(of(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]), launch(Launcher::Hydra, 4));
+        // Slurm sets what Hydra does, too, but starts Open MPI's programs as well.
+        let slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("PMI_SIZE", "8")];
+        assert_eq!(of(&slurm), launch(Launcher::Slurm, 8));
+        // A process alone, one of one, a batch script of Slurm, and what is no number.
+        for alone in [
+            &[][..],
+            &[("PMI_SIZE", "1")],
+            &[("SLURM_NTASKS", "4"), ("SLURM_PROCID", "0")],
+            &[("PMI_SIZE", "x")],
+        ] {
+            assert_eq!(of(alone), None, "{alone:?}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Ranks that are processes, on one machine or several, joined by the MPI that started them.
+//!
+//! The library is opened at run time, as it is installed: the program needs none to be built or to run
+//! alone. Only transfers of bytes between two ranks are used of it, so that nothing depends on how an
+//! MPI adds.
+
+mod abi;
+mod launcher;
+mod owner;
+mod places;
+
+use std::ops::Range;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use vgg_tensor::ranks::Peers;
+use vgg_tensor::{Error, Result};
+
+use launcher::{Launch, Launcher};
+use owner::{Exchange, Ready};
+
+/// How long a rank waits for the others in a call.
+pub struct Waiting {
+    /// The longest time. It must be longer than the work between two calls can take one rank more
+    /// than another, such as writing a checkpoint.
+    pub limit: Duration,
+    /// Whether a signal has asked the process to stop. Who has gone is then no longer waited for.
+    pub interrupted: Box<dyn Fn() -> bool + Send + Sync>,
+}
+
+/// This process among those that `mpirun`, `mpiexec` or `srun` started together; nothing if it is alone.
+///
+/// A process that ends without dropping them, or after a failed call, ends all: the launcher sees to it.
+///
+/// # Errors
+/// [`Error::Unavailable`] if the launcher's library is not found, cannot be used, or is another MPI's
+/// than the launcher.
+pub fn mpi(waiting: Waiting) -> Result<Option<Arc<dyn Peers>>> {
+    match Launch::of(|name| std::env::var(name).ok()) {
+        Some(launch) => Ok(Some(Arc::new(Ranks::open(launch, waiting)?))),
+        None => Ok(None),
+    }
+}
+
+/// The ranks, from this process.
+struct Ranks {
+    rank: usize,
+    ranks: usize,
+    version: String,
+    /// Nothing once this rank has left.
+    owner: Mutex<Option<Owner>>,
+    /// Why a call failed, or this rank has left.
+    reason: Mutex<Option<(usize, String)>>,
+}
+
+/// The thread that calls MPI.
+struct Owner {
+    jobs: Sender<Exchange>,
+    answers: Receiver<Result<Vec<u8>>>,
+    thread: JoinHandle<()>,
+}
+
+impl Ranks {
+    fn open(launch: Launch, waiting: Waiting) -> Result<Self> {
+        let (ready, opened) = channel();
+        let (jobs, jobs_of_owner) = channel();
+        let (answers_of_owner, answers) = channel();
+        let own = move || match owner::open(&places::candidates(launch.launcher)) {
+            Ok((mpi, found)) => {
+                let rank = found.rank;
+                // Nobody listens if the process is about to end.
+                let _ = ready.send(Ok(found));
+                owner::serve(&*mpi, rank, &waiting, &jobs_of_owner, &answers_of_owner);
+            }
+            Err(reason) => {
+                let _ = ready.send(Err(reason));
+            }
+        };
+        let thread = thread::Builder::new()
+            .name("mpi".into())
+            .spawn(own)
+            .map_err(|error| unavailable(launch.launcher, format!("no thread for it: {error}")))?;
+        let found = opened.recv().map_err(|_| Error::Worker {
+            task: "opening MPI",
+            reason: "its message is above".into(),
+        })?;
+        let Ready { version, rank, ranks } = found.map_err(|reason| {
+            let hint = format!(
+                "its library cannot be opened ({reason}); set {} to its file",
+                places::VARIABLE
+            );
+            unavailable(launch.launcher, hint)
+        })?;
+        if ranks != launch.ranks {
+            let hint = format!(
+                "it started {} processes, but {version} sees {ranks}, so that is another MPI's \
+                 library; set {} to the launcher's",
+                launch.ranks,
+                places::VARIABLE
+            );
+            return Err(unavailable(launch.launcher, hint));
+        }
+        let owner = Mutex::new(Some(Owner { jobs, answers, thread }));
+        Ok(Self { rank, ranks, version, owner, reason: Mutex::new(None) })
+    }
+
+    fn exchange(
+        &self,
+        mine: &[u8],
+        parts: Vec<Range<usize>>,
+        receive: &[usize],
+        all: &mut [u8],
+    ) -> Result<()> {
+        assert_eq!([parts.len(), receive.len()], [self.ranks; 2], "lengths of all ranks");
+        assert_eq!(receive.iter().sum::<usize>(), all.len(), "room for what comes");
+        let mut place = lock(&self.owner);
+        let Some(owner) = &*place else { return Err(self.reason()) };
+        let job = Exchange { mine: mine.to_vec(), parts, receive: receive.to_vec() };
+        let answer = match owner.jobs.send(job) {
+            Ok(()) => owner.answers.recv().ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(Ok(bytes)) => {
+                all.copy_from_slice(&bytes);
+                Ok(())
+            }
+            failed => {
+                *place = None;
+                if let Some(Err(Error::Rank { rank, reason })) = failed {
+                    lock(&self.reason).get_or_insert((rank, reason));
+                }
+                Err(self.reason())
+            }
+        }
+    }
+
+    fn reason(&self) -> Error {
+        let known = lock(&self.reason).clone();
+        let (rank, reason) =
+            known.unwrap_or_else(|| (self.rank, "its thread of MPI has ended".into()));
+        Error::Rank { rank, reason }
+    }
+}
+
+impl Peers for Ranks {
+    fn rank(&self) -> usize {
+        self.rank
+    }
+
+    fn ranks(&self) -> usize {
+        self.ranks
+    }
+
+    fn describe(&self) -> String {
+        format!("{} ranks, {}", self.ranks, self.version)
+    }
+
+    fn all_gather(&self, mine: &[u8], lens: &[usize], all: &mut [u8]) -> Result<()> {
+        assert_eq!(lens.get(self.rank), Some(&mine.len()), "what this rank gives");
+        self.exchange(mine, vec![0..mine.len(); self.ranks], lens, all)
+    }
+
+    fn all_to_all(
+        &self,
+        mine: &[u8],
+        send: &[usize],
+        receive: &[usize],
+        all: &mut [u8],
+    ) -> Result<()> {
+        assert_eq!(send.len(), self.ranks, "lengths for all ranks");
+        assert_eq!(send.iter().sum::<usize>(), mine.len(), "what this rank gives");
+        let mut end = 0;
+        let part = |len: &usize| {
+            end += len;
+            end - len..end
+        };
+        self.exchange(mine, send.iter().map(part).collect(), receive, all)
+    }
+
+    fn leave(&self, reason: &str) {
+        lock(&self.reason).get_or_insert_with(|| (self.rank, reason.into()));
+        if let Some(owner) = lock(&self.owner).take() {
+            // Not finalised: the launcher ends the others, who wait for this one.
+            std::mem::forget(owner);
+        }
+    }
+}
+
+impl Drop for Ranks {
+    fn drop(&mut self) {
+        let Some(Owner { jobs, answers, thread }) = lock(&self.owner).take() else { return };
+        if thread::panicking() {
+            std::mem::forget(jobs);
+            return;
+        }
+        drop((jobs, answers));
+        // A panic there has had its message.
+        let _ = thread.join();
+    }
+}
+
+fn unavailable(launcher: Launcher, hint: String) -> Error {
+    Error::Unavailable { what: format!("training together with the processes of {launcher}"), hint }
+}
+
+/// A panic of a thread that holds the lock leaves what it guards whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

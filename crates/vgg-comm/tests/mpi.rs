@@ -1,0 +1,219 @@
+//! Ranks that a launcher of MPI starts: what they exchange, and what becomes of one that fails.
+//!
+//! Every launcher that this machine has is tried: Debian's of Open MPI and of MPICH, and those that
+//! `VGG_TEST_LAUNCHERS` names, with `:` between them, as one that `pip install mpich` brings, whose library
+//! of the standard's interface is tried, too. Where there is none, nothing is tried, and the tests say so.
+#![cfg(unix)]
+#![expect(clippy::print_stdout, reason = "its processes tell it by their output")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use vgg_comm::Waiting;
+use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather_messages, sum};
+
+/// What a rank is to do; set for the processes that a launcher starts.
+const ROLE: &str = "VGG_TEST_ROLE";
+
+/// A launcher, and the library that its ranks are told to open.
+#[derive(Clone, Debug)]
+struct Mpi {
+    launcher: PathBuf,
+    library: Option<PathBuf>,
+}
+
+fn found() -> Vec<Mpi> {
+    let debian = ["/usr/bin/mpirun.openmpi", "/usr/bin/mpiexec.mpich"].map(PathBuf::from);
+    let named = std::env::var_os("VGG_TEST_LAUNCHERS").unwrap_or_default();
+    let named: Vec<PathBuf> = std::env::split_paths(&named).collect();
+    let named = named.into_iter().filter(|file| !file.as_os_str().is_empty());
+    let mut all = Vec::new();
+    for launcher in debian.into_iter().filter(|file| file.exists()).chain(named) {
+        let library = launcher.with_file_name("../lib/libmpi_abi.so.1");
+        all.push(Mpi { launcher: launcher.clone(), library: None });
+        if library.exists() {
+            all.push(Mpi { launcher, library: Some(library) });
+        }
+    }
+    if all.is_empty() {
+        println!("no launcher of MPI is installed: nothing is tried");
+    }
+    all
+}
+
+impl Mpi {
+    fn is_open_mpi(&self) -> bool {
+        self.launcher.ends_with("mpirun.openmpi")
+    }
+
+    /// So many processes of this test, in a role.
+    fn command(&self, ranks: usize, role: &str) -> Command {
+        let mut command = Command::new(&self.launcher);
+        if self.is_open_mpi() {
+            command.arg("--oversubscribe");
+            command.envs(
+                ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"].map(|x| (x, "1")),
+            );
+        }
+        command.args(["-n", &ranks.to_string()]).arg(std::env::current_exe().unwrap());
+        command.args(["--exact", "a_rank", "--nocapture"]).env(ROLE, role);
+        command.envs(self.library.iter().map(|library| ("VGG_MPI", library)));
+        command
+    }
+
+    fn run(&self, ranks: usize, role: &str) -> (Output, Duration) {
+        let start = Instant::now();
+        let output = self.command(ranks, role).output().unwrap();
+        (output, start.elapsed())
+    }
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
+}
+
+/// Not a test, but what each process does that a launcher starts.
+#[test]
+fn a_rank() {
+    let Ok(role) = std::env::var(ROLE) else { return };
+    let limit = Duration::from_secs(if role == "hangs" { 2 } else { 60 });
+    let interrupted = Box::new(|| false);
+    let peers = match vgg_comm::mpi(Waiting { limit, interrupted }) {
+        Ok(peers) => peers.expect("a launcher started it"),
+        Err(error) => {
+            println!("refused: {error}");
+            std::process::exit(4);
+        }
+    };
+    let (rank, ranks) = (peers.rank(), peers.ranks());
+    exchange_all(&peers);
+    match role.as_str() {
+        "exchanges" => println!("rank {rank} of {ranks} is done: {}", peers.describe()),
+        "ends" if rank == 1 => std::process::exit(3),
+        "panics" if rank == 1 => panic!("as it should"),
+        "leaves" if rank == 1 => {
+            peers.leave("cannot read an image");
+            println!("{}", gather_messages(&*peers, b"").unwrap_err());
+            std::process::exit(1);
+        }
+        "hangs" if rank == 1 => sleep(Duration::from_secs(60)),
+        _ => {
+            let error = gather_messages(&*peers, b"who is there?").unwrap_err();
+            println!("rank {rank} says: {error}");
+            std::process::exit(1);
+        }
+    }
+}
+
+/// Bytes of all lengths, none and more than a buffer has among them, and a sum.
+fn exchange_all(peers: &Arc<dyn Peers>) {
+    let (rank, ranks) = (peers.rank(), peers.ranks());
+    let message = |rank: usize| format!("rank {rank}").repeat(rank * 1000);
+    let expected: Vec<Vec<u8>> = (0..ranks).map(|rank| message(rank).into_bytes()).collect();
+    assert_eq!(gather_messages(&**peers, message(rank).as_bytes()).unwrap(), expected);
+
+    let len = |from: usize, to: usize| (from * 3 + to) % 4 * 700_001;
+    let byte = |from: usize, to: usize, i: usize| (from * 7 + to * 31 + i % 251) as u8;
+    let mine: Vec<u8> =
+        (0..ranks).flat_map(|to| (0..len(rank, to)).map(move |i| byte(rank, to, i))).collect();
+    let send: Vec<usize> = (0..ranks).map(|to| len(rank, to)).collect();
+    let receive: Vec<usize> = (0..ranks).map(|from| len(from, rank)).collect();
+    let mut all = vec![0; receive.iter().sum()];
+    peers.all_to_all(&mine, &send, &receive, &mut all).unwrap();
+    let expected: Vec<u8> = (0..ranks)
+        .flat_map(|from| (0..len(from, rank)).map(move |i| byte(from, rank, i)))
+        .collect();
+    assert!(all == expected, "what came to rank {rank}");
+
+    // A rank has some of seven shards, each one number that the order of additions matters to.
+    let leaf = |shard: usize| vec![0.1 + shard as f32 * 1e5; 1000];
+    let (shards, tree) = (Shards::new(7, rank, ranks).unwrap(), Tree::new(7, 7));
+    let add = |mut left: Vec<f32>, right: Vec<f32>| {
+        left.iter_mut().zip(right).for_each(|(x, y)| *x += y);
+        left
+    };
+    let whole = tree.sum(|node| (node.len() == 1).then(|| leaf(node.start)), add).unwrap();
+    let mut own: Vec<Vec<f32>> = Vec::new();
+    for (shard, additions) in tree.additions(shards.own()) {
+        own.push(leaf(shard));
+        for _ in 0..additions {
+            let right = own.pop().unwrap();
+            let left = own.pop().unwrap();
+            own.push(add(left, right));
+        }
+    }
+    let (first, others) = own.split_first_mut().unwrap();
+    let others = others.iter().map(Vec::as_slice).collect();
+    sum(&**peers, shards, 7, &mut [ShardSums { first, others }]).unwrap();
+    assert_eq!(own[0], whole, "the sum at rank {rank}");
+}
+
+#[test]
+fn ranks_of_every_mpi_exchange_bytes() {
+    for mpi in found() {
+        for ranks in [2, 3, 4] {
+            let (output, _) = mpi.run(ranks, "exchanges");
+            let text = text(&output);
+            assert!(output.status.success(), "{mpi:?}, {ranks} ranks: {text}");
+            for rank in 0..ranks {
+                let done = format!("rank {rank} of {ranks} is done");
+                assert!(text.contains(&done), "{mpi:?}: no `{done}` in {text}");
+            }
+            println!("{}", text.lines().find(|line| line.contains("is done")).unwrap());
+        }
+    }
+}
+
+#[test]
+fn a_rank_that_fails_ends_all() {
+    for mpi in found() {
+        for role in ["ends", "panics", "leaves", "hangs"] {
+            let (output, time) = mpi.run(3, role);
+            let text = text(&output);
+            assert!(!output.status.success(), "{mpi:?}, {role}: {text}");
+            assert!(time < Duration::from_secs(15), "{mpi:?}, {role}: {time:?}");
+            if role == "leaves" {
+                assert!(text.contains("rank 1: cannot read an image"), "{mpi:?}: {text}");
+            }
+            if role == "hangs" {
+                let expected = "rank 1: no answer for 2 s: it hangs, or its machine is cut off";
+                assert!(text.contains(expected), "{mpi:?}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_library_that_is_not_the_launchers_is_refused() {
+    let library = |names: [&str; 2]| {
+        names
+            .into_iter()
+            .map(|name| Path::new("/usr/lib/x86_64-linux-gnu").join(name))
+            .find(|file| file.exists())
+    };
+    for mpi in found() {
+        let others = match mpi.is_open_mpi() {
+            true => ["libmpich.so.12", "libmpi.so.12"],
+            false => ["libmpi.so.40", "libmpi.so.40.30.4"],
+        };
+        if let Some(other) = library(others) {
+            let other = Mpi { library: Some(other), ..mpi.clone() };
+            let (output, _) = other.run(2, "exchanges");
+            let text = text(&output);
+            assert!(!output.status.success() && text.contains("another MPI's library"), "{text}");
+        }
+        let none = Mpi { library: Some("no/such/library.so".into()), ..mpi };
+        let text = text(&none.run(2, "exchanges").0);
+        assert!(text.contains("set VGG_MPI to its file"), "{text}");
+    }
+}
+
+#[test]
+fn a_process_alone_has_no_peers() {
+    let interrupted = Box::new(|| false);
+    let limit = Duration::from_secs(1);
+    assert!(vgg_comm::mpi(Waiting { limit, interrupted }).unwrap().is_none());
+}
