@@ -81,7 +81,7 @@ fn a_rank() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let limit = Duration::from_secs(if role == "hangs" { 2 } else { 60 });
     let interrupted = Box::new(|| false);
-    let peers = match vgg_comm::mpi(Waiting { limit, interrupted }) {
+    let peers = match vgg_comm::mpi(Waiting { limit: Box::new(move || limit), interrupted }) {
         Ok(peers) => peers.expect("a launcher started it"),
         Err(error) => {
             println!("refused: {error}");
@@ -215,5 +215,7 @@ fn a_library_that_is_not_the_launchers_is_refused() {
 fn a_process_alone_has_no_peers() {
     let interrupted = Box::new(|| false);
     let limit = Duration::from_secs(1);
-    assert!(vgg_comm::mpi(Waiting { limit, interrupted }).unwrap().is_none());
+    assert!(
+        vgg_comm::mpi(Waiting { limit: Box::new(move || limit), interrupted }).unwrap().is_none()
+    );
 }

@@ -23,9 +23,9 @@ use owner::{Exchange, Ready};
 
 /// How long a rank waits for the others in a call.
 pub struct Waiting {
-    /// The longest time. It must be longer than the work between two calls can take one rank more
-    /// than another, such as writing a checkpoint.
-    pub limit: Duration,
+    /// The longest time, asked for while it waits. It must be longer than the work between two calls
+    /// can take one rank more than another, such as writing a checkpoint.
+    pub limit: Box<dyn Fn() -> Duration + Send + Sync>,
     /// Whether a signal has asked the process to stop. Who has gone is then no longer waited for.
     pub interrupted: Box<dyn Fn() -> bool + Send + Sync>,
 }

@@ -155,8 +155,9 @@ fn finish(messages: &mut Vec<Message<'_>>, waiting: &Waiting) -> Result<()> {
         if interrupted.is_some_and(|since| time - since > GRACE) {
             return Err(gone(*peer, "it has gone, or hangs, and a signal asks to stop"));
         }
-        if time > waiting.limit {
-            let limit = waiting.limit.as_secs_f64();
+        let limit = (waiting.limit)();
+        if time > limit {
+            let limit = limit.as_secs_f64();
             return Err(gone(
                 *peer,
                 format_args!("no answer for {limit:.0} s: it hangs, or its machine is cut off"),
