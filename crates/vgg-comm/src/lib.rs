@@ -10,4 +10,4 @@ mod mpi;
 
 pub use local::local;
 #[cfg(unix)]
-pub use mpi::{Waiting, mpi};
+pub use mpi::{WaitOn, mpi};

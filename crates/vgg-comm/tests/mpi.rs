@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use vgg_comm::Waiting;
 use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather_messages, sum};
 
 /// What a rank is to do; set for the processes that a launcher starts.
@@ -80,8 +79,7 @@ fn text(output: &Output) -> String {
 fn a_rank() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let limit = Duration::from_secs(if role == "hangs" { 2 } else { 60 });
-    let interrupted = Box::new(|| false);
-    let peers = match vgg_comm::mpi(Waiting { limit: Box::new(move || limit), interrupted }) {
+    let peers = match vgg_comm::mpi(Box::new(move |_, time| time < limit)) {
         Ok(peers) => peers.expect("a launcher started it"),
         Err(error) => {
             println!("refused: {error}");
@@ -213,9 +211,5 @@ fn a_library_that_is_not_the_launchers_is_refused() {
 
 #[test]
 fn a_process_alone_has_no_peers() {
-    let interrupted = Box::new(|| false);
-    let limit = Duration::from_secs(1);
-    assert!(
-        vgg_comm::mpi(Waiting { limit: Box::new(move || limit), interrupted }).unwrap().is_none()
-    );
+    assert!(vgg_comm::mpi(Box::new(|_, _| true)).unwrap().is_none());
 }

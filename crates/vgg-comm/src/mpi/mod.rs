@@ -21,14 +21,10 @@ use vgg_tensor::{Error, Result};
 use launcher::{Launch, Launcher};
 use owner::{Exchange, Ready};
 
-/// How long a rank waits for the others in a call.
-pub struct Waiting {
-    /// The longest time, asked for while it waits. It must be longer than the work between two calls
-    /// can take one rank more than another, such as writing a checkpoint.
-    pub limit: Box<dyn Fn() -> Duration + Send + Sync>,
-    /// Whether a signal has asked the process to stop. Who has gone is then no longer waited for.
-    pub interrupted: Box<dyn Fn() -> bool + Send + Sync>,
-}
+/// Whether a rank, the first one that has not answered, is waited for any longer, after so long: asked again
+/// and again while a call waits. It must allow for what one rank may have to do more than
+/// another between two calls, such as writing a checkpoint.
+pub type WaitOn = Box<dyn Fn(usize, Duration) -> bool + Send + Sync>;
 
 /// This process among those that `mpirun`, `mpiexec` or `srun` started together; nothing if it is alone.
 ///
@@ -37,9 +33,9 @@ pub struct Waiting {
 /// # Errors
 /// [`Error::Unavailable`] if the launcher's library is not found, cannot be used, or is another MPI's
 /// than the launcher.
-pub fn mpi(waiting: Waiting) -> Result<Option<Arc<dyn Peers>>> {
+pub fn mpi(wait_on: WaitOn) -> Result<Option<Arc<dyn Peers>>> {
     match Launch::of(|name| std::env::var(name).ok()) {
-        Some(launch) => Ok(Some(Arc::new(Ranks::open(launch, waiting)?))),
+        Some(launch) => Ok(Some(Arc::new(Ranks::open(launch, wait_on)?))),
         None => Ok(None),
     }
 }
@@ -63,7 +59,7 @@ struct Owner {
 }
 
 impl Ranks {
-    fn open(launch: Launch, waiting: Waiting) -> Result<Self> {
+    fn open(launch: Launch, wait_on: WaitOn) -> Result<Self> {
         let (ready, opened) = channel();
         let (jobs, jobs_of_owner) = channel();
         let (answers_of_owner, answers) = channel();
@@ -72,7 +68,7 @@ impl Ranks {
                 let rank = found.rank;
                 // Nobody listens if the process is about to end.
                 let _ = ready.send(Ok(found));
-                owner::serve(&*mpi, rank, &waiting, &jobs_of_owner, &answers_of_owner);
+                owner::serve(&*mpi, rank, &wait_on, &jobs_of_owner, &answers_of_owner);
             }
             Err(reason) => {
                 let _ = ready.send(Err(reason));

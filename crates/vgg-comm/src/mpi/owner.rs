@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use vgg_tensor::{Error, Result};
 
-use super::Waiting;
+use super::WaitOn;
 use super::abi::{self, MOST, Mpi, Transfer};
 
 /// What ranks give each other in a call.
@@ -54,12 +54,12 @@ pub(super) fn open(candidates: &[OsString]) -> Result<(Box<dyn Mpi>, Ready), Str
 pub(super) fn serve(
     mpi: &dyn Mpi,
     rank: usize,
-    waiting: &Waiting,
+    wait_on: &WaitOn,
     jobs: &Receiver<Exchange>,
     answers: &Sender<Result<Vec<u8>>>,
 ) {
     for job in jobs {
-        let answer = exchange(mpi, rank, waiting, job);
+        let answer = exchange(mpi, rank, wait_on, job);
         let failed = answer.is_err();
         if answers.send(answer).is_err() || failed {
             return;
@@ -74,12 +74,12 @@ struct Message<'a> {
     transfer: Box<dyn Transfer + 'a>,
 }
 
-fn exchange(mpi: &dyn Mpi, rank: usize, waiting: &Waiting, job: Exchange) -> Result<Vec<u8>> {
+fn exchange(mpi: &dyn Mpi, rank: usize, wait_on: &WaitOn, job: Exchange) -> Result<Vec<u8>> {
     let Exchange { mine, parts, receive } = job;
     let mut all = vgg_tensor::zeros::<u8>(receive.iter().sum())?;
     let mut messages = Vec::new();
     let begun = begin(mpi, rank, (&mine, &mut all), &parts, &receive, &mut messages);
-    let done = begun.and_then(|()| finish(&mut messages, waiting));
+    let done = begun.and_then(|()| finish(&mut messages, wait_on));
     if done.is_err() {
         // MPI may still read and write there.
         forget((mine, all, messages));
@@ -129,14 +129,9 @@ const EAGER: Duration = Duration::from_millis(2);
 /// How long it sleeps.
 const NAP: Duration = Duration::from_micros(20);
 
-/// After a signal that asks to stop, what is under way has so long to arrive: a launcher sends one
-/// where another rank has gone, a second before it ends this one.
-const GRACE: Duration = Duration::from_millis(500);
-
 /// Waits for all transfers.
-fn finish(messages: &mut Vec<Message<'_>>, waiting: &Waiting) -> Result<()> {
+fn finish(messages: &mut Vec<Message<'_>>, wait_on: &WaitOn) -> Result<()> {
     let start = Instant::now();
-    let mut interrupted = None;
     loop {
         let mut failed = Ok(());
         messages.retain_mut(|Message { peer, transfer }| match transfer.is_done() {
@@ -149,19 +144,10 @@ fn finish(messages: &mut Vec<Message<'_>>, waiting: &Waiting) -> Result<()> {
         failed?;
         let Some(Message { peer, .. }) = messages.first() else { return Ok(()) };
         let time = start.elapsed();
-        if interrupted.is_none() && (waiting.interrupted)() {
-            interrupted = Some(time);
-        }
-        if interrupted.is_some_and(|since| time - since > GRACE) {
-            return Err(gone(*peer, "it has gone, or hangs, and a signal asks to stop"));
-        }
-        let limit = (waiting.limit)();
-        if time > limit {
-            let limit = limit.as_secs_f64();
-            return Err(gone(
-                *peer,
-                format_args!("no answer for {limit:.0} s: it hangs, or its machine is cut off"),
-            ));
+        if !wait_on(*peer, time) {
+            let time = time.as_secs_f64();
+            let reason = format!("no answer for {time:.0} s: it hangs, or its machine is cut off");
+            return Err(gone(*peer, reason));
         }
         if time < EAGER { thread::yield_now() } else { thread::sleep(NAP) }
     }
