@@ -5,6 +5,7 @@ mod cuda;
 mod cuda_downloads;
 mod cuda_products;
 mod embedding;
+mod exchange;
 mod facts;
 mod few_channels;
 mod first_stage;

@@ -39,6 +39,7 @@ mod build;
 mod conv2d;
 mod dropout;
 mod epilogue;
+mod exchange;
 mod gemm;
 mod isa;
 mod linear;
@@ -60,6 +61,7 @@ mod workspace;
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
+use vgg_tensor::ranks::Peers;
 use vgg_tensor::spec::Conv2d;
 use vgg_tensor::{
     Backend, Bound, Command, Content, Draw, Executable, Program, Result, Scalars, Shape, Shared,
@@ -108,6 +110,8 @@ pub struct Cpu {
     image_tables: Option<prepare_images::Tables>,
     /// Convolutions that have been logged.
     logged: Mutex<HashSet<Conv2d>>,
+    /// The other ranks, where there are some.
+    peers: Option<Arc<dyn Peers>>,
 }
 
 impl Cpu {
@@ -128,7 +132,14 @@ impl Cpu {
             workspace: Mutex::default(),
             image_tables: None,
             logged: Mutex::default(),
+            peers: None,
         })
+    }
+
+    /// The same as one rank among others, which have the same instruction set and precision.
+    #[must_use]
+    pub fn with_peers(self, peers: Arc<dyn Peers>) -> Self {
+        Self { peers: Some(peers), ..self }
     }
 
     /// Numbers that a content takes in a buffer.
@@ -241,6 +252,10 @@ impl Backend for Cpu {
     }
 
     fn run(&mut self, executable: &mut Executable<Buffer>, scalars: Scalars) -> Result<()> {
+        if executable.program().exchanges() {
+            // Threads that stayed awake while this one waits for other ranks would take their cores.
+            return executable.run(|command| self.order(command, scalars));
+        }
         // Once for all commands: a small network's are so short that handing each to the threads counts.
         let threads = self.threads.clone();
         threads.run_awake(|| executable.run(|command| self.order(command, scalars)))
@@ -337,6 +352,12 @@ impl Cpu {
             }
             Command::ClipGradients { max_norm, gradients } => {
                 update::clip(self, max_norm, gradients);
+            }
+            Command::GatherShards { shards, present, own, mut others } => {
+                exchange::gather_shards(self, shards, present, &own, &mut others)?;
+            }
+            Command::SumShards { shards, present, sums } => {
+                exchange::sum_shards(self, shards, present, sums)?;
             }
         }
         Ok(())

@@ -1,17 +1,20 @@
 //! The backend, as the trait has it, and what carries out each command.
 
-use vgg_tensor::{Backend, Bound, Command, Content, Program, Result, Scalars, Shape, Shared};
+use vgg_tensor::{
+    Backend, Bound, Command, Content, Error, Program, Result, Scalars, Shape, Shared,
+};
 
 use crate::buffer;
 use crate::error::During;
 use crate::gpu::kernel;
+use crate::loss_scale::LossScale;
 use crate::memory::Memory;
 use crate::optimizer::Steps;
 use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
-    Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, layout, linear, lrn,
-    max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
+    Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, exchange, layout, linear,
+    lrn, max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
 };
 
 impl Backend for Cuda {
@@ -118,6 +121,11 @@ impl Backend for Cuda {
     }
 
     fn compile(&mut self, program: &Program, buffers: Vec<Shared<Buffer>>) -> Result<Executable> {
+        if program.exchanges() && self.loss_scale.as_ref().is_some_and(LossScale::is_dynamic) {
+            // It is adapted with each loss, of which ranks have different numbers.
+            let (what, hint) = ("f16 on several ranks", "take bf16, which needs no loss scale");
+            return Err(Error::Unavailable { what: what.into(), hint: hint.into() });
+        }
         let executable = Executable::new(&self.gpu.stream, program, buffers)?;
         // cuDNN's workspace is not among it: the first run asks for that one.
         self.scratch.reserve(&self.gpu.stream, self.workspace(&[program]) as usize)?;
@@ -221,6 +229,12 @@ impl Cuda {
             }
             Command::ClipGradients { max_norm, gradients } => {
                 update::clip(self, max_norm, &gradients)
+            }
+            Command::GatherShards { shards, present, own, others } => {
+                exchange::gather_shards(self, shards, present, &own, others)
+            }
+            Command::SumShards { shards, present, sums } => {
+                exchange::sum_shards(self, shards, present, sums)
             }
         }
     }

@@ -52,6 +52,8 @@ impl Executable {
         // One command is ordered as fast as a graph of it, which would take memory.
         let recording = match program.instructions() {
             [_] => Recording::Never,
+            // Nor can waiting for other ranks be recorded.
+            _ if program.exchanges() => Recording::Never,
             _ => Recording::NotYet,
         };
         Ok(Self { commands, buffers, recording, stream: stream.clone() })

@@ -18,6 +18,7 @@ mod cublas;
 mod devices;
 mod dropout;
 mod error;
+mod exchange;
 mod executable;
 mod gpu;
 mod layout;
@@ -38,8 +39,10 @@ mod softmax_cross_entropy;
 mod update;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use vgg_tensor::Result;
+use vgg_tensor::ranks::Peers;
 
 pub use buffer::Buffer;
 pub use devices::{Device, devices, find, first};
@@ -99,6 +102,8 @@ pub struct Cuda {
     loss_scale: Option<LossScale>,
     storage: Storage,
     description: String,
+    /// The other ranks, where there are some.
+    peers: Option<Arc<dyn Peers>>,
     gpu: Gpu,
 }
 
@@ -139,8 +144,17 @@ impl Cuda {
             loss_scale,
             storage,
             description: format!("cuda:{device}, {}, {}", found.name, precision.name()),
+            peers: None,
             gpu,
         })
+    }
+
+    /// The same as one rank among others, which have the same GPU, libraries and settings. They agree
+    /// to the bit only if the device is [deterministic](Config::deterministic) and nothing is measured.
+    #[must_use]
+    pub fn with_peers(mut self, peers: Arc<dyn Peers>) -> Self {
+        self.peers = Some(peers);
+        self
     }
 
     /// Where the loss scale is, or nothing where gradients are not scaled.

@@ -61,6 +61,11 @@ impl LossScale {
         gpu.stream.memcpy_htod(&bytes(&words), self.memory.slice_mut()).during(SETTING)
     }
 
+    /// Whether it adapts itself.
+    pub(crate) fn is_dynamic(&self) -> bool {
+        self.dynamic
+    }
+
     /// Where the scale is.
     pub(crate) fn address(&self) -> Address {
         self.memory.address()

@@ -24,7 +24,7 @@ pub mod spec;
 mod tensor;
 
 pub use backend::Backend;
-pub use command::{Command, Operands, Optimizer, WeightGradient, clip_factor};
+pub use command::{Command, Operands, Optimizer, ShardSum, WeightGradient, clip_factor};
 pub use content::{Content, WeightType};
 pub use download::Download;
 pub use error::{Error, Result};

@@ -3,6 +3,8 @@
 use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 
+use vgg_tensor::ranks::Number;
+
 /// `f32` or `f64`.
 pub trait Real:
     Copy
@@ -15,6 +17,7 @@ pub trait Real:
     + Div<Output = Self>
     + Neg<Output = Self>
     + AddAssign
+    + Number
     + From<f32>
     + Into<f64>
 {

@@ -38,10 +38,11 @@ fn halves_are_rounded_once_and_computed_with_in_full() {
     assert_ne!(rounded, params);
     let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 37 % 251) as u8).collect();
     let backend = Reference::<f32>::new();
-    let mut whole = Session::new(backend, &vgg, &input, rounded, 2).unwrap();
+    let mut whole = Session::new(backend.clone(), &vgg, &input, rounded, 2).unwrap();
     let f16 = WeightType::F16;
     let mut half =
-        Session::with_linear_weights(f16, backend, &vgg, &input, params.clone(), 2).unwrap();
+        Session::with_linear_weights(f16, backend.clone(), &vgg, &input, params.clone(), 2)
+            .unwrap();
     assert_eq!(half.logits(&pixels).unwrap(), whole.logits(&pixels).unwrap());
     let mut exact = Session::new(backend, &vgg, &input, params, 2).unwrap();
     let (a, b) = (half.logits(&pixels).unwrap(), exact.logits(&pixels).unwrap());
@@ -78,12 +79,13 @@ fn a_weight_that_no_half_can_hold_is_refused() {
 fn images_of_other_sizes_share_a_session() {
     let (vgg, input, params) = network();
     let backend = Reference::<f32>::new();
-    let mut shared = Session::new(backend, &vgg, &input, params.clone(), 3).unwrap();
+    let mut shared = Session::new(backend.clone(), &vgg, &input, params.clone(), 3).unwrap();
     let pixels: Vec<u8> = (0..3 * 40 * 24).map(|i| (i * 53 % 241) as u8).collect();
     for (height, width, max_batch) in [(40, 24, 3), (20, 12, 1), (32, 32, 2), (16, 16, 7)] {
         let input = Input { height, width, ..input.clone() };
         shared.set_input(&input, max_batch).unwrap();
-        let mut own = Session::new(backend, &vgg, &input, params.clone(), max_batch).unwrap();
+        let mut own =
+            Session::new(backend.clone(), &vgg, &input, params.clone(), max_batch).unwrap();
         assert_eq!(shared.plan(), own.plan());
         let pixels = &pixels[..2 * height * width];
         assert_eq!(shared.logits(pixels).unwrap(), own.logits(pixels).unwrap());
@@ -97,7 +99,7 @@ fn images_of_other_sizes_share_a_session() {
 fn networks_with_the_same_parameters_share_a_session() {
     let (vgg, input, params) = network();
     let backend = Reference::<f32>::new();
-    let mut shared = Session::new(backend, &vgg, &input, params.clone(), 1).unwrap();
+    let mut shared = Session::new(backend.clone(), &vgg, &input, params.clone(), 1).unwrap();
     let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 53 % 241) as u8).collect();
     for (classes, sides, max_batch) in [(1000, [63, 40], 2), (1000, [32, 32], 3), (10, [32, 32], 1)]
     {
@@ -111,7 +113,8 @@ fn networks_with_the_same_parameters_share_a_session() {
             continue;
         }
         shared.set_network(&other, &input, max_batch).unwrap();
-        let mut own = Session::new(backend, &other, &input, params.clone(), max_batch).unwrap();
+        let mut own =
+            Session::new(backend.clone(), &other, &input, params.clone(), max_batch).unwrap();
         assert_eq!(shared.logits(&pixels).unwrap(), own.logits(&pixels).unwrap(), "{sides:?}");
     }
 }

@@ -4,8 +4,10 @@ mod operands;
 mod optimizer;
 #[cfg(test)]
 pub(crate) mod samples;
+mod shard_sum;
 mod words;
 
+use crate::ranks::Shards;
 use crate::spec::{
     AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
     SoftmaxCrossEntropy,
@@ -14,6 +16,7 @@ use crate::{Content, In, InOut, Out, Shape};
 
 pub use operands::Operands;
 pub use optimizer::Optimizer;
+pub use shard_sum::ShardSum;
 
 /// An operation on buffers: a whole layer, or its gradients, or a part of an update.
 ///
@@ -349,6 +352,30 @@ pub enum Command<I = In, O = Out, U = InOut> {
         max_norm: f32,
         /// The gradients, and what each holds.
         gradients: Vec<(Content, U)>,
+    },
+    /// Gives every rank the vectors that each shard of a batch has, as many and as long ones each.
+    ///
+    /// It is collective, as [`Command::SumShards`]: all ranks come to the same ones in the same order.
+    GatherShards {
+        /// The shards, and which of them are this rank's.
+        shards: Shards,
+        /// How many have images: the first ones.
+        present: usize,
+        /// Those of this rank's shards, one shard's after the other's.
+        own: Vec<(Content, I)>,
+        /// Those of all other shards, in the same order.
+        others: Vec<(Content, O)>,
+    },
+    /// Adds up what the shards of a batch have of each parameter, in the order of the
+    /// [`crate::ranks::Tree`], of which each rank has the sums of whole subtrees: the same sum on all
+    /// ranks, to the bit, number by number with one rounding an addition.
+    SumShards {
+        /// The shards, and which of them are this rank's.
+        shards: Shards,
+        /// How many have images: the first ones.
+        present: usize,
+        /// What is added up.
+        sums: Vec<ShardSum<I, U>>,
     },
 }
 

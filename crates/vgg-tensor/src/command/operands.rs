@@ -1,6 +1,6 @@
 //! What each command reads and writes, and what those buffers hold: its signature, in one place.
 
-use super::{Command, WeightGradient};
+use super::{Command, ShardSum, WeightGradient};
 use crate::Content;
 use crate::spec::Metrics;
 
@@ -203,6 +203,23 @@ impl<I, O, U> Command<I, O, U> {
                 let mut gradient = |(content, g)| (content, to.in_place(g, content));
                 let gradients = gradients.into_iter().map(&mut gradient).collect();
                 Command::ClipGradients { max_norm, gradients }
+            }
+            Self::GatherShards { shards, present, own, others } => {
+                let own = own.into_iter().map(|(content, x)| (content, to.input(x, content)));
+                let own = own.collect();
+                let others =
+                    others.into_iter().map(|(content, y)| (content, to.output(y, content)));
+                let others = others.collect();
+                Command::GatherShards { shards, present, own, others }
+            }
+            Self::SumShards { shards, present, sums } => {
+                let sum = |ShardSum { content, first, others }| ShardSum {
+                    content,
+                    first: to.in_place(first, content),
+                    others: others.into_iter().map(|x| to.input(x, content)).collect(),
+                };
+                let sums = sums.into_iter().map(sum).collect();
+                Command::SumShards { shards, present, sums }
             }
         }
     }

@@ -1,6 +1,7 @@
 //! Commands for tests of what all of them have.
 
-use super::{Command, Optimizer, WeightGradient};
+use super::{Command, Optimizer, ShardSum, WeightGradient};
+use crate::ranks::Shards;
 use crate::spec::{
     AdamW, AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue,
     Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
@@ -31,7 +32,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
     let momentum = Sgd { momentum: 0.5, ..Sgd::default() };
     let momentum = Optimizer::Sgd { spec: momentum, velocity: Some(Any) };
     let adamw = Optimizer::AdamW { spec: AdamW::default(), mean: Any, square: Any };
-    let vector = Content::Vector(12);
+    let (vector, shards) = (Content::Vector(12), Shards::new(4, 0, 3)?);
 
     let [pixels, x, y, weight, bias, aux] = [Any; 6];
     let [running_mean, running_var, saved, logits, labels, metrics] = [Any; 6];
@@ -109,6 +110,25 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         (
             C::ClipGradients { max_norm: 1.0, gradients: vec![(vector, Any); 2] },
             "clip gradients 24",
+        ),
+        (
+            C::GatherShards {
+                shards,
+                present: 4,
+                own: vec![(vector, Any), (Content::Vector(3), Any)],
+                others: [(vector, Any), (Content::Vector(3), Any)].repeat(3),
+            },
+            "gather 60 of 3 ranks",
+        ),
+        (
+            C::SumShards {
+                shards,
+                present: 4,
+                sums: [vector, conv.weight()]
+                    .map(|content| ShardSum { content, first: Any, others: vec![] })
+                    .into(),
+            },
+            "sum 147 over 3 ranks",
         ),
     ])
 }

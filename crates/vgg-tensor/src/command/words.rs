@@ -65,6 +65,15 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
                 let len: usize = gradients.iter().map(|(content, _)| content.len()).sum();
                 write!(f, "clip gradients {len}")
             }
+            Self::GatherShards { shards, own, others, .. } => {
+                let own = own.iter().map(|(content, _)| content.len());
+                let len: usize = own.chain(others.iter().map(|(content, _)| content.len())).sum();
+                write!(f, "gather {len} of {} ranks", shards.ranks())
+            }
+            Self::SumShards { shards, sums, .. } => {
+                let len: usize = sums.iter().map(|sum| sum.content.len()).sum();
+                write!(f, "sum {len} over {} ranks", shards.ranks())
+            }
         }
     }
 }

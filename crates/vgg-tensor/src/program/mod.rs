@@ -127,6 +127,13 @@ impl Program {
         self.instructions.iter().map(|instruction| &instruction.command)
     }
 
+    /// Whether it waits for other ranks.
+    pub fn exchanges(&self) -> bool {
+        let exchanges =
+            |it: &Command| matches!(it, Command::GatherShards { .. } | Command::SumShards { .. });
+        self.commands().any(exchanges)
+    }
+
     /// Of each buffer, the first and the last command that touches it; nothing for a buffer that none
     /// touches.
     pub fn lifetimes(&self) -> Vec<Option<(usize, usize)>> {

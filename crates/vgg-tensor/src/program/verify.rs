@@ -1,6 +1,7 @@
 //! Whether a program makes sense: found out once, before it runs.
 
 use super::{Access, BufferSpec, Operand, Program, Role, operands, wrong};
+use crate::ranks::Tree;
 use crate::{Command, Content, Error, Optimizer, Result, WeightGradient};
 
 /// See [`Program::new`].
@@ -30,6 +31,7 @@ pub(super) fn check(program: &Program) -> Result<()> {
             touched[place] = true;
         }
         check_update(&instruction.command).map_err(|problem| wrong(at, instruction, problem))?;
+        check_exchange(&instruction.command).map_err(|problem| wrong(at, instruction, problem))?;
         check_trainable(&instruction.command)?;
     }
     for (place, (buffer, held)) in program.buffers.iter().zip(&held).enumerate() {
@@ -112,6 +114,39 @@ fn check_update(command: &Command) -> Result<(), &'static str> {
     }
 }
 
+fn check_exchange(command: &Command) -> Result<(), &'static str> {
+    match command {
+        Command::GatherShards { shards, present, .. }
+        | Command::SumShards { shards, present, .. }
+            if *present > shards.count() =>
+        {
+            Err("more shards are present than there are")
+        }
+        Command::GatherShards { shards, present, own, others } => {
+            let contents = || own.iter().map(|of| of.0).chain(others.iter().map(|of| of.0));
+            let each = contents().count().checked_div(*present).unwrap_or(0);
+            let mine = shards.own().filter(|shard| shard < present).count();
+            let mut shard = contents().take(each).cycle();
+            let alike = contents().all(|content| Some(content) == shard.next());
+            let counted = [own.len(), others.len()] == [mine, present - mine].map(|n| n * each);
+            let vectors = contents().all(|content| matches!(content, Content::Vector(_)));
+            if alike && counted && vectors {
+                Ok(())
+            } else {
+                Err("each shard has as many vectors, as long as another's")
+            }
+        }
+        Command::SumShards { shards, present, sums } => {
+            let nodes = Tree::new(shards.count(), *present).cover(shards.own()).len();
+            match sums.iter().all(|sum| 1 + sum.others.len() == nodes.max(1)) {
+                true => Ok(()),
+                false => Err("a rank has a sum for each of its subtrees"),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
 fn check_trainable(command: &Command) -> Result<()> {
     match command {
         Command::LinearBackward { spec, .. } | Command::LinearInputBackward { spec, .. } => {
@@ -122,6 +157,9 @@ fn check_trainable(command: &Command) -> Result<()> {
         | Command::Blend { content, .. } => content.check_trainable(),
         Command::ClipGradients { gradients, .. } => {
             gradients.iter().try_for_each(|(content, _)| content.check_trainable())
+        }
+        Command::SumShards { sums, .. } => {
+            sums.iter().try_for_each(|sum| sum.content.check_trainable())
         }
         _ => Ok(()),
     }

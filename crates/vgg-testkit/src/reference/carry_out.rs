@@ -10,10 +10,10 @@ use super::{
 use crate::Real;
 
 impl<T: Real> Reference<T> {
-    /// Computes what a command says, in its buffers.
+    /// Computes what a command says, in its buffers, if it needs no other ranks.
     ///
     /// # Panics
-    /// If a buffer holds less than the command needs, or something else.
+    /// If a buffer holds less than the command needs, or something else, or if it needs other ranks.
     pub fn carry_out(command: Bound<'_, Buffer<T>>, scalars: Scalars) {
         match command {
             Command::PrepareImages { spec, normalize, pixels, x } => {
@@ -193,6 +193,9 @@ impl<T: Real> Reference<T> {
                 let numbers =
                     gradients.into_iter().map(|(content, g)| g.numbers_mut(content.len()));
                 update::clip(max_norm, &mut numbers.collect::<Vec<_>>());
+            }
+            Command::GatherShards { .. } | Command::SumShards { .. } => {
+                panic!("other ranks are where the program runs")
             }
         }
     }

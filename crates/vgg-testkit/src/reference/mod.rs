@@ -8,6 +8,7 @@ mod carry_out;
 mod conv2d;
 mod decisions;
 mod dropout;
+mod exchange;
 mod linear;
 mod lrn;
 mod max_pool2d;
@@ -18,23 +19,39 @@ mod softmax_cross_entropy;
 mod update;
 
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use half::f16;
+use vgg_tensor::ranks::Peers;
 use vgg_tensor::spec::WeightType;
-use vgg_tensor::{Backend, Content, Executable, Program, Result, Scalars, Shared};
+use vgg_tensor::{Backend, Command, Content, Executable, Program, Result, Scalars, Shared};
 
 use crate::Real;
 pub use buffer::Buffer;
 
 /// The reference backend, computing in `T`: `f64` as the yardstick, `f32` to see what rounding
 /// alone does to a naive implementation.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Reference<T>(PhantomData<T>);
+#[derive(Clone, Default)]
+pub struct Reference<T> {
+    peers: Option<Arc<dyn Peers>>,
+    computes: PhantomData<T>,
+}
 
 impl<T: Real> Reference<T> {
     /// A reference backend. It has no state.
     pub fn new() -> Self {
-        Self(PhantomData)
+        Self { peers: None, computes: PhantomData }
+    }
+
+    /// The same as one rank among others.
+    #[must_use]
+    pub fn with_peers(self, peers: Arc<dyn Peers>) -> Self {
+        Self { peers: Some(peers), ..self }
+    }
+
+    /// Those that a program was made for.
+    fn peers(&self) -> &dyn Peers {
+        self.peers.as_deref().expect("a program of several ranks runs where there are peers")
     }
 }
 
@@ -103,9 +120,17 @@ impl<T: Real> Backend for Reference<T> {
     }
 
     fn run(&mut self, executable: &mut Self::Executable, scalars: Scalars) -> Result<()> {
-        executable.run(|command| {
-            Self::carry_out(command, scalars);
-            Ok(())
+        executable.run(|command| match command {
+            Command::GatherShards { shards, present, own, others } => {
+                exchange::gather(self.peers(), shards, present, &own, others)
+            }
+            Command::SumShards { shards, present, sums } => sums
+                .into_iter()
+                .try_for_each(|sum| exchange::sum(self.peers(), shards, present, sum)),
+            command => {
+                Self::carry_out(command, scalars);
+                Ok(())
+            }
         })
     }
 }

@@ -118,7 +118,9 @@ impl Backward<'_, '_> {
             | Command::Step { .. }
             | Command::Scale { .. }
             | Command::Blend { .. }
-            | Command::ClipGradients { .. } => {
+            | Command::ClipGradients { .. }
+            | Command::GatherShards { .. }
+            | Command::SumShards { .. } => {
                 unreachable!("a layer with a backward pass is no {command}")
             }
         }

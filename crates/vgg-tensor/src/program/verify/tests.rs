@@ -1,9 +1,10 @@
 use super::super::tests::{blend, buffer, instruction, program, scale};
 use super::*;
+use crate::ranks::Shards;
 use crate::spec::{
     Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, Sgd, SoftmaxCrossEntropy, WeightType,
 };
-use crate::{BufferId, BufferSpec, In, InOut, Out, Shape};
+use crate::{BufferId, BufferSpec, In, InOut, Out, Shape, ShardSum};
 use Role::{Discarded, Input, Output, State, Temporary};
 
 #[track_caller]
@@ -50,6 +51,43 @@ fn what_is_written_is_apart_from_what_else_is_written() {
     let problem =
         "command 0 (norm, clip gradients 12): buffer 0 is written, and another operand, too";
     check_refused(&[State, State], &[clip(&[0, 1, 0])], problem);
+}
+
+/// A rank that has shards 2, 3 and 4 of 5, which are half of the tree.
+#[test]
+fn ranks_exchange_what_shards_have() {
+    let shards = || Shards::new(5, 1, 2).unwrap();
+    let vector = Content::Vector(4);
+    let gather = |present, own: &[usize], others: &[usize]| Command::GatherShards {
+        shards: shards(),
+        present,
+        own: own.iter().map(|i| (vector, In(BufferId(*i)))).collect(),
+        others: others.iter().map(|i| (vector, Out(BufferId(*i)))).collect(),
+    };
+    let sum = |present, first: usize, others: &[usize]| Command::SumShards {
+        shards: shards(),
+        present,
+        sums: vec![ShardSum {
+            content: vector,
+            first: InOut(BufferId(first)),
+            others: others.iter().map(|i| In(BufferId(*i))).collect(),
+        }],
+    };
+    let roles = [Input, Input, Input, Output, Output];
+    let more = [Input, Input, Output, Output, Output];
+    program(&roles, &[gather(5, &[0, 1, 2], &[3, 4])]).unwrap();
+    program(&[Input, Output, Output], &[gather(3, &[0], &[1, 2])]).unwrap();
+    program(&[State], &[sum(5, 0, &[])]).unwrap();
+    let problem = "command 0 (norm, gather 20 of 2 ranks): each shard has as many vectors, as long \
+                   as another's";
+    check_refused(&more, &[gather(5, &[0, 1], &[2, 3, 4])], problem);
+    let problem =
+        "command 0 (norm, gather 20 of 2 ranks): buffer 0 is read, but not written before";
+    check_refused(&[Temporary; 5], &[gather(5, &[0, 1, 2], &[3, 4])], problem);
+    let problem = "command 0 (norm, sum 4 over 2 ranks): a rank has a sum for each of its subtrees";
+    check_refused(&[State, Input], &[sum(5, 0, &[1])], problem);
+    let problem = "command 0 (norm, sum 4 over 2 ranks): more shards are present than there are";
+    check_refused(&[State], &[sum(6, 0, &[])], problem);
 }
 
 #[test]
