@@ -12,7 +12,7 @@ use vgg_tensor::{Backend, Content, Error, Program, Result, Scalars, Shape, Share
 use crate::memory::Memory;
 use crate::placement::Placement;
 use crate::plan::program::{NetworkProgram, Place, Weights, Work};
-use crate::{Input, Params, Plan, Vgg, invalid};
+use crate::{Input, Mode, Params, Plan, Vgg, invalid};
 
 pub(crate) use tensors::Set;
 
@@ -33,8 +33,8 @@ pub(crate) struct Network<B: Backend> {
 /// A program that is ready to run.
 pub(crate) struct Ready<B: Backend, P> {
     program: P,
-    /// Where a batch goes before it runs.
-    pixels: Shared<B::Buffer>,
+    /// Where a batch goes before it runs; nothing for a program that takes none.
+    pixels: Option<Shared<B::Buffer>>,
     /// Nothing for a program that takes none.
     labels: Option<Shared<B::Buffer>>,
 }
@@ -71,7 +71,10 @@ impl<'a> Batch<'a> {
 
 impl<B: Backend, P> Ready<B, P> {
     fn upload_pixels(&self, backend: &mut B, pixels: &[u8]) -> Result<()> {
-        backend.upload_bytes(pixels, &mut write(&self.pixels))
+        match &self.pixels {
+            Some(buffer) => backend.upload_bytes(pixels, &mut write(buffer)),
+            None => Ok(()),
+        }
     }
 
     fn upload_labels(&self, backend: &mut B, labels: &[u8]) -> Result<()> {
@@ -146,12 +149,24 @@ impl<B: Backend> Network<B> {
         self.backend.run(&mut ready.program, scalars)
     }
 
+    /// Orders work that follows that on images.
+    pub(crate) fn run_after(&mut self, work: Work, scalars: Scalars) -> Result<()> {
+        let key = (work, self.plan.batch());
+        self.compile(key)?;
+        let ready = self.compiled.get_mut(&key).expect("it was compiled");
+        self.backend.run(&mut ready.program, scalars)
+    }
+
     /// Makes some work on so many images ready, unless it is.
     fn compile(&mut self, key: (Work, usize)) -> Result<()> {
         if self.compiled.contains_key(&key) {
             return Ok(());
         }
-        if self.compiled.len() >= COMPILED {
+        let shards = match self.plan.mode() {
+            Mode::Train(recipe) => recipe.shards.own().len(),
+            Mode::Infer { .. } => 1,
+        };
+        if self.compiled.len() >= COMPILED + 4 * shards {
             self.compiled.clear();
         }
         let ready = self
@@ -163,6 +178,12 @@ impl<B: Backend> Network<B> {
     /// Makes ready to time some work on `n` images, command by command.
     pub(crate) fn profile(&mut self, work: Work, n: usize) -> Result<Ready<B, Profile<B>>> {
         self.ready((work, n), Profile::new)
+    }
+
+    /// As [`Network::run_after`], and what took how long.
+    pub(crate) fn profile_after(&mut self, work: Work, scalars: Scalars) -> Result<Vec<Event>> {
+        let mut ready = self.profile(work, self.plan.batch())?;
+        ready.program.run(&mut self.backend, scalars)
     }
 
     /// As [`Network::run`], and what took how long.
@@ -206,7 +227,7 @@ impl<B: Backend> Network<B> {
             Some(buffers[id].clone())
         };
         Ok(Ready {
-            pixels: buffer_of(Place::Pixels).expect("a network takes images"),
+            pixels: buffer_of(Place::Pixels),
             labels: buffer_of(Place::Labels),
             program: make(&mut self.backend, &program.program, &buffers)?,
         })
@@ -276,10 +297,10 @@ impl<B: Backend> Network<B> {
         self.backend.download(Content::Maps(self.plan.maps(place, n)), &buffer, maps)
     }
 
-    /// Starts to copy the metrics of the last loss.
-    pub(crate) fn start_metrics(&mut self) -> Result<B::Download> {
-        let content = self.plan.content(Place::Metrics);
-        self.backend.start_download(content, &read(self.memory.at(Place::Metrics)))
+    /// Starts to copy the metrics of the last loss, or of the last one of a shard.
+    pub(crate) fn start_metrics(&mut self, place: Place) -> Result<B::Download> {
+        let content = self.plan.content(place);
+        self.backend.start_download(content, &read(self.memory.at(place)))
     }
 
     /// Whole images in `pixels`.

@@ -3,12 +3,13 @@
 pub(crate) mod program;
 mod rows;
 
+use vgg_tensor::ranks::Tree;
 use vgg_tensor::spec::{Metrics, Normalize, PrepareImages, SoftmaxCrossEntropy, WeightType};
 use vgg_tensor::{Backend, Command, Content, Program, Result, Shape};
 
 use crate::placement::Placement;
 use crate::{Input, Recipe, Vgg, invalid};
-use program::{MicroBatch, NetworkProgram, Place, Weights, Work};
+use program::{MicroBatch, NetworkProgram, Place, Shard, Weights, Work, sums};
 
 pub use rows::Row;
 
@@ -213,11 +214,28 @@ impl Plan {
         if recipe.micro_batches > 1 {
             works.push(step(0, false));
         }
+        if recipe.shards.count() > 1 {
+            works = self.shards(recipe);
+        }
         works.push(Work::Logits(Weights::Last));
         works.extend(recipe.ema_decay.map(|_| Work::Logits(Weights::Ema)));
         let gradients = Work::Gradients { is_mixed: recipe.mixes };
         works.extend(recipe.measures_gradients.then_some(gradients));
         works
+    }
+
+    /// What a step is whose batch is cut into shards: one that is added to others at once, if there is
+    /// one, and one that is not, and what follows them.
+    fn shards(&self, recipe: &Recipe) -> Vec<Work> {
+        let (shards, is_mixed) = (recipe.shards, recipe.mixes);
+        let (present, batch) = (shards.count(), self.batch * shards.count());
+        let additions = Tree::new(present, present).additions(shards.own());
+        let first = |adds: bool| additions.iter().find(|(_, count)| (*count > 0) == adds);
+        let kinds = [first(true), first(false)].into_iter().flatten();
+        let shard = |(index, _): &(usize, usize)| {
+            Work::Shard(Shard { index: *index, batch, present, is_mixed })
+        };
+        kinds.map(shard).chain([Work::Update { present }]).collect()
     }
 
     /// What is computed for some work. `seed` is dropout's.
@@ -236,16 +254,16 @@ impl Plan {
                 };
                 Content::Bytes(loss.label_bytes())
             }
-            Place::Metrics => Content::Vector(Metrics::LEN),
+            Place::Metrics | Place::ShardMetrics(_) => Content::Vector(Metrics::LEN),
             Place::Logits | Place::LogitsGradient | Place::Maps | Place::MapsGradient => {
                 Content::Maps(self.maps(place, self.batch))
             }
             Place::Param(i)
             | Place::Moment(_, i)
             | Place::Gradient(i)
-            | Place::Sum(i)
+            | Place::Sum(_, i)
             | Place::Ema(i) => self.params[i],
-            Place::State(i) | Place::EmaState(i) => self.state[i],
+            Place::State(i) | Place::EmaState(i) | Place::ShardState(_, i) => self.state[i],
             Place::Own => panic!("nobody else knows it"),
         }
     }
@@ -273,9 +291,17 @@ impl Plan {
             for moment in recipe.optimizer.moments() {
                 kept.extend(params().map(|i| Place::Moment(moment, i)));
             }
-            if recipe.micro_batches > 1 {
+            if recipe.micro_batches > 1 || recipe.shards.count() > 1 {
                 let trained = self.trained();
-                kept.extend(params().filter(|i| trained[*i]).map(Place::Sum));
+                for sum in 0..sums(recipe.shards) {
+                    kept.extend(params().filter(|i| trained[*i]).map(|i| Place::Sum(sum, i)));
+                }
+            }
+            if recipe.shards.count() > 1 {
+                for shard in 0..recipe.shards.count() {
+                    kept.push(Place::ShardMetrics(shard));
+                    kept.extend(state().map(|i| Place::ShardState(shard, i)));
+                }
             }
             if recipe.ema_decay.is_some() {
                 kept.extend(params().map(Place::Ema));

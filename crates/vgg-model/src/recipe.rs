@@ -1,5 +1,6 @@
 //! How a trainer goes from gradients to new weights.
 
+use vgg_tensor::ranks::Shards;
 use vgg_tensor::spec::SoftmaxCrossEntropy;
 use vgg_tensor::{Optimizer, Result};
 
@@ -17,6 +18,11 @@ pub struct Recipe {
     /// Micro-batches of a batch: they pass through the network one after another. Their gradients
     /// add up to those of the batch, in memory for a micro-batch. At least one.
     pub micro_batches: usize,
+    /// Shards of a batch, and which of them this rank computes. They pass through the network one after
+    /// another, by themselves: each has its own statistics in batch normalisations. Their gradients are
+    /// added in the order of a tree, so that results depend on how many shards there are, and not
+    /// on how many ranks share them. With one, the whole batch, all is as without.
+    pub shards: Shards,
     /// Limits the norm of all gradients together (`torch.nn.utils.clip_grad_norm_`).
     pub clip_norm: Option<f32>,
     /// What each step leaves of the average (EMA) of the weights, as 0.999, to be evaluated instead
@@ -59,6 +65,7 @@ impl From<OptimizerConfig> for Recipe {
         Self {
             optimizer,
             micro_batches: 1,
+            shards: Shards::ONE,
             clip_norm: None,
             ema_decay: None,
             label_smoothing: 0.0,
@@ -91,6 +98,10 @@ impl Recipe {
         self.optimizer.check()?;
         if self.micro_batches == 0 {
             return Err(invalid("micro_batches", 0, "at least 1"));
+        }
+        if self.micro_batches > 1 && self.shards.count() > 1 {
+            let allowed = "1 where there are shards, each of which passes by itself";
+            return Err(invalid("micro_batches", self.micro_batches, allowed));
         }
         if let Some(norm) = self.clip_norm.filter(|norm| !(norm.is_finite() && *norm > 0.0)) {
             return Err(invalid("clip_norm", norm, "finite and above 0"));
@@ -163,7 +174,7 @@ impl Recipe {
     /// Whether the gradients of fully connected weights, by far the largest, are applied as they are
     /// computed: nobody needs them as a whole.
     pub(crate) fn applies_at_once(&self) -> bool {
-        self.micro_batches <= 1 && self.clip_norm.is_none()
+        self.micro_batches <= 1 && self.shards.count() == 1 && self.clip_norm.is_none()
     }
 
     /// The loss of a batch.
@@ -173,8 +184,8 @@ impl Recipe {
         if self.class_weights.is_empty() { loss } else { loss.weighted() }
     }
 
-    /// Images of a micro-batch of a batch of so many images.
+    /// Images of a micro-batch, or of a shard, of a batch of so many images.
     pub fn micro_batch_of(&self, batch: usize) -> usize {
-        batch.div_ceil(self.micro_batches.max(1))
+        batch.div_ceil(self.micro_batches.max(1) * self.shards.count())
     }
 }

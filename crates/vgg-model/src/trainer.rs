@@ -1,13 +1,16 @@
 //! Training.
 
+mod shards;
+
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use vgg_tensor::profile::Event;
 use vgg_tensor::{Backend, Download, Result, Scalars};
 
 use crate::network::{Batch, Network, Set};
 use crate::optimizer::check_lr;
-use crate::plan::program::{MicroBatch, Weights, Work};
+use crate::plan::program::{MicroBatch, Place, Weights, Work};
 use crate::snapshot::Arriving;
 use crate::{Input, Metrics, Mode, Moments, Params, Plan, Recipe, Snapshot, Vgg, invalid};
 
@@ -41,11 +44,11 @@ use crate::{Input, Metrics, Mode, Moments, Params, Plan, Recipe, Snapshot, Vgg, 
 pub struct Trainer<B: Backend> {
     network: Network<B>,
     recipe: Recipe,
-    /// Images in a batch, all its micro-batches together.
+    /// Images in a batch, all its micro-batches or shards together.
     batch: usize,
     steps: u64,
-    /// Metrics of steps that were ordered and not asked for, of each of their micro-batches, oldest
-    /// first.
+    /// Metrics of steps that were ordered and not asked for, of each of their micro-batches or shards,
+    /// oldest first.
     in_flight: VecDeque<Vec<B::Download>>,
     /// Which weights are evaluated.
     evaluated: Weights,
@@ -86,7 +89,8 @@ impl<B: Backend> Trainer<B> {
     ///
     /// Returns the loss and correct classes of the forward pass, with dropout on and before the update.
     /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them, with a label
-    /// each.
+    /// each. Where several ranks share the batch's shards, they are those of this rank's
+    /// [rows](Trainer::rows) alone, while labels are all of the batch's, and metrics, too.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, labels do not fit,
@@ -119,17 +123,34 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<()> {
         check_lr(lr)?;
         let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.batch)?;
+        self.check_batch(batch, self.batch, self.rows(labels.len()).len())?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
-        let mut downloads = Vec::new();
-        for (micro_batch, batch) in self.micro_batches(batch) {
-            self.network.run(Work::Step(micro_batch), batch, scalars)?;
-            downloads.push(self.network.start_metrics()?);
-        }
+        let downloads = match self.recipe.shards.count() {
+            1 => self.submit_micro_batches(batch, scalars)?,
+            _ => self.submit_shards(batch, scalars)?,
+        };
         self.in_flight.push_back(downloads);
         self.steps += 1;
         Ok(())
+    }
+
+    /// Which images of a batch of `n` are this rank's: all of them, unless several ranks share its shards.
+    pub fn rows(&self, n: usize) -> Range<usize> {
+        self.recipe.shards.rows(self.batch, n)
+    }
+
+    fn submit_micro_batches(
+        &mut self,
+        batch: Batch<'_>,
+        scalars: Scalars,
+    ) -> Result<Vec<B::Download>> {
+        let mut downloads = Vec::new();
+        for (micro_batch, batch) in self.micro_batches(batch) {
+            self.network.run(Work::Step(micro_batch), batch, scalars)?;
+            downloads.push(self.network.start_metrics(Place::Metrics)?);
+        }
+        Ok(downloads)
     }
 
     /// As [`Trainer::step`] on images that may be mixed, and what of it took how long: it is carried
@@ -146,17 +167,26 @@ impl<B: Backend> Trainer<B> {
     ) -> Result<Vec<Event>> {
         check_lr(lr)?;
         let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.batch)?;
+        self.check_batch(batch, self.batch, self.rows(labels.len()).len())?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
-        let micro_batches = self.micro_batches(batch);
-        let ready = |(micro_batch, batch): (MicroBatch, Batch<'_>)| {
-            self.network.profile(Work::Step(micro_batch), batch.labels.len())
+        let sharded = self.recipe.shards.count() > 1;
+        let works: Vec<(Work, Batch<'_>)> = match sharded {
+            false => {
+                self.micro_batches(batch).into_iter().map(|(it, b)| (Work::Step(it), b)).collect()
+            }
+            true => self.shards(batch).into_iter().map(|(it, b)| (Work::Shard(it), b)).collect(),
         };
-        let ready = micro_batches.clone().into_iter().map(ready).collect::<Result<Vec<_>>>()?;
+        let ready =
+            |(work, batch): &(Work, Batch<'_>)| self.network.profile(*work, batch.labels.len());
+        let ready = works.iter().map(ready).collect::<Result<Vec<_>>>()?;
         let mut events = Vec::new();
-        for (mut ready, (_, batch)) in ready.into_iter().zip(micro_batches) {
+        for (mut ready, (_, batch)) in ready.into_iter().zip(works) {
             events.extend(self.network.run_profile(&mut ready, batch, scalars)?);
+        }
+        if sharded {
+            let present = self.recipe.shards.present(self.batch, labels.len());
+            events.extend(self.network.profile_after(Work::Update { present }, scalars)?);
         }
         self.steps += 1;
         Ok(events)
@@ -193,12 +223,23 @@ impl<B: Backend> Trainer<B> {
         all.map(one).collect()
     }
 
-    fn check_batch(&self, Batch { pixels, labels, mix, .. }: Batch<'_>, most: usize) -> Result<()> {
-        let (n, classes) = (self.network.count(pixels)?, self.vgg().outputs());
+    /// Checks a batch of up to `most` images, of which `own` are this rank's.
+    fn check_batch(
+        &self,
+        Batch { pixels, labels, mix, .. }: Batch<'_>,
+        most: usize,
+        own: usize,
+    ) -> Result<()> {
+        let (given, classes) = (self.network.count(pixels)?, self.vgg().outputs());
+        let n = if self.recipe.shards.ranks() == 1 { given } else { labels.len() };
         if n == 0 || n > most {
             return Err(invalid("images in a batch", n, &format!("1 to {most}")));
         }
         self.network.check_labels(n, labels)?;
+        if given != own {
+            let allowed = format!("{own}, this rank's of {n}");
+            return Err(invalid("images of a rank", given, &allowed));
+        }
         if !mix.is_empty() && (mix.len() != n || !self.recipe.mixes) {
             let allowed =
                 if self.recipe.mixes { "one an image" } else { "none: the recipe mixes none" };
@@ -259,12 +300,12 @@ impl<B: Backend> Trainer<B> {
         mix: &[(u32, f32)],
     ) -> Result<(Metrics, Params)> {
         let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.network.plan().batch())?;
+        self.check_batch(batch, self.network.plan().batch(), labels.len())?;
         // A forward pass moves running statistics, and a loss the backend's scale.
         let (state, backend) = (self.tensors(Set::State)?, self.backend_state()?);
         let scalars = Scalars { lr: 0.0, step: self.steps };
         self.network.run(Work::Gradients { is_mixed: !mix.is_empty() }, batch, scalars)?;
-        let metrics = metrics(vec![self.network.start_metrics()?])?;
+        let metrics = metrics(vec![self.network.start_metrics(Place::Metrics)?])?;
         if let Some(state) = state {
             self.network.upload(Set::State, state.tensors())?;
         }
@@ -397,7 +438,7 @@ impl<B: Backend> Trainer<B> {
         self.network.vgg()
     }
 
-    /// The commands and memory of a full batch, or of a micro-batch if it passes in several.
+    /// The commands and memory of a full batch, or of a micro-batch or shard if it passes in several.
     pub fn plan(&self) -> &Plan {
         self.network.plan()
     }
@@ -416,7 +457,7 @@ impl<B: Backend> Trainer<B> {
 /// Every network has parameters.
 const HAS_PARAMS: &str = "every network keeps its parameters";
 
-/// A step's metrics, as they come from the device: sums over its micro-batches.
+/// A step's metrics, as they come from the device: sums over its micro-batches or shards, in their order.
 fn metrics(downloads: Vec<impl Download>) -> Result<Metrics> {
     let mut sums = [0.0; Metrics::LEN];
     for download in downloads {

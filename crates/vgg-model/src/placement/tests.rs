@@ -1,5 +1,6 @@
 //! That nothing is overwritten which is still needed, and what is saved.
 
+use vgg_tensor::ranks::Shards;
 use vgg_tensor::{BufferId, BufferSpec, Command, In, InOut, Instruction, Out, Pass, check_sharing};
 
 use super::*;
@@ -38,7 +39,9 @@ fn plans() -> Vec<Plan> {
             };
             let first = vgg.params()[0].name.trim_end_matches(".weight").to_owned();
             let frozen = Recipe { freeze: vec![first], ..plain.clone() };
-            let train = [plain, all, frozen].map(Mode::Train);
+            let shards = Shards::new(7, 1, 3).unwrap();
+            let shared = Recipe { shards, ..Recipe { micro_batches: 1, ..all.clone() } };
+            let train = [plain, all, frozen, shared].map(Mode::Train);
             let infer = Mode::Infer { linear_weights: WeightType::F32 };
             let plan = |mode| Plan::new(&vgg, &Input::unnormalized(1, 28, 28), 6, mode).unwrap();
             plans.extend(train.into_iter().chain([infer]).map(plan));

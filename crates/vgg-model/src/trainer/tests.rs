@@ -9,6 +9,7 @@ use crate::{
 
 mod gradients;
 mod recipe;
+mod shards;
 
 const BATCH: usize = 4;
 

@@ -34,12 +34,17 @@ pub(crate) enum Place {
     Moment(Moment, usize),
     /// A parameter's gradient, where it is asked for.
     Gradient(usize),
-    /// The sum of a parameter's gradients over micro-batches.
-    Sum(usize),
+    /// A sum of a parameter's gradients over micro-batches or shards: by its place on the stack of such
+    /// sums, and the parameter.
+    Sum(usize, usize),
     /// A parameter's EMA.
     Ema(usize),
     /// A running statistic, by its place in [`crate::Vgg::state`].
     State(usize),
+    /// What the loss reports of a shard.
+    ShardMetrics(usize),
+    /// What a shard adds to a running statistic: by the shard, and the statistic.
+    ShardState(usize, usize),
     /// A running statistic's EMA.
     EmaState(usize),
     /// One that no other program knows of.

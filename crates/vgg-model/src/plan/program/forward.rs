@@ -23,14 +23,16 @@ pub(super) struct Tape {
 /// The forward pass of a training step: dropout drops, batches are normalised by their own
 /// statistics, which change the running ones, and what the backward pass needs is kept, from the layer
 /// on that has the first parameter which is `trained`. `draw` gives seed and stream of a dropout
-/// layer.
+/// layer, `running` the place of a running statistic.
 pub(super) fn train(
     builder: &mut Builder<'_>,
     trained: &[bool],
     draw: impl Fn(usize) -> (u64, u32),
+    running: impl Fn(usize) -> Place,
 ) -> Result<Tape> {
     let first_trained = first_trained(builder.plan.vgg.layers(), trained);
-    Forward::new(builder, Kind::Training { draw: &draw }, first_trained).layers()
+    let kind = Kind::Training { draw: &draw, running: &running };
+    Forward::new(builder, kind, first_trained).layers()
 }
 
 /// The first layer with a parameter that is `trained`.
@@ -56,7 +58,7 @@ pub(super) fn evaluate(
 
 #[derive(Clone, Copy)]
 enum Kind<'a> {
-    Training { draw: &'a dyn Fn(usize) -> (u64, u32) },
+    Training { draw: &'a dyn Fn(usize) -> (u64, u32), running: &'a dyn Fn(usize) -> Place },
     Evaluation(Weights),
 }
 
@@ -168,7 +170,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
             }
             Layer::Dropout { p: 0.0, .. } => return Ok(None),
             Layer::Dropout { p, .. } => {
-                let Kind::Training { draw } = self.kind else { return Ok(None) };
+                let Kind::Training { draw, .. } = self.kind else { return Ok(None) };
                 let (seed, stream) = draw(self.dropout);
                 self.dropout += 1;
                 Command::Dropout { shape, p, seed, stream, x: InOut(self.x) }
@@ -240,11 +242,14 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
 
     /// The next running mean and variance.
     fn statistics(&mut self) -> [BufferId; 2] {
-        let place = match self.kind {
-            Kind::Evaluation(Weights::Ema) => Place::EmaState,
-            _ => Place::State,
-        };
         self.state += 2;
-        [self.state - 2, self.state - 1].map(|i| self.builder.at(place(i)))
+        [self.state - 2, self.state - 1].map(|i| {
+            let place = match self.kind {
+                Kind::Training { running, .. } => running(i),
+                Kind::Evaluation(Weights::Ema) => Place::EmaState(i),
+                Kind::Evaluation(Weights::Last) => Place::State(i),
+            };
+            self.builder.at(place)
+        })
     }
 }

@@ -6,6 +6,7 @@
 mod backward;
 mod builder;
 mod forward;
+mod shards;
 mod update;
 
 use vgg_tensor::spec::SoftmaxCrossEntropy;
@@ -13,6 +14,7 @@ use vgg_tensor::{BufferId, Command, In, Out, Pass, Program, Result};
 
 use builder::Builder;
 pub(crate) use builder::Place;
+pub(crate) use shards::{Shard, sums};
 
 use crate::plan::{Mode, Plan};
 use crate::{Recipe, streams};
@@ -24,6 +26,13 @@ pub(crate) enum Work {
     Logits(Weights),
     /// A training step, or a micro-batch's part in it.
     Step(MicroBatch),
+    /// A shard's part in a training step, up to its gradients.
+    Shard(Shard),
+    /// What follows the shards in a training step: what ranks exchange, and the update.
+    Update {
+        /// Shards that have images.
+        present: usize,
+    },
     /// The loss and the gradients of all parameters, without an update.
     Gradients {
         /// Whether labels come with other classes.
@@ -73,12 +82,14 @@ impl NetworkProgram {
                 builder.keep(tape.logits, Place::Logits);
             }
             Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,
+            Work::Shard(shard) => shards::shard(&mut builder, training(plan), shard, seed)?,
+            Work::Update { present } => shards::update(&mut builder, training(plan), present),
             Work::Gradients { is_mixed } => {
                 let trained = vec![true; plan.params.len()];
                 let draw = |dropout| (seed, streams::dropout(dropout));
-                let tape = forward::train(&mut builder, &trained, draw)?;
+                let tape = forward::train(&mut builder, &trained, draw, Place::State)?;
                 let spec = training(plan).loss(plan.loss, is_mixed);
-                let dlogits = loss(&mut builder, tape.logits, spec);
+                let dlogits = loss(&mut builder, tape.logits, spec, Place::Metrics);
                 let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
                 for (i, gradient) in gradients.into_iter().enumerate() {
                     let gradient = gradient.expect("each parameter is one of a layer");
@@ -111,9 +122,9 @@ fn step(
         (seed, streams::of_micro_batch(streams::dropout(dropout), micro_batch.index as u32))
     };
     let trained = plan.trained();
-    let tape = forward::train(builder, &trained, draw)?;
+    let tape = forward::train(builder, &trained, draw, Place::State)?;
     let spec = recipe.loss(plan.loss, micro_batch.is_mixed);
-    let dlogits = loss(builder, tape.logits, spec);
+    let dlogits = loss(builder, tape.logits, spec, Place::Metrics);
     let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
     if recipe.micro_batches > 1 {
         let share = plan.batch as f32 / micro_batch.batch as f32;
@@ -125,14 +136,19 @@ fn step(
     Ok(())
 }
 
-/// The loss of the logits, and their gradient, which it returns.
-fn loss(builder: &mut Builder<'_>, logits: BufferId, spec: SoftmaxCrossEntropy) -> BufferId {
+/// The loss of the logits, which is reported in `metrics`, and their gradient, which it returns.
+fn loss(
+    builder: &mut Builder<'_>,
+    logits: BufferId,
+    spec: SoftmaxCrossEntropy,
+    metrics: Place,
+) -> BufferId {
     let dlogits = builder.maps(spec.logits());
     let command = Command::SoftmaxCrossEntropy {
         spec,
         logits: In(logits),
         labels: In(builder.at(Place::Labels)),
-        metrics: Out(builder.at(Place::Metrics)),
+        metrics: Out(builder.at(metrics)),
         dlogits: Out(dlogits),
     };
     builder.push(Pass::Loss, "logits", command);

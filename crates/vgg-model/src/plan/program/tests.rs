@@ -38,7 +38,10 @@ impl Names<'_> {
             Place::Param(i) => format!("p{i}"),
             Place::Moment(moment, i) => format!("{}{i}", &moment.name()[..1]),
             Place::Gradient(i) => format!("g{i}"),
-            Place::Sum(i) => format!("sum{i}"),
+            Place::Sum(0, i) => format!("sum{i}"),
+            Place::Sum(sum, i) => format!("sum{i}^{sum}"),
+            Place::ShardMetrics(shard) => format!("metrics#{shard}"),
+            Place::ShardState(shard, i) => format!("s{i}#{shard}"),
             Place::Ema(i) => format!("ema{i}"),
             Place::State(i) => format!("s{i}"),
             Place::EmaState(i) => format!("emas{i}"),
@@ -414,6 +417,90 @@ fn micro_batches_add_up() {
     };
     assert_eq!(streams(&first), [(0x2000, 7); 2]);
     assert_eq!(streams(&last), [(0x1_2000, 7); 2]);
+}
+
+/// The last of three ranks, which has the last two of four shards, and so a half of the tree.
+#[test]
+fn shards_are_exchanged() {
+    let shards = vgg_tensor::ranks::Shards::new(4, 2, 3).unwrap();
+    let recipe = Recipe { shards, freeze: vec!["a".into(), "b".into()], ..sgd().into() };
+    let plan = plan(&normed(), Mode::Train(recipe));
+    let lines_of = |work| lines(&plan.program_of(work, 7).unwrap());
+    let shard = |index| Work::Shard(Shard { index, batch: 7, present: 4, is_mixed: false });
+    let second = lines_of(shard(3));
+    insta::assert_snapshot!(second.join("\n"), @r#"
+    statistics: scale s0 -> s0#3
+    statistics: scale s1 -> s1#3
+    statistics: scale s2 -> s2#3
+    statistics: scale s3 -> s3#3
+    images: resize pixels -> m0
+    a: conv2d m0 p0 p1 -> m1
+    b: batch-norm m1 p2 p3 -> *s0#3 *s1#3 t2 m4 aux3
+    d: conv2d m4 p4 p5 -> m6 aux5
+    e: batch-norm m6 p6 p7 -> *s2#3 *s3#3 t7 m9 aux8
+    f: linear m9 p8 p9 -> m11 aux10
+    logits: softmax m11 labels -> metrics#3 m12
+    f: linear' m9 p8 m12 aux10 -> t13 t14 m15
+    e: batch-norm' m6 p6 t7 m15 aux8 -> t16 t17 m18
+    d: conv2d' m4 p4 m18 aux5 -> t19 t20
+    gradients: scale t19 -> t21
+    gradients: blend t21 -> *sum4
+    gradients: scale t20 -> t22
+    gradients: blend t22 -> *sum5
+    gradients: scale t16 -> t23
+    gradients: blend t23 -> *sum6
+    gradients: scale t17 -> t24
+    gradients: blend t24 -> *sum7
+    gradients: scale t13 -> t25
+    gradients: blend t25 -> *sum8
+    gradients: scale t14 -> t26
+    gradients: blend t26 -> *sum9
+    "#);
+    let after_loss = second.iter().position(|line| line.contains("softmax")).unwrap();
+    let first = lines_of(shard(2));
+    let ends = first[after_loss..].iter().filter(|line| line.starts_with("gradients"));
+    insta::assert_snapshot!(Vec::from_iter(ends.cloned()).join("\n"), @r#"
+    gradients: scale t19 -> sum4
+    gradients: scale t20 -> sum5
+    gradients: scale t16 -> sum6
+    gradients: scale t17 -> sum7
+    gradients: scale t13 -> sum8
+    gradients: scale t14 -> sum9
+    "#);
+    insta::assert_snapshot!(lines_of(Work::Update { present: 4 }).join("\n"), @r#"
+    shards: gather metrics#2 s0#2 s1#2 s2#2 s3#2 metrics#3 s0#3 s1#3 s2#3 s3#3 -> metrics#0 s0#0 s1#0 s2#0 s3#0 metrics#1 s0#1 s1#1 s2#1 s3#1
+    gradients: sum  -> *sum4 *sum5 *sum6 *sum7 *sum8 *sum9
+    statistics: blend s0#0 -> *s0
+    statistics: blend s1#0 -> *s1
+    statistics: blend s2#0 -> *s2
+    statistics: blend s3#0 -> *s3
+    statistics: blend s0#1 -> *s0
+    statistics: blend s1#1 -> *s1
+    statistics: blend s2#1 -> *s2
+    statistics: blend s3#1 -> *s3
+    statistics: blend s0#2 -> *s0
+    statistics: blend s1#2 -> *s1
+    statistics: blend s2#2 -> *s2
+    statistics: blend s3#2 -> *s3
+    statistics: blend s0#3 -> *s0
+    statistics: blend s1#3 -> *s1
+    statistics: blend s2#3 -> *s2
+    statistics: blend s3#3 -> *s3
+    d: sgd sum4 -> *p4
+    d: sgd sum5 -> *p5
+    e: sgd sum6 -> *p6
+    e: sgd sum7 -> *p7
+    f: sgd sum8 -> *p8
+    f: sgd sum9 -> *p9
+    "#);
+    // Of a short batch it has no shard.
+    let short = lines_of(Work::Update { present: 2 });
+    insta::assert_snapshot!(short[..4].join("\n"), @r#"
+    shards: gather  -> metrics#0 s0#0 s1#0 s2#0 s3#0 metrics#1 s0#1 s1#1 s2#1 s3#1
+    gradients: sum  -> *sum4 *sum5 *sum6 *sum7 *sum8 *sum9
+    statistics: blend s0#0 -> *s0
+    statistics: blend s1#0 -> *s1
+    "#);
 }
 
 /// What is frozen is not updated, and below the first layer that is trained nothing is computed.

@@ -14,7 +14,7 @@ pub(super) fn accumulate(
     is_first: bool,
 ) -> Vec<Option<BufferId>> {
     let mut sum = |(i, gradient): (usize, Option<BufferId>)| {
-        let (x, y) = (In(gradient?), builder.at(Place::Sum(i)));
+        let (x, y) = (In(gradient?), builder.at(Place::Sum(0, i)));
         let (content, alpha) = (builder.plan.params[i], share);
         let command = match is_first {
             true => Command::Scale { content, alpha, x, y: Out(y) },

@@ -1,0 +1,46 @@
+//! Steps on batches that are cut into shards.
+
+use vgg_tensor::{Backend, Result, Scalars};
+
+use super::Trainer;
+use crate::network::Batch;
+use crate::plan::program::{Place, Shard, Work};
+
+impl<B: Backend> Trainer<B> {
+    /// Orders a step. Returns the metrics of all shards in their order, whichever rank computed them.
+    pub(super) fn submit_shards(
+        &mut self,
+        batch: Batch<'_>,
+        scalars: Scalars,
+    ) -> Result<Vec<B::Download>> {
+        let present = self.recipe.shards.present(self.batch, batch.labels.len());
+        for (shard, batch) in self.shards(batch) {
+            self.network.run(Work::Shard(shard), batch, scalars)?;
+        }
+        self.network.run_after(Work::Update { present }, scalars)?;
+        let mut metrics = |shard| self.network.start_metrics(Place::ShardMetrics(shard));
+        (0..present).map(&mut metrics).collect()
+    }
+
+    /// This rank's shards that have images. The batch has labels of all images, and pixels of this rank's.
+    pub(super) fn shards<'a>(
+        &self,
+        Batch { pixels, labels, mix, divisor }: Batch<'a>,
+    ) -> Vec<(Shard, Batch<'a>)> {
+        let (n, shards) = (labels.len(), self.recipe.shards);
+        let first = self.rows(n).start;
+        let image_bytes = self.network.input.image_bytes();
+        let (present, is_mixed) = (shards.present(self.batch, n), !mix.is_empty());
+        let one = |index| {
+            let rows = shards.rows_of(index, self.batch, n);
+            let pixels =
+                &pixels[(rows.start - first) * image_bytes..(rows.end - first) * image_bytes];
+            let mix = if is_mixed { &mix[rows.clone()] } else { mix };
+            // Its gradients count as much as its images, and so does its part of what divides them.
+            let divisor = (f64::from(divisor) * rows.len() as f64 / n as f64) as f32;
+            let shard = Shard { index, batch: n, present, is_mixed };
+            (shard, Batch { pixels, labels: &labels[rows], mix, divisor })
+        };
+        shards.own().filter(|index| *index < present).map(one).collect()
+    }
+}
