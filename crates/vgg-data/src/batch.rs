@@ -4,7 +4,7 @@
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
     /// `[n · views, c, h, w]`, 0 to 255; an image is one view unless [`Transform::views`](crate::Transform::views) says
-    /// more.
+    /// more. Of a loader [for one rank](crate::Loader::for_rank), of that rank's images alone.
     pub pixels: Vec<u8>,
     /// `[n]`.
     pub labels: Vec<u32>,

@@ -43,27 +43,25 @@ impl CutMix {
         }
     }
 
-    /// Mixes batch number `index` of images of `h` × `w` pixels.
+    /// Mixes batch number `index` of images of `h` × `w` pixels, which may be there of some images side by
+    /// side, and all labels. `after_last` are those of the image that the last one of them is mixed with.
     pub(crate) fn apply(
         &self,
         moment: Moment,
         index: usize,
         [h, w]: [usize; 2],
         batch: &mut Batch,
+        after_last: &[u8],
     ) {
         let Batch { pixels, labels, mix, .. } = batch;
-        if labels.is_empty() {
-            return;
-        }
         let part = self.part(moment, index, [h, w]);
         let [rows, columns] = part.clone();
         let area = (rows.len() * columns.len()) as f32 / (h * w) as f32;
         mix.extend(labels.iter().skip(1).chain(labels.first()).map(|&next| (next, area)));
-        let len = pixels.len() / labels.len();
-        let first = pixels[..len].to_vec();
-        for i in 0..labels.len() {
+        let len = after_last.len();
+        for i in 0..pixels.len().checked_div(len).unwrap_or(0) {
             let (before, after) = pixels.split_at_mut((i + 1) * len);
-            let next = if after.is_empty() { &first } else { &after[..len] };
+            let next = if after.is_empty() { after_last } else { &after[..len] };
             let planes = before[i * len..].chunks_exact_mut(h * w).zip(next.chunks_exact(h * w));
             for (plane, next) in planes {
                 for row in rows.clone() {
@@ -99,7 +97,7 @@ mod tests {
         for index in 0..50 {
             let pixels = (0..3).flat_map(|image| vec![image; len]).collect();
             let mut batch = Batch { pixels, labels: vec![3, 4, 5], ..Batch::default() };
-            cutmix.apply(moment, index, size, &mut batch);
+            cutmix.apply(moment, index, size, &mut batch, &[0; 3 * 9 * 7]);
             let [rows, columns] = cutmix.part(moment, index, size);
             let area = rows.len() * columns.len();
             let share = area as f32 / 63.0;

@@ -4,10 +4,12 @@ mod epoch;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use rayon::ThreadPool;
 use rayon::prelude::*;
+use vgg_tensor::ranks::Shards;
 use vgg_tensor::{Draw, Error, Result, room_for};
 
 use crate::order::{class_balanced, shuffled};
@@ -47,6 +49,8 @@ pub struct Loader {
     cutmix: Option<CutMix>,
     /// Whether images that cannot be read are passed over.
     passes_over: bool,
+    /// Whose images are decoded.
+    shards: Shards,
     /// Transforms images, unless they are copied as they are.
     pool: Option<Arc<ThreadPool>>,
 }
@@ -81,6 +85,7 @@ impl Loader {
             mixup: None,
             cutmix: None,
             passes_over: false,
+            shards: Shards::ONE,
             pool,
         })
     }
@@ -117,6 +122,14 @@ impl Loader {
     #[must_use]
     pub fn passing_over(self) -> Self {
         Loader { passes_over: true, ..self }
+    }
+
+    /// The same for one rank of several, which share each batch's shards: pixels are those of its own
+    /// images, while labels, and what they are mixed with, are all of the batch's. A full batch is as large
+    /// as the images allow.
+    #[must_use]
+    pub fn for_rank(self, shards: Shards) -> Self {
+        Loader { shards, ..self }
     }
 
     /// The images.
@@ -177,6 +190,7 @@ impl Loader {
             mixup,
             cutmix,
             passes_over,
+            shards,
             pool,
         } = self.clone();
         let draw = |seed, stream| Draw { seed, stream, step: epoch };
@@ -187,25 +201,30 @@ impl Loader {
         };
         let moment = Moment { seed: seed.unwrap_or_default(), epoch };
         let image_len = transform.views() * transform.shape().iter().product::<usize>();
+        let (full, mixes) = (batch_size.min(images.len()), mixup.is_some() || cutmix.is_some());
         Arc::new(move |index, batch| {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];
             batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
-            let len = chosen.len() * image_len;
+            let rows = shards.rows(full, chosen.len());
+            let decoded = decoded(&rows, chosen.len(), mixes);
+            let len = decoded.len() * image_len;
             if batch.pixels.capacity() < len {
                 batch.pixels = room_for(len)?;
             }
             match &pool {
                 None => {
-                    let pixels = chosen.iter().filter_map(|&i| images.stored_pixels(i as usize));
+                    let pixels = decoded.iter().map(|&row| chosen[row]);
+                    let pixels = pixels.filter_map(|i| images.stored_pixels(i as usize));
                     batch.pixels.clear();
                     pixels.for_each(|pixels| batch.pixels.extend_from_slice(pixels));
                 }
                 Some(pool) => {
                     // Each byte is written anew.
                     batch.pixels.resize(len, 0);
-                    let places = batch.pixels.par_chunks_exact_mut(image_len).zip(chosen);
-                    let apply = |(place, (out, &i)): (usize, (&mut [u8], &u32))| {
+                    let places = batch.pixels.par_chunks_exact_mut(image_len).zip(&decoded);
+                    let apply = |(out, &place): (&mut [u8], &usize)| {
+                        let i = chosen[place];
                         // An image that is drawn again must not look the same.
                         let number = if balanced { start + place } else { i as usize };
                         let chance = Chance::new(moment, number);
@@ -214,8 +233,7 @@ impl Loader {
                         out.fill(0);
                         Some((place, error))
                     };
-                    let failed: Vec<_> =
-                        pool.install(|| places.enumerate().filter_map(apply).collect());
+                    let failed: Vec<_> = pool.install(|| places.filter_map(apply).collect());
                     for (place, error) in failed {
                         if !passes_over || !error.is_of_a_file() {
                             return Err(error);
@@ -224,16 +242,37 @@ impl Loader {
                     }
                 }
             }
+            if !mixes || chosen.is_empty() {
+                return Ok(());
+            }
+            // The image after a rank's last one, or where all are there, the first one.
+            let wrapped = if decoded.len() > rows.len() { rows.len() } else { 0 };
+            let after_last = match batch.pixels.get(wrapped * image_len..(wrapped + 1) * image_len)
+            {
+                Some(pixels) => pixels.to_vec(),
+                None => vec![],
+            };
+            batch.pixels.truncate(rows.len() * image_len);
             let [_, h, w] = transform.shape();
             match (mixup, cutmix) {
                 (Some(mixup), Some(_)) if !cutmix::is_chosen(moment, index) => {
-                    mixup.apply(moment, index, batch);
+                    mixup.apply(moment, index, batch, &after_last);
                 }
-                (_, Some(cutmix)) => cutmix.apply(moment, index, [h, w], batch),
-                (Some(mixup), None) => mixup.apply(moment, index, batch),
+                (_, Some(cutmix)) => cutmix.apply(moment, index, [h, w], batch, &after_last),
+                (Some(mixup), None) => mixup.apply(moment, index, batch, &after_last),
                 (None, None) => {}
             }
             Ok(())
         })
     }
+}
+
+/// Which of a batch's `n` images are decoded for those in `rows`: where images are mixed, also the one
+/// after the last of these, which comes last, unless it is one of them.
+fn decoded(rows: &Range<usize>, n: usize, mixes: bool) -> Vec<usize> {
+    let mut decoded: Vec<usize> = rows.clone().collect();
+    if mixes && !rows.is_empty() && rows.len() < n {
+        decoded.push(rows.end % n);
+    }
+    decoded
 }

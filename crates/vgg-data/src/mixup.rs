@@ -32,19 +32,16 @@ impl Mixup {
         }
     }
 
-    /// Mixes batch number `index`.
-    pub(crate) fn apply(&self, moment: Moment, index: usize, batch: &mut Batch) {
+    /// Mixes batch number `index`, of which pixels may be there of some images side by side, and of all
+    /// labels. `after_last` are those of the image that the last one of them is mixed with.
+    pub(crate) fn apply(&self, moment: Moment, index: usize, batch: &mut Batch, after_last: &[u8]) {
         let Batch { pixels, labels, mix, .. } = batch;
-        if labels.is_empty() {
-            return;
-        }
         let share = self.share(moment, index);
         mix.extend(labels.iter().skip(1).chain(labels.first()).map(|&next| (next, share)));
-        let len = pixels.len() / labels.len();
-        let first = pixels[..len].to_vec();
-        for i in 0..labels.len() {
+        let len = after_last.len();
+        for i in 0..pixels.len().checked_div(len).unwrap_or(0) {
             let (before, after) = pixels.split_at_mut((i + 1) * len);
-            let next = if after.is_empty() { &first } else { &after[..len] };
+            let next = if after.is_empty() { after_last } else { &after[..len] };
             for (pixel, next) in before[i * len..].iter_mut().zip(next) {
                 let (x, y) = (f32::from(*pixel), f32::from(*next));
                 *pixel = (x + share * (y - x)).round() as u8;
@@ -70,7 +67,7 @@ mod tests {
             labels: vec![3, 4, 5],
             ..Batch::default()
         };
-        mixup.apply(moment, 7, &mut batch);
+        mixup.apply(moment, 7, &mut batch, &[0, 10]);
         let share = mixup.share(moment, 7);
         assert!(share > 0.0 && share < 1.0);
         assert_eq!(batch.mix, [(4, share), (5, share), (3, share)]);

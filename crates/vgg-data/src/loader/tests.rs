@@ -36,6 +36,49 @@ fn the_order_is_pinned() {
     assert_eq!(order, [7, 8, 3, 6, 4, 9, 2, 1, 5, 0]);
 }
 
+/// What ranks decode is, one after the other, what one would: also where the last batch is short, and
+/// where images are mixed with the next rank's.
+#[test]
+fn the_union_of_ranks_is_the_batch() {
+    let kinds: [fn(Loader) -> Loader; 4] = [
+        |loader| loader,
+        |loader| loader.mixed(Mixup::new(0.4).unwrap()),
+        |loader| loader.cut_mixed(CutMix::new(1.0).unwrap()),
+        |loader| loader.mixed(Mixup::new(0.4).unwrap()).cut_mixed(CutMix::new(1.0).unwrap()),
+    ];
+    for (n, batch_size) in [(23, 8), (21, 4), (5, 8), (9, 1)] {
+        for (shards, ranks) in [(4, 1), (4, 2), (4, 3), (4, 4), (7, 3)] {
+            for (kind, make) in kinds.iter().zip([loader, transforming].into_iter().cycle()) {
+                let whole = collect(kind(make(n, batch_size, 3)).epoch(2, 0));
+                let of_rank = |rank| {
+                    let shards = Shards::new(shards, rank, ranks).unwrap();
+                    collect(kind(make(n, batch_size, 3)).for_rank(shards).epoch(2, 0))
+                };
+                let parts: Vec<Vec<Batch>> = (0..ranks).map(of_rank).collect();
+                for (index, whole) in whole.iter().enumerate() {
+                    let pixels = parts.iter().flat_map(|of_rank| of_rank[index].pixels.clone());
+                    assert_eq!(pixels.collect::<Vec<_>>(), whole.pixels, "{n} {shards} {ranks}");
+                    for of_rank in &parts {
+                        assert_eq!(of_rank.len(), parts[0].len());
+                        assert_eq!(of_rank[index].labels, whole.labels);
+                        assert_eq!(of_rank[index].mix, whole.mix);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Nobody reads the others' images.
+#[test]
+fn a_rank_decodes_its_own_images_alone() {
+    assert_eq!(decoded(&(2..4), 8, false), [2, 3]);
+    assert_eq!(decoded(&(2..4), 8, true), [2, 3, 4]);
+    assert_eq!(decoded(&(6..8), 8, true), [6, 7, 0]);
+    assert_eq!(decoded(&(0..8), 8, true), [0, 1, 2, 3, 4, 5, 6, 7]);
+    assert_eq!(decoded(&(8..8), 8, true), [0; 0]);
+}
+
 #[test]
 fn every_place_is_equally_likely() {
     const LEN: usize = 8;
