@@ -7,7 +7,7 @@ use vgg_testkit::{Arithmetic, Reference, conformance};
 
 use crate::simulated::cuda;
 
-/// The CPU with its portable code (0), AVX2 (1) or AVX-512 (2), where this machine has it.
+/// The CPU with its portable code (0), AVX2 or NEON (1) or AVX-512 (2), where this machine has it.
 fn cpu_of(isa: usize, threads: usize, precision: vgg_cpu::Precision) -> Option<Cpu> {
     let isa = *Isa::available().get(isa)?;
     let config = Config { threads: Some(threads), isa: Some(isa), precision };
@@ -32,14 +32,14 @@ conformance!(cuda_f16, |test| cuda(Precision::F16, test), Arithmetic::F16);
 
 conformance!(cpu_portable_1, |_| cpu(0, 1));
 conformance!(cpu_portable_3, |_| cpu(0, 3));
-conformance!(cpu_avx2_1, |_| cpu(1, 1));
-conformance!(cpu_avx2_2, |_| cpu(1, 2));
-conformance!(cpu_avx2_7, |_| cpu(1, 7));
+conformance!(cpu_simd_1, |_| cpu(1, 1));
+conformance!(cpu_simd_2, |_| cpu(1, 2));
+conformance!(cpu_simd_7, |_| cpu(1, 7));
 conformance!(cpu_avx512_1, |_| cpu(2, 1));
 conformance!(cpu_avx512_2, |_| cpu(2, 2));
 conformance!(cpu_avx512_7, |_| cpu(2, 7));
 conformance!(cpu_bf16_portable_2, |_| cpu_bf16(0, 2), Arithmetic::WinogradBf16);
-conformance!(cpu_bf16_avx2_1, |_| cpu_bf16(1, 1), Arithmetic::WinogradBf16);
+conformance!(cpu_bf16_simd_1, |_| cpu_bf16(1, 1), Arithmetic::WinogradBf16);
 conformance!(cpu_bf16_avx512_2, |_| cpu_bf16(2, 2), Arithmetic::WinogradBf16);
 
 #[test]

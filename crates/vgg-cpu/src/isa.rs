@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+#[cfg(target_arch = "aarch64")]
+use crate::simd::Neon;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kernel, Scalar, Simd};
@@ -19,6 +21,8 @@ enum Set {
     Avx2(Avx2),
     #[cfg(target_arch = "x86_64")]
     Avx512(Avx512),
+    #[cfg(target_arch = "aarch64")]
+    Neon(Neon),
 }
 
 impl Isa {
@@ -27,7 +31,9 @@ impl Isa {
         let portable = Set::Scalar(Scalar);
         #[cfg(target_arch = "x86_64")]
         let faster = [Avx2::detect().map(Set::Avx2), Avx512::detect().map(Set::Avx512)];
-        #[cfg(not(target_arch = "x86_64"))]
+        #[cfg(target_arch = "aarch64")]
+        let faster = [Neon::detect().map(Set::Neon)];
+        #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
         let faster: [Option<Set>; 0] = [];
         [Some(portable)].into_iter().chain(faster).flatten().map(Isa).collect()
     }
@@ -45,6 +51,8 @@ impl Isa {
             Set::Avx2(s) => s.vectorize(kernel),
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(s) => s.vectorize(kernel),
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon(s) => s.vectorize(kernel),
         }
     }
 
@@ -102,6 +110,8 @@ impl fmt::Display for Isa {
             Set::Avx2(_) => "AVX2+FMA",
             #[cfg(target_arch = "x86_64")]
             Set::Avx512(_) => "AVX-512",
+            #[cfg(target_arch = "aarch64")]
+            Set::Neon(_) => "NEON",
         })
     }
 }

@@ -32,19 +32,40 @@ macro_rules! dispatched {
 /// Asks for bytes that will be read soon, on processors that can be asked.
 #[inline(always)]
 pub(crate) fn prefetch(bytes: &[u8]) {
-    #[cfg(target_arch = "x86_64")]
+    /// Bytes that come from memory together.
+    const CACHE_LINE: usize = 64;
     for line in bytes.chunks(CACHE_LINE) {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: it reads nothing, and all x86-64 processors have it.
-        #[allow(unsafe_code)]
-        unsafe {
-            _mm_prefetch::<_MM_HINT_T0>(line.as_ptr().cast());
-        }
+        prefetch_line(line.as_ptr());
     }
 }
 
-/// Bytes that come from memory together.
 #[cfg(target_arch = "x86_64")]
-const CACHE_LINE: usize = 64;
+#[inline(always)]
+fn prefetch_line(p: *const u8) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    // SAFETY: it reads nothing, and all x86-64 processors have it.
+    #[allow(unsafe_code)]
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(p.cast());
+    }
+}
+
+#[cfg(target_arch = "aarch64")]
+#[inline(always)]
+fn prefetch_line(p: *const u8) {
+    // SAFETY: it reads nothing, and all 64-bit ARM processors have it.
+    #[allow(unsafe_code)]
+    unsafe {
+        std::arch::asm!(
+            "prfm pldl1keep, [{p}]",
+            p = in(reg) p,
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+}
+
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+#[inline(always)]
+fn prefetch_line(_: *const u8) {}
 
 pub(crate) use dispatched;

@@ -23,8 +23,8 @@ pub(crate) trait Factors: Copy + Default + Send + Sync {
     /// `LANES` numbers can be written at `p`.
     unsafe fn store<S: Simd>(self, s: S, p: *mut f32, v: S::V);
 
-    /// `c` and the products of a place in each lane.
-    fn mul_add<S: Simd>(self, s: S, a: S::V, b: S::V, c: S::V) -> S::V;
+    /// `c` and the products of a place in each lane with those in `a`.
+    fn mul_add<S: Simd>(self, s: S, a: S::Multiplier, b: S::V, c: S::V) -> S::V;
 }
 
 /// Numbers as they are.
@@ -55,8 +55,8 @@ impl Factors for F32 {
     }
 
     #[inline(always)]
-    fn mul_add<S: Simd>(self, s: S, a: S::V, b: S::V, c: S::V) -> S::V {
-        s.mul_add(a, b, c)
+    fn mul_add<S: Simd>(self, s: S, a: S::Multiplier, b: S::V, c: S::V) -> S::V {
+        s.mul_add_by(a, b, c)
     }
 }
 
@@ -80,7 +80,7 @@ impl Factors for Bf16 {
     }
 
     #[inline(always)]
-    fn mul_add<S: Simd>(self, s: S, a: S::V, b: S::V, c: S::V) -> S::V {
-        s.dot(a, b, c)
+    fn mul_add<S: Simd>(self, s: S, a: S::Multiplier, b: S::V, c: S::V) -> S::V {
+        s.dot(s.all_lanes(a), b, c)
     }
 }

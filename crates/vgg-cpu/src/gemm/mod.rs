@@ -96,7 +96,7 @@ impl<F: Factors> Gemm<F> {
                         columns[v] = s.load(b.add(v * S::LANES));
                     }
                     for r in 0..MR {
-                        let row = s.splat(*a.add(r * self.a_row));
+                        let row = s.load_multiplier(a, r * self.a_row);
                         for v in 0..NV {
                             acc[r][v] = self.factors.mul_add(s, row, columns[v], acc[r][v]);
                         }

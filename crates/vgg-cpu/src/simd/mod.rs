@@ -6,12 +6,16 @@
 //! [`Kernel::run`] and all that it calls must be `#[inline(always)]`.
 
 mod emulated;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
 use half::{bf16, f16};
 
+#[cfg(target_arch = "aarch64")]
+pub(crate) use neon::Neon;
 pub(crate) use scalar::Scalar;
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86::{Avx2, Avx512};
@@ -27,12 +31,14 @@ pub(crate) trait Kernel {
 /// An instruction set's vectors. A value can only be had where the CPU has the instructions, so
 /// holding one is the proof that they may be used.
 pub(crate) trait Simd: Copy + Send + Sync {
-    /// A vector register.
+    /// A vector: a register, or several that are used as one.
     type V: Copy;
     /// Numbers in a vector: at most [`MAX_LANES`].
     const LANES: usize;
     /// Rows of the GEMM's register tile, which is two vectors wide.
     const MR: usize;
+    /// A number that all lanes of vectors are multiplied by, as the instructions take it.
+    type Multiplier: Copy;
 
     /// Runs `kernel` with the instruction set enabled, in a function of its own.
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output;
@@ -57,6 +63,18 @@ pub(crate) trait Simd: Copy + Send + Sync {
     /// # Safety
     /// `n` numbers can be read at `p`.
     unsafe fn load_first(self, p: *const f32, n: usize) -> Self::V;
+
+    /// The number `i` places from `p`.
+    ///
+    /// # Safety
+    /// It can be read.
+    unsafe fn load_multiplier(self, p: *const f32, i: usize) -> Self::Multiplier;
+
+    /// All lanes that number.
+    fn all_lanes(self, number: Self::Multiplier) -> Self::V;
+
+    /// [`Simd::mul_add`] of all lanes `a`, to the same bits.
+    fn mul_add_by(self, a: Self::Multiplier, b: Self::V, c: Self::V) -> Self::V;
 
     /// Stores a vector at `p`.
     ///
@@ -187,6 +205,13 @@ mod tests {
             assert_eq!(lanes(s.sub(va, vb)), expect(&|i| a[i] - b[i]));
             assert_eq!(lanes(s.mul(va, vb)), expect(&|i| a[i] * b[i]));
             assert_eq!(lanes(s.mul_add(va, vb, vc)), expect(&|i| a[i] * b[i] + c[i]));
+            for i in 0..3 {
+                // SAFETY: there are more numbers.
+                let number = unsafe { s.load_multiplier(b.as_ptr(), i) };
+                assert_eq!(lanes(s.all_lanes(number)), vec![b[i]; S::LANES]);
+                let products = s.mul_add_by(number, va, vc);
+                assert_eq!(lanes(products), lanes(s.mul_add(s.splat(b[i]), va, vc)));
+            }
             assert_eq!(lanes(s.div(va, vb)), expect(&|i| a[i] / b[i]));
             assert_eq!(lanes(s.sqrt(s.mul(va, va))), expect(&|i| (a[i] * a[i]).sqrt()));
             assert_eq!(lanes(s.max(va, vb)), expect(&|i| a[i].max(b[i])));

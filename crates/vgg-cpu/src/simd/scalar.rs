@@ -16,6 +16,7 @@ impl Simd for Scalar {
     type V = [f32; LANES];
     const LANES: usize = LANES;
     const MR: usize = 2;
+    type Multiplier = Self::V;
 
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
         kernel.run(self)
@@ -49,6 +50,22 @@ impl Simd for Scalar {
         }
         // SAFETY: the caller vouches for `n` numbers, and no others are read.
         std::array::from_fn(|i| if i < n { unsafe { *p.add(i) } } else { 0.0 })
+    }
+
+    #[inline(always)]
+    unsafe fn load_multiplier(self, p: *const f32, i: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        self.splat(unsafe { *p.add(i) })
+    }
+
+    #[inline(always)]
+    fn all_lanes(self, number: Self::V) -> Self::V {
+        number
+    }
+
+    #[inline(always)]
+    fn mul_add_by(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(a, b, c)
     }
 
     #[inline(always)]

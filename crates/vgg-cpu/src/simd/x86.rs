@@ -52,6 +52,7 @@ impl Simd for Avx2 {
     const LANES: usize = 8;
     // 6 × 2 accumulators, two vectors of B and one of A fill 15 of 16 registers.
     const MR: usize = 6;
+    type Multiplier = Self::V;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -83,6 +84,22 @@ impl Simd for Avx2 {
             return intrinsic!(self.load(p));
         }
         intrinsic!(_mm256_maskload_ps(p, avx2_lanes((1 << n) - 1)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_multiplier(self, p: *const f32, i: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        self.splat(unsafe { *p.add(i) })
+    }
+
+    #[inline(always)]
+    fn all_lanes(self, number: Self::V) -> Self::V {
+        number
+    }
+
+    #[inline(always)]
+    fn mul_add_by(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(a, b, c)
     }
 
     #[inline(always)]
@@ -178,6 +195,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
     const LANES: usize = 16;
     // 8 × 2 accumulators hide the latency, and eight rows divide every layer's channels.
     const MR: usize = 8;
+    type Multiplier = Self::V;
 
     #[inline(always)]
     fn vectorize<K: Kernel>(self, kernel: K) -> K::Output {
@@ -217,6 +235,22 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
             return intrinsic!(self.load(p));
         }
         intrinsic!(_mm512_maskz_loadu_ps(((1u32 << n) - 1) as u16, p))
+    }
+
+    #[inline(always)]
+    unsafe fn load_multiplier(self, p: *const f32, i: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        self.splat(unsafe { *p.add(i) })
+    }
+
+    #[inline(always)]
+    fn all_lanes(self, number: Self::V) -> Self::V {
+        number
+    }
+
+    #[inline(always)]
+    fn mul_add_by(self, a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        self.mul_add(a, b, c)
     }
 
     #[inline(always)]
