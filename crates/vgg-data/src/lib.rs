@@ -23,6 +23,7 @@
 
 mod batch;
 mod beta;
+pub mod boxes;
 mod cutmix;
 mod dataset;
 mod dir;
@@ -60,6 +61,6 @@ pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
 pub use transform::{
-    Augment, AutoAugment, ColorJitter, ColorShift, Erase, MAGNITUDES, MOST_OPERATIONS, ResizedCrop,
-    Transform,
+    Augment, AutoAugment, ColorJitter, ColorShift, Crop, Erase, MAGNITUDES, MOST_OPERATIONS,
+    ResizedCrop, Transform,
 };

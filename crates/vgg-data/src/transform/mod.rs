@@ -9,6 +9,7 @@ mod auto_augment;
 mod chance;
 mod color;
 mod color_jitter;
+mod crop;
 mod erase;
 mod geometry;
 mod hue;
@@ -27,6 +28,7 @@ pub use auto_augment::{AutoAugment, MAGNITUDES, MOST_OPERATIONS};
 pub(crate) use chance::Chance;
 pub use color::ColorShift;
 pub use color_jitter::ColorJitter;
+pub use crop::Crop;
 pub use erase::Erase;
 use resized_crop::Part;
 pub use resized_crop::ResizedCrop;
@@ -242,18 +244,15 @@ impl Transform {
         let (views, len) = (self.views(), c * h * w);
         assert_eq!(out.len(), views * len, "the bytes of {views}×{c}×{h}×{w}");
         let augment = &self.augment;
-        let flip = augment.flip && chance.uniform(chance::FLIP, 0) < 0.5;
-        let shift = |axis| match augment.pad_crop {
-            0 => 0,
-            pad => chance.below(chance::SHIFT, axis, 2 * pad + 1) as isize - pad as isize,
-        };
         let sampled = images.picture_for(i, &|own| self.size(own, chance))?;
-        let (window, corners) = self.crops(&sampled, chance);
+        let crops = self.crops_by_chance(sampled.own, chance);
+        let (window, from) = self.window(&sampled, &crops[0]);
         self.check(i, window.view())?;
-        for (corner, out) in corners.into_iter().zip(out.chunks_exact_mut(self.mirrors() * len)) {
-            let crop = rescale::cut_beyond(window.view(), corner, [h, w]);
-            for (mirror, out) in out.chunks_exact_mut(len).enumerate() {
-                place::place(crop.view(), flip != (mirror == 1), [shift(0), shift(1)], out);
+        let mirrors = self.mirrors();
+        for (crops, out) in crops.chunks(mirrors).zip(out.chunks_exact_mut(mirrors * len)) {
+            let cut = rescale::cut_beyond(window.view(), crops[0].corner_from(from), [h, w]);
+            for (crop, out) in crops.iter().zip(out.chunks_exact_mut(len)) {
+                place::place(cut.view(), crop.mirrored, crop.shift, out);
                 if let Some(auto) = augment.auto {
                     auto.apply(chance, self.shape, out);
                 }
@@ -291,9 +290,10 @@ impl Transform {
         let chance = Chance::new(Moment { seed: 0, epoch: 0 }, 0);
         let size = self.size([picture.h, picture.w], chance);
         let sampled = Sampled::from(picture).scaled_to(size);
-        let (window, corners) = self.crops(&sampled, chance);
+        let crop = self.crops_by_chance(sampled.own, chance)[0];
+        let (window, from) = self.window(&sampled, &crop);
         let [_, h, w] = self.shape;
-        rescale::cut_beyond(window.view(), corners[0], [h, w]).into_picture()
+        rescale::cut_beyond(window.view(), crop.corner_from(from), [h, w]).into_picture()
     }
 
     /// The height and width that an image is scaled to, of its own.
@@ -314,30 +314,52 @@ impl Transform {
         }
     }
 
-    /// Scales the picture, if that is to be, as far as crops are cut from it, and says where they have their
-    /// corners, which may lie outside.
-    fn crops<'a>(&self, sampled: &'a Sampled<'_>, chance: Chance) -> (Window<'a>, Vec<[isize; 2]>) {
+    /// Where the views of a picture of `own` height and width are from, in their order.
+    pub(crate) fn crops_by_chance(&self, own: [usize; 2], chance: Chance) -> Vec<Crop> {
         let [_, h, w] = self.shape;
-        let one = vec![[0, 0]];
-        match self.scaling {
-            Scaling::None => return (Window::InPlace(sampled.view()), one),
-            Scaling::Part(crop) => {
-                let Part { corner, size } = crop.part(chance, sampled.own);
-                return (rescale::part(sampled, corner, size, [h, w]), one);
+        let augment = &self.augment;
+        let flip = augment.flip && chance.uniform(chance::FLIP, 0) < 0.5;
+        let shift = |axis| match augment.pad_crop {
+            0 => 0,
+            pad => chance.below(chance::SHIFT, axis, 2 * pad + 1) as isize - pad as isize,
+        };
+        let (part, scaled) = match self.scaling {
+            Scaling::Part(crop) => (crop.part(chance, own), [h, w]),
+            _ => (Part { corner: [0, 0], size: own }, self.size(own, chance)),
+        };
+        let first = Crop {
+            part,
+            scaled,
+            corner: [0, 0],
+            size: [h, w],
+            mirrored: flip,
+            shift: [shift(0), shift(1)],
+        };
+        let mut crops = Vec::with_capacity(self.views());
+        for corner in self.corners(scaled, chance) {
+            let crop = Crop { corner, ..first };
+            crops.push(crop);
+            if self.mirrored {
+                crops.push(Crop { mirrored: !flip, ..crop });
             }
-            Scaling::ShortSide(_) | Scaling::Output => {}
         }
-        let size = sampled.wanted;
-        let rest = [size[0] - h, size[1] - w];
-        if self.grid > 1 || self.shift > 0 {
-            // The crops overlap, so that the whole is scaled, once.
-            let whole = rescale::window(sampled, [0, 0], size);
+        crops
+    }
+
+    /// The corners of the crops in what is scaled to a height and width, which may lie outside.
+    fn corners(&self, scaled: [usize; 2], chance: Chance) -> Vec<[isize; 2]> {
+        let [_, h, w] = self.shape;
+        if matches!(self.scaling, Scaling::None | Scaling::Part(_)) {
+            return vec![[0, 0]];
+        }
+        let rest = [scaled[0] - h, scaled[1] - w];
+        if self.cuts_several() {
             let moves = self.moves();
             let corners = place::grid(rest, self.grid).flat_map(|corner| {
                 let moved = |by: &[isize; 2]| [0, 1].map(|axis| corner[axis] as isize + by[axis]);
                 moves.iter().map(moved).collect::<Vec<_>>()
             });
-            return (whole, corners.collect());
+            return corners.collect();
         }
         let corner = match self.augment.random_crop {
             true => [
@@ -346,7 +368,28 @@ impl Transform {
             ],
             false => rest.map(place::centered),
         };
-        (rescale::window(sampled, corner, [h, w]), one)
+        vec![corner.map(|at| at as isize)]
+    }
+
+    /// Whether there are crops at several places.
+    fn cuts_several(&self) -> bool {
+        self.grid > 1 || self.shift > 0
+    }
+
+    /// Scales the picture, if that is to be, as far as crops such as `crop` are cut from it, and says where
+    /// in the scaled picture that begins.
+    fn window<'a>(&self, sampled: &'a Sampled<'_>, crop: &Crop) -> (Window<'a>, [usize; 2]) {
+        let Part { corner, size } = crop.part;
+        match self.scaling {
+            Scaling::None => (Window::InPlace(sampled.view()), [0, 0]),
+            Scaling::Part(_) => (rescale::part(sampled, corner, size, crop.scaled), [0, 0]),
+            // The crops overlap, so that the whole is scaled, once.
+            _ if self.cuts_several() => (rescale::window(sampled, [0, 0], crop.scaled), [0, 0]),
+            Scaling::ShortSide(_) | Scaling::Output => {
+                let corner = crop.corner.map(isize::unsigned_abs);
+                (rescale::window(sampled, corner, crop.size), corner)
+            }
+        }
     }
 }
 
