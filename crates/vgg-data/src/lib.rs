@@ -24,6 +24,7 @@
 mod batch;
 mod beta;
 pub mod boxes;
+mod csv_lines;
 mod cutmix;
 mod dataset;
 mod dir;

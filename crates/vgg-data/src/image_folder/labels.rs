@@ -8,11 +8,12 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Component, Path, PathBuf};
 
-use csv::{Position, ReaderBuilder, StringRecord, Trim};
+use csv::StringRecord;
 use vgg_tensor::{Error, Result};
 
 use super::list::format_error;
 use super::{TEST, TRAIN, VAL};
+use crate::csv_lines::records;
 use crate::names::composed;
 
 /// Lines that an error names; it counts the others.
@@ -36,22 +37,12 @@ pub(super) struct Labelled {
 /// the line.
 pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     let text = fs::read(csv).map_err(|source| Error::Io { path: csv.into(), source })?;
-    let mut reader = ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .trim(Trim::All)
-        .from_reader(&text[..]);
-    let mut numbers = LineNumbers { text: &text, at: 0, line: 1 };
     let mut columns = None;
     let mut lines: Vec<Labelled> = Vec::new();
     let mut first: HashMap<PathBuf, usize> = HashMap::new();
     let mut again = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|error| {
-            let line = numbers.of(error.position());
-            format_error(csv, &format!("line {line}: this is no CSV in UTF-8"))
-        })?;
-        let line = numbers.of(record.position());
+    for record in records(csv, &text) {
+        let (line, record) = record?;
         let columns = match &columns {
             Some(columns) => columns,
             None => {
@@ -92,26 +83,6 @@ pub(super) fn refuse(csv: &Path, wrong: &[String]) -> Result<()> {
     };
     let named: Vec<_> = wrong.iter().take(NAMED).map(|wrong| &**wrong).collect();
     Err(format_error(csv, &(named.join("; ") + &more)))
-}
-
-/// The numbers of lines: what the reader calls a record's position is before the line's end that is
-/// left of the record before it.
-struct LineNumbers<'a> {
-    text: &'a [u8],
-    at: usize,
-    line: u64,
-}
-
-impl LineNumbers<'_> {
-    /// The line of a record, none of which may be before the last that was asked for.
-    fn of(&mut self, position: Option<&Position>) -> u64 {
-        let start = position.map_or(0, |position| position.byte() as usize).min(self.text.len());
-        let ends = self.text[start..].iter().take_while(|byte| b"\r\n".contains(byte)).count();
-        let passed = self.text[self.at..(start + ends).max(self.at)].iter();
-        self.line += passed.filter(|byte| **byte == b'\n').count() as u64;
-        self.at = self.at.max(start + ends);
-        self.line
-    }
 }
 
 /// Where in a line what is.

@@ -148,7 +148,7 @@ pub(super) fn same_classes<'a>(
 }
 
 /// What is in a folder but for hidden things, sorted by name.
-pub(super) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let error = |source| Error::Io { path: dir.into(), source };
     let mut paths = fs::read_dir(dir)
         .map_err(error)?
@@ -202,6 +202,6 @@ pub(super) fn image_file(path: PathBuf, label: u32) -> Result<ImageFile> {
     Ok(ImageFile { label, bytes: metadata.len(), modified, path })
 }
 
-pub(super) fn format_error(path: impl Into<PathBuf>, reason: &str) -> Error {
+pub(crate) fn format_error(path: impl Into<PathBuf>, reason: &str) -> Error {
     Error::Format { path: path.into(), reason: reason.into() }
 }

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 use sha2::{Digest as _, Sha256};
 use vgg_tensor::{Error, Result};
 
-use crate::picture::{Decoding, Foreign, Look, Picture, look, read_file};
+use crate::picture::{Decoding, Foreign, Look, Picture, look, read_file, turn};
 use crate::threads::pool;
 pub use arrangement::Arrangement;
 use arrangement::{path_in, within_class};
@@ -31,6 +31,7 @@ pub use files::image_files;
 use fingerprint::Fingerprint;
 pub use fingerprint::{fingerprint, former_fingerprint};
 pub use list::class_names;
+pub(crate) use list::{entries, format_error};
 
 /// The folder of the images to train on.
 pub const TRAIN: &str = "train";
@@ -94,7 +95,8 @@ pub struct ImageFolder {
     files: Vec<ImageFile>,
     sizes: Vec<[usize; 2]>,
     digests: Vec<Digest>,
-    turned: usize,
+    /// The EXIF orientation of each image.
+    orientations: Vec<u8>,
     animated: usize,
     damaged: Vec<Error>,
     foreign: BTreeMap<Foreign, usize>,
@@ -153,7 +155,7 @@ impl ImageFolder {
             files: Vec::new(),
             sizes: Vec::new(),
             digests: Vec::new(),
-            turned: 0,
+            orientations: Vec::new(),
             animated: 0,
             damaged: Vec::new(),
             foreign: BTreeMap::new(),
@@ -167,7 +169,7 @@ impl ImageFolder {
                     folder.files.push(file.clone());
                     folder.sizes.push(header.size(options.decoding.turned));
                     folder.digests.extend(digest);
-                    folder.turned += usize::from(header.asks_to_be_turned());
+                    folder.orientations.push(header.orientation);
                     folder.animated += usize::from(header.animated);
                 }
                 Ok(Look::Foreign(kind)) => *folder.foreign.entry(*kind).or_default() += 1,
@@ -270,7 +272,12 @@ impl ImageFolder {
 
     /// How many images ask by their EXIF data to be turned or mirrored.
     pub fn turned(&self) -> usize {
-        self.turned
+        self.orientations.iter().filter(|orientation| **orientation != turn::UPRIGHT).count()
+    }
+
+    /// The EXIF orientation of image `i`, from 1 to 8.
+    pub(crate) fn orientation(&self, i: usize) -> u8 {
+        self.orientations[i]
     }
 
     /// How many images are animations, of which the first frame is taken.

@@ -53,11 +53,6 @@ impl Header {
     pub(crate) fn size(&self, turned: bool) -> [usize; 2] {
         if turned { turn::size(self.stored, self.orientation) } else { self.stored }
     }
-
-    /// Whether it asks to be turned or mirrored.
-    pub(crate) fn asks_to_be_turned(&self) -> bool {
-        self.orientation != turn::UPRIGHT
-    }
 }
 
 /// What a file of images turns out to be.

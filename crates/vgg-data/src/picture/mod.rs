@@ -10,7 +10,7 @@ mod jpeg;
 mod kind;
 mod reduced;
 mod sampled;
-mod turn;
+pub(crate) mod turn;
 mod view;
 
 use std::io::{BufRead, Cursor, ErrorKind, Seek};

@@ -120,7 +120,9 @@ fn what_follows_a_jpeg_is_no_part_of_it() {
     jpeg.extend(b"\0\0\0\x18ftypmp42\x01\x02\xff\xda\x03\x04\xff\xda");
     assert_eq!(Picture::decode(path, &jpeg, &Decoding::stored(3)).unwrap(), alone);
     let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &jpeg).unwrap());
-    assert!(matches!(look(&path).unwrap(), Look::Image(header) if !header.asks_to_be_turned()));
+    assert!(
+        matches!(look(&path).unwrap(), Look::Image(header) if header.orientation == turn::UPRIGHT)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use super::Picture;
 
 /// The EXIF orientation of what is stored as it is meant.
-pub(super) const UPRIGHT: u8 = 1;
+pub(crate) const UPRIGHT: u8 = 1;
 
 /// The side of the blocks that a picture on its side is turned in.
 const BLOCK: usize = 32;
@@ -16,7 +16,7 @@ fn is_on_its_side(orientation: u8) -> bool {
 }
 
 /// Height and width as they are meant, of those that are stored, and the other way round.
-pub(super) fn size([h, w]: [usize; 2], orientation: u8) -> [usize; 2] {
+pub(crate) fn size([h, w]: [usize; 2], orientation: u8) -> [usize; 2] {
     if is_on_its_side(orientation) { [w, h] } else { [h, w] }
 }
 
@@ -32,6 +32,21 @@ pub(super) fn extent(stored: [usize; 2], eighths: usize, orientation: u8) -> [Ra
     let down = of_side(stored[0], bottom_first(orientation));
     let across = of_side(stored[1], right_first(orientation));
     if is_on_its_side(orientation) { [across, down] } else { [down, across] }
+}
+
+/// The corners of a box as they are meant, of those in an image that is stored with `h` rows and `w`
+/// columns: left, top, right and bottom.
+pub(crate) fn corners([x0, y0, x1, y1]: [f64; 4], [h, w]: [usize; 2], orientation: u8) -> [f64; 4] {
+    let along = |[from, to]: [f64; 2], side: usize, backwards: bool| match backwards {
+        true => [side as f64 - to, side as f64 - from],
+        false => [from, to],
+    };
+    let [left, right] = along([x0, x1], w, right_first(orientation));
+    let [top, bottom] = along([y0, y1], h, bottom_first(orientation));
+    match is_on_its_side(orientation) {
+        true => [top, left, bottom, right],
+        false => [left, top, right, bottom],
+    }
 }
 
 fn bottom_first(orientation: u8) -> bool {
