@@ -10,6 +10,10 @@ pub struct Batch {
     pub labels: Vec<u32>,
     /// `[n]`, the class that each image is mixed with and its share; empty without mixup.
     pub mix: Vec<(u32, f32)>,
+    /// `[n · views]`, where the object of an image's class is in the view: centre across and down, width and
+    /// height, [as shares of the view](crate::boxes::BoundingBox::relative_to). None if hardly any of it is seen,
+    /// or the image has no such object. Empty but of a loader that [locates](crate::Loader::locating) them.
+    pub boxes: Vec<Option<[f32; 4]>>,
     /// Images that cannot be read, by their place in the batch, and why: their pixels are zeros. None
     /// but of a loader that [passes them over](crate::Loader::passing_over).
     pub unreadable: Vec<(usize, String)>,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use vgg_tensor::{Draw, Error, Result};
 
+use crate::boxes::{BoundingBox, Object};
 use crate::image_folder::ImageFile;
 use crate::order::{balanced, shuffled};
 use crate::pack::Pack;
@@ -25,6 +26,8 @@ pub struct Images {
     /// Which of those stored, in this order.
     chosen: Arc<[u32]>,
     labels: Arc<[u32]>,
+    /// The objects in each, if they are known.
+    objects: Option<Arc<[Arc<[Object]>]>>,
 }
 
 #[derive(Clone, Debug)]
@@ -59,7 +62,8 @@ impl From<ImageFolder> for Images {
 
 impl Images {
     fn all(stored: Stored, channels: usize, labels: Arc<[u32]>) -> Self {
-        Self { stored, channels, chosen: (0..labels.len() as u32).collect(), labels }
+        let chosen = (0..labels.len() as u32).collect();
+        Self { stored, channels, chosen, labels, objects: None }
     }
 
     /// Image files as [`Picture::read`] has them. Nobody says what they show: all are of one class,
@@ -97,6 +101,58 @@ impl Images {
             return Err(Error::Shape(message));
         }
         Ok(Self { channels, ..self.clone() })
+    }
+
+    /// The same images with the objects in each, in their order; an image may have none.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when there are others than one list an image, an object's label names no class, or
+    /// its box goes beyond its image. When the size of an image cannot be read.
+    pub fn with_objects(&self, objects: Vec<Vec<Object>>) -> Result<Self> {
+        if objects.len() != self.len() {
+            let message = format!("objects of {} images, of {}", objects.len(), self.len());
+            return Err(Error::Shape(message));
+        }
+        for (i, objects) in objects.iter().enumerate().filter(|(_, objects)| !objects.is_empty()) {
+            let size = self.size(i)?;
+            for Object { label, bounds } in objects {
+                if *label as usize >= self.classes().len() {
+                    let classes = self.classes().len();
+                    let message =
+                        format!("an object in image {i}: label {label} of {classes} classes");
+                    return Err(Error::Shape(message));
+                }
+                if !BoundingBox::whole(size).contains(bounds) {
+                    let ([h, w], corners) = (size, bounds.corners());
+                    let message = format!("the box {corners:?} in image {i} of {h}×{w}");
+                    return Err(Error::Shape(message));
+                }
+            }
+        }
+        let objects = objects.into_iter().map(Arc::from).collect();
+        Ok(Self { objects: Some(objects), ..self.clone() })
+    }
+
+    /// The objects in image `i`; none if they are not known.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn objects(&self, i: usize) -> &[Object] {
+        assert!(i < self.len(), "image {i} of {}", self.len());
+        self.objects.as_ref().map_or(&[], |objects| &objects[i])
+    }
+
+    /// Whether the objects in images are known.
+    pub fn has_objects(&self) -> bool {
+        self.objects.is_some()
+    }
+
+    /// The images in which there is an object of their class, in stored order.
+    #[must_use]
+    pub fn located(&self) -> Self {
+        let is_there =
+            |i: &usize| self.objects(*i).iter().any(|object| object.label == self.labels[*i]);
+        self.subset(&(0..self.len()).filter(is_there).collect::<Vec<_>>())
     }
 
     /// The number of images.
@@ -176,16 +232,24 @@ impl Images {
     pub fn bytes(&self) -> u64 {
         let of_a_path = |path: &Path| (size_of::<PathBuf>() + path.as_os_str().len()) as u64;
         let known = 2 * size_of::<u32>() as u64;
-        match &self.stored {
-            Stored::Memory(dataset) => (dataset.pixels().len() + 8 * dataset.len()) as u64,
-            Stored::Folder(folder) => {
-                let own = size_of::<ImageFile>() - size_of::<PathBuf>() + size_of::<[usize; 2]>();
-                let own = own as u64 + known;
-                folder.files().iter().map(|file| own + of_a_path(&file.path)).sum()
+        let of_objects =
+            |objects: &Arc<[Object]>| (size_of::<Arc<[Object]>>() + size_of_val(&**objects)) as u64;
+        let objects = self.objects.iter().flat_map(|objects| objects.iter().map(of_objects));
+        let objects: u64 = objects.sum();
+        objects
+            + match &self.stored {
+                Stored::Memory(dataset) => (dataset.pixels().len() + 8 * dataset.len()) as u64,
+                Stored::Folder(folder) => {
+                    let own =
+                        size_of::<ImageFile>() - size_of::<PathBuf>() + size_of::<[usize; 2]>();
+                    let own = own as u64 + known;
+                    folder.files().iter().map(|file| own + of_a_path(&file.path)).sum()
+                }
+                Stored::Files(files) => {
+                    files.paths.iter().map(|path| known + of_a_path(path)).sum()
+                }
+                Stored::Pack(pack, _) => pack.bytes(),
             }
-            Stored::Files(files) => files.paths.iter().map(|path| known + of_a_path(path)).sum(),
-            Stored::Pack(pack, _) => pack.bytes(),
-        }
     }
 
     /// [`Images::bytes`] of these and others, which may be another part of the same.
@@ -307,6 +371,10 @@ impl Images {
             channels: self.channels,
             chosen: indices.iter().map(|&i| self.chosen[i]).collect(),
             labels: indices.iter().map(|&i| self.labels[i]).collect(),
+            objects: self
+                .objects
+                .as_ref()
+                .map(|objects| indices.iter().map(|&i| objects[i].clone()).collect()),
         }
     }
 }
@@ -341,6 +409,27 @@ mod tests {
         assert_eq!(error, "3 images of 3 cannot be held out");
         // A part of a part.
         assert_eq!(pixels(&rest.take(4)).len(), 4);
+    }
+
+    #[test]
+    fn objects_go_with_their_images() {
+        let bounds = BoundingBox::whole([1, 1]);
+        let object = |label| Object { label, bounds };
+        let all = images(4);
+        assert!(!all.has_objects() && all.objects(3).is_empty());
+        let objects = vec![vec![object(1)], vec![object(0), object(1)], vec![], vec![object(1)]];
+        let known = all.with_objects(objects).unwrap();
+        assert_eq!(known.objects(1), [object(0), object(1)]);
+        assert_eq!(known.subset(&[2, 1]).objects(1), known.objects(1));
+        assert_eq!(pixels(&known.located()), [1, 3], "of their own class");
+        assert!(known.located().has_objects() && known.bytes() > all.bytes());
+        let error = |objects| all.with_objects(objects).unwrap_err().to_string();
+        assert_eq!(error(vec![]), "objects of 0 images, of 4");
+        let of_the_second = |object| vec![vec![], vec![object], vec![], vec![]];
+        assert_eq!(error(of_the_second(object(2))), "an object in image 1: label 2 of 2 classes");
+        let bounds = BoundingBox::new([0.0, 0.0, 1.0, 1.5]).unwrap();
+        let beyond = "the box [0.0, 0.0, 1.0, 1.5] in image 1 of 1×1";
+        assert_eq!(error(of_the_second(Object { label: 0, bounds })), beyond);
     }
 
     #[test]

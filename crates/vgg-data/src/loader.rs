@@ -2,6 +2,8 @@
 
 mod epoch;
 #[cfg(test)]
+mod located_tests;
+#[cfg(test)]
 mod tests;
 
 use std::ops::Range;
@@ -35,6 +37,9 @@ const PER_FILLER: usize = 2;
 /// … and of one alone: that with the caller, one that is ready and one being filled.
 const ALONE: usize = 3;
 
+/// What is wrong with images that are mixed and located.
+const MIXED: &str = "an image that is mixed with another has boxes of both";
+
 /// Cuts images into batches, in an order that depends on nothing but the seed and the epoch.
 #[derive(Clone, Debug)]
 pub struct Loader {
@@ -47,6 +52,8 @@ pub struct Loader {
     balanced: bool,
     mixup: Option<Mixup>,
     cutmix: Option<CutMix>,
+    /// Whether there are boxes, and the least share of an object that must be seen.
+    located: Option<f64>,
     /// Whether images that cannot be read are passed over.
     passes_over: bool,
     /// Whose images are decoded.
@@ -84,6 +91,7 @@ impl Loader {
             balanced: false,
             mixup: None,
             cutmix: None,
+            located: None,
             passes_over: false,
             shards: Shards::ONE,
             pool,
@@ -104,16 +112,45 @@ impl Loader {
         Loader { balanced: true, ..self }
     }
 
+    /// The same, where batches say [where the objects are](crate::Batch::boxes) of which an image has its
+    /// class: of several the one of which most is seen. Of an object less than `least` of which is seen,
+    /// from 0 to 1, nothing is said.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when the objects in the images are not known, `least` is no share, or boxes cannot
+    /// follow what becomes of images: images that are mixed, or sheared and rotated by RandAugment or
+    /// TrivialAugment.
+    pub fn locating(self, least: f64) -> Result<Self> {
+        self.transform.check_boxes()?;
+        let wrong = match () {
+            () if !self.images.has_objects() => "no boxes of the objects in the images".into(),
+            () if !(0.0..=1.0).contains(&least) => {
+                format!("a least share of {least}, not from 0 to 1")
+            }
+            () if self.mixup.is_some() || self.cutmix.is_some() => MIXED.into(),
+            () => return Ok(Self { located: Some(least), ..self }),
+        };
+        Err(Error::Shape(wrong))
+    }
+
     /// The same, with the images of each batch mixed.
+    ///
+    /// # Panics
+    /// When objects are located.
     #[must_use]
     pub fn mixed(self, mixup: Mixup) -> Self {
+        assert!(self.located.is_none(), "{MIXED}");
         Loader { mixup: Some(mixup), ..self }
     }
 
     /// The same, with a part of another image in each image of a batch. Of batches that are
     /// [mixed](Self::mixed), too, each has one or the other, by equal chances.
+    ///
+    /// # Panics
+    /// When objects are located.
     #[must_use]
     pub fn cut_mixed(self, cutmix: CutMix) -> Self {
+        assert!(self.located.is_none(), "{MIXED}");
         Loader { cutmix: Some(cutmix), ..self }
     }
 
@@ -149,7 +186,9 @@ impl Loader {
         let pixels = self.transform.views() * self.transform.shape().iter().product::<usize>();
         let mixes = self.mixup.is_some() || self.cutmix.is_some();
         let mix = if mixes { size_of::<(u32, f32)>() } else { 0 };
-        let of_a_batch = self.batch_size * (pixels + size_of::<u32>() + mix);
+        let boxes =
+            self.located.map_or(0, |_| self.transform.views() * size_of::<Option<[f32; 4]>>());
+        let of_a_batch = self.batch_size * (pixels + size_of::<u32>() + mix + boxes);
         let order = self.images.len() * size_of::<u32>();
         // A decoder has its output and, of a photograph, as much again on its way there.
         let decoded = match &self.pool {
@@ -189,6 +228,7 @@ impl Loader {
             balanced,
             mixup,
             cutmix,
+            located,
             passes_over,
             shards,
             pool,
@@ -206,6 +246,11 @@ impl Loader {
             let start = index * batch_size;
             let chosen = &order[start..images.len().min(start + batch_size)];
             batch.labels.extend(chosen.iter().map(|&i| images.labels()[i as usize]));
+            // An image that is drawn again must not look the same.
+            let chance = |place: usize| {
+                let number = if balanced { start + place } else { chosen[place] as usize };
+                Chance::new(moment, number)
+            };
             let rows = shards.rows(full, chosen.len());
             let decoded = decoded(&rows, chosen.len(), mixes);
             let len = decoded.len() * image_len;
@@ -224,10 +269,7 @@ impl Loader {
                     batch.pixels.resize(len, 0);
                     let places = batch.pixels.par_chunks_exact_mut(image_len).zip(&decoded);
                     let apply = |(out, &place): (&mut [u8], &usize)| {
-                        let i = chosen[place];
-                        // An image that is drawn again must not look the same.
-                        let number = if balanced { start + place } else { i as usize };
-                        let chance = Chance::new(moment, number);
+                        let (i, chance) = (chosen[place], chance(place));
                         let error =
                             transform.apply_by_chance(&images, i as usize, chance, out).err()?;
                         out.fill(0);
@@ -239,6 +281,18 @@ impl Loader {
                             return Err(error);
                         }
                         batch.unreadable.push((place, error.to_string()));
+                    }
+                }
+            }
+            if let Some(least) = located {
+                for (place, &i) in chosen.iter().enumerate() {
+                    match batch.unreadable.iter().any(|(unreadable, _)| *unreadable == place) {
+                        true => batch.boxes.extend((0..transform.views()).map(|_| None)),
+                        false => {
+                            let seen =
+                                transform.locate(&images, i as usize, chance(place), least)?;
+                            batch.boxes.extend(seen);
+                        }
                     }
                 }
             }

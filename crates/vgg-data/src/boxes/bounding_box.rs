@@ -99,6 +99,27 @@ impl BoundingBox {
         both / (self.area() + other.area() - both)
     }
 
+    /// Centre across and down, width and height, as shares of an image of `h` × `w` pixels: of its width
+    /// across, of its height down. The whole of it is ½, ½, 1, 1.
+    ///
+    /// So a network is to say where an object is in what it is shown, whatever size that has. Source: Simonyan
+    /// and Zisserman 2014, appendix A, which has the four numbers and leaves their unit open.
+    pub fn relative_to(&self, [h, w]: [usize; 2]) -> [f32; 4] {
+        let ([x0, y0, x1, y1], [h, w]) = (self.corners, [h as f64, w as f64]);
+        let numbers = [(x0 + x1) / 2.0 / w, (y0 + y1) / 2.0 / h, (x1 - x0) / w, (y1 - y0) / h];
+        numbers.map(|number| number as f32)
+    }
+
+    /// The box of such numbers, which may go beyond the image.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] when they are not finite, or a side is not above 0.
+    pub fn of_relative(numbers: [f32; 4], [h, w]: [usize; 2]) -> Result<Self> {
+        let ([x, y, across, down], [h, w]) = (numbers.map(f64::from), [h as f64, w as f64]);
+        let corners = [x - across / 2.0, y - down / 2.0, x + across / 2.0, y + down / 2.0];
+        Self::new([corners[0] * w, corners[1] * h, corners[2] * w, corners[3] * h])
+    }
+
     /// Where the box goes. A mirrored axis swaps its sides.
     #[must_use]
     pub fn mapped(&self, map: Affine) -> Self {
@@ -137,6 +158,18 @@ mod tests {
         assert_eq!(a.intersection(&of([2.0, 0.0, 3.0, 2.0])), None, "they touch");
         assert_eq!(a.iou(&of([5.0, 0.0, 6.0, 2.0])), 0.0);
         assert!(a.contains(&of([0.0, 1.0, 2.0, 2.0])) && !a.contains(&of([0.0, 1.0, 2.0, 2.1])));
+    }
+
+    #[test]
+    fn numbers_relative_to_an_image() {
+        assert_eq!(BoundingBox::whole([30, 40]).relative_to([30, 40]), [0.5, 0.5, 1.0, 1.0]);
+        let part = of([10.0, 15.0, 20.0, 30.0]);
+        assert_eq!(part.relative_to([30, 40]), [0.375, 0.75, 0.25, 0.5]);
+        assert_eq!(BoundingBox::of_relative([0.375, 0.75, 0.25, 0.5], [30, 40]).unwrap(), part);
+        let error = |numbers| BoundingBox::of_relative(numbers, [30, 40]).unwrap_err().to_string();
+        assert!(error([0.5, 0.5, -0.5, 1.0]).starts_with("corners are swapped"));
+        assert!(error([0.5, 0.5, 0.5, 0.0]).starts_with("the box is empty"));
+        assert_eq!(error([0.5, f32::NAN, 0.5, 0.5]), "NaN is no coordinate");
     }
 
     fn boxes() -> impl Strategy<Value = BoundingBox> {

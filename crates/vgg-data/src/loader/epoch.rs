@@ -238,6 +238,7 @@ impl Filler {
 fn refill(fill: &Fill, index: usize, batch: &mut Batch) -> Result<()> {
     batch.labels.clear();
     batch.mix.clear();
+    batch.boxes.clear();
     batch.unreadable.clear();
     fill(index, batch)
 }

@@ -21,7 +21,7 @@ fn of(n: usize, batch_size: usize, seed: u64, transform: Transform) -> Loader {
     Loader::new(data.into(), transform, batch_size, 3).unwrap().shuffled(seed)
 }
 
-fn collect(mut epoch: Epoch) -> Vec<Batch> {
+pub(super) fn collect(mut epoch: Epoch) -> Vec<Batch> {
     let mut batches = Vec::new();
     while let Some(batch) = epoch.next_batch().unwrap() {
         batches.push(batch.clone());

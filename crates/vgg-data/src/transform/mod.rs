@@ -314,6 +314,50 @@ impl Transform {
         }
     }
 
+    /// Where the views of image `i` of `images` at `moment` are from, in their order: those of
+    /// [`Transform::apply`].
+    ///
+    /// # Errors
+    /// When the size of the image cannot be read.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn crops(&self, images: &Images, i: usize, moment: Moment) -> Result<Vec<Crop>> {
+        Ok(self.crops_by_chance(images.size(i)?, Chance::new(moment, i)))
+    }
+
+    /// Refuses operations that move pixels in a way in which no box can follow.
+    pub(crate) fn check_boxes(&self) -> Result<()> {
+        match self.augment.auto {
+            None => Ok(()),
+            Some(_) => Err(Error::Shape(
+                "boxes cannot be sheared and rotated as RandAugment and TrivialAugment do".into(),
+            )),
+        }
+    }
+
+    /// Where the object of the class of image `i` is in each view, as numbers relative to the view: the box
+    /// of which most is seen, of several the first. None where less than `least` of it is seen.
+    ///
+    /// # Errors
+    /// When the size of the image cannot be read.
+    pub(crate) fn locate(
+        &self,
+        images: &Images,
+        i: usize,
+        chance: Chance,
+        least: f64,
+    ) -> Result<impl Iterator<Item = Option<[f32; 4]>>> {
+        let own_class = images.objects(i).iter().filter(move |it| it.label == images.labels()[i]);
+        let crops = self.crops_by_chance(images.size(i)?, chance);
+        Ok(crops.into_iter().map(move |crop| {
+            let seen = own_class.clone().filter_map(|object| crop.place(&object.bounds, least));
+            let most =
+                seen.reduce(|best, next| if next.area() > best.area() { next } else { best });
+            most.map(|bounds| bounds.relative_to(crop.size()))
+        }))
+    }
+
     /// Where the views of a picture of `own` height and width are from, in their order.
     pub(crate) fn crops_by_chance(&self, own: [usize; 2], chance: Chance) -> Vec<Crop> {
         let [_, h, w] = self.shape;
