@@ -1,10 +1,8 @@
 //! Ctrl-C, the signals of schedulers, a terminal that closes, and limits.
 
 use std::path::{Path, PathBuf};
-#[cfg(unix)]
-use std::sync::Once;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
@@ -39,8 +37,8 @@ pub(crate) fn survive_file_size_limit() {
 }
 
 impl Stop {
-    /// Starts to listen for SIGINT and SIGTERM and, where there are such, SIGUSR1 and SIGHUP. Under
-    /// `nohup`, SIGHUP stays ignored.
+    /// Starts to listen for SIGINT and SIGTERM and, where there are such, SIGUSR1 and SIGHUP, and on
+    /// Windows for Ctrl-Break. Under `nohup`, SIGHUP stays ignored.
     pub(crate) fn listen() -> Result<Self> {
         let stop = Self::default();
         let asked_before = Arc::new(AtomicBool::new(false));
@@ -49,6 +47,9 @@ impl Stop {
             (SIGTERM, Code::Terminated),
             #[cfg(unix)]
             (signal_hook::consts::SIGUSR1, Code::Terminated),
+            // `SIGBREAK` of Windows' C library.
+            #[cfg(windows)]
+            (21, Code::Terminated),
         ];
         for (signal, code) in signals {
             // The order matters: the second signal finds the flag that the first one set.
@@ -89,11 +90,8 @@ impl Unfinished {
     /// Where signals cannot be listened for, the file would stay.
     pub(crate) fn new(path: &Path) -> Self {
         // To the end of the program: what a signal does is not set back.
-        #[cfg(unix)]
-        {
-            static LISTEN: Once = Once::new();
-            LISTEN.call_once(|| drop(remove_by_signals()));
-        }
+        static LISTEN: Once = Once::new();
+        LISTEN.call_once(|| drop(remove_by_signals()));
         *unfinished() = Some(path.into());
         Self(())
     }
@@ -124,6 +122,27 @@ fn remove_by_signals() -> std::io::Result<()> {
             }
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
+    };
+    std::thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
+}
+
+/// The same without a thread that signals wake: it looks whether one came. A program that ends by it has
+/// the code of a program that stops by it.
+#[cfg(not(unix))]
+fn remove_by_signals() -> std::io::Result<()> {
+    const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
+    let ended = Arc::new(AtomicUsize::new(0));
+    for (signal, code) in [(SIGINT, Code::Interrupted), (SIGTERM, Code::Terminated)] {
+        flag::register_usize(signal, ended.clone(), code as usize)?;
+    }
+    let remove = move || {
+        while ended.load(Ordering::Relaxed) == 0 {
+            std::thread::sleep(LOOK);
+        }
+        if let Some(path) = unfinished().take() {
+            let _ = std::fs::remove_file(path);
+        }
+        std::process::exit(ended.load(Ordering::Relaxed) as i32);
     };
     std::thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
 }

@@ -1,11 +1,10 @@
 //! Stubs of the driver, with which programs are linked where there is no driver.
 
-use std::env;
-use std::ffi::OsString;
-use std::path::Path;
-use std::process::Command;
+#[cfg(any(unix, test))]
+use std::{env, ffi::OsString, path::Path};
 
 /// The variable with the folders in which the dynamic linker looks first.
+#[cfg(unix)]
 const SEARCH_PATH: &str = "LD_LIBRARY_PATH";
 
 /// Starts the program again, in the same process, without the folders of `LD_LIBRARY_PATH` that have a
@@ -13,11 +12,12 @@ const SEARCH_PATH: &str = "LD_LIBRARY_PATH";
 ///
 /// The crate that binds the driver opens `libcuda.so`, as a stub is called, and the dynamic linker
 /// reads the variable when a program starts, never later. So this is for the first line of a program's
-/// `main`; what does not call it is told what hides the driver.
+/// `main`; what does not call it is told what hides the driver. Systems other than Unix have no such variable.
 pub fn start_again_without_stubs() {
     #[cfg(unix)]
     if let Some(path) = without_stubs(env::var_os(SEARCH_PATH)) {
         use std::os::unix::process::CommandExt as _;
+        use std::process::Command;
 
         let Ok(program) = env::current_exe() else { return };
         let mut args = env::args_os();
@@ -31,6 +31,7 @@ pub fn start_again_without_stubs() {
 }
 
 /// The folders of a search path but for those with a stub of the driver, if there are such.
+#[cfg(any(unix, test))]
 fn without_stubs(path: Option<OsString>) -> Option<OsString> {
     let path = path?;
     let has_stub = |folder: &Path| folder.ends_with("stubs") && folder.join("libcuda.so").is_file();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ureq::http::{HeaderMap, StatusCode, header};
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::{RootCerts, TlsConfig, TlsProvider};
 use ureq::{Agent, Proxy, Timeout};
 
 /// An HTTP client for large files on slow lines: it gives up on a server that says nothing, never
@@ -30,7 +30,13 @@ pub(super) enum Download {
 impl Client {
     /// `connect` bounds finding and reaching a server, `idle` every single wait for its bytes.
     pub(super) fn new(connect: Duration, idle: Duration, proxy: Option<Proxy>) -> Self {
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        // As Cargo.toml has them.
+        let provider = match cfg!(any(windows, target_vendor = "apple")) {
+            true => TlsProvider::NativeTls,
+            false => TlsProvider::Rustls,
+        };
+        let tls =
+            TlsConfig::builder().provider(provider).root_certs(RootCerts::PlatformVerifier).build();
         let agent = Agent::config_builder()
             .tls_config(tls)
             .proxy(proxy)

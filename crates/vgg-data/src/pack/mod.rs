@@ -3,11 +3,11 @@
 //! A pack has the images' files as they are, or their pixels. It is mapped into memory, so that of
 //! pixels those that are cut out are read where the system has them, and no others.
 //!
-//! Who reads where another process has cut a mapped file, or where a disk fails, gets a signal instead of
-//! an error; [`leave_when_unreadable`] says what it means.
+//! Who reads where another process has cut a mapped file, or where a disk fails, gets a signal or, on
+//! Windows, an exception instead of an error; [`leave_when_unreadable`] says what it means.
 
 mod format;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 mod leave;
 mod map;
 #[cfg(test)]
@@ -23,7 +23,7 @@ use vgg_tensor::{Error, Result, hex};
 use crate::picture::{Header, Sampled};
 use crate::{Decoding, Picture};
 use format::{FOOTER_LEN, HEADER_LEN};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub use leave::leave_when_unreadable;
 use map::Map;
 pub use write::write;

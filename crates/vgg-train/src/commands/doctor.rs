@@ -1,6 +1,5 @@
 //! `doctor`: what this machine has, and what is missing.
 
-use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use vgg_tensor::{Backend as _, Error};
 use crate::config::{self, DeviceKind, Override};
 use crate::data;
 use crate::machine::device::{self, Choice};
-use crate::machine::free;
+use crate::machine::{free, host};
 use crate::terminal::numbers::bytes;
 use crate::terminal::print;
 use crate::terminal::table::Table;
@@ -116,14 +115,18 @@ impl Report {
         };
         Ok(Self {
             version: VERSION,
-            cpu: Processor { model: model_name(), features: features(), backend },
+            cpu: Processor { model: host::processor(), features: features(), backend },
             memory: free::bytes(),
             libraries: libraries.into(),
             gpus,
             no_gpu,
             auto: Auto::new(device)?,
             data: images(overrides),
-            runs: Folder { path: runs.to_owned(), state: writable(runs), free: space(runs) },
+            runs: Folder {
+                path: runs.to_owned(),
+                state: writable(runs),
+                free: host::space(existing(runs)),
+            },
         })
     }
 
@@ -224,13 +227,6 @@ impl Auto {
     }
 }
 
-/// The processor's name, where the system tells.
-fn model_name() -> Option<String> {
-    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
-    let line = text.lines().find(|line| line.starts_with("model name"))?;
-    line.split_once(": ").map(|(_, name)| name.to_owned())
-}
-
 /// What the kernels look for in a processor.
 fn features() -> Vec<&'static str> {
     #[cfg(target_arch = "x86_64")]
@@ -240,7 +236,9 @@ fn features() -> Vec<&'static str> {
         ("f16c", is_x86_feature_detected!("f16c")),
         ("avx512f", is_x86_feature_detected!("avx512f")),
     ];
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(target_arch = "aarch64")]
+    let has = [("neon", std::arch::is_aarch64_feature_detected!("neon"))];
+    #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
     let has: [(&str, bool); 0] = [];
     has.into_iter().filter(|(_, has)| *has).map(|(name, _)| name).collect()
 }
@@ -262,7 +260,7 @@ fn images(overrides: &[Override]) -> Folder {
         }
         (Err(error), _) | (_, Err(error)) => error.to_string(),
     };
-    let free = space(&path);
+    let free = host::space(existing(&path));
     Folder { path, state, free }
 }
 
@@ -283,10 +281,4 @@ fn existing(path: &Path) -> &Path {
         false => path,
     });
     parents.into_iter().find(|path| path.is_dir()).unwrap_or(Path::new("."))
-}
-
-/// Bytes that are free where the folder is or would be.
-fn space(path: &Path) -> Option<u64> {
-    let volume = rustix::fs::statvfs(existing(path)).ok()?;
-    Some(volume.f_bavail * volume.f_frsize)
 }

@@ -2,19 +2,19 @@
 
 use std::path::Path;
 use std::sync::Arc;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 use std::sync::Once;
 
 use anyhow::Result;
 use vgg_data::Images;
 use vgg_data::image_folder::{TEST, TRAIN, VAL};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 use vgg_data::pack::leave_when_unreadable;
 use vgg_data::pack::{Contents, Pack};
 
 use crate::config::{self, Decode};
 use crate::failure::{Code, Failure};
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 use crate::terminal::error::render;
 use crate::terminal::ui::Ui;
 
@@ -74,7 +74,7 @@ pub(super) fn note(data: &mut config::Data, noted: &mut Vec<&'static str>) -> Re
 /// Opens the pack, which must have been made as the config wants images decoded.
 fn read(data: &config::Data) -> Result<Pack> {
     let path = data.pack.as_deref().unwrap_or(Path::new(""));
-    #[cfg(unix)]
+    #[cfg(any(unix, windows))]
     tell_when_it_is_cut(path);
     let pack = Pack::open(path).map_err(|error| {
         let failure = Failure::new(Code::Data, format!("cannot open the pack {}", path.display()));
@@ -105,7 +105,7 @@ fn read(data: &config::Data) -> Result<Pack> {
 }
 
 /// A pack is read where it is, which is no system call that could fail.
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 fn tell_when_it_is_cut(path: &Path) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -3,4 +3,5 @@
 pub(crate) mod cache;
 pub(crate) mod device;
 pub(crate) mod free;
+pub(crate) mod host;
 pub(crate) mod memory;

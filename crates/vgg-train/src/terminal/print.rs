@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use std::io::{self, StdoutLock, Write as _};
 
 use anyhow::{Context as _, Result};
+use terminal_size::{Width, terminal_size_of};
 
 /// The reader of standard output has gone, as `head` does: no failure, but there is no more to do.
 /// Of any other output it is one.
@@ -71,8 +72,8 @@ fn is_device() -> bool {
 
 /// How wide the screen is that results go to, if it is one.
 pub(crate) fn columns() -> Option<usize> {
-    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
-    (size.ws_col > 0).then(|| size.ws_col.into())
+    let (Width(columns), _) = terminal_size_of(io::stdout())?;
+    (columns > 0).then(|| columns.into())
 }
 
 /// Prints a value on a line.

@@ -188,8 +188,8 @@ impl Ui {
 
     /// How wide the screen is.
     fn columns(&self) -> usize {
-        let size = rustix::termios::tcgetwinsize(std::io::stderr());
-        size.map_or(COLUMNS, |size| match size.ws_col {
+        let size = terminal_size::terminal_size_of(std::io::stderr());
+        size.map_or(COLUMNS, |(width, _)| match width.0 {
             0 => COLUMNS,
             columns => columns.into(),
         })

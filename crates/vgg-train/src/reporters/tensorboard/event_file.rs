@@ -10,6 +10,7 @@ use vgg_tensor::protobuf::Message;
 
 use super::record::record;
 use super::summary::Summary;
+use crate::machine::host;
 
 /// How names of such files begin. A number of seconds follows, by which files are read in their order.
 const NAME: &str = "events.out.tfevents.";
@@ -45,9 +46,8 @@ impl EventFile {
             .with_context(|| format!("cannot make the folder {}", folder.display()))?;
         // Behind all that are there, even if the clock was set back or a process started just now.
         let seconds = (seconds() as u64).max(last(folder)?.map_or(0, |last| last + 1));
-        let uname = rustix::system::uname();
         let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';
-        let host: String = uname.nodename().to_string_lossy().chars().filter(plain).collect();
+        let host: String = host::name().chars().filter(plain).collect();
         let path = folder.join(format!("{NAME}{seconds:010}.{host}.{}", std::process::id()));
         let file = OpenOptions::new().append(true).create_new(true).open(&path);
         let file = file.with_context(|| cannot_write(&path))?;

@@ -1,21 +1,12 @@
-//! A pack that cannot be read any more.
+//! By a signal.
 
 use std::io::{Error, Result};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What to leave with.
-static TOLD: OnceLock<(String, i32)> = OnceLock::new();
+use super::TOLD;
 
-/// From now on, where this process reads a pack that was cut meanwhile, or whose disk fails, it writes
-/// `message` to standard error and ends with the exit status `code`. Otherwise the signal SIGBUS ends it.
-/// The first call counts.
-///
-/// # Errors
-/// When the signal cannot be handled.
 #[allow(unsafe_code)]
-pub fn leave_when_unreadable(message: String, code: i32) -> Result<()> {
-    TOLD.get_or_init(|| (message, code));
+pub(super) fn listen() -> Result<()> {
     // Not beside the handler that is there, the standard library's: that one lets the signal end the
     // process when another thread reads there, too.
     // SAFETY: a mask and flags of zeros are valid, and the handler does what a handler may.

@@ -1,0 +1,22 @@
+//! A pack that cannot be read any more.
+
+#[cfg_attr(unix, path = "unix.rs")]
+#[cfg_attr(windows, path = "windows.rs")]
+mod system;
+
+use std::io::Result;
+use std::sync::OnceLock;
+
+/// What to leave with.
+static TOLD: OnceLock<(String, i32)> = OnceLock::new();
+
+/// From now on, where this process reads a pack that was cut meanwhile, or whose disk fails, it writes
+/// `message` to standard error and ends with the exit status `code`. Otherwise the system ends it, by the
+/// signal SIGBUS or, on Windows, by the exception `EXCEPTION_IN_PAGE_ERROR`. The first call counts.
+///
+/// # Errors
+/// When the system takes no handler for that.
+pub fn leave_when_unreadable(message: String, code: i32) -> Result<()> {
+    TOLD.get_or_init(|| (message, code));
+    system::listen()
+}
