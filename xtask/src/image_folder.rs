@@ -54,7 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// "T-shirt/top" would be a folder in a folder.
-fn folder_name(class: &str) -> String {
+pub(crate) fn folder_name(class: &str) -> String {
     class.replace(['/', ' '], "-").to_lowercase()
 }
 

@@ -8,6 +8,7 @@ mod fetch_data;
 mod gpu_check;
 mod image_folder;
 mod make_sample;
+mod scattered_fashion;
 
 use std::process::ExitCode;
 
@@ -24,6 +25,7 @@ enum Command {
     GpuCheck(gpu_check::Args),
     ImageFolder(image_folder::Args),
     MakeSample(make_sample::Args),
+    ScatteredFashion(scattered_fashion::Args),
 }
 
 fn main() -> ExitCode {
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         Command::GpuCheck(args) => (gpu_check::run(args), 1),
         Command::ImageFolder(args) => (image_folder::run(args), 1),
         Command::MakeSample(args) => (make_sample::run(args), 1),
+        Command::ScatteredFashion(args) => (scattered_fashion::run(args), 1),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
