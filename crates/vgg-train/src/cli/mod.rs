@@ -8,7 +8,7 @@ mod options;
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{CommandFactory as _, Parser, Subcommand, ValueHint};
+use clap::{CommandFactory as _, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{
@@ -123,6 +123,9 @@ pub(crate) enum Command {
         /// Folder of the run, such as runs/vgg11_small-1
         #[arg(value_hint = ValueHint::DirPath)]
         run: PathBuf,
+        /// Go on with N ranks of this process, whatever it had before
+        #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+        ranks: Option<u16>,
         /// Print what came out as JSON
         #[arg(long)]
         json: bool,

@@ -24,10 +24,12 @@ use crate::training::state::State;
 /// Resumes the run in the folder `path`.
 ///
 /// With overrides the run goes on under a changed config, as with more epochs or other threads; its
-/// `config.toml` is rewritten once all is ready for the first step.
+/// `config.toml` is rewritten once all is ready for the first step. On how many ranks it goes on makes no
+/// difference to it.
 pub(crate) fn command(
     path: &Path,
     overrides: Vec<Override>,
+    ranks: usize,
     json: bool,
     ui: &Ui,
     log: &Log,
@@ -79,7 +81,7 @@ pub(crate) fn command(
         return outcome::tell(End::Finished(outcome), json);
     }
     let start = RunStart::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
-    outcome::tell(device::run(&config.device, TrainingJob { config, ui, log, start })?, json)
+    outcome::tell(TrainingJob { config, ui, log, start }.on_ranks(ranks)?, json)
 }
 
 /// Says how a run that is done can go on, and what of that is not as one might think.

@@ -4,7 +4,7 @@ use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, value_parser};
 
 use super::profile;
 use crate::config::{CONFIG, Override};
@@ -28,6 +28,13 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
 
+    /// Train on N ranks of this process, which share each batch's shards (train.shards) and the threads
+    ///
+    /// Results depend on the shards and not on the ranks: a run may go on with another number of them.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    #[arg(conflicts_with = "profile")]
+    pub ranks: Option<u16>,
+
     /// Print what came out of training as JSON
     #[arg(long, conflicts_with = "profile")]
     pub json: bool,
@@ -46,15 +53,16 @@ pub(crate) fn command(
         profile::command(path, overrides, trace.as_deref(), out, ui)?;
         return Ok(Code::Success);
     }
-    let (_, end) = run(path, overrides, out, ui, log)?;
+    let (_, end) = run(path, overrides, out, options.ranks.map_or(1, usize::from), ui, log)?;
     outcome::tell(end, options.json)
 }
 
-/// Trains a new run in a new folder in `out`: the folder, and how it ended.
+/// Trains a new run in a new folder in `out`, on so many ranks: the folder, and how it ended.
 pub(super) fn run(
     path: &Path,
     overrides: Vec<Override>,
     out: &Path,
+    ranks: usize,
     ui: &Ui,
     log: &Log,
 ) -> Result<(PathBuf, End)> {
@@ -70,6 +78,6 @@ pub(super) fn run(
         Ok(run)
     };
     let start = RunStart::New(&create);
-    let end = device::run(&config.device, TrainingJob { config, ui, log, start })?;
+    let end = TrainingJob { config, ui, log, start }.on_ranks(ranks)?;
     Ok((folder.into_inner().unwrap_or_default(), end))
 }

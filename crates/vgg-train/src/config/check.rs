@@ -1,5 +1,7 @@
 //! What values a config may have.
 
+use vgg_tensor::ranks::Shards;
+
 use super::class_weights::ClassWeights;
 use super::data::Sampler;
 use super::keys::{Config, Group, Optimizer, OptimizerKind, ScheduleKind};
@@ -52,6 +54,14 @@ impl Config {
             ("train.batch_size", at_least_one(train.batch_size as u64)),
             ("train.accumulate", at_least_one(train.accumulate as u64)),
             ("train.accumulate", at_most(train.accumulate, train.batch_size)),
+            ("train.shards", at_least_one(train.shards as u64)),
+            ("train.shards", at_most(train.shards, Shards::MOST)),
+            (
+                "train.shards",
+                (train.shards > 1 && train.accumulate > 1).then(|| {
+                    "takes the place of train.accumulate: each shard passes by itself".to_owned()
+                }),
+            ),
             ("train.label_smoothing", share(train.label_smoothing)),
             (
                 "train.class_weights",

@@ -144,6 +144,8 @@ pub(crate) struct Train {
     pub batch_size: usize,
     /// Micro-batches of a batch: they pass through the network one after another, in memory for one.
     pub accumulate: usize,
+    /// Shards of a batch, which ranks may share: they pass through the network by themselves.
+    pub shards: usize,
     /// What all classes together have of an image's target.
     pub label_smoothing: f64,
     /// How much each class counts in the loss.
@@ -166,6 +168,7 @@ impl Default for Train {
             epochs: 10,
             batch_size: 128,
             accumulate: 1,
+            shards: 1,
             label_smoothing: 0.0,
             class_weights: None,
             best_by: BestBy::Accuracy,

@@ -6,6 +6,8 @@ use vgg_model::{
     WeightInit,
 };
 
+use vgg_tensor::ranks::Shards;
+
 use super::keys::{
     Biases, Config, Decaying, Group, Model, Optimizer, OptimizerKind, ScheduleKind, Weights,
 };
@@ -81,7 +83,7 @@ impl Config {
         Recipe {
             optimizer: optimizer.config(),
             micro_batches: train.accumulate,
-            shards: vgg_tensor::ranks::Shards::ONE,
+            shards: self.shards(),
             clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
             ema_decay: optimizer.average_decay.map(|decay| decay as f32),
             label_smoothing: train.label_smoothing as f32,
@@ -92,6 +94,11 @@ impl Config {
             freeze: optimizer.freeze.clone(),
             measures_gradients: self.report.shows_norms(),
         }
+    }
+
+    /// The shards of a batch, in the hands of one rank.
+    pub(crate) fn shards(&self) -> Shards {
+        Shards::new(self.train.shards, 0, 1).expect("train.shards has been checked")
     }
 
     /// The learning rate over time.

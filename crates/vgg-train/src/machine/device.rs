@@ -1,8 +1,12 @@
 //! Where it is computed: the one place that knows more than one backend.
 
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
 use anyhow::Result;
 use vgg_cpu::{Cpu, Isa};
 use vgg_cuda::Cuda;
+use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Backend, Error};
 
 use super::cache::tuning_file;
@@ -17,6 +21,19 @@ pub(crate) trait Job {
 
     /// Does it.
     fn run<B: Backend>(self, backend: B) -> Result<Self::Output>;
+}
+
+/// Work that several ranks do together.
+pub(crate) trait RanksJob {
+    /// What comes of it.
+    type Output;
+
+    /// Does it, where `make` gives a rank its backend.
+    fn run<B: Backend>(
+        self,
+        ranks: Vec<Arc<dyn Peers>>,
+        make: impl Fn(Arc<dyn Peers>) -> Result<B> + Sync,
+    ) -> Result<Self::Output>;
 }
 
 /// A device that is there.
@@ -101,6 +118,27 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
             job.run(cuda).map_err(|error| explain_memory(error, help))
         }
     }
+}
+
+/// Does `job` on several ranks of this process, which share the CPU's threads.
+///
+/// # Errors
+/// As [`choose`]; a [`Failure`] with [`Code::Device`] where the device is a GPU; those of the job.
+pub(crate) fn run_on_ranks<J: RanksJob>(
+    device: &Device,
+    ranks: usize,
+    job: J,
+) -> Result<J::Output> {
+    if let (Choice::Cuda(_), _) = choose(device)? {
+        let message = "ranks of one process cannot share a GPU";
+        let help = "--set device.kind=cpu has them share the CPU";
+        return Err(Failure::new(Code::Device, message).help(help).into());
+    }
+    let config = cpu(device);
+    let threads = config.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let config = vgg_cpu::Config { threads: Some((threads / ranks).max(1)), ..config };
+    let make = |peers| Ok(Cpu::new(config)?.with_peers(peers));
+    job.run(vgg_comm::local(ranks), make)
 }
 
 /// Says what to do where memory ran out: workspaces, unlike buffers, are only known when they are

@@ -178,9 +178,13 @@ fn advice(
     mode: &Mode,
     fits: impl Fn(usize, &Mode) -> bool,
 ) -> String {
-    let has_several = micro_batch < batch;
+    let shards = match mode {
+        Mode::Train(recipe) => recipe.shards.count(),
+        Mode::Infer { .. } => 1,
+    };
+    let has_several = micro_batch < batch && shards == 1;
     let fitting = match mode {
-        Mode::Train(recipe) if has_several || !vgg.config().batch_norm => {
+        Mode::Train(recipe) if shards == 1 && (has_several || !vgg.config().batch_norm) => {
             // Any number of micro-batches takes the same memory.
             let micro_batches = recipe.micro_batches.max(2);
             let several = Mode::Train(Recipe { micro_batches, ..recipe.clone() });
@@ -191,7 +195,7 @@ fn advice(
     if let Some(size) = fitting {
         return format!("--set train.accumulate={} would fit", batch.div_ceil(size));
     }
-    match last(batch, |batch| !has_several && fits(batch, mode)) {
+    match last(batch, |batch| !has_several && fits(batch.div_ceil(shards), mode)) {
         Some(batch) => format!("--set train.batch_size={batch} would fit"),
         None => "no batch size would fit; a smaller model.width or model.image_size would".into(),
     }
@@ -200,7 +204,15 @@ fn advice(
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
 /// of what the optimiser keeps on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
-    plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.bytes()
+    in_process(plan) * plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.bytes()
+}
+
+/// Ranks in this process, each of which takes as much.
+fn in_process(plan: &Plan) -> u64 {
+    match plan.mode() {
+        Mode::Train(recipe) => recipe.shards.ranks() as u64,
+        Mode::Infer { .. } => 1,
+    }
 }
 
 fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {

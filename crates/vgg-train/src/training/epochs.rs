@@ -8,6 +8,7 @@
 mod norms;
 mod recording;
 mod saving;
+mod testing;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -22,10 +23,10 @@ use super::checkpoint_writer::CheckpointWriter;
 use super::outcome::End;
 use super::pace::Pace;
 use super::state::State;
+use super::together::{Together, Vote};
 use crate::config::Config;
 use crate::data::{self, Data};
 use crate::failure::{Code, Failure};
-use crate::passes::evaluate::evaluate;
 use crate::reporters::{Event, Reporters, Work};
 use crate::run::best::ends_early;
 use crate::run::folder::RunDir;
@@ -69,6 +70,7 @@ pub(crate) struct TrainingLoop<'a, B: Backend> {
     /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
     in_flight: VecDeque<(u64, f32)>,
     stop: &'a Stop,
+    together: Together,
     pace: Pace,
     /// Whether another process did some of the steps.
     resumed: bool,
@@ -91,10 +93,19 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         state: State,
         epochs: Vec<EpochRecord>,
         stop: &'a Stop,
+        together: Together,
     ) -> Result<Self> {
         let (batch_size, seed) = (config.train.batch_size, config.train.seed);
-        let loader = data.train.loader(batch_size)?.shuffled(seed);
-        let test = data.test.loader(trainer.plan().batch())?;
+        let shards = together.shards();
+        let loader = data.train.loader(batch_size)?.shuffled(seed).for_rank(shards);
+        let size = trainer.plan().batch();
+        let test = match shards.ranks() {
+            1 => data.test.loader(size)?,
+            ranks => {
+                let own = testing::images_of(shards.rank(), ranks, data.test.len(), size);
+                data.test.subset(&own).loader(size)?
+            }
+        };
         let place = position.epoch * work.steps_per_epoch + position.batch;
         let schedule_start = place as i64 - position.step as i64;
         Ok(Self {
@@ -113,6 +124,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             schedule_start,
             in_flight: VecDeque::new(),
             stop,
+            together,
             pace: Pace::new(work, Instant::now()),
             resumed: position.step > 0,
             saved: None,
@@ -162,12 +174,14 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         let mut batches = self.loader.epoch(self.position.epoch, self.position.batch as usize);
         let every = Duration::from_secs_f64(60.0 * self.config.checkpoint.every_minutes);
         loop {
-            if let Some(code) = self.stop.requested() {
+            self.check_checkpoint()?;
+            let save = self.saved_at.elapsed() >= every && !self.writer.is_writing();
+            let vote = self.together.vote(Vote { stop: self.stop.requested(), save })?;
+            if let Some(code) = vote.stop {
                 self.collect(0)?;
                 return Ok(ControlFlow::Break(code));
             }
-            self.check_checkpoint()?;
-            if self.saved_at.elapsed() >= every && !self.writer.is_writing() {
+            if vote.save {
                 self.collect(0)?;
                 self.save(false)?;
             }
@@ -223,26 +237,6 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     /// The steps before step `step` of the run, if all epochs had as many as now.
     fn place(&self, step: u64) -> u64 {
         step.saturating_add_signed(self.schedule_start)
-    }
-
-    /// Tests the network as it is, unless asked to stop.
-    fn evaluate(&mut self) -> Result<ControlFlow<Code, Tested>> {
-        self.trainer.set_ema_evaluated(true);
-        let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
-        let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, self.stop);
-        let mut predictions = Predictions::new(self.data.test.classes().len());
-        let tested = evaluate(
-            &self.test,
-            |pixels| trainer.logits(pixels),
-            |logits, labels| {
-                predictions.add(logits, labels);
-                let images = predictions.len() as u64;
-                reporters.report(&Event::Testing { epoch, images, done })
-            },
-            || stop.requested(),
-        )?;
-        let evaluation = Evaluation::of(&predictions);
-        Ok(tested.map_continue(|_| Tested { predictions, evaluation }))
     }
 
     /// Saves, and tells that training was stopped.

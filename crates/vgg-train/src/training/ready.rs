@@ -3,6 +3,7 @@
 use anyhow::Result;
 use vgg_model::{Mode, Recipe, Vgg};
 use vgg_tensor::Backend;
+use vgg_tensor::ranks::Shards;
 
 use crate::config::Config;
 use crate::data::{self, Data};
@@ -21,12 +22,13 @@ pub(crate) struct Ready {
 impl Ready {
     /// Makes it, and tells of it.
     ///
-    /// `held` are bytes of a checkpoint that it goes on from.
+    /// `held` are bytes of a checkpoint that it goes on from, `shards` those of this rank.
     pub(crate) fn make(
         config: &Config,
         ui: &Ui,
         backend: &impl Backend,
         held: u64,
+        shards: Shards,
     ) -> Result<Self> {
         device::tell(&config.device, backend, ui);
         if backend.free_memory().is_some() && config.device.autotune {
@@ -39,6 +41,10 @@ impl Ready {
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(config, ui)?;
         let (batch, micro_batch, mode) = batches(config, &vgg, Some(&data))?;
+        let mode = match mode {
+            Mode::Train(recipe) => Mode::Train(Recipe { shards, ..recipe }),
+            infer => infer,
+        };
         let mut host = data.memory(batch, micro_batch)?;
         host.held += held;
         let plan = memory::plan(&vgg, &config.input(), batch, micro_batch, mode, backend, host)?;

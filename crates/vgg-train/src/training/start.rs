@@ -1,20 +1,26 @@
 //! Where a run starts: at the beginning, or where it was.
 
 use std::fs::OpenOptions;
+use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
-use vgg_model::{Checkpoint, Moments, Params, Progress, Trainer};
+use anyhow::{Context as _, Error, Result};
+use vgg_model::{Checkpoint, Moments, Params, Progress};
 use vgg_tensor::Backend;
+use vgg_tensor::ranks::{Peers, Shards};
 
+use super::begin::{Begin, Weights};
 use super::epochs::TrainingLoop;
 use super::initial::initial;
 use super::outcome::End;
+use super::ranks::{Others, train_together};
 use super::rate::Rise;
 use super::ready::Ready;
 use super::seen_images::SeenImages;
 use super::state::State;
+use super::together::Together;
 use crate::config::{CONFIG, Config, OptimizerKind};
-use crate::machine::device::Job;
+use crate::failure::{Code, Failure};
+use crate::machine::device::{self, Job, RanksJob};
 use crate::report;
 use crate::reporters::csv::Csv;
 use crate::reporters::jsonl::{Jsonl, Reopened};
@@ -61,12 +67,63 @@ impl Job for TrainingJob<'_> {
     type Output = End;
 
     fn run<B: Backend>(self, backend: B) -> Result<End> {
+        let together = Together::alone(self.config.shards());
+        self.train(backend, together, |training, _, from| {
+            drop(from);
+            training.run()
+        })
+    }
+}
+
+impl RanksJob for TrainingJob<'_> {
+    type Output = End;
+
+    fn run<B: Backend>(
+        self,
+        ranks: Vec<Arc<dyn Peers>>,
+        make: impl Fn(Arc<dyn Peers>) -> Result<B> + Sync,
+    ) -> Result<End> {
+        let mut ranks = ranks.into_iter();
+        let first = ranks.next().context("a job has a rank at least")?;
+        let others = Others { first: first.clone(), ranks: ranks.collect(), make: &make };
+        let together = Together::with(first.clone(), self.config.train.shards)?;
+        self.ui.status("Ranks", &first.describe());
+        self.train(make(first)?, together, |training, begin, from| {
+            train_together(training, begin, from, others)
+        })
+    }
+}
+
+impl TrainingJob<'_> {
+    /// Trains on so many ranks of this process.
+    pub(crate) fn on_ranks(self, ranks: usize) -> Result<End> {
+        let (device, shards) = (&self.config.device, self.config.train.shards);
+        // What cannot be shared is refused before anything is opened.
+        Shards::new(shards, 0, ranks).map_err(|error| {
+            let help = format!("--set train.shards={ranks} has as many shards as ranks");
+            Error::from(error).context(Failure::new(Code::Usage, "too many ranks").help(help))
+        })?;
+        match ranks {
+            1 => device::run(device, self),
+            _ => device::run_on_ranks(device, ranks, self),
+        }
+    }
+
+    /// Makes all ready on the first rank, and has it trained by `run`, which is given the loop and what
+    /// other ranks begin with.
+    fn train<B: Backend>(
+        self,
+        backend: B,
+        together: Together,
+        run_loop: impl FnOnce(TrainingLoop<'_, B>, &Begin<'_>, Arc<Weights>) -> Result<(End, B)>,
+    ) -> Result<End> {
         let Self { config, ui, log, start } = self;
         let held = match &start {
             RunStart::Resume(resume) => resume.checkpoint.as_ref().map_or(0, |it| it.bytes()),
             RunStart::New(_) => 0,
         };
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held)?;
+        let shards = together.shards();
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held, shards)?;
         let input = config.input();
         let initial = || initial(config, &vgg, ui);
         let (run, weights, before, config_file) = match start {
@@ -103,33 +160,32 @@ impl Job for TrainingJob<'_> {
                 }
             }
         };
-        let mut trainer = Trainer::new(
-            backend,
-            &vgg,
-            &input,
-            &params,
-            batch,
-            config.recipe(data.train.labels()),
-            seed,
-        )?;
-        if position.step > 0 {
-            trainer.restore(&params, &moments, position.step)?;
-        }
-        if let Some(ema) = &ema {
-            trainer.restore_ema(ema)?;
-        }
-        // The trainer has its own copy; these would double the memory of the weights.
-        drop((params, ema, moments));
-        trainer.restore_backend(&state.backend)?;
-
         state.images = Some(SeenImages::of(config));
+        let work = Work::of(config, &data)?;
+        let stop = Stop::listen()?;
+        let mut begin = Begin {
+            config,
+            vgg: &vgg,
+            input,
+            data: &data,
+            run: &run,
+            batch,
+            work,
+            position,
+            state,
+            epochs: vec![],
+            stop: &stop,
+        };
+        let from = Arc::new(Weights { params, ema, moments });
+        let trainer = begin.trainer(backend, &together, &from)?;
 
         let Progress { epoch, step, .. } = position;
         let Reopened { jsonl, epochs, warning } = Jsonl::open(&run, &config.name, epoch, step)?;
         if let Some(warning) = warning {
             ui.warn(&warning);
         }
-        let (work, classes) = (Work::of(config, &data)?, data.test.classes());
+        begin.epochs = epochs;
+        let classes = data.test.classes();
         let reporters = Reporters::default()
             .with(Terminal::new(ui, config, &run, classes, work, step > 0))
             .with(jsonl)
@@ -143,15 +199,12 @@ impl Job for TrainingJob<'_> {
             true => reporters.with(BestEffort::new(TensorBoard::new(&run, config, &data.test), ui)),
             false => reporters,
         };
-        let stop = Stop::listen()?;
-        let training = TrainingLoop::new(
-            config, &data, &run, work, trainer, reporters, position, state, epochs, &stop,
-        )?;
+        let training = begin.training(trainer, reporters, together)?;
         warn_of_rates(config, before.as_ref(), &position, work.steps_per_epoch, ui);
         if let Some(text) = config_file {
             run.write(CONFIG, &text)?;
         }
-        let done = training.run();
+        let done = run_loop(training, &begin, from);
         ui.end_bar();
         let (end, backend) = done?;
         if let End::Finished(_) = end

@@ -17,6 +17,7 @@ mod pack;
 mod predict;
 mod pretrained;
 mod profile;
+mod ranks;
 mod readme;
 mod recipe;
 mod report;

@@ -87,7 +87,7 @@ pub(crate) fn command(
     let head = plan.of_head(&loaded.config)?;
     ui.status("Part 1", "the new last layer alone");
     let overridden = overrides.iter().cloned().chain(head).collect();
-    let (run, end) = train::run(&plan.file, overridden, out, ui, log)?;
+    let (run, end) = train::run(&plan.file, overridden, out, 1, ui, log)?;
     if let End::Stopped(code) = end {
         let run = run.display();
         ui.help(&format!(
@@ -99,7 +99,7 @@ pub(crate) fn command(
     ui.status("Part 2", "all layers");
     let from = Override::new("finetune", "init.from", run.to_string_lossy().into_owned());
     let overridden = overrides.into_iter().chain([from]).collect();
-    let (_, end) = train::run(&plan.file, overridden, out, ui, log)?;
+    let (_, end) = train::run(&plan.file, overridden, out, 1, ui, log)?;
     outcome::tell(end, options.json)
 }
 

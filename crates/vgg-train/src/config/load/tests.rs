@@ -399,6 +399,7 @@ fn the_effective_config_reads_back_as_itself() {
     epochs = 10                      # default
     batch_size = 128                 # default
     accumulate = 1                   # default
+    shards = 1                       # default
     label_smoothing = 0.0            # default
     best_by = "accuracy"             # default
     seed = 0                         # default

@@ -14,7 +14,8 @@ impl<B: Backend> TrainingLoop<'_, B> {
     /// the first batch of the next epoch, or of its first micro-batch, and neither clipped nor
     /// followed by an update: training goes on to the bit as without.
     pub(super) fn norms(&mut self) -> Result<(Vec<LayerNorms>, Option<f64>)> {
-        if !self.config.report.shows_norms() {
+        // The first rank alone tells of them.
+        if !self.config.report.shows_norms() || !self.together.is_first() {
             return Ok((vec![], None));
         }
         // Gone before there are gradients, so that there is one copy at a time.
@@ -27,7 +28,8 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let batch = batches.next_batch().with_context(unreadable)?;
         let batch = batch.context("there are no images to train on")?;
         let n = self.trainer.plan().batch().min(batch.labels.len());
-        let pixels = &batch.pixels[..batch.pixels.len() / batch.labels.len() * n];
+        let own = self.trainer.rows(batch.labels.len()).len();
+        let pixels = &batch.pixels[..batch.pixels.len() / own * n];
         let mix = batch.mix.get(..n).unwrap_or_default();
         let (_, gradients) = self.trainer.gradients_mixed(pixels, &batch.labels[..n], mix)?;
 

@@ -13,7 +13,11 @@ use crate::training::checkpoint_writer::{NOT_FINITE, NotSaved, Order};
 
 impl<B: Backend> TrainingLoop<'_, B> {
     /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
+    /// The first of several ranks does it for all.
     pub(super) fn take(&mut self) -> Result<()> {
+        if !self.together.is_first() {
+            return Ok(());
+        }
         self.wait_for_checkpoint()?;
         self.writer.take(self.position.step, self.trainer.start_snapshot()?);
         self.state.backend = self.trainer.backend_state()?;
@@ -23,7 +27,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
     /// Orders a checkpoint to be written, unless it was ordered already.
     pub(super) fn save(&mut self, best: bool) -> Result<()> {
         let Progress { epoch, step, .. } = self.position;
-        if self.saved == Some((step, epoch)) {
+        if self.saved == Some((step, epoch)) || !self.together.is_first() {
             return Ok(());
         }
         if !self.writer.has(step) {
