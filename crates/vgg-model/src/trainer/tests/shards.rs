@@ -208,14 +208,17 @@ fn a_run_goes_on_with_any_number_of_ranks() {
 /// Without dropout and batch normalisation shards are the batch but for rounding.
 #[test]
 fn a_batch_in_shards_is_the_batch() {
-    let case = Case { dropout: 0.0, ..Case::new(momentum()) };
-    let whole = case.train(cpu(1), Shards::ONE, None);
-    let shards = case.train(cpu(1), Shards::new(4, 0, 1).unwrap(), None);
-    for ((name, a), (_, b)) in whole.params.iter().zip(shards.params.iter()) {
-        let far = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-        assert!(far < 1e-5, "{name} is off by {far}");
+    let weighted = Recipe { class_weights: vec![1.0, 2.5, 0.3], ..momentum().into() };
+    for recipe in [momentum().into(), weighted] {
+        let case = Case { dropout: 0.0, ..Case::new(recipe) };
+        let whole = case.train(cpu(1), Shards::ONE, None);
+        let shards = case.train(cpu(1), Shards::new(4, 0, 1).unwrap(), None);
+        for ((name, a), (_, b)) in whole.params.iter().zip(shards.params.iter()) {
+            let far = a.data().iter().zip(b.data()).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(far < 1e-5, "{name} is off by {far}");
+        }
+        assert_ne!(whole.params, shards.params, "the order of sums is another one");
     }
-    assert_ne!(whole.params, shards.params, "the order of sums is another one");
 }
 
 /// Statistics are moved by each shard in turn: with `m` for the momentum and `x` for what a shard has,
@@ -230,12 +233,14 @@ fn each_shard_moves_running_statistics() {
         trainer.step(&pixels[256 * row..][..256], &labels[row..row + 1], 0.0).unwrap();
         trainer.params().unwrap()
     };
-    let name = "features.1.running_mean";
     let [first, second] = [alone(0), alone(1)];
-    let get = |params: &Params| params.get(name).unwrap().data().to_vec();
-    let (first, second, two) = (get(&first), get(&second), get(&two.params));
-    for ((a, b), both) in first.into_iter().zip(second).zip(two) {
-        assert!((0.9 * a + b - both).abs() < 1e-6, "{a} {b} {both}");
+    for (name, start) in [("features.1.running_mean", 0.0), ("features.1.running_var", 1.0)] {
+        let get = |params: &Params| params.get(name).unwrap().data().to_vec();
+        let (first, second, two) = (get(&first), get(&second), get(&two.params));
+        for ((a, b), both) in first.into_iter().zip(second).zip(two) {
+            let expected = 0.9 * a + (b - 0.9 * start);
+            assert!((expected - both).abs() < 1e-6, "{name}: {a} {b} {both}");
+        }
     }
 }
 
