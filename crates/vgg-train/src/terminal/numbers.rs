@@ -6,7 +6,7 @@ use std::time::Duration;
 pub(crate) fn count(n: u64, what: &str) -> String {
     let plural = match what {
         _ if n == 1 => "",
-        what if what.ends_with("ss") => "es",
+        what if what.ends_with("ss") || what.ends_with('x') => "es",
         _ => "s",
     };
     format!("{} {what}{plural}", grouped(n))

@@ -308,6 +308,65 @@ fn a_folder_is_checked() {
     assert!(last.starts_with("  images/train/red/01.jpg: the image is damaged: "), "{last}");
 }
 
+/// Boxes are counted and shown, and what is wrong with them is told as damage is.
+#[test]
+fn boxes_of_a_folder_are_checked() {
+    let place = place();
+    let mut lines = vec!["path,label,x0,y0,x1,y1".to_owned()];
+    for class in ["green", "red"] {
+        for i in 0..16 {
+            let ending = ["png", "jpg"][i % 2];
+            lines.push(format!("train/{class}/{i:02}.{ending},{class},1,2,{},{}", 11 + i, 22 - i));
+        }
+        lines.push(format!("val/{class}/00.png,{class},0,0,30,50"));
+    }
+    lines.push("train/red/00.png,green,0,0,5,7.5".into());
+    fs::write(place.path("boxes.csv"), lines.join("\n")).unwrap();
+    let done = ok(&place, "data check images --boxes boxes.csv --page check.html -q");
+    let told = done.stdout.split_once("boxes        ").unwrap().1;
+    insta::assert_snapshot!(told, @r"
+    33 boxes in 32 images of train, 2 boxes in 2 images of val
+      width      5 to 30, median 18
+      height     5 to 50, median 13
+    without box  8
+      images/val/green/01.jpg
+      images/val/green/02.png
+      images/val/green/03.jpg
+      images/val/green/04.png
+      images/val/red/01.jpg
+      images/val/red/02.png
+      images/val/red/03.jpg
+      images/val/red/04.png
+    damaged      0
+    ");
+    let page = place.read("check.html");
+    assert!(page.contains("<h2>Boxes</h2>") && page.contains("viewBox=\"0 0 30 50\""));
+    let first = "<rect x=\"1\" y=\"2\" width=\"10\" height=\"20\"";
+    assert!(page.contains(first), "as they are in the file");
+    // Of each class two images and three augmented ones, with eight views of each.
+    assert_eq!(page.matches("<div class=\"boxed\">").count(), 2 * 2 + 3 * 9);
+
+    lines[1] = "train/green/00.png,green,11,2,1,22".into();
+    lines[2] = "train/green/01.jpg,green,1,2,99,22".into();
+    fs::write(place.path("boxes.csv"), lines.join("\n")).unwrap();
+    let done = run(&place, "data check images --boxes boxes.csv -q");
+    assert_eq!(done.code, Some(3));
+    insta::assert_snapshot!(done.stdout.split_once("damaged      ").unwrap().1, @r"
+    2
+      boxes.csv: line 2: corners are swapped: its left is 11 and its right is 1
+      boxes.csv: line 3: the box from (1, 2) to (99, 22) goes beyond the image train/green/01.jpg, which is 31 wide and 49 high, from (0, 0) on
+    ");
+    let json = run(&place, "data check images --boxes boxes.csv --json -q").stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["boxes"]["parts"][0]["boxes"], 31);
+    assert_eq!(json["boxes"]["without"].as_array().unwrap().len(), 10);
+
+    let done = run(&place, "data check images --boxes nowhere -q");
+    assert_eq!(done.code, Some(3));
+    assert!(done.stderr.contains("cannot read the boxes of nowhere"), "{}", done.stderr);
+    assert!(done.stderr.contains("help: boxes are in a .csv file"), "{}", done.stderr);
+}
+
 #[test]
 fn statistics_are_those_that_a_run_notes() {
     let place = place();

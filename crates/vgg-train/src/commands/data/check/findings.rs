@@ -56,6 +56,15 @@ pub(super) struct Range {
     pub most: usize,
 }
 
+impl Range {
+    /// Of some numbers.
+    pub(super) fn of(mut numbers: Vec<usize>) -> Option<Self> {
+        numbers.sort_unstable();
+        let (least, most) = (*numbers.first()?, *numbers.last()?);
+        Some(Self { least, median: numbers[numbers.len() / 2], most })
+    }
+}
+
 /// A class, and its images in each part.
 #[derive(Debug, Serialize)]
 pub(super) struct Class {
@@ -135,12 +144,8 @@ impl Findings {
 
 impl Part {
     fn of(name: &'static str, part: &ImageFolder) -> Self {
-        let range = |of: &dyn Fn(&[usize; 2]) -> usize| {
-            let mut sorted: Vec<usize> = part.sizes().iter().map(of).collect();
-            sorted.sort_unstable();
-            let (least, most) = (*sorted.first()?, *sorted.last()?);
-            Some(Range { least, median: sorted[sorted.len() / 2], most })
-        };
+        let range =
+            |of: &dyn Fn(&[usize; 2]) -> usize| Range::of(part.sizes().iter().map(of).collect());
         Self {
             name,
             images: part.files().len(),
@@ -153,7 +158,7 @@ impl Part {
 }
 
 impl Damaged {
-    fn of(error: &vgg_tensor::Error) -> Self {
+    pub(super) fn of(error: &vgg_tensor::Error) -> Self {
         match error {
             vgg_tensor::Error::Format { path, reason } => {
                 Self { file: path.display().to_string(), why: reason.clone() }
@@ -203,6 +208,7 @@ fn odd_sizes(parts: &Parts) -> Vec<Odd> {
     odd
 }
 
-fn path(parts: &Parts, (part, i): Place) -> String {
+/// Where the file of an image is.
+pub(super) fn path(parts: &Parts, (part, i): Place) -> String {
     parts[part].1.files()[i].path.display().to_string()
 }

@@ -1,5 +1,7 @@
 //! `data check DIR`: what to know of a folder of images before training on it.
 
+mod boxes;
+mod boxes_page;
 mod findings;
 mod page;
 
@@ -9,11 +11,13 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 use serde_json::json;
 use vgg_data::Decoding;
+use vgg_data::boxes::{Boxes, ReadOptions};
 use vgg_data::image_folder::{Arrangement, OpenOptions};
 
-use self::findings::{Findings, Odd, Pair, Part, Range};
-use crate::data::folder::{cached, explain_arranged, require_undivided};
-use crate::failure::Code;
+use self::boxes::BoxFindings;
+use self::findings::{Damaged, Findings, Odd, Pair, Part, Range};
+use crate::data::folder::{Parts, cached, explain_arranged, require_undivided};
+use crate::failure::{Code, Failure};
 use crate::run::output::Output;
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
@@ -29,6 +33,10 @@ const LISTED_CLASSES: usize = 50;
 /// The shape of the JSON.
 const SCHEMA: u32 = 1;
 
+/// What to do about boxes that cannot be read.
+const BOXES_HELP: &str = "boxes are in a .csv file with lines path,label,x0,y0,x1,y1 in pixels, in the .json of \
+                          COCO, in .xml of Pascal VOC, or in a folder of such files";
+
 /// How what was found is told.
 #[derive(Debug, Args)]
 pub(crate) struct CheckOptions {
@@ -38,6 +46,14 @@ pub(crate) struct CheckOptions {
     /// Write a page with thumbnails of the classes, of copies and of odd images to this file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     page: Option<PathBuf>,
+    /// Boxes of the objects in the images: a CSV file with lines path,label,x0,y0,x1,y1, JSON of COCO, or XML
+    /// of Pascal VOC; or a folder of such files
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    boxes: Option<PathBuf>,
+    /// Number of the first pixel in Pascal VOC's XML: 1, or 0 as some programs write it
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "boxes")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=1))]
+    first_pixel: u32,
 }
 
 /// Decodes all images and prints what was found; damage makes it fail with [`Code::Data`].
@@ -53,26 +69,42 @@ pub(crate) fn command(
     let opening = OpenOptions { skip_damaged: true, digests: true, ..cached(Decoding::turned(3)) };
     let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &opening);
     let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
-    let findings = Findings::of(&parts);
+    let mut findings = Findings::of(&parts);
+    let boxes = options.boxes.as_ref().map(|source| read_boxes(source, options, &parts));
+    let boxes = boxes.transpose()?;
+    let damaged = boxes.iter().flat_map(|boxes| boxes.damaged());
+    findings.damaged.extend(damaged.map(Damaged::of));
+    let boxes = boxes.map(|boxes| BoxFindings::of(&parts, &boxes));
     let mut json = json!({ "schema": SCHEMA, "folder": dir.to_string_lossy() });
     if let (Some(all), Ok(serde_json::Value::Object(found))) =
         (json.as_object_mut(), serde_json::to_value(&findings))
     {
         all.extend(found);
+        if let Some(boxes) = &boxes {
+            all.insert("boxes".into(), serde_json::to_value(boxes)?);
+        }
     }
     if let Some(output) = output {
-        let page = page::page(dir, &findings, &parts, &json)?;
+        let page = page::page(dir, &findings, boxes.as_ref(), &parts, &json)?;
         output.write(|out| out.write_all(page.as_bytes()))?;
         ui.status("Page", &output.path().display().to_string());
     }
     match options.json {
         true => print::lines([json.to_string()])?,
-        false => print::lines(lines(&findings))?,
+        false => print::lines(lines(&findings, boxes.as_ref()))?,
     }
     Ok(if findings.damaged.is_empty() { Code::Success } else { Code::Data })
 }
 
-fn lines(findings: &Findings) -> Vec<String> {
+fn read_boxes(source: &Path, options: &CheckOptions, parts: &Parts) -> Result<Boxes> {
+    let options = ReadOptions { first_pixel: options.first_pixel, skip_damaged: true };
+    Boxes::read(source, parts, &options).map_err(|error| {
+        let message = format!("cannot read the boxes of {}", source.display());
+        anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(BOXES_HELP))
+    })
+}
+
+fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
     let mut lines: Vec<_> = findings.parts.iter().flat_map(sizes).collect();
     lines.extend(balance(findings));
     let Findings { duplicates_across, duplicates_within, odd_sizes, .. } = findings;
@@ -92,6 +124,9 @@ fn lines(findings: &Findings) -> Vec<String> {
         [findings.turned, findings.animated].map(|images| grouped(images as u64));
     lines.push(format!("orientation  {turned} are turned as their EXIF data say"));
     lines.push(format!("animated     {animated}: the first frame is the image"));
+    if let Some(boxes) = boxes {
+        lines.extend(boxes.lines(|lines, files| named(lines, files.into_iter())));
+    }
     let skipped = findings.skipped.iter();
     lines
         .extend(skipped.map(|it| format!("left out     {}: {}", grouped(it.files as u64), it.why)));

@@ -7,6 +7,8 @@ use maud::{Markup, html};
 use serde_json::Value;
 use vgg_data::Picture;
 
+use super::boxes::BoxFindings;
+use super::boxes_page;
 use super::findings::{Class, Findings, Odd, Pair, Part, Place, Range};
 use crate::data::folder::Parts;
 use crate::drawing::thumbnail::Thumbnail;
@@ -21,7 +23,13 @@ const CLASSES: usize = 100;
 const SHOWN: usize = 100;
 
 /// The page. `data` is what it tells, as JSON.
-pub(super) fn page(dir: &Path, findings: &Findings, parts: &Parts, data: &Value) -> Result<String> {
+pub(super) fn page(
+    dir: &Path,
+    findings: &Findings,
+    boxes: Option<&BoxFindings>,
+    parts: &Parts,
+    data: &Value,
+) -> Result<String> {
     let folder = dir.display().to_string();
     let Findings { duplicates_across, duplicates_within, odd_sizes, .. } = findings;
     let pairs: Vec<_> = duplicates_across.iter().chain(duplicates_within).collect();
@@ -29,6 +37,7 @@ pub(super) fn page(dir: &Path, findings: &Findings, parts: &Parts, data: &Value)
         header { h1 { (folder) } p.about { (summary(findings)) } }
         section { h2 { "Sizes" } (sizes(&findings.parts)) }
         section { h2 { "Classes" } (classes(findings, parts)?) }
+        @if let Some(boxes) = boxes { (boxes_page::section(boxes, parts)?) }
         @if !pairs.is_empty() {
             section {
                 h2 { "Copies" }
