@@ -7,7 +7,7 @@ use vgg_tensor::spec::Linear;
 use vgg_tensor::{Optimizer, Result, Scalars, WeightGradient};
 
 use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
-use super::{FEATURES, K_BLOCK, Sizes};
+use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
 use crate::gemm::{Ahead, F32, Gemm, pack_columns, packed_len, panel_width};
@@ -59,8 +59,9 @@ pub(crate) fn backward(
         let target = Target::new(weight, scalars, padded_out * features);
         let transposed = Shared::new(dx_transposed);
         let (by_panel, by_image, packed) = (&*by_panel, &*by_image, &*packed);
-        (0..features.div_ceil(FEATURES)).into_par_iter().for_each(|block| {
-            let rows = block * FEATURES..features.min((block + 1) * FEATURES);
+        let of_a_job = features_of_a_job(features, cpu.threads.count());
+        (0..features.div_ceil(of_a_job)).into_par_iter().for_each(|job| {
+            let rows = job * of_a_job..features.min((job + 1) * of_a_job);
             let columns = batch_panels * width;
             // SAFETY: this job alone has these features.
             let dx = unsafe { transposed.slice(rows.start * columns..rows.end * columns) };
@@ -132,10 +133,6 @@ impl<'a> Target<'a> {
         }
     }
 }
-
-/// Features whose gradient is computed before the optimiser takes it: whole register tiles of every
-/// instruction set.
-const ROWS: usize = FEATURES / 4;
 
 /// All gradients for some of the features: the weight passes by once.
 struct FeatureRows<'a> {

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Linear, LinearEpilogue};
 
-use super::{FEATURES, K_BLOCK, Sizes};
+use super::{K_BLOCK, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
 use crate::gemm::{F32, Gemm, pack_rows, panel_width};
@@ -34,9 +34,10 @@ pub(crate) fn input_backward(
         undo_relu(op, dy, aux, padded_out, gradient);
         pack_images(gradient, padded_out, width, by_image);
         let by_image = &*by_image;
-        let jobs = dx_transposed.par_chunks_mut(FEATURES * columns).enumerate();
-        jobs.for_each(|(block, dx)| {
-            let rows = block * FEATURES..features.min((block + 1) * FEATURES);
+        let of_a_job = features_of_a_job(features, cpu.threads.count());
+        let jobs = dx_transposed.par_chunks_mut(of_a_job * columns).enumerate();
+        jobs.for_each(|(job, dx)| {
+            let rows = job * of_a_job..features.min((job + 1) * of_a_job);
             let dx = InputRows { features, panels, rows, columns, by_image, dx };
             cpu.isa.run(Alone { dx, weight });
         });

@@ -29,9 +29,25 @@ use crate::simd::MAX_LANES;
 /// so many first.
 const K_BLOCK: usize = 256;
 
-/// Features of a job in the backward pass: few enough that a block of their weights stays in the
-/// second-level cache from `dx` to the update, and whole register tiles of every instruction set.
+/// The most features of a job in the backward pass: few enough that a block of their weights stays in
+/// the second-level cache from `dx` to the update.
 const FEATURES: usize = 192;
+
+/// Features whose gradient is computed before the optimiser takes it, and the fewest of a job: whole
+/// register tiles of every instruction set.
+const ROWS: usize = FEATURES / 4;
+
+/// Features of a job in the backward pass: as many as the cache allows, or fewer where that leaves threads
+/// without a job or idle in the end for more than a tenth of the time. What is computed of a feature does
+/// not depend on which others are in its job.
+fn features_of_a_job(features: usize, threads: usize) -> usize {
+    const SIZES: [usize; 4] = [FEATURES, 3 * ROWS, 2 * ROWS, ROWS];
+    let jobs = |size| features.div_ceil(size);
+    let time = |size| jobs(size).div_ceil(threads) * size;
+    let least = SIZES.map(time).into_iter().min().unwrap_or(ROWS);
+    let is_good = |size: &usize| jobs(*size) >= threads && 10 * time(*size) <= 11 * least;
+    SIZES.into_iter().find(is_good).unwrap_or(ROWS)
+}
 
 /// Numbers of a panel in a block of k, on any instruction set.
 const MAX_BLOCK: usize = K_BLOCK * panel_width(MAX_LANES);
@@ -53,5 +69,25 @@ impl Sizes {
         let width = panel_width(cpu.isa.lanes());
         let (n, features, out) = (op.x().n, op.in_features(), op.out_features());
         Self { n, features, out, width, mr: cpu.isa.mr(), panels: out.div_ceil(width) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn threads_have_jobs_as_long_as_there_are_register_tiles() {
+        for features in [1, 47, 192, 4096, 6272, 25088] {
+            for threads in [1, 2, 8, 16, 64] {
+                let of_a_job = features_of_a_job(features, threads);
+                assert!(of_a_job.is_multiple_of(ROWS) && of_a_job <= FEATURES);
+                let jobs = features.div_ceil(of_a_job);
+                assert!(jobs >= threads || of_a_job == ROWS, "{features}, {threads}: {jobs}");
+            }
+        }
+        let sizes = |features| [2, 8, 16, 64].map(|threads| features_of_a_job(features, threads));
+        assert_eq!(sizes(4096), [192, 192, 144, 48]);
+        assert_eq!(sizes(6272), [192, 144, 144, 48]);
     }
 }

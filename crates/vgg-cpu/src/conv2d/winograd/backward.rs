@@ -141,7 +141,8 @@ impl<F: Interpolation> Pass<'_, F> {
         let du = Points::new(du, op.x().c, c_out);
         db.fill(0.0);
         let mut dx = chunk.dx;
-        let products = Products::new(parallel, c_in, panel_width(cpu.isa.lanes()));
+        let (width, threads) = (panel_width(cpu.isa.lanes()), cpu.threads.count());
+        let products = Products::new(parallel, c_in, width, threads);
         let first = chunk.images.start * strips.per_image;
         let end = chunk.images.end * strips.per_image;
         for start in (first..end).step_by(self.size) {

@@ -125,10 +125,21 @@ pub(super) struct Products {
 }
 
 impl Products {
-    pub(super) fn new(parallel: Parallel, channels: usize, panel_width: usize) -> Self {
+    /// Four panels a job read a tile's numbers seldom enough; fewer, where many threads would have less than
+    /// two jobs each. What is computed does not depend on it.
+    pub(super) fn new(
+        parallel: Parallel,
+        channels: usize,
+        panel_width: usize,
+        threads: usize,
+    ) -> Self {
+        let jobs_of_a_point = |panels: usize| channels.div_ceil(panels * panel_width);
+        let is_enough = |panels: &usize| POINTS * jobs_of_a_point(*panels) >= 2 * threads;
         let of_a_job = match parallel {
             Parallel::Blocks => channels,
-            Parallel::Points => channels.min(4 * panel_width),
+            Parallel::Points => {
+                channels.min([4, 2].into_iter().find(is_enough).unwrap_or(1) * panel_width)
+            }
         };
         Self { channels, of_a_job, jobs_of_a_point: channels.div_ceil(of_a_job) }
     }
@@ -144,5 +155,28 @@ impl Products {
     pub(super) fn job(self, i: usize) -> (usize, Range<usize>) {
         let first = i % self.jobs_of_a_point * self.of_a_job;
         (i / self.jobs_of_a_point, first..(first + self.of_a_job).min(self.channels))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_threads_have_jobs_of_fewer_panels() {
+        for (channels, threads, jobs) in [
+            (128, 2, 36),
+            (128, 16, 36),
+            (128, 64, 144),
+            (256, 16, 72),
+            (256, 64, 144),
+            (512, 64, 144),
+            (16, 64, 36), // no more are possible
+        ] {
+            let products = Products::new(Parallel::Points, channels, 32, threads);
+            assert_eq!(products.count(), jobs, "{channels} channels, {threads} threads");
+            let done: usize = (0..jobs).map(|job| products.job(job).1.len()).sum();
+            assert_eq!(done, POINTS * channels);
+        }
     }
 }

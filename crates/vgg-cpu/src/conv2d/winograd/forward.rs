@@ -40,7 +40,8 @@ pub(in crate::conv2d) fn forward<F: Interpolation>(
     let filters = Filters::<F>::new(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, TILE);
     let channels = whole_vectors(cpu, op);
-    let products = Products::new(parallel, channels[1], panel_width(cpu.isa.lanes()));
+    let (width, threads) = (panel_width(cpu.isa.lanes()), cpu.threads.count());
+    let products = Products::new(parallel, channels[1], width, threads);
     let block = |output: StripOutput<'_>, memory: &mut [f32]| {
         let block = Block::new(op, strips, output.strips.clone());
         let (v, m) = block.points::<F, F32>(memory, channels);
