@@ -3,9 +3,7 @@
 use std::path::Path;
 
 use csv::{Position, ReaderBuilder, StringRecord, Trim};
-use vgg_tensor::Result;
-
-use crate::image_folder::format_error;
+use vgg_tensor::{Error, Result};
 
 /// The records of a CSV file in UTF-8, of any numbers of fields without blanks around them, each with the
 /// number of its line. `path` is for messages.
@@ -22,7 +20,8 @@ pub(crate) fn records<'a>(
         Ok(record) => Ok((numbers.of(record.position()), record)),
         Err(error) => {
             let line = numbers.of(error.position());
-            Err(format_error(path, &format!("line {line}: this is no CSV in UTF-8")))
+            let reason = format!("line {line}: this is no CSV in UTF-8");
+            Err(Error::Format { path: path.into(), reason })
         }
     })
 }

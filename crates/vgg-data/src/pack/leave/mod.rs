@@ -1,11 +1,17 @@
 //! A pack that cannot be read any more.
 
-#[cfg_attr(unix, path = "unix.rs")]
-#[cfg_attr(windows, path = "windows.rs")]
-mod system;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
 use std::io::Result;
 use std::sync::OnceLock;
+
+#[cfg(unix)]
+use unix::listen;
+#[cfg(windows)]
+use windows::listen;
 
 /// What to leave with.
 static TOLD: OnceLock<(String, i32)> = OnceLock::new();
@@ -18,5 +24,5 @@ static TOLD: OnceLock<(String, i32)> = OnceLock::new();
 /// When the system takes no handler for that.
 pub fn leave_when_unreadable(message: String, code: i32) -> Result<()> {
     TOLD.get_or_init(|| (message, code));
-    system::listen()
+    listen()
 }
