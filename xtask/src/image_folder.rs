@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use image::{GrayImage, imageops};
+use vgg_data::Dataset;
 use vgg_data::fashion_mnist::{self, Split};
 use vgg_data::image_folder::{TRAIN, VAL};
 
-use crate::checkout::data_dir;
-use crate::status;
+use crate::{checkout, status};
 
 /// Write Fashion-MNIST as PNG files, train/CLASS/FILE and val/CLASS/FILE
 #[derive(clap::Args)]
@@ -35,11 +35,8 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dir.exists() {
         bail!("{} is there already", args.dir.display());
     }
-    let from = fashion_mnist::folder(&data_dir(args.data_dir.as_deref()));
     for (split, part) in [(Split::Train, TRAIN), (Split::Test, VAL)] {
-        let all = fashion_mnist::load(&from, split)
-            .context("the whole data set is needed: cargo xtask fetch-data")?;
-        let chosen = all.take(args.images.unwrap_or(all.len()));
+        let chosen = load(args.data_dir.as_deref(), split, args.images)?;
         let dirs = fashion_mnist::CLASSES.map(|class| args.dir.join(part).join(folder_name(class)));
         for dir in &dirs {
             fs::create_dir_all(dir).with_context(|| dir.display().to_string())?;
@@ -51,6 +48,18 @@ pub(crate) fn run(args: Args) -> Result<()> {
         status("Wrote", format!("{} images to {}", chosen.len(), args.dir.join(part).display()));
     }
     Ok(())
+}
+
+/// The images of a part, at most so many.
+pub(crate) fn load(
+    data_dir: Option<&Path>,
+    split: Split,
+    images: Option<usize>,
+) -> Result<Dataset> {
+    let from = fashion_mnist::folder(&checkout::data_dir(data_dir));
+    let all = fashion_mnist::load(&from, split)
+        .context("the whole data set is needed: cargo xtask fetch-data")?;
+    Ok(all.take(images.unwrap_or(all.len())))
 }
 
 /// "T-shirt/top" would be a folder in a folder.

@@ -8,6 +8,24 @@ mod local;
 #[cfg(unix)]
 mod mpi;
 
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard};
+
 pub use local::local;
 #[cfg(unix)]
 pub use mpi::{WaitOn, mpi};
+
+/// Where the part of each rank lies in bytes that are all of theirs, one after the other.
+fn parts(lens: &[usize]) -> Vec<Range<usize>> {
+    let mut end = 0;
+    let part = |len: &usize| {
+        end += len;
+        end - len..end
+    };
+    lens.iter().map(part).collect()
+}
+
+/// A panic of a thread that holds the lock leaves what it guards whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+}

@@ -1,10 +1,12 @@
 //! Ranks that are threads of one process.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
+
+use crate::{lock, parts};
 
 /// So many ranks, each for a thread of this process. Rank `r` is at place `r`.
 ///
@@ -124,11 +126,8 @@ impl Peers for Local {
     ) -> Result<()> {
         assert_eq!(send.len(), self.ranks, "lengths for all ranks");
         assert_eq!(send.iter().sum::<usize>(), mine.len(), "what this rank gives");
-        let part = |rank: usize| {
-            let before: usize = send[..rank].iter().sum();
-            &mine[before..before + send[rank]]
-        };
-        self.exchange(part, receive, all)
+        let parts = parts(send);
+        self.exchange(|rank| &mine[parts[rank].clone()], receive, all)
     }
 
     fn leave(&self, reason: &str) {
@@ -142,9 +141,4 @@ impl Drop for Local {
     fn drop(&mut self) {
         self.leave(if std::thread::panicking() { "its thread panicked" } else { "it has ended" });
     }
-}
-
-/// A panic of a thread that holds the lock leaves what it guards whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }

@@ -16,8 +16,7 @@ use vgg_tensor::Draw;
 use vgg_tensor::new_file::NewFile;
 
 use self::scene::{Scene, scene};
-use crate::checkout::data_dir;
-use crate::image_folder::folder_name;
+use crate::image_folder::{folder_name, load};
 use crate::status;
 
 /// The file of the boxes, in the new folder.
@@ -52,12 +51,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     if args.dir.exists() {
         bail!("{} is there already", args.dir.display());
     }
-    let from = fashion_mnist::folder(&data_dir(args.data_dir.as_deref()));
-    let load = |split| -> Result<Dataset> {
-        let all = fashion_mnist::load(&from, split)
-            .context("the whole data set is needed: cargo xtask fetch-data")?;
-        Ok(all.take(args.images.unwrap_or(all.len())))
-    };
+    let load = |split| load(args.data_dir.as_deref(), split, args.images);
     let parts = [load(Split::Train)?, load(Split::Test)?];
     write(&args.dir, &parts, args.side, args.seed)?;
     for (part, images) in [TRAIN, VAL].into_iter().zip(&parts) {

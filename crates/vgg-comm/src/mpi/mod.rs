@@ -11,13 +11,14 @@ mod places;
 
 use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
 
+use crate::{lock, parts};
 use launcher::{Launch, Launcher};
 use owner::{Exchange, Ready};
 
@@ -168,12 +169,7 @@ impl Peers for Ranks {
     ) -> Result<()> {
         assert_eq!(send.len(), self.ranks, "lengths for all ranks");
         assert_eq!(send.iter().sum::<usize>(), mine.len(), "what this rank gives");
-        let mut end = 0;
-        let part = |len: &usize| {
-            end += len;
-            end - len..end
-        };
-        self.exchange(mine, send.iter().map(part).collect(), receive, all)
+        self.exchange(mine, parts(send), receive, all)
     }
 
     fn leave(&self, reason: &str) {
@@ -200,9 +196,4 @@ impl Drop for Ranks {
 
 fn unavailable(launcher: Launcher, hint: String) -> Error {
     Error::Unavailable { what: format!("training together with the processes of {launcher}"), hint }
-}
-
-/// A panic of a thread that holds the lock leaves what it guards whole.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
 }
