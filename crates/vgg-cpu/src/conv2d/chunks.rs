@@ -10,7 +10,7 @@ use crate::buffer::LINE;
 #[derive(Clone, Copy)]
 pub(super) struct Chunks {
     images: usize,
-    count: usize,
+    pub(super) count: usize,
     /// Numbers from one chunk's sums to the next's: whole cache lines.
     pub(super) partial_len: usize,
 }

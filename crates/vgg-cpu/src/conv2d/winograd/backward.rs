@@ -49,21 +49,23 @@ pub(in crate::conv2d) fn backward<F: Interpolation>(
     let du_len = Points::<F32>::len(op.x().c, channels[1]);
     let chunks = chunks(op, parallel, channels);
     let (len, pairs_len) = lens::<F>(blocking.first_block(op), channels);
-    let [partials, memory] = match parallel {
-        Parallel::Blocks => workspace.split([chunks.len(), 0]),
-        Parallel::Points => workspace.split([chunks.len(), len]),
+    let (parallel, threads) = sharing(cpu, parallel, &chunks);
+    let shared_len = match parallel {
+        Parallel::Blocks => 0,
+        Parallel::Points => AlignedVec::len_of([len]),
     };
-    let pass = Pass { cpu, op, parallel, size, strips, channels, x, filters, dy, aux };
-    let outputs = chunks.with_images(dx, op.x().features(), partials);
+    let [partials, shared] = workspace.split([chunks.len(), chunks.count * shared_len]);
+    let pass = Pass { cpu, op, parallel, threads, size, strips, channels, x, filters, dy, aux };
+    let outputs = chunks.with_images(dx, op.x().features(), partials).into_par_iter();
     match parallel {
-        Parallel::Blocks => outputs.into_par_iter().for_each(|output| {
+        Parallel::Blocks => outputs.for_each(|output| {
             let mut scratch = cpu.threads.scratch();
             let [memory, pairs] = scratch.split([len, pairs_len]);
             pass.chunk(output, memory, pairs);
         }),
-        Parallel::Points => {
-            outputs.into_iter().for_each(|output| pass.chunk(output, memory, &mut []));
-        }
+        Parallel::Points => outputs
+            .zip(shared.par_chunks_exact_mut(shared_len))
+            .for_each(|(output, memory)| pass.chunk(output, memory, &mut [])),
     }
     filters::weight_gradient::<F>(cpu, op, partials, chunks.partial_len, dweight);
     chunks.sum_into(partials, du_len, dbias);
@@ -78,10 +80,12 @@ pub(in crate::conv2d) fn backward_needs<F: Interpolation>(
     dx: bool,
 ) -> Needs {
     let channels = whole_vectors(cpu, op);
+    let chunks = chunks(op, blocking.parallel, channels);
     let (block, pairs) = lens::<F>(blocking.first_block(op), channels);
-    let [block, scratch] = blocking.parallel.workspace_and_scratch(block);
+    let (parallel, _) = sharing(cpu, blocking.parallel, &chunks);
+    let [block, scratch] = parallel.workspace_and_scratch(block);
     Needs {
-        workspace: AlignedVec::len_of([chunks(op, blocking.parallel, channels).len()]) + block,
+        workspace: AlignedVec::len_of([chunks.len()]) + chunks.count * block,
         scratch: scratch + AlignedVec::len_of([pairs]),
         derived: if dx { Filters::<F>::len(cpu, op, Form::Backward) } else { 0 },
     }
@@ -113,11 +117,22 @@ fn chunks(op: &Conv2d, parallel: Parallel, [_, c_out]: [usize; 2]) -> Chunks {
     }
 }
 
+/// Who does the work on a chunk's blocks, and how many threads do: where there are more threads than chunks,
+/// they share the blocks of each. What is computed does not depend on it.
+fn sharing(cpu: &Cpu, parallel: Parallel, chunks: &Chunks) -> (Parallel, usize) {
+    match cpu.threads.count().div_ceil(chunks.count) {
+        1 => (parallel, 1),
+        threads => (Parallel::Points, threads),
+    }
+}
+
 /// What all chunks read.
 struct Pass<'a, F> {
     cpu: &'a Cpu,
     op: &'a Conv2d,
     parallel: Parallel,
+    /// Threads that share a chunk.
+    threads: usize,
     /// Strips of a block.
     size: usize,
     strips: Strips,
@@ -135,14 +150,23 @@ impl<F: Interpolation> Pass<'_, F> {
     /// jobs.
     fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32], pairs: &mut [f32]) {
         let Self {
-            cpu, op, parallel, strips, channels: [c_in, c_out], x, filters, dy, aux, ..
+            cpu,
+            op,
+            parallel,
+            threads,
+            strips,
+            channels: [c_in, c_out],
+            x,
+            filters,
+            dy,
+            aux,
+            ..
         } = *self;
         let (du, db) = chunk.partial.split_at_mut(Points::<F32>::len(op.x().c, c_out));
         let du = Points::new(du, op.x().c, c_out);
         db.fill(0.0);
         let mut dx = chunk.dx;
-        let (width, threads) = (panel_width(cpu.isa.lanes()), cpu.threads.count());
-        let products = Products::new(parallel, c_in, width, threads);
+        let products = Products::new(parallel, c_in, panel_width(cpu.isa.lanes()), threads);
         let first = chunk.images.start * strips.per_image;
         let end = chunk.images.end * strips.per_image;
         for start in (first..end).step_by(self.size) {
@@ -194,7 +218,7 @@ impl<F: Interpolation> Pass<'_, F> {
             // Whole pixels are read and written faster than some of their channels.
             let jobs_of_an_image = match parallel {
                 Parallel::Blocks => 1,
-                Parallel::Points => cpu.threads.count().div_ceil(images.len()),
+                Parallel::Points => threads.div_ceil(images.len()),
             };
             let of_a_job = c_in.div_ceil(jobs_of_an_image).next_multiple_of(LINE);
             parallel.run(0..images.len() * jobs_of_an_image, |jobs| {

@@ -40,11 +40,18 @@ impl Blocking {
     }
 
     /// The fastest one for the forward pass, where each number is the same sum whatever the
-    /// blocks are.
+    /// blocks are: as many for each thread, so that none waits for others in the end.
     pub(in crate::conv2d) fn forward(op: &Conv2d, threads: usize) -> Self {
         let strips = Strips::new(op, TILE).count;
         let blocks = strips.div_ceil(Self::by_blocks(op).size);
-        if blocks < threads { Self::by_points(op) } else { Self::backward(op) }
+        match Self::backward(op) {
+            blocking if blocking.parallel == Parallel::Points || blocks < threads => {
+                Self::by_points(op)
+            }
+            blocking => {
+                Self { size: strips.div_ceil(blocks.next_multiple_of(threads)), ..blocking }
+            }
+        }
     }
 
     /// Blocks that the second-level cache holds, but of enough tiles to pay for reading the
@@ -125,8 +132,8 @@ pub(super) struct Products {
 }
 
 impl Products {
-    /// Four panels a job read a tile's numbers seldom enough; fewer, where many threads would have less than
-    /// two jobs each. What is computed does not depend on it.
+    /// Four panels a job read a tile's numbers seldom enough; fewer, where the threads that share the block
+    /// would have less than two jobs each. What is computed does not depend on it.
     pub(super) fn new(
         parallel: Parallel,
         channels: usize,
