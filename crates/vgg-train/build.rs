@@ -1,6 +1,7 @@
-//! Tells the program which commit it is built from, and of which day that is.
+//! Tells the program which commit it is built from, of which day that is, and where the configs are that
+//! become part of it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -15,9 +16,18 @@ fn main() {
             break;
         }
     }
+    println!("cargo::rustc-env=VGG_TRAIN_CONFIGS={}", configs().display());
     let of_commit = |format| commit(format).unwrap_or_else(|| "unknown".into());
     println!("cargo::rustc-env=VGG_TRAIN_COMMIT={}", of_commit("%h"));
     println!("cargo::rustc-env=VGG_TRAIN_DATE={}", of_commit("%cs"));
+}
+
+/// The folder of the workspace or, in a package, its copy, which Cargo makes of the link here. In a
+/// checkout the link may be a file: Windows makes links only for those who may.
+fn configs() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of_workspace = here.join("../../configs");
+    if of_workspace.is_dir() { of_workspace } else { here.join("configs") }
 }
 
 /// What git says of the commit: the first letters of its hash (`%h`), or its day (`%cs`).

@@ -68,3 +68,8 @@ pub use vgg_tensor::{Backend, Error, Result, Tensor};
 fn invalid(key: &str, value: impl std::fmt::Display, allowed: &str) -> Error {
     Error::Shape(format!("{key} = {value}, but it must be {allowed}"))
 }
+
+/// The example of the README compiles and runs.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

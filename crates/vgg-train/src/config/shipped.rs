@@ -14,7 +14,7 @@ macro_rules! shipped {
     ($($name:literal)*) => {
         [$(Shipped {
             name: $name,
-            text: include_str!(concat!("../../../../configs/", $name, ".toml")),
+            text: include_str!(concat!(env!("VGG_TRAIN_CONFIGS"), "/", $name, ".toml")),
         }),*]
     };
 }
