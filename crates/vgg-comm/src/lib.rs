@@ -7,13 +7,19 @@
 mod local;
 #[cfg(unix)]
 mod mpi;
+#[cfg(not(unix))]
+mod no_mpi;
+mod patience;
 
 use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 pub use local::local;
 #[cfg(unix)]
-pub use mpi::{WaitOn, mpi};
+pub use mpi::{is_launched, mpi};
+#[cfg(not(unix))]
+pub use no_mpi::{is_launched, mpi};
+pub use patience::Patience;
 
 /// Where the part of each rank lies in bytes that are all of theirs, one after the other.
 fn parts(lens: &[usize]) -> Vec<Range<usize>> {

@@ -130,6 +130,10 @@ impl Peers for Local {
         self.exchange(|rank| &mine[parts[rank].clone()], receive, all)
     }
 
+    fn finish(&self) -> Result<()> {
+        self.all_gather(&[], &vec![0; self.ranks], &mut [])
+    }
+
     fn leave(&self, reason: &str) {
         // Before the queues end, so that who finds their end finds the reason.
         lock(&self.left).get_or_insert_with(|| (self.rank, reason.into()));

@@ -7,7 +7,7 @@ use std::thread;
 
 use proptest::prelude::*;
 use vgg_tensor::Result;
-use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather, gather_messages, sum};
+use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, broadcast, gather, gather_messages, sum};
 
 /// What each rank's thread gives.
 fn on_ranks<T: Send>(ranks: usize, work: impl Fn(Arc<dyn Peers>) -> T + Sync) -> Vec<T> {
@@ -136,6 +136,21 @@ fn every_rank_gets_what_each_shard_has() {
         for all in gathered {
             assert_eq!(all, (0..present).map(shard).collect::<Vec<_>>());
         }
+    }
+}
+
+/// More numbers than are under way at once, and none.
+#[test]
+fn every_rank_gets_what_the_first_one_has() {
+    for len in [0, 3, 1 << 20, (2 << 20) + 1] {
+        let of = |rank: usize| numbers(rank, len);
+        let had = on_ranks(3, |peers| {
+            let mut numbers = of(peers.rank());
+            broadcast(&*peers, &mut numbers).unwrap();
+            peers.finish().unwrap();
+            bits(&numbers)
+        });
+        assert!(had.iter().all(|had| *had == bits(&of(0))), "{len} numbers");
     }
 }
 

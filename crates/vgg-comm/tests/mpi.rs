@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use vgg_comm::Patience;
 use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather_messages, sum};
 
 /// What a rank is to do; set for the processes that a launcher starts.
@@ -74,12 +75,23 @@ fn text(output: &Output) -> String {
     [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes)).concat()
 }
 
+/// How long any rank is waited for.
+struct Limit(Duration);
+
+impl Patience for Limit {
+    fn took(&self, _: Duration) {}
+
+    fn waits(&self, _: usize, time: Duration) -> bool {
+        time < self.0
+    }
+}
+
 /// Not a test, but what each process does that a launcher starts.
 #[test]
 fn a_rank() {
     let Ok(role) = std::env::var(ROLE) else { return };
     let limit = Duration::from_secs(if role == "hangs" { 2 } else { 60 });
-    let peers = match vgg_comm::mpi(Box::new(move |_, time| time < limit)) {
+    let peers = match vgg_comm::mpi(Arc::new(Limit(limit))) {
         Ok(peers) => peers.expect("a launcher started it"),
         Err(error) => {
             println!("refused: {error}");
@@ -211,5 +223,5 @@ fn a_library_that_is_not_the_launchers_is_refused() {
 
 #[test]
 fn a_process_alone_has_no_peers() {
-    assert!(vgg_comm::mpi(Box::new(|_, _| true)).unwrap().is_none());
+    assert!(vgg_comm::mpi(Arc::new(Limit(Duration::ZERO))).unwrap().is_none());
 }

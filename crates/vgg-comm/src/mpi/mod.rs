@@ -13,32 +13,32 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
 
-use crate::{lock, parts};
+use crate::{Patience, lock, parts};
 use launcher::{Launch, Launcher};
 use owner::{Exchange, Ready};
 
-/// Whether a rank, the first one that has not answered, is waited for any longer, after so long: asked again
-/// and again while a call waits. It must allow for what one rank may have to do more than
-/// another between two calls, such as writing a checkpoint.
-pub type WaitOn = Box<dyn Fn(usize, Duration) -> bool + Send + Sync>;
-
 /// This process among those that `mpirun`, `mpiexec` or `srun` started together; nothing if it is alone.
 ///
-/// A process that ends without dropping them, or after a failed call, ends all: the launcher sees to it.
+/// A process that ends without [`Peers::finish`] and without dropping them, or after a failed call, ends all:
+/// the launcher sees to it.
 ///
 /// # Errors
 /// [`Error::Unavailable`] if the launcher's library is not found, cannot be used, or is another MPI's
 /// than the launcher.
-pub fn mpi(wait_on: WaitOn) -> Result<Option<Arc<dyn Peers>>> {
+pub fn mpi(patience: Arc<dyn Patience>) -> Result<Option<Arc<dyn Peers>>> {
     match Launch::of(|name| std::env::var(name).ok()) {
-        Some(launch) => Ok(Some(Arc::new(Ranks::open(launch, wait_on)?))),
+        Some(launch) => Ok(Some(Arc::new(Ranks::open(launch, patience)?))),
         None => Ok(None),
     }
+}
+
+/// Whether `mpirun`, `mpiexec` or `srun` started this process together with others.
+pub fn is_launched() -> bool {
+    Launch::of(|name| std::env::var(name).ok()).is_some()
 }
 
 /// The ranks, from this process.
@@ -60,7 +60,7 @@ struct Owner {
 }
 
 impl Ranks {
-    fn open(launch: Launch, wait_on: WaitOn) -> Result<Self> {
+    fn open(launch: Launch, patience: Arc<dyn Patience>) -> Result<Self> {
         let (ready, opened) = channel();
         let (jobs, jobs_of_owner) = channel();
         let (answers_of_owner, answers) = channel();
@@ -69,7 +69,7 @@ impl Ranks {
                 let rank = found.rank;
                 // Nobody listens if the process is about to end.
                 let _ = ready.send(Ok(found));
-                owner::serve(&*mpi, rank, &wait_on, &jobs_of_owner, &answers_of_owner);
+                owner::serve(&*mpi, rank, &*patience, &jobs_of_owner, &answers_of_owner);
             }
             Err(reason) => {
                 let _ = ready.send(Err(reason));
@@ -172,6 +172,17 @@ impl Peers for Ranks {
         self.exchange(mine, parts(send), receive, all)
     }
 
+    fn finish(&self) -> Result<()> {
+        // Who does not come to it is known by name; to the end of MPI it would be waited for without one.
+        self.all_gather(&[], &vec![0; self.ranks], &mut [])?;
+        lock(&self.reason).get_or_insert_with(|| (self.rank, "it has ended".into()));
+        let Some(Owner { jobs, answers, thread }) = lock(&self.owner).take() else { return Ok(()) };
+        drop((jobs, answers));
+        // A panic there has had its message.
+        let _ = thread.join();
+        Ok(())
+    }
+
     fn leave(&self, reason: &str) {
         lock(&self.reason).get_or_insert_with(|| (self.rank, reason.into()));
         if let Some(owner) = lock(&self.owner).take() {
@@ -183,14 +194,11 @@ impl Peers for Ranks {
 
 impl Drop for Ranks {
     fn drop(&mut self) {
-        let Some(Owner { jobs, answers, thread }) = lock(&self.owner).take() else { return };
-        if thread::panicking() {
-            std::mem::forget(jobs);
-            return;
+        match thread::panicking() {
+            true => self.leave("it panicked"),
+            // Who has failed, left or ended before is not waited for.
+            false => drop(self.finish()),
         }
-        drop((jobs, answers));
-        // A panic there has had its message.
-        let _ = thread.join();
     }
 }
 

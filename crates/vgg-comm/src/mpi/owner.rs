@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 
 use vgg_tensor::{Error, Result};
 
-use super::WaitOn;
 use super::abi::{self, MOST, Mpi, Transfer};
+use crate::Patience;
 
 /// What ranks give each other in a call.
 pub(super) struct Exchange {
@@ -54,13 +54,16 @@ pub(super) fn open(candidates: &[OsString]) -> Result<(Box<dyn Mpi>, Ready), Str
 pub(super) fn serve(
     mpi: &dyn Mpi,
     rank: usize,
-    wait_on: &WaitOn,
+    patience: &dyn Patience,
     jobs: &Receiver<Exchange>,
     answers: &Sender<Result<Vec<u8>>>,
 ) {
+    let mut answered = Instant::now();
     for job in jobs {
-        let answer = exchange(mpi, rank, wait_on, job);
+        patience.took(answered.elapsed());
+        let answer = exchange(mpi, rank, patience, job);
         let failed = answer.is_err();
+        answered = Instant::now();
         if answers.send(answer).is_err() || failed {
             return;
         }
@@ -74,12 +77,12 @@ struct Message<'a> {
     transfer: Box<dyn Transfer + 'a>,
 }
 
-fn exchange(mpi: &dyn Mpi, rank: usize, wait_on: &WaitOn, job: Exchange) -> Result<Vec<u8>> {
+fn exchange(mpi: &dyn Mpi, rank: usize, patience: &dyn Patience, job: Exchange) -> Result<Vec<u8>> {
     let Exchange { mine, parts, receive } = job;
     let mut all = vgg_tensor::zeros::<u8>(receive.iter().sum())?;
     let mut messages = Vec::new();
     let begun = begin(mpi, rank, (&mine, &mut all), &parts, &receive, &mut messages);
-    let done = begun.and_then(|()| finish(&mut messages, wait_on));
+    let done = begun.and_then(|()| finish(&mut messages, patience));
     if done.is_err() {
         // MPI may still read and write there.
         forget((mine, all, messages));
@@ -130,7 +133,7 @@ const EAGER: Duration = Duration::from_millis(2);
 const NAP: Duration = Duration::from_micros(20);
 
 /// Waits for all transfers.
-fn finish(messages: &mut Vec<Message<'_>>, wait_on: &WaitOn) -> Result<()> {
+fn finish(messages: &mut Vec<Message<'_>>, patience: &dyn Patience) -> Result<()> {
     let start = Instant::now();
     loop {
         let mut failed = Ok(());
@@ -144,7 +147,7 @@ fn finish(messages: &mut Vec<Message<'_>>, wait_on: &WaitOn) -> Result<()> {
         failed?;
         let Some(Message { peer, .. }) = messages.first() else { return Ok(()) };
         let time = start.elapsed();
-        if !wait_on(*peer, time) {
+        if !patience.waits(*peer, time) {
             let time = time.as_secs_f64();
             let reason = format!("no answer for {time:.0} s: it hangs, or its machine is cut off");
             return Err(gone(*peer, reason));

@@ -90,6 +90,27 @@ pub fn gather<T: Number>(
     Ok(())
 }
 
+/// Gives every rank the first one's numbers.
+///
+/// # Errors
+/// Those of the peers, and [`crate::Error::OutOfMemory`].
+pub fn broadcast<T: Number>(peers: &dyn Peers, numbers: &mut [T]) -> Result<()> {
+    let is_first = peers.rank() == 0;
+    let mut lens = vec![0; peers.ranks()];
+    let (mut sent, mut received) = (Vec::new(), Vec::new());
+    for numbers in numbers.chunks_mut(BUCKET) {
+        lens[0] = T::BYTES * numbers.len();
+        make_room(&mut received, lens[0])?;
+        if is_first {
+            make_room(&mut sent, lens[0])?;
+            T::write(numbers, &mut sent);
+        }
+        peers.all_gather(&sent, &lens, &mut received)?;
+        T::read(&received, numbers);
+    }
+    Ok(())
+}
+
 /// A rank's sums of one thing over its shards, one for each of [`Tree::cover`].
 #[derive(Debug)]
 pub struct ShardSums<'a, T> {

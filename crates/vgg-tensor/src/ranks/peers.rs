@@ -39,6 +39,9 @@ pub trait Peers: Send + Sync {
         all: &mut [u8],
     ) -> Result<()>;
 
+    /// Waits for all others to make this call, too, which is everybody's last one.
+    fn finish(&self) -> Result<()>;
+
     /// Leaves the others, whose next call fails with this reason. After it no call succeeds.
     fn leave(&self, reason: &str);
 }
