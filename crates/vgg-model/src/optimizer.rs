@@ -77,10 +77,10 @@ pub enum Moment {
 
 impl Moment {
     /// All there are.
-    pub(crate) const ALL: [Self; 3] = [Self::Velocity, Self::Mean, Self::Square];
+    pub const ALL: [Self; 3] = [Self::Velocity, Self::Mean, Self::Square];
 
     /// As files are named.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Velocity => "velocity",
             Self::Mean => "mean",

@@ -98,6 +98,14 @@ impl Params {
         Self::zeros_of(vgg.params())
     }
 
+    /// Zeros in the place of weights and state, to be written.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub fn zeros_with_state(vgg: &Vgg) -> Result<Self> {
+        Self::zeros_of(vgg.tensors())
+    }
+
     /// Zeros in the shapes of `specs`.
     pub(crate) fn zeros_of<'a>(specs: impl IntoIterator<Item = &'a ParamSpec>) -> Result<Self> {
         let zeros = |spec: &ParamSpec| Ok((spec.name.clone(), Tensor::zeros(spec.dims.clone())?));
@@ -168,7 +176,7 @@ impl Params {
     }
 
     /// The tensors in the network's order, to be written.
-    pub(crate) fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
+    pub fn tensors_mut(&mut self) -> impl Iterator<Item = &mut Tensor> {
         self.tensors.iter_mut().map(|(_, tensor)| tensor)
     }
 

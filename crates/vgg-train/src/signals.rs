@@ -14,7 +14,7 @@ use crate::failure::Code;
 ///
 /// From [`Stop::listen`] on, the first signal is a request that the training loop honours after
 /// the running step; the second ends the program at once.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Stop {
     signal: Arc<AtomicUsize>,
 }

@@ -34,8 +34,7 @@ impl Command {
                 return find_lr::command(config, settings.overrides(), options, ui);
             }
             Self::Resume { run, ranks, json, settings, .. } => {
-                let ranks = ranks.map_or(1, usize::from);
-                return resume::command(run, settings.overrides(), ranks, *json, ui, log);
+                return resume::command(run, settings.overrides(), *ranks, *json, ui, log);
             }
             Self::Eval { runs, network, averaging, outputs, json, settings, .. } => {
                 let (network, json) = (*network, *json);

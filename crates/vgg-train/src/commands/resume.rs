@@ -16,6 +16,7 @@ use crate::run::metrics;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End, Outcome};
+use crate::training::processes::{self, Ranks};
 use crate::training::rate::Rise;
 use crate::training::seen_images::SeenImages;
 use crate::training::start::{Resume, RunStart, TrainingJob};
@@ -29,11 +30,17 @@ use crate::training::state::State;
 pub(crate) fn command(
     path: &Path,
     overrides: Vec<Override>,
-    ranks: usize,
+    ranks: Option<u16>,
     json: bool,
     ui: &Ui,
     log: &Log,
 ) -> Result<Code> {
+    processes::command(ranks, overrides.clone(), log, |ranks| {
+        outcome::tell(resume(path, overrides, ranks, ui, log)?, json)
+    })
+}
+
+fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &Log) -> Result<End> {
     let run = RunDir::open(path)?;
     let file = run.file(CONFIG);
     // What cannot be read without the overrides is as if it had always been with them.
@@ -78,10 +85,10 @@ pub(crate) fn command(
         let last = epochs.pop().filter(|last| last.epoch == progress.epoch);
         let outcome =
             last.zip(best).map(|(last, best)| Box::new(Outcome::new(path, config, &last, best)));
-        return outcome::tell(End::Finished(outcome), json);
+        return Ok(End::Finished(outcome));
     }
     let start = RunStart::Resume(Box::new(Resume { run, checkpoint, before, config_file }));
-    outcome::tell(TrainingJob { config, ui, log, start }.on_ranks(ranks)?, json)
+    TrainingJob { config: &ranks.tell(&loaded)?, ui, log, start }.on(ranks)
 }
 
 /// Says how a run that is done can go on, and what of that is not as one might think.

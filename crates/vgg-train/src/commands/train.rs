@@ -16,6 +16,7 @@ use crate::run::weights;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End};
+use crate::training::processes::{self, Ranks};
 use crate::training::start::{RunStart, TrainingJob};
 
 /// What is special to training.
@@ -53,23 +54,25 @@ pub(crate) fn command(
         profile::command(path, overrides, trace.as_deref(), out, ui)?;
         return Ok(Code::Success);
     }
-    let (_, end) = run(path, overrides, out, options.ranks.map_or(1, usize::from), ui, log)?;
-    outcome::tell(end, options.json)
+    processes::command(options.ranks, overrides.clone(), log, |ranks| {
+        let (_, end) = run(path, overrides, out, ranks, ui, log)?;
+        outcome::tell(end, options.json)
+    })
 }
 
-/// Trains a new run in a new folder in `out`, on so many ranks: the folder, and how it ended.
+/// Trains a new run in a new folder in `out`, on these ranks: the folder, and how it ended.
 pub(super) fn run(
     path: &Path,
     overrides: Vec<Override>,
     out: &Path,
-    ranks: usize,
+    ranks: &Ranks,
     ui: &Ui,
     log: &Log,
 ) -> Result<(PathBuf, End)> {
     let mut loaded = data::load_noted(path, overrides, ui)?;
     weights::note(&mut loaded, ui)?;
     device::note_precision(&mut loaded, ui)?;
-    let config = &loaded.config;
+    let config = &ranks.tell(&loaded)?;
     let folder = OnceCell::new();
     let create = || {
         let run = RunDir::create(out, &config.name)?;
@@ -78,6 +81,6 @@ pub(super) fn run(
         Ok(run)
     };
     let start = RunStart::New(&create);
-    let end = TrainingJob { config, ui, log, start }.on_ranks(ranks)?;
+    let end = TrainingJob { config, ui, log, start }.on(ranks)?;
     Ok((folder.into_inner().unwrap_or_default(), end))
 }

@@ -1,7 +1,9 @@
 //! Images, and how they become a network's input.
 
 use anyhow::{Context as _, Result};
+use sha2::{Digest as _, Sha256};
 use vgg_data::{CutMix, Images, Loader, Mixup, Transform};
+use vgg_tensor::hex;
 
 use crate::failure::{Code, Failure};
 use crate::machine::memory::Host;
@@ -22,6 +24,21 @@ pub(crate) struct Data {
 }
 
 impl Data {
+    /// What tells the images from others: how many, of which classes, and whose each is. That files and packs
+    /// are the config's is known where they are opened.
+    pub(crate) fn digest(&self) -> String {
+        let mut digest = Sha256::new();
+        for part in [&self.train, &self.test] {
+            for class in part.classes() {
+                digest.update(class);
+                digest.update([0]);
+            }
+            digest.update((part.len() as u64).to_le_bytes());
+            part.labels().iter().for_each(|label| digest.update(label.to_le_bytes()));
+        }
+        hex(&digest.finalize())
+    }
+
     /// Host memory of training on batches of `batch` images and testing on `test_batch`.
     pub(crate) fn memory(&self, batch: usize, test_batch: usize) -> Result<Host> {
         let (train, test) = (self.train.loader(batch)?, self.test.loader(test_batch)?);
@@ -29,7 +46,7 @@ impl Data {
         let data = self.train.images.bytes_with(&self.test.images);
         let batches = train.bytes().max(test.bytes());
         let predictions = Predictions::bytes(self.test.len(), self.test.classes().len());
-        Ok(Host { data, batches, predictions, held: data })
+        Ok(Host { data, batches, predictions, held: data, others: 0 })
     }
 }
 

@@ -120,25 +120,25 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
     }
 }
 
-/// Does `job` on several ranks of this process, which share the CPU's threads.
+/// Does `job` on ranks of this process, which share its threads. Others of them may be in other processes.
 ///
 /// # Errors
 /// As [`choose`]; a [`Failure`] with [`Code::Device`] where the device is a GPU; those of the job.
 pub(crate) fn run_on_ranks<J: RanksJob>(
     device: &Device,
-    ranks: usize,
+    ranks: Vec<Arc<dyn Peers>>,
     job: J,
 ) -> Result<J::Output> {
     if let (Choice::Cuda(_), _) = choose(device)? {
-        let message = "ranks of one process cannot share a GPU";
-        let help = "--set device.kind=cpu has them share the CPU";
+        let message = "several ranks train on CPUs, not on GPUs";
+        let help = "--set device.kind=cpu has them share the CPU; one rank can train on a GPU";
         return Err(Failure::new(Code::Device, message).help(help).into());
     }
     let config = cpu(device);
     let threads = config.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
-    let config = vgg_cpu::Config { threads: Some((threads / ranks).max(1)), ..config };
+    let config = vgg_cpu::Config { threads: Some((threads / ranks.len()).max(1)), ..config };
     let make = |peers| Ok(Cpu::new(config)?.with_peers(peers));
-    job.run(vgg_comm::local(ranks), make)
+    job.run(ranks, make)
 }
 
 /// Says what to do where memory ran out: workspaces, unlike buffers, are only known when they are

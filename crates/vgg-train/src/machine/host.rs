@@ -13,6 +13,19 @@ pub(crate) fn name() -> String {
     name
 }
 
+/// What tells this machine from all others, whatever it is called.
+pub(crate) fn identity() -> String {
+    let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id");
+    boot.map_or_else(|_| name(), |id| id.trim().to_owned())
+}
+
+/// The cores that this process may use, in the system's words; empty where it does not tell.
+pub(crate) fn cores() -> String {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let list = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    list.unwrap_or_default().trim().to_owned()
+}
+
 /// The processor's name, where the system tells.
 pub(crate) fn processor() -> Option<String> {
     #[cfg(any(windows, target_vendor = "apple"))]

@@ -30,6 +30,8 @@ pub(crate) struct Host {
     /// What is there already of all that training takes: the data set and, in a run that goes on, a
     /// checkpoint, which makes room for those to come.
     pub held: u64,
+    /// Ranks on this machine besides this one, each of which takes as much for itself.
+    pub others: u64,
 }
 
 impl Host {
@@ -204,15 +206,8 @@ fn advice(
 /// Bytes that training by a plan takes, wherever: what the backend takes, copies of the weights and
 /// of what the optimiser keeps on the host, from which a checkpoint is written, and the data.
 pub(crate) fn needed(vgg: &Vgg, plan: &Plan, backend: &impl Backend, besides: Host) -> u64 {
-    in_process(plan) * plan.bytes_on(backend) + copies(vgg, plan, backend) + besides.bytes()
-}
-
-/// Ranks in this process, each of which takes as much.
-fn in_process(plan: &Plan) -> u64 {
-    match plan.mode() {
-        Mode::Train(recipe) => recipe.shards.ranks() as u64,
-        Mode::Infer { .. } => 1,
-    }
+    let of_ranks = (1 + besides.others) * plan.bytes_on(backend);
+    of_ranks + copies(vgg, plan, backend) + besides.bytes()
 }
 
 fn copies(vgg: &Vgg, plan: &Plan, backend: &impl Backend) -> u64 {

@@ -21,6 +21,11 @@ pub(crate) struct RunDir {
 }
 
 pub(crate) const LOG: &str = "log.txt";
+/// The log of a rank that is a process of its own, but for the first one, whose is [`LOG`].
+pub(crate) fn log_of_rank(rank: usize) -> String {
+    format!("log.rank{rank}.txt")
+}
+
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
@@ -151,7 +156,10 @@ pub(crate) fn is_own_file(path: &Path) -> bool {
     let is_within = |name: &str, mut folders: std::path::Ancestors<'_>| {
         folders.any(|it| it.ends_with(name) && it.parent().is_some_and(is_run))
     };
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let rank = name.strip_prefix("log.rank").and_then(|name| name.strip_suffix(".txt"));
     is_within(CHECKPOINTS, folder.ancestors())
+        || (rank.is_some_and(|rank| rank.parse::<usize>().is_ok()) && is_run(folder))
         || is_within(TENSORBOARD, folder.ancestors())
         || (OWN.iter().any(|name| path.ends_with(name)) && is_run(folder))
 }
@@ -289,10 +297,10 @@ mod tests {
         let run = RunDir::create(parent.path(), "a").unwrap();
         assert!(!is_own_file(&run.file(CONFIG)), "no run yet");
         run.write(CONFIG, "").unwrap();
-        for own in ["config.toml", "confusion.csv", "checkpoints/last.safetensors"] {
+        for own in ["config.toml", "log.rank12.txt", "checkpoints/last.safetensors"] {
             assert!(is_own_file(&run.file(own)), "{own}");
         }
-        for other in ["features.npy", "x/config.toml", "../config.toml"] {
+        for other in ["features.npy", "log.rank.txt", "x/config.toml", "../config.toml"] {
             assert!(!is_own_file(&run.file(other)), "{other}");
         }
     }

@@ -59,10 +59,18 @@ pub(crate) enum When {
     Never,
 }
 
+/// What of all that is said gets to standard error. The log has all of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Says {
+    Nothing,
+    Warnings,
+    All,
+}
+
 /// Standard error, with or without colour, a bar, or anything at all.
 #[derive(Debug)]
 pub(crate) struct Ui {
-    quiet: bool,
+    says: Says,
     color: bool,
     progress: ProgressKind,
     /// Whether it is a screen, whose lines end somewhere.
@@ -89,20 +97,27 @@ impl Ui {
             ProgressKind::Auto => ProgressKind::Plain,
             chosen => chosen,
         };
-        Self { quiet: options.quiet, color, progress, terminal, bar: RefCell::new(None) }
+        let says = if options.quiet { Says::Warnings } else { Says::All };
+        Self { says, color, progress, terminal, bar: RefCell::new(None) }
     }
 
     /// One that says nothing but warnings, for work on the way to something else.
     pub(crate) fn silenced(&self) -> Self {
         let bar = RefCell::new(None);
-        Self { quiet: true, progress: ProgressKind::None, bar, ..*self }
+        Self { says: Says::Warnings, progress: ProgressKind::None, bar, ..*self }
+    }
+
+    /// One that says nothing, for work that another process tells of.
+    pub(crate) fn silent() -> Self {
+        let (color, terminal, bar) = (false, false, RefCell::new(None));
+        Self { says: Says::Nothing, color, progress: ProgressKind::None, terminal, bar }
     }
 
     /// A fact or an event: `     Dataset fashion-mnist: 60000 train, 10000 test`.
     pub(crate) fn status(&self, verb: &str, text: &str) {
         let text = printable(text);
         tracing::info!(target: SAID, "{verb} {text}");
-        if !self.quiet {
+        if self.says == Says::All {
             let verb = self.paint("1;32", &format!("{verb:>12}"));
             self.print(&format!("{verb} {}", self.wrapped(&text)));
         }
@@ -112,7 +127,7 @@ impl Ui {
     pub(crate) fn detail(&self, text: &str) {
         let text = printable(text);
         tracing::info!(target: SAID, "{text}");
-        if !self.quiet {
+        if self.says == Says::All {
             self.print(&format!("{:12} {}", "", self.wrapped(&text)));
         }
     }
@@ -121,14 +136,16 @@ impl Ui {
     pub(crate) fn warn(&self, text: &str) {
         let text = printable(text);
         tracing::warn!(target: SAID, "{text}");
-        self.print(&format!("{}: {text}", self.paint("1;33", "warning")));
+        if self.says >= Says::Warnings {
+            self.print(&format!("{}: {text}", self.paint("1;33", "warning")));
+        }
     }
 
     /// What the user could do.
     pub(crate) fn help(&self, text: &str) {
         let text = printable(text);
         tracing::info!(target: SAID, "{text}");
-        if !self.quiet {
+        if self.says == Says::All {
             self.print(&format!("{}: {text}", self.paint("1;36", "help")));
         }
     }

@@ -1,7 +1,8 @@
 //! Work on a thread of its own.
 
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use vgg_tensor::Error;
 
@@ -70,15 +71,15 @@ impl<T> Pending<T> {
         self.result.recv().map_err(|_| self.panicked())
     }
 
-    /// What came of it, if it is done.
+    /// What came of it, if it is done within so long.
     ///
     /// # Errors
     /// As [`Pending::wait`].
-    pub(crate) fn poll(&self) -> Result<Option<T>, Error> {
-        match self.result.try_recv() {
+    pub(crate) fn wait_for(&self, time: Duration) -> Result<Option<T>, Error> {
+        match self.result.recv_timeout(time) {
             Ok(result) => Ok(Some(result)),
-            Err(TryRecvError::Empty) => Ok(None),
-            Err(TryRecvError::Disconnected) => Err(self.panicked()),
+            Err(RecvTimeoutError::Timeout) => Ok(None),
+            Err(RecvTimeoutError::Disconnected) => Err(self.panicked()),
         }
     }
 
@@ -100,7 +101,8 @@ mod tests {
         let (go, wait) = channel::<()>();
         let first = background.run(move || wait.recv().is_ok());
         let second = background.run(|| 2);
-        assert!(first.poll().unwrap().is_none() && second.poll().unwrap().is_none());
+        assert_eq!(first.wait_for(Duration::ZERO).unwrap(), None);
+        assert_eq!(second.wait_for(Duration::ZERO).unwrap(), None);
         go.send(()).unwrap();
         assert_eq!((first.wait().unwrap(), second.wait().unwrap()), (true, 2));
 

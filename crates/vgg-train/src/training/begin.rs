@@ -1,5 +1,7 @@
 //! What ranks begin with: alike, however many there are.
 
+use std::path::Path;
+
 use anyhow::Result;
 use vgg_model::{Input, Moments, Params, Progress, Recipe, Trainer, Vgg};
 use vgg_tensor::Backend;
@@ -10,7 +12,6 @@ use super::together::Together;
 use crate::config::Config;
 use crate::data::Data;
 use crate::reporters::{Reporters, Work};
-use crate::run::folder::RunDir;
 use crate::run::metrics::EpochRecord;
 use crate::signals::Stop;
 
@@ -20,7 +21,8 @@ pub(super) struct Begin<'a> {
     pub(super) vgg: &'a Vgg,
     pub(super) input: Input,
     pub(super) data: &'a Data,
-    pub(super) run: &'a RunDir,
+    /// The run's folder, which the first one alone writes.
+    pub(super) run: &'a Path,
     /// Images in a full batch.
     pub(super) batch: usize,
     pub(super) work: Work,

@@ -6,6 +6,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use vgg_model::{Checkpoint, Input, Progress, Snapshot, TrainerState, VggConfig};
@@ -116,8 +117,13 @@ impl<D: Download> CheckpointWriter<D> {
 
     /// What came of a checkpoint, if that is known by now.
     pub(crate) fn poll(&mut self) -> Result<(), NotSaved> {
+        self.finish_within(Duration::ZERO)
+    }
+
+    /// Waits for the checkpoint that is being written, up to so long.
+    pub(crate) fn finish_within(&mut self, time: Duration) -> Result<(), NotSaved> {
         let Some(writing) = &self.writing else { return Ok(()) };
-        let Some(done) = writing.poll()? else { return Ok(()) };
+        let Some(done) = writing.wait_for(time)? else { return Ok(()) };
         self.writing = None;
         done
     }

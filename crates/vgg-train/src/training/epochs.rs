@@ -12,6 +12,7 @@ mod testing;
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -29,7 +30,6 @@ use crate::data::{self, Data};
 use crate::failure::{Code, Failure};
 use crate::reporters::{Event, Reporters, Work};
 use crate::run::best::ends_early;
-use crate::run::folder::RunDir;
 use crate::run::metrics::EpochRecord;
 use crate::scores::evaluation::Evaluation;
 use crate::scores::predictions::Predictions;
@@ -51,8 +51,8 @@ struct Tested {
 pub(crate) struct TrainingLoop<'a, B: Backend> {
     config: &'a Config,
     data: &'a Data,
-    /// Outlives the loop, and so its writer: the lock is held until that is done.
-    run: &'a RunDir,
+    /// The run's folder, as borrowed of whoever has it locked: the lock outlives the loop, and so its writer.
+    run: &'a Path,
     loader: Loader,
     test: Loader,
     work: Work,
@@ -85,7 +85,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     pub(crate) fn new(
         config: &'a Config,
         data: &'a Data,
-        run: &'a RunDir,
+        run: &'a Path,
         work: Work,
         trainer: Trainer<B>,
         reporters: Reporters<'a>,
@@ -135,6 +135,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
     /// Trains to the last epoch, or until no better one is waited for or it is asked to stop, and gives the backend back.
     pub(crate) fn run(mut self) -> Result<(End, B)> {
         let end = self.train()?;
+        self.together.finish()?;
         Ok((end, self.trainer.into_backend()))
     }
 
@@ -152,6 +153,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             self.pace.start_epoch(start);
             let done = match self.train_epoch()? {
                 ControlFlow::Continue(()) => {
+                    self.wait_for_checkpoint()?;
                     self.take()?;
                     self.evaluate()?
                 }
@@ -241,6 +243,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
 
     /// Saves, and tells that training was stopped.
     fn leave(&mut self, code: Code) -> Result<Code> {
+        self.wait_for_checkpoint()?;
         self.save(false)?;
         self.wait_for_checkpoint()?;
         let Progress { epoch, batch, .. } = self.position;

@@ -8,6 +8,7 @@ mod flat_loss;
 pub(crate) mod initial;
 pub(crate) mod outcome;
 mod pace;
+pub(crate) mod processes;
 mod ranks;
 pub(crate) mod rate;
 pub(crate) mod ready;

@@ -22,13 +22,15 @@ pub(crate) struct Ready {
 impl Ready {
     /// Makes it, and tells of it.
     ///
-    /// `held` are bytes of a checkpoint that it goes on from, `shards` those of this rank.
+    /// `held` are bytes of a checkpoint that it goes on from, `shards` those of this rank, `others` how many
+    /// ranks are beside it on this machine.
     pub(crate) fn make(
         config: &Config,
         ui: &Ui,
         backend: &impl Backend,
         held: u64,
         shards: Shards,
+        others: usize,
     ) -> Result<Self> {
         device::tell(&config.device, backend, ui);
         if backend.free_memory().is_some() && config.device.autotune {
@@ -47,6 +49,7 @@ impl Ready {
         };
         let mut host = data.memory(batch, micro_batch)?;
         host.held += held;
+        host.others = others as u64;
         let plan = memory::plan(&vgg, &config.input(), batch, micro_batch, mode, backend, host)?;
         let needed = memory::needed(&vgg, &plan, backend, host);
         ui.status("Model", &describe(config, &vgg));

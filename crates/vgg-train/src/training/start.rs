@@ -12,6 +12,7 @@ use super::begin::{Begin, Weights};
 use super::epochs::TrainingLoop;
 use super::initial::initial;
 use super::outcome::End;
+use super::processes::{Processes, Ranks};
 use super::ranks::{Others, train_together};
 use super::rate::Rise;
 use super::ready::Ready;
@@ -68,14 +69,21 @@ impl Job for TrainingJob<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<End> {
         let together = Together::alone(self.config.shards());
-        self.train(backend, together, |training, _, from| {
+        self.train(backend, together, None, |training, _, from| {
             drop(from);
             training.run()
         })
     }
 }
 
-impl RanksJob for TrainingJob<'_> {
+/// The same on several ranks.
+struct OnRanks<'a> {
+    job: TrainingJob<'a>,
+    /// Those that are processes.
+    processes: Option<&'a Processes>,
+}
+
+impl RanksJob for OnRanks<'_> {
     type Output = End;
 
     fn run<B: Backend>(
@@ -83,29 +91,41 @@ impl RanksJob for TrainingJob<'_> {
         ranks: Vec<Arc<dyn Peers>>,
         make: impl Fn(Arc<dyn Peers>) -> Result<B> + Sync,
     ) -> Result<End> {
+        let Self { job, processes } = self;
         let mut ranks = ranks.into_iter();
         let first = ranks.next().context("a job has a rank at least")?;
         let others = Others { first: first.clone(), ranks: ranks.collect(), make: &make };
-        let together = Together::with(first.clone(), self.config.train.shards)?;
-        self.ui.status("Ranks", &first.describe());
-        self.train(make(first)?, together, |training, begin, from| {
+        let together = Together::with(first.clone(), job.config.train.shards)?;
+        job.ui.status("Ranks", &first.describe());
+        job.train(make(first)?, together, processes, |training, begin, from| {
             train_together(training, begin, from, others)
         })
     }
 }
 
 impl TrainingJob<'_> {
-    /// Trains on so many ranks of this process.
-    pub(crate) fn on_ranks(self, ranks: usize) -> Result<End> {
+    /// Trains on these ranks.
+    pub(crate) fn on(self, ranks: &Ranks) -> Result<End> {
         let (device, shards) = (&self.config.device, self.config.train.shards);
+        let (count, processes) = match ranks {
+            Ranks::Threads(count) => (*count, None),
+            Ranks::Processes(processes) => (processes.peers().ranks(), Some(processes)),
+        };
         // What cannot be shared is refused before anything is opened.
-        Shards::new(shards, 0, ranks).map_err(|error| {
-            let help = format!("--set train.shards={ranks} has as many shards as ranks");
+        Shards::new(shards, 0, count).map_err(|error| {
+            let help = format!("--set train.shards={count} has as many shards as ranks");
             Error::from(error).context(Failure::new(Code::Usage, "too many ranks").help(help))
         })?;
-        match ranks {
-            1 => device::run(device, self),
-            _ => device::run_on_ranks(device, ranks, self),
+        match processes {
+            None if count == 1 => device::run(device, self),
+            None => {
+                let job = OnRanks { job: self, processes };
+                device::run_on_ranks(device, vgg_comm::local(count), job)
+            }
+            Some(joined) => {
+                let job = OnRanks { job: self, processes };
+                device::run_on_ranks(device, vec![joined.peers()], job)
+            }
         }
     }
 
@@ -115,6 +135,7 @@ impl TrainingJob<'_> {
         self,
         backend: B,
         together: Together,
+        processes: Option<&Processes>,
         run_loop: impl FnOnce(TrainingLoop<'_, B>, &Begin<'_>, Arc<Weights>) -> Result<(End, B)>,
     ) -> Result<End> {
         let Self { config, ui, log, start } = self;
@@ -123,9 +144,11 @@ impl TrainingJob<'_> {
             RunStart::New(_) => 0,
         };
         let shards = together.shards();
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held, shards)?;
+        let others = processes.map_or(shards.ranks() - 1, Processes::beside);
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, held, shards, others)?;
         let input = config.input();
         let initial = || initial(config, &vgg, ui);
+        processes.map_or(Ok(()), |processes| processes.agree(&data))?;
         let (run, weights, before, config_file) = match start {
             RunStart::New(create) => {
                 let params = initial()?;
@@ -168,7 +191,7 @@ impl TrainingJob<'_> {
             vgg: &vgg,
             input,
             data: &data,
-            run: &run,
+            run: run.path(),
             batch,
             work,
             position,
@@ -176,15 +199,19 @@ impl TrainingJob<'_> {
             epochs: vec![],
             stop: &stop,
         };
-        let from = Arc::new(Weights { params, ema, moments });
-        let trainer = begin.trainer(backend, &together, &from)?;
-
         let Progress { epoch, step, .. } = position;
         let Reopened { jsonl, epochs, warning } = Jsonl::open(&run, &config.name, epoch, step)?;
         if let Some(warning) = warning {
             ui.warn(&warning);
         }
         begin.epochs = epochs;
+        let mut from = Weights { params, ema, moments };
+        if let Some(processes) = processes {
+            processes.tell(&begin, &mut from)?;
+            processes.begin(run.path(), &stop);
+        }
+        let from = Arc::new(from);
+        let trainer = begin.trainer(backend, &together, &from)?;
         let classes = data.test.classes();
         let reporters = Reporters::default()
             .with(Terminal::new(ui, config, &run, classes, work, step > 0))

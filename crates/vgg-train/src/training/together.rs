@@ -65,6 +65,17 @@ impl Together {
         Ok(Vote { stop, save: votes[0][1] != 0 })
     }
 
+    /// What the first rank says.
+    pub(super) fn first_says(&self, word: bool) -> Result<bool> {
+        let save = self.vote(Vote { stop: None, save: word })?.save;
+        Ok(save)
+    }
+
+    /// All ranks are done: the last call.
+    pub(super) fn finish(&self) -> Result<()> {
+        self.peers.as_ref().map_or(Ok(()), |peers| Ok(peers.finish()?))
+    }
+
     /// The numbers that each rank has, `lens` of them, one rank's after the other's.
     pub(super) fn gather(&self, mine: Vec<f32>, lens: &[usize]) -> Result<Vec<f32>> {
         let Some(peers) = &self.peers else { return Ok(mine) };

@@ -97,7 +97,7 @@ impl Job for RisingRate<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<Self::Output> {
         let Self { config, steps, ui } = self;
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0, config.shards())?;
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0, config.shards(), 0)?;
         let params = initial(config, &vgg, ui)?;
         let (seed, recipe) = (config.train.seed, config.recipe(data.train.labels()));
         let mut trainer =

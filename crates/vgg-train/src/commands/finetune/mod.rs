@@ -22,6 +22,7 @@ use crate::failure::{Code, Failure};
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End};
+use crate::training::processes::Ranks;
 
 /// What is fine-tuned, and how.
 #[derive(Debug, Args)]
@@ -75,6 +76,12 @@ pub(crate) fn command(
     ui: &Ui,
     log: &Log,
 ) -> Result<Code> {
+    if vgg_comm::is_launched() {
+        let message = "finetune trains in one process, and a launcher has started several";
+        let help = "started alone it writes a config, which several processes can train";
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
+    let ranks = Ranks::Threads(1);
     let plan = Plan::new(folder, options)?;
     let text = plan.text();
     // What is wrong with it is told before it is written.
@@ -87,7 +94,7 @@ pub(crate) fn command(
     let head = plan.of_head(&loaded.config)?;
     ui.status("Part 1", "the new last layer alone");
     let overridden = overrides.iter().cloned().chain(head).collect();
-    let (run, end) = train::run(&plan.file, overridden, out, 1, ui, log)?;
+    let (run, end) = train::run(&plan.file, overridden, out, &ranks, ui, log)?;
     if let End::Stopped(code) = end {
         let run = run.display();
         ui.help(&format!(
@@ -99,7 +106,7 @@ pub(crate) fn command(
     ui.status("Part 2", "all layers");
     let from = Override::new("finetune", "init.from", run.to_string_lossy().into_owned());
     let overridden = overrides.into_iter().chain([from]).collect();
-    let (_, end) = train::run(&plan.file, overridden, out, 1, ui, log)?;
+    let (_, end) = train::run(&plan.file, overridden, out, &ranks, ui, log)?;
     outcome::tell(end, options.json)
 }
 

@@ -70,7 +70,7 @@ impl Job for Measure<'_> {
 
     fn run<B: Backend>(self, backend: B) -> Result<Self::Output> {
         let Self { config, ui } = self;
-        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0, config.shards())?;
+        let Ready { vgg, data, batch } = Ready::make(config, ui, &backend, 0, config.shards(), 0)?;
         let (seed, device) = (config.train.seed, backend.describe());
         let origin = Instant::now();
         let params = Params::init(&vgg, &config.init(), seed)?;

@@ -165,7 +165,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
             let time = Some(done).filter(|_| !self.resumed);
-            let outcome = Outcome::new(self.run.path(), self.config, last, best).timed(time);
+            let outcome = Outcome::new(self.run, self.config, last, best).timed(time);
             let confusion = evaluation.map(|evaluation| &evaluation.confusion);
             Box::new(outcome.with_classes(self.data.test.classes(), confusion))
         })))

@@ -1,6 +1,6 @@
 //! When the state is saved, and what is said if it cannot be.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use vgg_model::Progress;
@@ -8,23 +8,25 @@ use vgg_tensor::Backend;
 
 use super::TrainingLoop;
 use crate::failure::{Code, Failure};
-use crate::run::folder::Which;
+use crate::run::folder::{Which, checkpoint_path};
 use crate::training::checkpoint_writer::{NOT_FINITE, NotSaved, Order};
+
+/// How often the first rank says that it is still writing.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 impl<B: Backend> TrainingLoop<'_, B> {
     /// Copies the state that checkpoints of this step have, while whatever comes next goes on.
-    /// The first of several ranks does it for all.
+    /// The first of several ranks does it for all. The checkpoint before must be written.
     pub(super) fn take(&mut self) -> Result<()> {
         if !self.together.is_first() {
             return Ok(());
         }
-        self.wait_for_checkpoint()?;
         self.writer.take(self.position.step, self.trainer.start_snapshot()?);
         self.state.backend = self.trainer.backend_state()?;
         Ok(())
     }
 
-    /// Orders a checkpoint to be written, unless it was ordered already.
+    /// Orders a checkpoint to be written, unless it was ordered already. The one before must be written.
     pub(super) fn save(&mut self, best: bool) -> Result<()> {
         let Progress { epoch, step, .. } = self.position;
         if self.saved == Some((step, epoch)) || !self.together.is_first() {
@@ -39,8 +41,8 @@ impl<B: Backend> TrainingLoop<'_, B> {
             classes: self.data.train.classes().to_vec(),
             progress: self.position,
             run: serde_json::to_value(&self.state)?,
-            last: self.run.checkpoint(Which::Last),
-            best: best.then(|| self.run.checkpoint(Which::Best)),
+            last: checkpoint_path(self.run, Which::Last),
+            best: best.then(|| checkpoint_path(self.run, Which::Best)),
             records: self.reporters.records()?,
         });
         self.saved = Some((step, epoch));
@@ -54,10 +56,16 @@ impl<B: Backend> TrainingLoop<'_, B> {
         self.saved(done)
     }
 
-    /// Waits for the checkpoint that is being written.
+    /// Waits for the checkpoint that is being written. All ranks do, and are told from time to time that the
+    /// first one is at it, so that no disk is so slow that it would seem to hang.
     pub(super) fn wait_for_checkpoint(&mut self) -> Result<()> {
-        let done = self.writer.finish();
-        self.saved(done)
+        loop {
+            let done = self.writer.finish_within(SIGN_OF_LIFE);
+            self.saved(done)?;
+            if !self.together.first_says(self.writer.is_writing())? {
+                return Ok(());
+            }
+        }
     }
 
     fn saved(&mut self, done: Result<(), NotSaved>) -> Result<()> {
@@ -66,7 +74,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
             Err(NotSaved::NotFinite(at)) => Err(self.diverged(NOT_FINITE, at).into()),
             Err(NotSaved::Failed(error)) => Err(error).with_context(|| {
                 let failure = Failure::new(Code::Other, "cannot save a checkpoint");
-                let run = self.run.path().display();
+                let run = self.run.display();
                 failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
             }),
         }
@@ -74,7 +82,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
 
     /// What there is to go on from, in words.
     pub(super) fn last_good(&self) -> String {
-        let paths = [Which::Last, Which::Best].map(|which| self.run.checkpoint(which));
+        let paths = [Which::Last, Which::Best].map(|which| checkpoint_path(self.run, which));
         match paths.iter().find(|path| path.is_file()) {
             Some(path) => format!("the last good checkpoint is {}", path.display()),
             None => "there is no checkpoint yet".into(),

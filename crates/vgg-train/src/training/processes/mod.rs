@@ -1,0 +1,305 @@
+//! Ranks that are processes, which a launcher of MPI started together.
+//!
+//! The first one does what a process alone does: it reads the config and the checkpoint, writes the run's folder
+//! and tells how it goes. The others are told what it has read, train with it, and say nothing but what they
+//! fail by: so all of them, a launcher's screen is one run's.
+
+mod begun;
+mod others;
+mod patience;
+
+use std::cell::Cell;
+use std::io::Write as _;
+use std::sync::Arc;
+use std::thread::available_parallelism;
+
+use anyhow::{Error, Result};
+use serde::{Deserialize, Serialize};
+use vgg_cpu::Isa;
+use vgg_tensor::ranks::{Peers, gather_messages};
+
+pub(super) use self::begun::Begun;
+use self::patience::Patience;
+use crate::config::{Config, Loaded, Override};
+use crate::data::Data;
+use crate::failure::{self, Code, Failure};
+use crate::machine::host;
+use crate::terminal::log::Log;
+use crate::version::VERSION;
+
+/// Who trains.
+pub(crate) enum Ranks {
+    /// So many threads of this process.
+    Threads(usize),
+    /// The processes of which this one is the first.
+    Processes(Processes),
+}
+
+/// Has `command` train: in a process alone on as many ranks as it is asked for, `wanted`, and in the first of
+/// several processes on all of them. The others, whose own options are `own`, train with it.
+///
+/// # Errors
+/// Those of the command and, in each process, its own.
+pub(crate) fn command(
+    wanted: Option<u16>,
+    own: Vec<Override>,
+    log: &Log,
+    command: impl FnOnce(&Ranks) -> Result<Code>,
+) -> Result<Code> {
+    let Some(processes) = Processes::join()? else {
+        return command(&Ranks::Threads(wanted.map_or(1, usize::from)));
+    };
+    let peers = processes.peers.clone();
+    let failed = processes.patience.clone();
+    let done = match peers.rank() {
+        0 => processes.first(wanted, command),
+        _ => others::train(&processes, own, log).map(|()| Code::Success),
+    };
+    done.map_err(|error| {
+        peers.leave(&format!("{error:#}"));
+        explain(error, peers.rank(), failed.how_to_go_on())
+    })
+}
+
+/// Names the rank, and says how the run can go on.
+fn explain(error: Error, rank: usize, how_to_go_on: Option<String>) -> Error {
+    if rank == 0 && how_to_go_on.is_none() {
+        // It is as if it were alone.
+        return error;
+    }
+    let help = error.downcast_ref::<Failure>().and_then(|failure| failure.help.clone());
+    let message = format!("rank {rank} failed");
+    let failure = Failure { code: failure::code(&error), message, help: help.or(how_to_go_on) };
+    error.context(failure)
+}
+
+/// What a process says of itself, before anything else.
+#[derive(PartialEq, Serialize, Deserialize)]
+struct Introduction {
+    program: String,
+    /// Results depend on it.
+    instructions: String,
+    machine: String,
+    /// The cores that it may use.
+    cores: String,
+}
+
+impl Introduction {
+    fn own() -> Self {
+        Self {
+            program: VERSION.into(),
+            instructions: Isa::best().to_string(),
+            machine: host::identity(),
+            cores: host::cores(),
+        }
+    }
+
+    /// What keeps this process from training with the first one.
+    fn against(&self, first: &Self, rank: usize) -> Option<Failure> {
+        let differ = |what, this: &str, first: &str| {
+            let message = format!("rank {rank} has {what} {this}, and rank 0 has {first}");
+            Failure::new(Code::Usage, message)
+        };
+        if self.program != first.program {
+            let failure = differ("vgg-train", &self.program, &first.program);
+            return Some(failure.help("the same build must be on all machines"));
+        }
+        (self.instructions != first.instructions).then(|| {
+            differ("a CPU with", &self.instructions, &first.instructions)
+                .help("results depend on it: take machines whose CPUs are alike")
+        })
+    }
+}
+
+/// The processes that train together, as one of them sees them.
+pub(crate) struct Processes {
+    peers: Arc<dyn Peers>,
+    patience: Arc<Patience>,
+    /// Processes of this machine besides this one.
+    beside: usize,
+    /// Those with the same cores, this one among them.
+    sharing: usize,
+    /// Whether the others know the config.
+    told: Cell<bool>,
+}
+
+impl Processes {
+    /// Those that were started together with this one; nothing if it is alone.
+    ///
+    /// # Errors
+    /// With [`Code::Device`] if the launcher's library cannot be used; with [`Code::Usage`], on the first one,
+    /// if one of them cannot train with it.
+    fn join() -> Result<Option<Self>> {
+        let patience = Arc::new(Patience::default());
+        let Some(peers) = vgg_comm::mpi(patience.clone())? else { return Ok(None) };
+        tracing::info!("rank {} of {}", peers.rank(), peers.describe());
+        name_in_panics(peers.rank());
+        let own = Introduction::own();
+        let all = gather_messages(&*peers, &serde_json::to_vec(&own)?)?;
+        // Another version may introduce itself otherwise.
+        let read = |message: &Vec<u8>| serde_json::from_slice(message).ok();
+        let all: Vec<Option<Introduction>> = all.iter().map(read).collect();
+        if peers.rank() == 0 {
+            for (rank, other) in all.iter().enumerate() {
+                let refused = match other {
+                    Some(other) => other.against(&own, rank),
+                    None => {
+                        let message = format!("rank {rank} has another version of vgg-train");
+                        let help = "the same build must be on all machines";
+                        Some(Failure::new(Code::Usage, message).help(help))
+                    }
+                };
+                if let Some(refused) = refused {
+                    peers.leave(&refused.message);
+                    return Err(refused.into());
+                }
+            }
+        }
+        let here = all.iter().flatten().filter(|other| other.machine == own.machine);
+        let sharing = here.clone().filter(|other| other.cores == own.cores).count();
+        let beside = here.count() - 1;
+        Ok(Some(Self { peers, patience, beside, sharing, told: Cell::new(false) }))
+    }
+
+    /// Does the command as the first one.
+    fn first(
+        self,
+        wanted: Option<u16>,
+        command: impl FnOnce(&Ranks) -> Result<Code>,
+    ) -> Result<Code> {
+        if wanted.is_some() {
+            let message = "--ranks makes ranks of one process, and a launcher has started several";
+            let help = "leave out --ranks: each process that the launcher starts is a rank";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        let ranks = Ranks::Processes(self);
+        let code = command(&ranks)?;
+        if let Ranks::Processes(processes) = ranks
+            && !processes.told.get()
+        {
+            // There was nothing to train.
+            processes.say(b"")?;
+            processes.peers.finish()?;
+        }
+        Ok(code)
+    }
+
+    /// Lets the others have what the first one says.
+    fn say(&self, message: &[u8]) -> Result<Vec<u8>> {
+        self.told.set(true);
+        Ok(gather_messages(&*self.peers, message)?.swap_remove(0))
+    }
+
+    /// What the first one says.
+    fn hear(&self) -> Result<Vec<u8>> {
+        self.say(b"")
+    }
+
+    pub(super) fn peers(&self) -> Arc<dyn Peers> {
+        self.peers.clone()
+    }
+
+    /// How many other processes take memory of this machine.
+    pub(super) fn beside(&self) -> usize {
+        self.beside
+    }
+
+    /// The config as this process computes by it: it has its part of the cores.
+    fn at_home(&self, config: &Config) -> Config {
+        let mut config = config.clone();
+        if config.device.threads == 0 {
+            let cores = available_parallelism().map_or(1, usize::from);
+            config.device.threads = (cores / self.sharing).max(1);
+        }
+        config
+    }
+
+    /// Makes sure, before anything is written, that all have the same images.
+    ///
+    /// # Errors
+    /// With [`Code::Usage`], on the first one.
+    pub(super) fn agree(&self, data: &Data) -> Result<()> {
+        let all = gather_messages(&*self.peers, data.digest().as_bytes())?;
+        let other = all.iter().position(|digest| *digest != all[0]);
+        let Some(rank) = other.filter(|_| self.peers.rank() == 0) else { return Ok(()) };
+        let message = format!("rank {rank} has other images than rank 0");
+        let help = "the data must be the same on all machines, where the config says";
+        Err(Failure::new(Code::Usage, message).help(help).into())
+    }
+}
+
+impl Ranks {
+    /// Tells the other processes by which config they train, where there are some; that by which this one does.
+    ///
+    /// # Errors
+    /// That a process has gone.
+    pub(crate) fn tell(&self, loaded: &Loaded) -> Result<Config> {
+        match self {
+            Self::Threads(_) => Ok(loaded.config.clone()),
+            Self::Processes(processes) => {
+                processes.say(loaded.effective().as_bytes())?;
+                Ok(processes.at_home(&loaded.config))
+            }
+        }
+    }
+}
+
+/// Has the message of a panic name this rank.
+fn name_in_panics(rank: usize) {
+    let default = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if !vgg_data::is_panic_caught() {
+            let _ = writeln!(std::io::stderr(), "rank {rank} panicked:");
+        }
+        default(panic);
+    }));
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+    use crate::terminal::error::render;
+
+    #[test]
+    fn who_cannot_train_together_is_told_why() {
+        let of = |program: &str, instructions: &str| Introduction {
+            program: program.into(),
+            instructions: instructions.into(),
+            machine: "a".into(),
+            cores: "0-1".into(),
+        };
+        let first = of("1 (commit a)", "avx512");
+        let told = |other: Introduction| other.against(&first, 3).map(|failure| failure.message);
+        assert_eq!(
+            told(Introduction { machine: "b".into(), ..of("1 (commit a)", "avx512") }),
+            None
+        );
+        assert_eq!(
+            told(of("1 (commit b)", "avx512")).unwrap(),
+            "rank 3 has vgg-train 1 (commit b), and rank 0 has 1 (commit a)"
+        );
+        assert_eq!(
+            told(of("1 (commit a)", "avx2")).unwrap(),
+            "rank 3 has a CPU with avx2, and rank 0 has avx512"
+        );
+    }
+
+    #[test]
+    fn a_failure_names_the_rank_and_how_to_go_on() {
+        let go_on = || Some("`vgg-train resume a` goes on".to_owned());
+        let explained = |error, rank, go_on| render(&explain(error, rank, go_on), false);
+        let error = || anyhow!("disk").context(Failure::new(Code::Data, "cannot save"));
+        assert_eq!(explained(error(), 0, None), "error: cannot save\n  caused by: disk\n");
+        assert_eq!(
+            explained(error(), 2, go_on()),
+            "error: rank 2 failed\n  caused by: cannot save\n  caused by: disk\n\
+             help: `vgg-train resume a` goes on\n"
+        );
+        let helped = anyhow!(Failure::new(Code::Data, "cannot save").help("make room"));
+        assert_eq!(failure::code(&explain(helped, 0, go_on())), Code::Data);
+        let helped = anyhow!(Failure::new(Code::Data, "cannot save").help("make room"));
+        assert!(explained(helped, 0, go_on()).ends_with("help: make room\n"));
+    }
+}
