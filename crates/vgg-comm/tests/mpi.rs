@@ -1,72 +1,34 @@
 //! Ranks that a launcher of MPI starts: what they exchange, and what becomes of one that fails.
-//!
-//! Every launcher that this machine has is tried: Debian's of Open MPI and of MPICH, and those that
-//! `VGG_TEST_LAUNCHERS` names, with `:` between them, as one that `pip install mpich` brings, whose library
-//! of the standard's interface is tried, too. Where there is none, nothing is tried, and the tests say so.
 #![cfg(unix)]
 #![expect(clippy::print_stdout, reason = "its processes tell it by their output")]
 
-use std::path::{Path, PathBuf};
+mod launchers;
+
+use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::Arc;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use launchers::{Mpi, found};
 use vgg_comm::Patience;
 use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather_messages, sum};
 
 /// What a rank is to do; set for the processes that a launcher starts.
 const ROLE: &str = "VGG_TEST_ROLE";
 
-/// A launcher, and the library that its ranks are told to open.
-#[derive(Clone, Debug)]
-struct Mpi {
-    launcher: PathBuf,
-    library: Option<PathBuf>,
-}
-
-fn found() -> Vec<Mpi> {
-    let debian = ["/usr/bin/mpirun.openmpi", "/usr/bin/mpiexec.mpich"].map(PathBuf::from);
-    let named = std::env::var_os("VGG_TEST_LAUNCHERS").unwrap_or_default();
-    let named: Vec<PathBuf> = std::env::split_paths(&named).collect();
-    let named = named.into_iter().filter(|file| !file.as_os_str().is_empty());
-    let mut all = Vec::new();
-    for launcher in debian.into_iter().filter(|file| file.exists()).chain(named) {
-        let library = launcher.with_file_name("../lib/libmpi_abi.so.1");
-        all.push(Mpi { launcher: launcher.clone(), library: None });
-        if library.exists() {
-            all.push(Mpi { launcher, library: Some(library) });
-        }
-    }
-    if all.is_empty() {
-        println!("no launcher of MPI is installed: nothing is tried");
-    }
-    all
-}
-
 impl Mpi {
-    fn is_open_mpi(&self) -> bool {
-        self.launcher.ends_with("mpirun.openmpi")
-    }
-
     /// So many processes of this test, in a role.
-    fn command(&self, ranks: usize, role: &str) -> Command {
-        let mut command = Command::new(&self.launcher);
-        if self.is_open_mpi() {
-            command.arg("--oversubscribe");
-            command.envs(
-                ["OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM"].map(|x| (x, "1")),
-            );
-        }
-        command.args(["-n", &ranks.to_string()]).arg(std::env::current_exe().unwrap());
+    fn command_of(&self, ranks: usize, role: &str) -> Command {
+        let mut command = self.command(ranks);
+        command.arg(std::env::current_exe().unwrap());
         command.args(["--exact", "a_rank", "--nocapture"]).env(ROLE, role);
-        command.envs(self.library.iter().map(|library| ("VGG_MPI", library)));
         command
     }
 
     fn run(&self, ranks: usize, role: &str) -> (Output, Duration) {
         let start = Instant::now();
-        let output = self.command(ranks, role).output().unwrap();
+        let output = self.command_of(ranks, role).output().unwrap();
         (output, start.elapsed())
     }
 }

@@ -129,6 +129,10 @@ fn begin<'a>(
 /// other ranks may be on the same cores.
 const EAGER: Duration = Duration::from_millis(2);
 
+/// One of several that do not answer may wait for another of them itself. Who waits for one alone knows
+/// which, and has so long to say it first.
+const DEFERENCE: Duration = Duration::from_secs(2);
+
 /// How long it sleeps.
 const NAP: Duration = Duration::from_micros(20);
 
@@ -147,7 +151,9 @@ fn finish(messages: &mut Vec<Message<'_>>, patience: &dyn Patience) -> Result<()
         failed?;
         let Some(Message { peer, .. }) = messages.first() else { return Ok(()) };
         let time = start.elapsed();
-        if !patience.waits(*peer, time) {
+        let is_alone = messages.iter().all(|message| message.peer == *peer);
+        let counted = if is_alone { time } else { time.saturating_sub(DEFERENCE) };
+        if !patience.waits(*peer, counted) {
             let time = time.as_secs_f64();
             let reason = format!("no answer for {time:.0} s: it hangs, or its machine is cut off");
             return Err(gone(*peer, reason));

@@ -3,10 +3,10 @@
 use std::fs::OpenOptions;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Context as _, Result};
 use vgg_model::{Checkpoint, Moments, Params, Progress};
 use vgg_tensor::Backend;
-use vgg_tensor::ranks::{Peers, Shards};
+use vgg_tensor::ranks::Peers;
 
 use super::begin::{Begin, Weights};
 use super::epochs::TrainingLoop;
@@ -20,7 +20,6 @@ use super::seen_images::SeenImages;
 use super::state::State;
 use super::together::Together;
 use crate::config::{CONFIG, Config, OptimizerKind};
-use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job, RanksJob};
 use crate::report;
 use crate::reporters::csv::Csv;
@@ -104,29 +103,15 @@ impl RanksJob for OnRanks<'_> {
 }
 
 impl TrainingJob<'_> {
-    /// Trains on these ranks.
+    /// Trains on these ranks, which were told of the config.
     pub(crate) fn on(self, ranks: &Ranks) -> Result<End> {
-        let (device, shards) = (&self.config.device, self.config.train.shards);
-        let (count, processes) = match ranks {
-            Ranks::Threads(count) => (*count, None),
-            Ranks::Processes(processes) => (processes.peers().ranks(), Some(processes)),
+        let device = &self.config.device;
+        let (peers, processes) = match ranks {
+            Ranks::Threads(1) => return device::run(device, self),
+            Ranks::Threads(count) => (vgg_comm::local(*count), None),
+            Ranks::Processes(processes) => (vec![processes.peers()], Some(processes)),
         };
-        // What cannot be shared is refused before anything is opened.
-        Shards::new(shards, 0, count).map_err(|error| {
-            let help = format!("--set train.shards={count} has as many shards as ranks");
-            Error::from(error).context(Failure::new(Code::Usage, "too many ranks").help(help))
-        })?;
-        match processes {
-            None if count == 1 => device::run(device, self),
-            None => {
-                let job = OnRanks { job: self, processes };
-                device::run_on_ranks(device, vgg_comm::local(count), job)
-            }
-            Some(joined) => {
-                let job = OnRanks { job: self, processes };
-                device::run_on_ranks(device, vec![joined.peers()], job)
-            }
-        }
+        device::run_on_ranks(device, peers, OnRanks { job: self, processes })
     }
 
     /// Makes all ready on the first rank, and has it trained by `run`, which is given the loop and what

@@ -16,6 +16,7 @@ mod output;
 mod pack;
 mod predict;
 mod pretrained;
+mod processes;
 mod profile;
 mod ranks;
 mod readme;

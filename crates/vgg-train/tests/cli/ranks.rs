@@ -9,21 +9,21 @@ use super::resume::{ENDLESS, finish_and_compare, signal, wait_for_step};
 use super::{Workplace, failure, metrics_without_times, sha256};
 
 /// 51 images in batches of 16: the last one of an epoch has three images, fewer than there are shards.
-const SHARDS: &str = "--set train.shards=4 --set data.train_limit=51";
+pub(super) const SHARDS: &str = "--set train.shards=4 --set data.train_limit=51";
 
 /// All that ranks have to agree on with momentum, mixed images and a rate that falls.
-const MOMENTUM: &str = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
+pub(super) const MOMENTUM: &str = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
     --set optimizer.clip_norm=1 --set train.label_smoothing=0.1 --set schedule.kind=plateau \
     --set schedule.patience=1 --set schedule.factor=0.5 --set data.augment.flip=true \
     --set data.augment.pad_crop=2 --set data.augment.mixup=0.2 --set data.augment.cutmix=1";
 
 /// The same with AdamW, statistics and layers that stay as they are.
-const ADAMW: &str = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \
+pub(super) const ADAMW: &str = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \
     --set optimizer.weight_decay=0.01 --set model.batch_norm=true --set optimizer.freeze=['features.0'] \
     --set train.class_weights='balanced' --set report.gradient_norm=true";
 
 /// Whether two runs came to the same.
-fn assert_same_runs(place: &Workplace, a: &str, b: &str) {
+pub(super) fn assert_same_runs(place: &Workplace, a: &str, b: &str) {
     for checkpoint in ["last", "best"] {
         let path = |run| place.path(&format!("runs/{run}/checkpoints/{checkpoint}.safetensors"));
         assert_eq!(sha256(&path(a)), sha256(&path(b)), "{checkpoint} of {a} and {b}");

@@ -16,7 +16,7 @@ use std::thread::available_parallelism;
 use anyhow::{Error, Result};
 use serde::{Deserialize, Serialize};
 use vgg_cpu::Isa;
-use vgg_tensor::ranks::{Peers, gather_messages};
+use vgg_tensor::ranks::{Peers, Shards, gather_messages};
 
 pub(super) use self::begun::Begun;
 use self::patience::Patience;
@@ -67,10 +67,15 @@ fn explain(error: Error, rank: usize, how_to_go_on: Option<String>) -> Error {
         // It is as if it were alone.
         return error;
     }
-    let help = error.downcast_ref::<Failure>().and_then(|failure| failure.help.clone());
-    let message = format!("rank {rank} failed");
-    let failure = Failure { code: failure::code(&error), message, help: help.or(how_to_go_on) };
-    error.context(failure)
+    let own = error.downcast_ref::<Failure>().and_then(|failure| failure.help.clone());
+    let help = match (own, how_to_go_on) {
+        (Some(own), Some(go_on)) if !own.contains("vgg-train resume") => {
+            Some(format!("{own}; {go_on}"))
+        }
+        (own, go_on) => own.or(go_on),
+    };
+    let (code, message) = (failure::code(&error), format!("rank {rank} failed"));
+    error.context(Failure { code, message, help })
 }
 
 /// What a process says of itself, before anything else.
@@ -232,8 +237,17 @@ impl Ranks {
     /// Tells the other processes by which config they train, where there are some; that by which this one does.
     ///
     /// # Errors
-    /// That a process has gone.
+    /// With [`Code::Usage`] if there are more than the config has shards: nothing is opened yet. That a process
+    /// has gone.
     pub(crate) fn tell(&self, loaded: &Loaded) -> Result<Config> {
+        let count = match self {
+            Self::Threads(count) => *count,
+            Self::Processes(processes) => processes.peers.ranks(),
+        };
+        Shards::new(loaded.config.train.shards, 0, count).map_err(|error| {
+            let help = format!("--set train.shards={count} has as many shards as ranks");
+            Error::from(error).context(Failure::new(Code::Usage, "too many ranks").help(help))
+        })?;
         match self {
             Self::Threads(_) => Ok(loaded.config.clone()),
             Self::Processes(processes) => {
@@ -297,9 +311,11 @@ mod tests {
             "error: rank 2 failed\n  caused by: cannot save\n  caused by: disk\n\
              help: `vgg-train resume a` goes on\n"
         );
-        let helped = anyhow!(Failure::new(Code::Data, "cannot save").help("make room"));
-        assert_eq!(failure::code(&explain(helped, 0, go_on())), Code::Data);
-        let helped = anyhow!(Failure::new(Code::Data, "cannot save").help("make room"));
-        assert!(explained(helped, 0, go_on()).ends_with("help: make room\n"));
+        let helped = |help| anyhow!(Failure::new(Code::Data, "cannot save").help(help));
+        assert_eq!(failure::code(&explain(helped("make room"), 0, go_on())), Code::Data);
+        let told = explained(helped("make room"), 0, go_on());
+        assert!(told.ends_with("help: make room; `vgg-train resume a` goes on\n"), "{told}");
+        let told = explained(helped("vgg-train resume b"), 0, go_on());
+        assert!(told.ends_with("help: vgg-train resume b\n"), "{told}");
     }
 }
