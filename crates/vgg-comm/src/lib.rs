@@ -2,7 +2,8 @@
 //!
 //! They add nothing: in which order numbers are added, and so what training comes to, is decided in
 //! `vgg_tensor::ranks`, whatever the bytes travel on. `unsafe` is confined to `mpi/abi.rs`, which calls a
-//! C library, and to the calls of it that promise to keep memory where it is.
+//! C library, to the calls of it that promise to keep memory where it is, and to `local.rs`, where threads
+//! read each other's memory.
 
 mod local;
 #[cfg(unix)]
@@ -11,7 +12,6 @@ mod mpi;
 mod no_mpi;
 mod patience;
 
-use std::ops::Range;
 use std::sync::{Mutex, MutexGuard};
 
 pub use local::local;
@@ -21,14 +21,12 @@ pub use mpi::{is_launched, mpi};
 pub use no_mpi::{is_launched, mpi};
 pub use patience::Patience;
 
-/// Where the part of each rank lies in bytes that are all of theirs, one after the other.
-fn parts(lens: &[usize]) -> Vec<Range<usize>> {
-    let mut end = 0;
-    let part = |len: &usize| {
-        end += len;
-        end - len..end
-    };
-    lens.iter().map(part).collect()
+/// Checks what can be seen of an exchange by a rank.
+fn check(rank: usize, ranks: usize, send: &[Vec<&[u8]>], receive: &[Vec<&mut [u8]>]) {
+    assert_eq!([send.len(), receive.len()], [ranks; 2], "pieces for all ranks");
+    let own =
+        [send[rank].iter().all(|to| to.is_empty()), receive[rank].iter().all(|x| x.is_empty())];
+    assert_eq!(own, [true; 2], "a rank sends nothing to itself");
 }
 
 /// A panic of a thread that holds the lock leaves what it guards whole.

@@ -1,12 +1,14 @@
 //! Ranks that are threads of one process.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
+use std::mem::take;
+use std::slice::from_raw_parts;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
 
-use crate::{lock, parts};
+use crate::{check, lock};
 
 /// So many ranks, each for a thread of this process. Rank `r` is at place `r`.
 ///
@@ -30,72 +32,83 @@ use crate::{lock, parts};
 /// ```
 pub fn local(ranks: usize) -> Vec<Arc<dyn Peers>> {
     assert!(ranks > 0, "no ranks");
-    let mut to: Vec<Vec<Sender<Vec<u8>>>> = (0..ranks).map(|_| Vec::new()).collect();
-    let mut from: Vec<Vec<Receiver<Vec<u8>>>> = (0..ranks).map(|_| Vec::new()).collect();
-    for to in &mut to {
-        for from in &mut from {
-            let (sender, receiver) = channel();
-            to.push(sender);
-            from.push(receiver);
-        }
-    }
-    let left = Arc::new(Mutex::new(None));
-    let links = to.into_iter().zip(from).map(|(to, from)| Links { to, from });
-    let local = |(rank, links)| {
-        let local = Local { rank, ranks, links: Mutex::new(Some(links)), left: left.clone() };
-        Arc::new(local) as Arc<dyn Peers>
-    };
-    links.enumerate().map(local).collect()
+    let place = Place { offers: vec![vec![]; ranks], arrived: 0, left: None };
+    let meeting =
+        Arc::new(Meeting { place: Mutex::new(place), met: AtomicU64::new(0), all: Condvar::new() });
+    let local = |rank| Arc::new(Local { rank, ranks, meeting: meeting.clone() }) as Arc<dyn Peers>;
+    (0..ranks).map(local).collect()
 }
 
 /// One of them.
 struct Local {
     rank: usize,
     ranks: usize,
-    /// Nothing once it has left.
-    links: Mutex<Option<Links>>,
+    meeting: Arc<Meeting>,
+}
+
+/// Where ranks meet, twice in each call: they copy what others have from where it lies, which stays as it is
+/// from the first time on until the second.
+struct Meeting {
+    place: Mutex<Place>,
+    /// How often all have met.
+    met: AtomicU64,
+    all: Condvar,
+}
+
+struct Place {
+    /// What each rank has for each.
+    offers: Vec<Vec<Vec<Piece>>>,
+    /// How many are here.
+    arrived: usize,
     /// Who left first, and why.
-    left: Arc<Mutex<Option<(usize, String)>>>,
+    left: Option<(usize, String)>,
 }
 
-/// A queue to each rank, and one from each. What comes in a queue is of the calls in their order.
-struct Links {
-    to: Vec<Sender<Vec<u8>>>,
-    from: Vec<Receiver<Vec<u8>>>,
+/// Bytes of a rank that is in a call.
+#[derive(Clone, Copy)]
+struct Piece {
+    start: *const u8,
+    len: usize,
 }
 
-/// The other end of a queue has gone.
-struct Gone;
+// SAFETY: it is looked at by other threads, as `&[u8]` may be.
+unsafe impl Send for Piece {}
 
-impl Local {
-    /// Sends each rank what `part` says, and writes what comes from each, `receive` bytes, into `all`.
-    fn exchange<'a>(
+/// For so many looks others are waited for without sleep, some 20 µs: as long as it takes to wake up.
+const LOOKS: usize = 2000;
+
+impl Meeting {
+    /// Waits until all are here. Nobody is waited for who has left, unless `come_what_may`.
+    fn meet(
         &self,
-        part: impl Fn(usize) -> &'a [u8],
-        receive: &[usize],
-        mut all: &mut [u8],
-    ) -> Result<()> {
-        assert_eq!(receive.len(), self.ranks, "lengths of all ranks");
-        assert_eq!(receive.iter().sum::<usize>(), all.len(), "room for what comes");
-        let links = lock(&self.links);
-        let Some(Links { to, from }) = &*links else { return Err(self.reason()) };
-        let sent = to.iter().enumerate().all(|(rank, to)| to.send(part(rank).to_vec()).is_ok());
-        let mut take = |(from, len): (&Receiver<Vec<u8>>, &usize)| {
-            let bytes = from.recv().map_err(|_| Gone)?;
-            let place = all.split_off_mut(..*len).expect("there is room for what comes");
-            place.copy_from_slice(&bytes);
-            Ok(())
-        };
-        // Every call waits for every rank, so who leaves is missed by all.
-        let received: Result<(), Gone> = from.iter().zip(receive).try_for_each(&mut take);
-        if sent && received.is_ok() { Ok(()) } else { Err(self.reason()) }
-    }
-
-    /// Why there is somebody missing.
-    fn reason(&self) -> Error {
-        let left = lock(&self.left).clone();
-        let (rank, reason) = left.expect("who leaves says why before his queues end");
-        Error::Rank { rank, reason }
+        mut place: MutexGuard<'_, Place>,
+        come_what_may: bool,
+    ) -> Result<(), (usize, String)> {
+        let met = self.met.load(Ordering::Relaxed);
+        place.arrived += 1;
+        if place.arrived == place.offers.len() {
+            place.arrived = 0;
+            self.met.store(met + 1, Ordering::Release);
+            self.all.notify_all();
+            return Ok(());
+        }
+        drop(place);
+        for _ in 0..LOOKS {
+            if self.met.load(Ordering::Acquire) != met {
+                return Ok(());
+            }
+            std::hint::spin_loop();
+        }
+        let mut place = lock(&self.place);
+        loop {
+            if self.met.load(Ordering::Acquire) != met {
+                return Ok(());
+            }
+            if let Some(left) = place.left.clone().filter(|_| !come_what_may) {
+                return Err(left);
+            }
+            place = self.all.wait(place).unwrap_or_else(|poisoned| poisoned.into_inner());
+        }
     }
 }
 
@@ -112,32 +125,43 @@ impl Peers for Local {
         format!("{} ranks in one process", self.ranks)
     }
 
-    fn all_gather(&self, mine: &[u8], lens: &[usize], all: &mut [u8]) -> Result<()> {
-        assert_eq!(lens.get(self.rank), Some(&mine.len()), "what this rank gives");
-        self.exchange(|_| mine, lens, all)
-    }
+    fn exchange(&self, send: &[Vec<&[u8]>], receive: &mut [Vec<&mut [u8]>]) -> Result<()> {
+        check(self.rank, self.ranks, send, receive);
+        let gone = |(rank, reason)| Error::Rank { rank, reason };
+        let mut place = lock(&self.meeting.place);
+        if let Some(left) = place.left.clone() {
+            return Err(gone(left));
+        }
+        let piece = |bytes: &&[u8]| Piece { start: bytes.as_ptr(), len: bytes.len() };
+        let offer = send.iter().map(|to| to.iter().map(piece).collect());
+        place.offers[self.rank] = offer.collect();
+        self.meeting.meet(place, false).map_err(gone)?;
 
-    fn all_to_all(
-        &self,
-        mine: &[u8],
-        send: &[usize],
-        receive: &[usize],
-        all: &mut [u8],
-    ) -> Result<()> {
-        assert_eq!(send.len(), self.ranks, "lengths for all ranks");
-        assert_eq!(send.iter().sum::<usize>(), mine.len(), "what this rank gives");
-        let parts = parts(send);
-        self.exchange(|rank| &mine[parts[rank].clone()], receive, all)
+        let mut place = lock(&self.meeting.place);
+        let offers = place.offers.iter_mut().map(|of| take(&mut of[self.rank]));
+        let offers: Vec<Vec<Piece>> = offers.collect();
+        drop(place);
+        // Nobody panics before all have met again.
+        let mut fit = true;
+        for (from, to) in offers.iter().zip(receive) {
+            // SAFETY: who offers it is in this call until all have met again, and has lent it to it.
+            let bytes = from.iter().map(|piece| unsafe { from_raw_parts(piece.start, piece.len) });
+            fit &= copy(bytes, to);
+        }
+        // All are here, and come.
+        self.meeting.meet(lock(&self.meeting.place), true).map_err(gone)?;
+        assert!(fit, "a rank sends as many bytes as another one has room for");
+        Ok(())
     }
 
     fn finish(&self) -> Result<()> {
-        self.all_gather(&[], &vec![0; self.ranks], &mut [])
+        let nothing = || (0..self.ranks).map(|_| vec![]).collect::<Vec<_>>();
+        self.exchange(&nothing(), &mut (0..self.ranks).map(|_| vec![]).collect::<Vec<_>>())
     }
 
     fn leave(&self, reason: &str) {
-        // Before the queues end, so that who finds their end finds the reason.
-        lock(&self.left).get_or_insert_with(|| (self.rank, reason.into()));
-        *lock(&self.links) = None;
+        lock(&self.meeting.place).left.get_or_insert_with(|| (self.rank, reason.into()));
+        self.meeting.all.notify_all();
     }
 }
 
@@ -145,4 +169,24 @@ impl Drop for Local {
     fn drop(&mut self) {
         self.leave(if std::thread::panicking() { "its thread panicked" } else { "it has ended" });
     }
+}
+
+/// Copies some pieces into others, and says whether they are as long in all.
+fn copy<'a>(from: impl Iterator<Item = &'a [u8]>, to: &mut [&mut [u8]]) -> bool {
+    let mut places = to.iter_mut();
+    let mut place: &mut [u8] = &mut [];
+    for mut bytes in from {
+        while !bytes.is_empty() {
+            if place.is_empty() {
+                let Some(next) = places.next() else { return false };
+                place = next;
+                continue;
+            }
+            let len = bytes.len().min(place.len());
+            let (now, later) = bytes.split_at(len);
+            place.split_off_mut(..len).expect("as much as both have").copy_from_slice(now);
+            bytes = later;
+        }
+    }
+    place.is_empty() && places.all(|place| place.is_empty())
 }

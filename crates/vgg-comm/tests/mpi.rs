@@ -61,7 +61,7 @@ fn a_rank() {
         }
     };
     let (rank, ranks) = (peers.rank(), peers.ranks());
-    exchange_all(&peers);
+    exchange_all(&*peers);
     match role.as_str() {
         "exchanges" => println!("rank {rank} of {ranks} is done: {}", peers.describe()),
         "ends" if rank == 1 => std::process::exit(3),
@@ -81,23 +81,26 @@ fn a_rank() {
 }
 
 /// Bytes of all lengths, none and more than a buffer has among them, and a sum.
-fn exchange_all(peers: &Arc<dyn Peers>) {
+fn exchange_all(peers: &dyn Peers) {
     let (rank, ranks) = (peers.rank(), peers.ranks());
     let message = |rank: usize| format!("rank {rank}").repeat(rank * 1000);
     let expected: Vec<Vec<u8>> = (0..ranks).map(|rank| message(rank).into_bytes()).collect();
-    assert_eq!(gather_messages(&**peers, message(rank).as_bytes()).unwrap(), expected);
+    assert_eq!(gather_messages(peers, message(rank).as_bytes()).unwrap(), expected);
 
     let len = |from: usize, to: usize| (from * 3 + to) % 4 * 700_001;
     let byte = |from: usize, to: usize, i: usize| (from * 7 + to * 31 + i % 251) as u8;
-    let mine: Vec<u8> =
-        (0..ranks).flat_map(|to| (0..len(rank, to)).map(move |i| byte(rank, to, i))).collect();
-    let send: Vec<usize> = (0..ranks).map(|to| len(rank, to)).collect();
-    let receive: Vec<usize> = (0..ranks).map(|from| len(from, rank)).collect();
-    let mut all = vec![0; receive.iter().sum()];
-    peers.all_to_all(&mine, &send, &receive, &mut all).unwrap();
-    let expected: Vec<u8> = (0..ranks)
-        .flat_map(|from| (0..len(from, rank)).map(move |i| byte(from, rank, i)))
-        .collect();
+    let bytes = |from: usize, to: usize| -> Vec<u8> {
+        let len = if from == to { 0 } else { len(from, to) };
+        (0..len).map(|i| byte(from, to, i)).collect()
+    };
+    let mine: Vec<Vec<u8>> = (0..ranks).map(|to| bytes(rank, to)).collect();
+    let expected: Vec<Vec<u8>> = (0..ranks).map(|from| bytes(from, rank)).collect();
+    let mut all: Vec<Vec<u8>> = expected.iter().map(|bytes| vec![0; bytes.len()]).collect();
+    // In pieces, which are cut otherwise where they are received.
+    let send: Vec<Vec<&[u8]>> = mine.iter().map(|bytes| bytes.chunks(300_000).collect()).collect();
+    let mut receive: Vec<Vec<&mut [u8]>> =
+        all.iter_mut().map(|bytes| bytes.chunks_mut(1_000_000).collect()).collect();
+    peers.exchange(&send, &mut receive).unwrap();
     assert!(all == expected, "what came to rank {rank}");
 
     // A rank has some of seven shards, each one number that the order of additions matters to.
@@ -119,7 +122,7 @@ fn exchange_all(peers: &Arc<dyn Peers>) {
     }
     let (first, others) = own.split_first_mut().unwrap();
     let others = others.iter().map(Vec::as_slice).collect();
-    sum(&**peers, shards, 7, &mut [ShardSums { first, others }]).unwrap();
+    sum(peers, shards, 7, &mut [ShardSums { first, others }]).unwrap();
     assert_eq!(own[0], whole, "the sum at rank {rank}");
 }
 

@@ -9,7 +9,7 @@ mod launcher;
 mod owner;
 mod places;
 
-use std::ops::Range;
+use std::mem::take;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -17,7 +17,7 @@ use std::thread::{self, JoinHandle};
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
 
-use crate::{Patience, lock, parts};
+use crate::{Patience, check, lock};
 use launcher::{Launch, Launcher};
 use owner::{Exchange, Ready};
 
@@ -55,8 +55,10 @@ struct Ranks {
 /// The thread that calls MPI.
 struct Owner {
     jobs: Sender<Exchange>,
-    answers: Receiver<Result<Vec<u8>>>,
+    answers: Receiver<Result<Exchange>>,
     thread: JoinHandle<()>,
+    /// Memory of the last exchange, for the next one.
+    room: Exchange,
 }
 
 impl Ranks {
@@ -66,10 +68,9 @@ impl Ranks {
         let (answers_of_owner, answers) = channel();
         let own = move || match owner::open(&places::candidates(launch.launcher)) {
             Ok((mpi, found)) => {
-                let rank = found.rank;
                 // Nobody listens if the process is about to end.
                 let _ = ready.send(Ok(found));
-                owner::serve(&*mpi, rank, &*patience, &jobs_of_owner, &answers_of_owner);
+                owner::serve(&*mpi, &*patience, &jobs_of_owner, &answers_of_owner);
             }
             Err(reason) => {
                 let _ = ready.send(Err(reason));
@@ -99,39 +100,8 @@ impl Ranks {
             );
             return Err(unavailable(launch.launcher, hint));
         }
-        let owner = Mutex::new(Some(Owner { jobs, answers, thread }));
+        let owner = Mutex::new(Some(Owner { jobs, answers, thread, room: Exchange::default() }));
         Ok(Self { rank, ranks, version, owner, reason: Mutex::new(None) })
-    }
-
-    fn exchange(
-        &self,
-        mine: &[u8],
-        parts: Vec<Range<usize>>,
-        receive: &[usize],
-        all: &mut [u8],
-    ) -> Result<()> {
-        assert_eq!([parts.len(), receive.len()], [self.ranks; 2], "lengths of all ranks");
-        assert_eq!(receive.iter().sum::<usize>(), all.len(), "room for what comes");
-        let mut place = lock(&self.owner);
-        let Some(owner) = &*place else { return Err(self.reason()) };
-        let job = Exchange { mine: mine.to_vec(), parts, receive: receive.to_vec() };
-        let answer = match owner.jobs.send(job) {
-            Ok(()) => owner.answers.recv().ok(),
-            Err(_) => None,
-        };
-        match answer {
-            Some(Ok(bytes)) => {
-                all.copy_from_slice(&bytes);
-                Ok(())
-            }
-            failed => {
-                *place = None;
-                if let Some(Err(Error::Rank { rank, reason })) = failed {
-                    lock(&self.reason).get_or_insert((rank, reason));
-                }
-                Err(self.reason())
-            }
-        }
     }
 
     fn reason(&self) -> Error {
@@ -155,28 +125,39 @@ impl Peers for Ranks {
         format!("{} ranks, {}", self.ranks, self.version)
     }
 
-    fn all_gather(&self, mine: &[u8], lens: &[usize], all: &mut [u8]) -> Result<()> {
-        assert_eq!(lens.get(self.rank), Some(&mine.len()), "what this rank gives");
-        self.exchange(mine, vec![0..mine.len(); self.ranks], lens, all)
-    }
-
-    fn all_to_all(
-        &self,
-        mine: &[u8],
-        send: &[usize],
-        receive: &[usize],
-        all: &mut [u8],
-    ) -> Result<()> {
-        assert_eq!(send.len(), self.ranks, "lengths for all ranks");
-        assert_eq!(send.iter().sum::<usize>(), mine.len(), "what this rank gives");
-        self.exchange(mine, parts(send), receive, all)
+    fn exchange(&self, send: &[Vec<&[u8]>], receive: &mut [Vec<&mut [u8]>]) -> Result<()> {
+        check(self.rank, self.ranks, send, receive);
+        let mut place = lock(&self.owner);
+        let Some(owner) = &mut *place else { return Err(self.reason()) };
+        let mut job = take(&mut owner.room);
+        job.take_in(send, receive)?;
+        let answer = match owner.jobs.send(job) {
+            Ok(()) => owner.answers.recv().ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(Ok(job)) => {
+                job.give_out(receive);
+                owner.room = job;
+                Ok(())
+            }
+            failed => {
+                *place = None;
+                if let Some(Err(Error::Rank { rank, reason })) = failed {
+                    lock(&self.reason).get_or_insert((rank, reason));
+                }
+                Err(self.reason())
+            }
+        }
     }
 
     fn finish(&self) -> Result<()> {
         // Who does not come to it is known by name; to the end of MPI it would be waited for without one.
         self.all_gather(&[], &vec![0; self.ranks], &mut [])?;
         lock(&self.reason).get_or_insert_with(|| (self.rank, "it has ended".into()));
-        let Some(Owner { jobs, answers, thread }) = lock(&self.owner).take() else { return Ok(()) };
+        let Some(Owner { jobs, answers, thread, .. }) = lock(&self.owner).take() else {
+            return Ok(());
+        };
         drop((jobs, answers));
         // A panic there has had its message.
         let _ = thread.join();

@@ -5,7 +5,6 @@
 
 use std::ffi::OsString;
 use std::mem::forget;
-use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,13 +14,52 @@ use vgg_tensor::{Error, Result};
 use super::abi::{self, MOST, Mpi, Transfer};
 use crate::Patience;
 
-/// What ranks give each other in a call.
+/// What ranks give each other in a call. It is copied: MPI may look at it, and write there, after a call
+/// has failed.
+#[derive(Default)]
 pub(super) struct Exchange {
-    pub(super) mine: Vec<u8>,
-    /// What each rank gets of it.
-    pub(super) parts: Vec<Range<usize>>,
-    /// How many bytes come from each rank.
-    pub(super) receive: Vec<usize>,
+    /// What this rank gives, one after the other, and how many bytes of it each rank gets.
+    mine: Vec<u8>,
+    send: Vec<usize>,
+    /// What comes from the ranks, one after the other, and how many bytes from each.
+    all: Vec<u8>,
+    receive: Vec<usize>,
+}
+
+impl Exchange {
+    /// Takes in what is to be sent, and makes room for what comes.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::OutOfMemory`].
+    pub(super) fn take_in(
+        &mut self,
+        send: &[Vec<&[u8]>],
+        receive: &[Vec<&mut [u8]>],
+    ) -> Result<()> {
+        self.send = send.iter().map(|to| to.iter().map(|piece| piece.len()).sum()).collect();
+        self.receive =
+            receive.iter().map(|from| from.iter().map(|piece| piece.len()).sum()).collect();
+        for (room, lens) in [(&mut self.mine, &self.send), (&mut self.all, &self.receive)] {
+            let len = lens.iter().sum();
+            match room.capacity() < len {
+                true => *room = vgg_tensor::zeros(len)?,
+                false => room.resize(len, 0),
+            }
+        }
+        let mut rest = &mut self.mine[..];
+        for piece in send.iter().flatten() {
+            rest.split_off_mut(..piece.len()).expect("room was made").copy_from_slice(piece);
+        }
+        Ok(())
+    }
+
+    /// Gives out what has come.
+    pub(super) fn give_out(&self, receive: &mut [Vec<&mut [u8]>]) {
+        let mut rest = &self.all[..];
+        for piece in receive.iter_mut().flatten() {
+            piece.copy_from_slice(rest.split_off(..piece.len()).expect("all has come"));
+        }
+    }
 }
 
 /// What the thread has to say first.
@@ -53,15 +91,14 @@ pub(super) fn open(candidates: &[OsString]) -> Result<(Box<dyn Mpi>, Ready), Str
 /// Then it is finalised, unless an exchange has failed: others would be waited for that have gone.
 pub(super) fn serve(
     mpi: &dyn Mpi,
-    rank: usize,
     patience: &dyn Patience,
     jobs: &Receiver<Exchange>,
-    answers: &Sender<Result<Vec<u8>>>,
+    answers: &Sender<Result<Exchange>>,
 ) {
     let mut answered = Instant::now();
     for job in jobs {
         patience.took(answered.elapsed());
-        let answer = exchange(mpi, rank, patience, job);
+        let answer = exchange(mpi, patience, job);
         let failed = answer.is_err();
         answered = Instant::now();
         if answers.send(answer).is_err() || failed {
@@ -77,36 +114,32 @@ struct Message<'a> {
     transfer: Box<dyn Transfer + 'a>,
 }
 
-fn exchange(mpi: &dyn Mpi, rank: usize, patience: &dyn Patience, job: Exchange) -> Result<Vec<u8>> {
-    let Exchange { mine, parts, receive } = job;
-    let mut all = vgg_tensor::zeros::<u8>(receive.iter().sum())?;
+fn exchange(mpi: &dyn Mpi, patience: &dyn Patience, mut job: Exchange) -> Result<Exchange> {
     let mut messages = Vec::new();
-    let begun = begin(mpi, rank, (&mine, &mut all), &parts, &receive, &mut messages);
-    let done = begun.and_then(|()| finish(&mut messages, patience));
-    if done.is_err() {
-        // MPI may still read and write there.
-        forget((mine, all, messages));
-        return done.map(|()| Vec::new());
+    let begun = begin(mpi, &mut job, &mut messages);
+    match begun.and_then(|()| finish(&mut messages, patience)) {
+        Ok(()) => {
+            drop(messages);
+            Ok(job)
+        }
+        Err(error) => {
+            // MPI may still read and write there.
+            forget(messages);
+            forget(job);
+            Err(error)
+        }
     }
-    drop(messages);
-    Ok(all)
 }
 
-/// Begins all transfers, and copies what is this rank's own.
+/// Begins all transfers.
 fn begin<'a>(
     mpi: &'a dyn Mpi,
-    rank: usize,
-    (mine, mut all): (&[u8], &mut [u8]),
-    parts: &[Range<usize>],
-    receive: &[usize],
+    Exchange { mine, send, all, receive }: &mut Exchange,
     messages: &mut Vec<Message<'a>>,
 ) -> Result<()> {
+    let (mut mine, mut all) = (&mine[..], &mut all[..]);
     for (peer, len) in receive.iter().enumerate() {
         let room = all.split_off_mut(..*len).expect("there is room for what comes");
-        if peer == rank {
-            room.copy_from_slice(&mine[parts[rank].clone()]);
-            continue;
-        }
         for room in room.chunks_mut(MOST) {
             // SAFETY: the memory lives, and nobody looks at it, until all transfers are done or for ever.
             let transfer = unsafe { mpi.receive(peer, room) };
@@ -114,8 +147,9 @@ fn begin<'a>(
             messages.push(Message { peer, transfer });
         }
     }
-    for (peer, part) in parts.iter().enumerate().filter(|(peer, _)| *peer != rank) {
-        for bytes in mine[part.clone()].chunks(MOST) {
+    for (peer, len) in send.iter().enumerate() {
+        let part = mine.split_off(..*len).expect("all is there");
+        for bytes in part.chunks(MOST) {
             // SAFETY: the memory lives, and nobody writes there, until all transfers are done or for ever.
             let transfer = unsafe { mpi.send(peer, bytes) };
             let transfer = transfer.map_err(|failure| gone(peer, failure))?;

@@ -2,46 +2,29 @@
 
 use std::ops::{AddAssign, Range};
 
+use bytemuck::{Pod, cast_slice, cast_slice_mut};
+
 use super::{Peers, Shards, Tree};
 use crate::{Result, zeros};
 
 /// A number that moves between ranks as its bytes.
-pub trait Number: Copy + Default + AddAssign {
+pub trait Number: Pod + Default + AddAssign {
     /// Bytes of a number.
-    const BYTES: usize;
+    const BYTES: usize = size_of::<Self>();
 
     /// Writes numbers into bytes, [`Number::BYTES`] each.
-    fn write(numbers: &[Self], bytes: &mut [u8]);
+    fn write(numbers: &[Self], bytes: &mut [u8]) {
+        bytes.copy_from_slice(cast_slice(numbers));
+    }
 
     /// Reads numbers from bytes.
-    fn read(bytes: &[u8], numbers: &mut [Self]);
+    fn read(bytes: &[u8], numbers: &mut [Self]) {
+        cast_slice_mut(numbers).copy_from_slice(bytes);
+    }
 }
 
-macro_rules! number {
-    ($type:ty) => {
-        impl Number for $type {
-            const BYTES: usize = size_of::<Self>();
-
-            fn write(numbers: &[Self], bytes: &mut [u8]) {
-                let (places, rest) = bytes.as_chunks_mut();
-                assert!(places.len() == numbers.len() && rest.is_empty(), "bytes of numbers");
-                places.iter_mut().zip(numbers).for_each(|(to, x)| *to = x.to_ne_bytes());
-            }
-
-            fn read(bytes: &[u8], numbers: &mut [Self]) {
-                let (places, rest) = bytes.as_chunks();
-                assert!(places.len() == numbers.len() && rest.is_empty(), "bytes of numbers");
-                numbers
-                    .iter_mut()
-                    .zip(places)
-                    .for_each(|(x, from)| *x = Self::from_ne_bytes(*from));
-            }
-        }
-    };
-}
-
-number!(f32);
-number!(f64);
+impl Number for f32 {}
+impl Number for f64 {}
 
 /// Gives every rank the numbers that each shard has: as many of each, in the order of shards, of the
 /// first `present` ones. `own` are those of this rank's shards, `others` takes those of all others.
@@ -67,27 +50,19 @@ pub fn gather<T: Number>(
     let of_shard = (len(own) + others_len).checked_div(all).unwrap_or(0);
     assert_eq!([len(own), others_len], [mine, all - mine].map(|n| n * of_shard), "of each shard");
 
-    let lens: Vec<usize> = counts.iter().map(|count| T::BYTES * count * of_shard).collect();
-    let mut bytes = zeros::<u8>(lens.iter().sum())?;
-    let mut sent = zeros::<u8>(lens[shards.rank()])?;
-    let mut rest = &mut sent[..];
-    for numbers in own {
-        T::write(numbers, rest.split_off_mut(..T::BYTES * numbers.len()).expect("room for all"));
-    }
-    peers.all_gather(&sent, &lens, &mut bytes)?;
-    let before: usize = lens[..shards.rank()].iter().sum();
-    let (lower, rest) = bytes.split_at(before);
-    let mut lower_and_upper = [lower, &rest[sent.len()..]].into_iter();
-    let mut received = lower_and_upper.next().expect("there are two");
-    for numbers in others {
-        if received.is_empty() {
-            received = lower_and_upper.next().expect("there are two");
+    let mut send = pieces(shards.ranks());
+    let mut receive = pieces(shards.ranks());
+    let mut others = others.iter_mut();
+    for (rank, count) in counts.iter().enumerate().filter(|(rank, _)| *rank != shards.rank()) {
+        send[rank].extend(own.iter().map(|numbers| cast_slice(numbers)));
+        let mut left = count * of_shard;
+        while left > 0 {
+            let numbers = others.next().expect("as many as were counted");
+            left = left.checked_sub(numbers.len()).expect("vectors are of one rank each");
+            receive[rank].push(cast_slice_mut(numbers));
         }
-        let (bytes, others) = received.split_at(T::BYTES * numbers.len());
-        T::read(bytes, numbers);
-        received = others;
     }
-    Ok(())
+    peers.exchange(&send, &mut receive)
 }
 
 /// Gives every rank the first one's numbers.
@@ -95,18 +70,13 @@ pub fn gather<T: Number>(
 /// # Errors
 /// Those of the peers, and [`crate::Error::OutOfMemory`].
 pub fn broadcast<T: Number>(peers: &dyn Peers, numbers: &mut [T]) -> Result<()> {
-    let is_first = peers.rank() == 0;
-    let mut lens = vec![0; peers.ranks()];
-    let (mut sent, mut received) = (Vec::new(), Vec::new());
     for numbers in numbers.chunks_mut(BUCKET) {
-        lens[0] = T::BYTES * numbers.len();
-        make_room(&mut received, lens[0])?;
-        if is_first {
-            make_room(&mut sent, lens[0])?;
-            T::write(numbers, &mut sent);
+        let (mut send, mut receive) = (pieces(peers.ranks()), pieces(peers.ranks()));
+        match peers.rank() {
+            0 => send[1..].iter_mut().for_each(|to| to.push(cast_slice(numbers))),
+            _ => receive[0].push(cast_slice_mut(numbers)),
         }
-        peers.all_gather(&sent, &lens, &mut received)?;
-        T::read(&received, numbers);
+        peers.exchange(&send, &mut receive)?;
     }
     Ok(())
 }
@@ -151,7 +121,7 @@ pub fn sum<T: Number>(
         assert!(others.iter().all(|other| other.len() == first.len()), "sums are equally long");
     }
     let all: usize = things.iter().map(|sums| sums.first.len()).sum();
-    let mut room = Room::default();
+    let mut room = Room { received: Vec::new(), blocks: Vec::new() };
     for start in (0..all).step_by(BUCKET) {
         let bucket = start..all.min(start + BUCKET);
         Bucket { peers, shards, tree, covers: &covers, bucket }.sum(things, &mut room)?;
@@ -160,12 +130,15 @@ pub fn sum<T: Number>(
 }
 
 /// Memory that buckets use one after the other.
-#[derive(Default)]
 struct Room<T> {
-    sent: Vec<u8>,
-    received: Vec<u8>,
-    sums: Vec<Vec<T>>,
+    /// What came from other ranks.
+    received: Vec<T>,
+    /// Numbers that are added, [`BLOCK`] of them each.
+    blocks: Vec<Vec<T>>,
 }
+
+/// Numbers that are added at once: three sums of as many fit into a core's own memory.
+const BLOCK: usize = 2048;
 
 /// Numbers that are exchanged at once: a part of all things, one after the other.
 struct Bucket<'a> {
@@ -179,71 +152,112 @@ struct Bucket<'a> {
 
 impl Bucket<'_> {
     fn sum<T: Number>(&self, things: &mut [ShardSums<'_, T>], room: &mut Room<T>) -> Result<()> {
-        let (rank, ranks) = (self.shards.rank(), self.shards.ranks());
-        let nodes = self.covers[rank].len();
-        let part_len = self.part(rank).len();
-        let send: Vec<usize> =
-            (0..ranks).map(|to| T::BYTES * nodes * self.part(to).len()).collect();
-        let receive: Vec<usize> =
-            self.covers.iter().map(|nodes| T::BYTES * nodes.len() * part_len).collect();
-
-        make_room(&mut room.sent, send.iter().sum())?;
-        let mut rest = &mut room.sent[..];
-        for to in 0..ranks {
-            for node in 0..nodes {
-                for_each_piece(things, self.part(to), |thing, range| {
-                    let numbers = match node {
-                        0 => &thing.first[range],
-                        _ => &thing.others[node - 1][range],
-                    };
-                    T::write(numbers, take(&mut rest, T::BYTES * numbers.len()));
-                });
-            }
-        }
-        make_room(&mut room.received, receive.iter().sum())?;
-        self.peers.all_to_all(&room.sent, &send, &receive, &mut room.received)?;
-
-        let sum = self.add_up(part_len, &room.received, &mut room.sums)?;
-        make_room(&mut room.sent, T::BYTES * part_len)?;
-        T::write(&sum, &mut room.sent);
-        room.sums.push(sum);
-        let lens: Vec<usize> = (0..ranks).map(|of| T::BYTES * self.part(of).len()).collect();
-        make_room(&mut room.received, lens.iter().sum())?;
-        self.peers.all_gather(&room.sent, &lens, &mut room.received)?;
-        let mut rest = &room.received[..];
-        for_each_piece(things, self.bucket.clone(), |thing, range| {
-            let (bytes, others) = rest.split_at(T::BYTES * range.len());
-            T::read(bytes, &mut thing.first[range]);
-            rest = others;
-        });
-        Ok(())
+        self.scatter(things, &mut room.received)?;
+        self.add_up(things, room);
+        self.gather(things)
     }
 
-    /// The sum of what was received: of each rank its nodes, one after the other.
-    fn add_up<T: Number>(
-        &self,
-        len: usize,
-        received: &[u8],
-        room: &mut Vec<Vec<T>>,
-    ) -> Result<Vec<T>> {
-        let mut sums: Vec<(Range<usize>, Option<Vec<T>>)> = Vec::new();
-        let nodes = self.covers.iter().flatten();
-        for (i, node) in nodes.enumerate() {
-            let mut numbers = room.pop().unwrap_or_default();
-            make_room(&mut numbers, len)?;
-            T::read(&received[T::BYTES * len * i..T::BYTES * len * (i + 1)], &mut numbers);
-            sums.push((node.clone(), Some(numbers)));
+    /// Sends each other rank its part of this rank's sums, and receives this one's part of theirs: of each
+    /// rank its nodes, one after the other.
+    fn scatter<T: Number>(&self, things: &[ShardSums<'_, T>], received: &mut Vec<T>) -> Result<()> {
+        let (rank, ranks) = (self.shards.rank(), self.shards.ranks());
+        let mut send = pieces(ranks);
+        for (to, send) in send.iter_mut().enumerate().filter(|(to, _)| *to != rank) {
+            for node in 0..self.covers[rank].len() {
+                for (thing, range) in places(things, self.part(to)) {
+                    send.push(cast_slice(&things[thing].of(node)[range]));
+                }
+            }
         }
-        let known = |node: &Range<usize>| {
-            let (_, numbers) = sums.iter_mut().find(|(of, _)| of == node)?;
-            numbers.take()
+        let len = |from: usize| match from == rank {
+            true => 0,
+            false => self.covers[from].len() * self.part(rank).len(),
         };
-        let add = |mut left: Vec<T>, right: Vec<T>| {
-            left.iter_mut().zip(&right).for_each(|(x, y)| *x += *y);
-            room.push(right);
-            left
-        };
-        Ok(self.tree.sum(known, add).unwrap_or_default())
+        make_room(received, (0..ranks).map(len).sum())?;
+        let mut rest = &mut received[..];
+        let mut receive = pieces(ranks);
+        for (from, receive) in receive.iter_mut().enumerate() {
+            let numbers = rest.split_off_mut(..len(from)).expect("room was made for all");
+            receive.push(cast_slice_mut(numbers));
+        }
+        self.peers.exchange(&send, &mut receive)
+    }
+
+    /// Adds up this rank's part, a block after the other.
+    fn add_up<T: Number>(&self, things: &mut [ShardSums<'_, T>], room: &mut Room<T>) {
+        let Room { received, blocks } = room;
+        let part = self.part(self.shards.rank());
+        let mut before = 0;
+        for (thing, range) in places(things, part.clone()) {
+            for start in range.clone().step_by(BLOCK) {
+                let block = start..range.end.min(start + BLOCK);
+                let at = before + block.start - range.start;
+                let known = |node: &Range<usize>| {
+                    let numbers = match self.place_of(node)? {
+                        Place::Own(node) => &things[thing].of(node)[block.clone()],
+                        Place::Received(node) => &received[node * part.len() + at..][..block.len()],
+                    };
+                    let mut copy = blocks.pop().unwrap_or_default();
+                    copy.clear();
+                    copy.extend_from_slice(numbers);
+                    Some(copy)
+                };
+                let mut free = Vec::new();
+                let add = |mut left: Vec<T>, right: Vec<T>| {
+                    left.iter_mut().zip(&right).for_each(|(x, y)| *x += *y);
+                    free.push(right);
+                    left
+                };
+                if let Some(sum) = self.tree.sum(known, add) {
+                    things[thing].first[block].copy_from_slice(&sum);
+                    free.push(sum);
+                }
+                blocks.append(&mut free);
+            }
+            before += range.len();
+        }
+    }
+
+    /// Where the sum of a node is, if a rank has it.
+    fn place_of(&self, node: &Range<usize>) -> Option<Place> {
+        let mut received = 0;
+        for (rank, nodes) in self.covers.iter().enumerate() {
+            let own = rank == self.shards.rank();
+            match nodes.iter().position(|of| of == node) {
+                Some(node) if own => return Some(Place::Own(node)),
+                Some(node) => return Some(Place::Received(received + node)),
+                None if own => {}
+                None => received += nodes.len(),
+            }
+        }
+        None
+    }
+
+    /// Sends this rank's part of the sum to all others, and receives theirs.
+    fn gather<T: Number>(&self, things: &mut [ShardSums<'_, T>]) -> Result<()> {
+        let (rank, ranks) = (self.shards.rank(), self.shards.ranks());
+        let mut own: Vec<&[u8]> = Vec::new();
+        let mut receive = pieces(ranks);
+        let mut first = 0;
+        for ShardSums { first: numbers, .. } in things {
+            let (mut at, len) = (first, numbers.len());
+            let mut rest = &mut numbers[..];
+            for (of, receive) in receive.iter_mut().enumerate() {
+                let part = clipped(self.part(of), first..first + len);
+                let here = rest.split_off_mut(part.start.max(at) - at..).expect("a part of it");
+                rest = here;
+                let piece = rest.split_off_mut(..part.len()).expect("a part of it");
+                at = part.end.max(at);
+                match of == rank {
+                    true => own.push(cast_slice(piece)),
+                    false => receive.push(cast_slice_mut(piece)),
+                }
+            }
+            first += len;
+        }
+        let to = |to| if to == rank { vec![] } else { own.clone() };
+        let send: Vec<Vec<&[u8]>> = (0..ranks).map(to).collect();
+        self.peers.exchange(&send, &mut receive)
     }
 
     /// The part of the bucket that a rank adds up.
@@ -254,26 +268,46 @@ impl Bucket<'_> {
     }
 }
 
-/// Calls `visit` with each thing that has some of the numbers in `range`, which counts through all
-/// things one after the other, and which of its numbers those are.
-fn for_each_piece<'a, T>(
-    things: &mut [ShardSums<'a, T>],
-    range: Range<usize>,
-    mut visit: impl FnMut(&mut ShardSums<'a, T>, Range<usize>),
-) {
-    let mut first = 0;
-    for thing in things {
-        let len = thing.first.len();
-        let part = range.start.max(first)..range.end.min(first + len);
-        if !part.is_empty() {
-            visit(thing, part.start - first..part.end - first);
+/// Where the sum of a node is: which one of this rank's, or of those received.
+enum Place {
+    Own(usize),
+    Received(usize),
+}
+
+impl<T> ShardSums<'_, T> {
+    /// The sum of one of the nodes.
+    fn of(&self, node: usize) -> &[T] {
+        match node {
+            0 => self.first,
+            _ => self.others[node - 1],
         }
-        first += len;
     }
 }
 
-fn take<'a>(rest: &mut &'a mut [u8], len: usize) -> &'a mut [u8] {
-    rest.split_off_mut(..len).expect("room was made for all")
+/// Each thing that has some of the numbers in `range`, which counts through all things one after the
+/// other, and which of its numbers those are.
+fn places<T>(things: &[ShardSums<'_, T>], range: Range<usize>) -> Vec<(usize, Range<usize>)> {
+    let (mut places, mut first) = (Vec::new(), 0);
+    for (i, thing) in things.iter().enumerate() {
+        let len = thing.first.len();
+        let part = clipped(range.clone(), first..first + len);
+        if !part.is_empty() {
+            places.push((i, part.start - first..part.end - first));
+        }
+        first += len;
+    }
+    places
+}
+
+/// What is in both ranges; an empty one within or beside the second where there is nothing.
+fn clipped(range: Range<usize>, within: Range<usize>) -> Range<usize> {
+    let start = range.start.clamp(within.start, within.end);
+    start..range.end.clamp(start, within.end)
+}
+
+/// Nothing for each of the ranks.
+fn pieces<T>(ranks: usize) -> Vec<Vec<T>> {
+    (0..ranks).map(|_| Vec::new()).collect()
 }
 
 fn make_room<T: Copy + Default>(memory: &mut Vec<T>, len: usize) -> Result<()> {

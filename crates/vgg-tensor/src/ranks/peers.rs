@@ -19,25 +19,38 @@ pub trait Peers: Send + Sync {
     /// What they are joined by, in words.
     fn describe(&self) -> String;
 
+    /// Gives each rank what it is sent: the pieces `send[r]`, one after the other, go to rank `r`, and what it
+    /// sends here fills the pieces `receive[r]`, which have as many bytes in all, however they are cut. A rank
+    /// sends nothing to itself.
+    ///
+    /// # Panics
+    /// If there are not as many as ranks, or lengths do not fit.
+    fn exchange(&self, send: &[Vec<&[u8]>], receive: &mut [Vec<&mut [u8]>]) -> Result<()>;
+
     /// Gives all ranks what each one has: rank `r` gives `lens[r]` bytes, which follow each other in `all`
     /// in the order of ranks.
     ///
     /// # Panics
     /// If lengths do not fit.
-    fn all_gather(&self, mine: &[u8], lens: &[usize], all: &mut [u8]) -> Result<()>;
-
-    /// Gives each rank its own part: of `mine`, rank `r` gets the `send[r]` bytes that follow those of the
-    /// ranks before; what it gives, `receive[r]` bytes, comes in the same order.
-    ///
-    /// # Panics
-    /// If lengths do not fit.
-    fn all_to_all(
-        &self,
-        mine: &[u8],
-        send: &[usize],
-        receive: &[usize],
-        all: &mut [u8],
-    ) -> Result<()>;
+    fn all_gather(&self, mine: &[u8], lens: &[usize], mut all: &mut [u8]) -> Result<()> {
+        let rank = self.rank();
+        assert_eq!([lens.len(), lens[rank]], [self.ranks(), mine.len()], "what this rank gives");
+        let others = |to| if to == rank { vec![] } else { vec![mine] };
+        let send: Vec<Vec<&[u8]>> = (0..lens.len()).map(others).collect();
+        let mut receive: Vec<Vec<&mut [u8]>> = Vec::new();
+        for (from, len) in lens.iter().enumerate() {
+            let place = all.split_off_mut(..*len).expect("there is room for what comes");
+            receive.push(match from == rank {
+                true => {
+                    place.copy_from_slice(mine);
+                    vec![]
+                }
+                false => vec![place],
+            });
+        }
+        assert!(all.is_empty(), "room for what comes, and no more");
+        self.exchange(&send, &mut receive)
+    }
 
     /// Waits for all others to make this call, too, which is everybody's last one.
     fn finish(&self) -> Result<()>;
