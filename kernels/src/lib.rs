@@ -68,6 +68,7 @@ pub const MODULES: &[Module] = &[
     BIAS_RELU_MAX_POOL,
     CONVERT,
     DROPOUT,
+    EUCLIDEAN_LOSS,
     FEW_CHANNELS_SM80,
     FIRST_STAGE,
     FIRST_STAGE_SM80,
@@ -411,6 +412,20 @@ pub const SIGMOID: Module = Module {
     name: "sigmoid",
     kernels: of_every_type!["sigmoid_backward", "sigmoid_forward"],
     ptx: include_str!("../ptx/sigmoid.ptx"),
+};
+
+/// The loss of boxes, how good they are, and the gradient of `predicted: [n, boxes, 4]`.
+///
+/// - `euclidean_loss_backward_T(const T* predicted, const u32* targets, T* dpredicted, u64 n, u32 boxes,
+///   const f32* loss_scale)`: `targets`, `5 n + 1` words as `vgg_tensor::spec::EuclideanLoss` says;
+///   `dpredicted: [n, boxes, 4]`. Work: `n · boxes` threads.
+/// - `euclidean_loss_metrics_T(const T* predicted, const u32* targets, f32* metrics, u64 n, u32 boxes)`:
+///   `vgg_tensor::spec::BoxMetrics`, three numbers; a box that does not exist makes a loss of NaN. Grid:
+///   exactly one block.
+pub const EUCLIDEAN_LOSS: Module = Module {
+    name: "euclidean_loss",
+    kernels: of_every_type!["euclidean_loss_backward", "euclidean_loss_metrics"],
+    ptx: include_str!("../ptx/euclidean_loss.ptx"),
 };
 
 /// Loss, correct classes and the gradient of `logits: [n, classes]`.

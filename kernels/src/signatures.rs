@@ -238,6 +238,22 @@ kernels! {
         stream: u32,
         step: Address,
     }
+    // euclidean_loss.cu
+    EuclideanLossBackward = "euclidean_loss_backward_T" {
+        predicted: Address,
+        targets: Address,
+        dpredicted: Address,
+        n: u64,
+        boxes: u32,
+        loss_scale: Address,
+    }
+    EuclideanLossMetrics = "euclidean_loss_metrics_T" {
+        predicted: Address,
+        targets: Address,
+        metrics: Address,
+        n: u64,
+        boxes: u32,
+    }
     // few_channels_sm80.cu
     FewChannelsForward = "few_channels_forward_T" {
         x: Address,

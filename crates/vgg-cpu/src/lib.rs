@@ -39,6 +39,7 @@ mod build;
 mod conv2d;
 mod dropout;
 mod epilogue;
+mod euclidean_loss;
 mod exchange;
 mod gemm;
 mod isa;
@@ -340,6 +341,9 @@ impl Cpu {
             }
             Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
                 softmax_cross_entropy::forward_backward(&spec, logits, labels, metrics, dlogits);
+            }
+            Command::EuclideanLoss { spec, predicted, targets, metrics, dpredicted } => {
+                euclidean_loss::forward_backward(&spec, predicted, targets, metrics, dpredicted);
             }
             Command::Step { optimizer, content, weight, dweight } => {
                 optimizer::step(self, optimizer, scalars, self.len(content), weight, dweight);

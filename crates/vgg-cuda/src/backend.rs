@@ -13,8 +13,8 @@ use crate::optimizer::Steps;
 use crate::pinned::Landing;
 use crate::precision::Storage;
 use crate::{
-    Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, exchange, layout, linear,
-    lrn, max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
+    Buffer, Cuda, Executable, avg_pool2d, batch_norm2d, conv2d, dropout, euclidean_loss, exchange,
+    layout, linear, lrn, max_pool2d, prepare_images, sigmoid, softmax_cross_entropy, update,
 };
 
 impl Backend for Cuda {
@@ -218,6 +218,11 @@ impl Cuda {
             Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
                 softmax_cross_entropy::forward_backward(
                     self, &spec, logits, labels, metrics, dlogits,
+                )
+            }
+            Command::EuclideanLoss { spec, predicted, targets, metrics, dpredicted } => {
+                euclidean_loss::forward_backward(
+                    self, &spec, predicted, targets, metrics, dpredicted,
                 )
             }
             Command::Step { optimizer, content, weight, dweight } => {

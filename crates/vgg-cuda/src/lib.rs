@@ -18,6 +18,7 @@ mod cublas;
 mod devices;
 mod dropout;
 mod error;
+mod euclidean_loss;
 mod exchange;
 mod executable;
 mod gpu;

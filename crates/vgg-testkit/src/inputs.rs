@@ -1,7 +1,7 @@
 //! Numbers to compute with: the same in every run.
 
 use vgg_tensor::Draw;
-use vgg_tensor::spec::SoftmaxCrossEntropy;
+use vgg_tensor::spec::{EuclideanLoss, SoftmaxCrossEntropy};
 
 fn draw(seed: u64) -> Draw {
     Draw { seed, stream: 0, step: 0 }
@@ -58,5 +58,18 @@ pub fn targets(seed: u64, spec: &SoftmaxCrossEntropy) -> Vec<u32> {
         let divisor = words[..n].iter().map(|label| weights[*label as usize]).sum::<f32>();
         words.extend(weights.iter().chain([&divisor]).map(|x| x.to_bits()));
     }
+    words
+}
+
+/// What a loss of boxes takes beside what is predicted: which box of an image counts, every fifth's none,
+/// true boxes in the image, of sides from a quarter to three quarters, and how many there are.
+pub fn boxes(seed: u64, spec: &EuclideanLoss) -> Vec<u32> {
+    let n = spec.predicted().n;
+    let mut words = labels(seed, n, spec.boxes());
+    words.iter_mut().skip(4).step_by(5).for_each(|word| *word = EuclideanLoss::NO_BOX);
+    let count = words.iter().filter(|word| **word != EuclideanLoss::NO_BOX).count();
+    let numbers = uniform(seed + 1, EuclideanLoss::BOX * n, 0.25).into_iter().map(|x| 0.5 + x);
+    words.extend(numbers.map(f32::to_bits));
+    words.push((count as f32).to_bits());
     words
 }

@@ -1,8 +1,8 @@
 //! Every gradient of the reference backend against finite differences.
 
 use vgg_tensor::spec::{
-    AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue, Lrn,
-    MaxPool2d, Metrics, SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, BatchNormEpilogue, BoxMetrics, Conv2d, ConvEpilogue, EuclideanLoss,
+    Linear, LinearEpilogue, Lrn, MaxPool2d, Metrics, SoftmaxCrossEntropy,
 };
 use vgg_tensor::{Bound, Command, Content, Result, Scalars, Shape, WeightGradient};
 use vgg_testkit::{Buffer, Reference, check_gradient, inputs};
@@ -298,6 +298,32 @@ fn softmax_cross_entropy() -> Result<()> {
         // The gradient is that of the mean, the metrics hold the sum.
         check_gradient(&format!("{spec:?}"), &logits, dlogits.numbers(n * classes), |x| {
             loss(x, &mut zeros(n * classes))
+        });
+    }
+    Ok(())
+}
+
+#[test]
+fn euclidean_loss() -> Result<()> {
+    for (n, boxes) in [(7, 1), (6, 3)] {
+        let spec = EuclideanLoss::new(n, boxes)?;
+        let words: Vec<u8> =
+            inputs::boxes(2, &spec).iter().flat_map(|word| word.to_ne_bytes()).collect();
+        let mut targets = bytes(spec.target_bytes());
+        targets.bytes_mut(words.len()).copy_from_slice(&words);
+        // Every fifth image has no box.
+        let counted = (n - n / 5) as f64;
+        let len = spec.predicted().len();
+        let (mut metrics, mut dpredicted) = (zeros(BoxMetrics::LEN), zeros(len));
+        let mut loss = |predicted: &[f64], dpredicted: &mut Buffer<f64>| {
+            let (predicted, metrics, targets) = (&buffer(predicted), &mut metrics, &targets);
+            run(Command::EuclideanLoss { spec, predicted, targets, metrics, dpredicted });
+            metrics.numbers(1)[0] / counted
+        };
+        let predicted = uniform(1, len);
+        loss(&predicted, &mut dpredicted);
+        check_gradient(&format!("{spec:?}"), &predicted, dpredicted.numbers(len), |x| {
+            loss(x, &mut zeros(len))
         });
     }
     Ok(())

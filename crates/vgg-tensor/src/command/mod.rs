@@ -9,8 +9,8 @@ mod words;
 
 use crate::ranks::Shards;
 use crate::spec::{
-    AvgPool2d, BatchNorm2d, Conv2d, Linear, Lrn, MaxPool2d, Normalize, PrepareImages,
-    SoftmaxCrossEntropy,
+    AvgPool2d, BatchNorm2d, Conv2d, EuclideanLoss, Linear, Lrn, MaxPool2d, Normalize,
+    PrepareImages, SoftmaxCrossEntropy,
 };
 use crate::{Content, In, InOut, Out, Shape};
 
@@ -307,6 +307,20 @@ pub enum Command<I = In, O = Out, U = InOut> {
         metrics: O,
         /// The logits' gradient, `[n, classes, 1, 1]`.
         dlogits: O,
+    },
+    /// The loss of boxes, how good they are, and the gradient of the mean loss: of the box that counts of an
+    /// image that has one `(predicted − true) / divisor`, and of all others zero.
+    EuclideanLoss {
+        /// Boxes of an image.
+        spec: EuclideanLoss,
+        /// `[n, 4 · boxes, 1, 1]`.
+        predicted: I,
+        /// What [`EuclideanLoss`] says, each that counts below the number of boxes.
+        targets: I,
+        /// [`crate::spec::BoxMetrics`].
+        metrics: O,
+        /// The gradient of what is predicted, `[n, 4 · boxes, 1, 1]`.
+        dpredicted: O,
     },
     /// One optimiser step on one parameter, in place, with [`crate::Scalars::lr`] as its learning rate.
     Step {

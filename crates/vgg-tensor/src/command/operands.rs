@@ -2,7 +2,7 @@
 
 use super::{Command, ShardSum, WeightGradient};
 use crate::Content;
-use crate::spec::Metrics;
+use crate::spec::{BoxMetrics, Metrics};
 
 /// What becomes of a command's operands, one after the other.
 ///
@@ -180,6 +180,15 @@ impl<I, O, U> Command<I, O, U> {
                     labels: to.input(labels, Bytes(spec.label_bytes())),
                     metrics: to.output(metrics, Vector(Metrics::LEN)),
                     dlogits: to.output(dlogits, Maps(spec.logits())),
+                    spec,
+                }
+            }
+            Self::EuclideanLoss { spec, predicted, targets, metrics, dpredicted } => {
+                Command::EuclideanLoss {
+                    predicted: to.input(predicted, Maps(spec.predicted())),
+                    targets: to.input(targets, Bytes(spec.target_bytes())),
+                    metrics: to.output(metrics, Vector(BoxMetrics::LEN)),
+                    dpredicted: to.output(dpredicted, Maps(spec.predicted())),
                     spec,
                 }
             }

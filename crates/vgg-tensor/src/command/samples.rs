@@ -3,8 +3,8 @@
 use super::{Command, Optimizer, ShardSum, WeightGradient};
 use crate::ranks::Shards;
 use crate::spec::{
-    AdamW, AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, Linear, LinearEpilogue,
-    Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
+    AdamW, AvgPool2d, BatchNorm2d, BatchNormEpilogue, Conv2d, ConvEpilogue, EuclideanLoss, Linear,
+    LinearEpilogue, Lrn, MaxPool2d, Normalize, PrepareImages, Sgd, SoftmaxCrossEntropy, WeightType,
 };
 use crate::{Content, Result, Shape};
 
@@ -47,6 +47,8 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
     let forward = |spec, aux| C::Linear { spec, x, weight, bias, y, aux };
     let backward = |weight, dx| C::LinearBackward { spec: linear, x, weight, dy, aux, dbias, dx };
     let softmax = C::SoftmaxCrossEntropy { spec: softmax, logits, labels, metrics, dlogits };
+    let (spec, predicted, targets, dpredicted) = (EuclideanLoss::new(2, 10)?, Any, Any, Any);
+    let euclidean = C::EuclideanLoss { spec, predicted, targets, metrics, dpredicted };
     let step = |optimizer, content| C::Step { optimizer, content, weight, dweight };
     Ok(vec![
         (images(16, 20)?, "resize 8×10→16×20, normalise"),
@@ -102,6 +104,7 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
         ),
         (C::Dropout { shape: Shape::flat(2, 7), p: 0.5, seed: 1, stream: 2, x }, "dropout 0.5 7"),
         (softmax, "softmax cross-entropy 10"),
+        (euclidean, "euclidean loss 40"),
         (step(momentum, conv.weight()), "sgd 5×3×3×3"),
         (step(plain, linear.weight()), "sgd 7×240"),
         (step(adamw, Content::Vector(7)), "adamw 7"),

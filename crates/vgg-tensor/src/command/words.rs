@@ -58,6 +58,9 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
             Self::SoftmaxCrossEntropy { spec: op, .. } => {
                 write!(f, "softmax cross-entropy {}", op.logits().features())
             }
+            Self::EuclideanLoss { spec: op, .. } => {
+                write!(f, "euclidean loss {}", op.predicted().features())
+            }
             Self::Step { optimizer, content, .. } => parameter(f, optimizer.name(), content),
             Self::Scale { content, .. } => parameter(f, "scale", content),
             Self::Blend { content, .. } => parameter(f, "blend", content),

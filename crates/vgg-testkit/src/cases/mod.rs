@@ -6,6 +6,7 @@
 pub mod avg_pool2d;
 pub mod batch_norm2d;
 pub mod conv2d;
+pub mod euclidean_loss;
 pub mod linear;
 pub mod lrn;
 pub mod max_pool2d;

@@ -9,6 +9,7 @@ mod batch_norm2d;
 mod bench;
 mod conv2d;
 mod dropout;
+mod euclidean_loss;
 mod exchange;
 mod linear;
 mod lrn;
@@ -25,6 +26,7 @@ pub use batch_norm2d::BatchNorm2dTrial;
 pub use bench::{Bench, Memory, Operand, Trying};
 pub use conv2d::Conv2dTrial;
 pub use dropout::DropoutTrial;
+pub use euclidean_loss::EuclideanLossTrial;
 pub use exchange::check_exchange;
 pub use linear::LinearTrial;
 pub use lrn::LrnTrial;
@@ -157,6 +159,7 @@ pub fn check_same_bits<A: Backend, B: Backend>(a: &mut A, b: &mut B) {
     compare::<A, B, LinearTrial>(a, b);
     compare::<A, B, DropoutTrial>(a, b);
     compare::<A, B, SoftmaxCrossEntropyTrial>(a, b);
+    compare::<A, B, EuclideanLossTrial>(a, b);
     compare::<A, B, OptimizerTrial>(a, b);
     compare::<A, B, BlendTrial>(a, b);
     compare::<A, B, ClipGradientsTrial>(a, b);
@@ -206,6 +209,7 @@ macro_rules! conformance {
             linear: LinearTrial,
             dropout: DropoutTrial,
             softmax_cross_entropy: SoftmaxCrossEntropyTrial,
+            euclidean_loss: EuclideanLossTrial,
             optimizer: OptimizerTrial,
             blend: BlendTrial,
             clip_gradients: ClipGradientsTrial

@@ -1,11 +1,11 @@
 //! Which loops a command is.
 
-use vgg_tensor::spec::Metrics;
+use vgg_tensor::spec::{BoxMetrics, Metrics};
 use vgg_tensor::{Bound, Command, Draw, Scalars, WeightGradient};
 
 use super::{
-    Buffer, Reference, avg_pool2d, batch_norm2d, conv2d, dropout, linear, lrn, max_pool2d,
-    optimizer, prepare_images, sigmoid, softmax_cross_entropy, update,
+    Buffer, Reference, avg_pool2d, batch_norm2d, conv2d, dropout, euclidean_loss, linear, lrn,
+    max_pool2d, optimizer, prepare_images, sigmoid, softmax_cross_entropy, update,
 };
 use crate::Real;
 
@@ -175,6 +175,16 @@ impl<T: Real> Reference<T> {
                     labels.bytes(spec.label_bytes()),
                     metrics.numbers_mut(Metrics::LEN),
                     dlogits.numbers_mut(len),
+                );
+            }
+            Command::EuclideanLoss { spec, predicted, targets, metrics, dpredicted } => {
+                let len = spec.predicted().len();
+                euclidean_loss::forward_backward(
+                    &spec,
+                    predicted.numbers(len),
+                    targets.bytes(spec.target_bytes()),
+                    metrics.numbers_mut(BoxMetrics::LEN),
+                    dpredicted.numbers_mut(len),
                 );
             }
             Command::Step { optimizer, content, weight, dweight } => {

@@ -8,6 +8,7 @@ mod carry_out;
 mod conv2d;
 mod decisions;
 mod dropout;
+mod euclidean_loss;
 mod exchange;
 mod linear;
 mod lrn;

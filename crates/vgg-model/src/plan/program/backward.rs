@@ -115,6 +115,7 @@ impl Backward<'_, '_> {
             | Command::LinearBackward { .. }
             | Command::LinearInputBackward { .. }
             | Command::SoftmaxCrossEntropy { .. }
+            | Command::EuclideanLoss { .. }
             | Command::Step { .. }
             | Command::Scale { .. }
             | Command::Blend { .. }
