@@ -4,7 +4,7 @@ use vgg_cpu::Cpu;
 use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
     AdamWConfig, BiasInit, Group, Init, Input, Metrics, Mode, Params, Plan, Recipe, Session,
-    SgdConfig, Trainer, Vgg, VggConfig, WeightInit,
+    SgdConfig, Target, Trainer, Vgg, VggConfig, WeightInit,
 };
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Backend, Result};
@@ -281,7 +281,7 @@ on_cuda! {
             for step in 0..5 {
                 let (pixels, labels) = batch(step);
                 let mix: Vec<_> = labels.iter().map(|label| ((label + 1) % 3, 0.25)).collect();
-                trainer.submit_mixed(&pixels, &labels, &mix, lr(step))?;
+                trainer.submit(&pixels, Target::mixed(&labels, &mix), lr(step))?;
                 metrics.extend(trainer.next_metrics(true)?);
             }
             let ema = trainer.ema()?.expect("the recipe keeps one");

@@ -54,12 +54,20 @@ pub struct Progress {
     pub seed: u64,
     /// Sum of the losses of the current epoch's images.
     pub loss_sum: f64,
-    /// Images of the current epoch whose true class came first.
+    /// Images of the current epoch that the network was right about: whose true class came first, or whose
+    /// box had an intersection over union above ½.
     pub top1: u64,
     /// Images of the current epoch whose true class came among the first five.
     pub top5: u64,
-    /// Images of the current epoch.
+    /// Sum of the intersections over union of the current epoch's boxes.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub iou_sum: f64,
+    /// Images of the current epoch that count in these sums.
     pub images: u64,
+}
+
+fn is_zero(x: &f64) -> bool {
+    *x == 0.0
 }
 
 /// What the weights' file says beside the weights.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use vgg_tensor::Result;
 
-use crate::{Arch, invalid};
+use crate::{Arch, Task, invalid};
 
 /// What a network is built from. Keys that are left out have the paper's values.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,8 +27,11 @@ pub struct VggConfig {
     /// of 7, and in Dive into Deep Learning.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avg_pool: Option<usize>,
-    /// Classes to tell apart.
+    /// Classes to tell apart, or of the objects to locate.
     pub classes: usize,
+    /// What it says of an image.
+    #[serde(skip_serializing_if = "Task::is_classification")]
+    pub task: Task,
     /// Outputs of each of the two hidden fully connected layers. LeNet's are fixed: there it has to
     /// be left at its default.
     pub fc_width: usize,
@@ -46,6 +49,7 @@ impl Default for VggConfig {
             batch_norm: false,
             avg_pool: None,
             classes: 1000,
+            task: Task::Classification,
             fc_width: 4096,
             dropout: 0.5,
         }
@@ -107,6 +111,11 @@ impl VggConfig {
             "at least [1, {least}, {least}] for {arch}, and at most {most} a side{multiples}"
         );
         Err(invalid("input", format!("{:?}", self.input), &allowed))
+    }
+
+    /// Numbers that come out for an image.
+    pub(crate) fn outputs(&self) -> usize {
+        self.task.outputs(self.classes)
     }
 
     /// Channels of a layer that has so many at full width.

@@ -6,13 +6,12 @@ use std::collections::HashMap;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use vgg_tensor::profile::{Event, Profile};
-use vgg_tensor::spec::Metrics;
 use vgg_tensor::{Backend, Content, Error, Program, Result, Scalars, Shape, Shared, zeros};
 
 use crate::memory::Memory;
 use crate::placement::Placement;
 use crate::plan::program::{NetworkProgram, Place, Weights, Work};
-use crate::{Input, Mode, Params, Plan, Vgg, invalid};
+use crate::{Input, Metrics, Mode, Params, Plan, Target, Vgg};
 
 pub(crate) use tensors::Set;
 
@@ -26,8 +25,8 @@ pub(crate) struct Network<B: Backend> {
     seed: u64,
     /// What was compiled, for so many images each.
     compiled: HashMap<(Work, usize), Ready<B, B::Executable>>,
-    /// What goes up for a batch's labels, whose memory is used again.
-    label_bytes: Vec<u8>,
+    /// What goes up for a batch's targets, whose memory is used again.
+    target_bytes: Vec<u8>,
 }
 
 /// A program that is ready to run.
@@ -36,36 +35,23 @@ pub(crate) struct Ready<B: Backend, P> {
     /// Where a batch goes before it runs; nothing for a program that takes none.
     pixels: Option<Shared<B::Buffer>>,
     /// Nothing for a program that takes none.
-    labels: Option<Shared<B::Buffer>>,
+    targets: Option<Shared<B::Buffer>>,
 }
 
 /// A batch on its way to the device.
 #[derive(Clone, Copy)]
 pub(crate) struct Batch<'a> {
     pub(crate) pixels: &'a [u8],
-    /// None where no loss is computed.
-    pub(crate) labels: &'a [u32],
-    /// Another class for each label, and its share; none where nothing is mixed.
-    pub(crate) mix: &'a [(u32, f32)],
-    /// What the images' losses are divided by, where classes have weights.
+    /// Of no image where no loss is computed.
+    pub(crate) target: Target<'a>,
+    /// What the images' losses are divided by, where not by their number.
     pub(crate) divisor: f32,
 }
 
 impl<'a> Batch<'a> {
     /// Images alone.
-    fn unlabelled(pixels: &'a [u8]) -> Self {
-        Self { pixels, labels: &[], mix: &[], divisor: 1.0 }
-    }
-
-    /// Writes what goes up for the labels, as [`vgg_tensor::spec::SoftmaxCrossEntropy`] has it.
-    fn write_labels(&self, class_weights: &[f32], bytes: &mut Vec<u8>) {
-        let others = self.mix.iter().map(|(other, _)| *other);
-        let shares = self.mix.iter().map(|(_, share)| share.to_bits());
-        let divisor = (!class_weights.is_empty()).then_some(&self.divisor);
-        let weights = class_weights.iter().chain(divisor).map(|x| x.to_bits());
-        let words = self.labels.iter().copied().chain(others).chain(shares).chain(weights);
-        bytes.clear();
-        bytes.extend(words.flat_map(u32::to_ne_bytes));
+    fn without_target(pixels: &'a [u8]) -> Self {
+        Self { pixels, target: Target::NONE, divisor: 1.0 }
     }
 }
 
@@ -77,9 +63,9 @@ impl<B: Backend, P> Ready<B, P> {
         }
     }
 
-    fn upload_labels(&self, backend: &mut B, labels: &[u8]) -> Result<()> {
-        match &self.labels {
-            Some(buffer) => backend.upload_bytes(labels, &mut write(buffer)),
+    fn upload_targets(&self, backend: &mut B, targets: &[u8]) -> Result<()> {
+        match &self.targets {
+            Some(buffer) => backend.upload_bytes(targets, &mut write(buffer)),
             None => Ok(()),
         }
     }
@@ -109,7 +95,7 @@ impl<B: Backend> Network<B> {
             plan,
             seed,
             compiled: HashMap::new(),
-            label_bytes: Vec::new(),
+            target_bytes: Vec::new(),
         })
     }
 
@@ -138,14 +124,14 @@ impl<B: Backend> Network<B> {
         &self.plan
     }
 
-    /// Orders some work on a batch, whose images and labels have been checked.
+    /// Orders some work on a batch, whose images and targets have been checked.
     pub(crate) fn run(&mut self, work: Work, batch: Batch<'_>, scalars: Scalars) -> Result<()> {
         let key = (work, batch.pixels.len() / self.input.image_bytes());
         self.compile(key)?;
         let ready = self.compiled.get_mut(&key).expect("it was compiled");
-        batch.write_labels(self.plan.class_weights(), &mut self.label_bytes);
+        self.plan.write_targets(batch.target, batch.divisor, &mut self.target_bytes);
         ready.upload_pixels(&mut self.backend, batch.pixels)?;
-        ready.upload_labels(&mut self.backend, &self.label_bytes)?;
+        ready.upload_targets(&mut self.backend, &self.target_bytes)?;
         self.backend.run(&mut ready.program, scalars)
     }
 
@@ -193,16 +179,16 @@ impl<B: Backend> Network<B> {
         batch: Batch<'_>,
         scalars: Scalars,
     ) -> Result<Vec<Event>> {
-        batch.write_labels(self.plan.class_weights(), &mut self.label_bytes);
-        let (pixels, labels) = (batch.pixels, &self.label_bytes);
+        self.plan.write_targets(batch.target, batch.divisor, &mut self.target_bytes);
+        let (pixels, targets) = (batch.pixels, &self.target_bytes);
         let (backend, profile) = (&mut self.backend, &ready.program);
         let words = |bytes| format!("upload {bytes} bytes");
         let mut events = vec![
             profile.transfer(backend, "batch", words(pixels.len()), |backend| {
                 ready.upload_pixels(backend, pixels)
             })?,
-            profile.transfer(backend, "batch", words(labels.len()), |backend| {
-                ready.upload_labels(backend, labels)
+            profile.transfer(backend, "batch", words(targets.len()), |backend| {
+                ready.upload_targets(backend, targets)
             })?,
         ];
         events.extend(ready.program.run(backend, scalars)?);
@@ -228,7 +214,7 @@ impl<B: Backend> Network<B> {
         };
         Ok(Ready {
             pixels: buffer_of(Place::Pixels),
-            labels: buffer_of(Place::Labels),
+            targets: buffer_of(Place::Targets),
             program: make(&mut self.backend, &program.program, &buffers)?,
         })
     }
@@ -261,7 +247,7 @@ impl<B: Backend> Network<B> {
         let mut logits = zeros(self.count(pixels)? * classes)?;
         let chunks = pixels.chunks(batch * self.input.image_bytes());
         for (pixels, logits) in chunks.zip(logits.chunks_mut(batch * classes)) {
-            let batch = Batch::unlabelled(pixels);
+            let batch = Batch::without_target(pixels);
             self.run(Work::Logits(weights), batch, Scalars::default())?;
             self.download(Place::Logits, logits.len() / classes, logits)?;
         }
@@ -281,7 +267,7 @@ impl<B: Backend> Network<B> {
         let place = Place::LogitsGradient;
         let content = Content::Maps(self.plan.maps(place, n));
         self.backend.upload(content, dlogits, &mut write(self.memory.at(place)))?;
-        let batch = Batch::unlabelled(pixels);
+        let batch = Batch::without_target(pixels);
         self.run(Work::GradCam, batch, Scalars::default())?;
         let shape = self.plan.maps(Place::Maps, n);
         let mut maps = [zeros(shape.len())?, zeros(shape.len())?];
@@ -314,19 +300,6 @@ impl<B: Backend> Network<B> {
             "{} bytes are not whole images of {channels}×{height}×{width} = {image_bytes} bytes",
             pixels.len()
         )))
-    }
-
-    pub(crate) fn check_labels(&self, n: usize, labels: &[u32]) -> Result<()> {
-        if labels.len() != n {
-            return Err(Error::Shape(format!("{} labels for {n} images", labels.len())));
-        }
-        let classes = self.vgg().outputs();
-        match labels.iter().position(|label| *label as usize >= classes) {
-            Some(i) => {
-                Err(invalid(&format!("label {i}"), labels[i], &format!("below {classes} classes")))
-            }
-            None => Ok(()),
-        }
     }
 }
 

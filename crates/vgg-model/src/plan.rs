@@ -4,11 +4,12 @@ pub(crate) mod program;
 mod rows;
 
 use vgg_tensor::ranks::Tree;
-use vgg_tensor::spec::{Metrics, Normalize, PrepareImages, SoftmaxCrossEntropy, WeightType};
+use vgg_tensor::spec::{Normalize, PrepareImages, WeightType};
 use vgg_tensor::{Backend, Command, Content, Program, Result, Shape};
 
+use crate::loss::Loss;
 use crate::placement::Placement;
-use crate::{Input, Recipe, Vgg, invalid};
+use crate::{Input, Metrics, Recipe, Target, Vgg, invalid};
 use program::{MicroBatch, NetworkProgram, Place, Shard, Weights, Work, sums};
 
 pub use rows::Row;
@@ -74,7 +75,7 @@ pub struct Plan {
     pub(crate) mode: Mode,
     pub(crate) prepare: PrepareImages,
     pub(crate) normalize: Normalize,
-    pub(crate) loss: SoftmaxCrossEntropy,
+    pub(crate) loss: Loss,
     /// Weights and biases in the order of [`Vgg::params`], as the mode stores them.
     pub(crate) params: Vec<Content>,
     /// Running statistics in the order of [`Vgg::state`]; none in inference.
@@ -105,7 +106,7 @@ impl Plan {
             batch,
             prepare,
             normalize,
-            loss: SoftmaxCrossEntropy::new(batch, vgg.outputs())?,
+            loss: Loss::new(vgg.config(), vgg.outputs(), batch)?,
             params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
             state: vgg.state().iter().map(|p| p.content).collect(),
             programs: Vec::new(),
@@ -247,12 +248,12 @@ impl Plan {
     pub(crate) fn content(&self, place: Place) -> Content {
         match place {
             Place::Pixels => Content::Bytes(self.prepare.source().len()),
-            Place::Labels => {
+            Place::Targets => {
                 let loss = match &self.mode {
                     Mode::Train(recipe) => recipe.loss(self.loss, recipe.mixes),
                     Mode::Infer { .. } => self.loss,
                 };
-                Content::Bytes(loss.label_bytes())
+                Content::Bytes(loss.target_bytes())
             }
             Place::Metrics | Place::ShardMetrics(_) => Content::Vector(Metrics::LEN),
             Place::Logits | Place::LogitsGradient | Place::Maps | Place::MapsGradient => {
@@ -275,7 +276,7 @@ impl Plan {
                 let after_maps = self.vgg.after_last_maps().expect("a program has them");
                 self.vgg.layer_inputs()[after_maps]
             }
-            _ => self.loss.logits(),
+            _ => self.loss.outputs(),
         };
         Shape { n, ..of_one }
     }
@@ -314,12 +315,14 @@ impl Plan {
         kept
     }
 
-    /// How much each class counts in the loss; nothing where all count the same.
-    pub(crate) fn class_weights(&self) -> &[f32] {
-        match &self.mode {
-            Mode::Train(recipe) => &recipe.class_weights,
+    /// Writes what goes up for the targets of images, whose losses are divided by `divisor` where not by
+    /// their number.
+    pub(crate) fn write_targets(&self, target: Target<'_>, divisor: f32, bytes: &mut Vec<u8>) {
+        let class_weights = match &self.mode {
+            Mode::Train(recipe) => &recipe.class_weights[..],
             Mode::Infer { .. } => &[],
-        }
+        };
+        target.write(self.vgg.config().task, class_weights, divisor, bytes);
     }
 
     /// Of each parameter, whether it is trained.

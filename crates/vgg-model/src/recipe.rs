@@ -1,10 +1,10 @@
 //! How a trainer goes from gradients to new weights.
 
 use vgg_tensor::ranks::Shards;
-use vgg_tensor::spec::SoftmaxCrossEntropy;
 use vgg_tensor::{Optimizer, Result};
 
 use crate::group::is_within;
+use crate::loss::Loss;
 use crate::optimizer::Moment;
 use crate::{AdamWConfig, Group, OptimizerConfig, ParamSpec, SgdConfig, Vgg, invalid};
 
@@ -34,7 +34,7 @@ pub struct Recipe {
     /// it is empty. A batch's loss is divided by the weights of its images' classes; if it is mixed, by
     /// its images, as PyTorch's is where targets are probabilities.
     pub class_weights: Vec<f32>,
-    /// Whether labels may come with another class each ([`crate::Trainer::submit_mixed`]).
+    /// Whether labels may come with another class each ([`crate::Target::Mixed`]).
     pub mixes: bool,
     /// Whether parameters of one dimension, biases and what batch normalisations learn, decay like weights.
     pub decays_vectors: bool,
@@ -112,7 +112,10 @@ impl Recipe {
         if !(0.0..1.0).contains(&self.label_smoothing) {
             return Err(invalid("label_smoothing", self.label_smoothing, "at least 0 and below 1"));
         }
-        let (weights, classes) = (&self.class_weights, vgg.outputs());
+        if !vgg.config().task.is_classification() {
+            self.check_boxes()?;
+        }
+        let (weights, classes) = (&self.class_weights, vgg.config().classes);
         if !weights.is_empty() && weights.len() != classes {
             let allowed = format!("{classes}, one a class");
             return Err(invalid("class_weights", weights.len(), &allowed));
@@ -149,6 +152,26 @@ impl Recipe {
         Ok(())
     }
 
+    /// Checks that there is nothing which boxes have no use for.
+    fn check_boxes(&self) -> Result<()> {
+        const REGRESSED: &str = "where boxes are regressed";
+        if self.label_smoothing != 0.0 {
+            return Err(invalid(
+                "label_smoothing",
+                self.label_smoothing,
+                &format!("0 {REGRESSED}"),
+            ));
+        }
+        if !self.class_weights.is_empty() {
+            let allowed = format!("none {REGRESSED}");
+            return Err(invalid("class_weights", self.class_weights.len(), &allowed));
+        }
+        if self.mixes {
+            return Err(invalid("mixes", true, &format!("false {REGRESSED}")));
+        }
+        Ok(())
+    }
+
     /// Of each parameter, what the optimiser is told and keeps.
     pub(crate) fn settings(&self, vgg: &Vgg) -> Vec<Optimizer<Moment>> {
         let mut own = vec![(1.0, None); vgg.params().len()];
@@ -178,10 +201,12 @@ impl Recipe {
     }
 
     /// The loss of a batch.
-    pub(crate) fn loss(&self, plain: SoftmaxCrossEntropy, is_mixed: bool) -> SoftmaxCrossEntropy {
+    pub(crate) fn loss(&self, plain: Loss, is_mixed: bool) -> Loss {
+        let Loss::SoftmaxCrossEntropy(plain) = plain else { return plain };
         let loss = plain.with_smoothing(self.label_smoothing);
         let loss = if is_mixed { loss.mixed() } else { loss };
-        if self.class_weights.is_empty() { loss } else { loss.weighted() }
+        let weighs = !self.class_weights.is_empty();
+        Loss::SoftmaxCrossEntropy(if weighs { loss.weighted() } else { loss })
     }
 
     /// Images of a micro-batch, or of a shard, of a batch of so many images.

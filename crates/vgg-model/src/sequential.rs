@@ -59,7 +59,7 @@ fn vgg(config: &VggConfig, column: Column) -> Vec<Layer> {
     let mut classifier = Sequential::new("classifier");
     classifier.hidden(config);
     classifier.hidden(config);
-    classifier.linear(config.classes, false);
+    classifier.linear(config.outputs(), false);
     let mut layers = features.layers;
     layers.extend(avg_pool(config));
     layers.extend(classifier.layers);
@@ -81,7 +81,7 @@ fn alexnet(config: &VggConfig) -> Vec<Layer> {
     net.skip(); // flattening
     net.hidden(config);
     net.hidden(config);
-    net.linear(config.classes, false);
+    net.linear(config.outputs(), false);
     net.layers
 }
 
@@ -103,7 +103,7 @@ fn lenet(config: &VggConfig) -> Vec<Layer> {
         net.linear(out_features, false);
         net.push(sigmoid);
     }
-    net.linear(config.classes, false);
+    net.linear(config.outputs(), false);
     net.layers
 }
 

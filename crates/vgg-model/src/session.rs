@@ -2,11 +2,11 @@
 
 mod grad_cam;
 
-use vgg_tensor::{Backend, Result};
+use vgg_tensor::{Backend, Error, Result};
 
 use crate::network::Network;
 use crate::plan::program::Weights;
-use crate::{Input, Mode, Params, Plan, Softmax, Vgg, WeightType, fold};
+use crate::{Input, Mode, Params, Plan, Softmax, Task, Vgg, WeightType, fold};
 
 pub use grad_cam::Heatmap;
 
@@ -113,7 +113,8 @@ impl<B: Backend> Session<B> {
         self.network.set_network(&vgg.folded(), input, batch)
     }
 
-    /// The logits of any number of images, `[n, classes]`.
+    /// The logits of any number of images, `[n, classes]`: of a network that locates the numbers of its
+    /// boxes, `[n, boxes, 4]`, as [`crate::Task::Localisation`] has them.
     ///
     /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them.
     ///
@@ -127,14 +128,26 @@ impl<B: Backend> Session<B> {
     /// [`Session::logits`].
     ///
     /// # Errors
-    /// As [`Session::logits`].
+    /// As [`Session::logits`], and if the network locates objects instead of classifying.
     pub fn probabilities(&mut self, pixels: &[u8]) -> Result<Vec<f32>> {
+        self.require_classes()?;
         let mut logits = self.logits(pixels)?;
         for logits in logits.chunks_mut(self.network.vgg().outputs()) {
             let softmax = Softmax::of(logits);
             logits.iter_mut().for_each(|logit| *logit = softmax.probability(*logit) as f32);
         }
         Ok(logits)
+    }
+
+    /// Passes if the network classifies.
+    fn require_classes(&self) -> Result<()> {
+        match self.vgg().config().task {
+            Task::Classification => Ok(()),
+            Task::Localisation { .. } => {
+                let message = "the network says where objects are, and nothing of their classes";
+                Err(Error::Shape(message.into()))
+            }
+        }
     }
 
     /// How many of so many images it would run at once.

@@ -12,7 +12,7 @@ use crate::network::{Batch, Network, Set};
 use crate::optimizer::check_lr;
 use crate::plan::program::{MicroBatch, Place, Weights, Work};
 use crate::snapshot::Arriving;
-use crate::{Input, Metrics, Mode, Moments, Params, Plan, Recipe, Snapshot, Vgg, invalid};
+use crate::{Input, Metrics, Mode, Moments, Params, Plan, Recipe, Snapshot, Target, Vgg, invalid};
 
 /// A network in training on a backend.
 ///
@@ -87,17 +87,24 @@ impl<B: Backend> Trainer<B> {
 
     /// One training step on a batch: forward, backward, update.
     ///
-    /// Returns the loss and correct classes of the forward pass, with dropout on and before the update.
-    /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them, with a label
-    /// each. Where several ranks share the batch's shards, they are those of this rank's
-    /// [rows](Trainer::rows) alone, while labels are all of the batch's, and metrics, too.
+    /// Returns the loss and the score of the forward pass, with dropout on and before the update.
+    /// `pixels` are `[n, channels, height, width]` bytes as [`Input`] describes them, and the target says of
+    /// each what the network is to say of it: labels, unless images are mixed or the network locates. Where
+    /// several ranks share the batch's shards, pixels are those of this rank's [rows](Trainer::rows) alone,
+    /// while the target is all of the batch's, and metrics, too.
     ///
     /// # Errors
-    /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, labels do not fit,
+    /// [`vgg_tensor::Error::Shape`] if there are no images or more than a batch, the target does not fit,
     /// or `lr` is negative or not finite.
-    pub fn step(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<Metrics> {
-        self.submit(pixels, labels, lr)?;
-        self.in_flight.pop_back().map_or(Ok(Metrics::default()), metrics)
+    pub fn step<'a>(
+        &mut self,
+        pixels: &'a [u8],
+        target: impl Into<Target<'a>>,
+        lr: f32,
+    ) -> Result<Metrics> {
+        self.submit(pixels, target, lr)?;
+        let downloads = self.in_flight.pop_back().expect("a step was submitted");
+        self.metrics(downloads)
     }
 
     /// Orders a training step, as [`Trainer::step`], without waiting for it:
@@ -105,25 +112,15 @@ impl<B: Backend> Trainer<B> {
     ///
     /// # Errors
     /// As [`Trainer::step`].
-    pub fn submit(&mut self, pixels: &[u8], labels: &[u32], lr: f32) -> Result<()> {
-        self.submit_mixed(pixels, labels, &[], lr)
-    }
-
-    /// As [`Trainer::submit`] on images that are mixed: each has another class, too, and its share,
-    /// from 0 to 1. Without any it is [`Trainer::submit`].
-    ///
-    /// # Errors
-    /// As [`Trainer::step`], and if the recipe does not mix.
-    pub fn submit_mixed(
+    pub fn submit<'a>(
         &mut self,
-        pixels: &[u8],
-        labels: &[u32],
-        mix: &[(u32, f32)],
+        pixels: &'a [u8],
+        target: impl Into<Target<'a>>,
         lr: f32,
     ) -> Result<()> {
         check_lr(lr)?;
-        let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.batch, self.rows(labels.len()).len())?;
+        let batch = self.batch(pixels, target.into());
+        self.check_batch(batch, self.batch, self.rows(batch.target.labels().len()).len())?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
         let downloads = match self.recipe.shards.count() {
@@ -153,21 +150,20 @@ impl<B: Backend> Trainer<B> {
         Ok(downloads)
     }
 
-    /// As [`Trainer::step`] on images that may be mixed, and what of it took how long: it is carried
-    /// out command by command.
+    /// As [`Trainer::step`], and what of it took how long: it is carried out command by command.
     ///
     /// # Errors
-    /// As [`Trainer::submit_mixed`].
-    pub fn profile(
+    /// As [`Trainer::step`].
+    pub fn profile<'a>(
         &mut self,
-        pixels: &[u8],
-        labels: &[u32],
-        mix: &[(u32, f32)],
+        pixels: &'a [u8],
+        target: impl Into<Target<'a>>,
         lr: f32,
     ) -> Result<Vec<Event>> {
         check_lr(lr)?;
-        let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.batch, self.rows(labels.len()).len())?;
+        let batch = self.batch(pixels, target.into());
+        let images = batch.target.labels().len();
+        self.check_batch(batch, self.batch, self.rows(images).len())?;
         self.evaluated = Weights::Last;
         let scalars = Scalars { lr, step: self.steps };
         let sharded = self.recipe.shards.count() > 1;
@@ -177,84 +173,64 @@ impl<B: Backend> Trainer<B> {
             }
             true => self.shards(batch).into_iter().map(|(it, b)| (Work::Shard(it), b)).collect(),
         };
-        let ready =
-            |(work, batch): &(Work, Batch<'_>)| self.network.profile(*work, batch.labels.len());
+        let ready = |(work, batch): &(Work, Batch<'_>)| {
+            self.network.profile(*work, batch.target.labels().len())
+        };
         let ready = works.iter().map(ready).collect::<Result<Vec<_>>>()?;
         let mut events = Vec::new();
         for (mut ready, (_, batch)) in ready.into_iter().zip(works) {
             events.extend(self.network.run_profile(&mut ready, batch, scalars)?);
         }
         if sharded {
-            let present = self.recipe.shards.present(self.batch, labels.len());
+            let present = self.recipe.shards.present(self.batch, images);
             events.extend(self.network.profile_after(Work::Update { present }, scalars)?);
         }
         self.steps += 1;
         Ok(events)
     }
 
-    /// A batch on its way, whose labels need not fit yet.
-    fn batch<'a>(&self, pixels: &'a [u8], labels: &'a [u32], mix: &'a [(u32, f32)]) -> Batch<'a> {
-        let weights = &self.recipe.class_weights;
-        let weight = |label: &u32| weights.get(*label as usize).map(|x| f64::from(*x));
-        let divisor = match mix {
-            [] => labels.iter().filter_map(weight).sum(),
-            _ => labels.len() as f64,
-        };
-        Batch { pixels, labels, mix, divisor: divisor as f32 }
+    /// A batch on its way, whose target need not fit yet.
+    fn batch<'a>(&self, pixels: &'a [u8], target: Target<'a>) -> Batch<'a> {
+        Batch { pixels, target, divisor: target.divisor(&self.recipe.class_weights) as f32 }
     }
 
     /// A batch as micro-batches.
     fn micro_batches<'a>(
         &self,
-        Batch { pixels, labels, mix, divisor }: Batch<'a>,
+        Batch { pixels, target, divisor }: Batch<'a>,
     ) -> Vec<(MicroBatch, Batch<'a>)> {
-        let (batch, size) = (labels.len(), self.network.plan().batch());
+        let (batch, size) = (target.labels().len(), self.network.plan().batch());
         let image_bytes = pixels.len() / batch;
         let count = batch.div_ceil(size);
-        let all = pixels.chunks(image_bytes * size).zip(labels.chunks(size)).enumerate();
-        let one = |(index, (pixels, labels)): (usize, (&'a [u8], &'a [u32]))| {
-            let mix = mix.chunks(size).nth(index).unwrap_or_default();
-            let (is_last, is_mixed) = (index + 1 == count, !mix.is_empty());
+        let one = |(index, pixels): (usize, &'a [u8])| {
+            let rows = index * size..batch.min((index + 1) * size);
+            let (is_last, is_mixed) = (index + 1 == count, target.is_mixed());
             let micro_batch = MicroBatch { index, batch, is_last, is_mixed };
             // Its gradients count as much as its images, and so does its part of what divides them.
-            let divisor = (f64::from(divisor) * labels.len() as f64 / batch as f64) as f32;
-            (micro_batch, Batch { pixels, labels, mix, divisor })
+            let divisor = (f64::from(divisor) * rows.len() as f64 / batch as f64) as f32;
+            (micro_batch, Batch { pixels, target: target.rows(rows), divisor })
         };
-        all.map(one).collect()
+        pixels.chunks(image_bytes * size).enumerate().map(one).collect()
     }
 
     /// Checks a batch of up to `most` images, of which `own` are this rank's.
     fn check_batch(
         &self,
-        Batch { pixels, labels, mix, .. }: Batch<'_>,
+        Batch { pixels, target, .. }: Batch<'_>,
         most: usize,
         own: usize,
     ) -> Result<()> {
-        let (given, classes) = (self.network.count(pixels)?, self.vgg().outputs());
-        let n = if self.recipe.shards.ranks() == 1 { given } else { labels.len() };
+        let given = self.network.count(pixels)?;
+        let n = if self.recipe.shards.ranks() == 1 { given } else { target.labels().len() };
         if n == 0 || n > most {
             return Err(invalid("images in a batch", n, &format!("1 to {most}")));
         }
-        self.network.check_labels(n, labels)?;
+        target.check(n, self.vgg(), self.recipe.mixes)?;
         if given != own {
             let allowed = format!("{own}, this rank's of {n}");
             return Err(invalid("images of a rank", given, &allowed));
         }
-        if !mix.is_empty() && (mix.len() != n || !self.recipe.mixes) {
-            let allowed =
-                if self.recipe.mixes { "one an image" } else { "none: the recipe mixes none" };
-            return Err(invalid("other classes", mix.len(), allowed));
-        }
-        let fits = |(other, share): &(u32, f32)| {
-            (*other as usize) < classes && (0.0..=1.0).contains(share)
-        };
-        match mix.iter().position(|other| !fits(other)) {
-            Some(i) => {
-                let allowed = format!("below {classes} classes with a share from 0 to 1");
-                Err(invalid(&format!("other class {i}"), format!("{:?}", mix[i]), &allowed))
-            }
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Submitted steps whose metrics were not asked for.
@@ -269,7 +245,8 @@ impl<B: Backend> Trainer<B> {
     pub fn next_metrics(&mut self, wait: bool) -> Result<Option<Metrics>> {
         match self.in_flight.front() {
             Some(downloads) if wait || downloads.iter().all(Download::is_done) => {
-                self.in_flight.pop_front().map(metrics).transpose()
+                let first = self.in_flight.pop_front();
+                first.map(|downloads| self.metrics(downloads)).transpose()
             }
             _ => Ok(None),
         }
@@ -285,33 +262,38 @@ impl<B: Backend> Trainer<B> {
     ///
     /// # Errors
     /// As [`Trainer::step`], and if there are more images than in a micro-batch.
-    pub fn gradients(&mut self, pixels: &[u8], labels: &[u32]) -> Result<(Metrics, Params)> {
-        self.gradients_mixed(pixels, labels, &[])
-    }
-
-    /// As [`Trainer::gradients`] of images that are mixed as in [`Trainer::submit_mixed`].
-    ///
-    /// # Errors
-    /// As [`Trainer::gradients`], and if the recipe does not mix.
-    pub fn gradients_mixed(
+    pub fn gradients<'a>(
         &mut self,
-        pixels: &[u8],
-        labels: &[u32],
-        mix: &[(u32, f32)],
+        pixels: &'a [u8],
+        target: impl Into<Target<'a>>,
     ) -> Result<(Metrics, Params)> {
-        let batch = self.batch(pixels, labels, mix);
-        self.check_batch(batch, self.network.plan().batch(), labels.len())?;
+        let batch = self.batch(pixels, target.into());
+        let images = batch.target.labels().len();
+        self.check_batch(batch, self.network.plan().batch(), images)?;
         // A forward pass moves running statistics, and a loss the backend's scale.
         let (state, backend) = (self.tensors(Set::State)?, self.backend_state()?);
         let scalars = Scalars { lr: 0.0, step: self.steps };
-        self.network.run(Work::Gradients { is_mixed: !mix.is_empty() }, batch, scalars)?;
-        let metrics = metrics(vec![self.network.start_metrics(Place::Metrics)?])?;
+        self.network.run(Work::Gradients { is_mixed: batch.target.is_mixed() }, batch, scalars)?;
+        let download = self.network.start_metrics(Place::Metrics)?;
+        let metrics = self.metrics(vec![download])?;
         if let Some(state) = state {
             self.network.upload(Set::State, state.tensors())?;
         }
         self.restore_backend(&backend)?;
         let gradients = self.tensors(Set::Gradients)?;
         Ok((metrics, gradients.expect("they were computed")))
+    }
+
+    /// A step's metrics, as they come from the device: sums over its micro-batches or shards, in their
+    /// order.
+    fn metrics(&self, downloads: Vec<B::Download>) -> Result<Metrics> {
+        let mut sums = [0.0; Metrics::LEN];
+        for download in downloads {
+            for (sum, number) in sums.iter_mut().zip(download.wait()?) {
+                *sum += number;
+            }
+        }
+        Ok(Metrics::new(self.vgg().config().task, sums))
     }
 
     /// Copies tensors to the host; `None` for those that are not kept.
@@ -456,17 +438,6 @@ impl<B: Backend> Trainer<B> {
 
 /// Every network has parameters.
 const HAS_PARAMS: &str = "every network keeps its parameters";
-
-/// A step's metrics, as they come from the device: sums over its micro-batches or shards, in their order.
-fn metrics(downloads: Vec<impl Download>) -> Result<Metrics> {
-    let mut sums = [0.0; Metrics::LEN];
-    for download in downloads {
-        for (sum, number) in sums.iter_mut().zip(download.wait()?) {
-            *sum += number;
-        }
-    }
-    Ok(Metrics::from_array(sums))
-}
 
 #[cfg(test)]
 mod tests;

@@ -75,12 +75,19 @@ impl Params {
     ) -> Vec<Transferred> {
         let counterparts: BTreeMap<Place, String> =
             places(other_vgg).into_iter().map(|(layer, place)| (place, layer)).collect();
-        let allowed = allowed(copying, counterparts.keys().copied());
+        let mut allowed = allowed(copying, counterparts.keys().copied());
+        let is_of_other_task = vgg.config().task != other_vgg.config().task;
+        if is_of_other_task {
+            allowed.retain(|place| *place != Place::Linear(0));
+        }
         let mut transferred = Vec::new();
         for (layer, place) in places(vgg) {
             let from = match counterparts.get(&place) {
                 None => Err("the other network has no such layer".into()),
                 Some(_) if !allowed.contains(&place) => Err(match copying {
+                    _ if is_of_other_task && place == Place::Linear(0) => {
+                        "what it gives is for another task".into()
+                    }
                     Copying::Paper => "the paper's rule leaves it".into(),
                     Copying::All | Copying::Body => "its classes are other ones".into(),
                 }),

@@ -1,6 +1,6 @@
 //! What a step has besides the optimiser: ten steps of the small VGG-11 with each part of a recipe.
 
-use vgg_model::{Group, Recipe, SgdConfig};
+use vgg_model::{Group, Recipe, SgdConfig, Target};
 use vgg_tensor::{Backend, Result};
 
 use super::vgg11::{BATCH, IMAGE, LR, SmallVgg};
@@ -52,7 +52,7 @@ pub(super) fn training<B: Backend>(make: impl Fn() -> B, error: f64) -> Result<(
             let labels = &small.labels[images.clone()];
             let mix = if mixes { &mix[images.clone()] } else { &[] };
             let pixels = &small.pixels()[images.start * IMAGE..images.end * IMAGE];
-            trainer.submit_mixed(pixels, labels, mix, LR)?;
+            trainer.submit(pixels, Target::mixed(labels, mix), LR)?;
             let metrics = trainer.next_metrics(true)?.expect("a step was submitted");
             losses.push(metrics.loss_sum / labels.len() as f32);
         }

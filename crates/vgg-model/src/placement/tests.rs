@@ -165,7 +165,7 @@ fn sharing_saves_memory() {
         }
         for (place, buffer) in program.places.iter().zip(program.program.buffers()) {
             own += match place {
-                Place::Pixels | Place::Labels => bytes(buffer.content),
+                Place::Pixels | Place::Targets => bytes(buffer.content),
                 _ => 0,
             };
         }

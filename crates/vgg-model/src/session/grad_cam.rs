@@ -3,6 +3,7 @@
 use vgg_tensor::{Backend, Result, Shape, zeros};
 
 use super::Session;
+use crate::target::check_labels;
 
 /// Where in an image a network sees a class, by Grad-CAM.
 ///
@@ -38,7 +39,7 @@ impl<B: Backend> Session<B> {
     /// # Errors
     /// [`vgg_tensor::Error::Shape`] if `pixels` are not whole images, if there is not a class for
     /// each or a class is none of the network's, if the network has no fully connected layer after
-    /// its last convolution, as [`crate::Vgg::dense`] has none, or if its weights are stored as
+    /// its last convolution, as [`crate::Vgg::dense`] has none, if it locates instead of classifying, or if its weights are stored as
     /// [`crate::WeightType::F16`]; what the backend returns, as when memory does not suffice.
     ///
     /// ```
@@ -56,9 +57,10 @@ impl<B: Backend> Session<B> {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn grad_cam(&mut self, pixels: &[u8], classes: &[u32]) -> Result<Vec<Heatmap>> {
+        self.require_classes()?;
         let network = &mut self.network;
         let n = network.count(pixels)?;
-        network.check_labels(n, classes)?;
+        check_labels(n, classes, network.vgg().outputs())?;
         let (outputs, batch) = (network.vgg().outputs(), network.plan().batch());
         let mut heatmaps = Vec::with_capacity(n);
         let chunks = pixels.chunks(batch * network.input.image_bytes());

@@ -13,7 +13,7 @@ impl<B: Backend> Trainer<B> {
         batch: Batch<'_>,
         scalars: Scalars,
     ) -> Result<Vec<B::Download>> {
-        let present = self.recipe.shards.present(self.batch, batch.labels.len());
+        let present = self.recipe.shards.present(self.batch, batch.target.labels().len());
         for (shard, batch) in self.shards(batch) {
             self.network.run(Work::Shard(shard), batch, scalars)?;
         }
@@ -22,24 +22,23 @@ impl<B: Backend> Trainer<B> {
         (0..present).map(&mut metrics).collect()
     }
 
-    /// This rank's shards that have images. The batch has labels of all images, and pixels of this rank's.
+    /// This rank's shards that have images. The batch has targets of all images, and pixels of this rank's.
     pub(super) fn shards<'a>(
         &self,
-        Batch { pixels, labels, mix, divisor }: Batch<'a>,
+        Batch { pixels, target, divisor }: Batch<'a>,
     ) -> Vec<(Shard, Batch<'a>)> {
-        let (n, shards) = (labels.len(), self.recipe.shards);
+        let (n, shards) = (target.labels().len(), self.recipe.shards);
         let first = self.rows(n).start;
         let image_bytes = self.network.input.image_bytes();
-        let (present, is_mixed) = (shards.present(self.batch, n), !mix.is_empty());
+        let (present, is_mixed) = (shards.present(self.batch, n), target.is_mixed());
         let one = |index| {
             let rows = shards.rows_of(index, self.batch, n);
             let pixels =
                 &pixels[(rows.start - first) * image_bytes..(rows.end - first) * image_bytes];
-            let mix = if is_mixed { &mix[rows.clone()] } else { mix };
             // Its gradients count as much as its images, and so does its part of what divides them.
             let divisor = (f64::from(divisor) * rows.len() as f64 / n as f64) as f32;
             let shard = Shard { index, batch: n, present, is_mixed };
-            (shard, Batch { pixels, labels: &labels[rows], mix, divisor })
+            (shard, Batch { pixels, target: target.rows(rows), divisor })
         };
         shards.own().filter(|index| *index < present).map(one).collect()
     }

@@ -137,6 +137,7 @@ impl Config {
         .into_iter()
         .find_map(|(key, problem)| Some((key, problem?)))
         .or_else(|| data.out_of_limits(model.image_size))
+        .or_else(|| self.of_other_task())
     }
 }
 

@@ -27,6 +27,12 @@ pub(crate) struct Data {
     /// A CSV file with a line an image of the folder: path,label or path,label,split.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub labels: Option<PathBuf>,
+    /// A file, or a folder of files, that say where the objects in the folder's images are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<PathBuf>,
+    /// The number of the first pixel in Pascal VOC's files of boxes: 1 if left out, or 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_pixel: Option<u32>,
     /// The file of a pack.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pack: Option<PathBuf>,
@@ -88,6 +94,8 @@ impl Default for Data {
             download: true,
             folder: None,
             labels: None,
+            boxes: None,
+            first_pixel: None,
             pack: None,
             split: None,
             test_part: None,
@@ -345,6 +353,12 @@ impl Data {
             ("data.labels", given(self.labels.is_some(), &of_folder)),
             ("data.split", given(self.split.is_some(), &of_folder)),
             ("data.split", self.split.and_then(share)),
+            (
+                "data.first_pixel",
+                self.first_pixel
+                    .filter(|first| *first > 1)
+                    .map(|n| format!("must be 0 or 1, not {n}")),
+            ),
             ("data.test_part", given(self.test_part.is_some(), &test_part)),
             ("data.pack", given(self.pack.is_some(), &of_pack)),
             ("data.skip_damaged", given(self.skip_damaged, &of_folder)),

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
-use vgg_model::{Arch, Copying};
+use vgg_model::{Arch, Copying, Regression};
 
 use super::best::{BestBy, EarlyStop};
 use super::class_weights::ClassWeights;
@@ -57,6 +57,12 @@ fn flatten(path: &str, table: Table, settings: &mut Vec<(String, Value)>) {
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Model {
     pub arch: Arch,
+    /// What it says of an image.
+    #[serde(skip_serializing_if = "TaskName::is_default")]
+    pub task: TaskName,
+    /// For `task = "localisation"`: whether there is a box a class, or one for all; a box a class if left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes: Option<Regression>,
     /// Multiplies the channels of the convolutions.
     pub width: f64,
     /// Side of the square that images are resized to.
@@ -77,6 +83,8 @@ impl Default for Model {
     fn default() -> Self {
         Self {
             arch: Arch::Vgg11,
+            task: TaskName::Classification,
+            boxes: None,
             width: 1.0,
             image_size: 224,
             batch_norm: false,
@@ -84,6 +92,23 @@ impl Default for Model {
             fc_width: 4096,
             dropout: 0.5,
         }
+    }
+}
+
+/// What a network says of an image.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum TaskName {
+    /// Which class it is of.
+    #[default]
+    Classification,
+    /// Where the object of its class is.
+    Localisation,
+}
+
+impl TaskName {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 

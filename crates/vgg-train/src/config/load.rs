@@ -123,8 +123,8 @@ fn parse(
 }
 
 impl Loaded {
-    /// Makes `data.folder` the first of the places where it is, and so `data.pack`, and `data.labels`,
-    /// which may be in that folder, too.
+    /// Makes `data.folder` the first of the places where it is, and so `data.pack`, and `data.boxes` and
+    /// `data.labels`, which may be in that folder, too.
     fn place_images(&mut self, source: &Source) {
         if let Some(folder) = &self.config.data.folder {
             let places = self.places(source, "data.folder", folder);
@@ -136,6 +136,13 @@ impl Loaded {
             let places = self.places(source, "data.pack", pack);
             let there = places.iter().find(|place| place.is_file()).or(places.first());
             self.config.data.pack = there.cloned();
+        }
+        if let Some(boxes) = &self.config.data.boxes {
+            let within = self.config.data.folder.as_ref().map(|folder| folder.join(boxes));
+            let places = within.into_iter().chain(self.places(source, "data.boxes", boxes));
+            let places: Vec<_> = places.collect();
+            let there = places.iter().find(|place| place.exists()).or(places.first());
+            self.config.data.boxes = there.cloned();
         }
         let Some(labels) = &self.config.data.labels else { return };
         let within = self.config.data.folder.as_ref().map(|folder| folder.join(labels));
@@ -200,6 +207,7 @@ impl Loaded {
         let whole = |path: Option<PathBuf>| path.map(|path| absolute(&path).unwrap_or(path));
         config.data.folder = whole(config.data.folder);
         config.data.labels = whole(config.data.labels);
+        config.data.boxes = whole(config.data.boxes);
         config.data.pack = whole(config.data.pack);
         let table = Table::try_from(&config).expect("a config is a table of plain values");
         let mut text = String::new();

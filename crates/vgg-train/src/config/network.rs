@@ -2,17 +2,26 @@
 
 use vgg_data::Decoding;
 use vgg_model::{
-    AdamWConfig, BiasInit, Decay, Init, Input, OptimizerConfig, Recipe, SgdConfig, VggConfig,
+    AdamWConfig, BiasInit, Decay, Init, Input, OptimizerConfig, Recipe, SgdConfig, Task, VggConfig,
     WeightInit,
 };
 
 use vgg_tensor::ranks::Shards;
 
 use super::keys::{
-    Biases, Config, Decaying, Group, Model, Optimizer, OptimizerKind, ScheduleKind, Weights,
+    Biases, Config, Decaying, Group, Model, Optimizer, OptimizerKind, ScheduleKind, TaskName,
+    Weights,
 };
 
 impl Model {
+    /// What the network says of an image.
+    pub(crate) fn task(&self) -> Task {
+        match self.task {
+            TaskName::Classification => Task::Classification,
+            TaskName::Localisation => Task::Localisation { boxes: self.boxes.unwrap_or_default() },
+        }
+    }
+
     /// In a few words, as `vgg11 × 0.25 with batch norm`.
     pub(crate) fn describe(&self) -> String {
         let mut text = self.arch.to_string();
@@ -21,6 +30,9 @@ impl Model {
         }
         if self.batch_norm {
             text += " with batch norm";
+        }
+        if self.task() != Task::Classification {
+            text += ", which locates";
         }
         text
     }
@@ -39,6 +51,7 @@ impl Config {
             batch_norm: self.model.batch_norm,
             avg_pool: self.model.avg_pool,
             classes: self.data.class_names().len(),
+            task: self.model.task(),
             fc_width: self.model.fc_width,
             dropout: self.model.dropout as f32,
         }

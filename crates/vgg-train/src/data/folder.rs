@@ -9,6 +9,7 @@ use vgg_data::image_folder::{
 use vgg_data::{Decoding, ImageFolder, Images};
 use vgg_tensor::Error;
 
+use super::boxes;
 use super::images::DAMAGED_HELP;
 use crate::config::{self, Orientation};
 use crate::failure::{Code, Failure};
@@ -31,8 +32,11 @@ const LABELS_HELP: &str = "data.labels has a line an image, path,label or path,l
 pub(crate) type Parts = Vec<(&'static str, ImageFolder)>;
 
 /// The name of the folder, and its images to train and to test on.
+///
+/// Where objects are located, images without an object of their class are left out.
 pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])> {
     let parts = checked(data)?;
+    let boxes = boxes::of(data, &parts)?;
     for (_, part) in &parts {
         if part.ignored() > 0 {
             ui.detail(&format!("no images: {}", count(part.ignored() as u64, "file")));
@@ -66,7 +70,25 @@ pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])
         let unused = count(part.files().len() as u64, "image");
         ui.detail(&format!("not used: {unused} of the split {name} (data.test_part)"));
     }
-    named(data, parts)
+    let Some(boxes) = boxes else { return named(data, parts) };
+    if !boxes.damaged().is_empty() {
+        ui.warn(&format!("left out: {}", count(boxes.damaged().len() as u64, "damaged box")));
+        boxes.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
+    }
+    let number = |part| parts.iter().position(|(name, _)| *name == part).unwrap_or_default();
+    let numbers = [TRAIN, tested_on].map(number);
+    let (name, images) = named(data, parts)?;
+    let mut located = Vec::new();
+    for ((images, part), what) in images.iter().zip(numbers).zip(["train", "test"]) {
+        let (images, others) = boxes::located(images, &boxes, part)?;
+        if others > 0 {
+            let others = count(others as u64, &format!("{what} image"));
+            ui.detail(&format!("left out, without a box of their class: {others}"));
+        }
+        located.push(images);
+    }
+    let [train, test] = located.try_into().expect("two parts");
+    Ok((name, [train, test]))
 }
 
 /// The name of the folder, and those of its images that are trained on and tested on.

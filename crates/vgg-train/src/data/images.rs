@@ -13,6 +13,9 @@ use crate::scores::predictions::Predictions;
 pub(super) const DAMAGED_HELP: &str =
     "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out";
 
+/// The least share of an object that must be in a training image: of less, nothing can be learnt.
+const LEAST_SEEN: f64 = 0.5;
+
 /// Images that are read at once where they are looked at.
 const LOOKED_AT: usize = 8;
 
@@ -59,6 +62,8 @@ pub(crate) struct Part {
     pub(super) cutmix: Option<CutMix>,
     /// Whether a shuffled epoch has each class as often as any other.
     pub(super) balanced: bool,
+    /// Whether batches say where objects are.
+    pub(super) located: bool,
     pub(super) threads: usize,
 }
 
@@ -68,6 +73,7 @@ impl Part {
         let (images, transform) = (self.images.clone(), self.transform.clone());
         let loader = Loader::new(images, transform, batch_size, self.threads)?;
         let loader = if self.balanced { loader.balanced() } else { loader };
+        let loader = if self.located { loader.locating(LEAST_SEEN)? } else { loader };
         let loader = match self.mixup {
             Some(mixup) => loader.mixed(mixup),
             None => loader,
@@ -112,6 +118,11 @@ impl Part {
     /// Of each image.
     pub(crate) fn labels(&self) -> &[u32] {
         self.images.labels()
+    }
+
+    /// How images become a network's input.
+    pub(crate) fn transform(&self) -> &Transform {
+        &self.transform
     }
 
     /// Channels, height and width of what a batch has of an image.

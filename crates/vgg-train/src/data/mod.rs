@@ -1,5 +1,6 @@
 //! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
 
+pub(crate) mod boxes;
 pub(crate) mod fashion;
 pub(crate) mod folder;
 mod images;
@@ -7,8 +8,10 @@ mod noted;
 mod open;
 mod pack;
 mod prediction;
+mod target;
 
 pub(crate) use images::{Data, Part, unreadable};
 pub(crate) use noted::{STATISTICS_OF, load_noted};
 pub(crate) use open::{open, require};
 pub(crate) use prediction::{decoding, describe, input, prediction};
+pub(crate) use target::target;

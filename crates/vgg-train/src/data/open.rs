@@ -69,6 +69,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             mixup: (mixup > 0.0).then(|| Mixup::new(mixup)).transpose()?,
             cutmix: (cutmix > 0.0).then(|| CutMix::new(cutmix)).transpose()?,
             balanced: data.sampler == Sampler::Balanced,
+            located: data.boxes.is_some(),
             threads,
         },
         test: Part {
@@ -77,6 +78,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             mixup: None,
             cutmix: None,
             balanced: false,
+            located: false,
             threads,
         },
     })

@@ -9,12 +9,13 @@ use vgg_data::Loader;
 use vgg_model::{Checkpoint, Session};
 use vgg_tensor::Backend;
 
+use super::outputs::Outputs;
 use crate::config;
 use crate::data::{self, Part};
 use crate::machine::device::{self, Job};
 use crate::machine::memory;
 use crate::run::checkpoints::{self, LinearWeights};
-use crate::scores::predictions::Predictions;
+use crate::scores::tested::Tested;
 use crate::terminal::throughput::{Throughput, images_line, seen};
 use crate::terminal::ui::Ui;
 
@@ -65,38 +66,41 @@ impl Evaluate<'_> {
         self,
         backend: B,
         stop: impl Fn() -> Option<S>,
-    ) -> Result<ControlFlow<S, (Session<B>, Predictions)>> {
+    ) -> Result<ControlFlow<S, (Session<B>, Tested)>> {
         let Self { batch, test, ui, .. } = self;
         let input = self.checkpoint.input.clone();
         let mut session = self.session(backend)?;
         let batch = memory::largest_batch(&session, &session.vgg().clone(), &input, batch, None)?;
         session.set_input(&input, batch)?;
         let (start, loader, all) = (Instant::now(), test.loader(batch)?, test.len() as u64);
-        let mut predictions = Predictions::new(test.classes().len());
+        let mut outputs = Outputs::new(session.vgg().config().task, test.classes().len());
         let waited = evaluate(
             &loader,
             |pixels| session.logits(pixels),
-            |logits, labels| {
-                predictions.add(logits, labels);
-                let done = predictions.len() as u64;
+            |numbers, labels| {
+                outputs.add(numbers, labels);
+                let done = outputs.images() as u64;
                 ui.bar(done, all, &images_line(done, all));
                 Ok(())
             },
             stop,
         )?;
-        Ok(waited.map_continue(|waited| {
-            tell(ui, all, start.elapsed(), waited);
-            (session, predictions)
-        }))
+        Ok(match waited {
+            ControlFlow::Break(reason) => ControlFlow::Break(reason),
+            ControlFlow::Continue(waited) => {
+                tell(ui, all, start.elapsed(), waited);
+                ControlFlow::Continue((session, outputs.tested(test)?))
+            }
+        })
     }
 }
 
 impl Job for Evaluate<'_> {
-    type Output = Predictions;
+    type Output = Tested;
 
-    fn run<B: Backend>(self, backend: B) -> Result<Predictions> {
-        let ControlFlow::Continue((_, predictions)) = self.test(backend, || None::<Infallible>)?;
-        Ok(predictions)
+    fn run<B: Backend>(self, backend: B) -> Result<Tested> {
+        let ControlFlow::Continue((_, tested)) = self.test(backend, || None::<Infallible>)?;
+        Ok(tested)
     }
 }
 

@@ -92,7 +92,7 @@ impl Member {
         ui: &Ui,
     ) -> Result<Self> {
         let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
-        let checkpoint = checkpoints::load(&path)?;
+        let checkpoint = checkpoints::classifier(&path)?;
         if let Some(difference) = difference(classes, &checkpoint.classes) {
             let message =
                 format!("{} has other classes than the images: {difference}", path.display());

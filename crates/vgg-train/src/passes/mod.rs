@@ -4,4 +4,5 @@ pub(crate) mod classify;
 pub(crate) mod evaluate;
 pub(crate) mod extract;
 pub(crate) mod fusion;
+pub(crate) mod outputs;
 pub(crate) mod shown;

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use vgg_data::names;
 use vgg_model::Heatmap;
 use vgg_tensor::Backend;
@@ -172,7 +172,7 @@ impl<'a> Examine<'a> {
         ui: &'a Ui,
     ) -> Result<Self> {
         let path = checkpoints::find(&run.overview.path, Which::Best)?;
-        let checkpoint = checkpoints::load(&path)?;
+        let checkpoint = checkpoints::classifier(&path)?;
         let test = &data.test;
         if !names::same(&checkpoint.classes, test.classes()) {
             let message = format!("{} tells other classes apart", path.display());
@@ -204,7 +204,9 @@ impl Job for Examine<'_> {
             Some(tested) => (evaluate.session(backend)?, tested),
             None => {
                 let tested = evaluate.test(backend, stop)?;
-                let ControlFlow::Continue((session, predictions)) = tested else { return Ok(None) };
+                let ControlFlow::Continue((session, tested)) = tested else { return Ok(None) };
+                let predictions = tested.into_predictions();
+                let predictions = predictions.context("the network classifies")?;
                 (session, Tested { epoch, names: test.classes().to_vec(), predictions })
             }
         };

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use anyhow::{Error, Result};
 use vgg_tensor::Backend;
 
-use crate::config::Config;
+use crate::config::{Config, TaskName};
 use crate::data::{self, Data};
 use crate::machine::device::{self, Job as _};
 use crate::run::folder::{MISTAKES, REPORT, RunDir};
@@ -66,11 +66,13 @@ pub(crate) fn at_end<B: Backend>(
         let mut report = Report::glance(run.path())?;
         report.folder.overview.state = State::Finished;
         report.look.see(config, data);
-        let job = Examine::of(&report.folder, config, data, Some(stop), &silent)?;
-        let Some(examined) = job.run(backend)? else { return Ok(false) };
-        let examined = report.look.examined.insert(Arc::new(examined));
-        if let Some(png) = examined.mistakes_png()? {
-            run.write(MISTAKES, png)?;
+        if config.model.task == TaskName::Classification {
+            let job = Examine::of(&report.folder, config, data, Some(stop), &silent)?;
+            let Some(examined) = job.run(backend)? else { return Ok(false) };
+            let examined = report.look.examined.insert(Arc::new(examined));
+            if let Some(png) = examined.mistakes_png()? {
+                run.write(MISTAKES, png)?;
+            }
         }
         run.write(REPORT, page::single(&report, None))?;
         Ok(true)

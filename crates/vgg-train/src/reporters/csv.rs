@@ -24,16 +24,19 @@ impl Reporter for Csv<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Started { epochs, .. } => self.run.write(METRICS_CSV, to_csv(epochs)),
-            Event::Epoch { epochs, evaluation, .. } => {
+            Event::Epoch { epochs, tested, .. } => {
                 self.run.write(METRICS_CSV, to_csv(epochs))?;
-                self.run.write(CONFUSION, evaluation.confusion.to_csv(self.classes))
+                match tested.evaluation() {
+                    Some(it) => self.run.write(CONFUSION, it.confusion.to_csv(self.classes)),
+                    None => Ok(()),
+                }
             }
             _ => Ok(()),
         }
     }
 }
 
-const COLUMNS: [&str; 14] = [
+const COLUMNS: [&str; 16] = [
     "epoch",
     "step",
     "train_loss",
@@ -49,6 +52,8 @@ const COLUMNS: [&str; 14] = [
     "test_balanced_accuracy",
     "test_macro_f1",
     "gradient_norm",
+    "train_mean_iou",
+    "test_mean_iou",
 ];
 
 /// Epochs as CSV, below a header.
@@ -58,7 +63,7 @@ fn to_csv(epochs: &[EpochRecord]) -> Vec<u8> {
 }
 
 /// The values of the columns.
-fn row(epoch: &EpochRecord) -> [String; 14] {
+fn row(epoch: &EpochRecord) -> [String; 16] {
     let time = |value: Option<f64>, digits| {
         value.map_or(String::new(), |value| format!("{value:.digits$}"))
     };
@@ -70,7 +75,7 @@ fn row(epoch: &EpochRecord) -> [String; 14] {
         epoch.train_accuracy.to_string(),
         epoch.test_loss.to_string(),
         epoch.test_accuracy.to_string(),
-        epoch.test_top5.to_string(),
+        score(epoch.test_top5),
         epoch.lr.to_string(),
         time(epoch.images_per_second, 1),
         time(epoch.wait_share, 3),
@@ -78,6 +83,8 @@ fn row(epoch: &EpochRecord) -> [String; 14] {
         score(epoch.test_balanced_accuracy),
         score(epoch.test_macro_f1),
         score(epoch.gradient_norm),
+        score(epoch.train_mean_iou),
+        score(epoch.test_mean_iou),
     ]
 }
 
@@ -106,9 +113,9 @@ mod tests {
             ..epoch.clone()
         };
         insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch, resumed])).unwrap(), @r#"
-        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1,gradient_norm
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125,1.5
-        3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,,
+        epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1,gradient_norm,train_mean_iou,test_mean_iou
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125,1.5,,
+        3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,,,,
         "#);
     }
 }

@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::data::Data;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
-use crate::scores::predictions::Predictions;
+use crate::scores::tested::Tested;
 use crate::terminal::throughput::Throughput;
 
 /// Something that has happened in training.
@@ -38,9 +38,7 @@ pub(crate) enum Event<'a> {
         /// The run's finished epochs, of which it is the last.
         epochs: &'a [EpochRecord],
         /// The test.
-        predictions: &'a Predictions,
-        /// How good they are.
-        evaluation: &'a Evaluation,
+        tested: &'a Tested,
         /// Whether its network is the best so far.
         is_best: bool,
         /// The norms of each layer, if the run's config has a report that shows them (the config's

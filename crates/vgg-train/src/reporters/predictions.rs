@@ -5,6 +5,7 @@ use anyhow::Result;
 use super::{Event, Reporter};
 use crate::run::folder::{PREDICTIONS, RunDir};
 use crate::run::tested;
+use crate::scores::tested::Tested;
 
 pub(crate) struct PredictionsFile<'a> {
     run: &'a RunDir,
@@ -21,7 +22,12 @@ impl<'a> PredictionsFile<'a> {
 impl Reporter for PredictionsFile<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
-            Event::Epoch { record, predictions, is_best: true, .. } => {
+            Event::Epoch {
+                record,
+                tested: Tested::Classes { predictions, .. },
+                is_best: true,
+                ..
+            } => {
                 let file = tested::to_file(record.epoch, self.classes, predictions)?;
                 self.run.write(PREDICTIONS, file)
             }

@@ -7,7 +7,6 @@ use crate::config::BestBy;
 use crate::drawing::matrix;
 use crate::run::curves;
 use crate::run::folder::{CONFUSION_SVG, CURVES, RunDir};
-use crate::scores::evaluation::Evaluation;
 use crate::terminal::numbers::grouped;
 
 pub(crate) struct Svg<'a> {
@@ -35,18 +34,20 @@ impl<'a> Svg<'a> {
 
 impl Reporter for Svg<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
-        if let Event::Epoch { epochs, record, evaluation, .. } = event {
+        if let Event::Epoch { epochs, record, tested, .. } = event {
             let curves = curves::picture(self.name, self.tested_on, self.best_by, epochs);
             self.run.write(CURVES, curves.file())?;
-            let title = title(self.name, record.epoch, evaluation, self.tested_on);
-            let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);
-            self.run.write(CONFUSION_SVG, confusion.file())?;
+            if let Some(evaluation) = tested.evaluation() {
+                let title = title(self.name, record.epoch, tested.images(), self.tested_on);
+                let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);
+                self.run.write(CONFUSION_SVG, confusion.file())?;
+            }
         }
         Ok(())
     }
 }
 
 /// What a test is called that pictures are of.
-pub(super) fn title(name: &str, epoch: u64, evaluation: &Evaluation, tested_on: &str) -> String {
-    format!("{name}, epoch {epoch}: {} {tested_on} images", grouped(evaluation.images()))
+pub(super) fn title(name: &str, epoch: u64, images: u64, tested_on: &str) -> String {
+    format!("{name}, epoch {epoch}: {} {tested_on} images", grouped(images))
 }

@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_data::imagenet::{self, Pretrained};
+use vgg_data::names;
 use vgg_model::weights::{Start, WeightFile};
 use vgg_model::{
     Arch, Checkpoint, Input, Moments, Params, Progress, Session, Vgg, VggConfig, WeightType,
@@ -112,6 +113,45 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     let message = format!("{path} has weights alone, and is no checkpoint");
     let help = format!("vgg-train import {path} --to RUN makes a run of them");
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
+}
+
+/// As [`load`], for a network that has to classify.
+///
+/// # Errors
+/// As [`load`], and with [`Code::Usage`] if it locates objects.
+pub(crate) fn classifier(path: &Path) -> Result<Checkpoint> {
+    let checkpoint = load(path)?;
+    require_classifier(&checkpoint, path)?;
+    Ok(checkpoint)
+}
+
+/// Passes if a network classifies.
+///
+/// # Errors
+/// With [`Code::Usage`].
+pub(crate) fn require_classifier(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
+    if checkpoint.vgg.task.is_classification() {
+        return Ok(());
+    }
+    let message = format!("{} locates objects, and says nothing of classes", path.display());
+    let help = "eval and predict have boxes of it; a run without model.task classifies";
+    Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+/// Passes if the network of the file `path` is of the data set's classes.
+///
+/// # Errors
+/// With [`Code::Checkpoint`].
+pub(crate) fn require_classes(
+    checkpoint: &Checkpoint,
+    classes: &[String],
+    path: &Path,
+) -> Result<()> {
+    if names::same(&checkpoint.classes, classes) {
+        return Ok(());
+    }
+    let message = format!("{} tells other classes apart than the data set's", path.display());
+    Err(Failure::new(Code::Checkpoint, message).into())
 }
 
 /// The network of torchvision's file `path`, with its classes.

@@ -74,14 +74,23 @@ pub(crate) struct EpochRecord {
     pub test_loss: f64,
     /// Share of them whose true class is the most probable one …
     pub test_accuracy: f64,
-    /// … or among the five most probable.
-    pub test_top5: f64,
+    /// … or among the five most probable; none where objects are located. There, accuracy is the share of
+    /// images whose box is right: its intersection over union with a true one is above ½.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_top5: Option<f64>,
     /// The mean recall of the classes that have test images; older records lack it.
     #[serde(default)]
     pub test_balanced_accuracy: Option<f64>,
     /// The mean F1 of the classes; older records lack it.
     #[serde(default)]
     pub test_macro_f1: Option<f64>,
+    /// Mean intersection over union of the boxes of the epoch's images that have one, as `train_loss`; where
+    /// objects are located alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_mean_iou: Option<f64>,
+    /// Mean intersection over union of the test images' boxes; where objects are located alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test_mean_iou: Option<f64>,
     /// The L2 norm of the gradients of all that is trained, before any clipping: of a batch that comes
     /// after the epoch. None unless the config asks for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -109,9 +118,11 @@ impl EpochRecord {
             train_accuracy: 0.125,
             test_loss: 2.0,
             test_accuracy: 0.25,
-            test_top5: 0.5,
+            test_top5: Some(0.5),
             test_balanced_accuracy: Some(0.375),
             test_macro_f1: Some(0.3125),
+            train_mean_iou: None,
+            test_mean_iou: None,
             gradient_norm: None,
             lr: 0.5,
             images_per_second: None,

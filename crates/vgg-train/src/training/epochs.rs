@@ -31,8 +31,6 @@ use crate::failure::{Code, Failure};
 use crate::reporters::{Event, Reporters, Work};
 use crate::run::best::ends_early;
 use crate::run::metrics::EpochRecord;
-use crate::scores::evaluation::Evaluation;
-use crate::scores::predictions::Predictions;
 use crate::signals::Stop;
 
 /// Steps that a device may have before it while the host looks at the metrics of an earlier one.
@@ -41,10 +39,12 @@ const AHEAD: usize = 2;
 /// How often the host looks whether the device has work left, while it waits for images.
 const GLANCE: Duration = Duration::from_micros(200);
 
-/// What came of a test.
-struct Tested {
-    predictions: Predictions,
-    evaluation: Evaluation,
+/// A step whose metrics are not back yet.
+struct InFlight {
+    images: u64,
+    /// Those whose loss counts.
+    counted: u64,
+    lr: f32,
 }
 
 /// A run on its way.
@@ -67,8 +67,8 @@ pub(crate) struct TrainingLoop<'a, B: Backend> {
     /// The place in the schedule of the run's step 0: before or after it, if earlier epochs had other
     /// numbers of steps.
     schedule_start: i64,
-    /// Steps that the trainer is given and whose metrics are not back yet: images, learning rate.
-    in_flight: VecDeque<(u64, f32)>,
+    /// Steps that the trainer is given and whose metrics are not back yet.
+    in_flight: VecDeque<InFlight>,
     stop: &'a Stop,
     together: Together,
     pace: Pace,
@@ -146,7 +146,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             step: self.position.step,
             epochs: &self.epochs,
         })?;
-        let mut evaluation = None;
+        let mut tested = None;
         let train = &self.config.train;
         while self.position.epoch < train.epochs && ends_early(train, &self.epochs).is_none() {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
@@ -162,13 +162,13 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             match done {
                 ControlFlow::Continue(done) => {
                     self.end_epoch(&done, (!resumed).then(|| start.elapsed()))?;
-                    evaluation = Some(done.evaluation);
+                    tested = Some(done);
                 }
                 ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
             }
         }
         self.wait_for_checkpoint()?;
-        self.finish(evaluation)
+        self.finish(tested)
     }
 
     /// Trains to the end of the epoch, unless asked to stop.
@@ -193,9 +193,11 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
                 self.collect(0)?;
                 return Ok(ControlFlow::Continue(()));
             };
-            let (images, lr) = (batch.labels.len() as u64, self.lr(self.trainer.steps()));
-            self.trainer.submit_mixed(&batch.pixels, &batch.labels, &batch.mix, lr)?;
-            self.in_flight.push_back((images, lr));
+            let (target, lr) = (data::target(batch), self.lr(self.trainer.steps()));
+            self.trainer.submit(&batch.pixels, target, lr)?;
+            let [images, counted] =
+                [target.labels().len(), target.counted()].map(|images| images as u64);
+            self.in_flight.push_back(InFlight { images, counted, lr });
             self.pace.waited(waited);
             self.collect(AHEAD)?;
         }
@@ -223,8 +225,8 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         loop {
             let metrics = self.trainer.next_metrics(self.trainer.in_flight() > ahead)?;
             let Some(metrics) = metrics else { return Ok(()) };
-            let (images, lr) = self.in_flight.pop_front().context("a step without images")?;
-            self.end_step(metrics, images, lr)?;
+            let step = self.in_flight.pop_front().context("a step without images")?;
+            self.end_step(metrics, &step)?;
         }
     }
 

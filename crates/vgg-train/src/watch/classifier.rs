@@ -80,7 +80,7 @@ impl Classifier {
 
 impl Network {
     fn load(run: &Path, file: PathBuf, stamp: Stamp, device: &config::Device) -> Result<Self> {
-        let checkpoint = checkpoints::load(&file)?;
+        let checkpoint = checkpoints::classifier(&file)?;
         let (epoch, classes) = (checkpoint.progress.epoch, class_names(&checkpoint));
         let (input, transform) = data::prediction(run, &checkpoint)?;
         let backend = Cpu::new(device::cpu(device))?;

@@ -16,8 +16,8 @@ use crate::plan::Plan;
 pub(crate) enum Place {
     /// The batch's bytes.
     Pixels,
-    /// The batch's labels.
-    Labels,
+    /// What the network is to say of the batch.
+    Targets,
     /// What the loss reports.
     Metrics,
     /// What an evaluated network gives.
@@ -72,7 +72,7 @@ impl<'a> Builder<'a> {
             return *known;
         }
         let role = match place {
-            Place::Pixels | Place::Labels => Role::Input,
+            Place::Pixels | Place::Targets => Role::Input,
             Place::Metrics
             | Place::Logits
             | Place::Maps

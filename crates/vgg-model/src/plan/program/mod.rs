@@ -9,13 +9,13 @@ mod forward;
 mod shards;
 mod update;
 
-use vgg_tensor::spec::SoftmaxCrossEntropy;
-use vgg_tensor::{BufferId, Command, In, Out, Pass, Program, Result};
+use vgg_tensor::{BufferId, In, Out, Pass, Program, Result};
 
 use builder::Builder;
 pub(crate) use builder::Place;
 pub(crate) use shards::{Shard, sums};
 
+use crate::loss::Loss;
 use crate::plan::{Mode, Plan};
 use crate::{Recipe, streams};
 
@@ -137,20 +137,10 @@ fn step(
 }
 
 /// The loss of the logits, which is reported in `metrics`, and their gradient, which it returns.
-fn loss(
-    builder: &mut Builder<'_>,
-    logits: BufferId,
-    spec: SoftmaxCrossEntropy,
-    metrics: Place,
-) -> BufferId {
-    let dlogits = builder.maps(spec.logits());
-    let command = Command::SoftmaxCrossEntropy {
-        spec,
-        logits: In(logits),
-        labels: In(builder.at(Place::Labels)),
-        metrics: Out(builder.at(metrics)),
-        dlogits: Out(dlogits),
-    };
+fn loss(builder: &mut Builder<'_>, logits: BufferId, loss: Loss, metrics: Place) -> BufferId {
+    let dlogits = builder.maps(loss.outputs());
+    let (targets, metrics) = (builder.at(Place::Targets), builder.at(metrics));
+    let command = loss.command(In(logits), In(targets), Out(metrics), Out(dlogits));
     builder.push(Pass::Loss, "logits", command);
     dlogits
 }

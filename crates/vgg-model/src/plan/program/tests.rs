@@ -1,6 +1,6 @@
 //! The commands of each kind of work, and what they read and write.
 
-use vgg_tensor::{Content, InOut, Instruction, Operands};
+use vgg_tensor::{Command, Content, InOut, Instruction, Operands};
 
 use super::*;
 use crate::{Input, Layer, SgdConfig, Vgg, VggConfig, WeightType};
@@ -29,7 +29,7 @@ impl Names<'_> {
     fn name(&self, id: BufferId) -> String {
         match self.program.places[id.0] {
             Place::Pixels => "pixels".into(),
-            Place::Labels => "labels".into(),
+            Place::Targets => "labels".into(),
             Place::Metrics => "metrics".into(),
             Place::Logits => "logits".into(),
             Place::LogitsGradient => "dlogits".into(),

@@ -40,9 +40,11 @@ fn asking_changes_no_step() {
             for _ in 0..3 {
                 if asked {
                     let mix = mix.get(..n).unwrap_or_default();
-                    trainer.gradients_mixed(&pixels[..n * 256], &labels[..n], mix).unwrap();
+                    trainer
+                        .gradients(&pixels[..n * 256], Target::mixed(&labels[..n], mix))
+                        .unwrap();
                 }
-                trainer.submit_mixed(&pixels, &labels, &mix, 0.05).unwrap();
+                trainer.submit(&pixels, Target::mixed(&labels, &mix), 0.05).unwrap();
                 trainer.next_metrics(true).unwrap();
             }
             (trainer.params().unwrap(), trainer.moments().unwrap(), trainer.ema().unwrap())
@@ -59,10 +61,10 @@ fn mixed_gradients_are_those_of_a_mixed_step() {
     let mut trainer = trainer(recipe);
     let ((pixels, labels), mix) = (images(BATCH), [(1, 0.25); BATCH]);
     let (_, unmixed) = trainer.gradients(&pixels, &labels).unwrap();
-    let (_, gradients) = trainer.gradients_mixed(&pixels, &labels, &mix).unwrap();
+    let (_, gradients) = trainer.gradients(&pixels, Target::mixed(&labels, &mix)).unwrap();
     assert_ne!(gradients, unmixed);
     let before = trainer.params().unwrap();
-    trainer.submit_mixed(&pixels, &labels, &mix, 0.5).unwrap();
+    trainer.submit(&pixels, Target::mixed(&labels, &mix), 0.5).unwrap();
     let after = trainer.params().unwrap();
     // Running statistics come after the parameters, and have no gradients.
     for (((name, w), (_, new)), (_, g)) in before.iter().zip(after.iter()).zip(gradients.iter()) {

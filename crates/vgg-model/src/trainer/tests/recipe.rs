@@ -35,7 +35,7 @@ fn a_batch_in_micro_batches_is_the_batch() {
             let expected = whole.step(&pixels, &labels, 0.05).unwrap();
             let metrics = micro.step(&pixels, &labels, 0.05).unwrap();
             assert!((metrics.loss_sum - expected.loss_sum).abs() < 1e-4, "{metrics:?}");
-            assert_eq!(metrics.top1, expected.top1);
+            assert_eq!(metrics.score, expected.score);
             assert_eq!(micro.steps(), step + 1);
         }
         let (whole, micro) = (whole.params().unwrap(), micro.params().unwrap());
@@ -132,7 +132,7 @@ fn a_step_sets_evaluation_back_to_the_weights() {
     profiled.set_ema_evaluated(true);
     plain.step(&pixels, &labels, 0.05).unwrap();
     submitted.step(&pixels, &labels, 0.05).unwrap();
-    profiled.profile(&pixels, &labels, &[], 0.05).unwrap();
+    profiled.profile(&pixels, &labels, 0.05).unwrap();
     let expected = plain.logits(&pixels).unwrap();
     assert_eq!(submitted.logits(&pixels).unwrap(), expected);
     assert_eq!(profiled.logits(&pixels).unwrap(), expected);
@@ -210,7 +210,7 @@ fn mixed_images_have_a_share_of_both_losses() {
     let mixes = Recipe { mixes: true, ..recipe() };
     let loss = |labels: &[u32], mix: &[(u32, f32)]| {
         let mut trainer = trainer(0.0, mixes.clone());
-        trainer.submit_mixed(&pixels, labels, mix, 0.05).unwrap();
+        trainer.submit(&pixels, Target::mixed(labels, mix), 0.05).unwrap();
         trainer.next_metrics(true).unwrap().unwrap().loss_sum
     };
     let (own, other) = (loss(&labels, &[]), loss(&others, &[]));
@@ -219,11 +219,11 @@ fn mixed_images_have_a_share_of_both_losses() {
     assert!((mixed - (0.75 * own + 0.25 * other)).abs() < 1e-5, "{mixed} of {own} and {other}");
 
     let mut trainer = trainer(0.0, recipe());
-    let error = trainer.submit_mixed(&pixels, &labels, &mix, 0.05).unwrap_err();
+    let error = trainer.submit(&pixels, Target::mixed(&labels, &mix), 0.05).unwrap_err();
     assert_eq!(error.to_string(), "other classes = 3, but it must be none: the recipe mixes none");
     let mut trainer = super::trainer(0.0, mixes);
     for bad in [vec![(3, 0.5); 3], vec![(0, 1.5); 3], vec![(0, f32::NAN); 3], vec![(0, 0.5)]] {
-        assert!(trainer.submit_mixed(&pixels, &labels, &bad, 0.05).is_err(), "{bad:?}");
+        assert!(trainer.submit(&pixels, Target::mixed(&labels, &bad), 0.05).is_err(), "{bad:?}");
     }
 }
 
@@ -258,7 +258,7 @@ fn classes_count_by_their_weights() {
         let metrics = trainer.step(&pixels, &labels, 0.0).unwrap();
         assert!((metrics.loss_sum - 3.0 * all / weights).abs() < 1e-5, "{metrics:?}");
         let unmixed = labels.iter().map(|label| (*label, 0.25)).collect::<Vec<_>>();
-        trainer.submit_mixed(&pixels, &labels, &unmixed, 0.0).unwrap();
+        trainer.submit(&pixels, Target::mixed(&labels, &unmixed), 0.0).unwrap();
         let metrics = trainer.next_metrics(true).unwrap().unwrap();
         assert!((metrics.loss_sum - all).abs() < 1e-5, "{metrics:?}, {all}");
     }

@@ -75,7 +75,7 @@ impl Case {
             let mix: Vec<_> = (0..n).filter(|_| self.recipe.mixes).map(mix).collect();
             let rows = trainer.rows(n);
             let own = &pixels[256 * rows.start..256 * rows.end];
-            trainer.submit_mixed(own, &labels, &mix, 0.01).unwrap();
+            trainer.submit(own, Target::mixed(&labels, &mix), 0.01).unwrap();
             metrics.push(trainer.next_metrics(true).unwrap().unwrap());
         }
         trainer.set_ema_evaluated(true);

@@ -14,7 +14,7 @@ use vgg_tensor::Backend;
 
 use self::curve::{Curve, Point};
 use self::told::Told;
-use crate::config::{Config, Override};
+use crate::config::{Config, Override, TaskName};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
@@ -60,6 +60,11 @@ pub(crate) fn command(
     weights::note(&mut loaded, ui)?;
     device::note_precision(&mut loaded, ui)?;
     let config = &loaded.config;
+    if config.model.task == TaskName::Localisation {
+        let message = "find-lr is for networks that classify, whose loss of guessing is known";
+        let help = "the paper begins at a tenth of the classifier's rate: optimizer.lr = 0.001";
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
     let job = RisingRate { config, steps: options.steps.into(), ui };
     let (curve, classes) = match device::run(&config.device, job)? {
         Ok(done) => done,
@@ -128,9 +133,10 @@ impl Job for RisingRate<'_> {
                     images.context("there are no images to train on")?
                 }
             };
-            trainer.submit_mixed(&images.pixels, &images.labels, &images.mix, lr)?;
+            let target = data::target(images);
+            trainer.submit(&images.pixels, target, lr)?;
             let metrics = trainer.next_metrics(true)?.context("a step without metrics")?;
-            let loss = f64::from(metrics.loss_sum) / images.labels.len() as f64;
+            let loss = f64::from(metrics.loss_sum) / target.counted().max(1) as f64;
             let is_over = curve.push(Point { lr: lr.into(), loss });
             ui.bar(step + 1, steps, &progress(start.elapsed(), step + 1, steps, lr, loss));
             if is_over {

@@ -83,8 +83,7 @@ impl Job for Measure<'_> {
         let mut batches = data.train.loader(batch)?.shuffled(seed).epoch(0, 0);
         let images = batches.next_batch()?.context("there are no images to train on")?;
         let mut step = || -> Result<Step> {
-            let (pixels, labels, mix) = (&images.pixels, &images.labels, &images.mix);
-            Ok(Step::of(trainer.profile(pixels, labels, mix, lr)?))
+            Ok(Step::of(trainer.profile(&images.pixels, data::target(images), lr)?))
         };
         ui.status(
             "Profiling",

@@ -57,7 +57,7 @@ fn table(tested_on: &str, epochs: &[EpochRecord]) -> maud::Markup {
                     td { (percent(epoch.train_accuracy)) }
                     td { (format!("{:.4}", epoch.test_loss)) }
                     td { (percent(epoch.test_accuracy)) }
-                    td { (percent(epoch.test_top5)) }
+                    td { (epoch.test_top5.map(percent).unwrap_or_default()) }
                     td { @if let Some(score) = epoch.test_balanced_accuracy { (percent(score)) } }
                     td { @if let Some(score) = epoch.test_macro_f1 { (percent(score)) } }
                     td { (short(epoch.lr)) }

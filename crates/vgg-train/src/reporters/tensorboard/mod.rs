@@ -26,6 +26,7 @@ use crate::data::Part;
 use crate::run::folder::{RunDir, TENSORBOARD};
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::tells_top5;
+use crate::scores::tested::Tested;
 
 pub(crate) struct TensorBoard<'a> {
     run: &'a RunDir,
@@ -75,12 +76,12 @@ impl Reporter for TensorBoard<'_> {
             Event::Step { record, is_recorded: true, .. } => {
                 train.write(record.step, of_step(record))
             }
-            Event::Epoch { record, predictions, evaluation, is_best, norms, .. } => {
+            Event::Epoch { record, tested, is_best, norms, .. } => {
                 train.write(record.step, of_norms(norms, record.gradient_norm))?;
                 test.write(record.step, of_test(record, self.test.classes().len()))?;
-                if *is_best {
+                if let (true, Tested::Classes { predictions, evaluation }) = (*is_best, *tested) {
                     let tested_on = self.config.data.tested_on();
-                    let title = title(&self.config.name, record.epoch, evaluation, tested_on);
+                    let title = title(&self.config.name, record.epoch, tested.images(), tested_on);
                     let images = images::of_test(&title, self.test, evaluation, predictions)?;
                     test.write(record.step, images)?;
                 }
@@ -106,9 +107,10 @@ fn of_test(epoch: &EpochRecord, classes: usize) -> Summary {
     let named = [
         ("loss", Some(epoch.test_loss)),
         ("accuracy", Some(epoch.test_accuracy)),
-        ("top5", tells_top5(classes).then_some(epoch.test_top5)),
+        ("top5", epoch.test_top5.filter(|_| tells_top5(classes))),
         ("balanced_accuracy", epoch.test_balanced_accuracy),
         ("macro_f1", epoch.test_macro_f1),
+        ("mean_iou", epoch.test_mean_iou),
     ];
     let known = named.into_iter().filter_map(|(name, score)| Some((name, score?)));
     known.fold(Summary::default(), |summary, (name, score)| summary.scalar(name, score))

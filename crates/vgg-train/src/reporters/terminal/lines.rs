@@ -62,8 +62,11 @@ pub(super) fn epoch_line(
     {
         line = line.with(1, format!("{} {}", best_by.name(), best_by.shown(score)));
     }
-    if tells_top5(work.classes) {
-        line = line.with(6, format!("top-5 {:.1} %", 100.0 * epoch.test_top5));
+    if let Some(top5) = epoch.test_top5.filter(|_| tells_top5(work.classes)) {
+        line = line.with(6, format!("top-5 {:.1} %", 100.0 * top5));
+    }
+    if let Some(iou) = epoch.test_mean_iou {
+        line = line.with(6, format!("mean IoU {iou:.3}"));
     }
     if let (Some(images_per_second), Some(share)) = (epoch.images_per_second, epoch.wait_share) {
         line = line
@@ -135,7 +138,9 @@ mod tests {
             train_accuracy: 0.6694,
             test_loss: 0.4811,
             test_accuracy: 0.8244,
-            test_top5: 0.9961,
+            test_top5: Some(0.9961),
+            train_mean_iou: None,
+            test_mean_iou: None,
             test_balanced_accuracy: Some(0.8125),
             test_macro_f1: Some(0.7975),
             gradient_norm: None,

@@ -30,8 +30,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let n = self.trainer.plan().batch().min(batch.labels.len());
         let own = self.trainer.rows(batch.labels.len()).len();
         let pixels = &batch.pixels[..batch.pixels.len() / own * n];
-        let mix = batch.mix.get(..n).unwrap_or_default();
-        let (_, gradients) = self.trainer.gradients_mixed(pixels, &batch.labels[..n], mix)?;
+        let (_, gradients) = self.trainer.gradients(pixels, data::target(batch).rows(0..n))?;
 
         let all = self.config.report.gradient_norm;
         let all = all.then(|| of_all(&gradients, &self.trainer.plan().trained()));

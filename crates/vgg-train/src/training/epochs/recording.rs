@@ -3,18 +3,18 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use vgg_model::Progress;
+use vgg_model::{Metrics, Progress, Score};
 use vgg_tensor::Backend;
-use vgg_tensor::spec::Metrics as StepMetrics;
 
-use super::{Tested, TrainingLoop};
-use crate::config::{FlatLoss, Weights};
+use super::{InFlight, TrainingLoop};
+use crate::config::{FlatLoss, TaskName, Weights};
 use crate::failure::{Code, Failure};
 use crate::reporters::Event;
 use crate::run::best::ends_early;
 use crate::run::metrics::{EpochRecord, StepRecord};
 use crate::scores::evaluation::Evaluation;
 use crate::scores::per_class::PerClass;
+use crate::scores::tested::Tested;
 use crate::training::checkpoint_writer::NOT_FINITE;
 use crate::training::outcome::{End, Outcome};
 use crate::training::state::Best;
@@ -24,28 +24,31 @@ const RECORDS_PER_EPOCH: u64 = 20;
 
 impl<B: Backend> TrainingLoop<'_, B> {
     /// Counts a step, judges it and tells of it.
-    pub(super) fn end_step(&mut self, step: StepMetrics, images: u64, lr: f32) -> Result<()> {
-        let loss_sum = f64::from(step.loss_sum);
-        self.pace.step(images, Instant::now());
+    pub(super) fn end_step(&mut self, metrics: Metrics, step: &InFlight) -> Result<()> {
+        let loss_sum = f64::from(metrics.loss_sum);
+        self.pace.step(step.images, Instant::now());
         let position = &mut self.position;
         position.step += 1;
         position.batch += 1;
-        position.images += images;
+        position.images += step.counted;
         position.loss_sum += loss_sum;
-        position.top1 += step.top1 as u64;
-        position.top5 += step.top5 as u64;
+        position.top1 += metrics.right() as u64;
+        match metrics.score {
+            Score::Classes { top5, .. } => position.top5 += top5 as u64,
+            Score::Boxes { iou_sum, .. } => position.iou_sum += f64::from(iou_sum),
+        }
         if !loss_sum.is_finite() {
             let what = "the training loss is not a number any more";
             return Err(self.diverged(what, self.position).into());
         }
         let classes = self.data.train.classes().len();
-        if self.config.guard.flat_loss != FlatLoss::Off
-            && let Some(mean) = self.state.flat_loss.step(loss_sum, images, classes)
-        {
+        let guards = self.config.model.task == TaskName::Classification
+            && self.config.guard.flat_loss != FlatLoss::Off;
+        if guards && let Some(mean) = self.state.flat_loss.step(loss_sum, step.images, classes) {
             self.flat_loss(mean, classes)?;
         }
 
-        let record = self.step_record(loss_sum / images as f64, lr);
+        let record = self.step_record(loss_sum / step.counted.max(1) as f64, step.lr);
         let (batch, all) = (self.position.batch, self.work.steps_per_epoch);
         let done = self.place(self.position.step);
         self.reporters.report(&Event::Step {
@@ -61,6 +64,8 @@ impl<B: Backend> TrainingLoop<'_, B> {
 
     fn step_record(&self, batch_loss: f64, lr: f32) -> StepRecord {
         let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        // Of the images so far none may have a box.
+        let images = images.max(1);
         StepRecord {
             epoch: epoch + 1,
             step,
@@ -98,35 +103,35 @@ impl<B: Backend> TrainingLoop<'_, B> {
     ///
     /// The checkpoint comes last: what is written before it is written again, to the same effect,
     /// if the process ends in between, or while the checkpoint is being written.
-    pub(super) fn end_epoch(
-        &mut self,
-        Tested { predictions, evaluation }: &Tested,
-        time: Option<Duration>,
-    ) -> Result<()> {
+    pub(super) fn end_epoch(&mut self, tested: &Tested, time: Option<Duration>) -> Result<()> {
         // An update can overflow although its loss did not, and a network of such weights test well:
         // ReLU makes zero of NaN.
         if !self.writer.is_finite()? {
             return Err(self.diverged(NOT_FINITE, self.position).into());
         }
-        if !evaluation.loss().is_finite() {
+        if !tested.loss().is_finite() {
             let what = "the test loss is not a number any more";
             return Err(self.diverged(what, self.position).into());
         }
-        let Progress { epoch, step, images, loss_sum, top1, .. } = self.position;
+        let Progress { epoch, step, images, loss_sum, top1, iou_sum, .. } = self.position;
+        let images = images.max(1);
         let training = self.pace.epoch();
         let images_per_second = training.images_per_second();
-        let per_class = PerClass::of(&evaluation.confusion);
+        let evaluation = tested.evaluation();
+        let per_class = evaluation.map(|evaluation| PerClass::of(&evaluation.confusion));
         let (norms, gradient_norm) = self.norms()?;
         let record = EpochRecord {
             epoch: epoch + 1,
             step,
             train_loss: loss_sum / images as f64,
             train_accuracy: top1 as f64 / images as f64,
-            test_loss: evaluation.loss(),
-            test_accuracy: evaluation.accuracy(),
-            test_top5: evaluation.top5(),
-            test_balanced_accuracy: per_class.balanced_accuracy,
-            test_macro_f1: per_class.macro_mean.map(|mean| mean.f1),
+            test_loss: tested.loss(),
+            test_accuracy: tested.accuracy(),
+            test_top5: evaluation.map(Evaluation::top5),
+            test_balanced_accuracy: per_class.as_ref().and_then(|it| it.balanced_accuracy),
+            test_macro_f1: per_class.and_then(|it| it.macro_mean).map(|mean| mean.f1),
+            train_mean_iou: tested.mean_iou().map(|_| iou_sum / images as f64),
+            test_mean_iou: tested.mean_iou(),
             gradient_norm,
             lr: self.lr(step - 1),
             images_per_second,
@@ -144,8 +149,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         self.reporters.report(&Event::Epoch {
             record: &record,
             epochs: &self.epochs,
-            predictions,
-            evaluation,
+            tested,
             is_best,
             norms: &norms,
         })?;
@@ -156,8 +160,9 @@ impl<B: Backend> TrainingLoop<'_, B> {
     }
 
     /// Tells that all is done, and what came out.
-    pub(super) fn finish(&mut self, evaluation: Option<Evaluation>) -> Result<End> {
-        let (done, evaluation) = (self.pace.all(Instant::now()), evaluation.as_ref());
+    pub(super) fn finish(&mut self, tested: Option<Tested>) -> Result<End> {
+        let evaluation = tested.as_ref().and_then(Tested::evaluation);
+        let done = self.pace.all(Instant::now());
         let Progress { epoch: epochs, step, .. } = self.position;
         let early = ends_early(&self.config.train, &self.epochs);
         let early = early.as_deref();

@@ -5,13 +5,13 @@ use std::ops::ControlFlow;
 use anyhow::{Context as _, Result};
 use vgg_tensor::Backend;
 
-use super::{Tested, TrainingLoop};
+use super::TrainingLoop;
 use crate::data;
 use crate::failure::Code;
 use crate::passes::evaluate::evaluate;
+use crate::passes::outputs::Outputs;
 use crate::reporters::Event;
-use crate::scores::evaluation::Evaluation;
-use crate::scores::predictions::Predictions;
+use crate::scores::tested::Tested;
 use crate::training::together::Vote;
 
 /// Which of `images` test images, in batches of `size`, a rank is shown: every so many batches one. A
@@ -28,36 +28,43 @@ impl<B: Backend> TrainingLoop<'_, B> {
             1 => self.evaluate_all()?,
             _ => self.evaluate_together()?,
         };
-        Ok(tested.map_continue(|predictions| {
-            let evaluation = Evaluation::of(&predictions);
-            Tested { predictions, evaluation }
-        }))
+        Ok(match tested {
+            ControlFlow::Break(code) => ControlFlow::Break(code),
+            ControlFlow::Continue(outputs) => {
+                ControlFlow::Continue(outputs.tested(&self.data.test)?)
+            }
+        })
     }
 
-    fn evaluate_all(&mut self) -> Result<ControlFlow<Code, Predictions>> {
+    /// What the network gives, of no image so far.
+    fn outputs(&self) -> Outputs {
+        Outputs::new(self.trainer.vgg().config().task, self.data.test.classes().len())
+    }
+
+    fn evaluate_all(&mut self) -> Result<ControlFlow<Code, Outputs>> {
+        let mut outputs = self.outputs();
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
         let (trainer, reporters, stop) = (&mut self.trainer, &mut self.reporters, self.stop);
-        let mut predictions = Predictions::new(self.data.test.classes().len());
         let tested = evaluate(
             &self.test,
             |pixels| trainer.logits(pixels),
-            |logits, labels| {
-                predictions.add(logits, labels);
-                let images = predictions.len() as u64;
+            |numbers, labels| {
+                outputs.add(numbers, labels);
+                let images = outputs.images() as u64;
                 reporters.report(&Event::Testing { epoch, images, done })
             },
             || stop.requested(),
         )?;
-        Ok(tested.map_continue(|_| predictions))
+        Ok(tested.map_continue(|_| outputs))
     }
 
     /// Every rank has its batches, and in the end all of them in their order.
-    fn evaluate_together(&mut self) -> Result<ControlFlow<Code, Predictions>> {
+    fn evaluate_together(&mut self) -> Result<ControlFlow<Code, Outputs>> {
         let (epoch, done) = (self.position.epoch + 1, self.place(self.position.step));
         let (ranks, size) = (self.together.shards().ranks(), self.trainer.plan().batch());
-        let (images, labels) = (self.data.test.len(), self.data.test.labels());
+        let images = self.data.test.len();
         let mut batches = self.test.epoch(0, 0);
-        let mut logits = Vec::new();
+        let mut own = self.outputs();
         for shown in (0..images).step_by(size * ranks) {
             let vote = Vote { stop: self.stop.requested(), save: false };
             if let Some(code) = self.together.vote(vote)?.stop {
@@ -65,26 +72,26 @@ impl<B: Backend> TrainingLoop<'_, B> {
             }
             let unreadable = || data::unreadable(&self.data.test.images);
             if let Some(batch) = batches.next_batch().with_context(unreadable)? {
-                logits.extend(self.trainer.logits(&batch.pixels)?);
+                own.add(&self.trainer.logits(&batch.pixels)?, &batch.labels);
             }
             let images = images.min(shown + size * ranks) as u64;
             self.reporters.report(&Event::Testing { epoch, images, done })?;
         }
-        let classes = self.data.test.classes().len();
+        let (of_one, own) = (own.of_one(), own.into_numbers());
         let of_rank = |rank| images_of(rank, ranks, images, size).len();
-        let lens: Vec<usize> = (0..ranks).map(|rank| classes * of_rank(rank)).collect();
-        let all = self.together.gather(logits, &lens)?;
+        let lens: Vec<usize> = (0..ranks).map(|rank| of_one * of_rank(rank)).collect();
+        let all = self.together.gather(own, &lens)?;
         // Where the next batch of each rank begins.
         let mut starts: Vec<usize> =
             lens.iter().scan(0, |end, len| Some(std::mem::replace(end, *end + len))).collect();
-        let mut predictions = Predictions::new(classes);
-        for (batch, labels) in labels.chunks(size).enumerate() {
+        let mut in_order = Vec::with_capacity(all.len());
+        for batch in 0..images.div_ceil(size) {
             let start = &mut starts[batch % ranks];
-            let len = classes * labels.len();
-            predictions.add(&all[*start..*start + len], labels);
+            let len = of_one * size.min(images - batch * size);
+            in_order.extend_from_slice(&all[*start..*start + len]);
             *start += len;
         }
-        Ok(ControlFlow::Continue(predictions))
+        Ok(ControlFlow::Continue(self.outputs().with(in_order)))
     }
 }
 

@@ -11,13 +11,14 @@ use anyhow::Result;
 use clap::{Args, ValueHint};
 use serde_json::json;
 use vgg_data::Decoding;
-use vgg_data::boxes::{Boxes, ReadOptions};
+use vgg_data::boxes::ReadOptions;
 use vgg_data::image_folder::{Arrangement, OpenOptions};
 
 use self::boxes::BoxFindings;
 use self::findings::{Damaged, Findings, Odd, Pair, Part, Range};
-use crate::data::folder::{Parts, cached, explain_arranged, require_undivided};
-use crate::failure::{Code, Failure};
+use crate::data;
+use crate::data::folder::{cached, explain_arranged, require_undivided};
+use crate::failure::Code;
 use crate::run::output::Output;
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
@@ -32,10 +33,6 @@ const LISTED_CLASSES: usize = 50;
 
 /// The shape of the JSON.
 const SCHEMA: u32 = 1;
-
-/// What to do about boxes that cannot be read.
-const BOXES_HELP: &str = "boxes are in a .csv file with lines path,label,x0,y0,x1,y1 in pixels, in the .json of \
-                          COCO, in .xml of Pascal VOC, or in a folder of such files";
 
 /// How what was found is told.
 #[derive(Debug, Args)]
@@ -70,7 +67,9 @@ pub(crate) fn command(
     let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &opening);
     let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
     let mut findings = Findings::of(&parts);
-    let boxes = options.boxes.as_ref().map(|source| read_boxes(source, options, &parts));
+    let reading = ReadOptions { first_pixel: options.first_pixel, skip_damaged: true };
+    let boxes = options.boxes.as_ref();
+    let boxes = boxes.map(|source| data::boxes::read(source, &parts, &reading));
     let boxes = boxes.transpose()?;
     let damaged = boxes.iter().flat_map(|boxes| boxes.damaged());
     findings.damaged.extend(damaged.map(Damaged::of));
@@ -94,14 +93,6 @@ pub(crate) fn command(
         false => print::lines(lines(&findings, boxes.as_ref()))?,
     }
     Ok(if findings.damaged.is_empty() { Code::Success } else { Code::Data })
-}
-
-fn read_boxes(source: &Path, options: &CheckOptions, parts: &Parts) -> Result<Boxes> {
-    let options = ReadOptions { first_pixel: options.first_pixel, skip_damaged: true };
-    Boxes::read(source, parts, &options).map_err(|error| {
-        let message = format!("cannot read the boxes of {}", source.display());
-        anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(BOXES_HELP))
-    })
 }
 
 fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {

@@ -3,14 +3,16 @@
 //! Alone, a run is evaluated as training does it. With options or several runs it is the paper's
 //! testing (Simonyan & Zisserman 2014, section 3.2): [`Fusion`].
 
+mod boxes;
+
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow};
+use anyhow::{Context as _, Result, anyhow};
 use clap::{Args, ValueHint};
 use serde_json::{Value, json};
-use vgg_data::{Images, names};
+use vgg_data::Images;
 
-use crate::config::Override;
+use crate::config::{Override, TaskName};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
@@ -79,6 +81,15 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
     if let (Some(confusion), Some(table)) = (&confusion, &table) {
         table.refuse_same_as(confusion)?;
     }
+    let locates = |run: &PathBuf| {
+        let config = checkpoints::config_of(run, overrides.to_vec())?.config;
+        anyhow::Ok(config.model.task == TaskName::Localisation)
+    };
+    if let [run] = runs
+        && locates(run)?
+    {
+        return boxes::command(request, overrides, ui);
+    }
     let Averaging { scales, mode, views } = averaging;
     let plain = scales.is_empty() && mode.is_none() && views.are_one();
     let outcome = match runs {
@@ -118,12 +129,9 @@ struct Report {
 fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -> Result<Report> {
     let config = checkpoints::config_of(run, overrides.to_vec())?.config;
     let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
-    let checkpoint = checkpoints::load(&path)?;
+    let checkpoint = checkpoints::classifier(&path)?;
     let test = data::open(&config, ui)?.test;
-    if !names::same(&checkpoint.classes, test.classes()) {
-        let message = format!("{} tells other classes apart than the data set's", path.display());
-        return Err(Failure::new(Code::Checkpoint, message).into());
-    }
+    checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
     let stored = match network.linear_weights {
         LinearWeights::F32 => "",
         LinearWeights::F16 => ", fully connected weights in f16,",
@@ -134,10 +142,11 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
     );
     let batch = config.train.batch_size.min(test.len()).max(1);
     let linear_weights = network.linear_weights;
-    let predictions = device::run(
+    let tested = device::run(
         &config.device,
         Evaluate { device: &config.device, checkpoint, linear_weights, batch, test: &test, ui },
     )?;
+    let predictions = tested.into_predictions().context("the network classifies")?;
     let settings =
         json!({ "checkpoint": path.to_string_lossy(), "linear_weights": linear_weights });
     Ok(Report::new(predictions, test.images, settings))

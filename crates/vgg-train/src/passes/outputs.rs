@@ -1,0 +1,119 @@
+//! What networks give for test images, and what comes of it.
+
+use anyhow::Result;
+use vgg_data::boxes::BoundingBox;
+use vgg_data::{Crop, Moment};
+use vgg_model::{Regression, Task};
+
+use crate::data::Part;
+use crate::scores::localisation::{Guess, Localisation, Located};
+use crate::scores::predictions::Predictions;
+use crate::scores::tested::Tested;
+
+/// Numbers of a box.
+pub(crate) const BOX: usize = 4;
+
+/// What a network gives for test images: all logits of each, or the box of its true class.
+pub(crate) struct Outputs {
+    task: Task,
+    classes: usize,
+    numbers: Vec<f32>,
+}
+
+impl Outputs {
+    /// Of no image so far.
+    pub(crate) fn new(task: Task, classes: usize) -> Self {
+        Self { task, classes, numbers: vec![] }
+    }
+
+    /// Those of images that were brought together, as [`Self::into_numbers`] has them.
+    pub(crate) fn with(self, numbers: Vec<f32>) -> Self {
+        Self { numbers, ..self }
+    }
+
+    /// Takes in what the network gives for a batch, whose images have these `labels`.
+    pub(crate) fn add(&mut self, outputs: &[f32], labels: &[u32]) {
+        if self.task.is_classification() {
+            return self.numbers.extend_from_slice(outputs);
+        }
+        let of_one = outputs.len() / labels.len().max(1);
+        for (outputs, label) in outputs.chunks_exact(of_one.max(1)).zip(labels) {
+            self.numbers.extend_from_slice(box_of(self.task, outputs, *label));
+        }
+    }
+
+    /// `[images, self.of_one()]`
+    pub(crate) fn into_numbers(self) -> Vec<f32> {
+        self.numbers
+    }
+
+    /// Numbers of an image.
+    pub(crate) fn of_one(&self) -> usize {
+        if self.task.is_classification() { self.classes } else { BOX }
+    }
+
+    /// Images so far.
+    pub(crate) fn images(&self) -> usize {
+        self.numbers.len() / self.of_one()
+    }
+
+    /// What came of a test on all images of `test`, in their order.
+    ///
+    /// # Errors
+    /// When the size of an image cannot be read.
+    pub(crate) fn tested(self, test: &Part) -> Result<Tested> {
+        if self.task.is_classification() {
+            let mut predictions = Predictions::new(self.classes);
+            predictions.add(&self.numbers, test.labels());
+            return Ok(Tested::classes(predictions));
+        }
+        let boxes = self.numbers.as_chunks::<BOX>().0.iter().enumerate();
+        let located = boxes.map(|(i, numbers)| located(test, i, *numbers));
+        Ok(Tested::Boxes(Localisation::new(located.collect::<Result<_>>()?)))
+    }
+}
+
+/// Of the numbers that a network gives for an image those of a class's box.
+pub(crate) fn box_of(task: Task, outputs: &[f32], class: u32) -> &[f32] {
+    let at = match task {
+        Task::Localisation { boxes: Regression::PerClass } => class as usize * BOX,
+        _ => 0,
+    };
+    &outputs[at..at + BOX]
+}
+
+/// Where a box of a view is in its image of `size`, in whose pixels, and as far as it is in it; nothing if
+/// the numbers are no box, or none that is in the image.
+pub(crate) fn in_image(numbers: [f32; BOX], crop: &Crop, size: [usize; 2]) -> Option<BoundingBox> {
+    let bounds = BoundingBox::of_relative(numbers, crop.size()).ok()?;
+    bounds.mapped(crop.map().inverse()).intersection(&BoundingBox::whole(size))
+}
+
+/// Image `i` of a test, whose true class's box in its view has these numbers.
+fn located(test: &Part, i: usize, numbers: [f32; BOX]) -> Result<Located> {
+    let (images, label) = (&test.images, test.labels()[i]);
+    let crop = test.crop(i)?;
+    let own = images.objects(i).iter().filter(|object| object.label == label);
+    let objects: Vec<BoundingBox> = own.map(|object| object.bounds).collect();
+    let seen = objects.iter().filter_map(|bounds| crop.place(bounds, 0.0));
+    let most = seen.reduce(|best, next| if next.area() > best.area() { next } else { best });
+    let loss = most.map(|bounds| {
+        let target = bounds.relative_to(crop.size());
+        let difference = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
+        0.5 * numbers.iter().zip(&target).map(difference).sum::<f64>()
+    });
+    let bounds = in_image(numbers, &crop, images.size(i)?);
+    Ok(Located { label, objects, guesses: vec![Guess { class: label, bounds }], loss })
+}
+
+impl Part {
+    /// Where the first view of image `i` is from.
+    ///
+    /// # Errors
+    /// When the size of the image cannot be read.
+    pub(crate) fn crop(&self, i: usize) -> Result<Crop> {
+        // Nothing of a test is random.
+        let moment = Moment { seed: 0, epoch: 0 };
+        Ok(self.transform().crops(&self.images, i, moment)?[0])
+    }
+}
