@@ -24,7 +24,35 @@ impl Vgg {
     /// # Ok::<(), vgg_model::Error>(())
     /// ```
     pub fn dense(&self, size: [usize; 2]) -> Result<Vgg> {
+        self.dense_to(self.layers().len(), size)?.averaged()
+    }
+
+    /// The same network, applied to all of an image of `h` × `w` pixels as by [`Vgg::dense`], without the
+    /// average: what comes out are maps of `outputs` channels, a place for each window of the network's own
+    /// size, [`Vgg::stride`] pixels apart. (Near a window's edges the convolutions see what is beside it,
+    /// where the network itself sees zeros.)
+    ///
+    /// # Errors
+    /// As [`Vgg::dense`].
+    ///
+    /// ```
+    /// use vgg_model::{Vgg, VggConfig};
+    /// let vgg = Vgg::new(&VggConfig::default())?;
+    /// let output = vgg.places([288, 256])?.output();
+    /// assert_eq!((output.c, output.h, output.w, vgg.stride()), (1000, 3, 2, 32));
+    /// # Ok::<(), vgg_model::Error>(())
+    /// ```
+    pub fn places(&self, size: [usize; 2]) -> Result<Vgg> {
         self.dense_to(self.layers().len(), size)
+    }
+
+    /// Pixels of the input from a place of the last convolution's maps, pooled, to the next one.
+    pub fn stride(&self) -> usize {
+        let of = |layer: &Layer| match *layer {
+            Layer::Conv2d { stride, .. } | Layer::MaxPool2d { stride, .. } => stride,
+            _ => 1,
+        };
+        self.layers().iter().map(of).product()
     }
 
     /// The network up to a layer with its ReLU, applied to all of an image and averaged over all
@@ -54,7 +82,14 @@ impl Vgg {
         };
         let after = self.layers()[last + 1..].iter();
         let parts = after.take_while(|layer| layer.is_of_sums()).count();
-        self.dense_to(last + 1 + parts, size)
+        self.dense_to(last + 1 + parts, size)?.averaged()
+    }
+
+    /// The same network, averaged over all places in the end.
+    fn averaged(self) -> Result<Vgg> {
+        let mut layers = self.layers().to_vec();
+        layers.push(Layer::AvgPool2d { name: "average".into(), h: 1, w: 1 });
+        Vgg::from_layers(self.config().clone(), layers)
     }
 
     /// The first `count` layers, densely.
@@ -85,7 +120,6 @@ impl Vgg {
                 other => layers.push(other.clone()),
             }
         }
-        layers.push(Layer::AvgPool2d { name: "average".into(), h: 1, w: 1 });
         let config = VggConfig { input: [channels, h, w], ..self.config().clone() };
         Vgg::from_layers(config, layers)
     }
@@ -146,6 +180,7 @@ impl Params {
 
 #[cfg(test)]
 mod tests {
+    use vgg_tensor::Shape;
     use vgg_testkit::Reference;
 
     use super::*;
@@ -188,6 +223,18 @@ mod tests {
             assert_near(&logits(&dense, &params, [64, 64]), &expected);
             assert_eq!(dense.param_count(), vgg.param_count());
         }
+    }
+
+    #[test]
+    fn the_scores_of_a_dense_network_are_the_means_over_its_places() {
+        let (vgg, params) = network(None);
+        let (places, dense) = (vgg.places([128, 96]).unwrap(), vgg.dense([128, 96]).unwrap());
+        assert_eq!((places.output(), vgg.stride()), (Shape::new(1, 7, 3, 2), 32));
+        let of_places = logits(&places, &params, [128, 96]);
+        assert_eq!(of_places.len(), 2 * 7 * 6);
+        let mean = |places: &[f32]| places.iter().sum::<f32>() / 6.0;
+        let means: Vec<f32> = of_places.chunks(6).map(mean).collect();
+        assert_near(&means, &logits(&dense, &params, [128, 96]));
     }
 
     /// Five pools make 4×3 maps of 128×96 pixels, over which a kernel of 2×2 has 3×2 places: their

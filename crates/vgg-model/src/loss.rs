@@ -14,10 +14,10 @@ pub(crate) enum Loss {
 
 impl Loss {
     /// That of `n` images.
-    pub(crate) fn new(config: &VggConfig, outputs: usize, n: usize) -> Result<Self> {
+    pub(crate) fn new(config: &VggConfig, n: usize) -> Result<Self> {
         match config.task.boxes(config.classes) {
-            None => SoftmaxCrossEntropy::new(n, outputs).map(Self::SoftmaxCrossEntropy),
-            Some(_) => EuclideanLoss::new(n, outputs / EuclideanLoss::BOX).map(Self::Euclidean),
+            None => SoftmaxCrossEntropy::new(n, config.classes).map(Self::SoftmaxCrossEntropy),
+            Some(boxes) => EuclideanLoss::new(n, boxes).map(Self::Euclidean),
         }
     }
 

@@ -75,7 +75,8 @@ pub struct Plan {
     pub(crate) mode: Mode,
     pub(crate) prepare: PrepareImages,
     pub(crate) normalize: Normalize,
-    pub(crate) loss: Loss,
+    /// The loss of a batch whose images are not mixed; none in inference.
+    loss: Option<Loss>,
     /// Weights and biases in the order of [`Vgg::params`], as the mode stores them.
     pub(crate) params: Vec<Content>,
     /// Running statistics in the order of [`Vgg::state`]; none in inference.
@@ -102,11 +103,15 @@ impl Plan {
         let normalize = input.normalize(channels)?;
         let source = Shape::new(batch, channels, input.height, input.width);
         let prepare = PrepareImages::new(source, h, w).map_err(|e| e.in_layer("images"))?;
+        let loss = match mode {
+            Mode::Infer { .. } => None,
+            Mode::Train(_) => Some(Loss::new(vgg.config(), batch)?),
+        };
         let mut plan = Self {
             batch,
             prepare,
             normalize,
-            loss: Loss::new(vgg.config(), vgg.outputs(), batch)?,
+            loss,
             params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
             state: vgg.state().iter().map(|p| p.content).collect(),
             programs: Vec::new(),
@@ -248,13 +253,7 @@ impl Plan {
     pub(crate) fn content(&self, place: Place) -> Content {
         match place {
             Place::Pixels => Content::Bytes(self.prepare.source().len()),
-            Place::Targets => {
-                let loss = match &self.mode {
-                    Mode::Train(recipe) => recipe.loss(self.loss, recipe.mixes),
-                    Mode::Infer { .. } => self.loss,
-                };
-                Content::Bytes(loss.target_bytes())
-            }
+            Place::Targets => Content::Bytes(self.loss(self.mixes()).target_bytes()),
             Place::Metrics | Place::ShardMetrics(_) => Content::Vector(Metrics::LEN),
             Place::Logits | Place::LogitsGradient | Place::Maps | Place::MapsGradient => {
                 Content::Maps(self.maps(place, self.batch))
@@ -269,6 +268,19 @@ impl Plan {
         }
     }
 
+    /// The loss of a batch, of a plan that trains.
+    pub(crate) fn loss(&self, is_mixed: bool) -> Loss {
+        match (&self.mode, self.loss) {
+            (Mode::Train(recipe), Some(loss)) => recipe.loss(loss, is_mixed),
+            _ => panic!("the plan is one for training"),
+        }
+    }
+
+    /// Whether images may be mixed.
+    fn mixes(&self) -> bool {
+        matches!(&self.mode, Mode::Train(recipe) if recipe.mixes)
+    }
+
     /// What is in a place that holds maps, of `n` images.
     pub(crate) fn maps(&self, place: Place, n: usize) -> Shape {
         let of_one = match place {
@@ -276,7 +288,7 @@ impl Plan {
                 let after_maps = self.vgg.after_last_maps().expect("a program has them");
                 self.vgg.layer_inputs()[after_maps]
             }
-            _ => self.loss.outputs(),
+            _ => self.vgg.output(),
         };
         Shape { n, ..of_one }
     }

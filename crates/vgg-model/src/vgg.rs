@@ -88,7 +88,8 @@ pub struct Vgg {
     layers: Vec<Layer>,
     /// What each layer takes for one image.
     inputs: Vec<Shape>,
-    outputs: usize,
+    /// What comes out of one image.
+    output: Shape,
     macs: u64,
     params: Vec<ParamSpec>,
     state: Vec<ParamSpec>,
@@ -166,8 +167,7 @@ impl Vgg {
                 Layer::Sigmoid { .. } | Layer::Dropout { .. } => 0,
             };
         }
-        let outputs = x.features();
-        let vgg = Self { config, layers, inputs, outputs, macs, params, state };
+        let vgg = Self { config, layers, inputs, output: x, macs, params, state };
         let count = vgg.param_count();
         if count > Self::MAX_PARAMS {
             let most = Self::MAX_PARAMS;
@@ -211,7 +211,12 @@ impl Vgg {
 
     /// Numbers that come out for an image: its class scores, or a descriptor's.
     pub fn outputs(&self) -> usize {
-        self.outputs
+        self.output.features()
+    }
+
+    /// What comes out of an image: maps of one place, unless it is of [`Vgg::places`].
+    pub fn output(&self) -> Shape {
+        self.output
     }
 
     /// The parameters in PyTorch's order: each layer's weight, then its bias.

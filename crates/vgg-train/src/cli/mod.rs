@@ -148,6 +148,11 @@ pub(crate) enum Command {
         network: NetworkOptions,
         #[command(flatten)]
         averaging: Averaging,
+        /// Of a run that locates objects, give the boxes of the five classes that this run's network finds most
+        /// probable, and rate windows by it; without it the true class of each image is given
+        #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+        #[arg(help_heading = "The paper's testing")]
+        classifier: Option<PathBuf>,
         #[command(flatten)]
         outputs: Outputs,
         /// Print JSON

@@ -46,7 +46,7 @@ pub(crate) enum TestMode {
 
 /// What of a scaled image a network sees in one pass over the images.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Portion {
+pub(crate) enum Portion {
     Whole,
     /// So many crops along each axis.
     Crops(usize),
@@ -72,13 +72,13 @@ impl TestMode {
 /// A network of those that are averaged.
 pub(crate) struct Member {
     pub path: PathBuf,
-    vgg: Vgg,
-    input: Input,
+    pub vgg: Vgg,
+    pub input: Input,
     pub scales: Vec<usize>,
 }
 
 impl Member {
-    /// The network of a run, which must tell `classes` apart.
+    /// The network of a run, which must tell `classes` apart, if it classifies, or locate their objects.
     ///
     /// All is read, so that what is wrong is told before anything is computed, and forgotten, so
     /// that memory need not hold the weights of all networks.
@@ -92,7 +92,7 @@ impl Member {
         ui: &Ui,
     ) -> Result<Self> {
         let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
-        let checkpoint = checkpoints::classifier(&path)?;
+        let checkpoint = checkpoints::load(&path)?;
         if let Some(difference) = difference(classes, &checkpoint.classes) {
             let message =
                 format!("{} has other classes than the images: {difference}", path.display());
@@ -101,6 +101,46 @@ impl Member {
         let tested = config.data.test_short_side(config.model.image_size);
         let scales = shown::scales(scales, tested, views, &checkpoint.vgg, &path)?;
         Ok(Self { path, vgg: Vgg::new(&checkpoint.vgg)?, input: checkpoint.input, scales })
+    }
+}
+
+impl Member {
+    /// The network as it sees a part of each image; `whole` makes it one of whole images.
+    pub(super) fn session<B: Backend>(
+        &self,
+        backend: B,
+        portion: Portion,
+        linear_weights: LinearWeights,
+        whole: impl Fn(&Vgg, [usize; 2]) -> vgg_tensor::Result<Vgg>,
+    ) -> Result<vgg_model::Session<B>> {
+        let checkpoint = checkpoints::load(&self.path)?;
+        match portion {
+            Portion::Crops(_) => checkpoints::session(backend, checkpoint, linear_weights, 1),
+            Portion::Whole => {
+                let [_, h, w] = self.vgg.config().input;
+                checkpoints::session_of(backend, checkpoint, &whole(&self.vgg, [h, w])?)
+            }
+        }
+    }
+
+    /// The images as it sees them at a scale.
+    pub(super) fn groups(
+        &self,
+        images: &Images,
+        portion: Portion,
+        scale: usize,
+        views: Views,
+    ) -> Result<Vec<Group>> {
+        match portion {
+            Portion::Whole => {
+                let sizes = (0..images.len()).map(|i| images.size(i).map(Some));
+                let sizes = sizes.collect::<vgg_tensor::Result<Vec<_>>>()?;
+                shown::whole(&sizes, images.channels(), scale, views)
+            }
+            Portion::Crops(grid) => {
+                shown::crops(images, self.vgg.config().input, scale, grid, views)
+            }
+        }
     }
 }
 
@@ -142,7 +182,8 @@ impl Job for Fusion<'_> {
             self.warn_of_equal_crops(member);
             let images = images.with_channels(member.input.channels)?;
             for portion in portions {
-                let mut session = self.session(backend, member, *portion)?;
+                let mut session =
+                    member.session(backend, *portion, self.linear_weights, Vgg::dense)?;
                 let network = |size| match portion {
                     Portion::Whole => member.vgg.dense(size),
                     Portion::Crops(_) => Ok(member.vgg.clone()),
@@ -154,7 +195,7 @@ impl Job for Fusion<'_> {
                     threads: self.device.threads,
                 };
                 for scale in &member.scales {
-                    let groups = self.groups(&images, member, *portion, *scale)?;
+                    let groups = member.groups(&images, *portion, *scale, self.views)?;
                     let equal_parts = members.len() * portions.len() * member.scales.len();
                     waited += shown.to(&mut session, &groups, &mut |image, views, logits| {
                         posteriors.add(image, logits, 1.0 / (equal_parts * views) as f64);
@@ -171,42 +212,6 @@ impl Job for Fusion<'_> {
 }
 
 impl Fusion<'_> {
-    /// A network as it sees a part of each image.
-    fn session<B: Backend>(
-        &self,
-        backend: B,
-        member: &Member,
-        portion: Portion,
-    ) -> Result<vgg_model::Session<B>> {
-        let checkpoint = checkpoints::load(&member.path)?;
-        match portion {
-            Portion::Crops(_) => checkpoints::session(backend, checkpoint, self.linear_weights, 1),
-            Portion::Whole => {
-                let [_, h, w] = member.vgg.config().input;
-                checkpoints::session_of(backend, checkpoint, &member.vgg.dense([h, w])?)
-            }
-        }
-    }
-
-    fn groups(
-        &self,
-        images: &Images,
-        member: &Member,
-        portion: Portion,
-        scale: usize,
-    ) -> Result<Vec<Group>> {
-        match portion {
-            Portion::Whole => {
-                let sizes = (0..images.len()).map(|i| images.size(i).map(Some));
-                let sizes = sizes.collect::<vgg_tensor::Result<Vec<_>>>()?;
-                shown::whole(&sizes, images.channels(), scale, self.views)
-            }
-            Portion::Crops(grid) => {
-                shown::crops(images, member.vgg.config().input, scale, grid, self.views)
-            }
-        }
-    }
-
     /// Says where crops are not several: of an image that is no larger than they are.
     fn warn_of_equal_crops(&self, member: &Member) {
         let [_, h, w] = member.vgg.config().input;

@@ -4,5 +4,6 @@ pub(crate) mod classify;
 pub(crate) mod evaluate;
 pub(crate) mod extract;
 pub(crate) mod fusion;
+pub(crate) mod locate;
 pub(crate) mod outputs;
 pub(crate) mod shown;

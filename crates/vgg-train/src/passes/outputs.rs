@@ -1,7 +1,7 @@
 //! What networks give for test images, and what comes of it.
 
 use anyhow::Result;
-use vgg_data::boxes::BoundingBox;
+use vgg_data::boxes::{Affine, BoundingBox};
 use vgg_data::{Crop, Moment};
 use vgg_model::{Regression, Task};
 
@@ -82,11 +82,25 @@ pub(crate) fn box_of(task: Task, outputs: &[f32], class: u32) -> &[f32] {
     &outputs[at..at + BOX]
 }
 
-/// Where a box of a view is in its image of `size`, in whose pixels, and as far as it is in it; nothing if
-/// the numbers are no box, or none that is in the image.
-pub(crate) fn in_image(numbers: [f32; BOX], crop: &Crop, size: [usize; 2]) -> Option<BoundingBox> {
-    let bounds = BoundingBox::of_relative(numbers, crop.size()).ok()?;
-    bounds.mapped(crop.map().inverse()).intersection(&BoundingBox::whole(size))
+/// A part of a view that a network has seen.
+pub(crate) struct Window<'a> {
+    /// Where the view is from.
+    pub crop: &'a Crop,
+    /// The top left corner in the view.
+    pub corner: [usize; 2],
+    /// Height and width.
+    pub size: [usize; 2],
+}
+
+impl Window<'_> {
+    /// Where a box of the window is in its image of `image` pixels' height and width, in these, and as far as
+    /// it is in it; nothing if the numbers are no box, or none that is in the image.
+    pub(crate) fn bounds(&self, numbers: &[f32], image: [usize; 2]) -> Option<BoundingBox> {
+        let bounds = BoundingBox::of_relative(numbers.try_into().ok()?, self.size).ok()?;
+        let in_view = bounds.mapped(Affine::new([1.0; 2], self.corner.map(|at| at as f64)));
+        let in_image = in_view.mapped(self.crop.map().inverse());
+        in_image.intersection(&BoundingBox::whole(image))
+    }
 }
 
 /// Image `i` of a test, whose true class's box in its view has these numbers.
@@ -102,7 +116,8 @@ fn located(test: &Part, i: usize, numbers: [f32; BOX]) -> Result<Located> {
         let difference = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
         0.5 * numbers.iter().zip(&target).map(difference).sum::<f64>()
     });
-    let bounds = in_image(numbers, &crop, images.size(i)?);
+    let window = Window { crop: &crop, corner: [0, 0], size: crop.size() };
+    let bounds = window.bounds(&numbers, images.size(i)?);
     Ok(Located { label, objects, guesses: vec![Guess { class: label, bounds }], loss })
 }
 

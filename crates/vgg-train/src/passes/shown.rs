@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::Args;
-use vgg_data::{Batch, Images, Loader, Transform, scaled_size};
+use vgg_data::{Batch, Crop, Images, Loader, Moment, Transform, scaled_size};
 use vgg_model::{Input, Session, Vgg, VggConfig};
 use vgg_tensor::Backend;
 
@@ -76,6 +76,25 @@ pub(crate) struct Group {
     transform: Transform,
     /// What to do if memory does not suffice, where the user has chosen how large views are.
     help: Option<&'static str>,
+}
+
+impl Group {
+    /// Height and width of its views.
+    pub(crate) fn size(&self) -> [usize; 2] {
+        let [_, h, w] = self.transform.shape();
+        [h, w]
+    }
+
+    /// Where the views of each of its images are from.
+    ///
+    /// # Errors
+    /// When the size of an image cannot be read.
+    pub(crate) fn crops(&self, images: &Images) -> Result<BTreeMap<usize, Vec<Crop>>> {
+        // Nothing of a view is random.
+        let moment = Moment { seed: 0, epoch: 0 };
+        let of = |image: &usize| Ok((*image, self.transform.crops(images, *image, moment)?));
+        self.images.iter().map(of).collect()
+    }
 }
 
 /// Whole images of a short side, by the size that they are scaled to. `sizes` are their own, but of

@@ -121,7 +121,7 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
 /// As [`load`], and with [`Code::Usage`] if it locates objects.
 pub(crate) fn classifier(path: &Path) -> Result<Checkpoint> {
     let checkpoint = load(path)?;
-    require_classifier(&checkpoint, path)?;
+    require_classifier(&checkpoint.vgg, path)?;
     Ok(checkpoint)
 }
 
@@ -129,8 +129,8 @@ pub(crate) fn classifier(path: &Path) -> Result<Checkpoint> {
 ///
 /// # Errors
 /// With [`Code::Usage`].
-pub(crate) fn require_classifier(checkpoint: &Checkpoint, path: &Path) -> Result<()> {
-    if checkpoint.vgg.task.is_classification() {
+pub(crate) fn require_classifier(network: &VggConfig, path: &Path) -> Result<()> {
+    if network.task.is_classification() {
         return Ok(());
     }
     let message = format!("{} locates objects, and says nothing of classes", path.display());

@@ -4,6 +4,7 @@ pub(crate) mod calibration;
 pub(crate) mod confusion;
 pub(crate) mod evaluation;
 pub(crate) mod localisation;
+pub(crate) mod merge;
 pub(crate) mod mistakes;
 pub(crate) mod per_class;
 pub(crate) mod posteriors;

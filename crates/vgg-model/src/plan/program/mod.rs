@@ -88,8 +88,7 @@ impl NetworkProgram {
                 let trained = vec![true; plan.params.len()];
                 let draw = |dropout| (seed, streams::dropout(dropout));
                 let tape = forward::train(&mut builder, &trained, draw, Place::State)?;
-                let spec = training(plan).loss(plan.loss, is_mixed);
-                let dlogits = loss(&mut builder, tape.logits, spec, Place::Metrics);
+                let dlogits = loss(&mut builder, tape.logits, plan.loss(is_mixed), Place::Metrics);
                 let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
                 for (i, gradient) in gradients.into_iter().enumerate() {
                     let gradient = gradient.expect("each parameter is one of a layer");
@@ -123,8 +122,7 @@ fn step(
     };
     let trained = plan.trained();
     let tape = forward::train(builder, &trained, draw, Place::State)?;
-    let spec = recipe.loss(plan.loss, micro_batch.is_mixed);
-    let dlogits = loss(builder, tape.logits, spec, Place::Metrics);
+    let dlogits = loss(builder, tape.logits, plan.loss(micro_batch.is_mixed), Place::Metrics);
     let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
     if recipe.micro_batches > 1 {
         let share = plan.batch as f32 / micro_batch.batch as f32;

@@ -55,8 +55,8 @@ pub(super) fn shard(
     }
     let trained = plan.trained();
     let tape = forward::train(builder, &trained, draw, |i| Place::ShardState(index, i))?;
-    let spec = recipe.loss(plan.loss, shard.is_mixed);
-    let dlogits = loss(builder, tape.logits, spec, Place::ShardMetrics(index));
+    let (spec, metrics) = (plan.loss(shard.is_mixed), Place::ShardMetrics(index));
+    let dlogits = loss(builder, tape.logits, spec, metrics);
     let gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
     add_up(builder, recipe.shards, shard, gradients);
     Ok(())

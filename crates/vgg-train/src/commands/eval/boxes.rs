@@ -1,16 +1,22 @@
 //! How good the boxes of a network that locates are.
 
+use std::path::Path;
+
 use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::EvalRequest;
+use super::{Averaging, EvalRequest, refuse_f16};
 use crate::config::Override;
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::passes::evaluate::Evaluate;
+use crate::passes::fusion::{Fusion, Member, Portion, TestMode};
+use crate::passes::locate::Locate;
 use crate::run::checkpoints;
-use crate::scores::localisation::{GUESSES, Localisation, RIGHT};
+use crate::scores::evaluation::Evaluation;
+use crate::scores::localisation::{GUESSES, Localisation, Located, RIGHT};
+use crate::scores::predictions::Prediction;
 use crate::scores::tested::Tested;
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::print;
@@ -27,7 +33,12 @@ pub(super) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
         let message = "--confusion and --predictions are of classes, and the run locates objects";
         return Err(Failure::new(Code::Usage, message).help("--json has the scores").into());
     }
-    let (localisation, settings) = alone(&runs[0], request, overrides, ui)?;
+    let Averaging { scales, mode, views } = request.averaging;
+    let plain = scales.is_empty() && mode.is_none() && views.are_one();
+    let (localisation, settings) = match request.classifier {
+        None if plain => alone(&runs[0], request, overrides, ui)?,
+        _ => merged(&runs[0], request, overrides, ui)?,
+    };
     match json {
         true => print::json(&to_json(&localisation, settings)),
         false => print::lines(to_text(&localisation)),
@@ -36,7 +47,7 @@ pub(super) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
 
 /// As training tests it: boxes of the true class on crops from the centre.
 fn alone(
-    run: &std::path::Path,
+    run: &Path,
     request: &EvalRequest<'_>,
     overrides: &[Override],
     ui: &Ui,
@@ -63,6 +74,90 @@ fn alone(
     Ok((localisation, settings))
 }
 
+/// By the paper's protocols: boxes of the true class or of the most probable ones, on crops from the centre or
+/// merged over all of the images.
+fn merged(
+    run: &Path,
+    request: &EvalRequest<'_>,
+    overrides: &[Override],
+    ui: &Ui,
+) -> Result<(Localisation, Value)> {
+    let EvalRequest { network, averaging, .. } = *request;
+    let Averaging { scales, views, .. } = averaging;
+    let (views, linear_weights) = (*views, network.linear_weights);
+    let mode = averaging.mode.unwrap_or(TestMode::Center);
+    let portion = match mode {
+        TestMode::Center => Portion::Crops(1),
+        TestMode::Dense => Portion::Whole,
+        TestMode::Multicrop | TestMode::Both => {
+            let message = "--mode multicrop and both are for classes, and the run locates objects";
+            let help = "--mode dense has the boxes of all places of an image";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+    };
+    refuse_f16(linear_weights, mode)?;
+    let config = checkpoints::config_of(run, overrides.to_vec())?.config;
+    let images = data::open(&config, ui)?.test.images;
+    let locator = Member::open(run, &config, network, scales, views, images.classes(), ui)?;
+    let classifier = request.classifier.map(|run| {
+        let own = checkpoints::config_of(run, vec![])?.config;
+        // Both see the same windows.
+        let scales = &locator.scales;
+        let member = Member::open(run, &own, network, scales, views, images.classes(), ui)?;
+        checkpoints::require_classifier(member.vgg.config(), &member.path)?;
+        anyhow::Ok(member)
+    });
+    let classifier = classifier.transpose()?;
+    let device = &config.device;
+    let predictions = classifier.as_ref().map(|member| {
+        let (members, images) = (std::slice::from_ref(member), &images);
+        device::run(device, Fusion { device, members, mode, views, linear_weights, images, ui })
+    });
+    let predictions = predictions.transpose()?;
+    let guesses: Vec<Vec<u32>> = match &predictions {
+        Some(predictions) => {
+            let classes = |(class, _): (usize, f32)| class as u32;
+            let top = |it: Prediction<'_>| it.top(GUESSES).into_iter().map(classes).collect();
+            predictions.iter().map(top).collect()
+        }
+        None => images.labels().iter().map(|label| vec![*label]).collect(),
+    };
+    let job = Locate {
+        device,
+        locator: &locator,
+        classifier: classifier.as_ref(),
+        portion,
+        views,
+        linear_weights,
+        images: &images,
+        classes: &guesses,
+        ui,
+    };
+    let located = device::run(device, job)?.into_iter().enumerate().map(|(i, guesses)| {
+        let label = images.labels()[i];
+        let own = images.objects(i).iter().filter(|object| object.label == label);
+        let objects = own.map(|object| object.bounds).collect();
+        Located { label, objects, guesses, loss: None }
+    });
+    let mut settings = json!({
+        "checkpoint": locator.path.to_string_lossy(),
+        "linear_weights": linear_weights,
+        "mode": mode,
+        "scales": locator.scales,
+        "flip": views.flip,
+        "shift": views.shift,
+    });
+    if let (Some(classifier), Some(predictions)) = (&classifier, &predictions) {
+        let evaluation = Evaluation::of(predictions);
+        settings["classifier"] = json!({
+            "checkpoint": classifier.path.to_string_lossy(),
+            "top1_error": 1.0 - evaluation.accuracy(),
+            "top5_error": 1.0 - evaluation.top5(),
+        });
+    }
+    Ok((Localisation::new(located.collect()), settings))
+}
+
 fn to_text(localisation: &Localisation) -> Vec<String> {
     let percent = |share: f64| format!("{:.2} %", 100.0 * share);
     let mut table = Table::bare(2);
@@ -72,7 +167,9 @@ fn to_text(localisation: &Localisation) -> Vec<String> {
         say("top-1 localisation error", percent(localisation.error(1)));
         say("top-5 localisation error", percent(localisation.error(GUESSES)));
     } else {
-        say("loss", format!("{:.4}", localisation.loss()));
+        if localisation.loss().is_finite() {
+            say("loss", format!("{:.4}", localisation.loss()));
+        }
         say("localisation error, true classes", percent(localisation.error(1)));
     }
     say("mean IoU", format!("{:.3}", localisation.mean_iou(1)));

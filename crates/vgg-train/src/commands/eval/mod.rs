@@ -68,6 +68,8 @@ pub(crate) struct EvalRequest<'a> {
     pub runs: &'a [PathBuf],
     pub network: NetworkOptions,
     pub averaging: &'a Averaging,
+    /// A run whose network says the classes of which a network that locates gives boxes.
+    pub classifier: Option<&'a Path>,
     pub outputs: &'a Outputs,
     pub json: bool,
 }
@@ -89,6 +91,10 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
         && locates(run)?
     {
         return boxes::command(request, overrides, ui);
+    }
+    if request.classifier.is_some() {
+        let message = "--classifier is for a run that locates objects";
+        return Err(Failure::new(Code::Usage, message).help("a run with model.task does").into());
     }
     let Averaging { scales, mode, views } = averaging;
     let plain = scales.is_empty() && mode.is_none() && views.are_one();
@@ -156,11 +162,7 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
 fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<Report> {
     let EvalRequest { runs, network, averaging, .. } = *request;
     let mode = averaging.mode.unwrap_or(TestMode::Center);
-    if network.linear_weights == LinearWeights::F16 && mode.shows_whole() {
-        let message = "--linear-weights f16 is for --mode center and multicrop alone";
-        let help = "on whole images fully connected layers are convolutions, whose weights are f32";
-        return Err(Failure::new(Code::Usage, message).help(help).into());
-    }
+    refuse_f16(network.linear_weights, mode)?;
     let load = |run: &PathBuf| Ok(checkpoints::config_of(run, overrides.to_vec())?.config);
     let configs = runs.iter().map(load).collect::<Result<Vec<_>>>()?;
     let first = configs.first().ok_or_else(|| anyhow!("there is no run"))?;
@@ -170,7 +172,9 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         .zip(&configs)
         .map(|(run, config)| {
             let Averaging { scales, views, .. } = averaging;
-            Member::open(run, config, network, scales, *views, images.classes(), ui)
+            let member = Member::open(run, config, network, scales, *views, images.classes(), ui)?;
+            checkpoints::require_classifier(member.vgg.config(), &member.path)?;
+            Ok(member)
         })
         .collect::<Result<Vec<_>>>()?;
     let job = Fusion {
@@ -192,6 +196,16 @@ fn together(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Resul
         "shift": averaging.views.shift,
     });
     Ok(Report::new(predictions, images, settings))
+}
+
+/// Refuses weights that convolutions do not have.
+fn refuse_f16(linear_weights: LinearWeights, mode: TestMode) -> Result<()> {
+    if linear_weights == LinearWeights::F32 || !mode.shows_whole() {
+        return Ok(());
+    }
+    let message = "--linear-weights f16 is for --mode center and multicrop alone";
+    let help = "on whole images fully connected layers are convolutions, whose weights are f32";
+    Err(Failure::new(Code::Usage, message).help(help).into())
 }
 
 impl Report {
