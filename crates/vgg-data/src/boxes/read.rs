@@ -65,7 +65,7 @@ impl Boxes {
         let mut annotations = Annotations::default();
         read_all(source, options, &mut annotations)?;
         let Annotations { annotations, faults: mut damaged } = annotations;
-        let resolving = Resolving::new(parts);
+        let resolving = Resolving::new(parts, options.first_pixel);
         let none = |(_, folder): &(_, ImageFolder)| vec![Vec::new(); folder.files().len()];
         let mut objects: Vec<Vec<Vec<Object>>> = parts.iter().map(none).collect();
         let mut files: HashMap<[usize; 2], &Path> = HashMap::new();
@@ -185,19 +185,28 @@ fn io(path: &Path, source: std::io::Error) -> Error {
     Error::Io { path: path.into(), source }
 }
 
+/// What is wrong with an object.
+enum Wrong {
+    /// Its box is not in the image.
+    Outside(String),
+    Other(String),
+}
+
 /// What annotations are understood by.
 struct Resolving<'a> {
     parts: &'a [(&'static str, ImageFolder)],
     lookup: Lookup,
     labels: HashMap<String, u32>,
     classes: &'a [String],
+    /// [`ReadOptions::first_pixel`]
+    first_pixel: u32,
 }
 
 impl<'a> Resolving<'a> {
-    fn new(parts: &'a [(&'static str, ImageFolder)]) -> Self {
+    fn new(parts: &'a [(&'static str, ImageFolder)], first_pixel: u32) -> Self {
         let classes = parts.first().map_or(&[][..], |(_, folder)| folder.classes());
         let labels = (0..).zip(classes).map(|(label, class)| (composed(class).into_owned(), label));
-        Self { parts, lookup: Lookup::new(parts), labels: labels.collect(), classes }
+        Self { parts, lookup: Lookup::new(parts), labels: labels.collect(), classes, first_pixel }
     }
 
     /// The objects of an annotation, or what is wrong with each or with all.
@@ -229,7 +238,13 @@ impl<'a> Resolving<'a> {
         };
         let size = turn::size(decoded, orientation);
         let object = |stated: &Stated| {
-            let found = self.object(stated, size, &name);
+            let found = self.object(stated, size, &name).map_err(|reason| match reason {
+                Wrong::Outside(reason) if ending(&annotation.file) == "xml" => format!(
+                    "{reason}; the file is read as one that counts pixels from {}, which first_pixel changes",
+                    self.first_pixel
+                ),
+                Wrong::Outside(reason) | Wrong::Other(reason) => reason,
+            });
             let found = found.map(|Object { label, bounds }| {
                 let corners = turn::corners(bounds.corners(), size, orientation);
                 BoundingBox::new(corners).map(|bounds| Object { label, bounds })
@@ -244,27 +259,28 @@ impl<'a> Resolving<'a> {
     }
 
     /// An object in an image of `h` × `w` pixels.
-    fn object(&self, stated: &Stated, [h, w]: [usize; 2], name: &str) -> Result<Object, String> {
+    fn object(&self, stated: &Stated, [h, w]: [usize; 2], name: &str) -> Result<Object, Wrong> {
         let Some(&label) = self.labels.get(&*composed(&stated.class)) else {
             let rest = self.classes.len().saturating_sub(CLASSES);
             let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
             let known = self.classes[..self.classes.len().min(CLASSES)].join(", ");
-            return Err(format!(
+            return Err(Wrong::Other(format!(
                 "there is no class {}; the classes are {known}{more}",
                 stated.class
-            ));
+            )));
         };
-        let bounds = BoundingBox::new(stated.corners).map_err(|error| error.to_string())?;
+        let bounds = BoundingBox::new(stated.corners);
+        let bounds = bounds.map_err(|error| Wrong::Other(error.to_string()))?;
         let [x0, y0, x1, y1] = bounds.corners();
         let [right, bottom] = [w as f64, h as f64];
         let beyond = (-x0).max(-y0).max(x1 - right).max(y1 - bottom);
         let inside = bounds.intersection(&BoundingBox::whole([h, w]));
         match inside {
             Some(bounds) if beyond <= ROUNDING => Ok(Object { label, bounds }),
-            _ => Err(format!(
+            _ => Err(Wrong::Outside(format!(
                 "the box from ({x0}, {y0}) to ({x1}, {y1}) goes beyond the image {name}, which is {w} wide and \
                  {h} high, from (0, 0) on"
-            )),
+            ))),
         }
     }
 }
@@ -303,6 +319,9 @@ fn refuse_missing(
         0 => String::new(),
         n => format!(" and {n} more"),
     };
-    let reason = format!("{} of {all} images have no box: {named}{more}", missing.len());
+    let reason = format!(
+        "{} of {all} images have no box: {named}{more}; give them one, or skip what is damaged",
+        missing.len()
+    );
     Err(format_error(source, &reason))
 }

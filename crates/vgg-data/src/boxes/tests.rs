@@ -177,7 +177,8 @@ fn xml_of_pascal_voc_is_boxes() {
     assert_eq!(
         read(&dir, "Annotations", &from_0).unwrap_err(),
         "Annotations/train/dog/2.xml: object 1 (line 1): the box from (1, 1) to (41, 31) goes beyond the image \
-         train/dog/2.png, which is 40 wide and 30 high, from (0, 0) on (and 2 more are damaged)"
+         train/dog/2.png, which is 40 wide and 30 high, from (0, 0) on; the file is read as one that counts \
+         pixels from 0, which first_pixel changes (and 2 more are damaged)"
     );
     file("val/dog/3.xml", &[]);
     assert_eq!(
@@ -225,7 +226,10 @@ fn what_is_wrong_is_told_or_left_out() {
     );
     let missing =
         error(&CSV.replace("train/cat/1.png,cat,1,2,11,22\n", ""), &ReadOptions::default());
-    assert_eq!(missing.unwrap_err(), "boxes.csv: 1 of 4 images have no box: train/cat/1.png");
+    assert_eq!(
+        missing.unwrap_err(),
+        "boxes.csv: 1 of 4 images have no box: train/cat/1.png; give them one, or skip what is damaged"
+    );
     // All but one line is damaged.
     let skip = ReadOptions { skip_damaged: true, ..ReadOptions::default() };
     let text =

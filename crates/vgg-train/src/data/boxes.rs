@@ -12,8 +12,7 @@ use crate::failure::{Code, Failure};
 
 /// What to do about boxes that cannot be read.
 const BOXES_HELP: &str = "boxes are in a .csv file with lines path,label,x0,y0,x1,y1 in pixels, in the .json of \
-                          COCO, in .xml of Pascal VOC, or in a folder of such files; `vgg-train data check \
-                          FOLDER --boxes PATH` lists all that is wrong";
+                          COCO, in .xml of Pascal VOC, or in a folder of such files";
 
 /// Reads the boxes of a folder's images.
 ///
@@ -31,7 +30,13 @@ pub(super) fn of(data: &config::Data, parts: &Parts) -> Result<Option<Boxes>> {
     let Some(source) = &data.boxes else { return Ok(None) };
     let first_pixel = data.first_pixel.unwrap_or(ReadOptions::default().first_pixel);
     let options = ReadOptions { first_pixel, skip_damaged: data.skip_damaged };
-    read(source, parts, &options).map(Some)
+    let boxes = Boxes::read(source, parts, &options).map_err(|error| {
+        let message = format!("cannot use the boxes of {}", source.display());
+        let help = "mend what it says, or data.skip_damaged = true leaves out damaged boxes and images without \
+                    one; `vgg-train data check FOLDER --boxes PATH` lists all that is wrong";
+        anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(help))
+    });
+    boxes.map(Some)
 }
 
 /// The images of a part that have an object of their class, and how many others there are.

@@ -10,6 +10,7 @@ mod extract;
 mod find_lr;
 mod finetune;
 mod image_folder;
+mod localisation;
 mod memory;
 mod names;
 mod output;

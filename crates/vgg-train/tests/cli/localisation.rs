@@ -1,0 +1,188 @@
+//! Networks that say where objects are: training, resuming, testing.
+#![cfg(unix)]
+
+use std::fs;
+
+use super::resume::{ENDLESS, finish_and_compare, wait_for_step};
+use super::{Workplace, failure, image_folder};
+
+/// A network that locates, named as the runs that others resume.
+const LOCATING: &str = r#"
+name = "tiny"
+[model]
+task = "localisation"
+width = 0.0625
+image_size = 32
+fc_width = 16
+dropout = 0.0
+[data]
+dataset = "image-folder"
+folder = "images"
+boxes = "boxes.csv"
+[data.augment]
+short_side = [40, 48]
+random_crop = true
+flip = true
+[train]
+epochs = 2
+batch_size = 7
+[optimizer]
+lr = 0.01
+momentum = 0.9
+[device]
+kind = "cpu"
+"#;
+
+/// Images of two classes with a box each, of which some are not in every crop.
+pub(super) fn place() -> Workplace {
+    let place = image_folder::place();
+    fs::write(place.path("tiny.toml"), LOCATING).unwrap();
+    let mut lines = vec!["path,label,x0,y0,x1,y1".to_owned()];
+    for (part, n) in [("train", 16), ("val", 5)] {
+        for class in ["green", "red"] {
+            for i in 0..n {
+                let (w, h) = (30 + i, 50 - i);
+                let ending = ["png", "jpg"][i % 2];
+                let [x, y] = [i % 5, (3 * i) % 11];
+                let (x1, y1) = (w.min(x + 12 + i), h.min(y + 20));
+                lines.push(format!("{part}/{class}/{i:02}.{ending},{class},{x},{y},{x1},{y1}"));
+            }
+        }
+    }
+    fs::write(place.path("boxes.csv"), lines.join("\n")).unwrap();
+    place
+}
+
+fn last_epoch(place: &Workplace, run: &str) -> serde_json::Value {
+    let text = place.read(&format!("runs/{run}/metrics.jsonl"));
+    serde_json::from_str(text.lines().last().unwrap()).unwrap()
+}
+
+fn json(place: &Workplace, arguments: &str) -> serde_json::Value {
+    serde_json::from_str(&image_folder::ok(place, arguments).stdout).unwrap()
+}
+
+#[test]
+fn a_network_of_a_box_a_class_or_of_one_is_trained_and_tested() {
+    let place = place();
+    for (i, boxes) in [(1, "per-class"), (2, "shared")] {
+        let done = image_folder::ok(&place, &format!("tiny.toml --set model.boxes={boxes}"));
+        assert!(done.stdout.starts_with(&format!("runs/tiny-{i}: test accuracy ")));
+        let epoch = last_epoch(&place, &format!("tiny-{i}"));
+        let number = |key: &str| epoch[key].as_f64().unwrap();
+        assert!(number("train_loss") > 0.0 && number("train_mean_iou") <= 1.0, "{epoch}");
+        assert!(epoch.get("test_top5").is_none(), "{epoch}");
+
+        // The same test, by another command.
+        let report = json(&place, &format!("eval runs/tiny-{i} --checkpoint last --json"));
+        assert_eq!(report["loss"].as_f64(), Some(number("test_loss")));
+        assert_eq!(report["top1"]["mean_iou"].as_f64(), Some(number("test_mean_iou")));
+        assert_eq!(report["top1"]["error"].as_f64(), Some(1.0 - number("test_accuracy")));
+        // And as boxes of windows, of which there is one.
+        let windows =
+            json(&place, &format!("eval runs/tiny-{i} --checkpoint last --mode center --json"));
+        for score in ["error", "mean_iou"] {
+            assert_eq!(windows["top1"][score], report["top1"][score], "{score}");
+        }
+    }
+}
+
+#[test]
+fn a_classifier_says_the_classes_of_boxes() {
+    let place = place();
+    let classes = "tiny.toml -q --set name=classes --set model.task=classification";
+    // Keys of a file cannot be unset.
+    fs::write(place.path("tiny.toml"), LOCATING.replace("boxes = \"boxes.csv\"\n", "")).unwrap();
+    image_folder::ok(&place, classes);
+    fs::write(place.path("tiny.toml"), LOCATING).unwrap();
+    let done = image_folder::ok(&place, "tiny.toml --set init.from=runs/classes-1");
+    let told = "classifier.6: initialised, what it gives is for another task";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    for mode in ["center", "dense --scales 48,64 --flip"] {
+        let options = format!("--classifier runs/classes-1 --mode {mode} --json");
+        let report = json(&place, &format!("eval runs/tiny-1 {options}"));
+        let of = |value: &serde_json::Value| value.as_f64().unwrap();
+        // Two classes are among five.
+        assert_eq!(of(&report["classifier"]["top5_error"]), 0.0);
+        let (top1, top5) = (of(&report["top1"]["error"]), of(&report["top5"]["error"]));
+        assert!(top1 >= top5 && top1 >= of(&report["classifier"]["top1_error"]), "{report}");
+    }
+    let text = image_folder::ok(&place, "eval runs/tiny-1 --classifier runs/classes-1").stdout;
+    assert!(text.contains("top-1 localisation error"), "{text}");
+}
+
+#[test]
+fn a_run_that_is_killed_goes_on_to_the_bit() {
+    let place = place();
+    let recipe = "--set train.accumulate=2 --set optimizer.average_decay=0.9 \
+                  --set optimizer.freeze=['features.0'] --set report.gradient_norm=true";
+    let often = "--set checkpoint.every_minutes=1e-9";
+    let mut child = place.spawn(&format!("tiny.toml -q {often} {recipe} {ENDLESS}"));
+    for step in [2, 6, 13] {
+        wait_for_step(&place, &mut child, step);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        child = place.spawn("resume runs/tiny-1 -q");
+    }
+    wait_for_step(&place, &mut child, 14);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    finish_and_compare(&place, recipe);
+}
+
+#[test]
+fn ranks_share_boxes() {
+    let place = place();
+    let settings = "tiny.toml -q --set train.shards=3 --set device.threads=1";
+    image_folder::ok(&place, settings);
+    image_folder::ok(&place, &format!("{settings} --ranks 3"));
+    assert_eq!(
+        super::sha256(&place.path("runs/tiny-1/checkpoints/last.safetensors")),
+        super::sha256(&place.path("runs/tiny-2/checkpoints/last.safetensors"))
+    );
+    let metrics =
+        |run| super::metrics_without_times(&place.read(&format!("runs/{run}/metrics.jsonl")));
+    assert_eq!(metrics("tiny-1"), metrics("tiny-2"));
+}
+
+#[test]
+fn what_boxes_cannot_have_is_refused() {
+    let place = place();
+    let refused = |settings: &str| {
+        let told = failure(&place, &format!("tiny.toml {settings}"));
+        assert!(!place.path("runs").exists(), "{settings}");
+        let error = told.lines().find_map(|line| line.strip_prefix("error: ")).unwrap_or(&told);
+        error.replace("FOLDER/", "")
+    };
+    let settings = [
+        "model.task=classification",
+        "train.label_smoothing=0.1",
+        "train.class_weights=balanced",
+        "train.best_by=macro_f1",
+        "data.augment.mixup=0.2",
+        "data.augment.rand_augment={}",
+        "data.first_pixel=2",
+        "data.dataset=fashion-mnist-sample",
+    ];
+    let told = settings.map(|it| format!("{it}: {}", refused(&format!("--set {it}"))));
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn damaged_boxes_are_told_with_what_to_do() {
+    let place = place();
+    let lines = place.read("boxes.csv");
+    let told = |text: &str| {
+        fs::write(place.path("boxes.csv"), text).unwrap();
+        let told = failure(&place, "tiny.toml -q");
+        assert!(!place.path("runs").exists());
+        told
+    };
+    let beyond =
+        lines.replacen("train/green/00.png,green,0,0,", "train/green/00.png,green,0,0,3", 1);
+    let none = lines.lines().filter(|line| !line.starts_with("val/red/00")).collect::<Vec<_>>();
+    let messages = [told(&beyond), told(&none.join("\n"))];
+    insta::assert_snapshot!(messages.join("\n"));
+    // It can be done without them.
+    image_folder::ok(&place, "tiny.toml -q --set data.skip_damaged=true");
+}
