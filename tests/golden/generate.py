@@ -593,10 +593,10 @@ def images(n, shape, std):
     return (torch.from_numpy(pixels.reshape(n, *shape)).float() / 255.0 - 0.5) / std
 
 
-def net_step(model, x, labels):
+def net_step(model, x, target, loss_of=F.cross_entropy):
     """Logits, and the parameters' gradients of the mean loss."""
     logits = model(x)
-    loss = F.cross_entropy(logits, labels)
+    loss = loss_of(logits, target)
     names, parameters = zip(*model.named_parameters())
     return logits.detach(), dict(zip(names, torch.autograd.grad(loss, parameters)))
 

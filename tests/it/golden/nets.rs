@@ -4,7 +4,7 @@
 //! decisions of ReLU and max-pool that rounding swaps none that matters, as PyTorch's `f32` shows.
 
 use vgg_model::{
-    Arch, Input, ParamSpec, Params, Role, Session, SgdConfig, Trainer, Vgg, VggConfig,
+    Arch, Input, ParamSpec, Params, Role, Session, SgdConfig, Target, Task, Trainer, Vgg, VggConfig,
 };
 use vgg_tensor::{Backend, Result, Tensor};
 use vgg_testkit::Golden;
@@ -130,13 +130,29 @@ impl Net {
         let mut params = params(prefix, &vgg, golden)?;
         let sgd = SgdConfig::plain(0.0);
         let mut trainer = Trainer::new(train, &vgg, &input, &params, *images, sgd, 0)?;
-        let (_, gradients) = trainer.gradients(&pixels, &labels)?;
+        let boxes = match self.config.task {
+            Task::Classification => vec![],
+            Task::Localisation { .. } => {
+                let boxes = golden.numbers(&format!("{prefix}boxes"));
+                boxes.as_chunks().0.iter().copied().map(Some).collect()
+            }
+        };
+        let target = match &boxes[..] {
+            [] => Target::Labels(&labels),
+            boxes => Target::Boxes { labels: &labels, boxes },
+        };
+        let (metrics, gradients) = trainer.gradients(&pixels, target)?;
         if self.config.batch_norm {
-            trainer.step(&pixels, &labels, 0.0)?;
+            trainer.step(&pixels, target, 0.0)?;
             params = trainer.params()?;
         }
         drop(trainer);
         let mut errors = gradient_errors(&gradients, golden, prefix);
+        if !boxes.is_empty() {
+            let loss = metrics.loss_sum / *images as f32;
+            let expected = golden.numbers(&format!("{prefix}loss"));
+            errors.push((relative_error(&[loss], expected), "the loss".into()));
+        }
         for spec in vgg.state() {
             let (state, name) = (params.get(&spec.name).expect("a statistic"), &spec.name);
             let expected = golden.numbers(&format!("{prefix}state.{name}"));

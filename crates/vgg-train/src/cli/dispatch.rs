@@ -53,7 +53,20 @@ impl Command {
             Self::Report { runs, options, settings, .. } => {
                 report::command(runs, options, &settings.overrides(), ui)?;
             }
-            Self::Predict { run, files, null, network, views, json, csv, top, explain, device } => {
+            Self::Predict {
+                run,
+                files,
+                null,
+                network,
+                views,
+                json,
+                csv,
+                top,
+                explain,
+                draw,
+                classifier,
+                device,
+            } => {
                 let request = predict::PredictRequest {
                     run,
                     files,
@@ -67,6 +80,8 @@ impl Command {
                         _ => predict::Format::Text,
                     },
                     explain: explain.as_deref(),
+                    draw: draw.as_deref(),
+                    classifier: classifier.as_deref(),
                 };
                 predict::command(&request, &device.overrides(), ui)?;
             }

@@ -231,6 +231,15 @@ pub(crate) enum Command {
         /// folder is made if there is none; pictures of these names are replaced.
         #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
         explain: Option<PathBuf>,
+        /// Of a run that locates objects, show in FOLDER each image with its boxes
+        ///
+        /// FOLDER/STEM.png is the image as it is decoded, enlarged if it is small, the most probable box on top.
+        #[arg(long, value_name = "FOLDER", value_hint = ValueHint::DirPath)]
+        draw: Option<PathBuf>,
+        /// Of a run that locates objects, give the boxes of the classes that this run's network finds most
+        /// probable; a network of one box for all classes needs none
+        #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+        classifier: Option<PathBuf>,
         #[command(flatten)]
         device: DeviceSettings,
     },

@@ -10,6 +10,7 @@ pub(crate) mod heatmap;
 mod legend;
 pub(crate) mod matrix;
 pub(crate) mod mosaic;
+pub(crate) mod outlines;
 mod paint;
 pub(crate) mod picture;
 pub(crate) mod pixels;

@@ -71,7 +71,7 @@ pub(crate) struct Tally {
 
 impl Tally {
     /// The next files of `files`, up to so many; none at their end.
-    fn next(&mut self, files: &mut Files<'_>, ui: &Ui) -> Vec<PathBuf> {
+    pub(crate) fn next(&mut self, files: &mut Files<'_>, ui: &Ui) -> Vec<PathBuf> {
         let mut found = Vec::new();
         while found.len() < FILES
             && let Some(file) = files.next()
@@ -86,7 +86,7 @@ impl Tally {
     }
 
     /// Tells of a file that cannot be read.
-    fn pass(&mut self, reason: &str, ui: &Ui) {
+    pub(crate) fn pass(&mut self, reason: &str, ui: &Ui) {
         ui.error(&anyhow!("{reason}"));
         self.unreadable += 1;
     }

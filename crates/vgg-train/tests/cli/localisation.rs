@@ -186,3 +186,58 @@ fn damaged_boxes_are_told_with_what_to_do() {
     // It can be done without them.
     image_folder::ok(&place, "tiny.toml -q --set data.skip_damaged=true");
 }
+
+#[test]
+fn boxes_of_files_are_told_in_their_pixels_and_drawn() {
+    let place = place();
+    image_folder::ok(&place, "tiny.toml -q --set model.boxes=shared");
+    let files = "images/val/green/00.png images/val/red/01.jpg";
+    let lines = image_folder::ok(&place, &format!("predict runs/tiny-1 {files} --json -q")).stdout;
+    let told: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(told.len(), 2);
+    assert_eq!((&told[1]["width"], &told[1]["height"]), (&31.into(), &49.into()));
+    for told in &told {
+        assert!(told["boxes"][0].get("class").is_none(), "{told}");
+        if let Some(corners) = told["boxes"][0]["box"].as_array() {
+            let [x0, y0, x1, y1] = [0, 1, 2, 3].map(|i| corners[i].as_f64().unwrap());
+            assert!(0.0 <= x0 && x0 < x1 && x1 <= told["width"].as_f64().unwrap(), "{told}");
+            assert!(0.0 <= y0 && y0 < y1 && y1 <= told["height"].as_f64().unwrap(), "{told}");
+        }
+    }
+    let done = image_folder::ok(&place, &format!("predict runs/tiny-1 {files} --draw drawn"));
+    assert!(done.stdout.contains("drawn in drawn/00.png"), "{}", done.stdout);
+    // 30×50 pixels, five times as large.
+    let drawn = image::open(place.path("drawn/00.png")).unwrap();
+    assert_eq!((drawn.width(), drawn.height()), (150, 250));
+    let csv = image_folder::ok(&place, &format!("predict runs/tiny-1 {files} --csv")).stdout;
+    assert!(csv.starts_with("file,class,probability,x0,y0,x1,y1\n"), "{csv}");
+
+    // One file that is no image leaves the others.
+    fs::write(place.path("broken.png"), "no image").unwrap();
+    let done = image_folder::run(&place, "predict runs/tiny-1 broken.png images/val/red/01.jpg");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stdout.starts_with("images/val/red/01.jpg\n"), "{}", done.stdout);
+}
+
+#[test]
+fn what_is_of_classes_is_refused() {
+    let place = place();
+    image_folder::ok(&place, "tiny.toml -q");
+    let refused = [
+        "predict runs/tiny-1 images/val",
+        "predict runs/tiny-1 images/val --explain x",
+        "predict runs/tiny-1 images/val --flip",
+        "eval runs/tiny-1 runs/tiny-1",
+        "eval runs/tiny-1 --mode multicrop",
+        "eval runs/tiny-1 --confusion x.csv",
+        "eval runs/tiny-1 --classifier runs/tiny-1",
+        "find-lr tiny.toml",
+    ];
+    let told = refused.map(|arguments| {
+        let done = image_folder::run(&place, &format!("{arguments} -q"));
+        assert_eq!(done.code, Some(2), "{arguments}: {}", done.stderr);
+        format!("{arguments}\n{}", done.stderr)
+    });
+    insta::assert_snapshot!(told.join("\n"));
+}

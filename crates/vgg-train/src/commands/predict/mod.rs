@@ -1,5 +1,6 @@
 //! `predict RUN FILES…`: what a trained network sees in image files.
 
+mod boxes;
 mod paths;
 mod pictures;
 mod told;
@@ -11,7 +12,7 @@ use anyhow::Result;
 
 use self::pictures::Pictures;
 pub(crate) use self::told::Format;
-use self::told::Told;
+use self::told::{Told, print_row};
 use crate::config::{self, Override};
 use crate::data;
 use crate::failure::{Code, Failure};
@@ -33,8 +34,12 @@ pub(crate) struct PredictRequest<'a> {
     pub views: Views,
     pub top: usize,
     pub format: Format,
-    /// A folder for pictures.
+    /// A folder for pictures of where the network looks.
     pub explain: Option<&'a Path>,
+    /// A folder for pictures of where a network that locates sees objects.
+    pub draw: Option<&'a Path>,
+    /// Which says the classes of which such a network gives boxes.
+    pub classifier: Option<&'a Path>,
 }
 
 /// `predict RUN FILES…`.
@@ -54,6 +59,15 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
     let download = config::may_download(overrides);
     let path = checkpoints::network(request.run, checkpoint, download, ui)?;
     let checkpoint = checkpoints::load(&path)?;
+    if !checkpoint.vgg.task.is_classification() {
+        drop(checkpoint);
+        return boxes::command(request, &path, overrides, ui);
+    }
+    if request.draw.is_some() || request.classifier.is_some() {
+        let message = "--draw and --classifier are for runs that locate objects";
+        let help = "--explain FOLDER shows where a network looks that classifies";
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
     let separator = if request.null { b'\0' } else { b'\n' };
     let mut files = paths::files(request.files, separator);
     let pictures = match request.explain {

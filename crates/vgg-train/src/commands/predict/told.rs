@@ -55,7 +55,7 @@ impl Format {
 }
 
 /// Prints a row: to a program as it is, to a screen without what would move its cursor.
-fn print_row(row: Vec<impl AsRef<[u8]>>) -> Result<()> {
+pub(super) fn print_row(row: Vec<impl AsRef<[u8]>>) -> Result<()> {
     let row = csv([row]);
     match print::columns() {
         None => print::raw(&row),
