@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::Result;
-use vgg_data::Images;
 use vgg_data::boxes::{Boxes, ReadOptions};
+use vgg_data::{ImageFolder, Images};
 
-use super::folder::Parts;
 use crate::config;
 use crate::failure::{Code, Failure};
 
@@ -14,11 +13,14 @@ use crate::failure::{Code, Failure};
 const BOXES_HELP: &str = "boxes are in a .csv file with lines path,label,x0,y0,x1,y1 in pixels, in the .json of \
                           COCO, in .xml of Pascal VOC, or in a folder of such files";
 
+/// A part of a folder and its name.
+type Part = (&'static str, ImageFolder);
+
 /// Reads the boxes of a folder's images.
 ///
 /// # Errors
 /// With [`Code::Data`] and what to do.
-pub(crate) fn read(source: &Path, parts: &Parts, options: &ReadOptions) -> Result<Boxes> {
+pub(crate) fn read(source: &Path, parts: &[Part], options: &ReadOptions) -> Result<Boxes> {
     Boxes::read(source, parts, options).map_err(|error| {
         let message = format!("cannot read the boxes of {}", source.display());
         anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(BOXES_HELP))
@@ -26,7 +28,7 @@ pub(crate) fn read(source: &Path, parts: &Parts, options: &ReadOptions) -> Resul
 }
 
 /// The boxes of a config, if it has any.
-pub(super) fn of(data: &config::Data, parts: &Parts) -> Result<Option<Boxes>> {
+pub(super) fn of(data: &config::Data, parts: &[Part]) -> Result<Option<Boxes>> {
     let Some(source) = &data.boxes else { return Ok(None) };
     let first_pixel = data.first_pixel.unwrap_or(ReadOptions::default().first_pixel);
     let options = ReadOptions { first_pixel, skip_damaged: data.skip_damaged };

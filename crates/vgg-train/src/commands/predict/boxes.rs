@@ -1,6 +1,6 @@
 //! Where a network that locates sees objects in image files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -165,7 +165,7 @@ fn refuse(request: &PredictRequest<'_>, task: Task) -> Result<()> {
 /// Prints what is told of a file whose image has this size.
 fn tell(
     format: Format,
-    file: &PathBuf,
+    file: &Path,
     [h, w]: [usize; 2],
     told: &[Told],
     picture: Option<&Path>,
