@@ -9,7 +9,7 @@ use vgg_tensor::spec::{AvgPool2d, BatchNorm2d, Lrn};
 use vgg_tensor::{Error, Result, new_file};
 
 use crate::tensor_file::{PIECE, io_error};
-use crate::{Checkpoint, Layer, ParamSpec, Params, Vgg};
+use crate::{Checkpoint, Layer, ParamSpec, Params, Task, Vgg};
 
 /// The operators' version, of 2021.
 const OPSET: i64 = 17;
@@ -71,7 +71,9 @@ pub fn save(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
 ///
 /// The model's input is `input`, `[batch, channels, height, width]`: pixels on the scale 0 to 1,
 /// less the mean and divided by the standard deviation, in the network's own size. Its output is
-/// `logits`, `[batch, classes]`. The batch is of any size. What feeds it rightly is in the
+/// `logits`, `[batch, classes]`, or of a network that locates `boxes`, `[batch, 4 · boxes]`, as
+/// [`crate::Task::Localisation`] has them, and the metadata say `boxes`, whether there is one a class. The
+/// batch is of any size. What feeds it rightly is in the
 /// metadata, as JSON: `mean`, `std`, `short_side`, to which an image is scaled before its centre is
 /// cut, unless it is stretched, and, if the classes have names, `classes`.
 ///
@@ -98,6 +100,9 @@ impl<'a> Model<'a> {
         }
         if !classes.is_empty() {
             metadata.push(("classes", json(classes)));
+        }
+        if let Task::Localisation { boxes } = checkpoint.vgg.task {
+            metadata.push(("boxes", json(&boxes)));
         }
         Ok(Self { frame: Frame::new(&vgg, &metadata)?, params })
     }
@@ -176,7 +181,10 @@ fn initializer(spec: &ParamSpec) -> Message {
 /// The graph without its weights: operators, input, output.
 fn small_fields(vgg: &Vgg) -> Result<Message> {
     const INPUT: &str = "input";
-    const OUTPUT: &str = "logits";
+    let output = match vgg.config().task {
+        Task::Classification => "logits",
+        Task::Localisation { .. } => "boxes",
+    };
     let mut nodes = Nodes { graph: Message::default(), x: INPUT.into() };
     let mut is_flat = false;
     let last = vgg.layers().last().map(Layer::name);
@@ -233,7 +241,7 @@ fn small_fields(vgg: &Vgg) -> Result<Message> {
                     nodes.push("Flatten", name, &[], "flatten", [int("axis", 1)]);
                     is_flat = true;
                 }
-                let y = if Some(name) == last { OUTPUT } else { name };
+                let y = if Some(name) == last { output } else { name };
                 nodes.push("Gemm", name, &["weight", "bias"], y, [int("transB", 1)]);
                 if relu {
                     nodes.relu(name);
@@ -247,7 +255,7 @@ fn small_fields(vgg: &Vgg) -> Result<Message> {
         .graph
         .text(graph::NAME, "vgg")
         .message(graph::INPUT, value(INPUT, &config.input))
-        .message(graph::OUTPUT, value(OUTPUT, &[config.classes]));
+        .message(graph::OUTPUT, value(output, &[config.outputs()]));
     Ok(graph)
 }
 
@@ -361,7 +369,24 @@ mod tests {
     use vgg_testkit::conformance::Bench;
 
     use super::*;
-    use crate::VggConfig;
+    use crate::{Regression, VggConfig};
+
+    #[test]
+    fn a_network_that_locates_gives_boxes() {
+        let config =
+            VggConfig { input: [1, 32, 32], width: 0.05, classes: 3, ..VggConfig::default() };
+        let output = |task, dims: &[usize], name: &str| {
+            let vgg = Vgg::new(&VggConfig { task, ..config.clone() }).unwrap();
+            let fields = small_fields(&vgg).unwrap();
+            let expected = value(name, dims);
+            let has =
+                fields.bytes().windows(expected.bytes().len()).any(|it| it == expected.bytes());
+            assert!(has, "{task:?}");
+        };
+        output(Task::Classification, &[3], "logits");
+        output(Task::Localisation { boxes: Regression::Shared }, &[4], "boxes");
+        output(Task::Localisation { boxes: Regression::PerClass }, &[12], "boxes");
+    }
 
     #[test]
     fn files_that_no_reader_takes_are_refused() {

@@ -7,6 +7,7 @@
 mod examined;
 pub(crate) mod folder;
 mod json;
+pub(crate) mod located;
 mod network;
 pub(crate) mod page;
 mod profile;
@@ -28,6 +29,7 @@ use crate::terminal::numbers::count;
 use crate::terminal::ui::Ui;
 use examined::{Examine, Examined};
 use folder::RunFolder;
+use located::{LocatedImages, LookAtBoxes};
 use network::NetworkFacts;
 use seen::Seen;
 
@@ -46,6 +48,8 @@ pub(crate) struct Report {
 pub(crate) struct Look {
     pub seen: Option<Arc<Seen>>,
     pub examined: Option<Arc<Examined>>,
+    /// Of a network that locates, in the place of the former.
+    pub located: Option<Arc<LocatedImages>>,
     /// What is left out, and why.
     pub notes: Vec<String>,
 }
@@ -66,12 +70,19 @@ pub(crate) fn at_end<B: Backend>(
         let mut report = Report::glance(run.path())?;
         report.folder.overview.state = State::Finished;
         report.look.see(config, data);
-        if config.model.task == TaskName::Classification {
-            let job = Examine::of(&report.folder, config, data, Some(stop), &silent)?;
-            let Some(examined) = job.run(backend)? else { return Ok(false) };
-            let examined = report.look.examined.insert(Arc::new(examined));
-            if let Some(png) = examined.mistakes_png()? {
-                run.write(MISTAKES, png)?;
+        match config.model.task {
+            TaskName::Classification => {
+                let job = Examine::of(&report.folder, config, data, Some(stop), &silent)?;
+                let Some(examined) = job.run(backend)? else { return Ok(false) };
+                let examined = report.look.examined.insert(Arc::new(examined));
+                if let Some(png) = examined.mistakes_png()? {
+                    run.write(MISTAKES, png)?;
+                }
+            }
+            TaskName::Localisation => {
+                let job = LookAtBoxes::of(&report.folder, config, data, Some(stop), &silent)?;
+                let Some(located) = job.run(backend)? else { return Ok(false) };
+                report.look.located = Some(Arc::new(located));
             }
         }
         run.write(REPORT, page::single(&report, None))?;
@@ -109,6 +120,17 @@ impl Report {
         let Self { folder, network, mut look, mut notes } = Self::glance(run)?;
         let data = data::open(config, ui);
         let data = data.map_err(|error| notes.push(left_out("the data set", &error))).ok();
+        if config.model.task == TaskName::Localisation {
+            if let Some(data) = &data {
+                look.see(config, data);
+                let job = LookAtBoxes::of(&folder, config, data, None, ui);
+                match job.and_then(|job| device::run(&config.device, job)) {
+                    Ok(located) => look.located = located.map(Arc::new),
+                    Err(error) => notes.push(left_out("the boxes of the test images", &error)),
+                }
+            }
+            return Ok(Self { folder, network, look, notes });
+        }
         let examined = data.as_ref().and_then(|data| {
             look.see(config, data);
             let job = Examine::of(&folder, config, data, None, ui);

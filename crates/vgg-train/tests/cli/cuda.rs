@@ -107,6 +107,33 @@ fn training_is_as_on_the_cpu() {
 }
 
 #[test]
+fn boxes_are_regressed_as_on_the_cpu() {
+    let place = super::localisation::place();
+    let losses = |device: &str, out: &str| -> Vec<f64> {
+        ok(&place, &format!("tiny.toml -q --set train.epochs=1 --device {device} --out {out}"));
+        let text = place.read(&format!("{out}/tiny-1/metrics.jsonl"));
+        let records = metrics_without_times(&text);
+        records.iter().filter_map(|record| record["train_loss"].as_f64()).collect()
+    };
+    let cpu = losses("cpu", "cpu");
+    for (precision, tolerance) in [("f32", 1e-5), ("bf16", 0.05), ("f16", 0.05)] {
+        let cuda = losses(&format!("cuda --precision {precision}"), precision);
+        assert_eq!(cpu.len(), cuda.len());
+        for (cpu, cuda) in cpu.iter().zip(&cuda) {
+            assert!((cpu - cuda).abs() <= tolerance * cpu, "{precision}: {cpu} and {cuda}");
+        }
+    }
+    let error = |device: &str| {
+        let json = ok(&place, &format!("eval f32/tiny-1 --mode dense --json --device {device}"));
+        serde_json::from_str::<serde_json::Value>(&json.stdout).unwrap()["top1"]["mean_iou"]
+            .as_f64()
+            .unwrap()
+    };
+    let (cpu, cuda) = (error("cpu"), error("cuda --precision f32"));
+    assert!((cpu - cuda).abs() < 1e-3, "{cpu} and {cuda}");
+}
+
+#[test]
 fn whole_images_and_crops_are_evaluated_as_on_the_cpu() {
     let place = Workplace::new();
     place.ok("tiny.toml -q --device cpu --set train.epochs=1");

@@ -73,6 +73,12 @@ fn a_network_of_a_box_a_class_or_of_one_is_trained_and_tested() {
         assert!(number("train_loss") > 0.0 && number("train_mean_iou") <= 1.0, "{epoch}");
         assert!(epoch.get("test_top5").is_none(), "{epoch}");
 
+        let page = place.read(&format!("runs/tiny-{i}/report.html"));
+        assert!(
+            page.contains("<h3>The worst</h3>")
+                && page.contains("class=\"true\"><title>true</title>")
+        );
+
         // The same test, by another command.
         let report = json(&place, &format!("eval runs/tiny-{i} --checkpoint last --json"));
         assert_eq!(report["loss"].as_f64(), Some(number("test_loss")));

@@ -4,6 +4,7 @@
 //! executes nothing else, whatever the names of classes and files are: templates escape them, and the
 //! page's policy knows its script by its hash.
 
+pub(crate) mod boxes;
 mod classes;
 mod curves;
 mod images;
@@ -59,6 +60,7 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
     let (examined, seen) = (look.examined.as_deref(), look.seen.as_deref());
     let sections = [
         curves::section(folder),
+        look.located.as_deref().map(boxes::section),
         examined.map(|it| classes::confusion(it, folder.config.train.best_by)),
         examined.map(classes::table),
         examined.and_then(images::mistakes),

@@ -43,6 +43,9 @@ pub(super) fn header(report: &Report) -> Markup {
                     (tile("last loss", format!("{:.4}", last.test_loss),
                         format!("{tested_on} images; {:.4} in training", last.train_loss)))
                 }
+                @if let Some(iou) = folder.overview.best().and_then(|best| best.test_mean_iou) {
+                    (tile("mean IoU", format!("{iou:.3}"), "of boxes; accuracy counts those above 0.5".into()))
+                }
                 @if let Some(examined) = examined {
                     @let scored = &examined.scored;
                     (tile("macro F1", three(scored.per_class.macro_mean.map(|mean| mean.f1)), "each class counts the same".into()))

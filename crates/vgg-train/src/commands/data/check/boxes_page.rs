@@ -9,7 +9,7 @@ use super::boxes::BoxFindings;
 use super::findings::{Place, path};
 use crate::data::folder::Parts;
 use crate::drawing::thumbnail::Thumbnail;
-use crate::report::page::picture;
+use crate::report::page::boxes::{Outline, boxed};
 use crate::terminal::numbers::grouped;
 
 /// Images of each class that are shown with their boxes …
@@ -114,17 +114,12 @@ fn named<'a>(found: &BoxFindings, parts: &'a Parts, place: Place) -> Vec<Named<'
 /// An image of `h` × `w` pixels, with boxes in these pixels.
 fn figure(image: &Thumbnail, [h, w]: [usize; 2], boxes: &[Named<'_>], name: &str) -> Markup {
     let classes: Vec<_> = boxes.iter().map(|(_, class)| *class).collect();
+    let outlines = boxes.iter();
+    let outlines: Vec<_> = outlines
+        .map(|(bounds, title)| Outline { bounds: *bounds, title, is_true: false })
+        .collect();
     html! { figure title=(name) {
-        div.boxed {
-            (picture(image, name))
-            svg viewBox=(format!("0 0 {w} {h}")) preserveAspectRatio="none" {
-                @for (bounds, class) in boxes {
-                    @let [x0, y0, ..] = bounds.corners();
-                    rect x=(x0) y=(y0) width=(bounds.width()) height=(bounds.height())
-                        vector-effect="non-scaling-stroke" { title { (class) } }
-                }
-            }
-        }
+        (boxed(image, [h, w], &outlines, name))
         figcaption { @if boxes.is_empty() { "nothing is seen" } @else { (classes.join(", ")) } }
     } }
 }
