@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
@@ -10,6 +11,7 @@ use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
+use tracing_subscriber::fmt::writer::MakeWriterExt as _;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -22,6 +24,7 @@ pub(crate) const SAID: &str = "vgg_train::said";
 #[derive(Clone, Debug)]
 pub(crate) struct Log {
     sink: Arc<Mutex<Sink>>,
+    on_screen: Arc<AtomicBool>,
 }
 
 #[derive(Debug)]
@@ -33,7 +36,10 @@ enum Sink {
 impl Log {
     /// Starts to log. `VGG_LOG` filters, as `RUST_LOG` does elsewhere.
     pub(crate) fn start(verbose: bool) -> Result<Self> {
-        let log = Self { sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))) };
+        let log = Self {
+            sink: Arc::new(Mutex::new(Sink::Memory(Vec::new()))),
+            on_screen: Arc::new(AtomicBool::new(verbose)),
+        };
         let given = std::env::var("VGG_LOG").unwrap_or_default();
         let filter = |default: &str| {
             let targets = if given.is_empty() { default } else { &given };
@@ -48,12 +54,13 @@ impl Log {
             .with_target(false)
             .with_writer(log.clone())
             .with_filter(filter("info,usvg=error")?.with_target(SAID, LevelFilter::INFO));
-        let on_screen = filter("debug,vgg_train=warn")?.with_target(SAID, LevelFilter::OFF);
+        let of_screen = filter("debug,vgg_train=warn")?.with_target(SAID, LevelFilter::OFF);
+        let on_screen = log.on_screen.clone();
         let screen = verbose.then(|| {
             tracing_subscriber::fmt::layer()
                 .with_ansi(false)
-                .with_writer(io::stderr)
-                .with_filter(on_screen)
+                .with_writer(io::stderr.with_filter(move |_| on_screen.load(Ordering::Relaxed)))
+                .with_filter(of_screen)
         });
         tracing_subscriber::registry().with(file).with(screen).init();
         Ok(log)
@@ -67,6 +74,11 @@ impl Log {
         }
         *sink = Sink::File(file);
         Ok(())
+    }
+
+    /// From here on another process has the screen.
+    pub(crate) fn leave_screen(&self) {
+        self.on_screen.store(false, Ordering::Relaxed);
     }
 
     /// Keeps what is logged from here on for another file.

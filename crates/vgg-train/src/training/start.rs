@@ -194,6 +194,8 @@ impl TrainingJob<'_> {
         if let Some(processes) = processes {
             processes.tell(&begin, &mut from)?;
             processes.begin(run.path(), &stop);
+            let go_on = processes.how_to_go_on().unwrap_or_default();
+            ui.detail(&format!("if a process is lost, {go_on}"));
         }
         let from = Arc::new(from);
         let trainer = begin.trainer(backend, &together, &from)?;

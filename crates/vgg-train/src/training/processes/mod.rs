@@ -204,6 +204,11 @@ impl Processes {
         self.peers.clone()
     }
 
+    /// What to do once the run has ended before its time, if it has begun.
+    pub(super) fn how_to_go_on(&self) -> Option<String> {
+        self.patience.how_to_go_on()
+    }
+
     /// How many other processes take memory of this machine.
     pub(super) fn beside(&self) -> usize {
         self.beside

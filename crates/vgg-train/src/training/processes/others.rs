@@ -26,6 +26,7 @@ const OWN: [&str; 2] = ["data.dir", "device.threads"];
 
 /// Trains with the first one, if it comes to that.
 pub(super) fn train(processes: &Processes, own: Vec<Override>, log: &Log) -> Result<()> {
+    log.leave_screen();
     let text = String::from_utf8(processes.hear()?)?;
     if text.is_empty() {
         return Ok(processes.peers.finish()?);
