@@ -16,9 +16,9 @@ use std::sync::{Mutex, MutexGuard};
 
 pub use local::local;
 #[cfg(unix)]
-pub use mpi::{is_launched, mpi};
+pub use mpi::{launched_rank, mpi};
 #[cfg(not(unix))]
-pub use no_mpi::{is_launched, mpi};
+pub use no_mpi::{launched_rank, mpi};
 pub use patience::Patience;
 
 /// Checks what can be seen of an exchange by a rank.

@@ -15,7 +15,7 @@ pub fn mpi(_: Arc<dyn Patience>) -> Result<Option<Arc<dyn Peers>>> {
     Ok(None)
 }
 
-/// Whether this process was started together with others.
-pub fn is_launched() -> bool {
-    false
+/// Which rank this process is to be of those that were started together: it is alone.
+pub fn launched_rank() -> Option<usize> {
+    None
 }

@@ -17,22 +17,24 @@ pub(super) enum Launcher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Launch {
     pub(super) launcher: Launcher,
+    pub(super) rank: usize,
     pub(super) ranks: usize,
 }
 
 impl Launch {
     /// What the environment says; nothing of a process that is alone.
     pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
-        let number = |name: &str| variable(name)?.parse().ok();
+        let number = |name: &str| variable(name)?.parse::<usize>().ok();
         let ranks = [
-            (Launcher::OpenMpi, "OMPI_COMM_WORLD_SIZE"),
+            (Launcher::OpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
             // Of the step that `srun` started: in a batch script itself it is not set.
-            (Launcher::Slurm, "SLURM_STEP_NUM_TASKS"),
-            (Launcher::Hydra, "PMI_SIZE"),
+            (Launcher::Slurm, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+            (Launcher::Hydra, "PMI_RANK", "PMI_SIZE"),
         ];
-        let found = ranks
-            .into_iter()
-            .find_map(|(launcher, name)| number(name).map(|ranks: usize| Self { launcher, ranks }));
+        let found = ranks.into_iter().find_map(|(launcher, rank, ranks)| {
+            let (rank, ranks) = (number(rank).unwrap_or(0), number(ranks)?);
+            Some(Self { launcher, rank, ranks })
+        });
         found.filter(|launch| launch.ranks > 1)
     }
 }
@@ -59,12 +61,12 @@ mod tests {
                 set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).into())
             })
         };
-        let launch = |launcher, ranks| Some(Launch { launcher, ranks });
-        assert_eq!(of(&[("OMPI_COMM_WORLD_SIZE", "2")]), launch(Launcher::OpenMpi, 2));
-        assert_eq!(of(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]), launch(Launcher::Hydra, 4));
+        let launch = |launcher, rank, ranks| Some(Launch { launcher, rank, ranks });
+        assert_eq!(of(&[("OMPI_COMM_WORLD_SIZE", "2")]), launch(Launcher::OpenMpi, 0, 2));
+        assert_eq!(of(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]), launch(Launcher::Hydra, 3, 4));
         // Slurm sets what Hydra does, too, but starts Open MPI's programs as well.
-        let slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("PMI_SIZE", "8")];
-        assert_eq!(of(&slurm), launch(Launcher::Slurm, 8));
+        let slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_PROCID", "5"), ("PMI_SIZE", "8")];
+        assert_eq!(of(&slurm), launch(Launcher::Slurm, 5, 8));
         // A process alone, one of one, a batch script of Slurm, and what is no number.
         for alone in [
             &[][..],

@@ -36,9 +36,10 @@ pub fn mpi(patience: Arc<dyn Patience>) -> Result<Option<Arc<dyn Peers>>> {
     }
 }
 
-/// Whether `mpirun`, `mpiexec` or `srun` started this process together with others.
-pub fn is_launched() -> bool {
-    Launch::of(|name| std::env::var(name).ok()).is_some()
+/// Which rank this process is to be of those that `mpirun`, `mpiexec` or `srun` started together, as its
+/// environment says; nothing if it is alone.
+pub fn launched_rank() -> Option<usize> {
+    Launch::of(|name| std::env::var(name).ok()).map(|launch| launch.rank)
 }
 
 /// The ranks, from this process.

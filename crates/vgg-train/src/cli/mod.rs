@@ -434,6 +434,10 @@ impl Cli {
         }
         let args = arrange::command_first(&Self::command(), args);
         Self::try_parse_from(args).unwrap_or_else(|error| {
+            if vgg_comm::launched_rank().is_some_and(|rank| rank > 0) {
+                // The first of several processes says it for all, and is let say it.
+                std::process::exit(0);
+            }
             let plain = error.render().to_string();
             let shown = printable_lines(&plain);
             if shown != plain {

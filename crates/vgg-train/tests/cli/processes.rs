@@ -10,9 +10,9 @@ use std::time::{Duration, Instant};
 
 use launchers::{Mpi, found};
 
-use super::ranks::{ADAMW, MOMENTUM, SHARDS, assert_same_runs};
+use super::ranks::{ADAMW, DAMAGE, MOMENTUM, SHARDS, UNSEEN, assert_same_runs, place_with_damage};
 use super::resume::{ENDLESS, finish_and_compare, wait_for_step};
-use super::{Done, Workplace, image_folder};
+use super::{Done, Workplace};
 
 impl Workplace {
     /// So many processes of the program, in this folder.
@@ -137,17 +137,10 @@ fn a_process_that_hangs_is_named() {
 #[test]
 fn a_process_that_fails_ends_all() {
     for mpi in found().iter().take(2) {
-        let place = image_folder::place();
-        let cut = place.path("images/train/red/01.jpg");
-        let bytes = fs::read(&cut).unwrap();
-        // Its header is whole, so that it is found when it is decoded.
-        fs::write(&cut, &bytes[..bytes.len() - 99]).unwrap();
-        let settings = "--set train.shards=4 --set data.normalize=given --set data.mean=[0.5,0.5,0.5] \
-                        --set data.std=[0.25,0.25,0.25] --set data.augment.color_shift=0";
-        let done = place.launched(mpi, 4, &format!("folder.toml -q {settings}"));
+        let place = place_with_damage();
+        let done = place.launched(mpi, 4, &format!("folder.toml -q {UNSEEN}"));
         assert_ne!(done.code, Some(0));
-        let image = "images/train/red/01.jpg: the image is damaged";
-        assert!(done.stderr.contains(image), "{}", done.stderr);
+        assert!(done.stderr.contains(DAMAGE), "{}", done.stderr);
         assert!(done.stderr.contains("error: rank "), "{}", done.stderr);
         assert!(done.stderr.contains("` goes on from the last checkpoint"), "{}", done.stderr);
     }
@@ -161,14 +154,14 @@ fn what_processes_cannot_share_is_refused_by_one_of_them() {
             ("tiny.toml --ranks 2", "error: --ranks makes ranks of one process"),
             ("tiny.toml", "error: too many ranks"),
             ("none.toml", "error: there is no config none.toml"),
+            ("tiny.toml --rank", "error: unexpected argument"),
+            ("finetune images", "error: finetune trains in one process"),
         ] {
             let done = place.launched(mpi, 2, arguments);
             assert_eq!(done.code, Some(2), "{}", done.stderr);
             assert!(done.stderr.contains(told), "{}", done.stderr);
             assert_eq!(done.stderr.matches("error:").count(), 1, "{}", done.stderr);
         }
-        let done = place.launched(mpi, 2, "finetune images");
-        assert!(done.stderr.contains("finetune trains in one process"), "{}", done.stderr);
         assert!(!place.path("runs").exists(), "nothing is left of what was refused");
 
         // There is nothing to do for a run that is done.

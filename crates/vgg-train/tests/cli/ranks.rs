@@ -117,24 +117,32 @@ fn what_cannot_be_shared_is_refused() {
     assert!(!place.path("runs").exists(), "nothing is left of what was refused");
 }
 
-/// An image that one rank cannot read ends all, with that rank's words.
-#[test]
-fn a_rank_that_fails_ends_all() {
+/// Settings by which no image is decoded before training.
+pub(super) const UNSEEN: &str = "--set train.shards=4 --set data.normalize=given \
+    --set data.mean=[0.5,0.5,0.5] --set data.std=[0.25,0.25,0.25] --set data.augment.color_shift=0";
+
+pub(super) const DAMAGE: &str = "images/train/red/01.jpg: the image is damaged";
+
+/// A folder of images of which one cannot be read.
+pub(super) fn place_with_damage() -> Workplace {
     let place = image_folder::place();
     let cut = place.path("images/train/red/01.jpg");
     let bytes = fs::read(&cut).unwrap();
     // Its header is whole, so that it is found when it is decoded.
     fs::write(&cut, &bytes[..bytes.len() - 99]).unwrap();
-    let settings = "--set train.shards=4 --set data.normalize=given --set data.mean=[0.5,0.5,0.5] \
-                    --set data.std=[0.25,0.25,0.25] --set data.augment.color_shift=0";
+    place
+}
+
+/// An image that one rank cannot read ends all, with that rank's words.
+#[test]
+fn a_rank_that_fails_ends_all() {
+    let place = place_with_damage();
     let mut named = Vec::new();
     for seed in 0..6 {
         let seed = format!("--set train.seed={seed}");
-        let done =
-            image_folder::run(&place, &format!("folder.toml -q {settings} {seed} --ranks 4"));
+        let done = image_folder::run(&place, &format!("folder.toml -q {UNSEEN} {seed} --ranks 4"));
         assert_eq!(done.code, Some(3), "{}", done.stderr);
-        let image = "images/train/red/01.jpg: the image is damaged";
-        assert!(done.stderr.contains(image), "{}", done.stderr);
+        assert!(done.stderr.contains(DAMAGE), "{}", done.stderr);
         named.push(done.stderr.contains("error: rank "));
     }
     assert!(named.contains(&true), "another rank than the first had the image");

@@ -76,7 +76,11 @@ pub(crate) fn command(
     ui: &Ui,
     log: &Log,
 ) -> Result<Code> {
-    if vgg_comm::is_launched() {
+    if let Some(rank) = vgg_comm::launched_rank() {
+        if rank > 0 {
+            // The first one says it.
+            return Ok(Code::Success);
+        }
         let message = "finetune trains in one process, and a launcher has started several";
         let help = "started alone it writes a config, which several processes can train";
         return Err(Failure::new(Code::Usage, message).help(help).into());

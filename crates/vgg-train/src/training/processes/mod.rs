@@ -172,21 +172,24 @@ impl Processes {
         wanted: Option<u16>,
         command: impl FnOnce(&Ranks) -> Result<Code>,
     ) -> Result<Code> {
-        if wanted.is_some() {
-            let message = "--ranks makes ranks of one process, and a launcher has started several";
-            let help = "leave out --ranks: each process that the launcher starts is a rank";
-            return Err(Failure::new(Code::Usage, message).help(help).into());
-        }
         let ranks = Ranks::Processes(self);
-        let code = command(&ranks)?;
+        let done = match wanted {
+            None => command(&ranks),
+            Some(_) => {
+                let message =
+                    "--ranks makes ranks of one process, and a launcher has started several";
+                let help = "leave out --ranks: each process that the launcher starts is a rank";
+                Err(Failure::new(Code::Usage, message).help(help).into())
+            }
+        };
         if let Ranks::Processes(processes) = ranks
             && !processes.told.get()
         {
-            // There was nothing to train.
+            // There is nothing to train, and all end of themselves: with this one's code.
             processes.say(b"")?;
             processes.peers.finish()?;
         }
-        Ok(code)
+        done
     }
 
     /// Lets the others have what the first one says.
