@@ -8,8 +8,9 @@
 
 use vgg_data::boxes::BoundingBox;
 
-/// Boxes that match worse than this stay apart.
-const THRESHOLD: f64 = 0.5;
+/// Boxes that match worse than this stay apart: their centres are further from each other, as a share of their
+/// side, than what they have in common is of their union.
+const THRESHOLD: f64 = 1.0;
 
 /// A box of a window, and how much speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -97,10 +98,10 @@ mod tests {
     #[test]
     fn the_best_match_is_merged_first() {
         // The middle one matches both sides, the right one better.
-        let boxes = [3.0, 20.0, 36.0].map(|x| of([x, 0.0, x + 100.0, 100.0], 1.0));
+        let boxes = [0.0, 38.0, 70.0].map(|x| of([x, 0.0, x + 100.0, 100.0], 1.0));
         assert_eq!(best_match(&boxes), Some([1, 2]));
         // Their mean is too far from the left one then.
-        assert_eq!(merged(boxes.to_vec()).unwrap(), of([28.0, 0.0, 128.0, 100.0], 2.0));
+        assert_eq!(merged(boxes.to_vec()).unwrap(), of([54.0, 0.0, 154.0, 100.0], 2.0));
     }
 
     #[test]
