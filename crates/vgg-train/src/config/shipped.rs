@@ -20,7 +20,7 @@ macro_rules! shipped {
 }
 
 /// All of them, the usual ones first.
-pub(crate) const SHIPPED: [Shipped; 14] = shipped! {
+pub(crate) const SHIPPED: [Shipped; 15] = shipped! {
     "smoke"
     "vgg11_small_quick"
     "vgg11_small"
@@ -33,6 +33,7 @@ pub(crate) const SHIPPED: [Shipped; 14] = shipped! {
     "paper"
     "experiments/baselines"
     "experiments/depth"
+    "experiments/localisation"
     "experiments/pre_initialisation"
     "experiments/scale"
 };
