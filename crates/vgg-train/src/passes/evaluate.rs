@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -15,6 +16,7 @@ use crate::data::{self, Part};
 use crate::machine::device::{self, Job};
 use crate::machine::memory;
 use crate::run::checkpoints::{self, LinearWeights};
+use crate::run::folder::Which;
 use crate::scores::tested::Tested;
 use crate::terminal::throughput::{Throughput, images_line, seen};
 use crate::terminal::ui::Ui;
@@ -53,7 +55,25 @@ pub(crate) struct Evaluate<'a> {
     pub ui: &'a Ui,
 }
 
-impl Evaluate<'_> {
+impl<'a> Evaluate<'a> {
+    /// Tests the best network of a run on the images of its config.
+    ///
+    /// # Errors
+    /// If it has no checkpoint, or one that tells other classes apart.
+    pub(crate) fn best_of(
+        run: &Path,
+        config: &'a config::Config,
+        test: &'a Part,
+        ui: &'a Ui,
+    ) -> Result<Self> {
+        let path = checkpoints::find(run, Which::Best)?;
+        let checkpoint = checkpoints::load(&path)?;
+        checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
+        let (device, linear_weights) = (&config.device, LinearWeights::F32);
+        let batch = config.train.batch_size.min(test.len()).max(1);
+        Ok(Self { device, checkpoint, linear_weights, batch, test, ui })
+    }
+
     /// The network, which is shown an image at a time.
     pub(crate) fn session<B: Backend>(self, backend: B) -> Result<Session<B>> {
         device::tell(self.device, &backend, self.ui);

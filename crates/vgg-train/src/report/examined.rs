@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 
 use anyhow::{Context as _, Result};
-use vgg_data::names;
 use vgg_model::Heatmap;
 use vgg_tensor::Backend;
 
@@ -15,11 +14,8 @@ use crate::data::{Data, Part};
 use crate::drawing::heatmap::overlay;
 use crate::drawing::mosaic::{self, Tile};
 use crate::drawing::thumbnail::Thumbnail;
-use crate::failure::{Code, Failure};
 use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
-use crate::run::checkpoints::{self, LinearWeights};
-use crate::run::folder::Which;
 use crate::run::tested::Tested;
 use crate::scores::confusion::Confusion;
 use crate::scores::mistakes::{least_certain, most_confident, of_cells};
@@ -171,23 +167,15 @@ impl<'a> Examine<'a> {
         stop: Option<&'a Stop>,
         ui: &'a Ui,
     ) -> Result<Self> {
-        let path = checkpoints::find(&run.overview.path, Which::Best)?;
-        let checkpoint = checkpoints::classifier(&path)?;
-        let test = &data.test;
-        if !names::same(&checkpoint.classes, test.classes()) {
-            let message = format!("{} tells other classes apart", path.display());
-            return Err(Failure::new(Code::Checkpoint, message).into());
-        }
+        let evaluate = Evaluate::best_of(&run.overview.path, config, &data.test, ui)?;
         let tested = run.tested().unwrap_or_else(|error| {
             ui.warn(&format!("{error:#}; the network is tested again"));
             None
         });
         let tested = tested.filter(|tested| {
-            tested.epoch == checkpoint.progress.epoch && tested.is_of(test.images.labels())
+            tested.epoch == evaluate.checkpoint.progress.epoch
+                && tested.is_of(data.test.images.labels())
         });
-        let (device, linear_weights) = (&config.device, LinearWeights::F32);
-        let batch = config.train.batch_size.min(test.len()).max(1);
-        let evaluate = Evaluate { device, checkpoint, linear_weights, batch, test, ui };
         Ok(Self { evaluate, tested, stop })
     }
 }

@@ -12,8 +12,6 @@ use crate::data::{self, Data, Part};
 use crate::drawing::thumbnail::Thumbnail;
 use crate::machine::device::Job;
 use crate::passes::evaluate::Evaluate;
-use crate::run::checkpoints::{self, LinearWeights};
-use crate::run::folder::Which;
 use crate::scores::localisation::Localisation;
 use crate::scores::tested::Tested;
 use crate::signals::Stop;
@@ -70,13 +68,7 @@ impl<'a> LookAtBoxes<'a> {
         stop: Option<&'a Stop>,
         ui: &'a Ui,
     ) -> Result<Self> {
-        let path = checkpoints::find(&run.overview.path, Which::Best)?;
-        let checkpoint = checkpoints::load(&path)?;
-        let test = &data.test;
-        checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
-        let (device, linear_weights) = (&config.device, LinearWeights::F32);
-        let batch = config.train.batch_size.min(test.len()).max(1);
-        let evaluate = Evaluate { device, checkpoint, linear_weights, batch, test, ui };
+        let evaluate = Evaluate::best_of(&run.overview.path, config, &data.test, ui)?;
         Ok(Self { evaluate, stop })
     }
 }
