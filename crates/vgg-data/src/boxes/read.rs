@@ -5,7 +5,8 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vgg_tensor::{Error, Result};
+use sha2::{Digest as _, Sha256};
+use vgg_tensor::{Error, Result, hex};
 
 use super::annotation::{Annotation, Annotations, Stated, fault};
 use super::lookup::{Found, Lookup, NAMED};
@@ -112,6 +113,19 @@ impl Boxes {
     /// When there is no such part.
     pub fn of_part(&self, part: usize) -> &[Vec<Object>] {
         &self.objects[part]
+    }
+
+    /// The SHA-256 of all objects, whatever files they are written in.
+    pub fn sha256(&self) -> String {
+        let mut digest = Sha256::new();
+        for objects in self.objects.iter().flatten() {
+            digest.update((objects.len() as u64).to_le_bytes());
+            for Object { label, bounds } in objects {
+                digest.update(label.to_le_bytes());
+                bounds.corners().iter().for_each(|at| digest.update(at.to_le_bytes()));
+            }
+        }
+        hex(&digest.finalize())
     }
 
     /// What was left out, and what is wrong with it.

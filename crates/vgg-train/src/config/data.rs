@@ -83,6 +83,9 @@ pub(crate) struct Data {
     /// The SHA-256 of the lists of an image folder's files. The program notes it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub files_sha256: Option<String>,
+    /// The SHA-256 of the objects in an image folder's images. The program notes it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub boxes_sha256: Option<String>,
     pub augment: Augment,
 }
 
@@ -114,6 +117,7 @@ impl Default for Data {
             std: vec![1.0],
             classes: Vec::new(),
             files_sha256: None,
+            boxes_sha256: None,
             augment: Augment::default(),
         }
     }

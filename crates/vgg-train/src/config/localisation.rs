@@ -15,13 +15,14 @@ impl Config {
     }
 
     /// Keys of localisation alone.
-    fn of_localisation(&self) -> [(&'static str, Option<String>); 3] {
+    fn of_localisation(&self) -> [(&'static str, Option<String>); 4] {
         let problem =
             |given: bool| given.then(|| "is for model.task = \"localisation\" alone".to_owned());
         [
             ("model.boxes", problem(self.model.boxes.is_some())),
             ("data.boxes", problem(self.data.boxes.is_some())),
             ("data.first_pixel", problem(self.data.first_pixel.is_some())),
+            ("data.boxes_sha256", problem(self.data.boxes_sha256.is_some())),
         ]
     }
 

@@ -27,7 +27,7 @@ pub(crate) fn read(source: &Path, parts: &[Part], options: &ReadOptions) -> Resu
     })
 }
 
-/// The boxes of a config, if it has any.
+/// The boxes of a config, if it has any: those that the run began with, or an error.
 pub(super) fn of(data: &config::Data, parts: &[Part]) -> Result<Option<Boxes>> {
     let Some(source) = &data.boxes else { return Ok(None) };
     let first_pixel = data.first_pixel.unwrap_or(ReadOptions::default().first_pixel);
@@ -38,7 +38,15 @@ pub(super) fn of(data: &config::Data, parts: &[Part]) -> Result<Option<Boxes>> {
                     one; `vgg-train data check FOLDER --boxes PATH` lists all that is wrong";
         anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(help))
     });
-    boxes.map(Some)
+    let boxes = boxes?;
+    let found = boxes.sha256();
+    if let Some(expected) = data.boxes_sha256.as_ref().filter(|expected| **expected != found) {
+        let message =
+            format!("the run began with other boxes: they have SHA-256 {expected}, not {found}");
+        let help = format!("restore them, or accept them with --set data.boxes_sha256={found}");
+        return Err(Failure::new(Code::Data, message).help(help).into());
+    }
+    Ok(Some(boxes))
 }
 
 /// The images of a part that have an object of their class, and how many others there are.

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use vgg_data::Statistics;
 
+use super::boxes;
 use super::folder::{
     FOLDER_HELP, checked, explain_arranged, files_sha256, named, no_folder, parts,
     require_undivided,
@@ -68,6 +69,12 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
             }
             data.files_sha256 = Some(files_sha256(&parts(data)?));
             noted.push("data.files_sha256");
+        }
+        if data.boxes_sha256.is_none()
+            && let Some(boxes) = boxes::of(data, &parts(data)?)?
+        {
+            data.boxes_sha256 = Some(boxes.sha256());
+            noted.push("data.boxes_sha256");
         }
     }
     if data.dataset == DatasetName::Pack {

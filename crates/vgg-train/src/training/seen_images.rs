@@ -28,7 +28,7 @@ const HOLD_OUT: &str = "data.hold_out";
 const SEEN: &str = "it would be tested on images that it was trained on";
 const COMPARED: &str = "its epochs are compared by their tests";
 
-const KEYS: [(&str, Change); 28] = [
+const KEYS: [(&str, Change); 29] = [
     ("data.dataset", Never("it knows one data set")),
     (HOLD_OUT, Never(SEEN)),
     ("data.split", Never(SEEN)),
@@ -39,6 +39,7 @@ const KEYS: [(&str, Change); 28] = [
     ("data.background", Never(COMPARED)),
     (DECODE, Never(COMPARED)),
     (FILES, BetweenEpochs),
+    ("data.boxes_sha256", BetweenEpochs),
     ("data.skip_damaged", BetweenEpochs),
     ("data.sampler", BetweenEpochs),
     ("data.train_limit", BetweenEpochs),

@@ -247,3 +247,20 @@ fn what_is_of_classes_is_refused() {
     });
     insta::assert_snapshot!(told.join("\n"));
 }
+
+#[test]
+fn a_run_goes_on_with_the_boxes_that_it_began_with() {
+    let place = place();
+    image_folder::ok(&place, "tiny.toml -q --set train.epochs=1");
+    let before = place.read("boxes.csv");
+    let wider = before.replacen("green,0,0,12,20", "green,0,0,13,20", 1);
+    assert_ne!(wider, before);
+    fs::write(place.path("boxes.csv"), wider).unwrap();
+    let done = place.run("resume runs/tiny-1 --set train.epochs=2");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    assert!(done.stderr.contains("the run began with other boxes"), "{}", done.stderr);
+    assert!(done.stderr.contains("--set data.boxes_sha256="), "{}", done.stderr);
+    // The same boxes may be written otherwise.
+    fs::write(place.path("boxes.csv"), before.replace(",12,20", ",12.0,20.0")).unwrap();
+    image_folder::ok(&place, "resume runs/tiny-1 --set train.epochs=2 -q");
+}
