@@ -64,7 +64,11 @@ pub(crate) fn at_end<B: Backend>(
     stop: &Stop,
     ui: &Ui,
 ) {
-    ui.status("Reporting", "where the best network looks; Ctrl-C leaves the report out");
+    let what = match config.model.task {
+        TaskName::Classification => "where the best network looks",
+        TaskName::Localisation => "the worst and the best boxes",
+    };
+    ui.status("Reporting", &format!("{what}; Ctrl-C leaves the report out"));
     let silent = ui.silenced();
     let write = || -> Result<bool> {
         let mut report = Report::glance(run.path())?;

@@ -12,7 +12,7 @@ use self::lines::{epoch_line, step_line, test_line, times};
 use self::long_run::LongRunHint;
 use self::ticker::Ticker;
 use super::{Event, Reporter, Work};
-use crate::config::Config;
+use crate::config::{Config, TaskName};
 use crate::run::folder::{CONFUSION, RunDir};
 use crate::scores::evaluation::Evaluation;
 use crate::terminal::fields::Fields;
@@ -73,7 +73,11 @@ impl<'a> Terminal<'a> {
             self.ui.help(help);
         }
         let run = self.run.path().display();
-        self.ui.help(&format!("vgg-train predict {run} IMAGE… classifies image files"));
+        let does = match self.config.model.task {
+            TaskName::Classification => "classifies image files",
+            TaskName::Localisation => "says where objects are in image files",
+        };
+        self.ui.help(&format!("vgg-train predict {run} IMAGE… {does}"));
     }
 }
 
