@@ -142,6 +142,15 @@ impl Images {
         self.objects.as_ref().map_or(&[], |objects| &objects[i])
     }
 
+    /// Where the objects of image `i` are that are of its own class.
+    ///
+    /// # Panics
+    /// When there is no image `i`.
+    pub fn own_objects(&self, i: usize) -> impl Iterator<Item = &BoundingBox> + Clone {
+        let own = move |object: &&Object| object.label == self.labels[i];
+        self.objects(i).iter().filter(own).map(|object| &object.bounds)
+    }
+
     /// Whether the objects in images are known.
     pub fn has_objects(&self) -> bool {
         self.objects.is_some()
@@ -150,8 +159,7 @@ impl Images {
     /// The images in which there is an object of their class, in stored order.
     #[must_use]
     pub fn located(&self) -> Self {
-        let is_there =
-            |i: &usize| self.objects(*i).iter().any(|object| object.label == self.labels[*i]);
+        let is_there = |i: &usize| self.own_objects(*i).next().is_some();
         self.subset(&(0..self.len()).filter(is_there).collect::<Vec<_>>())
     }
 

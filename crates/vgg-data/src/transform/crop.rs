@@ -53,6 +53,18 @@ impl Crop {
         (seen.area() >= least * whole.area()).then_some(seen)
     }
 
+    /// The box of which most is seen, of several the first, as numbers relative to the view: what a network
+    /// is trained by that locates. None where less than `least` of each is seen, as [`Crop::place`] has it.
+    pub fn target<'a>(
+        &self,
+        boxes: impl Iterator<Item = &'a BoundingBox>,
+        least: f64,
+    ) -> Option<[f32; 4]> {
+        let seen = boxes.filter_map(|bounds| self.place(bounds, least));
+        let most = seen.reduce(|best, next| if next.area() > best.area() { next } else { best });
+        most.map(|bounds| bounds.relative_to(self.size))
+    }
+
     /// Where the crop's corner is in what begins at `from` in the scaled part.
     pub(super) fn corner_from(&self, from: [usize; 2]) -> [isize; 2] {
         [0, 1].map(|axis| self.corner[axis] - from[axis] as isize)

@@ -336,8 +336,7 @@ impl Transform {
         }
     }
 
-    /// Where the object of the class of image `i` is in each view, as numbers relative to the view: the box
-    /// of which most is seen, of several the first. None where less than `least` of it is seen.
+    /// Where the object of the class of image `i` is in each view, as [`Crop::target`] has it.
     ///
     /// # Errors
     /// When the size of the image cannot be read.
@@ -348,14 +347,8 @@ impl Transform {
         chance: Chance,
         least: f64,
     ) -> Result<impl Iterator<Item = Option<[f32; 4]>>> {
-        let own_class = images.objects(i).iter().filter(move |it| it.label == images.labels()[i]);
         let crops = self.crops_by_chance(images.size(i)?, chance);
-        Ok(crops.into_iter().map(move |crop| {
-            let seen = own_class.clone().filter_map(|object| crop.place(&object.bounds, least));
-            let most =
-                seen.reduce(|best, next| if next.area() > best.area() { next } else { best });
-            most.map(|bounds| bounds.relative_to(crop.size()))
-        }))
+        Ok(crops.into_iter().map(move |crop| crop.target(images.own_objects(i), least)))
     }
 
     /// Where the views of a picture of `own` height and width are from, in their order.

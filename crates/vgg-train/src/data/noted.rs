@@ -57,7 +57,8 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
                 return Err(Failure::new(Code::Data, message).help(FOLDER_HELP).into());
             }
         }
-        if data.files_sha256.is_none() {
+        let notes_files = data.files_sha256.is_none();
+        if notes_files {
             ui.status("Scanning", &folder.display().to_string());
             if let [_, here] = &folder_places[..]
                 && here == folder
@@ -67,14 +68,18 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
                     path.display()
                 ));
             }
-            data.files_sha256 = Some(files_sha256(&parts(data)?));
-            noted.push("data.files_sha256");
         }
-        if data.boxes_sha256.is_none()
-            && let Some(boxes) = boxes::of(data, &parts(data)?)?
-        {
-            data.boxes_sha256 = Some(boxes.sha256());
-            noted.push("data.boxes_sha256");
+        let notes_boxes = data.boxes.is_some() && data.boxes_sha256.is_none();
+        if notes_files || notes_boxes {
+            let parts = parts(data)?;
+            if notes_files {
+                data.files_sha256 = Some(files_sha256(&parts));
+                noted.push("data.files_sha256");
+            }
+            if notes_boxes && let Some(boxes) = boxes::of(data, &parts)? {
+                data.boxes_sha256 = Some(boxes.sha256());
+                noted.push("data.boxes_sha256");
+            }
         }
     }
     if data.dataset == DatasetName::Pack {

@@ -4,14 +4,14 @@ use anyhow::Result;
 use vgg_data::boxes::{Affine, BoundingBox};
 use vgg_data::{Crop, Moment};
 use vgg_model::{Regression, Task};
+use vgg_tensor::spec::EuclideanLoss;
 
 use crate::data::Part;
 use crate::scores::localisation::{Guess, Localisation, Located};
 use crate::scores::predictions::Predictions;
 use crate::scores::tested::Tested;
 
-/// Numbers of a box.
-pub(crate) const BOX: usize = 4;
+const BOX: usize = EuclideanLoss::BOX;
 
 /// What a network gives for test images: all logits of each, or the box of its true class.
 pub(crate) struct Outputs {
@@ -107,12 +107,8 @@ impl Window<'_> {
 fn located(test: &Part, i: usize, numbers: [f32; BOX]) -> Result<Located> {
     let (images, label) = (&test.images, test.labels()[i]);
     let crop = test.crop(i)?;
-    let own = images.objects(i).iter().filter(|object| object.label == label);
-    let objects: Vec<BoundingBox> = own.map(|object| object.bounds).collect();
-    let seen = objects.iter().filter_map(|bounds| crop.place(bounds, 0.0));
-    let most = seen.reduce(|best, next| if next.area() > best.area() { next } else { best });
-    let loss = most.map(|bounds| {
-        let target = bounds.relative_to(crop.size());
+    let objects = images.own_objects(i).copied().collect();
+    let loss = crop.target(images.own_objects(i), 0.0).map(|target| {
         let difference = |(a, b): (&f32, &f32)| (f64::from(*a) - f64::from(*b)).powi(2);
         0.5 * numbers.iter().zip(&target).map(difference).sum::<f64>()
     });

@@ -21,11 +21,6 @@ pub(crate) struct RunDir {
 }
 
 pub(crate) const LOG: &str = "log.txt";
-/// The log of a rank that is a process of its own, but for the first one, whose is [`LOG`].
-pub(crate) fn log_of_rank(rank: usize) -> String {
-    format!("log.rank{rank}.txt")
-}
-
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
 pub(crate) const CURVES: &str = "curves.svg";
@@ -38,6 +33,11 @@ pub(crate) const TENSORBOARD: &str = "tensorboard";
 pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const LOCK: &str = ".lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
+/// The log of a rank that is a process of its own, but for the first one, whose is [`LOG`].
+pub(crate) fn log_of_rank(rank: usize) -> String {
+    format!("log.rank{rank}.txt")
+}
 
 impl RunDir {
     /// Makes `parent/NAME-N` with the lowest N above those there.

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 use vgg_data::boxes::BoundingBox;
+use vgg_tensor::spec::EuclideanLoss;
 
 /// From this intersection over union on, not included, a box is right, as in ILSVRC.
-pub(crate) const RIGHT: f64 = 0.5;
+pub(crate) const RIGHT: f64 = EuclideanLoss::RIGHT as f64;
 
 /// Classes that may be told of an image where it is told which they are, as in ILSVRC.
 pub(crate) const GUESSES: usize = 5;

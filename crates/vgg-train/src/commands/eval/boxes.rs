@@ -135,8 +135,7 @@ fn merged(
     };
     let located = device::run(device, job)?.into_iter().enumerate().map(|(i, guesses)| {
         let label = images.labels()[i];
-        let own = images.objects(i).iter().filter(|object| object.label == label);
-        let objects = own.map(|object| object.bounds).collect();
+        let objects = images.own_objects(i).copied().collect();
         Located { label, objects, guesses, loss: None }
     });
     let mut settings = json!({

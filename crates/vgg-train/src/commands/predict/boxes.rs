@@ -8,8 +8,7 @@ use vgg_data::boxes::BoundingBox;
 use vgg_data::{Images, Moment};
 use vgg_model::{Regression, Task};
 
-use super::pictures::Pictures;
-use super::{Format, PredictRequest, paths, print_row};
+use super::{Format, PredictRequest, paths, pictures_in, print_row};
 use crate::config::{self, Override};
 use crate::data;
 use crate::drawing::outlines::outlined;
@@ -55,16 +54,7 @@ pub(super) fn command(
     let classifier = classifier.transpose()?;
     let separator = if request.null { b'\0' } else { b'\n' };
     let mut files = paths::files(request.files, separator);
-    let pictures = match request.draw {
-        None => None,
-        Some(folder) => {
-            // No picture may replace any of them.
-            let all: Vec<_> = files.collect();
-            let known: Vec<_> = all.iter().flatten().cloned().collect();
-            files = Box::new(all.into_iter());
-            Some(Pictures::new(folder, &known, path)?)
-        }
-    };
+    let pictures = pictures_in(request.draw, &mut files, path)?;
     let (input, transform) = data::prediction(request.run, &checkpoint)?;
     ui.status("Input", &data::describe(&input, checkpoint.vgg.input));
     let names = class_names(&checkpoint);

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use self::paths::Paths;
 use self::pictures::Pictures;
 pub(crate) use self::told::Format;
 use self::told::{Told, print_row};
@@ -42,6 +43,20 @@ pub(crate) struct PredictRequest<'a> {
     pub classifier: Option<&'a Path>,
 }
 
+/// Pictures of `files` in a folder, if there is to be one: no picture may replace any of them, so these are
+/// found first.
+fn pictures_in(
+    folder: Option<&Path>,
+    files: &mut Paths<'_>,
+    checkpoint: &Path,
+) -> Result<Option<Pictures>> {
+    let Some(folder) = folder else { return Ok(None) };
+    let all: Vec<_> = files.collect();
+    let known: Vec<_> = all.iter().flatten().cloned().collect();
+    *files = Box::new(all.into_iter());
+    Ok(Some(Pictures::new(folder, &known, checkpoint)?))
+}
+
 /// `predict RUN FILES…`.
 pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     // A run's config need not be there: a checkpoint alone will do.
@@ -70,16 +85,7 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
     }
     let separator = if request.null { b'\0' } else { b'\n' };
     let mut files = paths::files(request.files, separator);
-    let pictures = match request.explain {
-        None => None,
-        Some(folder) => {
-            // No picture may replace any of them.
-            let all: Vec<_> = files.collect();
-            let known: Vec<_> = all.iter().flatten().cloned().collect();
-            files = Box::new(all.into_iter());
-            Some(Pictures::new(folder, &known, &path)?)
-        }
-    };
+    let pictures = pictures_in(request.explain, &mut files, &path)?;
     let classes = class_names(&checkpoint);
     let (input, transform) = data::prediction(request.run, &checkpoint)?;
     let views = request.views;

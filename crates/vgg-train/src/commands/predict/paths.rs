@@ -16,7 +16,7 @@ pub(super) fn is_input(path: &Path) -> bool {
 }
 
 /// Paths, one after the other.
-type Paths<'a> = Box<dyn Iterator<Item = Result<PathBuf>> + 'a>;
+pub(super) type Paths<'a> = Box<dyn Iterator<Item = Result<PathBuf>> + 'a>;
 
 /// The files of `given`, in its order, found as they are asked for: of a folder the images in it and
 /// below it, of `-` those that standard input names, which end with `separator`.
