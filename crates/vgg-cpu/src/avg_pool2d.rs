@@ -8,28 +8,29 @@ use vgg_tensor::spec::AvgPool2d;
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::format::Format;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Command::AvgPool2d`].
-pub(crate) fn forward(cpu: &Cpu, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) {
+pub(crate) fn forward<F: Format>(cpu: &Cpu, op: &AvgPool2d, x: &Buffer, y: &mut Buffer) {
     let (from, to) = (op.x(), op.y());
-    let x = x.f32(from.len());
-    let rows = y.f32_mut(to.len()).par_chunks_exact_mut(to.w * to.c).enumerate();
+    let x = x.maps::<F>(from.len());
+    let rows = y.maps_mut::<F>(to.len()).par_chunks_exact_mut(to.w * to.c).enumerate();
     cpu.threads.run(|| {
         rows.for_each(|(index, out)| {
-            cpu.isa.run(Row { from, to, x, index, out, pass: Pass::Forward });
+            F::run(cpu.isa, Row::<F> { from, to, x, index, out, pass: Pass::Forward });
         });
     });
 }
 
 /// See [`vgg_tensor::Command::AvgPool2dBackward`].
-pub(crate) fn backward(cpu: &Cpu, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) {
+pub(crate) fn backward<F: Format>(cpu: &Cpu, op: &AvgPool2d, dy: &Buffer, dx: &mut Buffer) {
     let (from, to) = (op.y(), op.x());
-    let dy = dy.f32(from.len());
-    let rows = dx.f32_mut(to.len()).par_chunks_exact_mut(to.w * to.c).enumerate();
+    let dy = dy.maps::<F>(from.len());
+    let rows = dx.maps_mut::<F>(to.len()).par_chunks_exact_mut(to.w * to.c).enumerate();
     cpu.threads.run(|| {
         rows.for_each(|(index, out)| {
-            cpu.isa.run(Row { from, to, x: dy, index, out, pass: Pass::Backward });
+            F::run(cpu.isa, Row::<F> { from, to, x: dy, index, out, pass: Pass::Backward });
         });
     });
 }
@@ -42,16 +43,16 @@ enum Pass {
 
 /// Row `index`, counted through all images, of either pass. Both are weighted sums over windows,
 /// since the windows that an input is in are a window, too: no two rows write the same place.
-struct Row<'a> {
+struct Row<'a, F: Format> {
     from: Shape,
     to: Shape,
-    x: &'a [f32],
+    x: &'a [F::Number],
     index: usize,
-    out: &'a mut [f32],
+    out: &'a mut [F::Number],
     pass: Pass,
 }
 
-impl Row<'_> {
+impl<F: Format> Row<'_, F> {
     /// What the numbers at `place` along a side are divided by: the length of the window that is
     /// averaged, which is this output's in the forward pass and that number's in the backward pass.
     #[inline(always)]
@@ -64,7 +65,7 @@ impl Row<'_> {
     }
 }
 
-impl Kernel for Row<'_> {
+impl<F: Format> Kernel for Row<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -85,14 +86,15 @@ impl Kernel for Row<'_> {
                     for column in columns.clone() {
                         let divisor = row_divisor * self.divisor(&columns, column, from.w, to.w);
                         let pixel = (image * from.h + row) * from.w + column;
+                        let x = self.x.as_ptr().wrapping_add(pixel * c + k);
                         // SAFETY: the pixel is one of the input's, as was just asserted, and `n` of
                         // its channels are left from `k` on.
-                        let x = unsafe { s.load_first(self.x.as_ptr().add(pixel * c + k), n) };
+                        let x = unsafe { F::load_first(s, x, n) };
                         sum = s.add(sum, s.div(x, s.splat(divisor)));
                     }
                 }
                 // SAFETY: `n` of this pixel's channels are left from `k` on.
-                unsafe { s.store_first(self.out.as_mut_ptr().add(j * c + k), n, sum) };
+                unsafe { F::store_first(s, self.out.as_mut_ptr().add(j * c + k), n, sum) };
             }
         }
     }

@@ -7,6 +7,8 @@ use std::sync::{Mutex, OnceLock};
 use memmap2::MmapMut;
 use vgg_tensor::{Error, Result};
 
+use crate::format::Format;
+
 /// Numbers in a cache line.
 pub(crate) const LINE: usize = 16;
 
@@ -112,6 +114,17 @@ impl Buffer {
     pub(crate) fn f32_mut(&mut self, len: usize) -> &mut [f32] {
         self.forget_derived();
         &mut self.data.as_f32_mut()[..len]
+    }
+
+    /// The first `len` numbers of activations, or of their gradients.
+    pub(crate) fn maps<F: Format>(&self, len: usize) -> &[F::Number] {
+        &bytemuck::cast_slice(self.data.as_bytes())[..len]
+    }
+
+    /// The first `len` numbers of activations, or of their gradients, to be written.
+    pub(crate) fn maps_mut<F: Format>(&mut self, len: usize) -> &mut [F::Number] {
+        self.forget_derived();
+        &mut bytemuck::cast_slice_mut(self.data.as_bytes_mut())[..len]
     }
 
     /// The first `len` bytes.

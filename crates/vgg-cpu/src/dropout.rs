@@ -5,6 +5,7 @@ use vgg_tensor::{Draw, Shape};
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::format::Format;
 use crate::simd::{Kernel, Simd};
 
 /// Numbers of one piece of work, a whole number of [`GROUP`]s.
@@ -15,27 +16,27 @@ const GROUP: usize = 4 * BLOCKS;
 const BLOCKS: usize = 64;
 
 /// See [`vgg_tensor::Command::Dropout`].
-pub(crate) fn in_place(cpu: &Cpu, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) {
-    let chunks = x.f32_mut(shape.len()).par_chunks_mut(CHUNK).enumerate();
+pub(crate) fn in_place<F: Format>(cpu: &Cpu, shape: Shape, p: f32, draw: Draw, x: &mut Buffer) {
+    let chunks = x.maps_mut::<F>(shape.len()).par_chunks_mut(CHUNK).enumerate();
     cpu.threads.run(|| {
-        chunks.for_each(|(i, x)| cpu.isa.run(Piece { p, draw, block: i * CHUNK / 4, x }));
+        chunks.for_each(|(i, x)| F::run(cpu.isa, Piece::<F> { p, draw, block: i * CHUNK / 4, x }));
     });
 }
 
 /// Some numbers, the first of which is drawn by the first word of a Philox block.
-struct Piece<'a> {
+struct Piece<'a, F: Format> {
     p: f32,
     draw: Draw,
     block: usize,
-    x: &'a mut [f32],
+    x: &'a mut [F::Number],
 }
 
-impl Kernel for Piece<'_> {
+impl<F: Format> Kernel for Piece<'_, F> {
     type Output = ();
 
     // Loops that the compiler turns into vectors.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
+    fn run<S: Simd>(self, s: S) {
         let Self { p, draw, block, x } = self;
         let scale = 1.0 / (1.0 - p);
         for (i, x) in x.chunks_mut(GROUP).enumerate() {
@@ -44,10 +45,13 @@ impl Kernel for Piece<'_> {
             for (words, i) in words.iter_mut().zip(0..) {
                 *words = draw.block(first.wrapping_add(i));
             }
-            for (x, word) in x.iter_mut().zip(words.as_flattened()) {
+            let mut scaled = [0.0; GROUP];
+            let scaled = &mut scaled[..x.len()];
+            for (scaled, (x, word)) in scaled.iter_mut().zip(x.iter().zip(words.as_flattened())) {
                 let kept = Draw::uniform_from(*word) >= p;
-                *x = if kept { *x * scale } else { 0.0 };
+                *scaled = if kept { F::widen(*x) * scale } else { 0.0 };
             }
+            F::round_all(s, scaled, x);
         }
     }
 }

@@ -3,11 +3,12 @@
 use vgg_tensor::spec::{BoxMetrics, EuclideanLoss};
 
 use crate::buffer::Buffer;
+use crate::format::Format;
 
 const BOX: usize = EuclideanLoss::BOX;
 
 /// See [`vgg_tensor::Command::EuclideanLoss`]. The numbers are few: one thread, sums in `f64`.
-pub(crate) fn forward_backward(
+pub(crate) fn forward_backward<F: Format>(
     op: &EuclideanLoss,
     predicted: &Buffer,
     targets: &Buffer,
@@ -15,13 +16,13 @@ pub(crate) fn forward_backward(
     dpredicted: &mut Buffer,
 ) {
     let (n, numbers) = (op.predicted().n, op.predicted().c);
-    let predicted = predicted.f32(n * numbers);
+    let predicted = predicted.maps::<F>(n * numbers);
     let words: &[u32] = bytemuck::cast_slice(targets.bytes(op.target_bytes()));
     let (counting, words) = words.split_at(n);
     let (boxes, divisor) = words.split_at(BOX * n);
     let divisor = f64::from(f32::from_bits(divisor[0]));
-    let dpredicted = dpredicted.f32_mut(n * numbers);
-    dpredicted.fill(0.0);
+    let dpredicted = dpredicted.maps_mut::<F>(n * numbers);
+    dpredicted.fill(F::round(0.0));
     let (mut loss_sum, mut right, mut iou_sum) = (0.0, 0, 0.0);
     for (i, (counting, target)) in counting.iter().zip(boxes.as_chunks::<BOX>().0).enumerate() {
         if *counting == EuclideanLoss::NO_BOX {
@@ -29,11 +30,11 @@ pub(crate) fn forward_backward(
         }
         let at = i * numbers + *counting as usize * BOX;
         let target = target.map(|word| f64::from(f32::from_bits(word)));
-        let own: [f64; BOX] = std::array::from_fn(|k| f64::from(predicted[at + k]));
+        let own: [f64; BOX] = std::array::from_fn(|k| f64::from(F::widen(predicted[at + k])));
         for k in 0..BOX {
             let difference = own[k] - target[k];
             loss_sum += 0.5 * difference * difference;
-            dpredicted[at + k] = (difference / divisor) as f32;
+            dpredicted[at + k] = F::round((difference / divisor) as f32);
         }
         let iou = iou(own, target);
         right += usize::from(iou > f64::from(EuclideanLoss::RIGHT));

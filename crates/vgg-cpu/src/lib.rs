@@ -9,10 +9,11 @@
 //! on the spec alone, and sums over pieces are taken in the order of the pieces.
 //!
 //! # Precision
-//! [`Precision::Bf16`] rounds the factors of 3×3 convolutions' products, which are the transforms of inputs,
-//! filters and gradients at Winograd's points, to 8 bits, as they are stored there, and multiplies them by
-//! the processor's dot products of `bf16`, twice as many at a time. Transforms amplify the rounding: a
-//! result is off by 1 % of its typical size, which training does not notice (docs/results.md).
+//! [`Precision::Bf16`] rounds activations and their gradients to 8 bits, as they are stored, which halves
+//! what passes through memory, and the factors of 3×3 convolutions' products, which are the transforms of
+//! inputs, filters and gradients at Winograd's points, to be multiplied by the processor's dot products of
+//! `bf16`, twice as many at a time. Transforms amplify the rounding: a result is off by 1 % of its typical
+//! size, which training does not notice (docs/results.md).
 //!
 //! # In a crate of your own
 //! A release build is fast. In a development build the kernels are some 80 times slower, unless
@@ -41,10 +42,12 @@ mod dropout;
 mod epilogue;
 mod euclidean_loss;
 mod exchange;
+mod format;
 mod gemm;
 mod isa;
 mod linear;
 mod lrn;
+mod maps;
 mod max_pool2d;
 mod needs;
 mod optimizer;
@@ -74,6 +77,8 @@ pub use isa::Isa;
 pub use precision::Precision;
 
 use buffer::AlignedVec;
+use conv2d::Interpolation;
+use precision::in_format;
 use threads::Threads;
 
 /// How to set up a [`Cpu`]. The default is every core and the best instruction set.
@@ -150,7 +155,10 @@ impl Cpu {
             Content::LinearWeight { out_features, c, h, w, weight_type } => {
                 linear::buffer_len(self, out_features, c * h * w, weight_type)
             }
-            Content::Vector(_) | Content::Maps(_) | Content::ConvWeight { .. } => content.len(),
+            Content::Maps(shape) => {
+                in_format!(self.precision, F => maps::buffer_len::<F>(shape))
+            }
+            Content::Vector(_) | Content::ConvWeight { .. } => content.len(),
         }
     }
 }
@@ -202,9 +210,7 @@ impl Backend for Cpu {
                 dst.f32_mut(content.len())[numbers].copy_from_slice(src);
             }
             Content::Maps(shape) => {
-                let dst = &mut dst.f32_mut(content.len())[numbers];
-                let maps = Shape { n: src.len() / row, ..shape };
-                transpose(maps, |nchw, nhwc| dst[nhwc] = src[nchw]);
+                in_format!(self.precision, F => maps::upload::<F>(shape, first, src, dst));
             }
             Content::LinearWeight { out_features, c, h, w, weight_type } => {
                 let map = Shape::new(1, c, h, w);
@@ -227,8 +233,7 @@ impl Backend for Cpu {
                 dst.copy_from_slice(src.f32(dst.len()));
             }
             Content::Maps(shape) => {
-                let src = src.f32(dst.len());
-                transpose(shape, |nchw, nhwc| dst[nchw] = src[nhwc]);
+                in_format!(self.precision, F => maps::download::<F>(shape, src, dst));
             }
             Content::LinearWeight { c, h, w, weight_type, .. } => {
                 linear::download_weight(self, Shape::new(1, c, h, w), weight_type, src, dst);
@@ -253,38 +258,45 @@ impl Backend for Cpu {
     }
 
     fn run(&mut self, executable: &mut Executable<Buffer>, scalars: Scalars) -> Result<()> {
+        let order = in_format!(self.precision, F => Self::order::<F>);
         if executable.program().exchanges() {
             // Threads that stayed awake while this one waits for other ranks would take their cores.
-            return executable.run(|command| self.order(command, scalars));
+            return executable.run(|command| order(self, command, scalars));
         }
         // Once for all commands: a small network's are so short that handing each to the threads counts.
         let threads = self.threads.clone();
-        threads.run_awake(|| executable.run(|command| self.order(command, scalars)))
+        threads.run_awake(|| executable.run(|command| order(self, command, scalars)))
     }
 }
 
 impl Cpu {
-    fn order(&mut self, command: Bound<'_, Buffer>, scalars: Scalars) -> Result<()> {
+    fn order<F: Interpolation>(
+        &mut self,
+        command: Bound<'_, Buffer>,
+        scalars: Scalars,
+    ) -> Result<()> {
         match command {
             Command::PrepareImages { spec, normalize, pixels, x } => {
-                prepare_images::prepare(self, &spec, &normalize, pixels, x)?;
+                prepare_images::prepare::<F>(self, &spec, &normalize, pixels, x)?;
             }
             Command::Conv2d { spec, x, weight, bias, y, aux } => {
-                conv2d::forward(self, &spec, x, weight, bias, y, aux)?;
+                conv2d::forward::<F>(self, &spec, x, weight, bias, y, aux)?;
             }
             Command::Conv2dBackward { spec, x, weight, dy, aux, dweight, dbias, dx } => {
-                conv2d::backward(self, &spec, x, weight, dy, aux, dweight, dbias, dx)?;
+                conv2d::backward::<F>(self, &spec, x, weight, dy, aux, dweight, dbias, dx)?;
             }
-            Command::MaxPool2d { spec, x, y, aux } => max_pool2d::forward(self, &spec, x, y, aux),
+            Command::MaxPool2d { spec, x, y, aux } => {
+                max_pool2d::forward::<F>(self, &spec, x, y, aux)
+            }
             Command::MaxPool2dBackward { spec, dy, aux, dx } => {
-                max_pool2d::backward(self, &spec, dy, aux, dx);
+                max_pool2d::backward::<F>(self, &spec, dy, aux, dx);
             }
-            Command::AvgPool2d { spec, x, y } => avg_pool2d::forward(self, &spec, x, y),
+            Command::AvgPool2d { spec, x, y } => avg_pool2d::forward::<F>(self, &spec, x, y),
             Command::AvgPool2dBackward { spec, dy, dx } => {
-                avg_pool2d::backward(self, &spec, dy, dx);
+                avg_pool2d::backward::<F>(self, &spec, dy, dx);
             }
-            Command::Lrn { spec, x, y } => lrn::forward(self, &spec, x, y)?,
-            Command::LrnBackward { spec, x, dy, dx } => lrn::backward(self, &spec, x, dy, dx)?,
+            Command::Lrn { spec, x, y } => lrn::forward::<F>(self, &spec, x, y)?,
+            Command::LrnBackward { spec, x, dy, dx } => lrn::backward::<F>(self, &spec, x, dy, dx)?,
             Command::BatchNorm2d {
                 spec,
                 x,
@@ -297,7 +309,7 @@ impl Cpu {
                 aux,
             } => {
                 let running = [running_mean, running_var];
-                batch_norm2d::forward(self, &spec, x, weight, bias, running, saved, y, aux)?;
+                batch_norm2d::forward::<F>(self, &spec, x, weight, bias, running, saved, y, aux)?;
             }
             Command::BatchNorm2dInference {
                 spec,
@@ -307,7 +319,7 @@ impl Cpu {
                 running_mean: mean,
                 running_var: var,
                 y,
-            } => batch_norm2d::inference(self, &spec, x, weight, bias, mean, var, y),
+            } => batch_norm2d::inference::<F>(self, &spec, x, weight, bias, mean, var, y),
             Command::BatchNorm2dBackward {
                 spec,
                 x,
@@ -320,30 +332,34 @@ impl Cpu {
                 dx,
             } => {
                 let gradients = [dweight, dbias];
-                batch_norm2d::backward(self, &spec, x, weight, saved, dy, aux, gradients, dx)?;
+                batch_norm2d::backward::<F>(self, &spec, x, weight, saved, dy, aux, gradients, dx)?;
             }
-            Command::Sigmoid { shape, x } => sigmoid::in_place(self, shape.len(), x),
+            Command::Sigmoid { shape, x } => sigmoid::in_place::<F>(self, shape.len(), x),
             Command::SigmoidBackward { shape, y, dy } => {
-                sigmoid::backward(self, shape.len(), y, dy);
+                sigmoid::backward::<F>(self, shape.len(), y, dy);
             }
             Command::Linear { spec, x, weight, bias, y, aux } => {
-                linear::forward(self, &spec, x, weight, bias, y, aux)?;
+                linear::forward::<F>(self, &spec, x, weight, bias, y, aux)?;
             }
             Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx } => {
-                linear::backward(self, &spec, x, weight, scalars, dy, aux, dbias, dx)?;
+                linear::backward::<F>(self, &spec, x, weight, scalars, dy, aux, dbias, dx)?;
             }
             Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
-                linear::input_backward(self, &spec, weight, dy, aux, dx)?;
+                linear::input_backward::<F>(self, &spec, weight, dy, aux, dx)?;
             }
             Command::Dropout { shape, p, seed, stream, x } => {
                 let draw = Draw { seed, stream, step: scalars.step };
-                dropout::in_place(self, shape, p, draw, x);
+                dropout::in_place::<F>(self, shape, p, draw, x);
             }
             Command::SoftmaxCrossEntropy { spec, logits, labels, metrics, dlogits } => {
-                softmax_cross_entropy::forward_backward(&spec, logits, labels, metrics, dlogits);
+                softmax_cross_entropy::forward_backward::<F>(
+                    &spec, logits, labels, metrics, dlogits,
+                );
             }
             Command::EuclideanLoss { spec, predicted, targets, metrics, dpredicted } => {
-                euclidean_loss::forward_backward(&spec, predicted, targets, metrics, dpredicted);
+                euclidean_loss::forward_backward::<F>(
+                    &spec, predicted, targets, metrics, dpredicted,
+                );
             }
             Command::Step { optimizer, content, weight, dweight } => {
                 optimizer::step(self, optimizer, scalars, self.len(content), weight, dweight);
@@ -365,18 +381,5 @@ impl Cpu {
             }
         }
         Ok(())
-    }
-}
-
-/// Calls `copy` with the index in NCHW order and the index in NHWC order of every number.
-fn transpose(shape: Shape, mut copy: impl FnMut(usize, usize)) {
-    let Shape { n, c, h, w } = shape;
-    for image in 0..n {
-        for channel in 0..c {
-            for pixel in 0..h * w {
-                let image = image * shape.features();
-                copy(image + channel * h * w + pixel, image + pixel * c + channel);
-            }
-        }
     }
 }

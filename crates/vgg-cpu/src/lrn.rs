@@ -6,6 +6,7 @@ use vgg_tensor::spec::Lrn;
 
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
+use crate::format::Format;
 use crate::needs::Needs;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
@@ -17,16 +18,16 @@ const CHUNK: usize = 1024;
 const REACH: usize = Lrn::SIZE / 2;
 
 /// See [`vgg_tensor::Command::Lrn`].
-pub(crate) fn forward(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
+pub(crate) fn forward<F: Format>(cpu: &Cpu, op: &Lrn, x: &Buffer, y: &mut Buffer) -> Result<()> {
     let chunk = Chunk::of(op);
     cpu.threads.reserve_scratch(forward_needs(op).scratch)?;
-    let x = x.f32(op.x().len()).par_chunks(chunk.len());
-    let y = y.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
+    let x = x.maps::<F>(op.x().len()).par_chunks(chunk.len());
+    let y = y.maps_mut::<F>(op.x().len()).par_chunks_mut(chunk.len());
     cpu.threads.run(|| {
         y.zip(x).for_each(|(y, x)| {
             let mut scratch = cpu.threads.scratch();
             let [squares] = scratch.split([chunk.padded_len()]);
-            cpu.isa.run(Forward { chunk, x, y, squares });
+            F::run(cpu.isa, Forward::<F> { chunk, x, y, squares });
         });
     });
     Ok(())
@@ -42,7 +43,7 @@ pub(crate) fn forward_needs(op: &Lrn) -> Needs {
 ///
 /// With `s_j = k + alpha · Σ x²` over j's window, channel i is in the windows of its neighbours:
 /// `dx_i = dy_i · s_i^−beta − 2 · alpha · beta · x_i · Σ_j dy_j · x_j · s_j^(−beta − 1)`.
-pub(crate) fn backward(
+pub(crate) fn backward<F: Format>(
     cpu: &Cpu,
     op: &Lrn,
     x: &Buffer,
@@ -51,15 +52,14 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let chunk = Chunk::of(op);
     cpu.threads.reserve_scratch(backward_needs(op).scratch)?;
-    let x = x.f32(op.x().len()).par_chunks(chunk.len());
-    let dy = dy.f32(op.x().len()).par_chunks(chunk.len());
-    let dx = dx.f32_mut(op.x().len()).par_chunks_mut(chunk.len());
+    let x = x.maps::<F>(op.x().len()).par_chunks(chunk.len());
+    let dy = dy.maps::<F>(op.x().len()).par_chunks(chunk.len());
+    let dx = dx.maps_mut::<F>(op.x().len()).par_chunks_mut(chunk.len());
     cpu.threads.run(|| {
         dx.zip(x).zip(dy).for_each(|((dx, x), dy)| {
             let mut scratch = cpu.threads.scratch();
-            let lens = [chunk.padded_len(); 2];
-            let [squares, through] = scratch.split(lens);
-            cpu.isa.run(Backward { chunk, x, dy, dx, squares, through });
+            let [squares, through, direct] = scratch.split(backward_lens(chunk));
+            F::run(cpu.isa, Backward::<F> { chunk, x, dy, dx, squares, through, direct });
         });
     });
     Ok(())
@@ -67,8 +67,13 @@ pub(crate) fn backward(
 
 /// What [`backward`] takes besides its buffers.
 pub(crate) fn backward_needs(op: &Lrn) -> Needs {
-    let scratch = AlignedVec::len_of([Chunk::of(op).padded_len(); 2]);
+    let scratch = AlignedVec::len_of(backward_lens(Chunk::of(op)));
     Needs { scratch, ..Needs::default() }
+}
+
+/// Numbers of a thread's scratch memory in the backward pass: for `squares`, `through` and `direct`.
+fn backward_lens(chunk: Chunk) -> [usize; 3] {
+    [chunk.padded_len(), chunk.padded_len(), chunk.len()]
 }
 
 /// How many pixels a piece of work has, and of how many channels.
@@ -112,14 +117,14 @@ impl Chunk {
     }
 }
 
-struct Forward<'a> {
+struct Forward<'a, F: Format> {
     chunk: Chunk,
-    x: &'a [f32],
-    y: &'a mut [f32],
+    x: &'a [F::Number],
+    y: &'a mut [F::Number],
     squares: &'a mut [f32],
 }
 
-impl Kernel for Forward<'_> {
+impl<F: Format> Kernel for Forward<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -127,47 +132,49 @@ impl Kernel for Forward<'_> {
         let Self { chunk, x, y, squares } = self;
         assert!(x.len() <= chunk.len() && squares.len() == chunk.padded_len());
         assert_eq!(x.len(), y.len());
-        square(s, chunk, x, squares);
+        square::<F, S>(s, chunk, x, squares);
         chunk.for_each(s, x.len(), |i, padded, n| {
             // SAFETY: `n` numbers are left from `i` on in `x` and `y`, which are equally long, and
             // a window and a vector in `squares`.
             unsafe {
                 let (_, power) = powers(s, window_sum(s, squares.as_ptr().add(padded)));
-                let y_i = s.mul(s.load_first(x.as_ptr().add(i), n), power);
-                s.store_first(y.as_mut_ptr().add(i), n, y_i);
+                let y_i = s.mul(F::load_first(s, x.as_ptr().add(i), n), power);
+                F::store_first(s, y.as_mut_ptr().add(i), n, y_i);
             }
         });
     }
 }
 
-struct Backward<'a> {
+struct Backward<'a, F: Format> {
     chunk: Chunk,
-    x: &'a [f32],
-    dy: &'a [f32],
-    dx: &'a mut [f32],
+    x: &'a [F::Number],
+    dy: &'a [F::Number],
+    dx: &'a mut [F::Number],
     squares: &'a mut [f32],
     through: &'a mut [f32],
+    /// The part of `dx` that comes from the same channel.
+    direct: &'a mut [f32],
 }
 
-impl Kernel for Backward<'_> {
+impl<F: Format> Kernel for Backward<'_, F> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { chunk, x, dy, dx, squares, through } = self;
-        assert!(x.len() <= chunk.len());
+        let Self { chunk, x, dy, dx, squares, through, direct } = self;
+        assert!(x.len() <= direct.len());
         assert!([squares.len(), through.len()] == [chunk.padded_len(); 2]);
         assert!([dy.len(), dx.len()] == [x.len(); 2]);
-        square(s, chunk, x, squares);
+        square::<F, S>(s, chunk, x, squares);
         through.fill(0.0);
         chunk.for_each(s, x.len(), |i, padded, n| {
             // SAFETY: as in `Forward`; `through` is as long as `squares`.
             unsafe {
                 let (inverse, power) = powers(s, window_sum(s, squares.as_ptr().add(padded)));
-                let direct = s.mul(s.load_first(dy.as_ptr().add(i), n), power);
-                s.store_first(dx.as_mut_ptr().add(i), n, direct);
-                let x_i = s.load_first(x.as_ptr().add(i), n);
-                let through_i = s.mul(s.mul(direct, x_i), inverse);
+                let direct_i = s.mul(F::load_first(s, dy.as_ptr().add(i), n), power);
+                s.store_first(direct.as_mut_ptr().add(i), n, direct_i);
+                let x_i = F::load_first(s, x.as_ptr().add(i), n);
+                let through_i = s.mul(s.mul(direct_i, x_i), inverse);
                 s.store_first(through.as_mut_ptr().add(padded + REACH), n, through_i);
             }
         });
@@ -176,9 +183,9 @@ impl Kernel for Backward<'_> {
             // SAFETY: as before.
             unsafe {
                 let neighbours = window_sum(s, through.as_ptr().add(padded));
-                let x_i = s.mul(factor, s.load_first(x.as_ptr().add(i), n));
-                let dx = dx.as_mut_ptr().add(i);
-                s.store_first(dx, n, s.mul_add(x_i, neighbours, s.load_first(dx, n)));
+                let x_i = s.mul(factor, F::load_first(s, x.as_ptr().add(i), n));
+                let direct_i = s.load_first(direct.as_ptr().add(i), n);
+                F::store_first(s, dx.as_mut_ptr().add(i), n, s.mul_add(x_i, neighbours, direct_i));
             }
         });
     }
@@ -186,14 +193,14 @@ impl Kernel for Backward<'_> {
 
 /// The squares of `x` in padded memory.
 #[inline(always)]
-fn square<S: Simd>(s: S, chunk: Chunk, x: &[f32], squares: &mut [f32]) {
+fn square<F: Format, S: Simd>(s: S, chunk: Chunk, x: &[F::Number], squares: &mut [f32]) {
     assert!(x.len() <= chunk.len() && squares.len() == chunk.padded_len());
     squares.fill(0.0);
     chunk.for_each(s, x.len(), |i, padded, n| {
         // SAFETY: `n` numbers are left from `i` on in `x`, and from the middle of the window on in
         // `squares`.
         unsafe {
-            let x = s.load_first(x.as_ptr().add(i), n);
+            let x = F::load_first(s, x.as_ptr().add(i), n);
             s.store_first(squares.as_mut_ptr().add(padded + REACH), n, s.mul(x, x));
         }
     });

@@ -6,11 +6,12 @@ use vgg_tensor::spec::{Normalize, PrepareImages, TapTable, Taps};
 
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
+use crate::format::Format;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Command::PrepareImages`].
-pub(crate) fn prepare(
+pub(crate) fn prepare<F: Format>(
     cpu: &mut Cpu,
     op: &PrepareImages,
     normalize: &Normalize,
@@ -22,12 +23,12 @@ pub(crate) fn prepare(
     let sides = Sides::of(op);
     let tables = match image_tables.take() {
         Some(kept) if kept.sides == sides && kept.normalize == *normalize => kept,
-        _ => Tables::new(sides, normalize),
+        _ => Tables::new::<F>(sides, normalize),
     };
     let tables = &*image_tables.insert(tables);
     let (from, to) = (op.source(), op.x());
     let pixels = pixels.bytes(from.len()).par_chunks_exact(from.features());
-    let images = x.f32_mut(to.len()).par_chunks_exact_mut(to.features()).zip(pixels);
+    let images = x.maps_mut::<F>(to.len()).par_chunks_exact_mut(to.features()).zip(pixels);
     threads.reserve_scratch(needs(op).scratch)?;
     threads.run(|| {
         images.for_each(|(x, pixels)| {
@@ -36,7 +37,7 @@ pub(crate) fn prepare(
             let wide = &mut bytemuck::cast_slice_mut(wide)[..wide_bytes(op)];
             let line = &mut bytemuck::cast_slice_mut(line)[..line_bytes(op)];
             let sums = bytemuck::cast_slice_mut(sums);
-            isa.run(Image { tables, pixels, wide, sums, line, x });
+            F::run(*isa, Image::<F> { tables, pixels, wide, sums, line, x });
         });
     });
     Ok(())
@@ -85,13 +86,15 @@ pub(crate) struct Tables {
     rows: TapTable,
     /// Nothing if the width stays.
     columns: Option<TapTable>,
-    /// Each channel's number for each of the 256 bytes, so that a pixel costs a look-up.
+    /// Each channel's number for each of the 256 bytes, rounded as it will be stored, so that a pixel costs a
+    /// look-up.
     numbers: Vec<[f32; 256]>,
 }
 
 impl Tables {
-    fn new(sides: Sides, normalize: &Normalize) -> Self {
-        let number = |c| std::array::from_fn(|pixel| normalize.apply(c, pixel as u8));
+    fn new<F: Format>(sides: Sides, normalize: &Normalize) -> Self {
+        let stored = |c, pixel| F::widen(F::round(normalize.apply(c, pixel as u8)));
+        let number = |c| std::array::from_fn(|pixel| stored(c, pixel));
         Self {
             sides,
             normalize: normalize.clone(),
@@ -105,16 +108,16 @@ impl Tables {
 
 /// One image, and scratch memory: for all of its rows after the horizontal pass, for the sums of a
 /// row, and for a row of bytes of each channel.
-struct Image<'a> {
+struct Image<'a, F: Format> {
     tables: &'a Tables,
     pixels: &'a [u8],
     wide: &'a mut [u8],
     sums: &'a mut [i32],
     line: &'a mut [u8],
-    x: &'a mut [f32],
+    x: &'a mut [F::Number],
 }
 
-impl Kernel for Image<'_> {
+impl<F: Format> Kernel for Image<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -144,9 +147,9 @@ impl Kernel for Image<'_> {
                 round(sums, line);
             }
             match numbers.len() {
-                1 => look_up::<1>(numbers, line, x),
-                3 => look_up::<3>(numbers, line, x),
-                _ => look_up_any(numbers, line, x),
+                1 => look_up::<F, 1>(numbers, line, x),
+                3 => look_up::<F, 3>(numbers, line, x),
+                _ => look_up_any::<F>(numbers, line, x),
             }
         }
     }
@@ -178,24 +181,24 @@ fn round(sums: &[i32], bytes: &mut [u8]) {
 
 /// A row of `C` channels, whose bytes lie one channel after the other.
 #[inline(always)]
-fn look_up<const C: usize>(numbers: &[[f32; 256]], line: &[u8], x: &mut [f32]) {
+fn look_up<F: Format, const C: usize>(numbers: &[[f32; 256]], line: &[u8], x: &mut [F::Number]) {
     let x = x.as_chunks_mut::<C>().0;
     let numbers: [_; C] = std::array::from_fn(|c| &numbers[c]);
     let lines: [_; C] = std::array::from_fn(|c| &line[c * x.len()..][..x.len()]);
     for (j, x) in x.iter_mut().enumerate() {
         for c in 0..C {
-            x[c] = numbers[c][usize::from(lines[c][j])];
+            x[c] = F::narrow(numbers[c][usize::from(lines[c][j])]);
         }
     }
 }
 
 /// As [`look_up`], for a number of channels that is only known now.
 #[inline(always)]
-fn look_up_any(numbers: &[[f32; 256]], line: &[u8], x: &mut [f32]) {
+fn look_up_any<F: Format>(numbers: &[[f32; 256]], line: &[u8], x: &mut [F::Number]) {
     let w = line.len() / numbers.len();
     for (j, x) in x.chunks_exact_mut(numbers.len()).enumerate() {
         for (c, x) in x.iter_mut().enumerate() {
-            *x = numbers[c][usize::from(line[c * w + j])];
+            *x = F::narrow(numbers[c][usize::from(line[c * w + j])]);
         }
     }
 }

@@ -4,37 +4,47 @@ use rayon::prelude::*;
 
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::format::Format;
 use crate::simd::{Kernel, Simd};
 
 /// Numbers of one piece of work.
 const CHUNK: usize = 4096;
 
+/// Numbers that are widened together.
+const GROUP: usize = 256;
+
 /// `len` numbers in place; see [`vgg_tensor::Command::Sigmoid`].
-pub(crate) fn in_place(cpu: &Cpu, len: usize, x: &mut Buffer) {
-    let chunks = x.f32_mut(len).par_chunks_mut(CHUNK);
-    cpu.threads.run(|| chunks.for_each(|x| cpu.isa.run(Forward(x))));
+pub(crate) fn in_place<F: Format>(cpu: &Cpu, len: usize, x: &mut Buffer) {
+    let chunks = x.maps_mut::<F>(len).par_chunks_mut(CHUNK);
+    cpu.threads.run(|| chunks.for_each(|x| F::run(cpu.isa, Forward::<F>(x))));
 }
 
 /// `len` gradients in place; see [`vgg_tensor::Command::SigmoidBackward`].
-pub(crate) fn backward(cpu: &Cpu, len: usize, y: &Buffer, dy: &mut Buffer) {
-    let y = y.f32(len).par_chunks(CHUNK);
-    let chunks = dy.f32_mut(len).par_chunks_mut(CHUNK).zip(y);
-    cpu.threads.run(|| chunks.for_each(|(dy, y)| cpu.isa.run(Backward { y, dy })));
+pub(crate) fn backward<F: Format>(cpu: &Cpu, len: usize, y: &Buffer, dy: &mut Buffer) {
+    let y = y.maps::<F>(len).par_chunks(CHUNK);
+    let chunks = dy.maps_mut::<F>(len).par_chunks_mut(CHUNK).zip(y);
+    cpu.threads.run(|| chunks.for_each(|(dy, y)| F::run(cpu.isa, Backward::<F> { y, dy })));
 }
 
-struct Forward<'a>(&'a mut [f32]);
+struct Forward<'a, F: Format>(&'a mut [F::Number]);
 
-impl Kernel for Forward<'_> {
+impl<F: Format> Kernel for Forward<'_, F> {
     type Output = ();
 
     // A loop that the compiler turns into vectors.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for x in self.0 {
-            // Of the smaller exponential, which cannot overflow; NaN passes through.
-            let e = exp_of_negative(-x.abs());
-            let numerator = if *x < 0.0 { e } else { 1.0 };
-            *x = numerator / (1.0 + e);
+    fn run<S: Simd>(self, s: S) {
+        for x in self.0.chunks_mut(GROUP) {
+            let mut wide = [0.0; GROUP];
+            let wide = &mut wide[..x.len()];
+            F::widen_all(x, wide);
+            for x in &mut *wide {
+                // Of the smaller exponential, which cannot overflow; NaN passes through.
+                let e = exp_of_negative(-x.abs());
+                let numerator = if *x < 0.0 { e } else { 1.0 };
+                *x = numerator / (1.0 + e);
+            }
+            F::round_all(s, wide, x);
         }
     }
 }
@@ -62,19 +72,25 @@ fn exp_of_negative(x: f32) -> f32 {
     series * f32::from_bits(power)
 }
 
-struct Backward<'a> {
-    y: &'a [f32],
-    dy: &'a mut [f32],
+struct Backward<'a, F: Format> {
+    y: &'a [F::Number],
+    dy: &'a mut [F::Number],
 }
 
-impl Kernel for Backward<'_> {
+impl<F: Format> Kernel for Backward<'_, F> {
     type Output = ();
 
     // As above.
     #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for (dy, y) in self.dy.iter_mut().zip(self.y) {
-            *dy *= y * (1.0 - y);
+    fn run<S: Simd>(self, s: S) {
+        for (dy, y) in self.dy.chunks_mut(GROUP).zip(self.y.chunks(GROUP)) {
+            let mut wide = [0.0; GROUP];
+            let wide = &mut wide[..dy.len()];
+            for (wide, (dy, y)) in wide.iter_mut().zip(dy.iter().zip(y)) {
+                let y = F::widen(*y);
+                *wide = F::widen(*dy) * (y * (1.0 - y));
+            }
+            F::round_all(s, wide, dy);
         }
     }
 }

@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use vgg_tensor::spec::{Metrics, SoftmaxCrossEntropy};
 
 use crate::buffer::Buffer;
+use crate::format::Format;
 
 /// See [`vgg_tensor::Command::SoftmaxCrossEntropy`]. The numbers are few: one thread, sums in
 /// `f64`.
-pub(crate) fn forward_backward(
+pub(crate) fn forward_backward<F: Format>(
     op: &SoftmaxCrossEntropy,
     logits: &Buffer,
     labels: &Buffer,
@@ -16,7 +17,7 @@ pub(crate) fn forward_backward(
     dlogits: &mut Buffer,
 ) {
     let (n, classes) = (op.logits().n, op.logits().c);
-    let logits = logits.f32(n * classes);
+    let logits: Vec<_> = logits.maps::<F>(n * classes).iter().copied().map(F::widen).collect();
     let words: &[u32] = bytemuck::cast_slice(labels.bytes(op.label_bytes()));
     let (words, weights) = words.split_at(op.label_words());
     let (labels, mixed) = words.split_at(n);
@@ -25,7 +26,7 @@ pub(crate) fn forward_backward(
     let weight = |class: usize| weights.get(class).map_or(1.0, number);
     let mean_weight = (0..classes).map(weight).sum::<f64>() / classes as f64;
     let smoothing = f64::from(op.smoothing());
-    let dlogits = dlogits.f32_mut(n * classes);
+    let dlogits = dlogits.maps_mut::<F>(n * classes);
     let (mut loss_sum, mut top1, mut top5) = (0.0, 0, 0);
     for (i, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
         let label = *label as usize;
@@ -68,11 +69,9 @@ pub(crate) fn forward_backward(
             let mut target = if class == label { 1.0 - share } else { 0.0 };
             target += if class == other { share } else { 0.0 };
             target = weight(class) * ((1.0 - smoothing) * target + smoothing / classes as f64);
-            *d = ((whole * (exp(x) / sum) - target) / divisor) as f32;
+            let gradient = ((whole * (exp(x) / sum) - target) / divisor) as f32;
             // A class that is ruled out. What would be computed from it is slow, and nothing.
-            if d.is_subnormal() {
-                *d = 0.0;
-            }
+            *d = F::round(if gradient.is_subnormal() { 0.0 } else { gradient });
         }
     }
     if op.is_weighted() {
@@ -87,6 +86,7 @@ mod tests {
     use vgg_tensor::{Backend as _, Content};
 
     use super::*;
+    use crate::format::F32;
     use crate::{Config, Cpu};
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         cpu.upload(maps, &[0.0, -80.0, -95.0], &mut logits).unwrap();
         let labels = cpu.alloc(Content::Bytes(op.label_bytes())).unwrap();
         let mut metrics = cpu.alloc(Content::Vector(Metrics::LEN)).unwrap();
-        forward_backward(&op, &logits, &labels, &mut metrics, &mut dlogits);
+        forward_backward::<F32>(&op, &logits, &labels, &mut metrics, &mut dlogits);
         let [_, normal, subnormal] = *dlogits.f32(3) else { unreachable!() };
         assert!(normal.is_normal());
         assert_eq!(subnormal, 0.0);

@@ -6,7 +6,9 @@
 use vgg_tensor::{Command, Program, Result};
 
 use crate::buffer::{AlignedVec, Form};
+use crate::conv2d::Interpolation;
 use crate::needs::Needs;
+use crate::precision::in_format;
 use crate::{Cpu, batch_norm2d, conv2d, linear, lrn, prepare_images};
 
 /// See [`vgg_tensor::Backend::workspace`].
@@ -41,17 +43,21 @@ fn commands<'a>(programs: &'a [&Program]) -> impl Iterator<Item = &'a Command> {
 
 /// What one command takes.
 fn needs(cpu: &Cpu, command: &Command) -> Needs {
+    in_format!(cpu.precision, F => needs_of::<F>(cpu, command))
+}
+
+fn needs_of<F: Interpolation>(cpu: &Cpu, command: &Command) -> Needs {
     match command {
         Command::PrepareImages { spec, .. } => prepare_images::needs(spec),
-        Command::Conv2d { spec, .. } => conv2d::needs(cpu, spec, Form::Forward, true),
+        Command::Conv2d { spec, .. } => conv2d::needs::<F>(cpu, spec, Form::Forward, true),
         Command::Conv2dBackward { spec, dx, .. } => {
-            conv2d::needs(cpu, spec, Form::Backward, dx.is_some())
+            conv2d::needs::<F>(cpu, spec, Form::Backward, dx.is_some())
         }
         Command::Lrn { spec, .. } => lrn::forward_needs(spec),
         Command::LrnBackward { spec, .. } => lrn::backward_needs(spec),
         Command::BatchNorm2d { spec, .. } => batch_norm2d::forward_needs(spec),
         Command::BatchNorm2dBackward { spec, .. } => batch_norm2d::backward_needs(spec),
-        Command::Linear { spec, .. } => linear::forward_needs(cpu, spec),
+        Command::Linear { spec, .. } => linear::forward_needs::<F>(cpu, spec),
         Command::LinearBackward { spec, .. } => linear::backward_needs(cpu, spec),
         Command::LinearInputBackward { spec, .. } => linear::input_backward_needs(cpu, spec),
         _ => Needs::default(),

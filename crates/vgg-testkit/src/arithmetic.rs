@@ -17,8 +17,9 @@ pub enum Arithmetic {
     Bf16,
     /// Activations and their gradients are stored as `f16`, and products take factors of that type.
     F16,
-    /// Everything is stored as `f32`, but the products of 3×3 convolutions take factors of type `bf16` at
-    /// the points of Winograd's transforms.
+    /// Activations and their gradients are stored as `bf16`. Products take factors that are `f32`, but those
+    /// of 3×3 convolutions are of type `bf16` at the points of Winograd's transforms. What is subnormal becomes
+    /// zero, as x86's instructions have it.
     WinogradBf16,
 }
 
@@ -26,8 +27,10 @@ impl Arithmetic {
     /// An activation as it is stored.
     pub fn store(self, x: f32) -> f32 {
         match self {
-            Arithmetic::F32 | Arithmetic::Tf32 | Arithmetic::WinogradBf16 => x,
+            Arithmetic::F32 | Arithmetic::Tf32 => x,
             Arithmetic::Bf16 => bf16::from_f32(x).to_f32(),
+            Arithmetic::WinogradBf16 if x.is_subnormal() => 0f32.copysign(x),
+            Arithmetic::WinogradBf16 => bf16::from_f32(x).to_f32(),
             Arithmetic::F16 => f16::from_f32(x).to_f32(),
         }
     }
@@ -58,8 +61,10 @@ impl Arithmetic {
     pub fn rounding(self) -> Tolerance {
         match self {
             // A sum's own error allows for that.
-            Arithmetic::F32 | Arithmetic::Tf32 | Arithmetic::WinogradBf16 => Tolerance::default(),
-            Arithmetic::Bf16 => Tolerance { absolute: 0.0, relative: 2f64.powi(-8) },
+            Arithmetic::F32 | Arithmetic::Tf32 => Tolerance::default(),
+            Arithmetic::Bf16 | Arithmetic::WinogradBf16 => {
+                Tolerance { absolute: 0.0, relative: 2f64.powi(-8) }
+            }
             // Below 2⁻¹⁴ its numbers are 2⁻²⁴ apart.
             Arithmetic::F16 => Tolerance { absolute: 2f64.powi(-25), relative: 2f64.powi(-11) },
         }

@@ -13,21 +13,22 @@ use super::{Chunks, aux_layout};
 use crate::Cpu;
 use crate::buffer::AlignedVec;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::format::Format;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// What the gradients are computed from.
 #[derive(Clone, Copy)]
-pub(super) struct Given<'a> {
+pub(super) struct Given<'a, F: Format> {
     pub(super) op: &'a BatchNorm2d,
-    pub(super) x: &'a [f32],
+    pub(super) x: &'a [F::Number],
     pub(super) mean: &'a [f32],
-    pub(super) dy: &'a [f32],
+    pub(super) dy: &'a [F::Number],
     pub(super) aux: &'a [u8],
 }
 
 /// Each channel's `Σ dz` and `Σ dz · (x − mean)`.
-pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
+pub(super) fn sums<F: Format>(cpu: &Cpu, given: Given<'_, F>) -> Result<Vec<(f64, f64)>> {
     let (c, chunks) = (given.op.x().c, chunks(given.op));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     needs(given.op).reserve(cpu, workspace)?;
@@ -35,7 +36,7 @@ pub(super) fn sums(cpu: &Cpu, given: Given<'_>) -> Result<Vec<(f64, f64)>> {
     cpu.threads.run(|| {
         partials.par_chunks_exact_mut(2 * c).enumerate().for_each(|(chunk, partial)| {
             let (dz, products) = partial.split_at_mut(c);
-            cpu.isa.run(Sums { given, rows: chunks.rows(chunk), dz, products });
+            F::run(cpu.isa, Sums { given, rows: chunks.rows(chunk), dz, products });
         });
     });
     let add_up =
@@ -56,14 +57,14 @@ fn chunks(op: &BatchNorm2d) -> Chunks {
 }
 
 /// The sums of some rows of the output, counted through all images.
-struct Sums<'a> {
-    given: Given<'a>,
+struct Sums<'a, F: Format> {
+    given: Given<'a, F>,
     rows: Range<usize>,
     dz: &'a mut [f32],
     products: &'a mut [f32],
 }
 
-impl Kernel for Sums<'_> {
+impl<F: Format> Kernel for Sums<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -91,18 +92,18 @@ impl Kernel for Sums<'_> {
 
 /// A row of the output, with the rows of the input that it came from.
 #[derive(Clone, Copy)]
-struct Row<'a> {
+struct Row<'a, F: Format> {
     c: usize,
     /// One row, or the upper and the lower one, where the pool's windows are.
-    x: &'a [f32],
-    dy: &'a [f32],
+    x: &'a [F::Number],
+    dy: &'a [F::Number],
     aux: &'a [u8],
     layout: AuxLayout,
     pools: bool,
 }
 
-impl<'a> Row<'a> {
-    fn of(given: Given<'a>, row: usize) -> Self {
+impl<'a, F: Format> Row<'a, F> {
+    fn of(given: Given<'a, F>, row: usize) -> Self {
         let (shape, y) = (given.op.x(), given.op.y());
         let (x_row, aux_row) = (shape.w * shape.c, given.op.aux_bytes() / (y.n * y.h));
         let pools = given.op.epilogue() == BatchNormEpilogue::ReluMaxPool;
@@ -128,7 +129,7 @@ impl<'a> Row<'a> {
     fn dy<S: Simd>(&self, s: S, j: usize, k: usize, n: usize) -> S::V {
         let dy = &self.dy[j * self.c + k..][..n];
         // SAFETY: there are `n`.
-        unsafe { s.load_first(dy.as_ptr(), n) }
+        unsafe { F::load_first(s, dy.as_ptr(), n) }
     }
 
     /// The gradient of ReLU's input `j`.
@@ -148,7 +149,7 @@ impl<'a> Row<'a> {
     fn difference<S: Simd>(&self, s: S, mean: S::V, pixel: usize, k: usize, n: usize) -> S::V {
         let x = &self.x[pixel * self.c + k..][..n];
         // SAFETY: there are `n`.
-        s.sub(unsafe { s.load_first(x.as_ptr(), n) }, mean)
+        s.sub(unsafe { F::load_first(s, x.as_ptr(), n) }, mean)
     }
 
     /// The row's `Σ dz` and `Σ dz · (x − mean)` of `n` channels from `k` on.
@@ -204,7 +205,12 @@ impl Factors {
 }
 
 /// Writes `dx`.
-pub(super) fn input_gradient(cpu: &Cpu, given: Given<'_>, factors: &Factors, dx: &mut [f32]) {
+pub(super) fn input_gradient<F: Format>(
+    cpu: &Cpu,
+    given: Given<'_, F>,
+    factors: &Factors,
+    dx: &mut [F::Number],
+) {
     let (shape, y) = (given.op.x(), given.op.y());
     let row = shape.w * shape.c;
     let pools = given.op.epilogue() == BatchNormEpilogue::ReluMaxPool;
@@ -221,22 +227,22 @@ pub(super) fn input_gradient(cpu: &Cpu, given: Given<'_>, factors: &Factors, dx:
                 let first = (image * shape.h + i * rows) * row;
                 let x = &given.x[first..first + dx.len()];
                 let out = (i < y.h).then(|| Row::of(given, image * y.h + i));
-                cpu.isa.run(InputGradient { x, mean: given.mean, factors, out, dx });
+                F::run(cpu.isa, InputGradient { x, mean: given.mean, factors, out, dx });
             });
     });
 }
 
 /// The gradient of a row, or of the two that the pool takes.
-struct InputGradient<'a> {
-    x: &'a [f32],
+struct InputGradient<'a, F: Format> {
+    x: &'a [F::Number],
     mean: &'a [f32],
     factors: &'a Factors,
     /// The output row; none came of a row that the pool drops.
-    out: Option<Row<'a>>,
-    dx: &'a mut [f32],
+    out: Option<Row<'a, F>>,
+    dx: &'a mut [F::Number],
 }
 
-impl Kernel for InputGradient<'_> {
+impl<F: Format> Kernel for InputGradient<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -246,7 +252,7 @@ impl Kernel for InputGradient<'_> {
         assert_eq!([scale.len(), slope.len(), constant.len()], [c; 3]);
         assert_eq!(x.len(), dx.len());
         let pixels = x.len() / c;
-        let mut gradient = Writer { s, x, dx, mean, factors };
+        let mut gradient = Writer::<F, S> { s, x, dx, mean, factors };
         match out {
             None => gradient.put_zeros(0..pixels),
             Some(row) if !row.pools => {
@@ -277,15 +283,15 @@ impl Kernel for InputGradient<'_> {
 }
 
 /// Writes gradients.
-struct Writer<'a, S> {
+struct Writer<'a, F: Format, S> {
     s: S,
-    x: &'a [f32],
-    dx: &'a mut [f32],
+    x: &'a [F::Number],
+    dx: &'a mut [F::Number],
     mean: &'a [f32],
     factors: &'a Factors,
 }
 
-impl<S: Simd> Writer<'_, S> {
+impl<F: Format, S: Simd> Writer<'_, F, S> {
     /// Of `n` channels of a pixel from `k` on.
     #[inline(always)]
     fn put(&mut self, pixel: usize, k: usize, n: usize, dz: S::V) {
@@ -296,13 +302,13 @@ impl<S: Simd> Writer<'_, S> {
         debug_assert!(k + n <= c && [scale.len(), slope.len(), constant.len()] == [c; 3]);
         // SAFETY: there are `n` of both, and the caller has seen to it that `n` channels are left.
         unsafe {
-            let x = s.load_first(x.as_ptr(), n);
+            let x = F::load_first(s, x.as_ptr(), n);
             let difference = s.sub(x, s.load_first(self.mean.as_ptr().add(k), n));
             let slope = s.load_first(slope.as_ptr().add(k), n);
             let rest = s.load_first(constant.as_ptr().add(k), n);
             let rest = s.mul_add(difference, slope, rest);
             let scale = s.load_first(scale.as_ptr().add(k), n);
-            s.store_first(dx.as_mut_ptr(), n, s.mul_add(dz, scale, rest));
+            F::store_first(s, dx.as_mut_ptr(), n, s.mul_add(dz, scale, rest));
         }
     }
 

@@ -6,6 +6,7 @@ use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 use super::aux_layout;
 use crate::Cpu;
 use crate::epilogue::relu_max_pool;
+use crate::format::Format;
 use crate::simd::{Kernel, Simd};
 
 /// What makes a normalised number of a channel, `(x − mean) · scale + bias`: a mean that is far from
@@ -24,13 +25,13 @@ impl<'a> Factors<'a> {
 
     /// The normalised numbers of `x`, which begins with `n` numbers of channels from `k` on.
     #[inline(always)]
-    fn normal<S: Simd>(&self, s: S, x: &[f32], k: usize, n: usize) -> S::V {
+    fn normal<F: Format, S: Simd>(&self, s: S, x: &[F::Number], k: usize, n: usize) -> S::V {
         let Self { mean, scale, bias } = self;
         let c = mean.len();
         debug_assert!(k + n <= c && [scale.len(), bias.len()] == [c; 2] && n <= x.len());
         // SAFETY: the caller has seen to it that `n` channels are left from `k` on.
         unsafe {
-            let x = s.load_first(x.as_ptr(), n);
+            let x = F::load_first(s, x.as_ptr(), n);
             let difference = s.sub(x, s.load_first(mean.as_ptr().add(k), n));
             let scale = s.load_first(scale.as_ptr().add(k), n);
             s.mul_add(difference, scale, s.load_first(bias.as_ptr().add(k), n))
@@ -39,12 +40,12 @@ impl<'a> Factors<'a> {
 }
 
 /// Writes `y` and, if there is one, `aux`.
-pub(super) fn normalise(
+pub(super) fn normalise<F: Format>(
     cpu: &Cpu,
     op: &BatchNorm2d,
-    x: &[f32],
+    x: &[F::Number],
     factors: &Factors<'_>,
-    y: &mut [f32],
+    y: &mut [F::Number],
     aux: Option<&mut [u8]>,
 ) {
     let out = op.y();
@@ -53,26 +54,26 @@ pub(super) fn normalise(
         Some(aux) => {
             let aux = aux.par_chunks_exact_mut(op.aux_bytes() / (out.n * out.h));
             rows.zip(aux).for_each(|((index, y), aux)| {
-                cpu.isa.run(Row { op, x, factors, index, y, aux: Some(aux) });
+                F::run(cpu.isa, Row::<F> { op, x, factors, index, y, aux: Some(aux) });
             });
         }
         None => rows.for_each(|(index, y)| {
-            cpu.isa.run(Row { op, x, factors, index, y, aux: None });
+            F::run(cpu.isa, Row::<F> { op, x, factors, index, y, aux: None });
         }),
     });
 }
 
 /// Row `index` of the output, counted through all images.
-struct Row<'a> {
+struct Row<'a, F: Format> {
     op: &'a BatchNorm2d,
-    x: &'a [f32],
+    x: &'a [F::Number],
     factors: &'a Factors<'a>,
     index: usize,
-    y: &'a mut [f32],
+    y: &'a mut [F::Number],
     aux: Option<&'a mut [u8]>,
 }
 
-impl Kernel for Row<'_> {
+impl<F: Format> Kernel for Row<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -91,9 +92,9 @@ impl Kernel for Row<'_> {
                 for (j, (x, y)) in x.chunks_exact(c).zip(y.chunks_exact_mut(c)).enumerate() {
                     for k in (0..c).step_by(S::LANES) {
                         let n = (c - k).min(S::LANES);
-                        let z = factors.normal(s, &x[k..], k, n);
+                        let z = factors.normal::<F, S>(s, &x[k..], k, n);
                         // SAFETY: `n` of this pixel's channels are left.
-                        unsafe { s.store_first(y.as_mut_ptr().add(k), n, s.max(z, zero)) };
+                        unsafe { F::store_first(s, y.as_mut_ptr().add(k), n, s.max(z, zero)) };
                         if let Some(aux) = &mut aux {
                             layout.put_alive(aux, j, k, n, s.gt(z, zero));
                         }
@@ -108,14 +109,14 @@ impl Kernel for Row<'_> {
                     let (upper, lower) = (&upper[2 * j * c..], &lower[2 * j * c..]);
                     for k in (0..c).step_by(S::LANES) {
                         let n = (c - k).min(S::LANES);
-                        let upper_left = factors.normal(s, &upper[k..], k, n);
-                        let upper_right = factors.normal(s, &upper[c + k..], k, n);
-                        let lower_left = factors.normal(s, &lower[k..], k, n);
-                        let lower_right = factors.normal(s, &lower[c + k..], k, n);
+                        let upper_left = factors.normal::<F, S>(s, &upper[k..], k, n);
+                        let upper_right = factors.normal::<F, S>(s, &upper[c + k..], k, n);
+                        let lower_left = factors.normal::<F, S>(s, &lower[k..], k, n);
+                        let lower_right = factors.normal::<F, S>(s, &lower[c + k..], k, n);
                         let window = [[upper_left, upper_right], [lower_left, lower_right]];
                         let (winner, bits) = relu_max_pool(s, window);
                         // SAFETY: `n` of this pixel's channels are left.
-                        unsafe { s.store_first(y.as_mut_ptr().add(k), n, winner) };
+                        unsafe { F::store_first(s, y.as_mut_ptr().add(k), n, winner) };
                         if let Some(aux) = &mut aux {
                             layout.put_pool(aux, j, k, n, bits);
                         }

@@ -16,10 +16,11 @@ use vgg_tensor::spec::{BatchNorm2d, BatchNormEpilogue};
 use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::epilogue::AuxLayout;
+use crate::format::Format;
 use crate::needs::Needs;
 
 /// See [`vgg_tensor::Command::BatchNorm2d`].
-pub(crate) fn forward(
+pub(crate) fn forward<F: Format>(
     cpu: &Cpu,
     op: &BatchNorm2d,
     x: &Buffer,
@@ -31,8 +32,8 @@ pub(crate) fn forward(
     aux: &mut Buffer,
 ) -> Result<()> {
     let (c, count) = (op.x().c, op.count() as f64);
-    let x = x.f32(op.x().len());
-    let moments = statistics::moments(cpu, op, x)?;
+    let x = x.maps::<F>(op.x().len());
+    let moments = statistics::moments::<F>(cpu, op, x)?;
     let [means, vars] = running_statistics.map(|buffer| buffer.f32_mut(c));
     let (saved_means, inverses) = saved.f32_mut(2 * c).split_at_mut(c);
     for (c, (mean, squares)) in moments.into_iter().enumerate() {
@@ -43,12 +44,13 @@ pub(crate) fn forward(
     }
     let factors = forward::Factors::new(weight.f32(c), bias.f32(c), saved_means, inverses);
     let aux = aux.bytes_mut(op.aux_bytes());
-    forward::normalise(cpu, op, x, &factors, y.f32_mut(op.y().len()), Some(aux));
+    let y = y.maps_mut::<F>(op.y().len());
+    forward::normalise::<F>(cpu, op, x, &factors, y, Some(aux));
     Ok(())
 }
 
 /// See [`vgg_tensor::Command::BatchNorm2dInference`].
-pub(crate) fn inference(
+pub(crate) fn inference<F: Format>(
     cpu: &Cpu,
     op: &BatchNorm2d,
     x: &Buffer,
@@ -62,11 +64,12 @@ pub(crate) fn inference(
     let vars = running_var.f32(c).iter();
     let inverses: Vec<_> = vars.map(|var| inverse_deviation(f64::from(*var)) as f32).collect();
     let factors = forward::Factors::new(weight.f32(c), bias.f32(c), running_mean.f32(c), &inverses);
-    forward::normalise(cpu, op, x.f32(op.x().len()), &factors, y.f32_mut(op.y().len()), None);
+    let (x, y) = (x.maps::<F>(op.x().len()), y.maps_mut::<F>(op.y().len()));
+    forward::normalise::<F>(cpu, op, x, &factors, y, None);
 }
 
 /// See [`vgg_tensor::Command::BatchNorm2dBackward`].
-pub(crate) fn backward(
+pub(crate) fn backward<F: Format>(
     cpu: &Cpu,
     op: &BatchNorm2d,
     x: &Buffer,
@@ -79,8 +82,8 @@ pub(crate) fn backward(
 ) -> Result<()> {
     let c = op.x().c;
     let (mean, inverse) = saved.f32(2 * c).split_at(c);
-    let (x, dy) = (x.f32(op.x().len()), dy.f32(op.y().len()));
-    let given = backward::Given { op, x, mean, dy, aux: aux.bytes(op.aux_bytes()) };
+    let (x, dy) = (x.maps::<F>(op.x().len()), dy.maps::<F>(op.y().len()));
+    let given = backward::Given::<F> { op, x, mean, dy, aux: aux.bytes(op.aux_bytes()) };
     let sums = backward::sums(cpu, given)?;
     let (dweight, dbias) = (dweight.f32_mut(c), dbias.f32_mut(c));
     for (c, (dz, product)) in sums.into_iter().enumerate() {
@@ -88,7 +91,7 @@ pub(crate) fn backward(
         dweight[c] = (product * f64::from(inverse[c])) as f32;
     }
     let factors = backward::Factors::new(op, weight.f32(c), inverse, dweight, dbias);
-    backward::input_gradient(cpu, given, &factors, dx.f32_mut(op.x().len()));
+    backward::input_gradient(cpu, given, &factors, dx.maps_mut::<F>(op.x().len()));
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use vgg_tensor::spec::BatchNorm2d;
 use super::Chunks;
 use crate::Cpu;
 use crate::buffer::AlignedVec;
+use crate::format::Format;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -20,7 +21,11 @@ const MOST: usize = 256;
 ///
 /// Blocks that the cache holds are swept twice, so that squares are those of differences from the block's
 /// mean, and combined by the formula of Chan et al. (1979).
-pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64, f64)>> {
+pub(super) fn moments<F: Format>(
+    cpu: &Cpu,
+    op: &BatchNorm2d,
+    x: &[F::Number],
+) -> Result<Vec<(f64, f64)>> {
     let (c, chunks) = (op.x().c, Chunks::new(op.count(), op.x().c));
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     needs(op).reserve(cpu, workspace)?;
@@ -30,7 +35,7 @@ pub(super) fn moments(cpu: &Cpu, op: &BatchNorm2d, x: &[f32]) -> Result<Vec<(f64
             let rows = chunks.rows(chunk);
             let x = &x[rows.start * c..rows.end * c];
             let (mean, squares) = partial.split_at_mut(c);
-            cpu.isa.run(Moments { c, x, mean, squares });
+            F::run(cpu.isa, Moments::<F> { c, x, mean, squares });
         });
     });
     let channel = |k: usize| {
@@ -55,14 +60,14 @@ pub(super) fn needs(op: &BatchNorm2d) -> Needs {
 }
 
 /// The moments of `x: [pixels, c]`.
-struct Moments<'a> {
+struct Moments<'a, F: Format> {
     c: usize,
-    x: &'a [f32],
+    x: &'a [F::Number],
     mean: &'a mut [f32],
     squares: &'a mut [f32],
 }
 
-impl Kernel for Moments<'_> {
+impl<F: Format> Kernel for Moments<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -78,7 +83,7 @@ impl Kernel for Moments<'_> {
                 let pixels = (k..x.len()).step_by(c);
                 // SAFETY: `n` channels are left from `k` on, of each pixel of `x` and of the moments.
                 unsafe {
-                    let load = |i: usize| s.load_first(x.as_ptr().add(i), n);
+                    let load = |i: usize| F::load_first(s, x.as_ptr().add(i), n);
                     let (mean, squares) = (mean.as_mut_ptr().add(k), squares.as_mut_ptr().add(k));
                     let old = match before {
                         0 => [s.splat(0.0); 2],

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use crate::buffer::LINE;
+use crate::format::Format;
 
 /// A fixed split of the batch into chunks of whole images. Each chunk sums the weight's gradient
 /// over its own images; these sums are then added in the order of the chunks. The split depends on
@@ -16,9 +17,9 @@ pub(super) struct Chunks {
 }
 
 /// One chunk: its images, their `dx`, and its own sums.
-pub(super) struct Chunk<'a> {
+pub(super) struct Chunk<'a, F: Format> {
     pub(super) images: Range<usize>,
-    pub(super) dx: Option<&'a mut [f32]>,
+    pub(super) dx: Option<&'a mut [F::Number]>,
     pub(super) partial: &'a mut [f32],
 }
 
@@ -50,12 +51,12 @@ impl Chunks {
     }
 
     /// The chunks with what each of them writes; an image's gradient has `features` numbers.
-    pub(super) fn with_images<'a>(
+    pub(super) fn with_images<'a, F: Format>(
         &self,
-        mut dx: Option<&'a mut [f32]>,
+        mut dx: Option<&'a mut [F::Number]>,
         features: usize,
         partials: &'a mut [f32],
-    ) -> Vec<Chunk<'a>> {
+    ) -> Vec<Chunk<'a, F>> {
         let bound = |chunk: usize| chunk * self.images / self.count;
         let chunk = |(i, partial): (usize, &'a mut [f32])| {
             let images = bound(i)..bound(i + 1);
@@ -80,6 +81,7 @@ impl Chunks {
 mod tests {
     use super::*;
     use crate::buffer::AlignedVec;
+    use crate::format::F32;
 
     #[test]
     fn chunks_partition_the_batch() {
@@ -89,7 +91,7 @@ mod tests {
             memory.reserve(AlignedVec::len_of([chunks.len()])).unwrap();
             let [partials] = memory.split([chunks.len()]);
             let mut dx = vec![0.0; images * 2];
-            let outputs = chunks.with_images(Some(&mut dx), 2, partials);
+            let outputs = chunks.with_images::<F32>(Some(&mut dx), 2, partials);
             let mut next = 0;
             for output in outputs {
                 assert_eq!(output.images.start, next);

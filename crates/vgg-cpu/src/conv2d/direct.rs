@@ -22,7 +22,8 @@ use super::window::Window;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
-use crate::gemm::{F32, Gemm, panel_width};
+use crate::format::{F32, Format};
+use crate::gemm::{Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -30,13 +31,13 @@ use crate::simd::{Kernel, Simd};
 const STRIP: usize = 4;
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
-pub(super) fn forward(
+pub(super) fn forward<F: Format>(
     cpu: &Cpu,
     op: &Conv2d,
-    x: &[f32],
+    x: &[F::Number],
     weight: &Buffer,
     bias: &[f32],
-    y: &mut [f32],
+    y: &mut [F::Number],
     aux: &mut [u8],
 ) -> Result<()> {
     let filters = packed_filters(cpu, op, weight, Form::Forward)?;
@@ -44,13 +45,13 @@ pub(super) fn forward(
     let window = Window::forward(op);
     let lens = forward_lens(cpu, op);
     cpu.threads.reserve_scratch(AlignedVec::len_of(lens))?;
-    strips.split(strips.output(y, aux), 1).into_par_iter().for_each(|output| {
+    strips.split(strips.output::<F>(y, aux), 1).into_par_iter().for_each(|output| {
         let mut scratch = cpu.threads.scratch();
         let [padded, sums] = scratch.split(lens);
         let (image, row) = strips.locate(output.strips.start);
         let rows = STRIP.min(op.conv_y().h - row);
-        window.pad_rows(&x[image * op.x().features()..], row, rows, padded);
-        cpu.isa.run(ForwardStrip { op, window, filters, bias, output, rows, padded, sums });
+        window.pad_rows::<F>(&x[image * op.x().features()..], row, rows, padded);
+        F::run(cpu.isa, ForwardStrip { op, window, filters, bias, output, rows, padded, sums });
     });
     Ok(())
 }
@@ -72,14 +73,14 @@ fn forward_lens(cpu: &Cpu, op: &Conv2d) -> [usize; 2] {
 
 /// The gradients of a convolution; see [`vgg_tensor::Command::Conv2dBackward`]. `workspace`
 /// becomes the chunks' sums of the weight's and the bias's gradient.
-pub(super) fn backward(
+pub(super) fn backward<F: Format>(
     cpu: &Cpu,
     op: &Conv2d,
-    x: &[f32],
+    x: &[F::Number],
     weight: &Buffer,
-    dy: &[f32],
+    dy: &[F::Number],
     aux: &[u8],
-    Gradients { dweight, dbias, dx }: Gradients<'_>,
+    Gradients { dweight, dbias, dx }: Gradients<'_, F>,
     workspace: &mut AlignedVec,
 ) -> Result<()> {
     backward_needs(cpu, op, dx.is_some()).reserve(cpu, workspace)?;
@@ -94,11 +95,11 @@ pub(super) fn backward(
     let chunks = chunks(op, c_out);
     let [partials] = workspace.split([chunks.len()]);
     let lens = backward_lens(cpu, op, dx.is_some());
-    chunks.with_images(dx, op.x().features(), partials).into_par_iter().for_each(|chunk| {
+    chunks.with_images::<F>(dx, op.x().features(), partials).into_par_iter().for_each(|chunk| {
         let mut scratch = cpu.threads.scratch();
         let [padded, gradient, full_gradient, padded_gradient, sums] = scratch.split(lens);
         let (dw, db) = chunk.partial.split_at_mut(dw_len);
-        cpu.isa.run(BackwardChunk {
+        let chunk = BackwardChunk::<F> {
             op,
             window,
             gradient_window,
@@ -115,7 +116,8 @@ pub(super) fn backward(
             full_gradient,
             padded_gradient,
             sums,
-        });
+        };
+        F::run(cpu.isa, chunk);
     });
     sum_weight_gradient(op, &chunks, partials, c_out, dweight);
     chunks.sum_into(partials, dw_len, dbias);
@@ -268,12 +270,12 @@ fn slide<S: Simd>(
 }
 
 /// One strip of the output.
-struct ForwardStrip<'a> {
+struct ForwardStrip<'a, F: Format> {
     op: &'a Conv2d,
     window: Window,
     filters: &'a [f32],
     bias: &'a [f32],
-    output: StripOutput<'a>,
+    output: StripOutput<'a, F>,
     /// Rows of sums in the strip.
     rows: usize,
     padded: &'a [f32],
@@ -281,7 +283,7 @@ struct ForwardStrip<'a> {
     sums: &'a mut [f32],
 }
 
-impl Kernel for ForwardStrip<'_> {
+impl<F: Format> Kernel for ForwardStrip<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -327,23 +329,23 @@ impl Kernel for ForwardStrip<'_> {
                 };
                 let y = &mut self.output.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe { s.store_first(y.as_mut_ptr(), n, value) };
+                unsafe { F::store_first(s, y.as_mut_ptr(), n, value) };
             }
         }
     }
 }
 
 /// The images of one chunk of the backward pass.
-struct BackwardChunk<'a> {
+struct BackwardChunk<'a, F: Format> {
     op: &'a Conv2d,
     window: Window,
     gradient_window: Window,
-    x: &'a [f32],
+    x: &'a [F::Number],
     filters: &'a [f32],
-    dy: &'a [f32],
+    dy: &'a [F::Number],
     aux: &'a [u8],
     images: std::ops::Range<usize>,
-    dx: Option<&'a mut [f32]>,
+    dx: Option<&'a mut [F::Number]>,
     /// The weight's gradient over this chunk: `[kernel row][kernel column][c_in][c_out]`.
     dw: &'a mut [f32],
     /// The bias's gradient over this chunk.
@@ -358,7 +360,7 @@ struct BackwardChunk<'a> {
     sums: &'a mut [f32],
 }
 
-impl Kernel for BackwardChunk<'_> {
+impl<F: Format> Kernel for BackwardChunk<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -380,7 +382,7 @@ impl Kernel for BackwardChunk<'_> {
     }
 }
 
-impl BackwardChunk<'_> {
+impl<F: Format> BackwardChunk<'_, F> {
     /// The gradient of a strip's sums, ReLU and pool undone, and the bias's gradient.
     #[inline(always)]
     fn undo_epilogue<S: Simd>(&mut self, s: S, image: usize, row: usize, rows: usize) {
@@ -398,7 +400,7 @@ impl BackwardChunk<'_> {
                     let n = (y.c - c).min(S::LANES);
                     let dy = &self.dy[pixel * y.c + c..][..n];
                     // SAFETY: the slice has `n` numbers.
-                    let dy = unsafe { s.load_first(dy.as_ptr(), n) };
+                    let dy = unsafe { F::load_first(s, dy.as_ptr(), n) };
                     let mut put = |i: usize, j: usize, g: S::V| {
                         let at = ((i - row) * sums.w + j) * padded_c + c;
                         let gradient = &mut gradient[at..at + S::LANES];
@@ -443,7 +445,7 @@ impl BackwardChunk<'_> {
     #[inline(always)]
     fn weight_gradient<S: Simd>(&mut self, s: S, image: usize, row: usize, rows: usize) {
         let window = self.window;
-        window.pad_rows(&self.x[image * self.op.x().features()..], row, rows, self.padded);
+        window.pad_rows::<F>(&self.x[image * self.op.x().features()..], row, rows, self.padded);
         let w = self.op.conv_y().w;
         let columns = self.op.c_out().next_multiple_of(S::LANES);
         assert!(self.padded.len() >= window.padded_len(rows));
@@ -486,11 +488,11 @@ impl BackwardChunk<'_> {
         let padded_c = c.next_multiple_of(S::LANES);
         for row in (0..h).step_by(STRIP) {
             let rows = STRIP.min(h - row);
-            window.pad_rows(self.full_gradient, row, rows, self.padded_gradient);
+            window.pad_rows::<F32>(self.full_gradient, row, rows, self.padded_gradient);
             slide(s, &window, rows, w, c, self.padded_gradient, self.filters, self.sums);
             let out = &mut dx[first + row * w * c..][..rows * w * c];
             for (out, sum) in out.chunks_exact_mut(c).zip(self.sums.chunks_exact(padded_c)) {
-                out.copy_from_slice(&sum[..c]);
+                F::round_all(s, &sum[..c], out);
             }
         }
     }

@@ -24,18 +24,20 @@ mod winograd;
 use vgg_tensor::Result;
 use vgg_tensor::spec::Conv2d;
 
+use crate::Cpu;
 use crate::buffer::{Buffer, Form};
-use crate::gemm::{Bf16, F32};
+use crate::format::Format;
 use crate::needs::Needs;
-use crate::{Cpu, Precision};
 use winograd::Blocking;
 
+pub(crate) use winograd::Interpolation;
+
 /// What the backward pass writes.
-struct Gradients<'a> {
+struct Gradients<'a, F: Format> {
     dweight: &'a mut [f32],
     dbias: &'a mut [f32],
     /// Left out for the first layer.
-    dx: Option<&'a mut [f32]>,
+    dx: Option<&'a mut [F::Number]>,
 }
 
 /// How a convolution is computed. A rule that was found by measuring says which, instead of a
@@ -60,21 +62,14 @@ impl Algorithm {
 }
 
 /// What a pass takes besides its buffers. `dx` says whether the input's gradient is wanted.
-pub(crate) fn needs(cpu: &Cpu, op: &Conv2d, pass: Form, dx: bool) -> Needs {
+pub(crate) fn needs<F: Interpolation>(cpu: &Cpu, op: &Conv2d, pass: Form, dx: bool) -> Needs {
     match (Algorithm::of(cpu, op), pass) {
         (Algorithm::Winograd, Form::Forward) => {
-            let needs = match cpu.precision {
-                Precision::F32 => winograd::forward_needs::<F32>,
-                Precision::Bf16 => winograd::forward_needs::<Bf16>,
-            };
-            needs(cpu, op, Blocking::forward(op, cpu.threads.count()))
+            let blocking = Blocking::forward(op, cpu.threads.count());
+            winograd::forward_needs::<F>(cpu, op, blocking)
         }
         (Algorithm::Winograd, Form::Backward) => {
-            let needs = match cpu.precision {
-                Precision::F32 => winograd::backward_needs::<F32>,
-                Precision::Bf16 => winograd::backward_needs::<Bf16>,
-            };
-            needs(cpu, op, Blocking::backward(op), dx)
+            winograd::backward_needs::<F>(cpu, op, Blocking::backward(op), dx)
         }
         (Algorithm::FewChannels, Form::Forward) => few_channels::forward_needs(cpu, op),
         (Algorithm::FewChannels, Form::Backward) if !dx => few_channels::backward_needs(cpu, op),
@@ -105,7 +100,7 @@ fn log_once(cpu: &Cpu, op: &Conv2d) {
 }
 
 /// See [`vgg_tensor::Command::Conv2d`].
-pub(crate) fn forward(
+pub(crate) fn forward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     x: &Buffer,
@@ -114,28 +109,24 @@ pub(crate) fn forward(
     y: &mut Buffer,
     aux: Option<&mut Buffer>,
 ) -> Result<()> {
-    let x = x.f32(op.x().len());
+    let x = x.maps::<F>(op.x().len());
     let bias = bias.f32(op.c_out());
-    let y = y.f32_mut(op.y().len());
+    let y = y.maps_mut::<F>(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
     log_once(cpu, op);
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
             let blocking = Blocking::forward(op, cpu.threads.count());
-            let forward = match cpu.precision {
-                Precision::F32 => winograd::forward::<F32>,
-                Precision::Bf16 => winograd::forward::<Bf16>,
-            };
-            forward(cpu, op, blocking, x, weight, bias, y, aux, workspace)
+            winograd::forward::<F>(cpu, op, blocking, x, weight, bias, y, aux, workspace)
         }
-        Algorithm::FewChannels => few_channels::forward(cpu, op, x, weight, bias, y, aux),
-        Algorithm::Direct => direct::forward(cpu, op, x, weight, bias, y, aux),
+        Algorithm::FewChannels => few_channels::forward::<F>(cpu, op, x, weight, bias, y, aux),
+        Algorithm::Direct => direct::forward::<F>(cpu, op, x, weight, bias, y, aux),
     })
 }
 
 /// See [`vgg_tensor::Command::Conv2dBackward`].
-pub(crate) fn backward(
+pub(crate) fn backward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     x: &Buffer,
@@ -146,29 +137,25 @@ pub(crate) fn backward(
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
-    let x = x.f32(op.x().len());
-    let dy = dy.f32(op.y().len());
+    let x = x.maps::<F>(op.x().len());
+    let dy = dy.maps::<F>(op.y().len());
     let aux = aux.bytes(op.aux_bytes());
     let gradients = Gradients {
         dweight: dweight.f32_mut(op.weight().len()),
         dbias: dbias.f32_mut(op.c_out()),
-        dx: dx.map(|dx| dx.f32_mut(op.x().len())),
+        dx: dx.map(|dx| dx.maps_mut::<F>(op.x().len())),
     };
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     cpu.threads.run(|| match Algorithm::of(cpu, op) {
         Algorithm::Winograd => {
             let blocking = Blocking::backward(op);
-            let backward = match cpu.precision {
-                Precision::F32 => winograd::backward::<F32>,
-                Precision::Bf16 => winograd::backward::<Bf16>,
-            };
-            backward(cpu, op, blocking, x, weight, dy, aux, gradients, workspace)
+            winograd::backward::<F>(cpu, op, blocking, x, weight, dy, aux, gradients, workspace)
         }
         Algorithm::FewChannels if gradients.dx.is_none() => {
-            few_channels::backward(cpu, op, x, dy, aux, gradients, workspace)
+            few_channels::backward::<F>(cpu, op, x, dy, aux, gradients, workspace)
         }
         Algorithm::FewChannels | Algorithm::Direct => {
-            direct::backward(cpu, op, x, weight, dy, aux, gradients, workspace)
+            direct::backward::<F>(cpu, op, x, weight, dy, aux, gradients, workspace)
         }
     })
 }

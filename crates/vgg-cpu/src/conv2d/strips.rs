@@ -4,6 +4,8 @@ use std::ops::Range;
 
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
+use crate::format::Format;
+
 /// The batch's output as strips of a few rows of sums each, counted through all images. With
 /// channels innermost, what consecutive strips write is contiguous.
 #[derive(Clone, Copy)]
@@ -23,9 +25,9 @@ pub(super) struct Strips {
 }
 
 /// Consecutive strips and what they write.
-pub(super) struct StripOutput<'a> {
+pub(super) struct StripOutput<'a, F: Format> {
     pub(super) strips: Range<usize>,
-    pub(super) y: &'a mut [f32],
+    pub(super) y: &'a mut [F::Number],
     /// Empty if no `aux` is wanted.
     pub(super) aux: &'a mut [u8],
 }
@@ -62,12 +64,20 @@ impl Strips {
     }
 
     /// What all strips write.
-    pub(super) fn output<'a>(&self, y: &'a mut [f32], aux: &'a mut [u8]) -> StripOutput<'a> {
+    pub(super) fn output<'a, F: Format>(
+        &self,
+        y: &'a mut [F::Number],
+        aux: &'a mut [u8],
+    ) -> StripOutput<'a, F> {
         StripOutput { strips: 0..self.count, y, aux }
     }
 
     /// Splits an output into those of `strips` strips each (the last one may have fewer).
-    pub(super) fn split<'a>(&self, output: StripOutput<'a>, strips: usize) -> Vec<StripOutput<'a>> {
+    pub(super) fn split<'a, F: Format>(
+        &self,
+        output: StripOutput<'a, F>,
+        strips: usize,
+    ) -> Vec<StripOutput<'a, F>> {
         let StripOutput { strips: Range { start, end }, mut y, mut aux } = output;
         let aux_pixel = if aux.is_empty() { 0 } else { self.aux_pixel };
         let output = |start: usize| {
@@ -86,6 +96,7 @@ mod tests {
     use vgg_tensor::Shape;
 
     use super::*;
+    use crate::format::F32;
 
     #[test]
     fn strips_partition_the_output() {
@@ -94,7 +105,7 @@ mod tests {
             let strips = Strips::new(&op, 4);
             assert_eq!((strips.per_image, strips.count), (3, 9));
             let (mut y, mut aux) = (vec![0.0; op.y().len()], vec![0; op.aux_bytes()]);
-            let outputs = strips.split(strips.output(&mut y, &mut aux), 2);
+            let outputs = strips.split(strips.output::<F32>(&mut y, &mut aux), 2);
             assert_eq!(outputs.iter().map(|s| s.strips.len()).collect::<Vec<_>>(), [2, 2, 2, 2, 1]);
             let outputs =
                 outputs.into_iter().flat_map(|output| strips.split(output, 1)).collect::<Vec<_>>();

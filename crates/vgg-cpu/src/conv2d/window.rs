@@ -3,6 +3,8 @@
 use vgg_tensor::Shape;
 use vgg_tensor::spec::Conv2d;
 
+use crate::format::Format;
+
 /// A kernel sliding over padded rows of an image.
 #[derive(Clone, Copy)]
 pub(super) struct Window {
@@ -55,7 +57,13 @@ impl Window {
     }
 
     /// Copies the rows of the image under output rows `first .. first + rows`, with their padding.
-    pub(super) fn pad_rows(&self, image: &[f32], first: usize, rows: usize, padded: &mut [f32]) {
+    pub(super) fn pad_rows<F: Format>(
+        &self,
+        image: &[F::Number],
+        first: usize,
+        rows: usize,
+        padded: &mut [f32],
+    ) {
         let (h, w, c) = (self.image.h, self.image.w, self.image.c);
         let margin = self.padding * c;
         let padded = padded.chunks_exact_mut(self.row_len()).take(self.padded_rows(rows));
@@ -64,7 +72,7 @@ impl Window {
             match (first * self.stride + i).checked_sub(self.padding).filter(|row| *row < h) {
                 Some(row) => {
                     out[..margin].fill(0.0);
-                    out[margin..][..w * c].copy_from_slice(&image[row * w * c..][..w * c]);
+                    F::widen_all(&image[row * w * c..][..w * c], &mut out[margin..][..w * c]);
                     out[margin + w * c..].fill(0.0);
                 }
                 None => out.fill(0.0),

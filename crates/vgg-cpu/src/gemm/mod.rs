@@ -1,13 +1,12 @@
 //! Matrix products: the one micro-kernel under every convolution and fully connected layer.
 
 mod ahead;
-mod factors;
 mod pack;
 
 pub(crate) use ahead::Ahead;
-pub(crate) use factors::{Bf16, F32, Factors};
 pub(crate) use pack::{pack_columns, pack_rows, packed_len};
 
+use crate::format::{F32, Format};
 use crate::simd::{Kernel, Simd};
 
 /// Width of a panel of B: two vectors, as wide as the register tile.
@@ -49,7 +48,7 @@ pub(crate) struct Gemm<F = F32> {
     pub(crate) accumulate: bool,
 }
 
-impl<F: Factors> Gemm<F> {
+impl<F: Format> Gemm<F> {
     /// Computes the product.
     ///
     /// # Safety
@@ -148,7 +147,7 @@ impl<F: Factors> Gemm<F> {
 /// A product whose memory [`Gemm::compute_and_fetch`]'s caller has vouched for, and what to fetch.
 struct Vouched<F, const N: usize>(Gemm<F>, [Ahead; N]);
 
-impl<F: Factors, const N: usize> Kernel for Vouched<F, N> {
+impl<F: Format, const N: usize> Kernel for Vouched<F, N> {
     type Output = ();
 
     #[inline(always)]
@@ -177,6 +176,7 @@ mod tests {
 
     use super::*;
     use crate::Isa;
+    use crate::format::Bf16;
 
     /// A product of integers, exact in `f32`, with strides that leave gaps.
     #[derive(Clone, Copy, Debug)]
@@ -189,7 +189,7 @@ mod tests {
     }
 
     /// A number of `F`'s, of small integers, as its bits are stored in a place.
-    fn place<F: Factors>(numbers: [i8; 2]) -> f32 {
+    fn place<F: Format>(numbers: [i8; 2]) -> f32 {
         match F::OF_A_PLACE {
             1 => f32::from(numbers[0]),
             _ => {
@@ -202,7 +202,7 @@ mod tests {
     /// A case with what its factors are.
     struct Of<F>(Case, F);
 
-    impl<F: Factors> Kernel for Of<F> {
+    impl<F: Format> Kernel for Of<F> {
         type Output = ();
 
         #[inline(always)]

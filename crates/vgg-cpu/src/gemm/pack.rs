@@ -1,5 +1,7 @@
 //! Copies of matrices in the order in which the micro-kernel reads them.
 
+use crate::format::Format;
+
 /// Numbers in a packed matrix of `long × short` in panels of `width` along `long`.
 pub(crate) const fn packed_len(long: usize, short: usize, width: usize) -> usize {
     long.div_ceil(width) * width * short
@@ -9,13 +11,19 @@ pub(crate) const fn packed_len(long: usize, short: usize, width: usize) -> usize
 /// the panels run along the columns: `x` is `[k][columns]`.
 ///
 /// Fills `out` with as many whole panels as fit; columns beyond the last are zero.
-pub(crate) fn pack_columns(x: &[f32], columns: usize, width: usize, first: usize, out: &mut [f32]) {
+pub(crate) fn pack_columns<F: Format>(
+    x: &[F::Number],
+    columns: usize,
+    width: usize,
+    first: usize,
+    out: &mut [f32],
+) {
     let k = x.len() / columns;
     for (p, panel) in out.chunks_exact_mut(k * width).enumerate() {
         let start = (first + p) * width;
         let count = columns.saturating_sub(start).min(width);
         for (row, out) in x.chunks_exact(columns).zip(panel.chunks_exact_mut(width)) {
-            out[..count].copy_from_slice(&row[start..start + count]);
+            F::widen_all(&row[start..start + count], &mut out[..count]);
             out[count..].fill(0.0);
         }
     }
@@ -25,7 +33,13 @@ pub(crate) fn pack_columns(x: &[f32], columns: usize, width: usize, first: usize
 /// the panels run along the rows: `x` is `[rows][k]`, so this transposes.
 ///
 /// Fills `out` with as many whole panels as fit; rows beyond the last are zero.
-pub(crate) fn pack_rows(x: &[f32], k: usize, width: usize, first: usize, out: &mut [f32]) {
+pub(crate) fn pack_rows<F: Format>(
+    x: &[F::Number],
+    k: usize,
+    width: usize,
+    first: usize,
+    out: &mut [f32],
+) {
     let rows = x.len() / k;
     // Blocks of k keep the lines being read and written in the cache.
     const BLOCK: usize = 16;
@@ -35,7 +49,8 @@ pub(crate) fn pack_rows(x: &[f32], k: usize, width: usize, first: usize, out: &m
         for (b, block) in panel.chunks_mut(BLOCK * width).enumerate() {
             for r in 0..width {
                 for (q, out) in block.iter_mut().skip(r).step_by(width).enumerate() {
-                    *out = if r < count { x[(start + r) * k + b * BLOCK + q] } else { 0.0 };
+                    let at = (start + r) * k + b * BLOCK + q;
+                    *out = if r < count { F::widen(x[at]) } else { 0.0 };
                 }
             }
         }
@@ -45,15 +60,16 @@ pub(crate) fn pack_rows(x: &[f32], k: usize, width: usize, first: usize, out: &m
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::F32;
 
     #[test]
     fn panels_are_transposed_and_padded() {
         // A 3 × 5 matrix.
         let x: Vec<f32> = (0..15).map(|i| i as f32).collect();
         let mut columns = vec![-1.0; packed_len(5, 3, 4)];
-        pack_columns(&x, 5, 4, 0, &mut columns);
+        pack_columns::<F32>(&x, 5, 4, 0, &mut columns);
         let mut rows = vec![-1.0; packed_len(3, 5, 2)];
-        pack_rows(&x, 5, 2, 0, &mut rows);
+        pack_rows::<F32>(&x, 5, 2, 0, &mut rows);
         for k in 0..3 {
             for j in 0..8 {
                 let expected = if j < 5 { x[k * 5 + j] } else { 0.0 };
@@ -67,7 +83,7 @@ mod tests {
             }
         }
         let mut last = vec![-1.0; 10];
-        pack_rows(&x, 5, 2, 1, &mut last);
+        pack_rows::<F32>(&x, 5, 2, 1, &mut last);
         assert_eq!(last, rows[10..]);
     }
 }

@@ -10,14 +10,15 @@ use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
 use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{Ahead, F32, Gemm, pack_columns, packed_len, panel_width};
+use crate::format::{F32, Format};
+use crate::gemm::{Ahead, Gemm, pack_columns, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::optimizer::{Rates, Update};
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// See [`vgg_tensor::Command::LinearBackward`].
-pub(crate) fn backward(
+pub(crate) fn backward<F: Format>(
     cpu: &Cpu,
     op: &Linear,
     x: &Buffer,
@@ -29,18 +30,18 @@ pub(crate) fn backward(
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
     let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
-    let x = x.f32(op.x().len());
-    let dy = dy.f32(op.y().len());
+    let x = x.maps::<F>(op.x().len());
+    let dy = dy.maps::<F>(op.y().len());
     let aux = aux.bytes(op.aux_bytes());
     let dbias = dbias.f32_mut(out);
-    let dx = dx.map(|dx| dx.f32_mut(op.x().len()));
+    let dx = dx.map(|dx| dx.maps_mut::<F>(op.x().len()));
     let padded_out = panels * width;
     let batch_panels = n.div_ceil(width);
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     backward_needs(cpu, op).reserve(cpu, workspace)?;
     let [gradient, by_panel, by_image, packed, dx_transposed] = workspace.split(lens(cpu, op));
     cpu.threads.run(|| {
-        undo_relu(op, dy, aux, padded_out, gradient);
+        undo_relu::<F>(op, dy, aux, padded_out, gradient);
         let gradient = &*gradient;
         dbias.fill(0.0);
         for row in gradient.chunks_exact(padded_out) {
@@ -50,10 +51,10 @@ pub(crate) fn backward(
             pack_images(gradient, padded_out, width, by_image);
         }
         by_panel.par_chunks_exact_mut(n * width).enumerate().for_each(|(panel, packed)| {
-            pack_columns(gradient, padded_out, width, panel, packed);
+            pack_columns::<F32>(gradient, padded_out, width, panel, packed);
         });
         packed.par_chunks_exact_mut(n * mr).enumerate().for_each(|(group, packed)| {
-            pack_columns(x, features, mr, group, packed);
+            pack_columns::<F>(x, features, mr, group, packed);
         });
         let wanted = dx.is_some();
         let target = Target::new(weight, scalars, padded_out * features);
@@ -71,7 +72,7 @@ pub(crate) fn backward(
             cpu.isa.run(FeatureRows { n, features, panels, rows, packed, by_panel, dx, target });
         });
         if let Some(dx) = dx {
-            transpose(&*dx_transposed, features, dx);
+            transpose::<F>(&*dx_transposed, features, dx);
         }
     });
     Ok(())

@@ -10,12 +10,13 @@ use super::weight::{Number, numbers};
 use super::{K_BLOCK, MAX_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{F32, Gemm, pack_rows, packed_len, panel_width};
+use crate::format::{F32, Format};
+use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Command::Linear`].
-pub(crate) fn forward(
+pub(crate) fn forward<F: Format>(
     cpu: &Cpu,
     op: &Linear,
     x: &Buffer,
@@ -25,12 +26,12 @@ pub(crate) fn forward(
     aux: Option<&mut Buffer>,
 ) -> Result<()> {
     match op.weight_type() {
-        WeightType::F32 => run::<f32>(cpu, op, x, weight, bias, y, aux),
-        WeightType::F16 => run::<f16>(cpu, op, x, weight, bias, y, aux),
+        WeightType::F32 => run::<F, f32>(cpu, op, x, weight, bias, y, aux),
+        WeightType::F16 => run::<F, f16>(cpu, op, x, weight, bias, y, aux),
     }
 }
 
-fn run<T: Number>(
+fn run<F: Format, T: Number>(
     cpu: &Cpu,
     op: &Linear,
     x: &Buffer,
@@ -40,17 +41,24 @@ fn run<T: Number>(
     aux: Option<&mut Buffer>,
 ) -> Result<()> {
     let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
-    let x = x.f32(op.x().len());
+    let x = x.maps::<F>(op.x().len());
     let weight: &[T] = numbers(weight, panels * features * width);
     let bias = bias.f32(out);
-    let y = y.f32_mut(op.y().len());
+    let y = y.maps_mut::<F>(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
     let streamed = n <= MAX_IMAGES;
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    forward_needs(cpu, op).reserve(cpu, workspace)?;
-    let [packed, sums] = workspace.split(lens(cpu, op));
+    forward_needs::<F>(cpu, op).reserve(cpu, workspace)?;
+    let [packed, sums] = workspace.split(lens::<F>(cpu, op));
     cpu.threads.run(|| {
         if streamed {
+            let x = match F::OF_A_PLACE {
+                1 => bytemuck::cast_slice(x),
+                _ => {
+                    F::widen_all(x, packed);
+                    &*packed
+                }
+            };
             let sums = sums.par_chunks_mut(SIDE_BY_SIDE * n * width);
             let panels = weight.par_chunks(SIDE_BY_SIDE * features * width);
             sums.zip(panels).for_each(|(sums, panels)| {
@@ -58,7 +66,7 @@ fn run<T: Number>(
             });
         } else {
             packed.par_chunks_exact_mut(features * mr).enumerate().for_each(|(group, packed)| {
-                pack_rows(x, features, mr, group, packed);
+                pack_rows::<F>(x, features, mr, group, packed);
             });
             let sums = sums.par_chunks_exact_mut(n * width);
             let panels = weight.par_chunks_exact(features * width);
@@ -67,8 +75,8 @@ fn run<T: Number>(
             });
         }
         let (relu, sums) = (op.epilogue() == LinearEpilogue::BiasRelu, &*sums);
-        let finish = |image, y: &mut [f32], aux: &mut [u8]| {
-            cpu.isa.run(Finish { n, image, sums, bias, relu, y, aux });
+        let finish = |image, y: &mut [F::Number], aux: &mut [u8]| {
+            F::run(cpu.isa, Finish::<F> { n, image, sums, bias, relu, y, aux });
         };
         let images = y.par_chunks_exact_mut(out).enumerate();
         if aux.is_empty() {
@@ -82,14 +90,18 @@ fn run<T: Number>(
 }
 
 /// What [`forward`] takes besides its buffers.
-pub(crate) fn forward_needs(cpu: &Cpu, op: &Linear) -> Needs {
-    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+pub(crate) fn forward_needs<F: Format>(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens::<F>(cpu, op)), ..Needs::default() }
 }
 
-/// Numbers of the workspace: for the packed inputs, if they are packed, and the sums.
-fn lens(cpu: &Cpu, op: &Linear) -> [usize; 2] {
+/// Numbers of the workspace: for the inputs, packed or widened, if they are, and the sums.
+fn lens<F: Format>(cpu: &Cpu, op: &Linear) -> [usize; 2] {
     let Sizes { n, features, width, mr, panels, .. } = Sizes::new(cpu, op);
-    let packed_len = if n <= MAX_IMAGES { 0 } else { packed_len(n, features, mr) };
+    let packed_len = match n <= MAX_IMAGES {
+        true if F::OF_A_PLACE == 1 => 0,
+        true => n * features,
+        false => packed_len(n, features, mr),
+    };
     [packed_len, panels * n * width]
 }
 
@@ -146,19 +158,19 @@ impl<T: Number> Kernel for Panel<'_, T> {
 }
 
 /// One image's outputs from its sums: bias, ReLU and, where there is room for it, `aux`.
-struct Finish<'a> {
+struct Finish<'a, F: Format> {
     n: usize,
     image: usize,
     /// Of all images: `[panel][n][width]`.
     sums: &'a [f32],
     bias: &'a [f32],
     relu: bool,
-    y: &'a mut [f32],
+    y: &'a mut [F::Number],
     /// A bit an output, lowest first, or nothing.
     aux: &'a mut [u8],
 }
 
-impl Kernel for Finish<'_> {
+impl<F: Format> Kernel for Finish<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -177,7 +189,7 @@ impl Kernel for Finish<'_> {
                 let sum = s.load(sums.as_ptr().add(place));
                 let sum = s.add(sum, s.load_first(bias.as_ptr().add(first), count));
                 let value = if relu { s.max(sum, zero) } else { sum };
-                s.store_first(y.as_mut_ptr().add(first), count, value);
+                F::store_first(s, y.as_mut_ptr().add(first), count, value);
                 if !aux.is_empty() {
                     let bits = s.gt(sum, zero) & (u32::MAX >> (32 - count));
                     let aux = &mut aux[first / 8..][..count.div_ceil(8)];

@@ -9,12 +9,13 @@ use vgg_tensor::spec::{Linear, LinearEpilogue};
 use super::{K_BLOCK, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::gemm::{F32, Gemm, pack_rows, panel_width};
+use crate::format::{F32, Format};
+use crate::gemm::{Gemm, pack_rows, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// See [`vgg_tensor::Command::LinearInputBackward`].
-pub(crate) fn input_backward(
+pub(crate) fn input_backward<F: Format>(
     cpu: &Cpu,
     op: &Linear,
     weight: &Buffer,
@@ -25,13 +26,13 @@ pub(crate) fn input_backward(
     let Sizes { n, features, width, panels, .. } = Sizes::new(cpu, op);
     let (padded_out, columns) = (panels * width, n.next_multiple_of(width));
     let weight = weight.f32(padded_out * features);
-    let (dy, aux) = (dy.f32(op.y().len()), aux.bytes(op.aux_bytes()));
-    let dx = dx.f32_mut(op.x().len());
+    let (dy, aux) = (dy.maps::<F>(op.y().len()), aux.bytes(op.aux_bytes()));
+    let dx = dx.maps_mut::<F>(op.x().len());
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
     input_backward_needs(cpu, op).reserve(cpu, workspace)?;
     let [gradient, by_image, dx_transposed] = workspace.split(lens(cpu, op));
     cpu.threads.run(|| {
-        undo_relu(op, dy, aux, padded_out, gradient);
+        undo_relu::<F>(op, dy, aux, padded_out, gradient);
         pack_images(gradient, padded_out, width, by_image);
         let by_image = &*by_image;
         let of_a_job = features_of_a_job(features, cpu.threads.count());
@@ -41,7 +42,7 @@ pub(crate) fn input_backward(
             let dx = InputRows { features, panels, rows, columns, by_image, dx };
             cpu.isa.run(Alone { dx, weight });
         });
-        transpose(dx_transposed, features, dx);
+        transpose::<F>(dx_transposed, features, dx);
     });
     Ok(())
 }
@@ -60,9 +61,9 @@ fn lens(cpu: &Cpu, op: &Linear) -> [usize; 3] {
 }
 
 /// `dy` where ReLU was alive, rows padded with zeros to `padded_out` numbers.
-pub(super) fn undo_relu(
+pub(super) fn undo_relu<F: Format>(
     op: &Linear,
-    dy: &[f32],
+    dy: &[F::Number],
     aux: &[u8],
     padded_out: usize,
     gradient: &mut [f32],
@@ -75,7 +76,7 @@ pub(super) fn undo_relu(
         padding.fill(0.0);
         for (o, (g, dy)) in inside.iter_mut().zip(&dy[image * out..]).enumerate() {
             let alive = !relu || aux[image * bits + o / 8] >> (o % 8) & 1 == 1;
-            *g = if alive { *dy } else { 0.0 };
+            *g = if alive { F::widen(*dy) } else { 0.0 };
         }
     });
 }
@@ -83,11 +84,11 @@ pub(super) fn undo_relu(
 /// The output's gradient in panels of images, `[panel][padded_out][width]`.
 pub(super) fn pack_images(gradient: &[f32], padded_out: usize, width: usize, by_image: &mut [f32]) {
     let panels = by_image.par_chunks_exact_mut(padded_out * width).enumerate();
-    panels.for_each(|(panel, packed)| pack_rows(gradient, padded_out, width, panel, packed));
+    panels.for_each(|(panel, packed)| pack_rows::<F32>(gradient, padded_out, width, panel, packed));
 }
 
 /// `dx` of `[features][images]`, padded, to `[images][features]`.
-pub(super) fn transpose(transposed: &[f32], features: usize, dx: &mut [f32]) {
+pub(super) fn transpose<F: Format>(transposed: &[f32], features: usize, dx: &mut [F::Number]) {
     let row = transposed.len() / features;
     // A tile is a line of the cache in both directions.
     const TILE: usize = 16;
@@ -97,7 +98,7 @@ pub(super) fn transpose(transposed: &[f32], features: usize, dx: &mut [f32]) {
             for (image, dx) in dx.chunks_exact_mut(features).enumerate() {
                 let column = &transposed[block * TILE + image..];
                 for i in first..last {
-                    dx[i] = column[i * row];
+                    dx[i] = F::round(column[i * row]);
                 }
             }
         }

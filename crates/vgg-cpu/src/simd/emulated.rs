@@ -13,8 +13,18 @@ use super::{MAX_LANES, Simd};
 /// As there.
 #[inline(always)]
 pub(super) unsafe fn load<S: Simd>(s: S, p: *const bf16) -> S::V {
-    // SAFETY: the caller vouches for `LANES` numbers.
-    vector(s, |i| unsafe { pair(bf16::ZERO, *p.add(i)) })
+    // SAFETY: the caller's promise.
+    unsafe { load_first(s, p, S::LANES) }
+}
+
+/// See [`Simd::load_first_bf16`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn load_first<S: Simd>(s: S, p: *const bf16, n: usize) -> S::V {
+    // SAFETY: the caller vouches for `n` numbers, and no others are read.
+    vector(s, |i| if i < n { unsafe { pair(bf16::ZERO, *p.add(i)) } } else { 0.0 })
 }
 
 /// See [`Simd::store_bf16`].
@@ -23,10 +33,22 @@ pub(super) unsafe fn load<S: Simd>(s: S, p: *const bf16) -> S::V {
 /// As there.
 #[inline(always)]
 pub(super) unsafe fn store<S: Simd>(s: S, p: *mut bf16, v: S::V) {
+    // SAFETY: the caller's promise.
+    unsafe { store_first(s, p, S::LANES, v) }
+}
+
+/// See [`Simd::store_first_bf16`].
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn store_first<S: Simd>(s: S, p: *mut bf16, n: usize, v: S::V) {
     let numbers = lanes(s, v);
     for i in 0..S::LANES {
-        // SAFETY: the caller vouches for `LANES` numbers.
-        unsafe { *p.add(i) = rounded(numbers[i]) };
+        if i < n {
+            // SAFETY: the caller vouches for `n` numbers.
+            unsafe { *p.add(i) = rounded(numbers[i]) };
+        }
     }
 }
 
@@ -85,7 +107,8 @@ fn halves(pair: f32) -> [f32; 2] {
     [bits << 16, bits & 0xffff_0000].map(|bits| flushed(f32::from_bits(bits)))
 }
 
-fn rounded(x: f32) -> bf16 {
+/// A number as [`Simd::store_bf16`] rounds it.
+pub(crate) fn rounded(x: f32) -> bf16 {
     bf16::from_f32(flushed(x))
 }
 

@@ -14,6 +14,7 @@ mod x86;
 
 use half::{bf16, f16};
 
+pub(crate) use emulated::rounded;
 #[cfg(target_arch = "aarch64")]
 pub(crate) use neon::Neon;
 pub(crate) use scalar::Scalar;
@@ -141,6 +142,26 @@ pub(crate) trait Simd: Copy + Send + Sync {
     unsafe fn store_bf16(self, p: *mut bf16, v: Self::V) {
         // SAFETY: the caller's promise.
         unsafe { emulated::store(self, p, v) }
+    }
+
+    /// The first `n` lanes from `p`, the others zero; `n` is at most `LANES`.
+    ///
+    /// # Safety
+    /// `n` numbers can be read at `p`.
+    #[inline(always)]
+    unsafe fn load_first_bf16(self, p: *const bf16, n: usize) -> Self::V {
+        // SAFETY: the caller's promise.
+        unsafe { emulated::load_first(self, p, n) }
+    }
+
+    /// Stores the first `n` lanes at `p`, rounded as by [`Simd::store_bf16`]; `n` is at most `LANES`.
+    ///
+    /// # Safety
+    /// `n` numbers can be written at `p`.
+    #[inline(always)]
+    unsafe fn store_first_bf16(self, p: *mut bf16, n: usize, v: Self::V) {
+        // SAFETY: the caller's promise.
+        unsafe { emulated::store_first(self, p, n, v) }
     }
 
     /// Two numbers in each lane, as `bf16` that are rounded so: of `first` in the lower half, of `second`

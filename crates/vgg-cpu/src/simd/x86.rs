@@ -33,9 +33,10 @@ impl Avx512 {
         (is_x86_feature_detected!("avx512f") && Avx2::detect().is_some()).then_some(Self(()))
     }
 
-    /// The proof that the CPU has AVX-512 BF16, too.
+    /// The proof that the CPU has AVX-512 BF16, too, and BW.
     pub(crate) fn with_bf16(self) -> Option<Avx512<true>> {
-        is_x86_feature_detected!("avx512bf16").then_some(Avx512(()))
+        let both = is_x86_feature_detected!("avx512bf16") && is_x86_feature_detected!("avx512bw");
+        both.then_some(Avx512(()))
     }
 }
 
@@ -203,7 +204,7 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
         fn enabled<K: Kernel, S: Simd>(s: S, kernel: K) -> K::Output {
             kernel.run(s)
         }
-        #[target_feature(enable = "avx512f,avx512bf16,avx2,fma,f16c")]
+        #[target_feature(enable = "avx512f,avx512bw,avx512bf16,avx2,fma,f16c")]
         fn enabled_with_bf16<K: Kernel, S: Simd>(s: S, kernel: K) -> K::Output {
             kernel.run(s)
         }
@@ -333,15 +334,33 @@ impl<const BF16: bool> Simd for Avx512<BF16> {
 
     #[inline(always)]
     unsafe fn load_bf16(self, p: *const bf16) -> Self::V {
-        intrinsic!(_mm512_castsi512_ps(_mm512_slli_epi32::<16>(avx512_halves(p))))
+        intrinsic!(avx512_widen_all(p))
     }
 
     #[inline(always)]
     unsafe fn store_bf16(self, p: *mut bf16, v: Self::V) {
         if BF16 {
-            intrinsic!(_mm256_storeu_si256(p.cast(), avx512_round(v)))
+            intrinsic!(avx512_store_rounded(p, Self::LANES, v))
         } else {
             intrinsic!(emulated::store(self, p, v))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_first_bf16(self, p: *const bf16, n: usize) -> Self::V {
+        if BF16 {
+            intrinsic!(avx512_widen(p, n))
+        } else {
+            intrinsic!(emulated::load_first(self, p, n))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store_first_bf16(self, p: *mut bf16, n: usize, v: Self::V) {
+        if BF16 {
+            intrinsic!(avx512_store_rounded(p, n, v))
+        } else {
+            intrinsic!(emulated::store_first(self, p, n, v))
         }
     }
 
@@ -379,6 +398,57 @@ unsafe fn avx512_halves(p: *const bf16) -> __m512i {
     _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(p.cast()) })
 }
 
+// One function each for what a closure calls many times: it has no instruction set enabled, so that the
+// compiler counts calls in it, and leaves it a function of its own if they are many.
+
+/// The sixteen numbers at `p`, widened.
+///
+/// # Safety
+/// They can be read.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn avx512_widen_all(p: *const bf16) -> __m512 {
+    // SAFETY: the caller's promise.
+    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(unsafe { avx512_halves(p) }))
+}
+
+/// The first `n` numbers at `p`, widened.
+///
+/// # Safety
+/// They can be read.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw")]
+unsafe fn avx512_widen(p: *const bf16, n: usize) -> __m512 {
+    // SAFETY: the caller's promise; what the mask leaves out is not read.
+    unsafe {
+        if n == 16 {
+            return avx512_widen_all(p);
+        }
+        let numbers = _mm512_maskz_loadu_epi16((1u32 << n) - 1, p.cast());
+        let wide = _mm512_cvtepu16_epi32(_mm512_castsi512_si256(numbers));
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+    }
+}
+
+/// Stores the first `n` lanes at `p`, rounded.
+///
+/// # Safety
+/// They can be written.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+unsafe fn avx512_store_rounded(p: *mut bf16, n: usize, v: __m512) {
+    let numbers = avx512_round(v);
+    // SAFETY: the caller's promise; what the mask leaves out is not written.
+    unsafe {
+        if n == 16 {
+            _mm256_storeu_si256(p.cast(), numbers);
+        } else {
+            let numbers = _mm512_castsi256_si512(numbers);
+            _mm512_mask_storeu_epi16(p.cast(), (1u32 << n) - 1, numbers);
+        }
+    }
+}
+
 /// The lower halves of both, the second's in the upper ones.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -388,14 +458,14 @@ fn avx512_pairs(first: __m512i, second: __m512i) -> __m512 {
 
 /// Rounded to `bf16`.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn avx512_round(v: __m512) -> __m256i {
     // SAFETY: both are sixteen numbers of 16 bits.
     unsafe { std::mem::transmute(_mm512_cvtneps_pbh(v)) }
 }
 
 #[inline]
-#[target_feature(enable = "avx512f,avx512bf16")]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn avx512_dot(a: __m512, b: __m512, c: __m512) -> __m512 {
     // SAFETY: both are 512 bits.
     let [a, b]: [__m512bh; 2] = unsafe { std::mem::transmute([a, b]) };

@@ -315,8 +315,8 @@ impl Trial for BatchNorm2dTrial {
         // As far from zero as squares of these numbers, but not of their differences, lose all
         // digits to rounding; in half precision, as far as they are still different numbers.
         let far = match arithmetic {
-            Arithmetic::F32 | Arithmetic::Tf32 | Arithmetic::WinogradBf16 => 1000.0,
-            Arithmetic::Bf16 | Arithmetic::F16 => 20.0,
+            Arithmetic::F32 | Arithmetic::Tf32 => 1000.0,
+            Arithmetic::Bf16 | Arithmetic::WinogradBf16 | Arithmetic::F16 => 20.0,
         };
         let trials = |op| {
             [

@@ -14,18 +14,19 @@ use crate::conv2d::Gradients;
 use crate::conv2d::direct::{chunks, sum_weight_gradient, weight_gradient_len};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
+use crate::format::Format;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// The gradients of a convolution but for `dx`; see [`vgg_tensor::Command::Conv2dBackward`].
 /// `workspace` becomes the chunks' sums of them.
-pub(in crate::conv2d) fn backward(
+pub(in crate::conv2d) fn backward<F: Format>(
     cpu: &Cpu,
     op: &Conv2d,
-    x: &[f32],
-    dy: &[f32],
+    x: &[F::Number],
+    dy: &[F::Number],
     aux: &[u8],
-    Gradients { dweight, dbias, .. }: Gradients<'_>,
+    Gradients { dweight, dbias, .. }: Gradients<'_, F>,
     workspace: &mut AlignedVec,
 ) -> Result<()> {
     backward_needs(cpu, op).reserve(cpu, workspace)?;
@@ -34,15 +35,15 @@ pub(in crate::conv2d) fn backward(
     let dw_len = weight_gradient_len(op, c_out);
     let chunks = chunks(op, c_out);
     let [partials] = workspace.split([chunks.len()]);
-    chunks.with_images(None, op.x().features(), partials).into_par_iter().for_each(|chunk| {
+    chunks.with_images::<F>(None, op.x().features(), partials).into_par_iter().for_each(|chunk| {
         let mut scratch = cpu.threads.scratch();
         let [padded] = scratch.split([window.padded_len(STRIP)]);
         let (dw, db) = chunk.partial.split_at_mut(dw_len);
         let chunk = BackwardChunk { op, window, x, dy, aux, images: chunk.images, dw, db, padded };
         match op.x().c {
-            1 => cpu.isa.run(Channels::<1>(chunk)),
-            2 => cpu.isa.run(Channels::<2>(chunk)),
-            3 => cpu.isa.run(Channels::<3>(chunk)),
+            1 => F::run(cpu.isa, Channels::<F, 1>(chunk)),
+            2 => F::run(cpu.isa, Channels::<F, 2>(chunk)),
+            3 => F::run(cpu.isa, Channels::<F, 3>(chunk)),
             c => unreachable!("{c} channels are not few"),
         }
     });
@@ -62,11 +63,11 @@ pub(in crate::conv2d) fn backward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
 }
 
 /// The images of one chunk.
-struct BackwardChunk<'a> {
+struct BackwardChunk<'a, F: Format> {
     op: &'a Conv2d,
     window: Window,
-    x: &'a [f32],
-    dy: &'a [f32],
+    x: &'a [F::Number],
+    dy: &'a [F::Number],
     aux: &'a [u8],
     images: Range<usize>,
     /// The weight's gradient over this chunk: `[kernel row][kernel column][c_in][c_out]`, with c_out
@@ -78,12 +79,12 @@ struct BackwardChunk<'a> {
 }
 
 /// A chunk whose number of input channels the compiler knows.
-struct Channels<'a, const C_IN: usize>(BackwardChunk<'a>);
+struct Channels<'a, F: Format, const C_IN: usize>(BackwardChunk<'a, F>);
 
 /// The gradients of a tile of sums.
 type Tile<S> = [[<S as Simd>::V; 2]; 2];
 
-impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
+impl<F: Format, const C_IN: usize> Kernel for Channels<'_, F, C_IN> {
     type Output = ();
 
     #[inline(always)]
@@ -97,7 +98,7 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
         for image in chunk.images.clone() {
             for row in (0..h).step_by(STRIP) {
                 let x = &chunk.x[image * op.x().features()..];
-                chunk.window.pad_rows(x, row, STRIP, chunk.padded);
+                chunk.window.pad_rows::<F>(x, row, STRIP, chunk.padded);
                 for i in (0..STRIP.min(h - row)).step_by(2) {
                     for columns in columns_of_tiles(w) {
                         for c in (0..op.c_out()).step_by(S::LANES) {
@@ -113,7 +114,7 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
     }
 }
 
-impl BackwardChunk<'_> {
+impl<F: Format> BackwardChunk<'_, F> {
     /// The gradients of tiles from row `i` and column `j` of an image's sums on, for a vector of
     /// channels from `c` on. Adds their sum to the bias's.
     #[inline(always)]
@@ -131,9 +132,9 @@ impl BackwardChunk<'_> {
         let dy = |pixel: usize| {
             let dy = &self.dy[pixel * y.c + c..][..n];
             // Later tiles' gradients come from memory while these ones' products are computed.
-            s.prefetch_far(dy.as_ptr().wrapping_add(2 * TILES * y.c));
+            s.prefetch_far(dy.as_ptr().wrapping_add(2 * TILES * y.c).cast());
             // SAFETY: the slice has `n` numbers.
-            unsafe { s.load_first(dy.as_ptr(), n) }
+            unsafe { F::load_first(s, dy.as_ptr(), n) }
         };
         let mut db = s.splat(0.0);
         match self.op.epilogue() {

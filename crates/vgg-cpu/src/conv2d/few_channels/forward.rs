@@ -13,34 +13,35 @@ use crate::conv2d::direct::{packed_filters, packed_filters_len};
 use crate::conv2d::strips::{StripOutput, Strips};
 use crate::conv2d::window::Window;
 use crate::epilogue::{AuxLayout, relu_max_pool};
+use crate::format::Format;
 use crate::gemm::panel_width;
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
 /// `y` and, unless it is empty, `aux` of a convolution; see [`vgg_tensor::Command::Conv2d`].
-pub(in crate::conv2d) fn forward(
+pub(in crate::conv2d) fn forward<F: Format>(
     cpu: &Cpu,
     op: &Conv2d,
-    x: &[f32],
+    x: &[F::Number],
     weight: &Buffer,
     bias: &[f32],
-    y: &mut [f32],
+    y: &mut [F::Number],
     aux: &mut [u8],
 ) -> Result<()> {
     cpu.threads.reserve_scratch(forward_needs(cpu, op).scratch)?;
     let filters = packed_filters(cpu, op, weight, Form::Forward)?;
     let strips = Strips::new(op, STRIP);
     let window = Window::forward(op);
-    strips.split(strips.output(y, aux), 1).into_par_iter().for_each(|output| {
+    strips.split(strips.output::<F>(y, aux), 1).into_par_iter().for_each(|output| {
         let mut scratch = cpu.threads.scratch();
         let [padded] = scratch.split([window.padded_len(STRIP)]);
         let (image, row) = strips.locate(output.strips.start);
-        window.pad_rows(&x[image * op.x().features()..], row, STRIP, padded);
+        window.pad_rows::<F>(&x[image * op.x().features()..], row, STRIP, padded);
         let strip = Strip { op, window, filters, bias, row, output, padded };
         match op.x().c {
-            1 => cpu.isa.run(Channels::<1>(strip)),
-            2 => cpu.isa.run(Channels::<2>(strip)),
-            3 => cpu.isa.run(Channels::<3>(strip)),
+            1 => F::run(cpu.isa, Channels::<F, 1>(strip)),
+            2 => F::run(cpu.isa, Channels::<F, 2>(strip)),
+            3 => F::run(cpu.isa, Channels::<F, 3>(strip)),
             c => unreachable!("{c} channels are not few"),
         }
     });
@@ -57,7 +58,7 @@ pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
 }
 
 /// One strip of the output.
-struct Strip<'a> {
+struct Strip<'a, F: Format> {
     op: &'a Conv2d,
     window: Window,
     /// See [`packed_filters`].
@@ -65,14 +66,14 @@ struct Strip<'a> {
     bias: &'a [f32],
     /// The strip's first row of sums.
     row: usize,
-    output: StripOutput<'a>,
+    output: StripOutput<'a, F>,
     padded: &'a [f32],
 }
 
 /// A strip whose number of input channels the compiler knows.
-struct Channels<'a, const C_IN: usize>(Strip<'a>);
+struct Channels<'a, F: Format, const C_IN: usize>(Strip<'a, F>);
 
-impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
+impl<F: Format, const C_IN: usize> Kernel for Channels<'_, F, C_IN> {
     type Output = ();
 
     #[inline(always)]
@@ -89,7 +90,7 @@ impl<const C_IN: usize> Kernel for Channels<'_, C_IN> {
     }
 }
 
-impl Strip<'_> {
+impl<F: Format> Strip<'_, F> {
     /// The outputs from the tiles of sums at row `i` of the strip and these columns, for a vector
     /// of channels from `c` on.
     #[inline(always)]
@@ -111,10 +112,10 @@ impl Strip<'_> {
         let bias = unsafe { s.load_first(self.bias[c..c + n].as_ptr(), n) };
         let layout = AuxLayout::new(self.op);
         let keep_aux = !self.output.aux.is_empty();
-        let put = |y_out: &mut [f32], pixel: usize, value: S::V| {
+        let put = |y_out: &mut [F::Number], pixel: usize, value: S::V| {
             let y = &mut y_out[pixel * y.c + c..][..n];
             // SAFETY: the slice has `n` numbers.
-            unsafe { s.store_first(y.as_mut_ptr(), n, value) }
+            unsafe { F::store_first(s, y.as_mut_ptr(), n, value) }
         };
         let zero = s.splat(0.0);
         for j in columns.step_by(2) {

@@ -16,11 +16,11 @@
 use std::marker::PhantomData;
 
 use super::transform::{PATCH, Transform};
-use crate::gemm::{Bf16, F32, Factors};
+use crate::format::{Bf16, F32, Format};
 use crate::simd::Simd;
 
 /// The points, by what the numbers at them are rounded to.
-pub(in crate::conv2d) trait Interpolation: Factors {
+pub(crate) trait Interpolation: Format {
     const A: f64;
     const B: f64;
 }

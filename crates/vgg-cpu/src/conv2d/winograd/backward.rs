@@ -1,6 +1,5 @@
 //! The gradients, in one pass over the tiles.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -21,7 +20,8 @@ use crate::conv2d::Gradients;
 use crate::conv2d::chunks::{Chunk, Chunks};
 use crate::conv2d::strips::Strips;
 use crate::epilogue::{AuxLayout, relu_max_pool_gradient};
-use crate::gemm::{Ahead, F32, Gemm, panel_width};
+use crate::format::F32;
+use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::shared::Shared;
 use crate::simd::{Kernel, Simd};
@@ -33,11 +33,11 @@ pub(in crate::conv2d) fn backward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
-    x: &[f32],
+    x: &[F::Number],
     weight: &Buffer,
-    dy: &[f32],
+    dy: &[F::Number],
     aux: &[u8],
-    Gradients { dweight, dbias, dx }: Gradients<'_>,
+    Gradients { dweight, dbias, dx }: Gradients<'_, F>,
     workspace: &mut AlignedVec,
 ) -> Result<()> {
     let Blocking { parallel, size } = blocking;
@@ -127,7 +127,7 @@ fn sharing(cpu: &Cpu, parallel: Parallel, chunks: &Chunks) -> (Parallel, usize) 
 }
 
 /// What all chunks read.
-struct Pass<'a, F> {
+struct Pass<'a, F: Interpolation> {
     cpu: &'a Cpu,
     op: &'a Conv2d,
     parallel: Parallel,
@@ -138,17 +138,17 @@ struct Pass<'a, F> {
     strips: Strips,
     /// Of input and output, rounded up to whole vectors.
     channels: [usize; 2],
-    x: &'a [f32],
+    x: &'a [F::Number],
     /// U[p]ᵀ in panels, if `dx` is wanted.
     filters: Option<Filters<'a, F>>,
-    dy: &'a [f32],
+    dy: &'a [F::Number],
     aux: &'a [u8],
 }
 
 impl<F: Interpolation> Pass<'_, F> {
     /// The gradients of a chunk's images, in a block's `memory`; `pairs` is the thread's, if it does all
     /// jobs.
-    fn chunk(&self, chunk: Chunk<'_>, memory: &mut [f32], pairs: &mut [f32]) {
+    fn chunk(&self, chunk: Chunk<'_, F>, memory: &mut [f32], pairs: &mut [f32]) {
         let Self {
             cpu,
             op,
@@ -226,16 +226,10 @@ impl<F: Interpolation> Pass<'_, F> {
                     let strips = block.range_of(images.start + job / jobs_of_an_image);
                     let first = job % jobs_of_an_image * of_a_job;
                     let channels = first.min(op.x().c)..(first + of_a_job).min(op.x().c);
-                    let factors = PhantomData::<F>;
-                    cpu.isa.run(PutInputGradient {
-                        block,
-                        strips,
-                        channels,
-                        dv,
-                        dx,
-                        first_image,
-                        factors,
-                    });
+                    F::run(
+                        cpu.isa,
+                        PutInputGradient::<F> { block, strips, channels, dv, dx, first_image },
+                    );
                 }
             });
         }
@@ -243,7 +237,7 @@ impl<F: Interpolation> Pass<'_, F> {
 
     /// What will be used after the block's products: its rows of dx, which starts with image
     /// `first_image`, and the next block's of x, dy and aux.
-    fn ahead(&self, block: Block<'_>, dx: Option<&[f32]>, first_image: usize) -> [Ahead; 4] {
+    fn ahead(&self, block: Block<'_>, dx: Option<&[F::Number]>, first_image: usize) -> [Ahead; 4] {
         let next = block.next();
         let before = |strip: usize| self.strips.y_pixels_before(strip);
         let pixels = before(next.range().start)..before(next.range().end);
@@ -260,9 +254,9 @@ impl<F: Interpolation> Pass<'_, F> {
 
 /// The bias's gradient. Where one of the points is 1, A's row for it is all ones, so there dM is the sum of
 /// the tile.
-struct SumBiasGradient<'a, F> {
+struct SumBiasGradient<'a, F: Interpolation> {
     block: Block<'a>,
-    dy: &'a [f32],
+    dy: &'a [F::Number],
     aux: &'a [u8],
     dm: Points<'a, F>,
     db: &'a mut [f32],
@@ -286,7 +280,7 @@ impl<F: Interpolation> SumBiasGradient<'_, F> {
             for c in (0..self.dm.channels).step_by(S::LANES) {
                 // SAFETY: asserted; channels are whole vectors, and no job writes `dm` now.
                 unsafe {
-                    let sum = self.dm.factors.load(s, self.dm.at(PATCH + 1, tile, c));
+                    let sum = F::load(s, self.dm.at(PATCH + 1, tile, c).cast());
                     s.store(db.add(c), s.add(s.load(db.add(c)), sum));
                 }
             }
@@ -304,7 +298,7 @@ impl<F: Interpolation> SumBiasGradient<'_, F> {
             for pixel in strips.y_pixels_before(start)..strips.y_pixels_before(end) {
                 let dy = &self.dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                let dy = unsafe { s.load_first(dy.as_ptr(), n) };
+                let dy = unsafe { F::load_first(s, dy.as_ptr(), n) };
                 let gradient = match epilogue {
                     ConvEpilogue::Bias => dy,
                     ConvEpilogue::BiasRelu => s.keep(layout.alive(self.aux, pixel, c, n), dy),

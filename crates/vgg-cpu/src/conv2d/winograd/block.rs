@@ -9,7 +9,7 @@ use super::algebra::HALF_POINTS;
 use super::points::Points;
 use super::transform::{PATCH, TILE};
 use crate::conv2d::strips::Strips;
-use crate::gemm::Factors;
+use crate::format::Format;
 
 /// Consecutive strips, counted through all images of the batch, whose tiles are transformed,
 /// multiplied and transformed back together.
@@ -127,12 +127,12 @@ impl<'a> Block<'a> {
     }
 
     /// Places that the tiles take at the points, with so many channels of input and output.
-    pub(super) fn len<I: Factors, O: Factors>(self, [c_in, c_out]: [usize; 2]) -> usize {
+    pub(super) fn len<I: Format, O: Format>(self, [c_in, c_out]: [usize; 2]) -> usize {
         Points::<I>::len(self.tiles(), c_in) + Points::<O>::len(self.tiles(), c_out)
     }
 
     /// The tiles at the points, in memory of at least [`Block::len`] numbers.
-    pub(super) fn points<'m, I: Factors, O: Factors>(
+    pub(super) fn points<'m, I: Format, O: Format>(
         self,
         memory: &'m mut [f32],
         [c_in, c_out]: [usize; 2],
@@ -147,7 +147,7 @@ impl<'a> Block<'a> {
     /// The rows of x that the block reads and the one before it did not; `x` starts with image
     /// `first_image`.
     #[inline(always)]
-    pub(super) fn new_input(self, x: &[f32], first_image: usize) -> &[f32] {
+    pub(super) fn new_input<N>(self, x: &[N], first_image: usize) -> &[N] {
         let op = self.op;
         let start = |strip: usize| {
             let (image, y) = self.strips.locate(strip);

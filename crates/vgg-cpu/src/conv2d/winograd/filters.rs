@@ -12,7 +12,8 @@ use super::points::{Points, UsedPoints};
 use super::transform::{PATCH, POINTS, two};
 use crate::Cpu;
 use crate::buffer::{Buffer, Form};
-use crate::gemm::{F32, panel_width};
+use crate::format::F32;
+use crate::gemm::panel_width;
 use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 

@@ -1,6 +1,5 @@
 //! The forward pass.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -18,7 +17,8 @@ use super::transform::TILE;
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer, Form};
 use crate::conv2d::strips::{StripOutput, Strips};
-use crate::gemm::{Ahead, F32, Gemm, panel_width};
+use crate::format::F32;
+use crate::gemm::{Ahead, Gemm, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -28,10 +28,10 @@ pub(in crate::conv2d) fn forward<F: Interpolation>(
     cpu: &Cpu,
     op: &Conv2d,
     blocking: Blocking,
-    x: &[f32],
+    x: &[F::Number],
     weight: &Buffer,
     bias: &[f32],
-    y: &mut [f32],
+    y: &mut [F::Number],
     aux: &mut [u8],
     workspace: &mut AlignedVec,
 ) -> Result<()> {
@@ -42,7 +42,7 @@ pub(in crate::conv2d) fn forward<F: Interpolation>(
     let channels = whole_vectors(cpu, op);
     let (width, threads) = (panel_width(cpu.isa.lanes()), cpu.threads.count());
     let products = Products::new(parallel, channels[1], width, threads);
-    let block = |output: StripOutput<'_>, memory: &mut [f32]| {
+    let block = |output: StripOutput<'_, F>, memory: &mut [f32]| {
         let block = Block::new(op, strips, output.strips.clone());
         let (v, m) = block.points::<F, F32>(memory, channels);
         parallel.run(block.range(), |strips| {
@@ -52,8 +52,7 @@ pub(in crate::conv2d) fn forward<F: Interpolation>(
         parallel.run(0..products.count(), |jobs| {
             F::run(cpu.isa, Multiply { block, filters, v, m, ahead, products, jobs });
         });
-        let factors = PhantomData::<F>;
-        let put = |output| cpu.isa.run(PutOutput { block, m, bias, output, factors });
+        let put = |output| F::run(cpu.isa, PutOutput { block, m, bias, output });
         match parallel {
             Parallel::Blocks => put(output),
             Parallel::Points => strips.split(output, 1).into_par_iter().for_each(put),

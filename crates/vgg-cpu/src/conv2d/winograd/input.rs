@@ -1,7 +1,8 @@
 //! The input's side of the products: x to the points, and the points' gradients back to dx.
 
-use std::marker::PhantomData;
 use std::ops::Range;
+
+use bytemuck::Zeroable;
 
 use super::Patch;
 use super::algebra::{HalfInput, HalfInputGradient, Input, InputGradient, Interpolation};
@@ -13,11 +14,11 @@ use crate::shared::Shared;
 use crate::simd::{Kernel, MAX_LANES, Simd};
 
 /// `V = Bᵀ x B` for some strips.
-pub(super) struct TransformInput<'a, F> {
+pub(super) struct TransformInput<'a, F: Interpolation> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
-    pub(super) x: &'a [f32],
+    pub(super) x: &'a [F::Number],
     /// Of the whole block; strips that are not done are not touched.
     pub(super) v: Points<'a, F>,
 }
@@ -63,16 +64,16 @@ impl<F: Interpolation> TileWork for TransformInput<'_, F> {
                 // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
                 two_of_size::<Input<F>, HalfInput<F>, HALF_H, HALF_W, _, _, _, _, _>(
                     s,
-                    |i, j| unsafe { s.load(pixel(i, j)) },
+                    |i, j| unsafe { F::load(s, pixel(i, j)) },
                     put,
                 );
             } else {
                 // A choice of address instead of a branch.
-                let zeros = [0.0; MAX_LANES];
+                let zeros = [F::Number::zeroed(); MAX_LANES];
                 let get = |i: usize, j: usize| {
                     let pixel = if patch.has(i, j) { pixel(i, j) } else { zeros.as_ptr() };
                     // SAFETY: the pixel has `n` channels from `c0` on, or they are `zeros`.
-                    unsafe { s.load_first(pixel, n) }
+                    unsafe { F::load_first(s, pixel, n) }
                 };
                 two_of_size::<Input<F>, HalfInput<F>, HALF_H, HALF_W, _, _, _, _, _>(s, get, put);
             }
@@ -84,7 +85,7 @@ impl<F: Interpolation> TileWork for TransformInput<'_, F> {
 ///
 /// Tiles come in row-major order, so it is known which contribution to a pixel is the first, and
 /// that one overwrites what was there.
-pub(super) struct PutInputGradient<'a, F> {
+pub(super) struct PutInputGradient<'a, F: Interpolation> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
@@ -92,10 +93,8 @@ pub(super) struct PutInputGradient<'a, F> {
     pub(super) channels: Range<usize>,
     pub(super) dv: Points<'a>,
     /// From image `first_image` on.
-    pub(super) dx: Shared<'a>,
+    pub(super) dx: Shared<'a, F::Number>,
     pub(super) first_image: usize,
-    /// What dV is a sum of products of.
-    pub(super) factors: PhantomData<F>,
 }
 
 impl<F: Interpolation> Kernel for PutInputGradient<'_, F> {
@@ -142,14 +141,18 @@ impl<F: Interpolation> TileWork for PutInputGradient<'_, F> {
                         // SAFETY: all pixels lie in the image, and so do the `n` channels from `c0` on.
                         unsafe {
                             let shared = i < PATCH - TILE || j < PATCH - TILE;
-                            s.store(pixel, if shared { s.add(s.load(pixel), g) } else { g });
+                            F::store(
+                                s,
+                                pixel,
+                                if shared { s.add(F::load(s, pixel), g) } else { g },
+                            );
                         }
                     },
                 );
             } else {
                 // Choices of address instead of branches.
-                let zeros = [0.0; MAX_LANES];
-                let mut nowhere = [0.0; MAX_LANES];
+                let zeros = [F::Number::zeroed(); MAX_LANES];
+                let mut nowhere = zeros;
                 two_of_size::<InputGradient<F>, HalfInputGradient<F>, HALF_H, HALF_W, _, _, _, _, _>(
                     s,
                     get,
@@ -159,7 +162,9 @@ impl<F: Interpolation> TileWork for PutInputGradient<'_, F> {
                         let before = if patch.is_shared(i, j) { pixel } else { zeros.as_ptr() };
                         // SAFETY: the pixel has `n` channels from `c0` on; `zeros` and `nowhere` have
                         // room for a vector.
-                        unsafe { s.store_first(pixel, n, s.add(s.load_first(before, n), g)) };
+                        unsafe {
+                            F::store_first(s, pixel, n, s.add(F::load_first(s, before, n), g))
+                        };
                     },
                 );
             }

@@ -24,6 +24,7 @@ mod transform;
 
 use patch::Patch;
 
+pub(crate) use algebra::Interpolation;
 pub(super) use backward::{backward, backward_needs};
 pub(super) use blocking::Blocking;
 pub(super) use forward::{forward, forward_needs};

@@ -1,6 +1,5 @@
 //! The output's side of the products: the points to y with its epilogue, and dy to the points.
 
-use std::marker::PhantomData;
 use std::ops::Range;
 
 use vgg_tensor::spec::ConvEpilogue;
@@ -15,13 +14,11 @@ use crate::epilogue::{AuxLayout, relu_max_pool, relu_max_pool_gradient};
 use crate::simd::{Kernel, Simd};
 
 /// `y = Aᵀ M A` and the epilogue for some of a block's strips.
-pub(super) struct PutOutput<'a, F> {
+pub(super) struct PutOutput<'a, F: Interpolation> {
     pub(super) block: Block<'a>,
     pub(super) m: Points<'a>,
     pub(super) bias: &'a [f32],
-    pub(super) output: StripOutput<'a>,
-    /// What M is a sum of products of.
-    pub(super) factors: PhantomData<F>,
+    pub(super) output: StripOutput<'a, F>,
 }
 
 impl<F: Interpolation> Kernel for PutOutput<'_, F> {
@@ -63,10 +60,10 @@ impl<F: Interpolation> TileWork for PutOutput<'_, F> {
                 get,
                 |i, j, sum| tile[i][j] = s.add(sum, bias),
             );
-            let put = |output: &mut StripOutput<'_>, pixel: usize, value: S::V| {
+            let put = |output: &mut StripOutput<'_, F>, pixel: usize, value: S::V| {
                 let y = &mut output.y[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe { s.store_first(y.as_mut_ptr(), n, value) };
+                unsafe { F::store_first(s, y.as_mut_ptr(), n, value) };
             };
             // These loops have constant bounds, so that the sums stay in registers.
             match op.epilogue() {
@@ -113,11 +110,11 @@ impl<F: Interpolation> TileWork for PutOutput<'_, F> {
 }
 
 /// `dM = A dy Aᵀ` for some strips, ReLU and pool undone on the way.
-pub(super) struct TransformOutputGradient<'a, F> {
+pub(super) struct TransformOutputGradient<'a, F: Interpolation> {
     pub(super) block: Block<'a>,
     /// The strips of the block to do.
     pub(super) strips: Range<usize>,
-    pub(super) dy: &'a [f32],
+    pub(super) dy: &'a [F::Number],
     pub(super) aux: &'a [u8],
     /// Of the whole block; strips that are not done are not touched.
     pub(super) dm: Points<'a, F>,
@@ -156,7 +153,7 @@ impl<F: Interpolation> TileWork for TransformOutputGradient<'_, F> {
             let get = |pixel: usize| {
                 let dy = &dy[pixel * y.c + c..][..n];
                 // SAFETY: the slice has `n` numbers.
-                unsafe { s.load_first(dy.as_ptr(), n) }
+                unsafe { F::load_first(s, dy.as_ptr(), n) }
             };
             // The loops have constant bounds, so that the gradients stay in registers.
             let mut gradient = [[s.splat(0.0); TILE]; TILE];

@@ -1,5 +1,6 @@
 //! The tiles at the points.
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use half::bf16;
@@ -8,7 +9,7 @@ use vgg_tensor::spec::Conv2d;
 use super::algebra::HALF_POINTS;
 use super::transform::{POINTS, TILE};
 use crate::buffer::LINE;
-use crate::gemm::{F32, Factors};
+use crate::format::{F32, Format};
 use crate::shared::Shared;
 use crate::simd::{MAX_LANES, Simd};
 
@@ -22,10 +23,10 @@ pub(super) struct Points<'a, F = F32> {
     pub(super) channels: usize,
     /// Whether [`Points::put`] writes past the caches.
     streamed: bool,
-    pub(super) factors: F,
+    factors: PhantomData<F>,
 }
 
-impl<'a, F: Factors> Points<'a, F> {
+impl<'a, F: Format> Points<'a, F> {
     /// Places of all matrices.
     pub(super) fn len(rows: usize, channels: usize) -> usize {
         POINTS * Self::stride(rows, channels)
@@ -42,7 +43,8 @@ impl<'a, F: Factors> Points<'a, F> {
     /// If the memory is too short.
     pub(super) fn new(memory: &'a mut [f32], rows: usize, channels: usize) -> Self {
         assert!(memory.len() >= Self::len(rows, channels));
-        Self { memory: Shared::new(memory), rows, channels, streamed: false, factors: F::default() }
+        let memory = Shared::new(memory);
+        Self { memory, rows, channels, streamed: false, factors: PhantomData }
     }
 
     /// Written past the caches: where other threads read them, and much later, the caches have
@@ -73,7 +75,7 @@ impl<'a, F: Factors> Points<'a, F> {
             if self.streamed && S::LANES == LINE * F::OF_A_PLACE {
                 s.stream(place, v);
             } else {
-                self.factors.store(s, place, v);
+                F::store(s, place.cast(), v);
             }
         }
     }
@@ -81,7 +83,8 @@ impl<'a, F: Factors> Points<'a, F> {
     /// As `f32`, if a number's place has room for one.
     pub(super) fn in_f32(self) -> Option<Points<'a>> {
         let Self { memory, rows, channels, streamed, .. } = self;
-        (F::OF_A_PLACE == 1).then_some(Points { memory, rows, channels, streamed, factors: F32 })
+        let factors = PhantomData;
+        (F::OF_A_PLACE == 1).then_some(Points { memory, rows, channels, streamed, factors })
     }
 
     /// Pairs of rows, each with the one after it, or with zeros: `[pair][channel]`, some rows and channels of

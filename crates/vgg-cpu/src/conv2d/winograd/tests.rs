@@ -9,7 +9,7 @@ use super::blocking::Parallel;
 use super::{Blocking, backward, forward};
 use crate::buffer::{AlignedVec, Buffer};
 use crate::conv2d::Gradients;
-use crate::gemm::{Bf16, F32};
+use crate::format::{Bf16, F32, Format as _};
 use crate::{Config, Cpu, Isa};
 
 /// What a forward and a backward pass write.
@@ -22,32 +22,41 @@ struct Written {
     dbias: Vec<f32>,
 }
 
+/// Numbers as they are stored.
+fn stored<F: Interpolation>(numbers: &[f32]) -> Vec<F::Number> {
+    numbers.iter().map(|x| F::round(*x)).collect()
+}
+
+fn widened<F: Interpolation>(numbers: &[F::Number]) -> Vec<f32> {
+    numbers.iter().map(|x| F::widen(*x)).collect()
+}
+
 fn run<F: Interpolation>(cpu: &Cpu, op: &Conv2d, blocking: Blocking) -> Written {
-    // From −1 to 1, as good as random.
+    // From −1 to 1, as good as random, of few enough digits for either format.
     let number = |i: usize, seed: usize| ((i * seed) as f64 * 0.618_033_988_749).fract() as f32;
-    let numbers =
-        |len: usize, seed: usize| (0..len).map(|i| 2.0 * number(i * i + 1, seed) - 1.0).collect();
-    let (x, dy): (Vec<f32>, Vec<f32>) = (numbers(op.x().len(), 7), numbers(op.y().len(), 5));
-    let bias: Vec<f32> = numbers(op.c_out(), 3);
+    let short = |x: f32| Bf16::widen(Bf16::round(x));
+    let numbers = |len: usize, seed: usize| -> Vec<f32> {
+        (0..len).map(|i| short(2.0 * number(i * i + 1, seed) - 1.0)).collect()
+    };
+    let [x, dy] = [numbers(op.x().len(), 7), numbers(op.y().len(), 5)].map(|x| stored::<F>(&x));
+    let bias = numbers(op.c_out(), 3);
     let mut weight = Buffer::zeroed(op.weight().len()).unwrap();
-    let w: Vec<f32> = numbers(op.weight().len(), 11);
+    let w = numbers(op.weight().len(), 11);
     weight.f32_mut(w.len()).copy_from_slice(&w);
     let workspace = &mut AlignedVec::default();
     // What is there before must not matter.
-    let mut written = Written {
-        y: vec![f32::NAN; op.y().len()],
-        aux: vec![0xa5; op.aux_bytes()],
-        dx: vec![f32::NAN; op.x().len()],
-        dweight: vec![f32::NAN; op.weight().len()],
-        dbias: vec![f32::NAN; op.c_out()],
-    };
-    let Written { y, aux, dx, dweight, dbias } = &mut written;
+    let nothing = |len: usize| stored::<F>(&vec![f32::NAN; len]);
+    let (y, dx) = (&mut *nothing(op.y().len()), &mut *nothing(op.x().len()));
+    let aux = &mut *vec![0xa5; op.aux_bytes()];
+    let dweight = &mut *vec![f32::NAN; op.weight().len()];
+    let dbias = &mut *vec![f32::NAN; op.c_out()];
     cpu.threads.run(|| {
         forward::<F>(cpu, op, blocking, &x, &weight, &bias, y, aux, workspace).unwrap();
-        let gradients = Gradients { dweight, dbias, dx: Some(dx) };
+        let gradients = Gradients::<F> { dweight, dbias, dx: Some(dx) };
         backward::<F>(cpu, op, blocking, &x, &weight, &dy, aux, gradients, workspace).unwrap();
     });
-    written
+    let [y, dx] = [y, dx].map(|numbers| widened::<F>(numbers));
+    Written { y, aux: aux.to_vec(), dx, dweight: dweight.to_vec(), dbias: dbias.to_vec() }
 }
 
 /// Filters that were transformed for a map of a few pixels are those of a larger one.
@@ -69,13 +78,13 @@ fn check_sizes<F: Interpolation>() {
         numbers.iter_mut().enumerate().for_each(|(i, w)| *w = (i % 7) as f32 - 3.0);
         let of_side = |side: usize, weight: &Buffer| {
             let op = op(side);
-            let x: Vec<f32> = (0..op.x().len()).map(|i| (i % 5) as f32 - 2.0).collect();
-            let (mut y, bias) = (vec![f32::NAN; op.y().len()], [0.0; 4]);
+            let x: Vec<_> = (0..op.x().len()).map(|i| F::round((i % 5) as f32 - 2.0)).collect();
+            let (mut y, bias) = (stored::<F>(&vec![f32::NAN; op.y().len()]), [0.0; 4]);
             let workspace = &mut AlignedVec::default();
             let run =
                 || forward::<F>(&cpu, &op, blocking, &x, weight, &bias, &mut y, &mut [], workspace);
             cpu.threads.run(run).unwrap();
-            y
+            widened::<F>(&y)
         };
         of_side(2, &weight);
         let after_a_small_one = of_side(8, &weight);
