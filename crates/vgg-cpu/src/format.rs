@@ -6,14 +6,26 @@ use half::bf16;
 use crate::Isa;
 use crate::simd::{self, Kernel, Simd};
 
-/// What activations and their gradients are stored as, and what the factors of 3×3 convolutions' products
-/// are. Sums are `f32` always, and so is all arithmetic on vectors.
+/// What activations and their gradients are stored as, and what the factors of products are. Sums are `f32`
+/// always, and so is all other arithmetic.
 pub(crate) trait Format: Copy + Default + Send + Sync + 'static {
     /// A number as it is stored.
     type Number: Pod + Send + Sync;
 
     /// Factors in a place, which is 32 bits: neighbours along k.
     const OF_A_PLACE: usize = size_of::<f32>() / size_of::<Self::Number>();
+
+    /// The place of a factor and, if it has room for two, the next one.
+    fn place(first: Self::Number, next: Self::Number) -> f32;
+
+    /// The places of a vector of factors and, if they have room for two, of the next ones along k.
+    fn places_of<S: Simd>(s: S, first: S::V, next: S::V) -> S::V;
+
+    /// Places of `k` factors.
+    #[inline(always)]
+    fn places(k: usize) -> usize {
+        k.div_ceil(Self::OF_A_PLACE)
+    }
 
     /// Runs a kernel in which such numbers are stored or multiplied.
     fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output;
@@ -92,6 +104,16 @@ impl Format for F32 {
     }
 
     #[inline(always)]
+    fn place(first: f32, _: f32) -> f32 {
+        first
+    }
+
+    #[inline(always)]
+    fn places_of<S: Simd>(_: S, first: S::V, _: S::V) -> S::V {
+        first
+    }
+
+    #[inline(always)]
     fn widen(number: f32) -> f32 {
         number
     }
@@ -141,6 +163,16 @@ impl Format for Bf16 {
 
     fn run<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
         isa.run_bf16(kernel)
+    }
+
+    #[inline(always)]
+    fn place(first: bf16, next: bf16) -> f32 {
+        f32::from_bits(u32::from(next.to_bits()) << 16 | u32::from(first.to_bits()))
+    }
+
+    #[inline(always)]
+    fn places_of<S: Simd>(s: S, first: S::V, next: S::V) -> S::V {
+        s.pairs(first, next)
     }
 
     #[inline(always)]

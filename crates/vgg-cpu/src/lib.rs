@@ -10,10 +10,11 @@
 //!
 //! # Precision
 //! [`Precision::Bf16`] rounds activations and their gradients to 8 bits, as they are stored, which halves
-//! what passes through memory, and the factors of 3×3 convolutions' products, which are the transforms of
-//! inputs, filters and gradients at Winograd's points, to be multiplied by the processor's dot products of
-//! `bf16`, twice as many at a time. Transforms amplify the rounding: a result is off by 1 % of its typical
-//! size, which training does not notice (docs/results.md).
+//! what passes through memory, and the factors of products, to be multiplied by the processor's dot products
+//! of `bf16`, twice as many at a time: those of fully connected layers, and of 3×3 convolutions at Winograd's
+//! points, which are the transforms of inputs, filters and gradients. Transforms amplify the rounding: a
+//! result is off by 1 % of its typical size, which training does not notice (docs/results.md). Weights, the
+//! gradients of weights, sums and the optimiser stay `f32`.
 //!
 //! # In a crate of your own
 //! A release build is fast. In a development build the kernels are some 80 times slower, unless

@@ -1,14 +1,15 @@
 //! What numbers are rounded to.
 
-/// What activations, their gradients and the factors of 3×3 convolutions' products are rounded to. Everything
-/// else is `f32`: weights and their gradients, sums, the optimiser.
+/// What activations, their gradients and the factors of products are rounded to. Everything else is `f32`:
+/// weights and their gradients, sums, the optimiser.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Precision {
     /// Nothing: they are `f32`.
     #[default]
     F32,
-    /// To `bf16`, as they are stored; the factors [at the points](crate#precision) of Winograd's transforms. On
-    /// processors without instructions for it, it is computed by others, to the same bits and many times as
+    /// To `bf16`: activations as they are stored, factors as they are multiplied, which is
+    /// [at the points](crate#precision) of Winograd's transforms in 3×3 convolutions. Convolutions by other
+    /// algorithms, the first one among them, multiply what is stored in `f32`. On processors without instructions for it, it is computed by others, to the same bits and many times as
     /// slowly.
     Bf16,
 }

@@ -58,8 +58,8 @@ fn needs_of<F: Interpolation>(cpu: &Cpu, command: &Command) -> Needs {
         Command::BatchNorm2d { spec, .. } => batch_norm2d::forward_needs(spec),
         Command::BatchNorm2dBackward { spec, .. } => batch_norm2d::backward_needs(spec),
         Command::Linear { spec, .. } => linear::forward_needs::<F>(cpu, spec),
-        Command::LinearBackward { spec, .. } => linear::backward_needs(cpu, spec),
-        Command::LinearInputBackward { spec, .. } => linear::input_backward_needs(cpu, spec),
+        Command::LinearBackward { spec, .. } => linear::backward_needs::<F>(cpu, spec),
+        Command::LinearInputBackward { spec, .. } => linear::input_backward_needs::<F>(cpu, spec),
         _ => Needs::default(),
     }
 }

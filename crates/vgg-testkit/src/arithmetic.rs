@@ -17,9 +17,8 @@ pub enum Arithmetic {
     Bf16,
     /// Activations and their gradients are stored as `f16`, and products take factors of that type.
     F16,
-    /// Activations and their gradients are stored as `bf16`. Products take factors that are `f32`, but those
-    /// of 3×3 convolutions are of type `bf16` at the points of Winograd's transforms. What is subnormal becomes
-    /// zero, as x86's instructions have it.
+    /// As `Bf16`, but the products of 3×3 convolutions take factors at the points of Winograd's transforms, and
+    /// what is subnormal becomes zero, as x86's instructions have it.
     WinogradBf16,
 }
 

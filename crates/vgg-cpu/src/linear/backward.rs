@@ -10,7 +10,7 @@ use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
 use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::format::{F32, Format};
+use crate::format::Format;
 use crate::gemm::{Ahead, Gemm, pack_columns, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::optimizer::{Rates, Update};
@@ -38,22 +38,25 @@ pub(crate) fn backward<F: Format>(
     let padded_out = panels * width;
     let batch_panels = n.div_ceil(width);
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    backward_needs(cpu, op).reserve(cpu, workspace)?;
-    let [gradient, by_panel, by_image, packed, dx_transposed] = workspace.split(lens(cpu, op));
+    backward_needs::<F>(cpu, op).reserve(cpu, workspace)?;
+    let [gradient, by_panel, by_image, packed, dx_transposed] = workspace.split(lens::<F>(cpu, op));
     cpu.threads.run(|| {
+        let gradient = &mut bytemuck::cast_slice_mut(gradient)[..n * padded_out];
         undo_relu::<F>(op, dy, aux, padded_out, gradient);
-        let gradient = &*gradient;
+        let gradient = &gradient[..n * padded_out];
         dbias.fill(0.0);
         for row in gradient.chunks_exact(padded_out) {
-            dbias.iter_mut().zip(row).for_each(|(db, g)| *db += g);
+            dbias.iter_mut().zip(row).for_each(|(db, g)| *db += F::widen(*g));
         }
         if dx.is_some() {
-            pack_images(gradient, padded_out, width, by_image);
+            pack_images::<F>(gradient, padded_out, width, by_image);
         }
-        by_panel.par_chunks_exact_mut(n * width).enumerate().for_each(|(panel, packed)| {
-            pack_columns::<F32>(gradient, padded_out, width, panel, packed);
-        });
-        packed.par_chunks_exact_mut(n * mr).enumerate().for_each(|(group, packed)| {
+        by_panel.par_chunks_exact_mut(F::places(n) * width).enumerate().for_each(
+            |(panel, packed)| {
+                pack_columns::<F>(gradient, padded_out, width, panel, packed);
+            },
+        );
+        packed.par_chunks_exact_mut(F::places(n) * mr).enumerate().for_each(|(group, packed)| {
             pack_columns::<F>(x, features, mr, group, packed);
         });
         let wanted = dx.is_some();
@@ -67,9 +70,12 @@ pub(crate) fn backward<F: Format>(
             // SAFETY: this job alone has these features.
             let dx = unsafe { transposed.slice(rows.start * columns..rows.end * columns) };
             let of_rows = rows.clone();
-            let dx = InputRows { features, panels, rows: of_rows, columns, by_image, dx };
+            let factors = F::default();
+            let dx = InputRows { factors, features, panels, rows: of_rows, columns, by_image, dx };
             let dx = wanted.then_some(dx);
-            cpu.isa.run(FeatureRows { n, features, panels, rows, packed, by_panel, dx, target });
+            let rows =
+                FeatureRows { factors, n, features, panels, rows, packed, by_panel, dx, target };
+            F::run(cpu.isa, rows);
         });
         if let Some(dx) = dx {
             transpose::<F>(&*dx_transposed, features, dx);
@@ -79,20 +85,20 @@ pub(crate) fn backward<F: Format>(
 }
 
 /// What [`backward`] takes besides its buffers.
-pub(crate) fn backward_needs(cpu: &Cpu, op: &Linear) -> Needs {
-    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+pub(crate) fn backward_needs<F: Format>(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens::<F>(cpu, op)), ..Needs::default() }
 }
 
 /// Numbers of the workspace: for the output's gradient as it lies, in panels of outputs and in
 /// panels of images, the packed inputs, and the input's gradient, transposed.
-fn lens(cpu: &Cpu, op: &Linear) -> [usize; 5] {
+fn lens<F: Format>(cpu: &Cpu, op: &Linear) -> [usize; 5] {
     let Sizes { n, features, width, mr, panels, .. } = Sizes::new(cpu, op);
     let (padded_out, batch_panels) = (panels * width, n.div_ceil(width));
     [
-        n * padded_out,
-        n * padded_out,
-        batch_panels * padded_out * width,
-        packed_len(features, n, mr),
+        F::places(n * padded_out),
+        F::places(n) * padded_out,
+        batch_panels * F::places(padded_out) * width,
+        packed_len(features, F::places(n), mr),
         features * batch_panels * width,
     ]
 }
@@ -136,7 +142,9 @@ impl<'a> Target<'a> {
 }
 
 /// All gradients for some of the features: the weight passes by once.
-struct FeatureRows<'a> {
+struct FeatureRows<'a, F> {
+    /// What the products are of.
+    factors: F,
     n: usize,
     /// All features.
     features: usize,
@@ -144,16 +152,16 @@ struct FeatureRows<'a> {
     panels: usize,
     /// Those to do.
     rows: Range<usize>,
-    /// The inputs in groups of features: `[group][n][mr]`.
+    /// The inputs in groups of features: `[group][places of n][mr]`.
     packed: &'a [f32],
-    /// The output gradients in panels of outputs: `[panel][n][width]`.
+    /// The output gradients in panels of outputs: `[panel][places of n][width]`.
     by_panel: &'a [f32],
     /// If it is wanted.
-    dx: Option<InputRows<'a>>,
+    dx: Option<InputRows<'a, F>>,
     target: Target<'a>,
 }
 
-impl Kernel for FeatureRows<'_> {
+impl<F: Format> Kernel for FeatureRows<'_, F> {
     type Output = ();
 
     #[inline(always)]
@@ -175,7 +183,7 @@ impl Kernel for FeatureRows<'_> {
     }
 }
 
-impl<'a> FeatureRows<'a> {
+impl<'a, F: Format> FeatureRows<'a, F> {
     /// The weight's gradient in a panel, and what becomes of it. Meanwhile, the weight `distance`
     /// panels further on is fetched.
     #[inline(always)]
@@ -221,8 +229,8 @@ impl<'a> FeatureRows<'a> {
         dw: &mut [f32],
         mut ahead: Ahead,
     ) {
-        let Self { n, features, packed, by_panel, .. } = *self;
-        let width = panel_width(S::LANES);
+        let Self { factors, features, packed, by_panel, .. } = *self;
+        let (width, n) = (panel_width(S::LANES), F::places(self.n));
         let gradient = &by_panel[panel * n * width..][..n * width];
         assert_eq!(packed.len(), packed_len(features, n, S::MR));
         assert!(first.is_multiple_of(S::MR) && dw.len().is_multiple_of(width));
@@ -234,7 +242,7 @@ impl<'a> FeatureRows<'a> {
             // SAFETY: the lengths were just asserted.
             unsafe {
                 Gemm {
-                    factors: F32,
+                    factors,
                     rows: dw.len() / width,
                     columns: width,
                     k: n,

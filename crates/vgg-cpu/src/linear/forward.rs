@@ -6,11 +6,11 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 
 use super::stream::{MAX_IMAGES, SIDE_BY_SIDE, StreamedPanels};
-use super::weight::{Number, numbers};
+use super::weight::{Number, in_places, numbers};
 use super::{K_BLOCK, MAX_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::format::{F32, Format};
+use crate::format::Format;
 use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
@@ -55,23 +55,27 @@ fn run<F: Format, T: Number>(
             let x = match F::OF_A_PLACE {
                 1 => bytemuck::cast_slice(x),
                 _ => {
-                    F::widen_all(x, packed);
+                    pack_rows::<F>(x, features, 1, 0, packed);
                     &*packed
                 }
             };
             let sums = sums.par_chunks_mut(SIDE_BY_SIDE * n * width);
             let panels = weight.par_chunks(SIDE_BY_SIDE * features * width);
             sums.zip(panels).for_each(|(sums, panels)| {
-                cpu.isa.run(StreamedPanels { features, x, panels, sums });
+                let factors = F::default();
+                F::run(cpu.isa, StreamedPanels { factors, features, x, panels, sums });
             });
         } else {
-            packed.par_chunks_exact_mut(features * mr).enumerate().for_each(|(group, packed)| {
-                pack_rows::<F>(x, features, mr, group, packed);
-            });
+            packed.par_chunks_exact_mut(F::places(features) * mr).enumerate().for_each(
+                |(group, packed)| {
+                    pack_rows::<F>(x, features, mr, group, packed);
+                },
+            );
             let sums = sums.par_chunks_exact_mut(n * width);
             let panels = weight.par_chunks_exact(features * width);
             sums.zip(panels).for_each(|(sums, panel)| {
-                cpu.isa.run(Panel { n, features, packed, panel, sums });
+                let factors = F::default();
+                F::run(cpu.isa, Panel { factors, n, features, packed, panel, sums });
             });
         }
         let (relu, sums) = (op.epilogue() == LinearEpilogue::BiasRelu, &*sums);
@@ -94,51 +98,54 @@ pub(crate) fn forward_needs<F: Format>(cpu: &Cpu, op: &Linear) -> Needs {
     Needs { workspace: AlignedVec::len_of(lens::<F>(cpu, op)), ..Needs::default() }
 }
 
-/// Numbers of the workspace: for the inputs, packed or widened, if they are, and the sums.
+/// Numbers of the workspace: for the packed inputs, if they are packed, and the sums.
 fn lens<F: Format>(cpu: &Cpu, op: &Linear) -> [usize; 2] {
     let Sizes { n, features, width, mr, panels, .. } = Sizes::new(cpu, op);
     let packed_len = match n <= MAX_IMAGES {
         true if F::OF_A_PLACE == 1 => 0,
-        true => n * features,
-        false => packed_len(n, features, mr),
+        true => n * F::places(features),
+        false => packed_len(n, F::places(features), mr),
     };
     [packed_len, panels * n * width]
 }
 
 /// The sums of one panel of outputs: `[n][width]`.
-struct Panel<'a, T> {
+struct Panel<'a, F, T> {
+    /// What the products are of.
+    factors: F,
     n: usize,
     features: usize,
-    /// The inputs in groups of rows: `[group][features][mr]`.
+    /// The inputs in groups of rows: `[group][places of features][mr]`.
     packed: &'a [f32],
     panel: &'a [T],
     sums: &'a mut [f32],
 }
 
-impl<T: Number> Kernel for Panel<'_, T> {
+impl<F: Format, T: Number> Kernel for Panel<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { n, features, packed, panel, sums } = self;
+        let Self { factors, n, features, packed, panel, sums } = self;
         let width = panel_width(S::LANES);
-        assert_eq!(packed.len(), packed_len(n, features, S::MR));
+        let places = F::places(features);
+        assert_eq!(packed.len(), packed_len(n, places, S::MR));
         assert_eq!(panel.len(), features * width);
         assert_eq!(sums.len(), n * width);
         let mut scratch = [0.0; MAX_BLOCK];
         for (block, panel) in panel.chunks(K_BLOCK * width).enumerate() {
-            let panel = T::widened(s, panel, &mut scratch);
-            let k = block * K_BLOCK;
+            let panel = in_places::<F, T, S>(s, panel, &mut scratch);
+            let k = block * F::places(K_BLOCK);
             for (group, first) in (0..n).step_by(S::MR).enumerate() {
                 // SAFETY: the lengths were just asserted.
                 unsafe {
                     Gemm {
-                        factors: F32,
+                        factors,
                         rows: S::MR.min(n - first),
                         columns: width,
                         k: panel.len() / width,
                         segments: 1,
-                        a: packed.as_ptr().add((group * features + k) * S::MR),
+                        a: packed.as_ptr().add((group * places + k) * S::MR),
                         a_row: 1,
                         a_k: S::MR,
                         a_segment: 0,

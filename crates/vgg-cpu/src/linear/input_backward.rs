@@ -2,14 +2,15 @@
 
 use std::ops::Range;
 
+use bytemuck::Zeroable as _;
 use rayon::prelude::*;
 use vgg_tensor::Result;
 use vgg_tensor::spec::{Linear, LinearEpilogue};
 
-use super::{K_BLOCK, Sizes, features_of_a_job};
+use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
-use crate::format::{F32, Format};
+use crate::format::Format;
 use crate::gemm::{Gemm, pack_rows, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
@@ -29,18 +30,20 @@ pub(crate) fn input_backward<F: Format>(
     let (dy, aux) = (dy.maps::<F>(op.y().len()), aux.bytes(op.aux_bytes()));
     let dx = dx.maps_mut::<F>(op.x().len());
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
-    input_backward_needs(cpu, op).reserve(cpu, workspace)?;
-    let [gradient, by_image, dx_transposed] = workspace.split(lens(cpu, op));
+    input_backward_needs::<F>(cpu, op).reserve(cpu, workspace)?;
+    let [gradient, by_image, dx_transposed] = workspace.split(lens::<F>(cpu, op));
     cpu.threads.run(|| {
+        let gradient = &mut bytemuck::cast_slice_mut(gradient)[..n * padded_out];
         undo_relu::<F>(op, dy, aux, padded_out, gradient);
-        pack_images(gradient, padded_out, width, by_image);
+        pack_images::<F>(gradient, padded_out, width, by_image);
         let by_image = &*by_image;
         let of_a_job = features_of_a_job(features, cpu.threads.count());
         let jobs = dx_transposed.par_chunks_mut(of_a_job * columns).enumerate();
         jobs.for_each(|(job, dx)| {
             let rows = job * of_a_job..features.min((job + 1) * of_a_job);
-            let dx = InputRows { features, panels, rows, columns, by_image, dx };
-            cpu.isa.run(Alone { dx, weight });
+            let factors = F::default();
+            let dx = InputRows { factors, features, panels, rows, columns, by_image, dx };
+            F::run(cpu.isa, Alone { dx, weight });
         });
         transpose::<F>(dx_transposed, features, dx);
     });
@@ -48,16 +51,16 @@ pub(crate) fn input_backward<F: Format>(
 }
 
 /// What [`input_backward`] takes besides its buffers.
-pub(crate) fn input_backward_needs(cpu: &Cpu, op: &Linear) -> Needs {
-    Needs { workspace: AlignedVec::len_of(lens(cpu, op)), ..Needs::default() }
+pub(crate) fn input_backward_needs<F: Format>(cpu: &Cpu, op: &Linear) -> Needs {
+    Needs { workspace: AlignedVec::len_of(lens::<F>(cpu, op)), ..Needs::default() }
 }
 
 /// Numbers of the workspace: for the output's gradient as it lies and in panels of images, and the
 /// input's gradient, transposed.
-fn lens(cpu: &Cpu, op: &Linear) -> [usize; 3] {
+fn lens<F: Format>(cpu: &Cpu, op: &Linear) -> [usize; 3] {
     let Sizes { n, features, width, panels, .. } = Sizes::new(cpu, op);
     let (padded_out, columns) = (panels * width, n.next_multiple_of(width));
-    [n * padded_out, columns * padded_out, columns * features]
+    [F::places(n * padded_out), columns * F::places(padded_out), columns * features]
 }
 
 /// `dy` where ReLU was alive, rows padded with zeros to `padded_out` numbers.
@@ -66,25 +69,30 @@ pub(super) fn undo_relu<F: Format>(
     dy: &[F::Number],
     aux: &[u8],
     padded_out: usize,
-    gradient: &mut [f32],
+    gradient: &mut [F::Number],
 ) {
     let out = op.out_features();
     let bits = out.div_ceil(8);
     let relu = op.epilogue() == LinearEpilogue::BiasRelu;
     gradient.par_chunks_exact_mut(padded_out).enumerate().for_each(|(image, gradient)| {
         let (inside, padding) = gradient.split_at_mut(out);
-        padding.fill(0.0);
+        padding.fill(F::Number::zeroed());
         for (o, (g, dy)) in inside.iter_mut().zip(&dy[image * out..]).enumerate() {
             let alive = !relu || aux[image * bits + o / 8] >> (o % 8) & 1 == 1;
-            *g = if alive { F::widen(*dy) } else { 0.0 };
+            *g = if alive { *dy } else { F::Number::zeroed() };
         }
     });
 }
 
-/// The output's gradient in panels of images, `[panel][padded_out][width]`.
-pub(super) fn pack_images(gradient: &[f32], padded_out: usize, width: usize, by_image: &mut [f32]) {
-    let panels = by_image.par_chunks_exact_mut(padded_out * width).enumerate();
-    panels.for_each(|(panel, packed)| pack_rows::<F32>(gradient, padded_out, width, panel, packed));
+/// The output's gradient in panels of images, `[panel][places of padded_out][width]`.
+pub(super) fn pack_images<F: Format>(
+    gradient: &[F::Number],
+    padded_out: usize,
+    width: usize,
+    by_image: &mut [f32],
+) {
+    let panels = by_image.par_chunks_exact_mut(F::places(padded_out) * width).enumerate();
+    panels.for_each(|(panel, packed)| pack_rows::<F>(gradient, padded_out, width, panel, packed));
 }
 
 /// `dx` of `[features][images]`, padded, to `[images][features]`.
@@ -106,7 +114,9 @@ pub(super) fn transpose<F: Format>(transposed: &[f32], features: usize, dx: &mut
 }
 
 /// Some rows of the transposed input gradient, `[rows][images, padded to panels]`.
-pub(super) struct InputRows<'a> {
+pub(super) struct InputRows<'a, F> {
+    /// What the products are of.
+    pub(super) factors: F,
     /// All features.
     pub(super) features: usize,
     /// Panels of the weight.
@@ -115,12 +125,12 @@ pub(super) struct InputRows<'a> {
     pub(super) rows: Range<usize>,
     /// Numbers of a row.
     pub(super) columns: usize,
-    /// The output gradients in panels of images: `[panel][out][width]`.
+    /// The output gradients in panels of images: `[panel][places of out][width]`.
     pub(super) by_image: &'a [f32],
     pub(super) dx: &'a mut [f32],
 }
 
-impl InputRows<'_> {
+impl<F: Format> InputRows<'_, F> {
     /// Adds the products with some panels of the weight; the first panels come first.
     ///
     /// # Safety
@@ -133,45 +143,64 @@ impl InputRows<'_> {
         len: usize,
         panels: Range<usize>,
     ) {
-        let Self { features, columns, by_image, ref rows, .. } = *self;
+        let Self { factors, features, columns, by_image, ref rows, .. } = *self;
         let width = panel_width(S::LANES);
-        let out = self.panels * width;
-        assert!(columns.is_multiple_of(width) && by_image.len() == columns * out);
+        let (out, k) = (self.panels * width, F::places(width));
+        assert!(columns.is_multiple_of(width) && by_image.len() == columns * F::places(out));
         assert!(self.dx.len() == rows.len() * columns);
         assert!(len == out * features && rows.end <= features && panels.end <= self.panels);
-        // SAFETY: the lengths were just asserted; the rest is the caller's promise.
-        unsafe {
-            Gemm {
-                factors: F32,
-                rows: rows.len(),
-                columns,
-                k: width,
-                segments: panels.len(),
-                a: weight.add((panels.start * features + rows.start) * width),
-                a_row: width,
-                a_k: 1,
-                a_segment: features * width,
-                b: by_image.as_ptr().add(panels.start * width * width),
-                b_k: width,
-                b_panel: out * width,
-                c: self.dx.as_mut_ptr(),
-                c_row: columns,
-                c_panel: width,
-                accumulate: panels.start > 0,
+        let mut scratch = [0.0; ROWS * K_BLOCK / 2];
+        let of_a_block = if F::OF_A_PLACE == 1 { rows.len() } else { ROWS };
+        for first in (0..rows.len()).step_by(of_a_block) {
+            let count = of_a_block.min(rows.len() - first);
+            // SAFETY: the lengths were just asserted; the rest is the caller's promise.
+            unsafe {
+                let weight =
+                    |panel: usize| weight.add((panel * features + rows.start + first) * width);
+                let (a, a_segment) = match F::OF_A_PLACE {
+                    1 => (weight(panels.start), features * width),
+                    _ => {
+                        let numbers = bytemuck::cast_slice_mut::<_, F::Number>(&mut scratch);
+                        let segments = numbers.chunks_exact_mut(count * width);
+                        for (panel, out) in panels.clone().zip(segments) {
+                            let weight = std::slice::from_raw_parts(weight(panel), count * width);
+                            F::round_all(s, weight, out);
+                        }
+                        (scratch.as_ptr(), count * k)
+                    }
+                };
+                Gemm {
+                    factors,
+                    rows: count,
+                    columns,
+                    k,
+                    segments: panels.len(),
+                    a,
+                    a_row: k,
+                    a_k: 1,
+                    a_segment,
+                    b: by_image.as_ptr().add(panels.start * k * width),
+                    b_k: width,
+                    b_panel: F::places(out) * width,
+                    c: self.dx.as_mut_ptr().add(first * columns),
+                    c_row: columns,
+                    c_panel: width,
+                    accumulate: panels.start > 0,
+                }
+                .compute(s);
             }
-            .compute(s);
         }
     }
 }
 
 /// The input's gradient for some of the features, in the same blocks as beside the weight's: to the
 /// same bits.
-struct Alone<'a> {
-    dx: InputRows<'a>,
+struct Alone<'a, F> {
+    dx: InputRows<'a, F>,
     weight: &'a [f32],
 }
 
-impl Kernel for Alone<'_> {
+impl<F: Format> Kernel for Alone<'_, F> {
     type Output = ();
 
     #[inline(always)]

@@ -3,6 +3,7 @@
 
 use super::K_BLOCK;
 use super::weight::Number;
+use crate::format::Format;
 use crate::gemm::panel_width;
 use crate::simd::{Kernel, Simd};
 
@@ -15,92 +16,90 @@ pub(super) const SIDE_BY_SIDE: usize = 4;
 
 /// The sums of some panels of outputs: `[panel][n][width]`. They are the same bits as those of
 /// the GEMM: each is taken in blocks of k, in order.
-pub(super) struct StreamedPanels<'a, T> {
+pub(super) struct StreamedPanels<'a, F, T> {
+    /// What the products are of.
+    pub(super) factors: F,
     pub(super) features: usize,
-    /// The inputs, `[n][features]`, of at most [`MAX_IMAGES`].
+    /// The inputs, `[n][places of features]`, of at most [`MAX_IMAGES`].
     pub(super) x: &'a [f32],
     /// Of the weight.
     pub(super) panels: &'a [T],
     pub(super) sums: &'a mut [f32],
 }
 
-impl<T: Number> Kernel for StreamedPanels<'_, T> {
+impl<F: Format, T: Number> Kernel for StreamedPanels<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, s: S) {
-        let Self { features, x, panels, sums } = self;
-        match x.len() / features {
-            1 => all::<S, T, 1, SIDE_BY_SIDE>(s, x, panels, sums),
-            2 => all::<S, T, 2, { SIDE_BY_SIDE / 2 }>(s, x, panels, sums),
-            3 => all::<S, T, 3, 1>(s, x, panels, sums),
+        match self.x.len() / F::places(self.features) {
+            1 => self.all::<S, 1, SIDE_BY_SIDE>(s),
+            2 => self.all::<S, 2, { SIDE_BY_SIDE / 2 }>(s),
+            3 => self.all::<S, 3, 1>(s),
             n => {
                 assert_eq!(n, MAX_IMAGES);
-                all::<S, T, MAX_IMAGES, 1>(s, x, panels, sums)
+                self.all::<S, MAX_IMAGES, 1>(s);
             }
         }
     }
 }
 
-/// `N` images, and `P` panels at a time as long as there are so many.
-#[inline(always)]
-fn all<S: Simd, T: Number, const N: usize, const P: usize>(
-    s: S,
-    x: &[f32],
-    panels: &[T],
-    sums: &mut [f32],
-) {
-    let width = panel_width(S::LANES);
-    let panel_len = x.len() / N * width;
-    let mut sums = sums.chunks_exact_mut(P * N * width);
-    let mut groups = panels.chunks_exact(P * panel_len);
-    for (sums, group) in sums.by_ref().zip(groups.by_ref()) {
-        side_by_side::<S, T, N, P>(s, x, group, sums);
+impl<F: Format, T: Number> StreamedPanels<'_, F, T> {
+    /// Of `N` images, `P` panels at a time as long as there are so many.
+    #[inline(always)]
+    fn all<S: Simd, const N: usize, const P: usize>(self, s: S) {
+        let Self { factors, features, x, panels, sums } = self;
+        let width = panel_width(S::LANES);
+        let panel_len = features * width;
+        let mut sums = sums.chunks_exact_mut(P * N * width);
+        let mut groups = panels.chunks_exact(P * panel_len);
+        for (sums, panels) in sums.by_ref().zip(groups.by_ref()) {
+            Self { factors, features, x, panels, sums }.side_by_side::<S, N, P>(s);
+        }
+        let rest = sums.into_remainder().chunks_exact_mut(N * width);
+        for (sums, panels) in rest.zip(groups.remainder().chunks_exact(panel_len)) {
+            Self { factors, features, x, panels, sums }.side_by_side::<S, N, 1>(s);
+        }
     }
-    let rest = sums.into_remainder().chunks_exact_mut(N * width);
-    for (sums, panel) in rest.zip(groups.remainder().chunks_exact(panel_len)) {
-        side_by_side::<S, T, N, 1>(s, x, panel, sums);
-    }
-}
 
-/// `N` images and `P` panels.
-#[inline(always)]
-fn side_by_side<S: Simd, T: Number, const N: usize, const P: usize>(
-    s: S,
-    x: &[f32],
-    panels: &[T],
-    sums: &mut [f32],
-) {
-    let (width, features) = (panel_width(S::LANES), x.len() / N);
-    assert_eq!(panels.len(), P * features * width);
-    assert_eq!(sums.len(), P * N * width);
-    let (x, panels, sums) = (x.as_ptr(), panels.as_ptr(), sums.as_mut_ptr());
-    for block in (0..features).step_by(K_BLOCK) {
-        let mut acc = [[[s.splat(0.0); 2]; N]; P];
-        // SAFETY: k is below `features`, and the lengths were just asserted.
-        unsafe {
-            for k in block..features.min(block + K_BLOCK) {
-                let mut images = [s.splat(0.0); N];
-                for i in 0..N {
-                    images[i] = s.splat(*x.add(i * features + k));
-                }
-                for p in 0..P {
-                    for v in 0..2 {
-                        let w = panels.add((p * features + k) * width + v * S::LANES);
-                        let w = T::load(s, w);
-                        for i in 0..N {
-                            acc[p][i][v] = s.mul_add(images[i], w, acc[p][i][v]);
+    /// Of `N` images and `P` panels.
+    #[inline(always)]
+    fn side_by_side<S: Simd, const N: usize, const P: usize>(self, s: S) {
+        let Self { factors, features, x, panels, sums } = self;
+        let (width, places) = (panel_width(S::LANES), F::places(features));
+        assert_eq!(x.len(), N * places);
+        assert_eq!(panels.len(), P * features * width);
+        assert_eq!(sums.len(), P * N * width);
+        let (x, panels, sums) = (x.as_ptr(), panels.as_ptr(), sums.as_mut_ptr());
+        for block in (0..features).step_by(K_BLOCK) {
+            let mut acc = [[[s.splat(0.0); 2]; N]; P];
+            // SAFETY: k is below `features`, and the lengths were just asserted.
+            unsafe {
+                for k in (block..features.min(block + K_BLOCK)).step_by(F::OF_A_PLACE) {
+                    for p in 0..P {
+                        for v in 0..2 {
+                            let row = |k: usize| {
+                                T::load(s, panels.add((p * features + k) * width + v * S::LANES))
+                            };
+                            let has_next = F::OF_A_PLACE > 1 && k + 1 < features;
+                            let next = if has_next { row(k + 1) } else { s.splat(0.0) };
+                            let w = F::places_of(s, row(k), next);
+                            for i in 0..N {
+                                let x = s.load_multiplier(x, i * places + k / F::OF_A_PLACE);
+                                acc[p][i][v] = factors.mul_add(s, x, w, acc[p][i][v]);
+                            }
                         }
                     }
                 }
-            }
-            for p in 0..P {
-                for i in 0..N {
-                    for v in 0..2 {
-                        let sum = sums.add((p * N + i) * width + v * S::LANES);
-                        let block_sum = acc[p][i][v];
-                        let all = if block > 0 { s.add(s.load(sum), block_sum) } else { block_sum };
-                        s.store(sum, all);
+                for p in 0..P {
+                    for i in 0..N {
+                        for v in 0..2 {
+                            let sum = sums.add((p * N + i) * width + v * S::LANES);
+                            let of_block = acc[p][i][v];
+                            let all =
+                                if block > 0 { s.add(s.load(sum), of_block) } else { of_block };
+                            s.store(sum, all);
+                        }
                     }
                 }
             }

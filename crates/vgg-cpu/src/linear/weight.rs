@@ -9,6 +9,7 @@ use vgg_tensor::spec::WeightType;
 use super::MAX_BLOCK;
 use crate::Cpu;
 use crate::buffer::Buffer;
+use crate::format::Format;
 use crate::gemm::{packed_len, panel_width};
 use crate::simd::Simd;
 
@@ -25,12 +26,33 @@ pub(super) trait Number: Pod + Send + Sync {
     /// `LANES` numbers can be read at `p`.
     unsafe fn load<S: Simd>(s: S, p: *const Self) -> S::V;
 
-    /// Some vectors of a panel as `f32`, in `scratch` if they are not `f32` already.
-    fn widened<'a, S: Simd>(
-        s: S,
-        block: &'a [Self],
-        scratch: &'a mut [f32; MAX_BLOCK],
-    ) -> &'a [f32];
+    /// The same as `f32`, if they are.
+    fn as_f32(numbers: &[Self]) -> Option<&[f32]>;
+}
+
+/// Some rows of a panel in places along k, in `scratch` if they are not that already.
+#[inline(always)]
+pub(super) fn in_places<'a, F: Format, T: Number, S: Simd>(
+    s: S,
+    rows: &'a [T],
+    scratch: &'a mut [f32; MAX_BLOCK],
+) -> &'a [f32] {
+    if let Some(rows) = T::as_f32(rows).filter(|_| F::OF_A_PLACE == 1) {
+        return rows;
+    }
+    let width = panel_width(S::LANES);
+    let places = &mut scratch[..F::places(rows.len() / width) * width];
+    for (out, rows) in places.chunks_exact_mut(width).zip(rows.chunks(F::OF_A_PLACE * width)) {
+        for v in (0..width).step_by(S::LANES) {
+            // SAFETY: each row has a panel's width.
+            unsafe {
+                let load = |row: &[T]| T::load(s, row.as_ptr().add(v));
+                let next = rows.get(width..2 * width).map_or(s.splat(0.0), load);
+                s.store(out.as_mut_ptr().add(v), F::places_of(s, load(&rows[..width]), next));
+            }
+        }
+    }
+    places
 }
 
 impl Number for f32 {
@@ -49,8 +71,8 @@ impl Number for f32 {
     }
 
     #[inline(always)]
-    fn widened<'a, S: Simd>(_: S, block: &'a [f32], _: &'a mut [f32; MAX_BLOCK]) -> &'a [f32] {
-        block
+    fn as_f32(numbers: &[f32]) -> Option<&[f32]> {
+        Some(numbers)
     }
 }
 
@@ -70,18 +92,8 @@ impl Number for f16 {
     }
 
     #[inline(always)]
-    fn widened<'a, S: Simd>(
-        s: S,
-        block: &'a [f16],
-        scratch: &'a mut [f32; MAX_BLOCK],
-    ) -> &'a [f32] {
-        let wide = &mut scratch[..block.len()];
-        let vectors = wide.chunks_exact_mut(S::LANES).zip(block.chunks_exact(S::LANES));
-        for (wide, block) in vectors {
-            // SAFETY: both have `LANES` numbers.
-            unsafe { s.store(wide.as_mut_ptr(), s.load_f16(block.as_ptr())) };
-        }
-        wide
+    fn as_f32(_: &[f16]) -> Option<&[f32]> {
+        None
     }
 }
 

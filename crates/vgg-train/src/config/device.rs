@@ -85,7 +85,7 @@ pub(crate) enum Precision {
     /// On a GPU stored as f32, multiplied by tensor cores with 11 bits; on a CPU f32
     #[default]
     Tf32,
-    /// On a GPU half the memory traffic, 8 bits, from Ampere on; on a CPU with AVX-512 BF16, products of 8 bits
+    /// Half the memory traffic, 8 bits; on GPUs from Ampere on, and CPUs with AVX-512 BF16
     Bf16,
     /// Half the memory traffic, 11 bits, gradients scaled; for older GPUs
     F16,
