@@ -9,6 +9,8 @@ Of each network, with random weights: what other programs write of it is importe
 probabilities must be theirs (of a photograph's, with torchvision's own preprocessing), the exported
 weights must load into the same network (strictly), and the exported ONNX model must pass ONNX's
 checker and give the same logits in ONNX Runtime for batches of several sizes. All to 1e-4 of the largest logit; what was exported is the same to the bit.
+Networks that locate are trained for a moment from one that classifies, and exported with it: the logits and boxes
+of the file in ONNX Runtime must be the probabilities and pixels that `predict` tells.
 """
 
 import json
@@ -202,11 +204,82 @@ def torchvisions(model, into):
     return into.eval()
 
 
+class LocatorTrip(Trip):
+    """A network that locates, with the one that it started from."""
+
+    CONFIG = """
+    [model]
+    width = 0.0625
+    image_size = 96
+    fc_width = 24
+    dropout = 0.0
+    [data]
+    dataset = "image-folder"
+    folder = "images"
+    mean = [0.4]
+    std = [0.3]
+    [train]
+    epochs = 8
+    batch_size = 4
+    [optimizer]
+    momentum = 0.9
+    """
+
+    def __init__(self, program, folder, boxes, name):
+        self.program, self.folder, self.boxes, self.name = program, folder, boxes, name
+        random = np.random.default_rng(1)
+        self.images, rows = [], ["path,label,x0,y0,x1,y1"]
+        for part in ("train", "val"):
+            for label in ("bright", "dark"):
+                (folder / "images" / part / label).mkdir(parents=True)
+                for i in range(6):
+                    path = f"{part}/{label}/{i}.png"
+                    pixels = random.integers(0, 256, (96, 96, 3), dtype=np.uint8) // (1 + (label == "dark"))
+                    Image.fromarray(pixels).save(folder / "images" / path)
+                    rows.append(f"{path},{label},{3 * i},{i},{50 + 2 * i},{90 - i}")
+                    self.images += [(path, pixels)] * (part == "val")
+        (folder / "images" / "boxes.csv").write_text("\n".join(rows))
+        (folder / "locator.toml").write_text(self.CONFIG)
+
+    def all(self):
+        train = ("train", "locator.toml", "-q", "--device", "cpu", "--set")
+        self.run(*train, "name=classifier")
+        locate = ["data.boxes=boxes.csv", "init.from=runs/classifier-1", f"model.boxes={self.boxes}", "name=locator"]
+        self.run(*train, "model.task=localisation", *(part for it in locate for part in ("--set", it)))
+        both = ("runs/locator-1", "--classifier", "runs/classifier-1")
+        self.run("export", *both, "--format", "onnx", "--output", "out.onnx")
+        file = str(self.folder / "out.onnx")
+        onnx.checker.check_model(file, full_check=True)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        told = session.get_modelmeta().custom_metadata_map
+        mean, std = (np.array(json.loads(told[key]), np.float32).reshape(-1, 1, 1) for key in ("mean", "std"))
+        x = np.stack([pixels.transpose(2, 0, 1) for _, pixels in self.images]).astype(np.float32)
+        logits, boxes = session.run(["logits", "boxes"], {"input": (x / 255 - mean) / std})
+        probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+        centres, sizes = np.split(boxes.reshape(len(x), -1, 1, 4), 2, axis=3)
+        corners = np.concatenate([centres - sizes / 2, centres + sizes / 2], axis=2).clip(0, 1) * 96
+        lines = self.run("predict", *both, *(f"images/{path}" for path, _ in self.images), "--json", "--device", "cpu")
+        off, seen = {"classes": 0.0, "boxes": 0.0}, 0
+        for i, line in enumerate(map(json.loads, lines.splitlines())):
+            assert line["file"] == f"images/{self.images[i][0]}"
+            for one in line["boxes"]:
+                label = one["label"]
+                off["classes"] = max(off["classes"], abs(one["probability"] - probabilities[i, label]))
+                expected = corners[i, label if self.boxes == "per-class" else 0].reshape(4)
+                if one["box"] is None:
+                    assert not (expected[:2] < expected[2:]).all()
+                    continue
+                off["boxes"], seen = max(off["boxes"], np.abs(one["box"] - expected).max() / 96), seen + 1
+        assert i + 1 == len(self.images) and seen > 0
+        return off
+
+
 def main(program, *words):
     torch.manual_seed(1)
     program = Path(program).resolve()
     trips = [(Trip, *case) for case in [*narrow_networks(), *whole_networks()]]
     trips += [(TimmTrip, *case) for case in timm_networks()]
+    trips += [(LocatorTrip, boxes, f"locator {boxes}") for boxes in ("per-class", "shared")]
     far = []
     for kind, *case in trips:
         _, name, *_ = case

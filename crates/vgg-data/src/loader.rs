@@ -162,8 +162,9 @@ impl Loader {
     }
 
     /// The same for one rank of several, which share each batch's shards: pixels are those of its own
-    /// images, while labels, and what they are mixed with, are all of the batch's. A full batch is as large
-    /// as the images allow.
+    /// images, while labels, what they are mixed with, and boxes are all of the batch's: a loss is divided by
+    /// what counts of the whole batch. No other image is read for that, as sizes are known. A full batch is as
+    /// large as the images allow.
     #[must_use]
     pub fn for_rank(self, shards: Shards) -> Self {
         Loader { shards, ..self }

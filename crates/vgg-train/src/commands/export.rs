@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use vgg_model::onnx;
+use vgg_model::{Checkpoint, onnx};
 
+use crate::failure::{Code, Failure};
 use crate::run::checkpoints;
 use crate::run::folder::Which;
 use crate::run::output::Output;
@@ -25,29 +26,74 @@ pub(crate) struct ExportOptions {
     /// Which checkpoint of the run: that of the best epoch (train.best_by) or the last one
     #[arg(long, value_enum, default_value = "best")]
     checkpoint: Which,
+
+    /// Of a run that locates objects, write this run's network, too, which says their classes, into the same
+    /// ONNX file; it must take the same images
+    #[arg(long, value_name = "RUN")]
+    classifier: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum ExportFormat {
     /// The weights, with torchvision's names; `predict` takes the file as it takes a checkpoint
     Safetensors,
-    /// The network: it takes normalised images of its own size, gives logits, and says in its
+    /// The network: it takes normalised images of its own size, gives logits or boxes, and says in its
     /// metadata how to normalise
     Onnx,
 }
 
 /// `export RUN`.
 pub(crate) fn command(run: &Path, options: &ExportOptions, download: bool, ui: &Ui) -> Result<()> {
-    let path = checkpoints::network(run, options.checkpoint, download, ui)?;
-    let output = Output::new(&options.output, &[&path])?;
+    let open = |run: &Path| checkpoints::network(run, options.checkpoint, download, ui);
+    let path = open(run)?;
+    let classifier = options.classifier.as_deref().map(open).transpose()?;
+    let read: Vec<&Path> =
+        [Some(&path), classifier.as_ref()].into_iter().flatten().map(|path| &**path).collect();
+    let output = Output::new(&options.output, &read)?;
     let checkpoint = checkpoints::load(&path)?;
-    match options.format {
-        ExportFormat::Safetensors => output.write(|out| checkpoint.write_network(out))?,
-        ExportFormat::Onnx => {
+    match (options.format, &classifier) {
+        (ExportFormat::Safetensors, None) => output.write(|out| checkpoint.write_network(out))?,
+        (ExportFormat::Safetensors, Some(_)) => {
+            let message = "--classifier is for --format onnx: a file of weights has one network";
+            let help = "leave it out, and export the other run to a file of its own";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        (ExportFormat::Onnx, None) => {
             let model = onnx::Model::new(&checkpoint)?;
             output.write(|out| model.write(out))?;
         }
+        (ExportFormat::Onnx, Some(path)) => {
+            let own = checkpoints::load(path)?;
+            let model = both(&checkpoint, run, &own, path)?;
+            output.write(|out| model.write(out))?;
+        }
     }
-    ui.status("Exported", &format!("{} to {}", path.display(), options.output.display()));
+    let with = classifier.map(|path| format!(" and {}", path.display())).unwrap_or_default();
+    let (from, to) = (path.display(), options.output.display());
+    ui.status("Exported", &format!("{from}{with} to {to}"));
     Ok(())
+}
+
+/// The model of a network that locates, of `run`, and of the one at `path` that says classes.
+fn both<'a>(
+    locator: &'a Checkpoint,
+    run: &Path,
+    classifier: &'a Checkpoint,
+    path: &Path,
+) -> Result<onnx::Model<'a>> {
+    if locator.vgg.task.is_classification() {
+        let message = format!(
+            "--classifier is for a run that locates objects, and {} classifies",
+            run.display()
+        );
+        return Err(Failure::new(Code::Usage, message).help("leave it out").into());
+    }
+    checkpoints::require_classifier(&classifier.vgg, path)?;
+    checkpoints::require_classes(classifier, &locator.classes, "the run that locates", path)?;
+    let failure = || {
+        let message = format!("{} and {} cannot be in one file", path.display(), run.display());
+        let help = "the run that the network started from takes the same images";
+        Failure::new(Code::Checkpoint, message).help(help)
+    };
+    onnx::Model::of_both(classifier, locator).with_context(failure)
 }

@@ -68,7 +68,7 @@ impl<'a> Evaluate<'a> {
     ) -> Result<Self> {
         let path = checkpoints::find(run, Which::Best)?;
         let checkpoint = checkpoints::load(&path)?;
-        checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
+        checkpoints::require_classes(&checkpoint, test.classes(), "the data set's", &path)?;
         let (device, linear_weights) = (&config.device, LinearWeights::F32);
         let batch = config.train.batch_size.min(test.len()).max(1);
         Ok(Self { device, checkpoint, linear_weights, batch, test, ui })

@@ -138,19 +138,20 @@ pub(crate) fn require_classifier(network: &VggConfig, path: &Path) -> Result<()>
     Err(Failure::new(Code::Usage, message).help(help).into())
 }
 
-/// Passes if the network of the file `path` is of the data set's classes.
+/// Passes if the network of the file `path` is of the classes that `whose` are.
 ///
 /// # Errors
 /// With [`Code::Checkpoint`].
 pub(crate) fn require_classes(
     checkpoint: &Checkpoint,
     classes: &[String],
+    whose: &str,
     path: &Path,
 ) -> Result<()> {
     if names::same(&checkpoint.classes, classes) {
         return Ok(());
     }
-    let message = format!("{} tells other classes apart than the data set's", path.display());
+    let message = format!("{} tells other classes apart than {whose}", path.display());
     Err(Failure::new(Code::Checkpoint, message).into())
 }
 

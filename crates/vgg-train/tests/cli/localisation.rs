@@ -96,14 +96,7 @@ fn a_network_of_a_box_a_class_or_of_one_is_trained_and_tested() {
 #[test]
 fn a_classifier_says_the_classes_of_boxes() {
     let place = place();
-    let classes = "tiny.toml -q --set name=classes --set model.task=classification";
-    // Keys of a file cannot be unset.
-    fs::write(place.path("tiny.toml"), LOCATING.replace("boxes = \"boxes.csv\"\n", "")).unwrap();
-    image_folder::ok(&place, classes);
-    fs::write(place.path("tiny.toml"), LOCATING).unwrap();
-    let done = image_folder::ok(&place, "tiny.toml --set init.from=runs/classes-1");
-    let told = "classifier.6: initialised, what it gives is for another task";
-    assert!(done.stderr.contains(told), "{}", done.stderr);
+    classifier_and_locator(&place);
     for mode in ["center", "dense --scales 48,64 --flip"] {
         let options = format!("--classifier runs/classes-1 --mode {mode} --json");
         let report = json(&place, &format!("eval runs/tiny-1 {options}"));
@@ -224,6 +217,84 @@ fn boxes_of_files_are_told_in_their_pixels_and_drawn() {
     let done = image_folder::run(&place, "predict runs/tiny-1 broken.png images/val/red/01.jpg");
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     assert!(done.stdout.starts_with("images/val/red/01.jpg\n"), "{}", done.stdout);
+}
+
+/// A run that classifies, `classes-1`, and one that locates and started from it, `tiny-1`.
+fn classifier_and_locator(place: &Workplace) {
+    // Keys of a file cannot be unset.
+    fs::write(place.path("tiny.toml"), LOCATING.replace("boxes = \"boxes.csv\"\n", "")).unwrap();
+    image_folder::ok(place, "tiny.toml -q --set name=classes --set model.task=classification");
+    fs::write(place.path("tiny.toml"), LOCATING).unwrap();
+    let done = image_folder::ok(place, "tiny.toml --set init.from=runs/classes-1");
+    let told = "classifier.6: initialised, what it gives is for another task";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+}
+
+#[test]
+fn a_classifier_says_the_classes_of_files_of_which_one_is_damaged() {
+    let place = place();
+    classifier_and_locator(&place);
+    fs::write(place.path("broken.png"), "no image").unwrap();
+    let files = "images/val/green/00.png broken.png images/val/red/01.jpg";
+    let command = format!("predict runs/tiny-1 {files} --json -q");
+    let done = image_folder::run(&place, &format!("{command} --classifier runs/classes-1"));
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let told: Vec<serde_json::Value> =
+        done.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let classes = image_folder::run(&place, &command.replace("tiny", "classes")).stdout;
+    for (told, line) in told.iter().zip(classes.lines()) {
+        let of_classes: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!(told["file"], of_classes["file"]);
+        let boxes = told["boxes"].as_array().unwrap();
+        assert_eq!(boxes.len(), 2);
+        for (one, class) in boxes.iter().zip(of_classes["predictions"].as_array().unwrap()) {
+            assert_eq!(
+                (&one["class"], &one["probability"]),
+                (&class["class"], &class["probability"])
+            );
+        }
+    }
+    assert_eq!(told.len(), 2);
+}
+
+#[test]
+fn a_classifier_and_a_locator_are_one_onnx_file() {
+    let place = place();
+    classifier_and_locator(&place);
+    let export = "export runs/tiny-1 --classifier runs/classes-1";
+    let done = image_folder::ok(&place, &format!("{export} --format onnx --output both.onnx"));
+    let told = "runs/tiny-1/checkpoints/best.safetensors and runs/classes-1/checkpoints/best.safetensors to both.onnx";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let bytes = fs::read(place.path("both.onnx")).unwrap();
+    // `tests/golden/round_trip.py` compares what it gives with what `predict` tells.
+    for name in ["logits", "boxes", "locator.features.0.weight", "classifier.6.bias"] {
+        assert!(bytes.windows(name.len()).any(|it| it == name.as_bytes()), "{name}");
+    }
+
+    // Nothing reads it.
+    let done = image_folder::run(&place, "import both.onnx --arch vgg11 --to new");
+    assert!(done.stderr.contains("an ONNX model, which is not read"), "{}", done.stderr);
+
+    let other = "tiny.toml -q --set name=other --set train.epochs=1";
+    image_folder::ok(
+        &place,
+        &format!("{other} --set data.mean=[0.25] --set data.augment.short_side=[40]"),
+    );
+    let refused = [
+        format!("{export} --format safetensors"),
+        "export runs/classes-1 --classifier runs/classes-1 --format onnx".into(),
+        "export runs/tiny-1 --classifier runs/tiny-1 --format onnx".into(),
+        "export runs/other-1 --classifier runs/classes-1 --format onnx".into(),
+        // It would replace one of the two.
+        format!("{export} --format onnx --output runs/classes-1/checkpoints/best.safetensors"),
+    ];
+    let told = refused.map(|arguments| {
+        let output = if arguments.contains("--output") { "" } else { "--output refused" };
+        let done = image_folder::run(&place, &format!("{arguments} {output} -q"));
+        assert!(!place.path("refused").exists(), "{arguments}");
+        format!("{arguments}\n{:?}\n{}", done.code, done.stderr)
+    });
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]

@@ -56,7 +56,7 @@ fn alone(
     let path = checkpoints::network(run, request.network.checkpoint, config.data.download, ui)?;
     let checkpoint = checkpoints::load(&path)?;
     let test = data::open(&config, ui)?.test;
-    checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
+    checkpoints::require_classes(&checkpoint, test.classes(), "the data set's", &path)?;
     let images = count(test.len() as u64, "image");
     ui.status("Evaluating", &format!("{} on {images}: centre, true classes", path.display()));
     let batch = config.train.batch_size.min(test.len()).max(1);

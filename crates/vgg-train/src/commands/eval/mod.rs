@@ -137,7 +137,7 @@ fn alone(run: &Path, network: NetworkOptions, overrides: &[Override], ui: &Ui) -
     let path = checkpoints::network(run, network.checkpoint, config.data.download, ui)?;
     let checkpoint = checkpoints::classifier(&path)?;
     let test = data::open(&config, ui)?.test;
-    checkpoints::require_classes(&checkpoint, test.classes(), &path)?;
+    checkpoints::require_classes(&checkpoint, test.classes(), "the data set's", &path)?;
     let stored = match network.linear_weights {
         LinearWeights::F32 => "",
         LinearWeights::F16 => ", fully connected weights in f16,",

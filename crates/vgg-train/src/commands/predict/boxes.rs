@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::Result;
 use serde_json::{Value, json};
 use vgg_data::boxes::BoundingBox;
-use vgg_data::{Images, Moment};
-use vgg_model::{Regression, Task};
+use vgg_data::{Decoding, Images, Moment, Transform};
+use vgg_model::{Checkpoint, Regression, Task};
 
 use super::{Format, PredictRequest, paths, pictures_in, print_row};
 use crate::config::{self, Override};
@@ -15,7 +15,7 @@ use crate::drawing::outlines::outlined;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::passes::classify::{Tally, class_names, rank, unreadable};
-use crate::passes::given::Given;
+use crate::passes::given::{Given, Show};
 use crate::passes::outputs::{Window, box_of};
 use crate::run::checkpoints;
 use crate::scores::posteriors::Posteriors;
@@ -30,95 +30,89 @@ struct Told {
     bounds: Option<BoundingBox>,
 }
 
-/// `predict RUN FILES…` of a run that locates, whose checkpoint is at `path`.
+/// `predict RUN FILES…` of a run that locates, whose network is `checkpoint`, of the file `path`.
 pub(super) fn command(
     request: &PredictRequest<'_>,
     path: &Path,
+    checkpoint: Checkpoint,
     overrides: &[Override],
     ui: &Ui,
 ) -> Result<()> {
-    let device = config::device(overrides)?;
-    let checkpoint = checkpoints::load(path)?;
-    let task = checkpoint.vgg.task;
-    refuse(request, task)?;
+    let device = &config::device(overrides)?;
+    refuse(request, checkpoint.vgg.task)?;
     let classifier = request.classifier.map(|run| {
         let download = config::may_download(overrides);
         let path = checkpoints::network(run, request.network.checkpoint, download, ui)?;
         let own = checkpoints::classifier(&path)?;
-        if own.classes != checkpoint.classes || own.vgg.classes != checkpoint.vgg.classes {
-            let message = format!("{} tells other classes apart", path.display());
-            return Err(Failure::new(Code::Checkpoint, message).into());
-        }
-        anyhow::Ok((data::prediction(run, &own)?, path))
+        checkpoints::require_classes(&own, &checkpoint.classes, "the run that locates", &path)?;
+        let (input, transform) = data::prediction(run, &own)?;
+        anyhow::Ok((own, data::decoding(&input), transform))
     });
-    let classifier = classifier.transpose()?;
+    let mut classifier = classifier.transpose()?;
     let separator = if request.null { b'\0' } else { b'\n' };
     let mut files = paths::files(request.files, separator);
     let pictures = pictures_in(request.draw, &mut files, path)?;
     let (input, transform) = data::prediction(request.run, &checkpoint)?;
     ui.status("Input", &data::describe(&input, checkpoint.vgg.input));
-    let names = class_names(&checkpoint);
-    let (linear_weights, moment) = (request.network.linear_weights, Moment { seed: 0, epoch: 0 });
-    let (mut tally, mut place) = (Tally::default(), 0);
-    drop(checkpoint);
+    let boxes = Boxes {
+        task: checkpoint.vgg.task,
+        names: class_names(&checkpoint),
+        top: request.top,
+        transform: &transform,
+    };
+    let mut tally = Tally::default();
+    let mut found = tally.next(&mut files, ui);
     if request.format == Format::Csv {
         print_row(["file", "class", "probability", "x0", "y0", "x1", "y1"].to_vec())?;
     }
-    loop {
-        let found = tally.next(&mut files, ui);
-        if found.is_empty() {
-            break;
-        }
-        let images = Images::from_files(&found, data::decoding(&input));
-        let show = |path: &Path, images: &Images, transform| {
-            let (device, path) = (&device, path);
-            device::run(device, Given { device, path, linear_weights, images, transform })
-        };
-        let probabilities = classifier.as_ref().map(|((input, transform), path)| {
-            let images = Images::from_files(&found, data::decoding(input));
-            show(path, &images, transform)
-        });
-        let probabilities = probabilities.transpose()?;
-        for (i, numbers) in show(path, &images, &transform)?.into_iter().enumerate() {
-            let of_classifier = probabilities.as_ref().map(|each| each[i].as_deref());
-            let (numbers, logits) = match (numbers, of_classifier) {
-                (Err(reason), _) => {
-                    tally.pass(&reason, ui);
-                    place += 1;
-                    continue;
-                }
-                (Ok(_), Some(Err(reason))) => {
-                    tally.pass(reason, ui);
-                    place += 1;
-                    continue;
-                }
-                (Ok(numbers), Some(Ok(logits))) => (numbers, Some(logits)),
-                (Ok(numbers), None) => (numbers, None),
-            };
-            let (size, crop) = (images.size(i)?, transform.crops(&images, i, moment)?[0]);
-            let window = Window { crop: &crop, corner: [0, 0], size: crop.size() };
-            let of_class = |class: usize| window.bounds(box_of(task, &numbers, class as u32), size);
-            let told: Vec<Told> = match logits {
-                None => vec![Told { class: None, bounds: of_class(0) }],
-                Some(logits) => {
-                    let top = rank(&Posteriors::of(logits, logits.len()), request.top);
-                    let told = |(class, p): (usize, f32)| Told {
-                        class: Some((class, names[class].clone(), p)),
-                        bounds: of_class(class),
-                    };
-                    top.into_iter().map(told).collect()
-                }
-            };
-            let picture = match &pictures {
+    let (most, mut place) = (found.len(), 0);
+    let mut locate = |show: &mut Show<'_>, mut classify: Option<(&mut Show<'_>, Decoding)>| {
+        while !found.is_empty() {
+            let images = Images::from_files(&found, data::decoding(&input));
+            let numbers = show(&images)?;
+            let logits = match &mut classify {
+                Some((show, decoding)) => Some(show(&Images::from_files(&found, *decoding))?),
                 None => None,
-                Some(pictures) => {
-                    let boxes: Vec<_> = told.iter().filter_map(|it| it.bounds).collect();
-                    Some(pictures.write(place, &outlined(&images.picture(i)?, &boxes))?)
-                }
             };
-            tell(request.format, &found[i], size, &told, picture)?;
-            place += 1;
+            for (i, (file, numbers)) in found.iter().zip(numbers).enumerate() {
+                let logits = logits.as_ref().map(|each| each[i].as_deref()).transpose();
+                match (numbers, logits) {
+                    (Err(reason), _) => tally.pass(&reason, ui),
+                    (_, Err(reason)) => tally.pass(reason, ui),
+                    (Ok(numbers), Ok(logits)) => {
+                        let (size, told) = boxes.told(&images, i, &numbers, logits)?;
+                        let picture = match &pictures {
+                            Some(pictures) => {
+                                let bounds: Vec<_> =
+                                    told.iter().filter_map(|it| it.bounds).collect();
+                                let picture = outlined(&images.picture(i)?, &bounds);
+                                Some(pictures.write(place + i, &picture)?)
+                            }
+                            None => None,
+                        };
+                        tell(request.format, file, size, &told, picture)?;
+                    }
+                }
+            }
+            place += found.len();
+            found = tally.next(&mut files, ui);
         }
+        Ok(())
+    };
+    let linear_weights = request.network.linear_weights;
+    let then = &mut |show: &mut Show<'_>| match classifier.take() {
+        None => locate(show, None),
+        Some((checkpoint, decoding, transform)) => {
+            let then = &mut |classify: &mut Show<'_>| locate(show, Some((classify, decoding)));
+            let transform = &transform;
+            let given = Given { device, checkpoint, linear_weights, transform, most, then };
+            device::run(device, given)
+        }
+    };
+    if most > 0 {
+        let transform = &transform;
+        let given = Given { device, checkpoint, linear_weights, transform, most, then };
+        device::run(device, given)?;
     }
     if tally.files == 0 {
         let message = "there is no image to look at";
@@ -126,6 +120,46 @@ pub(super) fn command(
         return Err(Failure::new(Code::Data, message).help(help).into());
     }
     unreadable(tally.unreadable, tally.files)
+}
+
+/// Makes boxes of what networks give.
+struct Boxes<'a> {
+    task: Task,
+    /// Of the classes.
+    names: Vec<String>,
+    /// How many classes are told.
+    top: usize,
+    transform: &'a Transform,
+}
+
+impl Boxes<'_> {
+    /// The height and width of image `i`, and what is told of it where the network that locates gives these
+    /// numbers, and one that classifies, if there is one, these logits.
+    fn told(
+        &self,
+        images: &Images,
+        i: usize,
+        numbers: &[f32],
+        logits: Option<&[f32]>,
+    ) -> Result<([usize; 2], Vec<Told>)> {
+        let Self { task, names, top, transform } = self;
+        let moment = Moment { seed: 0, epoch: 0 };
+        let (size, crop) = (images.size(i)?, transform.crops(images, i, moment)?[0]);
+        let window = Window { crop: &crop, corner: [0, 0], size: crop.size() };
+        let of_class = |class: usize| window.bounds(box_of(*task, numbers, class as u32), size);
+        let told = match logits {
+            None => vec![Told { class: None, bounds: of_class(0) }],
+            Some(logits) => {
+                let ranked = rank(&Posteriors::of(logits, logits.len()), *top);
+                let told = |(class, p): (usize, f32)| Told {
+                    class: Some((class, names[class].clone(), p)),
+                    bounds: of_class(class),
+                };
+                ranked.into_iter().map(told).collect()
+            }
+        };
+        Ok((size, told))
+    }
 }
 
 /// Refuses what is of classes, and a network of a box a class that is not told which class.

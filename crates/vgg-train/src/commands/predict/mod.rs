@@ -75,8 +75,7 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
     let path = checkpoints::network(request.run, checkpoint, download, ui)?;
     let checkpoint = checkpoints::load(&path)?;
     if !checkpoint.vgg.task.is_classification() {
-        drop(checkpoint);
-        return boxes::command(request, &path, overrides, ui);
+        return boxes::command(request, &path, checkpoint, overrides, ui);
     }
     if request.draw.is_some() || request.classifier.is_some() {
         let message = "--draw and --classifier are for runs that locate objects";
