@@ -30,6 +30,10 @@ pub(super) fn read(file: &Path, text: &[u8], into: &mut Annotations) {
             Some(columns) => columns,
             None => {
                 let header = named(&record);
+                if header.is_none() && !record.iter().any(|field| field.parse::<f64>().is_ok()) {
+                    let reason = format!("line {line}: {}", unknown(&record));
+                    return into.fault(file, "", &reason);
+                }
                 let known = *columns.insert(header.unwrap_or(std::array::from_fn(|at| at)));
                 if header.is_some() {
                     continue;
@@ -56,6 +60,22 @@ fn named(header: &StringRecord) -> Option<[usize; 6]> {
     let find = |name: &&str| header.iter().position(|field| field.eq_ignore_ascii_case(name));
     let found: Vec<usize> = COLUMNS.iter().filter_map(find).collect();
     found.try_into().ok()
+}
+
+/// What is wrong with a first line that has no number in it, and is not the header.
+fn unknown(record: &StringRecord) -> String {
+    let columns = COLUMNS.join(",");
+    match record.get(0) {
+        Some(field) if record.len() == 1 && field.contains([';', '\t']) => {
+            format!(
+                "commas are to be between fields, and {field} has other signs: {columns} is expected"
+            )
+        }
+        _ => {
+            let names: Vec<_> = record.iter().collect();
+            format!("its columns are {}, and {columns} are expected, in any order", names.join(","))
+        }
+    }
 }
 
 /// The path of an image, and an object in it.
@@ -107,6 +127,16 @@ mod tests {
         assert_eq!((&**place, objects[0].corners), ("line 2", [1.0, 2.0, 3.0, 4.0]));
         // Whether that makes sense is not asked here.
         assert!(read_text("a,b,NaN,inf,0,0\n").faults.is_empty());
+    }
+
+    #[test]
+    fn a_header_of_other_names_is_told_once() {
+        let told = "boxes.csv: line 1: its columns are filename,class,xmin, and path,label,x0,y0,x1,y1 are \
+                    expected, in any order";
+        assert_eq!(faults("filename,class,xmin\n1.png,cat,0\n1.png,cat,0\n"), [told]);
+        let told = "boxes.csv: line 1: commas are to be between fields, and path;label;x0 has other signs: \
+                    path,label,x0,y0,x1,y1 is expected";
+        assert_eq!(faults("path;label;x0\n1.png;cat;0\n"), [told]);
     }
 
     #[test]

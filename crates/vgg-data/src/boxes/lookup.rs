@@ -16,6 +16,8 @@ pub(super) const NAMED: usize = 3;
 pub(super) struct Lookup {
     /// By the last part of the path up to its ending.
     images: HashMap<String, Vec<Image>>,
+    /// The names of folders that images are in.
+    folders: HashSet<String>,
     /// The names of files that are there and damaged, without their endings.
     damaged: HashSet<String>,
 }
@@ -36,9 +38,11 @@ pub(super) enum Found {
 impl Lookup {
     pub(super) fn new(parts: &[(&'static str, ImageFolder)]) -> Self {
         let mut images: HashMap<String, Vec<Image>> = HashMap::new();
+        let mut known = HashSet::new();
         for (part, (_, folder)) in parts.iter().enumerate() {
             for i in 0..folder.files().len() {
                 let path = words(folder.name(i));
+                known.extend(folders(&path).iter().cloned());
                 let of_stem = images.entry(stem(&path)).or_default();
                 of_stem.push(Image { path, place: [part, i] });
             }
@@ -48,15 +52,18 @@ impl Lookup {
             Error::Format { path, .. } | Error::Io { path, .. } => Some(stem(&words(path))),
             _ => None,
         });
-        Self { images, damaged: damaged.collect() }
+        Self { images, folders: known, damaged: damaged.collect() }
     }
 
-    /// The image of a name, which is all of its path or an end of it that no other has.
+    /// The image of a name, which is all of its path or an end of it that no other has. Folders that a path
+    /// begins with, and no image is in, are of the machine where it was written, and say nothing.
     pub(super) fn find(&self, name: &Name) -> Result<Found, String> {
-        let (wanted, shown) = match name {
+        let (mut wanted, shown) = match name {
             Name::Path(path) => (words(Path::new(path)), path.clone()),
             Name::Beside(path) => (words(path), path.display().to_string()),
         };
+        let foreign = folders(&wanted).iter().take_while(|folder| !self.folders.contains(*folder));
+        wanted.drain(..foreign.count());
         let of_stem = self.images.get(&stem(&wanted)).map_or(&[][..], |images| images);
         let mut best: (usize, Vec<&Image>) = (0, Vec::new());
         for image in of_stem {
@@ -78,10 +85,15 @@ impl Lookup {
         match (&best.1[..], name) {
             ([image], _) => Ok(Found::Image(image.place)),
             ([], _) if self.damaged.contains(&stem(&wanted)) => Ok(Found::Damaged),
-            ([], Name::Path(_)) => Err(format!(
-                "there is no image {shown}: paths begin in the folder of the images, or are as much of a \
-                 path's end as tells it from others"
-            )),
+            ([], Name::Path(_)) => {
+                let near = of_stem.iter().take(NAMED).map(|image| image.path.join("/"));
+                let near = near.collect::<Vec<_>>().join(" and ");
+                let near = if near.is_empty() { near } else { format!(", but {near}") };
+                Err(format!(
+                    "there is no image {shown}{near}: paths begin in the folder of the images, or are as much of \
+                     a path's end as tells it from others"
+                ))
+            }
             ([], Name::Beside(_)) => Err(format!(
                 "there is no image of this name, {}, with an image's ending",
                 stem(&wanted)
@@ -95,13 +107,15 @@ impl Lookup {
     }
 }
 
-/// The names that a path is made of, composed.
+/// The names that a path is made of, composed. Files are carried to other systems, so that `\` is between
+/// names, too.
 fn words(path: &Path) -> Vec<String> {
     let names = path.components().filter_map(|part| match part {
         Component::Normal(name) => Some(composed(&name.to_string_lossy()).into_owned()),
         _ => None,
     });
-    names.collect()
+    let parts = |name: String| name.split('\\').map(str::to_owned).collect::<Vec<_>>();
+    names.flat_map(parts).filter(|name| !["", ".", ".."].contains(&&**name)).collect()
 }
 
 /// The last name without its ending.

@@ -104,6 +104,35 @@ fn lines_of_a_csv_file_are_boxes() {
     assert_eq!(objects(&boxes), EXPECTED);
 }
 
+#[test]
+fn paths_of_other_machines_lead_to_images() {
+    let dir = tree();
+    // Of the folders of this one no image is in `images`.
+    let lines = [
+        "C:\\photos\\train\\cat\\1.png,cat,1,2,11,22",
+        "train\\dog\\2.png,dog,0,0,40,30",
+        "images/train/dog/2.png,cat,5,5,6.5,7",
+        "images/val/1.png,cat,30,20,40.005,30",
+        "/data/upload/val/dog/2.png,dog,0,10,20,30",
+    ];
+    fs::write(dir.path().join("boxes.csv"), lines.join("\r\n")).unwrap();
+    let refused = read(&dir, "boxes.csv", &ReadOptions::default()).unwrap_err();
+    let expected = "boxes.csv: line 4: there is no image images/val/1.png, but train/cat/1.png and \
+                    val/cat/1.png: paths begin in the folder of the images, or are as much of a path's end as \
+                    tells it from others";
+    assert_eq!(refused, expected);
+    fs::write(dir.path().join("boxes.csv"), lines.join("\n").replace("val/1.png", "val/cat/1.png"))
+        .unwrap();
+    let boxes = read(&dir, "boxes.csv", &ReadOptions::default()).unwrap();
+    assert_eq!(objects(&boxes), EXPECTED);
+    // Label Studio's name of a file that is there once.
+    fs::rename(dir.path().join("val/cat/1.png"), dir.path().join("val/cat/3.png")).unwrap();
+    let lines = lines.join("\n").replace("images/val/1.png", "images\\3.png");
+    fs::write(dir.path().join("boxes.csv"), lines.replace("C:\\photos\\train\\cat", "images"))
+        .unwrap();
+    assert_eq!(objects(&read(&dir, "boxes.csv", &ReadOptions::default()).unwrap()), EXPECTED);
+}
+
 /// The same boxes, in two files of the two parts, in which the last image is 30 wide and 40 high, as it is
 /// meant.
 #[test]

@@ -36,18 +36,10 @@ impl Command {
             Self::Resume { run, ranks, json, settings, .. } => {
                 return resume::command(run, settings.overrides(), *ranks, *json, ui, log);
             }
-            Self::Eval {
-                runs, network, averaging, classifier, outputs, json, settings, ..
-            } => {
+            Self::Eval { runs, network, averaging, locating, outputs, json, settings, .. } => {
                 let (network, json) = (*network, *json);
-                let request = eval::EvalRequest {
-                    runs,
-                    network,
-                    averaging,
-                    classifier: classifier.as_deref(),
-                    outputs,
-                    json,
-                };
+                let request =
+                    eval::EvalRequest { runs, network, averaging, locating, outputs, json };
                 eval::command(&request, &settings.overrides(), ui)?;
             }
             Self::Report { runs, options, settings, .. } => {

@@ -17,7 +17,7 @@ use self::options::{
 };
 use crate::commands::data::check::CheckOptions;
 use crate::commands::data::pack::PackOptions;
-use crate::commands::eval::{Averaging, Outputs};
+use crate::commands::eval::{Averaging, Locating, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
 use crate::commands::find_lr::FindLrOptions;
@@ -148,11 +148,8 @@ pub(crate) enum Command {
         network: NetworkOptions,
         #[command(flatten)]
         averaging: Averaging,
-        /// Of a run that locates objects, give the boxes of the five classes that this run's network finds most
-        /// probable, and rate windows by it; without it the true class of each image is given
-        #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
-        #[arg(help_heading = "The paper's testing")]
-        classifier: Option<PathBuf>,
+        #[command(flatten)]
+        locating: Locating,
         #[command(flatten)]
         outputs: Outputs,
         /// Print JSON

@@ -33,6 +33,8 @@ pub(crate) struct Locate<'a> {
     pub classifier: Option<&'a Member>,
     pub portion: Portion,
     pub views: Views,
+    /// How far apart boxes of a class may be to become one.
+    pub merge_below: f64,
     pub linear_weights: LinearWeights,
     pub images: &'a Images,
     /// The classes to locate in each image.
@@ -49,7 +51,7 @@ impl Job for Locate<'_> {
     type Output = Vec<Vec<Guess>>;
 
     fn run<B: Backend>(self, backend: B) -> Result<Self::Output> {
-        let Self { locator, classes, images, ui, .. } = self;
+        let Self { locator, classes, images, merge_below, ui, .. } = self;
         device::tell(self.device, &backend, ui);
         let (start, mut backend, mut waited) = (Instant::now(), backend, Duration::ZERO);
         // Of each image's windows, in the order in which networks see them, the score of each class.
@@ -80,7 +82,7 @@ impl Job for Locate<'_> {
         tell(ui, images.len() as u64, start.elapsed(), waited);
         let guess = |(class, boxes): (&u32, Vec<Scored>)| Guess {
             class: *class,
-            bounds: merged(boxes).map(|merged| merged.bounds),
+            bounds: merged(boxes, merge_below).map(|merged| merged.bounds),
         };
         let of_image = |(classes, boxes): (&Vec<u32>, Vec<Vec<Scored>>)| {
             classes.iter().zip(boxes).map(guess).collect()

@@ -8,9 +8,9 @@
 
 use vgg_data::boxes::BoundingBox;
 
-/// Boxes that match worse than this stay apart: their centres are further from each other, as a share of their
-/// side, than what they have in common is of their union.
-const THRESHOLD: f64 = 1.0;
+/// Boxes of a larger [`distance`] stay apart, if nothing else is asked for: their centres are further from each
+/// other, as a share of their side, than what they have in common is of their union.
+pub(crate) const THRESHOLD: f64 = 1.0;
 
 /// A box of a window, and how much speaks for it.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,12 +20,13 @@ pub(crate) struct Scored {
     pub score: f64,
 }
 
-/// The box for which most speaks once those that match are merged; nothing if there is none.
+/// The box for which most speaks once those whose [`distance`] is below `threshold` are merged; nothing if there
+/// is none.
 ///
 /// Boxes that become one are averaged by their scores, and so is a box that comes to it later.
-pub(crate) fn merged(mut boxes: Vec<Scored>) -> Option<Scored> {
+pub(crate) fn merged(mut boxes: Vec<Scored>, threshold: f64) -> Option<Scored> {
     boxes.retain(|it| it.score > 0.0);
-    while let Some([a, b]) = best_match(&boxes) {
+    while let Some([a, b]) = nearest(&boxes, threshold) {
         // The later one first, so that the other stays in its place.
         let (b, a) = (boxes.remove(b), &mut boxes[a]);
         *a = average(a, &b);
@@ -34,23 +35,23 @@ pub(crate) fn merged(mut boxes: Vec<Scored>) -> Option<Scored> {
     boxes.into_iter().reduce(|best, next| if next.score > best.score { next } else { best })
 }
 
-/// The places of the two boxes that match best, the first one first, unless they match too badly.
-fn best_match(boxes: &[Scored]) -> Option<[usize; 2]> {
-    let mut best = (THRESHOLD, None);
+/// The places of the two boxes of the least distance, the first one first, if it is below `threshold`.
+fn nearest(boxes: &[Scored], threshold: f64) -> Option<[usize; 2]> {
+    let mut best = (threshold, None);
     for b in 1..boxes.len() {
         for a in 0..b {
-            let score = match_score(&boxes[a].bounds, &boxes[b].bounds);
-            if score < best.0 {
-                best = (score, Some([a, b]));
+            let distance = distance(&boxes[a].bounds, &boxes[b].bounds);
+            if distance < best.0 {
+                best = (distance, Some([a, b]));
             }
         }
     }
     best.1
 }
 
-/// How badly two boxes match: how far apart their centres are, as a share of the boxes' mean side, and what
-/// they do not have in common. Zero if they are the same.
-fn match_score(a: &BoundingBox, b: &BoundingBox) -> f64 {
+/// How far apart the centres of two boxes are, as a share of their mean side, plus what they do not have in
+/// common, as a share of their union. Zero if they are the same.
+fn distance(a: &BoundingBox, b: &BoundingBox) -> f64 {
     let centre = |of: &BoundingBox| {
         let [x0, y0, x1, y1] = of.corners();
         [(x0 + x1) / 2.0, (y0 + y1) / 2.0]
@@ -82,34 +83,39 @@ mod tests {
 
     #[test]
     fn boxes_that_match_are_averaged_by_their_scores() {
-        assert_eq!(merged(vec![]), None);
-        assert_eq!(merged(vec![of([0.0, 0.0, 1.0, 1.0], 0.0)]), None);
+        assert_eq!(merged(vec![], THRESHOLD), None);
+        assert_eq!(merged(vec![of([0.0, 0.0, 1.0, 1.0], 0.0)], THRESHOLD), None);
         let near = [of([0.0, 0.0, 100.0, 100.0], 0.25), of([4.0, 0.0, 104.0, 100.0], 0.75)];
-        assert_eq!(merged(near.to_vec()), Some(of([3.0, 0.0, 103.0, 100.0], 1.0)));
+        assert_eq!(merged(near.to_vec(), THRESHOLD), Some(of([3.0, 0.0, 103.0, 100.0], 1.0)));
         // One that is far from both stays apart, and has less.
         let far = of([300.0, 0.0, 400.0, 100.0], 0.875);
         let all = [near[0], far, near[1]];
-        assert_eq!(merged(all.to_vec()).unwrap().score, 1.0);
+        assert_eq!(merged(all.to_vec(), THRESHOLD).unwrap().score, 1.0);
         // And more, if it has more than both.
         let most = Scored { score: 2.0, ..far };
-        assert_eq!(merged(vec![near[0], most, near[1]]), Some(most));
+        assert_eq!(merged(vec![near[0], most, near[1]], THRESHOLD), Some(most));
+        // All stay apart where none is near enough: the first one that has most is left.
+        assert_eq!(
+            merged(vec![near[0], near[1], far, of([0.0, 0.0, 1.0, 1.0], 0.875)], 0.0),
+            Some(far)
+        );
     }
 
     #[test]
     fn the_best_match_is_merged_first() {
         // The middle one matches both sides, the right one better.
         let boxes = [0.0, 38.0, 70.0].map(|x| of([x, 0.0, x + 100.0, 100.0], 1.0));
-        assert_eq!(best_match(&boxes), Some([1, 2]));
+        assert_eq!(nearest(&boxes, THRESHOLD), Some([1, 2]));
         // Their mean is too far from the left one then.
-        assert_eq!(merged(boxes.to_vec()).unwrap(), of([54.0, 0.0, 154.0, 100.0], 2.0));
+        assert_eq!(merged(boxes.to_vec(), THRESHOLD).unwrap(), of([54.0, 0.0, 154.0, 100.0], 2.0));
     }
 
     #[test]
-    fn larger_images_have_the_same_matches() {
-        let score = |scale: f64| {
+    fn larger_images_have_the_same_distances() {
+        let of_scale = |scale: f64| {
             let at = |x: f64| of([x * scale, 0.0, (x + 10.0) * scale, 8.0 * scale], 1.0).bounds;
-            match_score(&at(0.0), &at(2.0))
+            distance(&at(0.0), &at(2.0))
         };
-        assert!((score(1.0) - score(100.0)).abs() < 1e-12);
+        assert!((of_scale(1.0) - of_scale(100.0)).abs() < 1e-12);
     }
 }

@@ -106,6 +106,13 @@ fn a_classifier_says_the_classes_of_boxes() {
         let (top1, top5) = (of(&report["top1"]["error"]), of(&report["top5"]["error"]));
         assert!(top1 >= top5 && top1 >= of(&report["classifier"]["top1_error"]), "{report}");
     }
+    let merged = |below| {
+        let options = format!("--mode dense --scales 48,64 --merge-below {below} --json");
+        let report = json(&place, &format!("eval runs/tiny-1 {options}"));
+        assert_eq!(report["merge_below"].as_f64(), Some(below));
+        report["top1"]["mean_iou"].as_f64().unwrap()
+    };
+    assert_ne!(merged(0.0), merged(10.0));
     let text = image_folder::ok(&place, "eval runs/tiny-1 --classifier runs/classes-1").stdout;
     assert!(text.contains("top-1 localisation error"), "{text}");
 }

@@ -35,7 +35,7 @@ pub(super) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
     }
     let Averaging { scales, mode, views } = request.averaging;
     let plain = scales.is_empty() && mode.is_none() && views.are_one();
-    let (localisation, settings) = match request.classifier {
+    let (localisation, settings) = match request.locating.classifier {
         None if plain => alone(&runs[0], request, overrides, ui)?,
         _ => merged(&runs[0], request, overrides, ui)?,
     };
@@ -82,7 +82,7 @@ fn merged(
     overrides: &[Override],
     ui: &Ui,
 ) -> Result<(Localisation, Value)> {
-    let EvalRequest { network, averaging, .. } = *request;
+    let EvalRequest { network, averaging, locating, .. } = *request;
     let Averaging { scales, views, .. } = averaging;
     let (views, linear_weights) = (*views, network.linear_weights);
     let mode = averaging.mode.unwrap_or(TestMode::Center);
@@ -99,7 +99,7 @@ fn merged(
     let config = checkpoints::config_of(run, overrides.to_vec())?.config;
     let images = data::open(&config, ui)?.test.images;
     let locator = Member::open(run, &config, network, scales, views, images.classes(), ui)?;
-    let classifier = request.classifier.map(|run| {
+    let classifier = locating.classifier.as_deref().map(|run| {
         let own = checkpoints::config_of(run, vec![])?.config;
         // Both see the same windows.
         let scales = &locator.scales;
@@ -128,6 +128,7 @@ fn merged(
         classifier: classifier.as_ref(),
         portion,
         views,
+        merge_below: locating.merge_below,
         linear_weights,
         images: &images,
         classes: &guesses,
@@ -145,6 +146,7 @@ fn merged(
         "scales": locator.scales,
         "flip": views.flip,
         "shift": views.shift,
+        "merge_below": locating.merge_below,
     });
     if let (Some(classifier), Some(predictions)) = (&classifier, &predictions) {
         let evaluation = Evaluation::of(predictions);

@@ -22,6 +22,7 @@ use crate::passes::shown::Views;
 use crate::run::checkpoints::{self, LinearWeights, NetworkOptions};
 use crate::run::output::Output;
 use crate::scores::evaluation::tells_top5;
+use crate::scores::merge;
 use crate::scores::predictions::Predictions;
 use crate::scores::scored::Scored;
 use crate::terminal::numbers::{count, grouped};
@@ -48,6 +49,30 @@ pub(crate) struct Averaging {
     pub views: Views,
 }
 
+/// How a run that locates objects is tested.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Of a run that locates objects")]
+pub(crate) struct Locating {
+    /// Give the boxes of the five classes that this run's network finds most probable, and rate windows by
+    /// it; without it the true class of each image is given
+    #[arg(long, value_name = "RUN", value_hint = ValueHint::DirPath)]
+    classifier: Option<PathBuf>,
+
+    /// Boxes of an image become one where their distance is below this: that of their centres, as a share
+    /// of their side, plus what they do not have in common, as a share of their union
+    ///
+    /// 0 leaves all apart, so that the best rated one is the answer.
+    #[arg(long, value_name = "DISTANCE", value_parser = distance, default_value_t = merge::THRESHOLD)]
+    merge_below: f64,
+}
+
+fn distance(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(distance) if (0.0..f64::INFINITY).contains(&distance) => Ok(distance),
+        _ => Err("it must be a number, 0 or more".into()),
+    }
+}
+
 /// Files that are written.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct Outputs {
@@ -68,8 +93,7 @@ pub(crate) struct EvalRequest<'a> {
     pub runs: &'a [PathBuf],
     pub network: NetworkOptions,
     pub averaging: &'a Averaging,
-    /// A run whose network says the classes of which a network that locates gives boxes.
-    pub classifier: Option<&'a Path>,
+    pub locating: &'a Locating,
     pub outputs: &'a Outputs,
     pub json: bool,
 }
@@ -92,8 +116,8 @@ pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui
     {
         return boxes::command(request, overrides, ui);
     }
-    if request.classifier.is_some() {
-        let message = "--classifier is for a run that locates objects";
+    if request.locating.classifier.is_some() || request.locating.merge_below != merge::THRESHOLD {
+        let message = "--classifier and --merge-below are for a run that locates objects";
         return Err(Failure::new(Code::Usage, message).help("a run with model.task does").into());
     }
     let Averaging { scales, mode, views } = averaging;
