@@ -3,7 +3,7 @@
 use std::sync::{Arc, RwLock};
 
 use vgg_comm::local;
-use vgg_cpu::{Config, Cpu, Isa};
+use vgg_cpu::{Config, Cpu, Isa, Precision as CpuPrecision};
 use vgg_cuda::Precision;
 use vgg_tensor::ranks::Shards;
 use vgg_tensor::{
@@ -23,8 +23,8 @@ fn references_exchange() {
 #[test]
 fn cpus_exchange() {
     for isa in Isa::available() {
-        for threads in [1, 3] {
-            let config = Config { threads: Some(threads), isa: Some(isa), ..Config::default() };
+        for (threads, precision) in [(1, CpuPrecision::F32), (3, CpuPrecision::Bf16)] {
+            let config = Config { threads: Some(threads), isa: Some(isa), precision };
             check_exchange(local, |peers| Cpu::new(config).unwrap().with_peers(peers));
         }
     }

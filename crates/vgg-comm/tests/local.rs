@@ -7,7 +7,9 @@ use std::thread;
 
 use proptest::prelude::*;
 use vgg_tensor::Result;
-use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, broadcast, gather, gather_messages, sum};
+use vgg_tensor::ranks::{
+    Peers, Room, ShardSums, Shards, Tree, broadcast, gather, gather_messages, sum,
+};
 
 /// What each rank's thread gives.
 fn on_ranks<T: Send>(ranks: usize, work: impl Fn(Arc<dyn Peers>) -> T + Sync) -> Vec<T> {
@@ -68,7 +70,8 @@ fn sums(count: usize, present: usize, ranks: usize, lens: &[usize]) -> Vec<Vec<V
             first,
             others: others.iter().map(|sum| &sum[i][..]).collect(),
         });
-        sum(&*peers, shards, present, &mut things.collect::<Vec<_>>()).unwrap();
+        let (things, mut room) = (&mut things.collect::<Vec<_>>(), Room::default());
+        sum(&*peers, shards, present, things, &mut room).unwrap();
         first
     })
 }

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use launchers::{Mpi, found};
 use vgg_comm::Patience;
-use vgg_tensor::ranks::{Peers, ShardSums, Shards, Tree, gather_messages, sum};
+use vgg_tensor::ranks::{Peers, Room, ShardSums, Shards, Tree, gather_messages, sum};
 
 /// What a rank is to do; set for the processes that a launcher starts.
 const ROLE: &str = "VGG_TEST_ROLE";
@@ -122,7 +122,7 @@ fn exchange_all(peers: &dyn Peers) {
     }
     let (first, others) = own.split_first_mut().unwrap();
     let others = others.iter().map(Vec::as_slice).collect();
-    sum(peers, shards, 7, &mut [ShardSums { first, others }]).unwrap();
+    sum(peers, shards, 7, &mut [ShardSums { first, others }], &mut Room::default()).unwrap();
     assert_eq!(own[0], whole, "the sum at rank {rank}");
 }
 

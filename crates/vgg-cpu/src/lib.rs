@@ -79,6 +79,7 @@ pub use precision::Precision;
 
 use buffer::AlignedVec;
 use conv2d::Interpolation;
+use exchange::Exchange;
 use precision::in_format;
 use threads::Threads;
 
@@ -117,8 +118,8 @@ pub struct Cpu {
     image_tables: Option<prepare_images::Tables>,
     /// Convolutions that have been logged.
     logged: Mutex<HashSet<Conv2d>>,
-    /// The other ranks, where there are some.
-    peers: Option<Arc<dyn Peers>>,
+    /// What is exchanged with other ranks, where there are some.
+    exchange: Option<Arc<Exchange>>,
 }
 
 impl Cpu {
@@ -139,28 +140,31 @@ impl Cpu {
             workspace: Mutex::default(),
             image_tables: None,
             logged: Mutex::default(),
-            peers: None,
+            exchange: None,
         })
     }
 
     /// The same as one rank among others, which have the same instruction set and precision.
     #[must_use]
     pub fn with_peers(self, peers: Arc<dyn Peers>) -> Self {
-        Self { peers: Some(peers), ..self }
+        Self { exchange: Some(Arc::new(Exchange::with(peers, self.isa, self.precision))), ..self }
     }
 
     /// Numbers that a content takes in a buffer.
     fn len(&self, content: Content) -> usize {
-        match content {
-            Content::Bytes(len) => len.div_ceil(4),
-            Content::LinearWeight { out_features, c, h, w, weight_type } => {
-                linear::buffer_len(self, out_features, c * h * w, weight_type)
-            }
-            Content::Maps(shape) => {
-                in_format!(self.precision, F => maps::buffer_len::<F>(shape))
-            }
-            Content::Vector(_) | Content::ConvWeight { .. } => content.len(),
+        numbers(self.isa, self.precision, content)
+    }
+}
+
+/// Numbers of 32 bits that a content takes in a buffer.
+fn numbers(isa: Isa, precision: Precision, content: Content) -> usize {
+    match content {
+        Content::Bytes(len) => len.div_ceil(4),
+        Content::LinearWeight { out_features, c, h, w, weight_type } => {
+            linear::buffer_len(isa, out_features, c * h * w, weight_type)
         }
+        Content::Maps(shape) => in_format!(precision, F => maps::buffer_len::<F>(shape)),
+        Content::Vector(_) | Content::ConvWeight { .. } => content.len(),
     }
 }
 
@@ -190,6 +194,14 @@ impl Backend for Cpu {
 
     fn images_at_once(&self) -> Option<usize> {
         Some(IMAGES_OF_A_THREAD * self.threads.count())
+    }
+
+    fn exchanges_beside(&self) -> bool {
+        true
+    }
+
+    fn gathers_factors(&self) -> bool {
+        true
     }
 
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
@@ -260,12 +272,11 @@ impl Backend for Cpu {
 
     fn run(&mut self, executable: &mut Executable<Buffer>, scalars: Scalars) -> Result<()> {
         let order = in_format!(self.precision, F => Self::order::<F>);
-        if executable.program().exchanges() {
-            // Threads that stayed awake while this one waits for other ranks would take their cores.
-            return executable.run(|command| order(self, command, scalars));
+        let threads = self.threads.clone();
+        if let Some(exchange) = self.exchange.clone().filter(|_| executable.program().exchanges()) {
+            return exchange.run(executable, &threads, |command| order(self, command, scalars));
         }
         // Once for all commands: a small network's are so short that handing each to the threads counts.
-        let threads = self.threads.clone();
         threads.run_awake(|| executable.run(|command| order(self, command, scalars)))
     }
 }
@@ -348,6 +359,9 @@ impl Cpu {
             Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
                 linear::input_backward::<F>(self, &spec, weight, dy, aux, dx)?;
             }
+            Command::LinearFactors { spec, first, rows, alpha, x, dy, aux, xs, dsums } => {
+                linear::factors::<F>(&spec, [first, rows], alpha, x, dy, aux, xs, dsums);
+            }
             Command::Dropout { shape, p, seed, stream, x } => {
                 let draw = Draw { seed, stream, step: scalars.step };
                 dropout::in_place::<F>(self, shape, p, draw, x);
@@ -374,11 +388,10 @@ impl Cpu {
             Command::ClipGradients { max_norm, gradients } => {
                 update::clip(self, max_norm, gradients);
             }
-            Command::GatherShards { shards, present, own, mut others } => {
-                exchange::gather_shards(self, shards, present, &own, &mut others)?;
-            }
-            Command::SumShards { shards, present, sums } => {
-                exchange::sum_shards(self, shards, present, sums)?;
+            Command::GatherShards { .. }
+            | Command::GatherRows { .. }
+            | Command::SumShards { .. } => {
+                panic!("a program of several ranks runs where there are peers")
             }
         }
         Ok(())

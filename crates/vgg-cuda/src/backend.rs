@@ -238,6 +238,10 @@ impl Cuda {
             Command::GatherShards { shards, present, own, others } => {
                 exchange::gather_shards(self, shards, present, &own, others)
             }
+            Command::LinearFactors { .. } | Command::GatherRows { .. } => Err(Error::Unavailable {
+                what: "exchanging the factors of weights' gradients on a GPU".into(),
+                hint: "ranks on GPUs exchange the gradients".into(),
+            }),
             Command::SumShards { shards, present, sums } => {
                 exchange::sum_shards(self, shards, present, sums)
             }

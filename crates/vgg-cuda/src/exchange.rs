@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use vgg_tensor::ranks::{Number, Peers, ShardSums, Shards, gather, sum};
+use vgg_tensor::ranks::{Number, Peers, Room, ShardSums, Shards, gather, sum};
 use vgg_tensor::{Content, Result, ShardSum, zeros};
 
 use crate::error::During;
@@ -41,7 +41,7 @@ pub(crate) fn sum_shards(
     present: usize,
     sums: Vec<ShardSum<&Buffer, &mut Buffer>>,
 ) -> Result<()> {
-    let stream = &cuda.gpu.stream;
+    let (stream, room) = (&cuda.gpu.stream, &mut Room::default());
     for ShardSum { content, first, others } in sums {
         let len = content.len();
         let all = [&*first].into_iter().chain(others.iter().copied());
@@ -50,7 +50,7 @@ pub(crate) fn sum_shards(
         let mut all = all.iter().map(|bytes| numbers(bytes)).collect::<Result<Vec<_>>>()?;
         let (total, others) = all.split_first_mut().expect("there is a first one");
         let others = others.iter().map(|numbers| &numbers[..]).collect();
-        sum(peers(&cuda.peers), shards, present, &mut [ShardSums { first: total, others }])?;
+        sum(peers(&cuda.peers), shards, present, &mut [ShardSums { first: total, others }], room)?;
         upload(stream, total, first)?;
     }
     Ok(())

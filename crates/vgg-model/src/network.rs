@@ -222,7 +222,8 @@ impl<B: Backend> Network<B> {
     /// The program of some work on `n` images, and its buffers. Those that the plan does not count are
     /// allocated when they are first asked for.
     fn bound(&mut self, work: Work, n: usize) -> Result<(NetworkProgram, Vec<Shared<B::Buffer>>)> {
-        let full = self.plan.program_of(work, self.seed)?;
+        let whole = self.plan.in_whole_batch(work);
+        let full = self.plan.program_of(whole, self.seed)?;
         // Of a short batch all is smaller, and lies where that of the full one does.
         let placement = Placement::new(&full.program, |content| self.backend.bytes(content));
         if !self.memory.has_room_for(&full, &placement) {
@@ -230,10 +231,12 @@ impl<B: Backend> Network<B> {
             self.compiled.clear();
             self.memory.make_room_for(&mut self.backend, &full, &placement)?;
         }
-        let program = match n == self.plan.batch() {
+        let program = match (work, n) == (whole, self.plan.batch()) {
             true => full,
             false => {
-                let plan = Plan::new(self.vgg(), &self.input, n, self.plan.mode().clone())?;
+                let sizes = [n, self.plan.batch()];
+                let mode = self.plan.mode().clone();
+                let plan = Plan::of_fewer(self.vgg(), &self.input, sizes, mode)?;
                 plan.program_of(work, self.seed)?
             }
         };

@@ -1,10 +1,11 @@
 //! The arithmetic of running a network on batches of some size.
 
+mod factors;
 pub(crate) mod program;
 mod rows;
 
 use vgg_tensor::ranks::Tree;
-use vgg_tensor::spec::{Normalize, PrepareImages, WeightType};
+use vgg_tensor::spec::{Linear, Normalize, PrepareImages, WeightType};
 use vgg_tensor::{Backend, Command, Content, Program, Result, Shape};
 
 use crate::loss::Loss;
@@ -72,6 +73,8 @@ pub struct Plan {
     /// In inference without batch normalisations.
     pub(crate) vgg: Vgg,
     pub(crate) batch: usize,
+    /// Images in a full batch, of which a plan is that has fewer.
+    pub(crate) full: usize,
     pub(crate) mode: Mode,
     pub(crate) prepare: PrepareImages,
     pub(crate) normalize: Normalize,
@@ -81,6 +84,8 @@ pub struct Plan {
     pub(crate) params: Vec<Content>,
     /// Running statistics in the order of [`Vgg::state`]; none in inference.
     pub(crate) state: Vec<Content>,
+    /// Of each parameter, the product that is its gradient over all shards' images, if it is computed so.
+    factors: Vec<Option<Linear>>,
     /// What a full batch runs; what takes most memory comes first.
     programs: Vec<(Work, NetworkProgram)>,
 }
@@ -92,6 +97,16 @@ impl Plan {
     /// [`vgg_tensor::Error::Shape`] if `batch` is zero, if the images have other channels than the
     /// network, or if something would be too large.
     pub fn new(vgg: &Vgg, input: &Input, batch: usize, mode: Mode) -> Result<Self> {
+        Self::of_fewer(vgg, input, [batch; 2], mode)
+    }
+
+    /// A plan for `batch` images in the memory of a `full` batch.
+    pub(crate) fn of_fewer(
+        vgg: &Vgg,
+        input: &Input,
+        [batch, full]: [usize; 2],
+        mode: Mode,
+    ) -> Result<Self> {
         if batch == 0 {
             return Err(invalid("batch size", batch, "at least 1"));
         }
@@ -107,12 +122,22 @@ impl Plan {
             Mode::Infer { .. } => None,
             Mode::Train(_) => Some(Loss::new(vgg.config(), batch)?),
         };
+        let params: Vec<Content> = vgg.params().iter().map(|p| mode.stored(p.content)).collect();
+        let factors = match &mode {
+            Mode::Infer { .. } => vec![None; params.len()],
+            Mode::Train(recipe) => {
+                let all = full.saturating_mul(recipe.shards.count());
+                factors::factors(recipe, &params, &recipe.trained(&vgg), all)?
+            }
+        };
         let mut plan = Self {
             batch,
+            full,
             prepare,
             normalize,
             loss,
-            params: vgg.params().iter().map(|p| mode.stored(p.content)).collect(),
+            params,
+            factors,
             state: vgg.state().iter().map(|p| p.content).collect(),
             programs: Vec::new(),
             vgg,
@@ -234,14 +259,24 @@ impl Plan {
     /// one, and one that is not, and what follows them.
     fn shards(&self, recipe: &Recipe) -> Vec<Work> {
         let (shards, is_mixed) = (recipe.shards, recipe.mixes);
-        let (present, batch) = (shards.count(), self.batch * shards.count());
+        let (present, batch) = (shards.count(), self.full * shards.count());
         let additions = Tree::new(present, present).additions(shards.own());
         let first = |adds: bool| additions.iter().find(|(_, count)| (*count > 0) == adds);
         let kinds = [first(true), first(false)].into_iter().flatten();
         let shard = |(index, _): &(usize, usize)| {
-            Work::Shard(Shard { index: *index, batch, present, is_mixed })
+            Work::Shard(Shard { index: *index, batch, present, is_mixed, begins: false })
         };
-        kinds.map(shard).chain([Work::Update { present }]).collect()
+        kinds.map(shard).chain([Work::Update { batch, begun: false }]).collect()
+    }
+
+    /// The same work of a batch in which all shards are full.
+    pub(crate) fn in_whole_batch(&self, work: Work) -> Work {
+        match (work, &self.mode) {
+            (Work::Shard(shard), Mode::Train(recipe)) => {
+                Work::Shard(Shard { batch: self.full * recipe.shards.count(), ..shard })
+            }
+            _ => work,
+        }
     }
 
     /// What is computed for some work. `seed` is dropout's.
@@ -263,9 +298,17 @@ impl Plan {
             | Place::Gradient(i)
             | Place::Sum(_, i)
             | Place::Ema(i) => self.params[i],
+            Place::FactorInputs(i) => Content::Maps(self.of_factors(i).x()),
+            Place::FactorSums(i) => Content::Maps(self.of_factors(i).y()),
+            Place::NoAux => Content::Bytes(0),
             Place::State(i) | Place::EmaState(i) | Place::ShardState(_, i) => self.state[i],
             Place::Own => panic!("nobody else knows it"),
         }
+    }
+
+    /// The product that is a parameter's gradient, which is computed so.
+    fn of_factors(&self, i: usize) -> Linear {
+        self.factors[i].expect("a place of a product's factors")
     }
 
     /// The loss of a batch, of a plan that trains.
@@ -307,9 +350,14 @@ impl Plan {
             if recipe.micro_batches > 1 || recipe.shards.count() > 1 {
                 let trained = self.trained();
                 for sum in 0..sums(recipe.shards) {
-                    kept.extend(params().filter(|i| trained[*i]).map(|i| Place::Sum(sum, i)));
+                    let added = |i: &usize| trained[*i] && !self.is_of_factors(*i);
+                    kept.extend(params().filter(added).map(|i| Place::Sum(sum, i)));
                 }
             }
+            let of_factors = || params().filter(|i| self.factors[*i].is_some());
+            kept.extend(of_factors().map(Place::FactorInputs));
+            kept.extend(of_factors().map(Place::FactorSums));
+            kept.extend(of_factors().next().map(|_| Place::NoAux));
             if recipe.shards.count() > 1 {
                 for shard in 0..recipe.shards.count() {
                     kept.push(Place::ShardMetrics(shard));
@@ -343,6 +391,12 @@ impl Plan {
             Mode::Train(recipe) => recipe.trained(&self.vgg),
             Mode::Infer { .. } => vec![false; self.params.len()],
         }
+    }
+
+    /// Whether a parameter is a fully connected layer's.
+    pub(crate) fn is_linear(&self, i: usize) -> bool {
+        // Each has a weight and a bias.
+        matches!(self.params[i / 2 * 2], Content::LinearWeight { .. })
     }
 
     /// The layer that a parameter belongs to.

@@ -72,7 +72,7 @@ impl<B: Backend> Trainer<B> {
         recipe: impl Into<Recipe>,
         seed: u64,
     ) -> Result<Self> {
-        let recipe = recipe.into();
+        let recipe = recipe.into().on(&backend);
         recipe.check(vgg)?;
         let plan =
             Plan::new(vgg, input, recipe.micro_batch_of(batch), Mode::Train(recipe.clone()))?;
@@ -173,6 +173,8 @@ impl<B: Backend> Trainer<B> {
             }
             true => self.shards(batch).into_iter().map(|(it, b)| (Work::Shard(it), b)).collect(),
         };
+        let begins = |(work, _): &(Work, _)| matches!(work, Work::Shard(shard) if shard.begins);
+        let begun = works.last().is_some_and(begins);
         let ready = |(work, batch): &(Work, Batch<'_>)| {
             self.network.profile(*work, batch.target.labels().len())
         };
@@ -182,8 +184,9 @@ impl<B: Backend> Trainer<B> {
             events.extend(self.network.run_profile(&mut ready, batch, scalars)?);
         }
         if sharded {
-            let present = self.recipe.shards.present(self.batch, images);
-            events.extend(self.network.profile_after(Work::Update { present }, scalars)?);
+            events.extend(
+                self.network.profile_after(Work::Update { batch: images, begun }, scalars)?,
+            );
         }
         self.steps += 1;
         Ok(events)

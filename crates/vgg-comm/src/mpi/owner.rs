@@ -18,7 +18,8 @@ use crate::Patience;
 /// has failed.
 #[derive(Default)]
 pub(super) struct Exchange {
-    /// What this rank gives, one after the other, and how many bytes of it each rank gets.
+    /// What this rank gives, one after the other, and how many bytes of it each rank gets. There may be room
+    /// for more, as below.
     mine: Vec<u8>,
     send: Vec<usize>,
     /// What comes from the ranks, one after the other, and how many bytes from each.
@@ -41,9 +42,8 @@ impl Exchange {
             receive.iter().map(|from| from.iter().map(|piece| piece.len()).sum()).collect();
         for (room, lens) in [(&mut self.mine, &self.send), (&mut self.all, &self.receive)] {
             let len = lens.iter().sum();
-            match room.capacity() < len {
-                true => *room = vgg_tensor::zeros(len)?,
-                false => room.resize(len, 0),
+            if room.len() < len {
+                *room = vgg_tensor::zeros(len)?;
             }
         }
         let mut rest = &mut self.mine[..];

@@ -9,12 +9,14 @@
 //!   transposed.
 
 mod backward;
+mod factors;
 mod forward;
 mod input_backward;
 mod stream;
 mod weight;
 
 pub(crate) use backward::{backward, backward_needs};
+pub(crate) use factors::factors;
 pub(crate) use forward::{forward, forward_needs};
 pub(crate) use input_backward::{input_backward, input_backward_needs};
 pub(crate) use weight::{buffer_len, download_weight, upload_weight};

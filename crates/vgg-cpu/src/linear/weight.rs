@@ -7,11 +7,11 @@ use vgg_tensor::Shape;
 use vgg_tensor::spec::WeightType;
 
 use super::MAX_BLOCK;
-use crate::Cpu;
 use crate::buffer::Buffer;
 use crate::format::Format;
 use crate::gemm::{packed_len, panel_width};
 use crate::simd::Simd;
+use crate::{Cpu, Isa};
 
 /// How a number of a weight is stored. A panel of either type has the same places.
 pub(super) trait Number: Pod + Send + Sync {
@@ -98,18 +98,18 @@ impl Number for f16 {
 }
 
 /// Numbers of a weight with `features` inputs, panels padded.
-fn padded_len(cpu: &Cpu, out_features: usize, features: usize) -> usize {
-    packed_len(out_features, features, panel_width(cpu.isa.lanes()))
+fn padded_len(isa: Isa, out_features: usize, features: usize) -> usize {
+    packed_len(out_features, features, panel_width(isa.lanes()))
 }
 
 /// The `f32`s whose room a weight with `features` inputs takes, panels padded.
 pub(crate) fn buffer_len(
-    cpu: &Cpu,
+    isa: Isa,
     out_features: usize,
     features: usize,
     weight_type: WeightType,
 ) -> usize {
-    let bytes = weight_type.bytes() * padded_len(cpu, out_features, features);
+    let bytes = weight_type.bytes() * padded_len(isa, out_features, features);
     bytes.div_ceil(size_of::<f32>())
 }
 
@@ -145,7 +145,7 @@ fn upload<T: Number>(
 ) {
     let width = panel_width(cpu.isa.lanes());
     let features = map.features();
-    let len = padded_len(cpu, out_features, features);
+    let len = padded_len(cpu.isa, out_features, features);
     let dst: &mut [T] = cast_slice_mut(dst.bytes_mut(size_of::<T>() * len));
     let rows = first..first + src.len() / features;
     cpu.threads.run(|| {
@@ -183,7 +183,7 @@ pub(crate) fn download_weight(
 fn download<T: Number>(cpu: &Cpu, map: Shape, src: &Buffer, dst: &mut [f32]) {
     let width = panel_width(cpu.isa.lanes());
     let features = map.features();
-    let src: &[T] = numbers(src, padded_len(cpu, dst.len() / features, features));
+    let src: &[T] = numbers(src, padded_len(cpu.isa, dst.len() / features, features));
     cpu.threads.run(|| {
         dst.par_chunks_exact_mut(features).enumerate().for_each(|(o, dst)| {
             let panel = &src[o / width * features * width..][..features * width];

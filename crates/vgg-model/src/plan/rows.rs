@@ -53,9 +53,12 @@ pub(super) fn rows(plan: &Plan) -> Vec<Row> {
     for place in plan.kept() {
         let (param, name) = match place {
             Place::Param(i) => (plan.params[i].len(), plan.layer_of_param(i)),
-            Place::Moment(_, i) | Place::Sum(_, i) | Place::Ema(i) | Place::Gradient(i) => {
-                (0, plan.layer_of_param(i))
-            }
+            Place::Moment(_, i)
+            | Place::Sum(_, i)
+            | Place::FactorInputs(i)
+            | Place::FactorSums(i)
+            | Place::Ema(i)
+            | Place::Gradient(i) => (0, plan.layer_of_param(i)),
             Place::State(i) | Place::EmaState(i) | Place::ShardState(_, i) => {
                 (0, plan.layer_of_state(i))
             }

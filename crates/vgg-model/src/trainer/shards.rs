@@ -13,11 +13,14 @@ impl<B: Backend> Trainer<B> {
         batch: Batch<'_>,
         scalars: Scalars,
     ) -> Result<Vec<B::Download>> {
-        let present = self.recipe.shards.present(self.batch, batch.target.labels().len());
-        for (shard, batch) in self.shards(batch) {
+        let n = batch.target.labels().len();
+        let present = self.recipe.shards.present(self.batch, n);
+        let shards = self.shards(batch);
+        let begun = shards.last().is_some_and(|(shard, _)| shard.begins);
+        for (shard, batch) in shards {
             self.network.run(Work::Shard(shard), batch, scalars)?;
         }
-        self.network.run_after(Work::Update { present }, scalars)?;
+        self.network.run_after(Work::Update { batch: n, begun }, scalars)?;
         let mut metrics = |shard| self.network.start_metrics(Place::ShardMetrics(shard));
         (0..present).map(&mut metrics).collect()
     }
@@ -31,15 +34,18 @@ impl<B: Backend> Trainer<B> {
         let first = self.rows(n).start;
         let image_bytes = self.network.input.image_bytes();
         let (present, is_mixed) = (shards.present(self.batch, n), target.is_mixed());
+        let own = shards.own().start..shards.own().end.min(present);
+        let beside = shards.ranks() > 1 && self.network.backend.exchanges_beside();
         let one = |index| {
             let rows = shards.rows_of(index, self.batch, n);
             let pixels =
                 &pixels[(rows.start - first) * image_bytes..(rows.end - first) * image_bytes];
             // Its gradients count as much as its images, and so does its part of what divides them.
             let divisor = (f64::from(divisor) * rows.len() as f64 / n as f64) as f32;
-            let shard = Shard { index, batch: n, present, is_mixed };
+            let begins = beside && index + 1 == own.end;
+            let shard = Shard { index, batch: n, present, is_mixed, begins };
             (shard, Batch { pixels, target: target.rows(rows), divisor })
         };
-        shards.own().filter(|index| *index < present).map(one).collect()
+        own.clone().map(one).collect()
     }
 }

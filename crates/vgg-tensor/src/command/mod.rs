@@ -274,6 +274,30 @@ pub enum Command<I = In, O = Out, U = InOut> {
         /// The input's gradient.
         dx: O,
     },
+    /// What a part of a batch has to do with the gradient of a fully connected layer's weight, put into rows
+    /// of what the whole batch has: `xs` takes the layer's inputs, and `dsums`, `alpha` times, the gradient of
+    /// its sums, which is `dy` where ReLU was alive, and 0 elsewhere. The weight's gradient over the batch is
+    /// that of [`Command::LinearBackward`] on these, without ReLU.
+    LinearFactors {
+        /// The layer, on the part's images.
+        spec: Linear,
+        /// The row of the first image.
+        first: usize,
+        /// Rows of the whole batch.
+        rows: usize,
+        /// What `dy` counts.
+        alpha: f32,
+        /// The input.
+        x: I,
+        /// The output's gradient.
+        dy: I,
+        /// What the forward pass kept.
+        aux: I,
+        /// Inputs of all images.
+        xs: U,
+        /// Gradients of sums of all images.
+        dsums: U,
+    },
     /// Inverted dropout, in place: element `i` of the flattened maps is multiplied by `1 / (1 − p)`
     /// where [`crate::Draw::uniform`] of `i` is at least `p`, and set to zero elsewhere.
     ///
@@ -380,6 +404,16 @@ pub enum Command<I = In, O = Out, U = InOut> {
         /// Those of all other shards, in the same order.
         others: Vec<(Content, O)>,
     },
+    /// Gives every rank all rows of maps, which have a row for each image of a batch, of which it has those
+    /// of its shards' images.
+    GatherRows {
+        /// The shards, and which of them are this rank's.
+        shards: Shards,
+        /// Images of a full batch.
+        batch: usize,
+        /// The maps, and what their shapes are.
+        maps: Vec<(Shape, U)>,
+    },
     /// Adds up what the shards of a batch have of each parameter, in the order of the
     /// [`crate::ranks::Tree`], of which each rank has the sums of whole subtrees: the same sum on all
     /// ranks, to the bit, number by number with one rounding an addition.
@@ -441,6 +475,11 @@ impl<I, O, U> Command<I, O, U> {
             Self::LinearInputBackward { spec, .. } => spec.macs(),
             _ => 0,
         }
+    }
+
+    /// Whether it waits for other ranks, which carry it out, too.
+    pub fn exchanges(&self) -> bool {
+        matches!(self, Self::GatherShards { .. } | Self::GatherRows { .. } | Self::SumShards { .. })
     }
 }
 

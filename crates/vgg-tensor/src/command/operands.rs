@@ -1,8 +1,8 @@
 //! What each command reads and writes, and what those buffers hold: its signature, in one place.
 
 use super::{Command, ShardSum, WeightGradient};
-use crate::Content;
 use crate::spec::{BoxMetrics, Metrics};
+use crate::{Content, Shape};
 
 /// What becomes of a command's operands, one after the other.
 ///
@@ -171,6 +171,19 @@ impl<I, O, U> Command<I, O, U> {
                     spec,
                 }
             }
+            Self::LinearFactors { spec, first, rows, alpha, x, dy, aux, xs, dsums } => {
+                Command::LinearFactors {
+                    x: to.input(x, Maps(spec.x())),
+                    dy: to.input(dy, Maps(spec.y())),
+                    aux: to.input(aux, Bytes(spec.aux_bytes())),
+                    xs: to.in_place(xs, Maps(Shape { n: rows, ..spec.x() })),
+                    dsums: to.in_place(dsums, Maps(Shape { n: rows, ..spec.y() })),
+                    spec,
+                    first,
+                    rows,
+                    alpha,
+                }
+            }
             Self::Dropout { shape, p, seed, stream, x } => {
                 Command::Dropout { shape, p, seed, stream, x: to.in_place(x, Maps(shape)) }
             }
@@ -220,6 +233,10 @@ impl<I, O, U> Command<I, O, U> {
                     others.into_iter().map(|(content, y)| (content, to.output(y, content)));
                 let others = others.collect();
                 Command::GatherShards { shards, present, own, others }
+            }
+            Self::GatherRows { shards, batch, maps } => {
+                let maps = maps.into_iter().map(|(shape, y)| (shape, to.in_place(y, Maps(shape))));
+                Command::GatherRows { shards, batch, maps: maps.collect() }
             }
             Self::SumShards { shards, present, sums } => {
                 let sum = |ShardSum { content, first, others }| ShardSum {

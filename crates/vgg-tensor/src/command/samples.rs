@@ -102,6 +102,20 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
             C::LinearInputBackward { spec: linear, weight, dy, aux, dx },
             "linear backward 240→7 + relu, dx alone",
         ),
+        (
+            C::LinearFactors {
+                spec: linear,
+                first: 2,
+                rows: 7,
+                alpha: 0.5,
+                x,
+                dy,
+                aux,
+                xs: Any,
+                dsums: Any,
+            },
+            "linear factors 240→7 + relu",
+        ),
         (C::Dropout { shape: Shape::flat(2, 7), p: 0.5, seed: 1, stream: 2, x }, "dropout 0.5 7"),
         (softmax, "softmax cross-entropy 10"),
         (euclidean, "euclidean loss 40"),
@@ -122,6 +136,10 @@ pub(crate) fn samples() -> Result<Vec<Sample>> {
                 others: [(vector, Any), (Content::Vector(3), Any)].repeat(3),
             },
             "gather 60 of 3 ranks",
+        ),
+        (
+            C::GatherRows { shards, batch: 8, maps: vec![(Shape::flat(7, 3), Any); 2] },
+            "gather rows 42 of 3 ranks",
         ),
         (
             C::SumShards {

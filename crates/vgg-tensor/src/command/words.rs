@@ -54,6 +54,7 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
                 linear(f, "linear backward", op)?;
                 f.write_str(", dx alone")
             }
+            Self::LinearFactors { spec: op, .. } => linear(f, "linear factors", op),
             Self::Dropout { shape, p, .. } => write!(f, "dropout {p} {}", shape.features()),
             Self::SoftmaxCrossEntropy { spec: op, .. } => {
                 write!(f, "softmax cross-entropy {}", op.logits().features())
@@ -72,6 +73,10 @@ impl<I, O, U> fmt::Display for Command<I, O, U> {
                 let own = own.iter().map(|(content, _)| content.len());
                 let len: usize = own.chain(others.iter().map(|(content, _)| content.len())).sum();
                 write!(f, "gather {len} of {} ranks", shards.ranks())
+            }
+            Self::GatherRows { shards, maps, .. } => {
+                let len: usize = maps.iter().map(|(shape, _)| shape.len()).sum();
+                write!(f, "gather rows {len} of {} ranks", shards.ranks())
             }
             Self::SumShards { shards, sums, .. } => {
                 let len: usize = sums.iter().map(|sum| sum.content.len()).sum();

@@ -20,6 +20,8 @@ pub type Bound<'a, Buffer> = Command<&'a Buffer, &'a mut Buffer, &'a mut Buffer>
 pub struct Executable<Buffer> {
     program: Program,
     buffers: Vec<Shared<Buffer>>,
+    /// Which memory each of them is in.
+    memories: Vec<usize>,
 }
 
 impl<Buffer> Executable<Buffer> {
@@ -40,7 +42,7 @@ impl<Buffer> Executable<Buffer> {
         };
         let memories: Vec<usize> = buffers.iter().map(&mut memory).collect();
         check_sharing(program, &memories)?;
-        Ok(Self { program: program.clone(), buffers })
+        Ok(Self { program: program.clone(), buffers, memories })
     }
 
     /// What it computes.
@@ -57,13 +59,40 @@ impl<Buffer> Executable<Buffer> {
     /// # Panics
     /// If somebody else uses one of its buffers.
     pub fn run(&self, mut run: impl FnMut(Bound<'_, Buffer>) -> Result<()>) -> Result<()> {
-        self.program.commands().try_for_each(|command| {
-            let mut guards: Vec<_> = operands(command)
-                .into_iter()
-                .map(|operand| Guard::lock(&self.buffers[operand.buffer.0], operand.access))
-                .collect();
-            run(command.clone().map(&mut Bind(guards.iter_mut())))
-        })
+        (0..self.program.instructions.len()).try_for_each(|at| self.run_one(at, &mut run))
+    }
+
+    /// As [`Executable::run`], of command `at` alone: for whoever carries out several at a time, which have
+    /// to be [apart](Executable::are_apart).
+    ///
+    /// # Errors
+    /// That of `run`.
+    ///
+    /// # Panics
+    /// If somebody else uses one of its buffers.
+    pub fn run_one(
+        &self,
+        at: usize,
+        run: impl FnOnce(Bound<'_, Buffer>) -> Result<()>,
+    ) -> Result<()> {
+        let command = &self.program.instructions[at].command;
+        let mut guards: Vec<_> = operands(command)
+            .into_iter()
+            .map(|operand| Guard::lock(&self.buffers[operand.buffer.0], operand.access))
+            .collect();
+        run(command.clone().map(&mut Bind(guards.iter_mut())))
+    }
+
+    /// Whether two commands may be carried out at the same time: neither writes where the other one reads or
+    /// writes.
+    pub fn are_apart(&self, a: usize, b: usize) -> bool {
+        let [a, b] = [a, b].map(|at| {
+            let operands = operands(&self.program.instructions[at].command).into_iter();
+            let access = |of: Operand| (self.memories[of.buffer.0], of.access != Access::Read);
+            operands.map(access).collect::<Vec<_>>()
+        });
+        let meet = |(x, y): ((usize, bool), (usize, bool))| x.0 == y.0 && (x.1 || y.1);
+        !a.iter().any(|x| b.iter().any(|y| meet((*x, *y))))
     }
 }
 

@@ -129,9 +129,7 @@ impl Program {
 
     /// Whether it waits for other ranks.
     pub fn exchanges(&self) -> bool {
-        let exchanges =
-            |it: &Command| matches!(it, Command::GatherShards { .. } | Command::SumShards { .. });
-        self.commands().any(exchanges)
+        self.commands().any(Command::exchanges)
     }
 
     /// Of each buffer, the first and the last command that touches it; nothing for a buffer that none

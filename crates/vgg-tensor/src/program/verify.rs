@@ -2,7 +2,7 @@
 
 use super::{Access, BufferSpec, Operand, Program, Role, operands, wrong};
 use crate::ranks::Tree;
-use crate::{Command, Content, Error, Optimizer, Result, WeightGradient};
+use crate::{Command, Content, Error, Optimizer, Result, Shape, WeightGradient};
 
 /// See [`Program::new`].
 pub(super) fn check(program: &Program) -> Result<()> {
@@ -121,6 +121,14 @@ fn check_exchange(command: &Command) -> Result<(), &'static str> {
             if *present > shards.count() =>
         {
             Err("more shards are present than there are")
+        }
+        Command::LinearFactors { spec, first, rows, .. } if first + spec.x().n > *rows => {
+            Err("rows of a part are rows of the whole")
+        }
+        Command::GatherRows { batch, maps, .. } => {
+            let rows = |(shape, _): &(Shape, _)| shape.n;
+            let alike = maps.iter().map(rows).all(|n| n == rows(&maps[0]) && n <= *batch);
+            if alike { Ok(()) } else { Err("maps have a row for each image of a batch") }
         }
         Command::GatherShards { shards, present, own, others } => {
             let contents = || own.iter().map(|of| of.0).chain(others.iter().map(|of| of.0));

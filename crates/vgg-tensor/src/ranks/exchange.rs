@@ -65,6 +65,40 @@ pub fn gather<T: Number>(
     peers.exchange(&send, &mut receive)
 }
 
+/// Gives every rank all rows of tables of bytes, which have a row for each of `n` images, where a full batch
+/// has `batch`: of each rank those of its shards' images.
+///
+/// # Errors
+/// Those of the peers.
+///
+/// # Panics
+/// If a table's rows are not equally long.
+pub fn gather_rows(
+    peers: &dyn Peers,
+    shards: Shards,
+    batch: usize,
+    n: usize,
+    tables: &mut [&mut [u8]],
+) -> Result<()> {
+    check(peers, shards);
+    let (mut own, mut receive): (Vec<&[u8]>, _) = (Vec::new(), pieces(shards.ranks()));
+    for table in tables {
+        assert!(table.len().is_multiple_of(n), "rows are equally long");
+        let row = table.len() / n;
+        let mut rest = &mut table[..];
+        for (rank, receive) in receive.iter_mut().enumerate() {
+            let len = row * shards.rows_of_rank(rank, batch, n).len();
+            let rows = rest.split_off_mut(..len).expect("ranks have all rows, in their order");
+            match rank == shards.rank() {
+                true => own.push(rows),
+                false => receive.push(rows),
+            }
+        }
+    }
+    let to = |to| if to == shards.rank() { vec![] } else { own.clone() };
+    peers.exchange(&(0..shards.ranks()).map(to).collect::<Vec<_>>(), &mut receive)
+}
+
 /// Gives every rank the first one's numbers.
 ///
 /// # Errors
@@ -94,12 +128,21 @@ pub struct ShardSums<'a, T> {
 /// Numbers that are under way at once: 4 MiB of `f32`.
 const BUCKET: usize = 1 << 20;
 
+/// Memory that sums use while they are made, one after the other: it grows to what the largest took.
+#[derive(Debug, Default)]
+pub struct Room<T> {
+    /// What came from other ranks.
+    received: Vec<T>,
+    /// Numbers that are added, [`BLOCK`] of them each.
+    blocks: Vec<Vec<T>>,
+}
+
 /// Adds up what ranks have of each thing, over the first `present` shards, in the order of the [`Tree`]:
 /// on every rank the first of its sums becomes the sum over all, to the same bits.
 ///
-/// Each rank adds a part of the numbers, which the others send it, and sends the sum to all. Where the
-/// number of ranks is a power of two that divides the shards, that is as much traffic as
-/// the usual rings take: `2 · (ranks − 1) / ranks` of the numbers.
+/// Each rank adds a part of the numbers, which the others send it, and sends the sum to all, while the
+/// next ones are on their way. Where the number of ranks is a power of two that divides the shards, that
+/// is as much traffic as the usual rings take: `2 · (ranks − 1) / ranks` of the numbers.
 ///
 /// # Errors
 /// Those of the peers, and [`crate::Error::OutOfMemory`].
@@ -111,6 +154,7 @@ pub fn sum<T: Number>(
     shards: Shards,
     present: usize,
     things: &mut [ShardSums<'_, T>],
+    room: &mut Room<T>,
 ) -> Result<()> {
     check(peers, shards);
     let tree = Tree::new(shards.count(), present);
@@ -121,61 +165,82 @@ pub fn sum<T: Number>(
         assert!(others.iter().all(|other| other.len() == first.len()), "sums are equally long");
     }
     let all: usize = things.iter().map(|sums| sums.first.len()).sum();
-    let mut room = Room { received: Vec::new(), blocks: Vec::new() };
-    for start in (0..all).step_by(BUCKET) {
-        let bucket = start..all.min(start + BUCKET);
-        Bucket { peers, shards, tree, covers: &covers, bucket }.sum(things, &mut room)?;
+    let summing = Summing { peers, shards, tree, covers: &covers };
+    let mut summed = 0..0;
+    while summed.end < all {
+        let next = summed.end..all.min(summed.end + BUCKET);
+        summing.exchange(&summed, &next, things, &mut room.received)?;
+        summing.add_up(&next, things, room);
+        summed = next;
     }
-    Ok(())
-}
-
-/// Memory that buckets use one after the other.
-struct Room<T> {
-    /// What came from other ranks.
-    received: Vec<T>,
-    /// Numbers that are added, [`BLOCK`] of them each.
-    blocks: Vec<Vec<T>>,
+    summing.exchange(&summed, &(all..all), things, &mut room.received)
 }
 
 /// Numbers that are added at once: three sums of as many fit into a core's own memory.
 const BLOCK: usize = 2048;
 
-/// Numbers that are exchanged at once: a part of all things, one after the other.
-struct Bucket<'a> {
+/// Who adds what. Numbers are counted through all things one after the other, and a bucket is a range of
+/// them, of which each rank adds up a part.
+struct Summing<'a> {
     peers: &'a dyn Peers,
     shards: Shards,
     tree: Tree,
     /// Each rank's nodes.
     covers: &'a [Vec<Range<usize>>],
-    bucket: Range<usize>,
 }
 
-impl Bucket<'_> {
-    fn sum<T: Number>(&self, things: &mut [ShardSums<'_, T>], room: &mut Room<T>) -> Result<()> {
-        self.scatter(things, &mut room.received)?;
-        self.add_up(things, room);
-        self.gather(things)
-    }
-
-    /// Sends each other rank its part of this rank's sums, and receives this one's part of theirs: of each
-    /// rank its nodes, one after the other.
-    fn scatter<T: Number>(&self, things: &[ShardSums<'_, T>], received: &mut Vec<T>) -> Result<()> {
+impl Summing<'_> {
+    /// Sends all others this rank's part of the bucket that is `summed`, and each its part of what this
+    /// rank has of the `next` one, of its nodes one after the other; receives as much of theirs.
+    fn exchange<T: Number>(
+        &self,
+        summed: &Range<usize>,
+        next: &Range<usize>,
+        things: &mut [ShardSums<'_, T>],
+        received: &mut Vec<T>,
+    ) -> Result<()> {
         let (rank, ranks) = (self.shards.rank(), self.shards.ranks());
-        let mut send = pieces(ranks);
+        let (mut own, mut receive): (Vec<&[u8]>, _) = (Vec::new(), pieces(ranks));
+        let places: Vec<_> = (0..ranks).map(|to| places(things, self.part(next, to))).collect();
+        // Of each thing, how many numbers of its first sum end with what is summed, the rest, and other sums.
+        let mut left = Vec::new();
+        let mut first = 0;
+        for ShardSums { first: numbers, others } in things {
+            let (mut at, len) = (first, numbers.len());
+            let mut rest = &mut numbers[..];
+            for (of, receive) in receive.iter_mut().enumerate() {
+                let part = clipped(self.part(summed, of), first..first + len);
+                let here = rest.split_off_mut(part.start.max(at) - at..).expect("a part of it");
+                rest = here;
+                let piece = rest.split_off_mut(..part.len()).expect("a part of it");
+                at = part.end.max(at);
+                match of == rank {
+                    true => own.push(cast_slice(piece)),
+                    false => receive.push(cast_slice_mut(piece)),
+                }
+            }
+            left.push((at - first, &*rest, &*others));
+            first += len;
+        }
+        let to = |to| if to == rank { vec![] } else { own.clone() };
+        let mut send: Vec<Vec<&[u8]>> = (0..ranks).map(to).collect();
         for (to, send) in send.iter_mut().enumerate().filter(|(to, _)| *to != rank) {
             for node in 0..self.covers[rank].len() {
-                for (thing, range) in places(things, self.part(to)) {
-                    send.push(cast_slice(&things[thing].of(node)[range]));
+                for (thing, Range { start, end }) in places[to].iter().cloned() {
+                    let (before, rest, others) = left[thing];
+                    send.push(cast_slice(match node {
+                        0 => &rest[start - before..end - before],
+                        _ => &others[node - 1][start..end],
+                    }));
                 }
             }
         }
         let len = |from: usize| match from == rank {
             true => 0,
-            false => self.covers[from].len() * self.part(rank).len(),
+            false => self.covers[from].len() * self.part(next, rank).len(),
         };
         make_room(received, (0..ranks).map(len).sum())?;
         let mut rest = &mut received[..];
-        let mut receive = pieces(ranks);
         for (from, receive) in receive.iter_mut().enumerate() {
             let numbers = rest.split_off_mut(..len(from)).expect("room was made for all");
             receive.push(cast_slice_mut(numbers));
@@ -184,9 +249,14 @@ impl Bucket<'_> {
     }
 
     /// Adds up this rank's part, a block after the other.
-    fn add_up<T: Number>(&self, things: &mut [ShardSums<'_, T>], room: &mut Room<T>) {
+    fn add_up<T: Number>(
+        &self,
+        bucket: &Range<usize>,
+        things: &mut [ShardSums<'_, T>],
+        room: &mut Room<T>,
+    ) {
         let Room { received, blocks } = room;
-        let part = self.part(self.shards.rank());
+        let part = self.part(bucket, self.shards.rank());
         let mut before = 0;
         for (thing, range) in places(things, part.clone()) {
             for start in range.clone().step_by(BLOCK) {
@@ -233,37 +303,9 @@ impl Bucket<'_> {
         None
     }
 
-    /// Sends this rank's part of the sum to all others, and receives theirs.
-    fn gather<T: Number>(&self, things: &mut [ShardSums<'_, T>]) -> Result<()> {
-        let (rank, ranks) = (self.shards.rank(), self.shards.ranks());
-        let mut own: Vec<&[u8]> = Vec::new();
-        let mut receive = pieces(ranks);
-        let mut first = 0;
-        for ShardSums { first: numbers, .. } in things {
-            let (mut at, len) = (first, numbers.len());
-            let mut rest = &mut numbers[..];
-            for (of, receive) in receive.iter_mut().enumerate() {
-                let part = clipped(self.part(of), first..first + len);
-                let here = rest.split_off_mut(part.start.max(at) - at..).expect("a part of it");
-                rest = here;
-                let piece = rest.split_off_mut(..part.len()).expect("a part of it");
-                at = part.end.max(at);
-                match of == rank {
-                    true => own.push(cast_slice(piece)),
-                    false => receive.push(cast_slice_mut(piece)),
-                }
-            }
-            first += len;
-        }
-        let to = |to| if to == rank { vec![] } else { own.clone() };
-        let send: Vec<Vec<&[u8]>> = (0..ranks).map(to).collect();
-        self.peers.exchange(&send, &mut receive)
-    }
-
-    /// The part of the bucket that a rank adds up.
-    fn part(&self, rank: usize) -> Range<usize> {
-        let (Range { start, .. }, len) = (&self.bucket, self.bucket.len());
-        let at = |rank: usize| start + rank * len / self.shards.ranks();
+    /// The part of a bucket that a rank adds up.
+    fn part(&self, bucket: &Range<usize>, rank: usize) -> Range<usize> {
+        let at = |rank: usize| bucket.start + rank * bucket.len() / self.shards.ranks();
         at(rank)..at(rank + 1)
     }
 }
@@ -311,9 +353,8 @@ fn pieces<T>(ranks: usize) -> Vec<Vec<T>> {
 }
 
 fn make_room<T: Copy + Default>(memory: &mut Vec<T>, len: usize) -> Result<()> {
-    match memory.capacity() < len {
-        true => *memory = zeros(len)?,
-        false => memory.resize(len, T::default()),
+    if memory.len() < len {
+        *memory = zeros(len)?;
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ mod peers;
 mod shards;
 mod tree;
 
-pub use exchange::{Number, ShardSums, broadcast, gather, sum};
+pub use exchange::{Number, Room, ShardSums, broadcast, gather, gather_rows, sum};
 pub use peers::{Peers, gather_messages};
 pub use shards::Shards;
 pub use tree::Tree;

@@ -99,7 +99,12 @@ impl Shards {
 
     /// Which of the `n` images are this rank's.
     pub fn rows(&self, batch: usize, n: usize) -> Range<usize> {
-        let Range { start, end } = self.own();
+        self.rows_of_rank(self.rank, batch, n)
+    }
+
+    /// Which of the `n` images are a rank's.
+    pub fn rows_of_rank(&self, rank: usize, batch: usize, n: usize) -> Range<usize> {
+        let Range { start, end } = self.of(rank);
         let size = self.size(batch);
         (start * size).min(n)..(end * size).min(n)
     }

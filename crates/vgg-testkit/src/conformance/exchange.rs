@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::thread;
 
 use vgg_tensor::ranks::{Peers, Shards, Tree};
-use vgg_tensor::{Backend, Command, Content, Result, ShardSum};
+use vgg_tensor::spec::{Linear, LinearEpilogue};
+use vgg_tensor::{Backend, Command, Content, Result, Shape, ShardSum};
 
 use super::optimizer::CONTENTS;
 use super::{Bench, Memory, Operand};
@@ -35,10 +36,14 @@ pub fn check_exchange<B: Backend>(
                     let shards =
                         Shards::new(count, peers.rank(), ranks).expect("ranks share shards");
                     let mut backend = make(peers);
+                    let gathers_factors = backend.gathers_factors();
                     for memory in [Memory::Exact, Memory::Bytes] {
                         let bench = &mut Bench::with(&mut backend, memory);
                         check_sums(bench, shards, present).expect("sums are exchanged");
                         check_gathered(bench, shards, present).expect("vectors are exchanged");
+                        if gathers_factors {
+                            check_factors(bench, shards, present).expect("rows are exchanged");
+                        }
                     }
                 });
             }
@@ -129,6 +134,60 @@ fn check_gathered<B: Backend>(
     for (_, y, expected) in &others {
         assert_same(&format!("gathered, {shards:?}"), &bench.downloaded(y)?, expected);
     }
+    Ok(())
+}
+
+/// Images of a shard in a full batch.
+const IMAGES: usize = 2;
+
+/// Outputs of a layer that takes [`INPUTS`].
+const OUTPUTS: usize = 5;
+
+/// What the layer takes of an image.
+const INPUTS: Shape = Shape::new(1, 3, 2, 2);
+
+/// The factors of a weight's gradient, of all shards' images: whole numbers, so that whatever they are
+/// computed in, ReLU decides alike. The last shard has less than the others.
+fn check_factors<B: Backend>(
+    bench: &mut Bench<'_, B>,
+    shards: Shards,
+    present: usize,
+) -> Result<()> {
+    let (batch, n, alpha) = (IMAGES * shards.count(), IMAGES * present - 1, 0.5);
+    let layer = |n| Linear::new(Shape { n, ..INPUTS }, OUTPUTS, LinearEpilogue::BiasRelu);
+    let (whole, features) = (layer(n)?, INPUTS.features());
+    let x = inputs::integers(1, whole.x().len(), 2);
+    let dy = inputs::integers(2, whole.y().len(), 3);
+    let weights = inputs::integers(3, whole.weight().len(), 1);
+    let biases = inputs::integers(4, OUTPUTS, 1);
+    let weight = &bench.uploaded(whole.weight(), &weights)?;
+    let bias = &bench.uploaded(Content::Vector(OUTPUTS), &biases)?;
+    let maps = [whole.x(), whole.y()];
+    let [xs, dsums] = &maps.map(|shape| bench.poisoned(Content::Maps(shape)).expect("memory"));
+    for shard in shards.own().filter(|shard| *shard < present) {
+        let rows = shards.rows_of(shard, batch, n);
+        let spec = layer(rows.len())?;
+        let of = |numbers: &[f32], row: usize| numbers[row * rows.start..row * rows.end].to_vec();
+        let x = &bench.uploaded(Content::Maps(spec.x()), &of(&x, features))?;
+        let dy = &bench.uploaded(Content::Maps(spec.y()), &of(&dy, OUTPUTS))?;
+        let y = &bench.poisoned(Content::Maps(spec.y()))?;
+        let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
+        bench.run(Command::Linear { spec, x, weight, bias, y, aux: Some(aux) })?;
+        let (first, rows) = (rows.start, n);
+        bench.run(Command::LinearFactors { spec, first, rows, alpha, x, dy, aux, xs, dsums })?;
+    }
+    if shards.ranks() > 1 {
+        let maps = maps.into_iter().zip([xs, dsums]).collect();
+        bench.run(Command::GatherRows { shards, batch, maps })?;
+    }
+    let expected = (0..n * OUTPUTS).map(|at| {
+        let (image, o) = (at / OUTPUTS, at % OUTPUTS);
+        let products = (0..features).map(|i| x[image * features + i] * weights[o * features + i]);
+        if biases[o] + products.sum::<f32>() > 0.0 { alpha * dy[at] } else { 0.0 }
+    });
+    assert_same(&format!("inputs, {shards:?}"), &bench.downloaded(xs)?, &x);
+    let (dsums, expected) = (bench.downloaded(dsums)?, expected.collect::<Vec<_>>());
+    assert_eq!(dsums, expected, "sums' gradients, {shards:?}");
     Ok(())
 }
 

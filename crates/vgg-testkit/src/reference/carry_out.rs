@@ -156,6 +156,19 @@ impl<T: Real> Reference<T> {
                     }
                 }
             }
+            Command::LinearFactors { spec, first, rows, alpha, x, dy, aux, xs, dsums } => {
+                linear::factors(
+                    &spec,
+                    first,
+                    T::from(alpha),
+                    [x.numbers(spec.x().len()), dy.numbers(spec.y().len())],
+                    aux.bytes(spec.aux_bytes()),
+                    [
+                        xs.numbers_mut(rows * spec.in_features()),
+                        dsums.numbers_mut(rows * spec.out_features()),
+                    ],
+                );
+            }
             Command::LinearInputBackward { spec, weight, dy, aux, dx } => linear::input_backward(
                 &spec,
                 weight.numbers(spec.weight().len()),
@@ -204,7 +217,9 @@ impl<T: Real> Reference<T> {
                     gradients.into_iter().map(|(content, g)| g.numbers_mut(content.len()));
                 update::clip(max_norm, &mut numbers.collect::<Vec<_>>());
             }
-            Command::GatherShards { .. } | Command::SumShards { .. } => {
+            Command::GatherShards { .. }
+            | Command::GatherRows { .. }
+            | Command::SumShards { .. } => {
                 panic!("other ranks are where the program runs")
             }
         }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use vgg_tensor::ranks::{Peers, Shards, Tree};
-use vgg_tensor::{Content, Result, ShardSum};
+use vgg_tensor::{Content, Result, Shape, ShardSum};
 
 use super::Buffer;
 use crate::Real;
@@ -44,6 +44,23 @@ pub(super) fn gather<T: Real>(
     for (content, y) in others {
         y.numbers_mut(content.len()).fill_with(|| all.next().expect("of each shard as many"));
     }
+    Ok(())
+}
+
+pub(super) fn gather_rows<T: Real>(
+    peers: &dyn Peers,
+    shards: Shards,
+    batch: usize,
+    shape: Shape,
+    y: &mut Buffer<T>,
+) -> Result<()> {
+    let rows = (0..shards.ranks()).map(|rank| shards.rows_of_rank(rank, batch, shape.n));
+    let numbers = rows.map(|rows| shape.features() * rows.start..shape.features() * rows.end);
+    let numbers: Vec<Range<usize>> = numbers.collect();
+    let lens: Vec<usize> = numbers.iter().map(|numbers| numbers.len()).collect();
+    let y = y.numbers_mut(shape.len());
+    let all = all_gather(peers, &y[numbers[shards.rank()].clone()], &lens)?;
+    y.copy_from_slice(&all);
     Ok(())
 }
 

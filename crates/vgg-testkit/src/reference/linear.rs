@@ -74,6 +74,23 @@ pub(super) fn input_backward<T: Real>(
     }
 }
 
+/// Puts the rows of a part of a batch, from `first` on, into those of the whole.
+pub(super) fn factors<T: Real>(
+    op: &Linear,
+    first: usize,
+    alpha: T,
+    [x, dy]: [&[T]; 2],
+    aux: &[u8],
+    [xs, dsums]: [&mut [T]; 2],
+) {
+    xs[first * op.in_features()..][..x.len()].copy_from_slice(x);
+    let dsums = &mut dsums[first * op.out_features()..][..dy.len()];
+    dsums.fill(T::default());
+    for (index, dy) in alive(op, dy, aux) {
+        dsums[index] = alpha * dy;
+    }
+}
+
 /// The outputs that ReLU left alive: their places and gradients.
 fn alive<T: Real>(op: &Linear, dy: &[T], aux: &[u8]) -> impl Iterator<Item = (usize, T)> {
     let alive = |index: &usize| match op.epilogue() {

@@ -112,6 +112,10 @@ impl<T: Real> Backend for Reference<T> {
         Ok(numbers)
     }
 
+    fn gathers_factors(&self) -> bool {
+        true
+    }
+
     fn compile(
         &mut self,
         program: &Program,
@@ -124,6 +128,11 @@ impl<T: Real> Backend for Reference<T> {
         executable.run(|command| match command {
             Command::GatherShards { shards, present, own, others } => {
                 exchange::gather(self.peers(), shards, present, &own, others)
+            }
+            Command::GatherRows { shards, batch, maps } => {
+                maps.into_iter().try_for_each(|(shape, y)| {
+                    exchange::gather_rows(self.peers(), shards, batch, shape, y)
+                })
             }
             Command::SumShards { shards, present, sums } => sums
                 .into_iter()

@@ -1,9 +1,12 @@
 //! From the commands of the forward pass to their gradients.
 
-use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Pass, WeightGradient};
+use std::mem::replace;
+
+use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Pass, Result, WeightGradient};
 
 use super::builder::{Builder, Place};
 use super::forward::Tape;
+use super::shards;
 use crate::Recipe;
 
 /// The backward pass through the layers of a tape. Returns the gradients of the parameters that are
@@ -14,14 +17,12 @@ pub(super) fn gradients(
     trained: &[bool],
     tape: &Tape,
     dlogits: BufferId,
-) -> Vec<Option<BufferId>> {
-    let applied = recipe.filter(|recipe| recipe.applies_at_once());
-    let gradients = vec![None; trained.len()];
-    let mut backward = Backward { builder, applied, trained, gradients, dy: dlogits };
+) -> Result<Vec<Option<BufferId>>> {
+    let mut backward = Backward::new(builder, recipe, trained, dlogits);
     // Nobody asks for the gradient of what the first layer takes: images, or what frozen layers make
     // of them.
-    backward.through(tape, false);
-    backward.gradients
+    backward.through(&tape.commands, false)?;
+    Ok(backward.gradients)
 }
 
 /// The backward pass through the layers of a tape to what the first of them takes, whose gradient it
@@ -30,33 +31,114 @@ pub(super) fn input_gradient(
     builder: &mut Builder<'_>,
     tape: &Tape,
     dlogits: BufferId,
-) -> BufferId {
+) -> Result<BufferId> {
     let trained = &vec![false; builder.plan.params.len()];
-    let gradients = Vec::new();
-    let mut backward = Backward { builder, applied: None, trained, gradients, dy: dlogits };
-    backward.through(tape, true);
-    backward.dy
+    let mut backward = Backward::new(builder, None, trained, dlogits);
+    backward.through(&tape.commands, true)?;
+    Ok(backward.dy)
+}
+
+/// Images of a batch.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    /// Of the whole batch.
+    pub(super) batch: usize,
+    /// The first one.
+    pub(super) first: usize,
 }
 
 /// A backward pass so far.
-struct Backward<'b, 'a> {
-    builder: &'b mut Builder<'a>,
+pub(super) struct Backward<'b, 'a> {
+    pub(super) builder: &'b mut Builder<'a>,
     /// How gradients of fully connected weights are applied, if they are.
     applied: Option<&'b Recipe>,
     trained: &'b [bool],
+    /// Which images of a batch these are, where some gradients are computed of the whole batch.
+    part: Option<Part>,
+    /// Of each parameter, once it is computed.
     gradients: Vec<Option<BufferId>>,
     /// Where the last gradient of an output is.
     dy: BufferId,
 }
 
-impl Backward<'_, '_> {
-    /// The gradients of all commands. That of what the first one takes is left in `dy` if it is
-    /// `wanted`.
-    fn through(&mut self, tape: &Tape, wanted: bool) {
-        for (i, (layer, command)) in tape.commands.iter().enumerate().rev() {
-            let gradient = self.command(command, wanted || i > 0);
+impl<'b, 'a> Backward<'b, 'a> {
+    /// One that begins at the logits.
+    pub(super) fn new(
+        builder: &'b mut Builder<'a>,
+        recipe: Option<&'b Recipe>,
+        trained: &'b [bool],
+        dlogits: BufferId,
+    ) -> Self {
+        let applied = recipe.filter(|recipe| recipe.applies_at_once());
+        let gradients = vec![None; trained.len()];
+        Self { builder, applied, trained, part: None, gradients, dy: dlogits }
+    }
+
+    /// The same of a part of a batch.
+    pub(super) fn of_part(
+        builder: &'b mut Builder<'a>,
+        recipe: &'b Recipe,
+        trained: &'b [bool],
+        dlogits: BufferId,
+        part: Part,
+    ) -> Self {
+        Self { part: Some(part), ..Self::new(builder, Some(recipe), trained, dlogits) }
+    }
+
+    /// The gradients of some commands of a tape, from the last one on. That of what the first one takes is
+    /// left in `dy` if it is `wanted`.
+    pub(super) fn through(&mut self, commands: &[(String, Command)], wanted: bool) -> Result<()> {
+        for (i, (layer, command)) in commands.iter().enumerate().rev() {
+            let wanted = wanted || i > 0;
+            if let Some(factors) = self.factors(command)? {
+                self.builder.push(Pass::Backward, layer, factors);
+                let gradient = wanted.then(|| self.input_gradient(command));
+                gradient.into_iter().for_each(|it| self.builder.push(Pass::Backward, layer, it));
+                continue;
+            }
+            let gradient = self.command(command, wanted);
             self.builder.push(Pass::Backward, layer, gradient);
         }
+        Ok(())
+    }
+
+    /// What is kept of a fully connected layer whose weight's gradient is computed of the whole batch.
+    fn factors(&mut self, command: &Command) -> Result<Option<Command>> {
+        let (Command::Linear { spec, x, weight, aux, .. }, Some(part)) = (command, self.part)
+        else {
+            return Ok(None);
+        };
+        let i = self.param(*weight);
+        let Some(whole) = self.builder.plan.factors(i, part.batch)? else { return Ok(None) };
+        let [xs, dsums] = shards::factors(self.builder, i, &whole).map(InOut);
+        Ok(Some(Command::LinearFactors {
+            spec: *spec,
+            first: part.first,
+            rows: part.batch,
+            // Its images' share of the batch's mean.
+            alpha: spec.x().n as f32 / part.batch as f32,
+            x: *x,
+            dy: In(self.dy),
+            aux: kept(*aux),
+            xs,
+            dsums,
+        }))
+    }
+
+    /// The input's gradient alone, of a fully connected layer.
+    fn input_gradient(&mut self, command: &Command) -> Command {
+        let Command::Linear { spec, weight, aux, .. } = *command else {
+            unreachable!("{command} has other gradients")
+        };
+        let dy = In(self.dy);
+        let dx = self.dx(Content::Maps(spec.x()));
+        Command::LinearInputBackward { spec, weight, dy, aux: kept(aux), dx }
+    }
+
+    /// The gradients of parameters that were computed since it was asked last.
+    pub(super) fn take_gradients(&mut self) -> Vec<Option<BufferId>> {
+        let none = vec![None; self.gradients.len()];
+        replace(&mut self.gradients, none)
     }
 
     /// The gradient of one command, which leaves the gradient of its input in `dy` if it is `wanted`.
@@ -76,9 +158,8 @@ impl Backward<'_, '_> {
                 );
                 Command::BatchNorm2dBackward { spec, x, weight, saved, dy, aux, dweight, dbias, dx }
             }
-            Command::Linear { spec, weight, aux, .. } if self.is_frozen(weight) => {
-                let dx = self.dx(Content::Maps(spec.x()));
-                Command::LinearInputBackward { spec, weight, dy, aux: kept(aux), dx }
+            Command::Linear { weight, .. } if self.is_frozen(weight) => {
+                self.input_gradient(command)
             }
             Command::Linear { spec, x, weight, aux, .. } => {
                 let (weight, dbias) = self.weight_gradient(weight);
@@ -120,7 +201,9 @@ impl Backward<'_, '_> {
             | Command::Scale { .. }
             | Command::Blend { .. }
             | Command::ClipGradients { .. }
+            | Command::LinearFactors { .. }
             | Command::GatherShards { .. }
+            | Command::GatherRows { .. }
             | Command::SumShards { .. } => {
                 unreachable!("a layer with a backward pass is no {command}")
             }
@@ -166,11 +249,7 @@ impl Backward<'_, '_> {
         let i = self.param(weight);
         let gradient = match self.applied.filter(|_| self.trained[i]) {
             None => WeightGradient::Stored { weight, dweight: self.gradient(i) },
-            Some(recipe) => {
-                let settings = recipe.settings(&self.builder.plan.vgg)[i];
-                let optimizer = self.builder.optimizer(settings, i);
-                WeightGradient::Applied { optimizer, weight: InOut(weight.0) }
-            }
+            Some(recipe) => applied(self.builder, recipe, i),
         };
         (gradient, self.gradient(i + 1))
     }
@@ -182,6 +261,13 @@ impl Backward<'_, '_> {
             place => unreachable!("a layer's weight is a parameter, not {place:?}"),
         }
     }
+}
+
+/// A weight's gradient that the optimiser takes as it is computed.
+pub(super) fn applied(builder: &mut Builder<'_>, recipe: &Recipe, i: usize) -> WeightGradient {
+    let settings = recipe.settings(&builder.plan.vgg)[i];
+    let optimizer = builder.optimizer(settings, i);
+    WeightGradient::Applied { optimizer, weight: InOut(builder.at(Place::Param(i))) }
 }
 
 /// What the forward pass left.

@@ -37,6 +37,13 @@ pub(crate) enum Place {
     /// A sum of a parameter's gradients over micro-batches or shards: by its place on the stack of such
     /// sums, and the parameter.
     Sum(usize, usize),
+    /// What a fully connected layer takes, by its weight, of all images of a batch, where the weight's
+    /// gradient is computed of that.
+    FactorInputs(usize),
+    /// The gradients of its sums.
+    FactorSums(usize),
+    /// What a layer without ReLU keeps: nothing.
+    NoAux,
     /// A parameter's EMA.
     Ema(usize),
     /// A running statistic, by its place in [`crate::Vgg::state`].
@@ -68,6 +75,11 @@ impl<'a> Builder<'a> {
 
     /// The buffer that is known to other programs as `place`.
     pub(super) fn at(&mut self, place: Place) -> BufferId {
+        self.at_holding(place, self.plan.content(place))
+    }
+
+    /// As [`Builder::at`], of a place that holds less than it has room for.
+    pub(super) fn at_holding(&mut self, place: Place, content: Content) -> BufferId {
         if let Some(known) = self.known.get(&place) {
             return *known;
         }
@@ -81,7 +93,7 @@ impl<'a> Builder<'a> {
             Place::Own => panic!("nobody else knows it"),
             _ => Role::State,
         };
-        let buffer = self.add(self.plan.content(place), role, place);
+        let buffer = self.add(content, role, place);
         self.known.insert(place, buffer);
         buffer
     }

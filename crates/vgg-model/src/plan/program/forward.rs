@@ -20,6 +20,14 @@ pub(super) struct Tape {
     pub(super) logits: BufferId,
 }
 
+impl Tape {
+    /// The first command of a fully connected layer; where there is none, the end.
+    pub(super) fn first_linear(&self) -> usize {
+        let is_linear = |(_, command): &(_, Command)| matches!(command, Command::Linear { .. });
+        self.commands.iter().position(is_linear).unwrap_or(self.commands.len())
+    }
+}
+
 /// The forward pass of a training step: dropout drops, batches are normalised by their own
 /// statistics, which change the running ones, and what the backward pass needs is kept, from the layer
 /// on that has the first parameter which is `trained`. `draw` gives seed and stream of a dropout

@@ -30,8 +30,10 @@ pub(crate) enum Work {
     Shard(Shard),
     /// What follows the shards in a training step: what ranks exchange, and the update.
     Update {
-        /// Shards that have images.
-        present: usize,
+        /// Images of the batch.
+        batch: usize,
+        /// Whether the last shard's program began the exchange.
+        begun: bool,
     },
     /// The loss and the gradients of all parameters, without an update.
     Gradients {
@@ -83,13 +85,15 @@ impl NetworkProgram {
             }
             Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,
             Work::Shard(shard) => shards::shard(&mut builder, training(plan), shard, seed)?,
-            Work::Update { present } => shards::update(&mut builder, training(plan), present),
+            Work::Update { batch, begun } => {
+                shards::update(&mut builder, training(plan), batch, begun)?;
+            }
             Work::Gradients { is_mixed } => {
                 let trained = vec![true; plan.params.len()];
                 let draw = |dropout| (seed, streams::dropout(dropout));
                 let tape = forward::train(&mut builder, &trained, draw, Place::State)?;
                 let dlogits = loss(&mut builder, tape.logits, plan.loss(is_mixed), Place::Metrics);
-                let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits);
+                let gradients = backward::gradients(&mut builder, None, &trained, &tape, dlogits)?;
                 for (i, gradient) in gradients.into_iter().enumerate() {
                     let gradient = gradient.expect("each parameter is one of a layer");
                     builder.keep(gradient, Place::Gradient(i));
@@ -99,7 +103,7 @@ impl NetworkProgram {
                 let after_maps = plan.vgg.after_last_maps()?;
                 let tape = forward::evaluate(&mut builder, Weights::Last, after_maps)?;
                 let dlogits = builder.at(Place::LogitsGradient);
-                let gradient = backward::input_gradient(&mut builder, &tape, dlogits);
+                let gradient = backward::input_gradient(&mut builder, &tape, dlogits)?;
                 builder.keep(tape.logits, Place::Logits);
                 builder.keep(tape.x, Place::Maps);
                 builder.keep(gradient, Place::MapsGradient);
@@ -123,7 +127,7 @@ fn step(
     let trained = plan.trained();
     let tape = forward::train(builder, &trained, draw, Place::State)?;
     let dlogits = loss(builder, tape.logits, plan.loss(micro_batch.is_mixed), Place::Metrics);
-    let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
+    let mut gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits)?;
     if recipe.micro_batches > 1 {
         let share = plan.batch as f32 / micro_batch.batch as f32;
         gradients = update::accumulate(builder, gradients, share, micro_batch.index == 0);

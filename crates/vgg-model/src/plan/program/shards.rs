@@ -7,9 +7,12 @@
 use std::ops::Range;
 
 use vgg_tensor::ranks::{Shards, Tree};
-use vgg_tensor::spec::BatchNorm2d;
-use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Pass, Result, ShardSum};
+use vgg_tensor::spec::{BatchNorm2d, Linear};
+use vgg_tensor::{
+    BufferId, Command, Content, In, InOut, Out, Pass, Result, ShardSum, WeightGradient,
+};
 
+use super::backward::{Backward, Part};
 use super::builder::{Builder, Place};
 use super::{backward, forward, loss, update as apply};
 use crate::{Recipe, streams};
@@ -25,6 +28,8 @@ pub(crate) struct Shard {
     pub(crate) present: usize,
     /// Whether its labels come with other classes.
     pub(crate) is_mixed: bool,
+    /// Whether its program begins what ranks exchange: the last one of a rank's.
+    pub(crate) begins: bool,
 }
 
 /// Sums of each gradient that a rank has at once, at most.
@@ -57,8 +62,19 @@ pub(super) fn shard(
     let tape = forward::train(builder, &trained, draw, |i| Place::ShardState(index, i))?;
     let (spec, metrics) = (plan.loss(shard.is_mixed), Place::ShardMetrics(index));
     let dlogits = loss(builder, tape.logits, spec, metrics);
-    let gradients = backward::gradients(builder, Some(recipe), &trained, &tape, dlogits);
-    add_up(builder, recipe.shards, shard, gradients);
+    // The fully connected layers' gradients, nearly all of the numbers, are exchanged beside what is left.
+    let (below, linear) = tape.commands.split_at(tape.first_linear());
+    let part = Part { batch: shard.batch, first: index * plan.full };
+    let mut backward = Backward::of_part(builder, recipe, &trained, dlogits, part);
+    backward.through(linear, !below.is_empty())?;
+    let gradients = backward.take_gradients();
+    add_up(backward.builder, recipe.shards, shard, gradients);
+    if shard.begins {
+        exchange_linear(backward.builder, recipe.shards, shard.batch, shard.present)?;
+    }
+    backward.through(below, false)?;
+    let gradients = backward.take_gradients();
+    add_up(backward.builder, recipe.shards, shard, gradients);
     Ok(())
 }
 
@@ -101,12 +117,21 @@ fn add_up(
     }
 }
 
-/// What ranks exchange, and the update.
-pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, present: usize) {
+/// What ranks exchange, as far as it has not begun before, and the update.
+pub(super) fn update(
+    builder: &mut Builder<'_>,
+    recipe: &Recipe,
+    batch: usize,
+    begun: bool,
+) -> Result<()> {
     let (plan, shards) = (builder.plan, recipe.shards);
+    let present = shards.present(plan.full * shards.count(), batch);
     if shards.ranks() > 1 {
+        if !begun {
+            exchange_linear(builder, shards, batch, present)?;
+        }
         gather(builder, shards, present);
-        sum(builder, shards, present);
+        sum(builder, shards, present, false);
     }
     for shard in 0..present {
         for (i, content) in plan.state.iter().copied().enumerate() {
@@ -117,9 +142,74 @@ pub(super) fn update(builder: &mut Builder<'_>, recipe: &Recipe, present: usize)
         }
     }
     let trained = plan.trained();
-    let sum_of = |(i, trained): (usize, &bool)| trained.then(|| builder.at(Place::Sum(0, i)));
-    let gradients = trained.iter().enumerate().map(sum_of).collect();
+    let added = |i: &usize| trained[*i] && !plan.is_of_factors(*i);
+    let mut gradients = vec![None; trained.len()];
+    (0..trained.len()).filter(added).for_each(|i| {
+        gradients[i] = Some(builder.at(Place::Sum(0, i)));
+    });
+    for i in 0..trained.len() {
+        multiply(builder, recipe, &mut gradients, i, batch)?;
+    }
     apply::update(builder, recipe, gradients);
+    Ok(())
+}
+
+/// The gradients of a weight and its bias over `n` images, where they are a product of factors: as in a
+/// backward pass, they are applied if nobody needs them as a whole.
+fn multiply(
+    builder: &mut Builder<'_>,
+    recipe: &Recipe,
+    gradients: &mut [Option<BufferId>],
+    i: usize,
+    n: usize,
+) -> Result<()> {
+    let plan = builder.plan;
+    let Some(spec) = plan.factors(i, n)? else { return Ok(()) };
+    let [x, dy] = factors(builder, i, &spec).map(In);
+    let weight = builder.at(Place::Param(i));
+    let weight = match recipe.clip_norm {
+        None => backward::applied(builder, recipe, i),
+        Some(_) => {
+            let dweight = builder.temporary(plan.params[i]);
+            gradients[i] = Some(dweight);
+            WeightGradient::Stored { weight: In(weight), dweight: Out(dweight) }
+        }
+    };
+    let dbias = match plan.trained()[i + 1] {
+        true => *gradients[i + 1].insert(builder.temporary(plan.params[i + 1])),
+        false => builder.discarded(plan.params[i + 1]),
+    };
+    let (aux, dbias) = (In(builder.at(Place::NoAux)), Out(dbias));
+    let command = Command::LinearBackward { spec, x, weight, dy, aux, dbias, dx: None };
+    builder.push(Pass::Update, plan.layer_of_param(i), command);
+    Ok(())
+}
+
+/// Where the factors of a weight's gradient are.
+pub(super) fn factors(builder: &mut Builder<'_>, i: usize, spec: &Linear) -> [BufferId; 2] {
+    let x = builder.at_holding(Place::FactorInputs(i), Content::Maps(spec.x()));
+    [x, builder.at_holding(Place::FactorSums(i), Content::Maps(spec.y()))]
+}
+
+/// What ranks exchange of fully connected layers in a batch of `n` images: factors and sums.
+fn exchange_linear(
+    builder: &mut Builder<'_>,
+    shards: Shards,
+    n: usize,
+    present: usize,
+) -> Result<()> {
+    let (plan, mut maps) = (builder.plan, Vec::new());
+    for i in 0..plan.params.len() {
+        let Some(spec) = plan.factors(i, n)? else { continue };
+        let [x, dsums] = factors(builder, i, &spec).map(InOut);
+        maps.extend([(spec.x(), x), (spec.y(), dsums)]);
+    }
+    if !maps.is_empty() {
+        let batch = plan.full * shards.count();
+        builder.push(Pass::Update, "gradients", Command::GatherRows { shards, batch, maps });
+    }
+    sum(builder, shards, present, true);
+    Ok(())
 }
 
 /// What is reported of the shards, and what they add to statistics, from and to all ranks.
@@ -139,8 +229,9 @@ fn gather(builder: &mut Builder<'_>, shards: Shards, present: usize) {
     builder.push(Pass::Update, "shards", command);
 }
 
-/// The sums over all shards, in the places of each rank's first ones.
-fn sum(builder: &mut Builder<'_>, shards: Shards, present: usize) {
+/// The sums over all shards, in the places of each rank's first ones: of fully connected layers' gradients,
+/// or of all others.
+fn sum(builder: &mut Builder<'_>, shards: Shards, present: usize, linear: bool) {
     let plan = builder.plan;
     let nodes: Vec<Range<usize>> = Tree::new(shards.count(), present).cover(shards.own());
     let trained = plan.trained();
@@ -149,6 +240,10 @@ fn sum(builder: &mut Builder<'_>, shards: Shards, present: usize) {
         first: InOut(builder.at(Place::Sum(0, i))),
         others: (1..nodes.len()).map(|node| In(builder.at(Place::Sum(node, i)))).collect(),
     };
-    let sums = (0..trained.len()).filter(|i| trained[*i]).map(&mut sum).collect();
-    builder.push(Pass::Update, "gradients", Command::SumShards { shards, present, sums });
+    let added = |i: &usize| trained[*i] && !plan.is_of_factors(*i);
+    let summed = (0..trained.len()).filter(|i| added(i) && plan.is_linear(*i) == linear);
+    let sums: Vec<_> = summed.map(&mut sum).collect();
+    if !sums.is_empty() {
+        builder.push(Pass::Update, "gradients", Command::SumShards { shards, present, sums });
+    }
 }

@@ -38,6 +38,9 @@ impl Names<'_> {
             Place::Param(i) => format!("p{i}"),
             Place::Moment(moment, i) => format!("{}{i}", &moment.name()[..1]),
             Place::Gradient(i) => format!("g{i}"),
+            Place::FactorInputs(i) => format!("x{i}"),
+            Place::FactorSums(i) => format!("dsums{i}"),
+            Place::NoAux => "aux".into(),
             Place::Sum(0, i) => format!("sum{i}"),
             Place::Sum(sum, i) => format!("sum{i}^{sum}"),
             Place::ShardMetrics(shard) => format!("metrics#{shard}"),
@@ -426,7 +429,9 @@ fn shards_are_exchanged() {
     let recipe = Recipe { shards, freeze: vec!["a".into(), "b".into()], ..sgd().into() };
     let plan = plan(&normed(), Mode::Train(recipe));
     let lines_of = |work| lines(&plan.program_of(work, 7).unwrap());
-    let shard = |index| Work::Shard(Shard { index, batch: 7, present: 4, is_mixed: false });
+    let shard = |index| {
+        Work::Shard(Shard { index, batch: 7, present: 4, is_mixed: false, begins: index == 3 })
+    };
     let second = lines_of(shard(3));
     insta::assert_snapshot!(second.join("\n"), @r#"
     statistics: scale s0 -> s0#3
@@ -441,35 +446,36 @@ fn shards_are_exchanged() {
     f: linear m9 p8 p9 -> m11 aux10
     logits: softmax m11 labels -> metrics#3 m12
     f: linear' m9 p8 m12 aux10 -> t13 t14 m15
-    e: batch-norm' m6 p6 t7 m15 aux8 -> t16 t17 m18
-    d: conv2d' m4 p4 m18 aux5 -> t19 t20
-    gradients: scale t19 -> t21
-    gradients: blend t21 -> *sum4
-    gradients: scale t20 -> t22
-    gradients: blend t22 -> *sum5
-    gradients: scale t16 -> t23
-    gradients: blend t23 -> *sum6
-    gradients: scale t17 -> t24
-    gradients: blend t24 -> *sum7
-    gradients: scale t13 -> t25
-    gradients: blend t25 -> *sum8
-    gradients: scale t14 -> t26
-    gradients: blend t26 -> *sum9
+    gradients: scale t13 -> t16
+    gradients: blend t16 -> *sum8
+    gradients: scale t14 -> t17
+    gradients: blend t17 -> *sum9
+    gradients: sum  -> *sum8 *sum9
+    e: batch-norm' m6 p6 t7 m15 aux8 -> t18 t19 m20
+    d: conv2d' m4 p4 m20 aux5 -> t21 t22
+    gradients: scale t21 -> t23
+    gradients: blend t23 -> *sum4
+    gradients: scale t22 -> t24
+    gradients: blend t24 -> *sum5
+    gradients: scale t18 -> t25
+    gradients: blend t25 -> *sum6
+    gradients: scale t19 -> t26
+    gradients: blend t26 -> *sum7
     "#);
     let after_loss = second.iter().position(|line| line.contains("softmax")).unwrap();
     let first = lines_of(shard(2));
     let ends = first[after_loss..].iter().filter(|line| line.starts_with("gradients"));
     insta::assert_snapshot!(Vec::from_iter(ends.cloned()).join("\n"), @r#"
+    gradients: scale t13 -> sum8
+    gradients: scale t14 -> sum9
     gradients: scale t19 -> sum4
     gradients: scale t20 -> sum5
     gradients: scale t16 -> sum6
     gradients: scale t17 -> sum7
-    gradients: scale t13 -> sum8
-    gradients: scale t14 -> sum9
     "#);
-    insta::assert_snapshot!(lines_of(Work::Update { present: 4 }).join("\n"), @r#"
+    insta::assert_snapshot!(lines_of(Work::Update { batch: 7, begun: true }).join("\n"), @r#"
     shards: gather metrics#2 s0#2 s1#2 s2#2 s3#2 metrics#3 s0#3 s1#3 s2#3 s3#3 -> metrics#0 s0#0 s1#0 s2#0 s3#0 metrics#1 s0#1 s1#1 s2#1 s3#1
-    gradients: sum  -> *sum4 *sum5 *sum6 *sum7 *sum8 *sum9
+    gradients: sum  -> *sum4 *sum5 *sum6 *sum7
     statistics: blend s0#0 -> *s0
     statistics: blend s1#0 -> *s1
     statistics: blend s2#0 -> *s2
@@ -494,12 +500,71 @@ fn shards_are_exchanged() {
     f: sgd sum9 -> *p9
     "#);
     // Of a short batch it has no shard.
-    let short = lines_of(Work::Update { present: 2 });
+    let short = lines_of(Work::Update { batch: 4, begun: false });
     insta::assert_snapshot!(short[..4].join("\n"), @r#"
+    gradients: sum  -> *sum8 *sum9
     shards: gather  -> metrics#0 s0#0 s1#0 s2#0 s3#0 metrics#1 s0#1 s1#1 s2#1 s3#1
-    gradients: sum  -> *sum4 *sum5 *sum6 *sum7 *sum8 *sum9
+    gradients: sum  -> *sum4 *sum5 *sum6 *sum7
     statistics: blend s0#0 -> *s0
-    statistics: blend s1#0 -> *s1
+    "#);
+}
+
+/// The first of two ranks. Of two fully connected layers, the factors of one are few.
+#[test]
+fn factors_are_exchanged() {
+    let wide = Layer::Linear { name: "d".into(), out_features: 64, relu: true };
+    let vgg = network(vec![conv("a", true), pool("b"), pool("c"), wide, linear("e", false)]);
+    let shards = vgg_tensor::ranks::Shards::new(2, 0, 2).unwrap();
+    let all = Recipe { shards, ..Recipe::from(SgdConfig::plain(0.1)) };
+    let shard =
+        Work::Shard(Shard { index: 0, batch: 4, present: 2, is_mixed: false, begins: true });
+    let of = |recipe: &Recipe, work| lines_of(&vgg, Mode::Train(recipe.clone()), work);
+    let lines = of(&all, shard);
+    let after_loss = lines.iter().position(|line| line.contains("softmax")).unwrap() + 1;
+    insta::assert_snapshot!(lines[after_loss..].join("\n"), @r#"
+    e: linear' m6 p4 m9 aux7 -> t10 t11 m12
+    d: linear' m4 m12 aux5 -> *x2 *dsums2
+    d: linear' p2 m12 aux5 -> m13
+    gradients: scale t10 -> sum4
+    gradients: scale t11 -> sum5
+    gradients: gather  -> *x2 *dsums2
+    gradients: sum  -> *sum4 *sum5
+    c: max-pool' m13 aux3 -> m14
+    a: conv2d' m0 p0 m14 aux1 -> t15 t16
+    gradients: scale t15 -> sum0
+    gradients: scale t16 -> sum1
+    "#);
+    let update = of(&all, Work::Update { batch: 4, begun: true });
+    insta::assert_snapshot!(update.join("\n"), @r#"
+    shards: gather metrics#0 -> metrics#1
+    gradients: sum  -> *sum0 *sum1
+    d: linear x2 dsums2 aux -> *p2 t0
+    a: sgd sum0 -> *p0
+    a: sgd sum1 -> *p1
+    d: sgd t0 -> *p3
+    e: sgd sum4 -> *p4
+    e: sgd sum5 -> *p5
+    "#);
+    // Where all gradients are needed as a whole, they are stored.
+    let clipped = Recipe { clip_norm: Some(1.0), ..all.clone() };
+    let update = of(&clipped, Work::Update { batch: 4, begun: false });
+    insta::assert_snapshot!(update[..6].join("\n"), @r#"
+    gradients: gather  -> *x2 *dsums2
+    gradients: sum  -> *sum4 *sum5
+    shards: gather metrics#0 -> metrics#1
+    gradients: sum  -> *sum0 *sum1
+    d: linear x2 p2 dsums2 aux -> t0 t1
+    gradients: clip  -> *sum0 *sum1 *t0 *t1 *sum4 *sum5
+    "#);
+    // Nobody asks for the gradient of what frozen layers make.
+    let frozen = Recipe { freeze: vec!["a".into()], ..all };
+    insta::assert_snapshot!(of(&frozen, shard)[after_loss..].join("\n"), @r#"
+    e: linear' m4 p4 m7 aux5 -> t8 t9 m10
+    d: linear' m2 m10 aux3 -> *x2 *dsums2
+    gradients: scale t8 -> sum4
+    gradients: scale t9 -> sum5
+    gradients: gather  -> *x2 *dsums2
+    gradients: sum  -> *sum4 *sum5
     "#);
 }
 

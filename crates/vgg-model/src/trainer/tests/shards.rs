@@ -45,7 +45,7 @@ impl Case {
             width: 0.05,
             input: [1, 32, 32],
             classes: 3,
-            fc_width: 12,
+            fc_width: 64,
             dropout: self.dropout,
             batch_norm: self.batch_norm,
             ..VggConfig::default()
@@ -157,7 +157,13 @@ fn assert_same(what: &str, ranks: &[Came], one: &Came) {
 
 #[test]
 fn ranks_train_the_same_to_the_bit() {
-    for (name, case) in cases() {
+    let factors = |(name, case): (&'static str, Case)| {
+        [true, false].map(|factors| {
+            let recipe = Recipe { factors, ..case.recipe.clone() };
+            (name, Case { recipe, ..case.clone() })
+        })
+    };
+    for (name, case) in cases().into_iter().flat_map(factors) {
         let shards = Shards::new(4, 0, 1).unwrap();
         let one = case.train(cpu(2), shards, None);
         assert!(one.metrics.iter().all(|metrics| metrics.loss_sum.is_finite()), "{name}");
@@ -209,8 +215,11 @@ fn a_run_goes_on_with_any_number_of_ranks() {
 #[test]
 fn a_batch_in_shards_is_the_batch() {
     let weighted = Recipe { class_weights: vec![1.0, 2.5, 0.3], ..momentum().into() };
-    for recipe in [momentum().into(), weighted] {
-        let case = Case { dropout: 0.0, ..Case::new(recipe) };
+    let cases = [momentum().into(), weighted]
+        .map(|recipe| [true, false].map(|factors| (recipe.clone(), factors)));
+    for (recipe, factors) in cases.into_iter().flatten() {
+        let mut case = Case { dropout: 0.0, ..Case::new(recipe) };
+        case.recipe.factors = factors;
         let whole = case.train(cpu(1), Shards::ONE, None);
         let shards = case.train(cpu(1), Shards::new(4, 0, 1).unwrap(), None);
         for ((name, a), (_, b)) in whole.params.iter().zip(shards.params.iter()) {

@@ -75,6 +75,27 @@ fn buffers_that_are_the_same_memory_are_found() {
 }
 
 #[test]
+fn commands_are_apart_that_touch_other_memory() {
+    let commands = [scale(0, 1), scale(0, 2), blend(1, 3), scale(1, 4)];
+    let program = program(&[Input, Temporary, Output, State, Output], &commands).unwrap();
+    let buffers = named(5);
+    let executable = Executable::new(&program, buffers).unwrap();
+    let apart = |a| (0..4).map(|b| executable.are_apart(a, b)).collect::<Vec<_>>();
+    assert_eq!(apart(0), [false, true, false, false]);
+    // What is read may be read twice.
+    assert_eq!(apart(2), [false, true, false, true]);
+    let mut operands = Vec::new();
+    executable
+        .run_one(3, |command| {
+            let Command::Scale { x, y, .. } = command else { panic!("it is the fourth command") };
+            operands.extend([x.clone(), y.clone()]);
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(operands, ["1", "4"]);
+}
+
+#[test]
 #[should_panic = "a program's buffers"]
 fn there_is_a_buffer_for_each() {
     let program = program(&[Input, Output], &[scale(0, 1)]).unwrap();

@@ -91,6 +91,41 @@ fn ranks_exchange_what_shards_have() {
 }
 
 #[test]
+fn rows_are_those_of_a_batch() {
+    let spec = Linear::new(Shape::flat(2, 3), 4, LinearEpilogue::Bias).unwrap();
+    let whole = |n, c| Content::Maps(Shape::flat(n, c));
+    let buffers = [
+        buffer(Content::Maps(spec.x()), Input),
+        buffer(Content::Maps(spec.y()), Input),
+        buffer(Content::Bytes(0), Input),
+        buffer(whole(5, 3), State),
+        buffer(whole(5, 4), State),
+    ];
+    let [x, dy, aux] = [0, 1, 2].map(|i| In(BufferId(i)));
+    let [xs, dsums] = [3, 4].map(|i| InOut(BufferId(i)));
+    let factors = |first| {
+        let rows = 5;
+        Command::LinearFactors { spec, first, rows, alpha: 1.0, x, dy, aux, xs, dsums }
+    };
+    alone(&buffers, factors(3)).unwrap();
+    let error = alone(&buffers, factors(4)).unwrap_err().to_string();
+    assert!(error.ends_with("rows of a part are rows of the whole"), "{error}");
+
+    let gather = |batch, shapes: [Shape; 2]| {
+        let shards = Shards::new(3, 1, 2).unwrap();
+        let buffers = shapes.map(|shape| buffer(Content::Maps(shape), State));
+        let maps = shapes.into_iter().enumerate().map(|(i, shape)| (shape, InOut(BufferId(i))));
+        alone(&buffers, Command::GatherRows { shards, batch, maps: maps.collect() })
+    };
+    gather(6, [Shape::flat(5, 3), Shape::flat(5, 4)]).unwrap();
+    for (batch, rows) in [(6, 4), (4, 5)] {
+        let error = gather(batch, [Shape::flat(5, 3), Shape::flat(rows, 4)]).unwrap_err();
+        let error = error.to_string();
+        assert!(error.ends_with("maps have a row for each image of a batch"), "{error}");
+    }
+}
+
+#[test]
 fn buffers_exist() {
     check_refused(&[Input], &[scale(0, 1)], "command 0 (norm, scale 4): there is no buffer 1");
 }

@@ -22,7 +22,8 @@ const TIMES: u32 = 3;
 /// Once it is to stop, what it waits for is told after so long.
 const SILENT: Duration = Duration::from_millis(500);
 
-/// Calls that come after what the first step takes alone: the vote before it, and its exchange.
+/// Calls up to the first one of the first step, in whose midst ranks begin to exchange: the vote before it,
+/// which comes after what is no step, and that one.
 const CALLS_AT_FIRST: usize = 2;
 
 /// What is known of the time that ranks take.
@@ -82,7 +83,7 @@ impl vgg_comm::Patience for Patience {
         if self.run.get().is_none() {
             return;
         }
-        if self.calls.fetch_add(1, Ordering::Relaxed) >= CALLS_AT_FIRST {
+        if self.calls.fetch_add(1, Ordering::Relaxed) > 0 {
             let time = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
             self.longest.fetch_max(time, Ordering::Relaxed);
         }
@@ -113,10 +114,10 @@ mod tests {
         assert_eq!(limit(&patience), 600, "what is before the first step does not count");
         patience.begin(0, Path::new("runs/a-1"), &Stop::default());
         patience.took(Duration::from_secs(100));
-        patience.took(Duration::from_secs(100));
+        patience.took(Duration::from_secs(1));
         assert_eq!(limit(&patience), 600);
         patience.took(Duration::from_secs(0));
-        assert_eq!(limit(&patience), 10);
+        assert_eq!(limit(&patience), 13);
         patience.took(Duration::from_secs(4));
         patience.took(Duration::from_secs(2));
         assert_eq!(limit(&patience), 22);
