@@ -22,8 +22,10 @@ pub(super) fn factors(
 ) -> Result<Vec<Option<Linear>>> {
     let factors = |(content, trained): (&Content, &bool)| {
         let Content::LinearWeight { out_features, c, h, w, .. } = *content else { return Ok(None) };
-        let spec = Linear::new(Shape::new(batch, c, h, w), out_features, LinearEpilogue::Bias)?;
-        Ok((*trained && are_few(&spec)).then_some(spec))
+        if !*trained || !are_few(batch, c * h * w, out_features) {
+            return Ok(None);
+        }
+        Linear::new(Shape::new(batch, c, h, w), out_features, LinearEpilogue::Bias).map(Some)
     };
     match recipe.factors && recipe.shards.count() > 1 {
         true => params.iter().zip(trained).map(factors).collect(),
@@ -33,8 +35,8 @@ pub(super) fn factors(
 
 /// Whether a product's factors are few beside what ranks move to add up its parts, which is each number of it
 /// twice: a quarter at most, as every rank then computes the whole product.
-fn are_few(spec: &Linear) -> bool {
-    4 * (spec.x().len() + spec.y().len()) <= 2 * spec.weight().len()
+fn are_few(batch: usize, inputs: usize, outputs: usize) -> bool {
+    batch.saturating_mul(4 * (inputs + outputs)) <= 2 * inputs * outputs
 }
 
 impl Plan {
@@ -50,5 +52,18 @@ impl Plan {
     pub(crate) fn is_of_factors(&self, i: usize) -> bool {
         // Each layer has a weight and a bias.
         self.factors[i / 2 * 2].is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wide_layers_and_small_batches_have_few_factors() {
+        // The full VGG-11's layers.
+        assert!(are_few(128, 25088, 4096) && are_few(128, 4096, 4096));
+        assert!(are_few(1024, 4096, 4096) && !are_few(1025, 4096, 4096));
+        assert!(!are_few(128, 4096, 10) && !are_few(usize::MAX, 4096, 4096));
     }
 }

@@ -20,8 +20,8 @@ pub type Bound<'a, Buffer> = Command<&'a Buffer, &'a mut Buffer, &'a mut Buffer>
 pub struct Executable<Buffer> {
     program: Program,
     buffers: Vec<Shared<Buffer>>,
-    /// Which memory each of them is in.
-    memories: Vec<usize>,
+    /// Of each command, the memories that it touches, and whether it writes there.
+    touched: Vec<Vec<(usize, bool)>>,
 }
 
 impl<Buffer> Executable<Buffer> {
@@ -42,7 +42,10 @@ impl<Buffer> Executable<Buffer> {
         };
         let memories: Vec<usize> = buffers.iter().map(&mut memory).collect();
         check_sharing(program, &memories)?;
-        Ok(Self { program: program.clone(), buffers, memories })
+        let access = |of: Operand| (memories[of.buffer.0], of.access != Access::Read);
+        let touched = |command| operands(command).into_iter().map(access).collect();
+        let touched = program.commands().map(touched).collect();
+        Ok(Self { program: program.clone(), buffers, touched })
     }
 
     /// What it computes.
@@ -86,13 +89,8 @@ impl<Buffer> Executable<Buffer> {
     /// Whether two commands may be carried out at the same time: neither writes where the other one reads or
     /// writes.
     pub fn are_apart(&self, a: usize, b: usize) -> bool {
-        let [a, b] = [a, b].map(|at| {
-            let operands = operands(&self.program.instructions[at].command).into_iter();
-            let access = |of: Operand| (self.memories[of.buffer.0], of.access != Access::Read);
-            operands.map(access).collect::<Vec<_>>()
-        });
-        let meet = |(x, y): ((usize, bool), (usize, bool))| x.0 == y.0 && (x.1 || y.1);
-        !a.iter().any(|x| b.iter().any(|y| meet((*x, *y))))
+        let meet = |x: &(usize, bool), y: &(usize, bool)| x.0 == y.0 && (x.1 || y.1);
+        !self.touched[a].iter().any(|x| self.touched[b].iter().any(|y| meet(x, y)))
     }
 }
 

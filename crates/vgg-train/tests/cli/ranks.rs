@@ -11,11 +11,13 @@ use super::{Workplace, failure, metrics_without_times, sha256};
 /// 51 images in batches of 16: the last one of an epoch has three images, fewer than there are shards.
 pub(super) const SHARDS: &str = "--set train.shards=4 --set data.train_limit=51";
 
-/// All that ranks have to agree on with momentum, mixed images and a rate that falls.
+/// All that ranks have to agree on with momentum, mixed images and a rate that falls, and layers so wide that
+/// the factors of their gradients are few.
 pub(super) const MOMENTUM: &str = "--set optimizer.momentum=0.9 --set optimizer.average_decay=0.9 \
     --set optimizer.clip_norm=1 --set train.label_smoothing=0.1 --set schedule.kind=plateau \
     --set schedule.patience=1 --set schedule.factor=0.5 --set data.augment.flip=true \
-    --set data.augment.pad_crop=2 --set data.augment.mixup=0.2 --set data.augment.cutmix=1";
+    --set data.augment.pad_crop=2 --set data.augment.mixup=0.2 --set data.augment.cutmix=1 \
+    --set model.fc_width=128";
 
 /// The same with AdamW, statistics and layers that stay as they are.
 pub(super) const ADAMW: &str = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \

@@ -6,7 +6,6 @@ use vgg_tensor::{BufferId, Command, Content, In, InOut, Out, Pass, Result, Weigh
 
 use super::builder::{Builder, Place};
 use super::forward::Tape;
-use super::shards;
 use crate::Recipe;
 
 /// The backward pass through the layers of a tape. Returns the gradients of the parameters that are
@@ -110,7 +109,7 @@ impl<'b, 'a> Backward<'b, 'a> {
         };
         let i = self.param(*weight);
         let Some(whole) = self.builder.plan.factors(i, part.batch)? else { return Ok(None) };
-        let [xs, dsums] = shards::factors(self.builder, i, &whole).map(InOut);
+        let [xs, dsums] = self.builder.factors(i, &whole).map(InOut);
         Ok(Some(Command::LinearFactors {
             spec: *spec,
             first: part.first,

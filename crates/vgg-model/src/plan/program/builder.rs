@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use vgg_tensor::spec::Linear;
 use vgg_tensor::{
     BufferId, BufferSpec, Command, Content, InOut, Instruction, Optimizer, Pass, Program, Result,
     Role, Shape,
@@ -96,6 +97,12 @@ impl<'a> Builder<'a> {
         let buffer = self.add(content, role, place);
         self.known.insert(place, buffer);
         buffer
+    }
+
+    /// Where the factors of a weight's gradient are.
+    pub(super) fn factors(&mut self, i: usize, spec: &Linear) -> [BufferId; 2] {
+        let x = self.at_holding(Place::FactorInputs(i), Content::Maps(spec.x()));
+        [x, self.at_holding(Place::FactorSums(i), Content::Maps(spec.y()))]
     }
 
     /// Maps of its own.

@@ -7,7 +7,7 @@
 use std::ops::Range;
 
 use vgg_tensor::ranks::{Shards, Tree};
-use vgg_tensor::spec::{BatchNorm2d, Linear};
+use vgg_tensor::spec::BatchNorm2d;
 use vgg_tensor::{
     BufferId, Command, Content, In, InOut, Out, Pass, Result, ShardSum, WeightGradient,
 };
@@ -165,7 +165,7 @@ fn multiply(
 ) -> Result<()> {
     let plan = builder.plan;
     let Some(spec) = plan.factors(i, n)? else { return Ok(()) };
-    let [x, dy] = factors(builder, i, &spec).map(In);
+    let [x, dy] = builder.factors(i, &spec).map(In);
     let weight = builder.at(Place::Param(i));
     let weight = match recipe.clip_norm {
         None => backward::applied(builder, recipe, i),
@@ -185,12 +185,6 @@ fn multiply(
     Ok(())
 }
 
-/// Where the factors of a weight's gradient are.
-pub(super) fn factors(builder: &mut Builder<'_>, i: usize, spec: &Linear) -> [BufferId; 2] {
-    let x = builder.at_holding(Place::FactorInputs(i), Content::Maps(spec.x()));
-    [x, builder.at_holding(Place::FactorSums(i), Content::Maps(spec.y()))]
-}
-
 /// What ranks exchange of fully connected layers in a batch of `n` images: factors and sums.
 fn exchange_linear(
     builder: &mut Builder<'_>,
@@ -201,7 +195,7 @@ fn exchange_linear(
     let (plan, mut maps) = (builder.plan, Vec::new());
     for i in 0..plan.params.len() {
         let Some(spec) = plan.factors(i, n)? else { continue };
-        let [x, dsums] = factors(builder, i, &spec).map(InOut);
+        let [x, dsums] = builder.factors(i, &spec).map(InOut);
         maps.extend([(spec.x(), x), (spec.y(), dsums)]);
     }
     if !maps.is_empty() {
