@@ -244,6 +244,17 @@ impl<B: Backend> Network<B> {
         Ok((program, buffers))
     }
 
+    /// Moves the EMA's running statistics by those of images, of any number.
+    pub(crate) fn measure(&mut self, pixels: &[u8], is_first: bool) -> Result<()> {
+        self.count(pixels)?;
+        let chunks = pixels.chunks(self.plan.batch() * self.input.image_bytes());
+        for (i, pixels) in chunks.enumerate() {
+            let work = Work::Measurement { is_first: is_first && i == 0 };
+            self.run(work, Batch::without_target(pixels), Scalars::default())?;
+        }
+        Ok(())
+    }
+
     /// Logits of any number of images, without dropout.
     pub(crate) fn logits(&mut self, pixels: &[u8], weights: Weights) -> Result<Vec<f32>> {
         let (classes, batch) = (self.vgg().outputs(), self.plan.batch());

@@ -249,7 +249,10 @@ impl Plan {
             works = self.shards(recipe);
         }
         works.push(Work::Logits(Weights::Last));
-        works.extend(recipe.ema_decay.map(|_| Work::Logits(Weights::Ema)));
+        if recipe.ema_decay.is_some() {
+            works.push(Work::Logits(Weights::Ema));
+            works.extend((!self.state.is_empty()).then_some(Work::Measurement { is_first: true }));
+        }
         let gradients = Work::Gradients { is_mixed: recipe.mixes };
         works.extend(recipe.measures_gradients.then_some(gradients));
         works

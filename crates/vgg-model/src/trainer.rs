@@ -383,6 +383,27 @@ impl<B: Backend> Trainer<B> {
         };
     }
 
+    /// Measures the EMA's running statistics by images of a training step, as they are moved in one; `is_first`
+    /// starts them anew, as those of the weights.
+    ///
+    /// Averages of the weights' own statistics do not fit the averaged weights: these are smaller than those
+    /// were, or larger while the weights shrink, and each layer takes what the one before gets wrong. PyTorch has
+    /// `torch.optim.swa_utils.update_bn` for it. Without an EMA, or where nothing is normalised, it does nothing.
+    ///
+    /// # Errors
+    /// [`vgg_tensor::Error::Shape`] if images are not whole.
+    pub fn measure_ema(&mut self, pixels: &[u8], is_first: bool) -> Result<()> {
+        match self.measures_ema() {
+            true => self.network.measure(pixels, is_first),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether there is an EMA that has running statistics.
+    pub fn measures_ema(&self) -> bool {
+        self.network.has(Set::Ema) && self.vgg().config().batch_norm
+    }
+
     /// What the optimiser keeps as it is now.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use crate::{
 
 mod boxes;
 mod gradients;
+mod measured;
 mod recipe;
 mod shards;
 

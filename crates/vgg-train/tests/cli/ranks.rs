@@ -19,10 +19,10 @@ pub(super) const MOMENTUM: &str = "--set optimizer.momentum=0.9 --set optimizer.
     --set data.augment.pad_crop=2 --set data.augment.mixup=0.2 --set data.augment.cutmix=1 \
     --set model.fc_width=128";
 
-/// The same with AdamW, statistics and layers that stay as they are.
+/// The same with AdamW, statistics, also those of averaged weights, and layers that stay as they are.
 pub(super) const ADAMW: &str = "--set optimizer.kind=adamw --set optimizer.momentum=0 --set optimizer.lr=0.002 \
     --set optimizer.weight_decay=0.01 --set model.batch_norm=true --set optimizer.freeze=['features.0'] \
-    --set train.class_weights='balanced' --set report.gradient_norm=true";
+    --set train.class_weights='balanced' --set report.gradient_norm=true --set optimizer.average_decay=0.9";
 
 /// Whether two runs came to the same.
 pub(super) fn assert_same_runs(place: &Workplace, a: &str, b: &str) {

@@ -6,6 +6,24 @@ use std::time::Instant;
 use super::{Workplace, metrics_without_times, sha256};
 
 #[test]
+fn statistics_of_averaged_weights_are_measured() {
+    let place = Workplace::new();
+    // Of the few steps an average would have a hundredth, and they change nothing else.
+    let averaged = "--set optimizer.average_decay=0.999 --set optimizer.lr=1e-20";
+    place.ok(&format!("tiny.toml -q --set model.batch_norm=true {averaged}"));
+    let path = place.path("runs/tiny-1/checkpoints/last.safetensors");
+    let checkpoint = vgg_model::Checkpoint::load(&path).unwrap();
+    let statistics = |params: &vgg_model::Params| {
+        let mean = params.get("features.1.running_mean").unwrap().data();
+        mean.iter().fold(0.0, |most: f32, x| most.max(x.abs()))
+    };
+    let [own, weights] =
+        [&checkpoint.params, checkpoint.unaveraged.as_ref().unwrap()].map(statistics);
+    // Those of the weights are of ten steps, and have not come as far.
+    assert!(own > 0.5 * weights && weights > 0.0, "{own} and {weights}");
+}
+
+#[test]
 fn a_run_leaves_its_results() {
     let place = Workplace::new();
     let done = place.ok("tiny.toml");

@@ -64,10 +64,18 @@ pub(super) fn evaluate(
     Forward::new(builder, Kind::Evaluation(weights), kept_from).layers()
 }
 
+/// The forward pass of the EMA whose batches are normalised by their own statistics, which change its running
+/// ones; nothing is dropped, and nothing kept for a backward pass.
+pub(super) fn measure(builder: &mut Builder<'_>) -> Result<Tape> {
+    let kept_from = builder.plan.vgg.layers().len();
+    Forward::new(builder, Kind::Measurement, kept_from).layers()
+}
+
 #[derive(Clone, Copy)]
 enum Kind<'a> {
     Training { draw: &'a dyn Fn(usize) -> (u64, u32), running: &'a dyn Fn(usize) -> Place },
     Evaluation(Weights),
+    Measurement,
 }
 
 /// A forward pass so far.
@@ -192,7 +200,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
         let [weight, bias] = self.params();
         let [running_mean, running_var] = self.statistics();
         match self.kind {
-            Kind::Training { .. } => {
+            Kind::Training { .. } | Kind::Measurement => {
                 let contents = [spec.saved(), Content::Bytes(spec.aux_bytes())];
                 let [saved, aux] = contents.map(|content| match self.is_kept() {
                     true => self.builder.temporary(content),
@@ -241,7 +249,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
     /// The next weight and bias.
     fn params(&mut self) -> [In; 2] {
         let place = match self.kind {
-            Kind::Evaluation(Weights::Ema) => Place::Ema,
+            Kind::Evaluation(Weights::Ema) | Kind::Measurement => Place::Ema,
             _ => Place::Param,
         };
         self.param += 2;
@@ -254,7 +262,7 @@ impl<'b, 'a, 'd> Forward<'b, 'a, 'd> {
         [self.state - 2, self.state - 1].map(|i| {
             let place = match self.kind {
                 Kind::Training { running, .. } => running(i),
-                Kind::Evaluation(Weights::Ema) => Place::EmaState(i),
+                Kind::Evaluation(Weights::Ema) | Kind::Measurement => Place::EmaState(i),
                 Kind::Evaluation(Weights::Last) => Place::State(i),
             };
             self.builder.at(place)

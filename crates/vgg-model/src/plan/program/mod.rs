@@ -9,7 +9,7 @@ mod forward;
 mod shards;
 mod update;
 
-use vgg_tensor::{BufferId, In, Out, Pass, Program, Result};
+use vgg_tensor::{BufferId, Command, In, Out, Pass, Program, Result};
 
 use builder::Builder;
 pub(crate) use builder::Place;
@@ -24,6 +24,11 @@ use crate::{Recipe, streams};
 pub(crate) enum Work {
     /// The logits of images.
     Logits(Weights),
+    /// Running statistics of the EMA, which images move as in a training step.
+    Measurement {
+        /// Whether they begin as those of the weights of the last step.
+        is_first: bool,
+    },
     /// A training step, or a micro-batch's part in it.
     Step(MicroBatch),
     /// A shard's part in a training step, up to its gradients.
@@ -81,6 +86,16 @@ impl NetworkProgram {
         match work {
             Work::Logits(weights) => {
                 let tape = forward::evaluate(&mut builder, weights, plan.vgg.layers().len())?;
+                builder.keep(tape.logits, Place::Logits);
+            }
+            Work::Measurement { is_first } => {
+                for (i, content) in plan.state.iter().enumerate().filter(|_| is_first) {
+                    let [x, y] = [Place::State(i), Place::EmaState(i)].map(|it| builder.at(it));
+                    let command =
+                        Command::Scale { content: *content, alpha: 1.0, x: In(x), y: Out(y) };
+                    builder.push(Pass::Forward, "ema", command);
+                }
+                let tape = forward::measure(&mut builder)?;
                 builder.keep(tape.logits, Place::Logits);
             }
             Work::Step(micro_batch) => step(&mut builder, training(plan), micro_batch, seed)?,

@@ -334,6 +334,20 @@ fn normalisations_keep_statistics() {
         |weights| lines_of(&normed(), mode.clone(), Work::Logits(weights)).swap_remove(2);
     assert_eq!(evaluated(Weights::Last), "b: batch-norm m1 p2 p3 s0 s1 -> m2");
     assert_eq!(evaluated(Weights::Ema), "b: batch-norm m1 ema2 ema3 emas0 emas1 -> m2");
+    let recipe = Recipe { ema_decay: Some(0.9), ..sgd().into() };
+    let measured = lines_of(&normed(), Mode::Train(recipe), Work::Measurement { is_first: true });
+    insta::assert_snapshot!(measured.join("\n"), @"
+    ema: scale s0 -> emas0
+    ema: scale s1 -> emas1
+    ema: scale s2 -> emas2
+    ema: scale s3 -> emas3
+    images: resize pixels -> m0
+    a: conv2d m0 ema0 ema1 -> m1
+    b: batch-norm m1 ema2 ema3 -> *emas0 *emas1 t2 m4 aux3
+    d: conv2d m4 ema4 ema5 -> m5
+    e: batch-norm m5 ema6 ema7 -> *emas2 *emas3 t6 m8 aux7
+    f: linear m8 ema8 ema9 -> logits
+    ");
     // In inference the convolutions have all of it.
     let infer = lines_of(&normed(), INFER, Work::Logits(Weights::Last));
     assert_eq!(

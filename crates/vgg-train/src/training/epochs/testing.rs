@@ -4,6 +4,7 @@ use std::ops::ControlFlow;
 
 use anyhow::{Context as _, Result};
 use vgg_tensor::Backend;
+use vgg_tensor::ranks::Shards;
 
 use super::TrainingLoop;
 use crate::data;
@@ -14,6 +15,10 @@ use crate::reporters::Event;
 use crate::scores::tested::Tested;
 use crate::training::together::Vote;
 
+/// Training batches by which the running statistics of averaged weights are measured: each one leaves nine
+/// tenths of what they were.
+const MEASURED: u64 = 64;
+
 /// Which of `images` test images, in batches of `size`, a rank is shown: every so many batches one. A
 /// batch is as it would be on one rank, and so is what is said of its images.
 pub(super) fn images_of(rank: usize, ranks: usize, images: usize, size: usize) -> Vec<usize> {
@@ -23,6 +28,9 @@ pub(super) fn images_of(rank: usize, ranks: usize, images: usize, size: usize) -
 impl<B: Backend> TrainingLoop<'_, B> {
     /// Tests the network as it is, unless asked to stop.
     pub(super) fn evaluate(&mut self) -> Result<ControlFlow<Code, Tested>> {
+        if let ControlFlow::Break(code) = self.measure_ema()? {
+            return Ok(ControlFlow::Break(code));
+        }
         self.trainer.set_ema_evaluated(true);
         let tested = match self.together.shards().ranks() {
             1 => self.evaluate_all()?,
@@ -34,6 +42,28 @@ impl<B: Backend> TrainingLoop<'_, B> {
                 ControlFlow::Continue(outputs.tested(&self.data.test)?)
             }
         })
+    }
+
+    /// Measures the running statistics of averaged weights, unless asked to stop, by the batches that the epoch
+    /// began with. Every rank is shown all of each, so that all come to the same.
+    fn measure_ema(&mut self) -> Result<ControlFlow<Code>> {
+        let loader = self.loader.clone().for_rank(Shards::ONE);
+        let mut measured = 0;
+        while self.trainer.measures_ema() && measured < MEASURED {
+            let mut batches = loader.epoch(self.position.epoch, 0);
+            let unreadable = || data::unreadable(&self.data.train.images);
+            while let Some(batch) = batches.next_batch().with_context(unreadable)?
+                && measured < MEASURED
+            {
+                let vote = Vote { stop: self.stop.requested(), save: false };
+                if let Some(code) = self.together.vote(vote)?.stop {
+                    return Ok(ControlFlow::Break(code));
+                }
+                self.trainer.measure_ema(&batch.pixels, measured == 0)?;
+                measured += 1;
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// What the network gives, of no image so far.
