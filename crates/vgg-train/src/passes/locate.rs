@@ -124,8 +124,8 @@ impl Locate<'_> {
                             let channels = outputs.iter().skip(place).step_by(places);
                             place_numbers.clear();
                             place_numbers.extend(channels.copied());
-                            let corner = [place / output.w, place % output.w];
-                            take(image, crop, corner.map(|at| at * stride), &place_numbers);
+                            let corner = corner(place, output.w, stride);
+                            take(image, crop, corner, &place_numbers);
                         }
                     }
                     done += 1;
@@ -135,6 +135,11 @@ impl Locate<'_> {
         }
         Ok(session.into_backend())
     }
+}
+
+/// The top left corner, down and across, of the window that a place has seen, of maps with so many `columns`.
+fn corner(place: usize, columns: usize, stride: usize) -> [usize; 2] {
+    [place / columns, place % columns].map(|at| at * stride)
 }
 
 /// Passes if two networks see the same windows.
@@ -157,4 +162,15 @@ fn same_windows(locator: &Member, classifier: &Member) -> Result<()> {
     );
     let help = "--classifier is a network of the same model.image_size, as the one that the run started from";
     Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_are_windows_row_by_row() {
+        let corners = [0, 2, 3, 5].map(|place| corner(place, 3, 32));
+        assert_eq!(corners, [[0, 0], [0, 64], [32, 0], [32, 64]]);
+    }
 }

@@ -128,3 +128,35 @@ impl Part {
         Ok(self.transform().crops(&self.images, i, moment)?[0])
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use vgg_data::{Dataset, Images, Transform};
+
+    use super::*;
+
+    /// An image of 16 rows and 32 columns, half as large, of which columns 4 to 12 are the view.
+    #[test]
+    fn a_window_says_where_its_boxes_are_in_the_image() {
+        let image = Dataset::new([1, 16, 32], vec![0; 16 * 32], vec![0], vec!["a".into()]);
+        let images = Images::from(image.unwrap());
+        let transform = Transform::scaled([1, 8, 8], [8; 2]).unwrap();
+        let crops = |transform: &Transform| {
+            transform.crops(&images, 0, Moment { seed: 0, epoch: 0 }).unwrap()
+        };
+        let bounds = |crop: &Crop, numbers: &[f32]| {
+            let window = Window { crop, corner: [1, 3], size: [4, 5] };
+            window.bounds(numbers, [16, 32]).map(|bounds| bounds.corners())
+        };
+        let crop = crops(&transform)[0];
+        let whole = [0.5, 0.5, 1.0, 1.0];
+        assert_eq!(bounds(&crop, &whole), Some([14.0, 2.0, 24.0, 10.0]));
+        assert_eq!(bounds(&crop, &[0.5, 0.5, 1.0, 0.5]), Some([14.0, 4.0, 24.0, 8.0]));
+        let mirrored = crops(&transform.mirrored())[1];
+        assert_eq!(bounds(&mirrored, &whole), Some([8.0, 2.0, 18.0, 10.0]));
+        // It ends at the image's edges, and beyond them is nothing.
+        assert_eq!(bounds(&crop, &[0.5, 0.0, 1.0, 1.0]), Some([14.0, 0.0, 24.0, 6.0]));
+        assert_eq!(bounds(&crop, &[0.5, -1.0, 1.0, 1.0]), None);
+        assert_eq!(bounds(&crop, &[0.5, 0.5, -1.0, 1.0]), None);
+    }
+}

@@ -106,6 +106,8 @@ mod tests {
         // The middle one matches both sides, the right one better.
         let boxes = [0.0, 38.0, 70.0].map(|x| of([x, 0.0, x + 100.0, 100.0], 1.0));
         assert_eq!(nearest(&boxes, THRESHOLD), Some([1, 2]));
+        let reversed: Vec<Scored> = boxes.into_iter().rev().collect();
+        assert_eq!(nearest(&reversed, THRESHOLD), Some([0, 1]));
         // Their mean is too far from the left one then.
         assert_eq!(merged(boxes.to_vec(), THRESHOLD).unwrap(), of([54.0, 0.0, 154.0, 100.0], 2.0));
     }
