@@ -23,10 +23,10 @@ pub struct Recipe {
     /// added in the order of a tree, so that results depend on how many shards there are, and not
     /// on how many ranks share them. With one, the whole batch, all is as without.
     pub shards: Shards,
-    /// Whether, where there are several shards, gradients of fully connected weights are computed of the whole
-    /// batch's inputs and outputs' gradients, if these are few: ranks exchange these instead of the gradients,
-    /// and each computes the same. A trainer does so if its backend can ([`Recipe::on`]). Results differ by the
-    /// rounding of sums.
+    /// Whether, where there are several shards, gradients of fully connected weights are computed of the
+    /// whole batch's inputs and outputs' gradients, if these are few: ranks exchange these instead of the
+    /// gradients, and each computes the same. A trainer does so if its backend can ([`Recipe::on`]). Results
+    /// differ by the rounding of sums.
     pub factors: bool,
     /// Limits the norm of all gradients together (`torch.nn.utils.clip_grad_norm_`).
     pub clip_norm: Option<f32>,

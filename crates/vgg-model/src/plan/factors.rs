@@ -3,8 +3,8 @@
 //! The gradient is the product of the sums' gradients and the inputs, over the images. Where a batch is cut
 //! into shards, each rank can gather these two from all, and compute the product by itself: to the same bits
 //! on each, and nothing is left to be added. For a batch of 128 images and 4096 × 4096 weights they are a
-//! thirty-second of what the gradient's exchange moves (sufficient factors: Xie et al., "Lighter-communication distributed machine learning via sufficient factor
-//! broadcasting", 2016).
+//! thirty-second of what the gradient's exchange moves (sufficient factors: Xie et al.,
+//! "Lighter-communication distributed machine learning via sufficient factor broadcasting", 2016).
 
 use vgg_tensor::spec::{Linear, LinearEpilogue};
 use vgg_tensor::{Content, Result, Shape};
