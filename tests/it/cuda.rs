@@ -15,8 +15,8 @@ use crate::golden::whole_step::relative_error;
 use crate::one_by_one::OneByOne;
 use crate::simulated::{has_gpu, make, on_cuda};
 
-const BATCH: usize = 6;
-const IMAGE: usize = 16 * 16;
+pub(crate) const BATCH: usize = 6;
+pub(crate) const IMAGE: usize = 16 * 16;
 
 fn config(precision: Precision) -> Config {
     Config { precision, deterministic: true, ..Config::default() }
@@ -30,7 +30,7 @@ fn loss_scale(scale: f32) -> [u32; 5] {
     [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0]
 }
 
-fn network(dropout: f32, batch_norm: bool) -> (Vgg, Input, Params) {
+pub(crate) fn network(dropout: f32, batch_norm: bool) -> (Vgg, Input, Params) {
     let config = VggConfig {
         batch_norm,
         width: 0.1,
@@ -125,7 +125,7 @@ on_cuda! {
 }
 
 /// The images of a step, whose stripes tell the class. Every third batch is short.
-fn batch(step: u64) -> (Vec<u8>, Vec<u32>) {
+pub(crate) fn batch(step: u64) -> (Vec<u8>, Vec<u32>) {
     let n = if step % 3 == 2 { BATCH - 2 } else { BATCH };
     let labels: Vec<u32> = (0..n as u32).map(|i| (i + step as u32) % 3).collect();
     let noise = inputs::bytes(step, n * IMAGE);
@@ -137,7 +137,7 @@ fn batch(step: u64) -> (Vec<u8>, Vec<u32>) {
 }
 
 /// The rate changes from step to step, as in a warm-up.
-fn lr(step: u64) -> f32 {
+pub(crate) fn lr(step: u64) -> f32 {
     0.001 + 0.0002 * step as f32
 }
 
@@ -157,7 +157,7 @@ fn losses(metrics: &[Metrics]) -> Vec<f32> {
     metrics.iter().map(|metrics| metrics.loss_sum).collect()
 }
 
-fn bits(params: &Params) -> Vec<u32> {
+pub(crate) fn bits(params: &Params) -> Vec<u32> {
     params.iter().flat_map(|(_, tensor)| tensor.data()).map(|x| x.to_bits()).collect()
 }
 

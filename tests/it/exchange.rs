@@ -1,19 +1,12 @@
 //! Every backend as several ranks, which exchange what they have.
 
-use std::sync::{Arc, RwLock};
-
 use vgg_comm::local;
 use vgg_cpu::{Config, Cpu, Isa, Precision as CpuPrecision};
 use vgg_cuda::Precision;
-use vgg_tensor::ranks::Shards;
-use vgg_tensor::{
-    Backend, BufferId, BufferSpec, Command, Content, In, Instruction, Out, Pass, Program, Result,
-    Role,
-};
 use vgg_testkit::Reference;
 use vgg_testkit::conformance::check_exchange;
 
-use crate::simulated::{make, on_cuda};
+use crate::simulated::{GPUS, has_gpu, make};
 
 #[test]
 fn references_exchange() {
@@ -30,36 +23,33 @@ fn cpus_exchange() {
     }
 }
 
-on_cuda! {
-    /// It would not be the same for any number of ranks.
-    fn a_loss_scale_is_one_ranks() {
-        let config = vgg_cuda::Config { precision: Precision::F16, ..vgg_cuda::Config::default() };
-        let mut cuda = make(config).with_peers(local(2).swap_remove(0));
-        let (shards, content) = (Shards::new(2, 0, 2)?, Content::Vector(3));
-        let own = vec![(content, In(BufferId(0)))];
-        let others = vec![(content, Out(BufferId(1)))];
-        let command = Command::GatherShards { shards, present: 2, own, others };
-        let buffers = [Role::Input, Role::Output].map(|role| BufferSpec { content, role });
-        let instruction = Instruction { pass: Pass::Update, layer: String::new(), command };
-        let program = Program::new(buffers.to_vec(), vec![instruction])?;
-        let buffer = |_| Ok(Arc::new(RwLock::new(cuda.alloc(content)?)));
-        let buffers = (0..2).map(buffer).collect::<Result<Vec<_>>>()?;
-        let error = cuda.compile(&program, buffers).err().map(|error| error.to_string());
-        let expected = "f16 on several ranks is not available: take bf16, which needs no loss scale";
-        assert_eq!(error.as_deref(), Some(expected));
-    }
+/// Each rank on a GPU of its own, where there are several: by NCCL. The simulated one tells of calls that do
+/// not fit.
+#[test]
+fn gpus_exchange() {
+    on_gpus(concat!(module_path!(), "::gpus_exchange"), |rank, gpus| rank % gpus);
 }
 
-on_cuda! {
-    fn gpus_exchange() {
-        for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
-            let config = vgg_cuda::Config {
-                precision,
-                deterministic: true,
-                unscaled: true,
-                ..vgg_cuda::Config::default()
-            };
-            check_exchange(local, |peers| make(config.clone()).with_peers(peers));
-        }
+/// As ranks do that share a GPU.
+#[test]
+fn gpus_exchange_by_way_of_the_host() {
+    on_gpus(concat!(module_path!(), "::gpus_exchange_by_way_of_the_host"), |_, _| 0);
+}
+
+/// Exchanges where each rank has a GPU, of so many.
+fn on_gpus(test: &str, device: impl Fn(usize, usize) -> usize + Sync) {
+    if !has_gpu(test, &GPUS) {
+        return;
+    }
+    let gpus = vgg_cuda::devices().expect("there are GPUs").len();
+    for precision in [Precision::F32, Precision::Bf16, Precision::F16] {
+        let config = |rank| vgg_cuda::Config {
+            device: device(rank, gpus),
+            precision,
+            deterministic: true,
+            unscaled: true,
+            ..vgg_cuda::Config::default()
+        };
+        check_exchange(local, |peers| make(config(peers.rank())).with_peers(peers));
     }
 }

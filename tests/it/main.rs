@@ -4,6 +4,7 @@ mod conformance;
 mod cuda;
 mod cuda_downloads;
 mod cuda_products;
+mod cuda_ranks;
 mod embedding;
 mod exchange;
 mod facts;

@@ -10,6 +10,9 @@ use vgg_simulated_cuda::Libraries;
 /// in all.
 const REQUIRED: &str = "VGG_REQUIRE_CUDA";
 
+/// As many simulated GPUs as ranks are tried.
+pub(crate) const GPUS: [(&str, &str); 1] = [("VGG_SIMULATED_DEVICES", "4")];
+
 /// Tests that have CUDA: `on_cuda! { fn name() { … } }`, in whose body `?` works.
 macro_rules! on_cuda {
     ($(#[$doc:meta])* fn $name:ident() $body:block) => {

@@ -4,6 +4,7 @@ use std::mem::take;
 use std::slice::from_raw_parts;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
+use std::time::Duration;
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
@@ -152,6 +153,12 @@ impl Peers for Local {
         self.meeting.meet(lock(&self.meeting.place), true).map_err(gone)?;
         assert!(fit, "a rank sends as many bytes as another one has room for");
         Ok(())
+    }
+
+    /// Who has left is not waited for, others are.
+    fn waits(&self, _: Duration) -> Result<()> {
+        let left = lock(&self.meeting.place).left.clone();
+        left.map_or(Ok(()), |(rank, reason)| Err(Error::Rank { rank, reason }))
     }
 
     fn finish(&self) -> Result<()> {

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use proptest::prelude::*;
 use vgg_tensor::Result;
@@ -211,4 +212,15 @@ fn lengths_are_the_same_on_all_ranks() {
         let first = &ranks[0];
         first.all_gather(&[1], &[1, 1], &mut [0; 2]).unwrap();
     });
+}
+
+/// As where numbers are on their way between GPUs.
+#[test]
+fn who_has_left_is_not_waited_for_elsewhere_either() {
+    let ranks = vgg_comm::local(2);
+    let day = Duration::from_secs(86_400);
+    assert!(ranks[0].waits(day).is_ok());
+    ranks[1].leave("it has had enough");
+    let error = ranks[0].waits(Duration::ZERO).unwrap_err().to_string();
+    assert!(error.contains("it has had enough"), "{error}");
 }

@@ -213,6 +213,10 @@ mod tests {
             (self.answer)(self.calls.fetch_add(1, Ordering::SeqCst))
         }
 
+        fn waits(&self, _: std::time::Duration) -> Result<()> {
+            Ok(())
+        }
+
         fn finish(&self) -> Result<()> {
             Ok(())
         }

@@ -7,7 +7,6 @@ use vgg_tensor::{
 use crate::buffer;
 use crate::error::During;
 use crate::gpu::kernel;
-use crate::loss_scale::LossScale;
 use crate::memory::Memory;
 use crate::optimizer::Steps;
 use crate::pinned::Landing;
@@ -37,7 +36,10 @@ impl Backend for Cuda {
 
     fn workspace(&self, programs: &[&Program]) -> u64 {
         let commands = programs.iter().flat_map(|program| program.commands());
-        commands.map(|command| conv2d::workspace(self.storage, command)).max().unwrap_or(0)
+        let bytes = |command| {
+            conv2d::workspace(self.storage, command).max(exchange::workspace(command) as u64)
+        };
+        commands.map(bytes).max().unwrap_or(0)
     }
 
     fn check_size(&self, command: &Command) -> Result<()> {
@@ -84,7 +86,7 @@ impl Backend for Cuda {
     }
 
     fn upload_bytes(&mut self, src: &[u8], dst: &mut Buffer) -> Result<()> {
-        self.pinned.upload(&self.gpu.stream, src, dst.room(src.len()))
+        self.pinned.upload(&self.gpu, src, dst.room(src.len()))
     }
 
     fn download(&mut self, content: Content, src: &Buffer, dst: &mut [f32]) -> Result<()> {
@@ -93,8 +95,8 @@ impl Backend for Cuda {
         let mut bytes = vec![0; storage.bytes() * dst.len()];
         src.room(bytes.len());
         let from = src.memory.slice().slice(..bytes.len());
-        self.gpu.stream.memcpy_dtoh(&from, &mut bytes).during("download")?;
         self.gpu.synchronize()?;
+        self.gpu.stream.memcpy_dtoh(&from, &mut bytes).during("download")?;
         layout::unpack(storage, shape, &bytes, dst);
         Ok(())
     }
@@ -121,11 +123,6 @@ impl Backend for Cuda {
     }
 
     fn compile(&mut self, program: &Program, buffers: Vec<Shared<Buffer>>) -> Result<Executable> {
-        if program.exchanges() && self.loss_scale.as_ref().is_some_and(LossScale::is_dynamic) {
-            // It is adapted with each loss, of which ranks have different numbers.
-            let (what, hint) = ("f16 on several ranks", "take bf16, which needs no loss scale");
-            return Err(Error::Unavailable { what: what.into(), hint: hint.into() });
-        }
         let executable = Executable::new(&self.gpu.stream, program, buffers)?;
         // cuDNN's workspace is not among it: the first run asks for that one.
         self.scratch.reserve(&self.gpu.stream, self.workspace(&[program]) as usize)?;
@@ -134,6 +131,11 @@ impl Backend for Cuda {
 
     fn run(&mut self, executable: &mut Executable, scalars: Scalars) -> Result<()> {
         self.scalars.set(scalars)?;
+        if executable.trains()
+            && let Some(scale) = &mut self.loss_scale
+        {
+            scale.begin(&self.gpu, scalars.step)?;
+        }
         executable.run(self)
     }
 }

@@ -4,7 +4,7 @@ use cudarc::driver::sys::CUdevice_attribute::{
     CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR, CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR,
     CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT,
 };
-use cudarc::driver::sys::CUresult;
+use cudarc::driver::sys::{CUresult, CUuuid};
 use cudarc::driver::{CudaContext, DriverError, result};
 use vgg_tensor::{Error, Result};
 
@@ -23,6 +23,8 @@ pub struct Device {
     pub ordinal: usize,
     /// Its name.
     pub name: String,
+    /// What tells it from all other GPUs, on any machine.
+    pub uuid: String,
     /// Its compute capability.
     pub capability: (i32, i32),
     /// Its multiprocessors.
@@ -96,6 +98,7 @@ pub fn devices() -> Result<Vec<Device>> {
         Ok(Device {
             ordinal: ordinal as usize,
             name: result::device::get_name(device).during(OP)?,
+            uuid: uuid(result::device::get_uuid(device).during(OP)?),
             capability: (
                 attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR)?,
                 attribute(CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MINOR)?,
@@ -107,6 +110,11 @@ pub fn devices() -> Result<Vec<Device>> {
     };
     let devices = (0..count).map(device).collect::<Result<Vec<_>>>()?;
     if devices.is_empty() { Err(none()) } else { Ok(devices) }
+}
+
+/// As hexadecimal digits.
+fn uuid(CUuuid { bytes }: CUuuid) -> String {
+    bytes.iter().map(|byte| format!("{:02x}", *byte as u8)).collect()
 }
 
 /// The first GPU that can compute at this precision, if there is one and everything else that it takes.
@@ -151,6 +159,7 @@ mod tests {
         let device = |(ordinal, capability)| Device {
             ordinal,
             name: "a GPU".into(),
+            uuid: format!("GPU-{ordinal}"),
             capability,
             processors: 1,
             memory: 1 << 30,

@@ -19,9 +19,6 @@ pub(crate) fn forward_backward(
     let predicted = predicted.numbers(cuda.storage, len);
     let targets = targets.room(op.target_bytes());
     let metrics = metrics.f32(BoxMetrics::LEN);
-    if let Some(loss_scale) = &cuda.loss_scale {
-        loss_scale.update(&cuda.gpu)?;
-    }
     let dpredicted = dpredicted.numbers(cuda.storage, len);
     let loss_scale = cuda.loss_scale_address();
     // SAFETY: the buffers have room for what the spec says, and no two are the same.

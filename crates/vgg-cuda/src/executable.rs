@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
 use cudarc::driver::{CudaGraph, CudaStream};
-use vgg_tensor::{Program, Result, Shared};
+use vgg_tensor::{Command, Program, Result, Shared};
 
 use crate::error::During;
 use crate::memory::Address;
@@ -26,6 +26,7 @@ pub struct Executable {
     commands: vgg_tensor::Executable<Buffer>,
     buffers: Vec<Shared<Buffer>>,
     recording: Recording,
+    trains: bool,
     stream: Arc<CudaStream>,
 }
 
@@ -56,7 +57,21 @@ impl Executable {
             _ if program.exchanges() => Recording::Never,
             _ => Recording::NotYet,
         };
-        Ok(Self { commands, buffers, recording, stream: stream.clone() })
+        let is_of_step = |command: &Command| {
+            matches!(
+                command,
+                Command::SoftmaxCrossEntropy { .. }
+                    | Command::EuclideanLoss { .. }
+                    | Command::Step { .. }
+            )
+        };
+        let trains = program.commands().any(is_of_step);
+        Ok(Self { commands, buffers, recording, trains, stream: stream.clone() })
+    }
+
+    /// Whether it has a part of a training step: a loss, or the optimiser's.
+    pub(crate) fn trains(&self) -> bool {
+        self.trains
     }
 
     /// Orders all commands.

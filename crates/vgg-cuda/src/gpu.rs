@@ -5,7 +5,7 @@ use std::env;
 use std::sync::Arc;
 
 use cudarc::driver::sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MAX_THREADS_PER_MULTIPROCESSOR;
-use cudarc::driver::{CudaContext, CudaFunction, CudaStream, result};
+use cudarc::driver::{CudaContext, CudaEvent, CudaFunction, CudaStream, result};
 use cudarc::nvrtc::Ptx;
 pub(crate) use vgg_kernels::signatures as kernel;
 use vgg_kernels::{BLOCK, Kernel, MODULES};
@@ -13,6 +13,7 @@ use vgg_tensor::{Error, Result};
 
 use crate::Device;
 use crate::error::During;
+use crate::nccl::Line;
 use crate::precision::Storage;
 
 /// Which kernels to use where there is a choice: `cudnn` for what there was before products were ours,
@@ -33,6 +34,8 @@ pub(crate) struct Gpu {
     pub(crate) stream: Arc<CudaStream>,
     /// Copies to the host that are made beside the work: of memory that no other work uses.
     pub(crate) copies: Arc<CudaStream>,
+    /// The line to the other ranks' GPUs: work may wait for those.
+    pub(crate) line: Option<Arc<Line>>,
     /// What activations are stored as.
     storage: Storage,
     /// All kernels by their names.
@@ -47,6 +50,14 @@ pub(crate) struct Gpu {
 fn has_matrix_products(device: &Device) -> bool {
     device.capability >= vgg_kernels::FIRST_STAGE_SM80.capability()
         && env::var_os(CHOICE).is_none_or(|choice| choice != "cudnn")
+}
+
+/// Waits for an event, which may wait for other ranks.
+pub(crate) fn wait(event: &CudaEvent, line: Option<&Line>, op: &'static str) -> Result<()> {
+    match line {
+        None => event.synchronize().during(op),
+        Some(line) => line.wait(|| event.try_is_complete().during(op)),
+    }
 }
 
 impl Gpu {
@@ -73,7 +84,7 @@ impl Gpu {
         let processors = device.processors as u64;
         let blocks = (processors * threads as u64 / u64::from(BLOCK)).max(1);
         let multiplies = has_matrix_products(device) && storage != Storage::F32;
-        Ok(Self { stream, copies, storage, kernels, processors, blocks, multiplies })
+        Ok(Self { stream, copies, line: None, storage, kernels, processors, blocks, multiplies })
     }
 
     /// Whether kernels of ours multiply matrices of the storage type on tensor cores.
@@ -151,6 +162,12 @@ impl Gpu {
 
     /// Waits until all work is done.
     pub(crate) fn synchronize(&self) -> Result<()> {
-        self.stream.synchronize().during("waiting for the device")
+        const OP: &str = "waiting for the device";
+        if self.line.is_none() {
+            return self.stream.synchronize().during(OP);
+        }
+        let event = self.stream.context().new_event(None).during(OP)?;
+        event.record(&self.stream).during(OP)?;
+        wait(&event, self.line.as_deref(), OP)
     }
 }

@@ -29,6 +29,7 @@ mod loss_scale;
 mod lrn;
 mod max_pool2d;
 mod memory;
+mod nccl;
 mod optimizer;
 mod pinned;
 mod precision;
@@ -48,12 +49,13 @@ use vgg_tensor::ranks::Peers;
 pub use buffer::Buffer;
 pub use devices::{Device, devices, find, first};
 pub use executable::Executable;
-pub use libraries::{Library, libraries, start_again_without_stubs};
+pub use libraries::{Library, libraries, nccl, start_again_without_stubs};
 pub use pinned::Landing;
 pub use precision::Precision;
 
 use conv2d::{Cudnn, Rules, Tuning};
 use cublas::{Cublas, Factor};
+use exchange::Ranks;
 use gpu::Gpu;
 use loss_scale::LossScale;
 use memory::{Address, Scratch};
@@ -104,7 +106,7 @@ pub struct Cuda {
     storage: Storage,
     description: String,
     /// The other ranks, where there are some.
-    peers: Option<Arc<dyn Peers>>,
+    ranks: Option<Ranks>,
     gpu: Gpu,
 }
 
@@ -145,16 +147,19 @@ impl Cuda {
             loss_scale,
             storage,
             description: format!("cuda:{device}, {}, {}", found.name, precision.name()),
-            peers: None,
+            ranks: None,
             gpu,
         })
     }
 
-    /// The same as one rank among others, which have the same GPU, libraries and settings. They agree
-    /// to the bit only if the device is [deterministic](Config::deterministic) and nothing is measured.
+    /// The same as one rank among others, which have the same kind of GPU, libraries and settings. They
+    /// agree to the bit only if the device is [deterministic](Config::deterministic) and nothing is measured.
+    ///
+    /// The first exchange finds out how numbers get from one to the others: by NCCL if all ranks have it
+    /// ([`nccl`]) and a GPU of their own, or by way of the host.
     #[must_use]
     pub fn with_peers(mut self, peers: Arc<dyn Peers>) -> Self {
-        self.peers = Some(peers);
+        self.ranks = Some(Ranks::new(peers));
         self
     }
 

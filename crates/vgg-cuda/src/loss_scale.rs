@@ -4,6 +4,9 @@
 //! what comes of it divided by the same one. Where gradients overflow, the optimiser leaves those
 //! parameters as they are and notes it; the next step halves the scale. After many steps without, it
 //! doubles (the rule of `torch.amp.GradScaler`). All of that is on the device.
+//!
+//! It is decided once a step, however many losses the step has, and from what the optimiser is given: a
+//! gradient of all shards. So ranks, which have different shards, have the same scale.
 
 use std::sync::Arc;
 
@@ -30,6 +33,8 @@ const SKIPPED: usize = 20;
 pub(crate) struct LossScale {
     memory: Memory,
     dynamic: bool,
+    /// The step that it was decided for last.
+    step: Option<u64>,
 }
 
 impl LossScale {
@@ -39,14 +44,14 @@ impl LossScale {
         let mut memory = Memory::uninitialised(stream, 4 * WORDS)?;
         let words = [scale.to_bits(), scale.recip().to_bits(), 0, 0, 0, 0];
         stream.memcpy_htod(&bytes(&words), memory.slice_mut()).during(SETTING)?;
-        Ok(Self { memory, dynamic })
+        Ok(Self { memory, dynamic, step: None })
     }
 
     /// All words, for [`LossScale::restore`].
     pub(crate) fn state(&self, gpu: &Gpu) -> Result<Vec<u32>> {
         let mut bytes = [0; 4 * WORDS];
-        gpu.stream.memcpy_dtoh(self.memory.slice(), &mut bytes).during("reading the loss scale")?;
         gpu.synchronize()?;
+        gpu.stream.memcpy_dtoh(self.memory.slice(), &mut bytes).during("reading the loss scale")?;
         Ok(bytes.as_chunks().0.iter().map(|word| u32::from_ne_bytes(*word)).collect())
     }
 
@@ -58,12 +63,8 @@ impl LossScale {
         }
         let mut words = [0; WORDS];
         words[..state.len()].copy_from_slice(state);
+        self.step = None;
         gpu.stream.memcpy_htod(&bytes(&words), self.memory.slice_mut()).during(SETTING)
-    }
-
-    /// Whether it adapts itself.
-    pub(crate) fn is_dynamic(&self) -> bool {
-        self.dynamic
     }
 
     /// Where the scale is.
@@ -86,11 +87,12 @@ impl LossScale {
         self.memory.address().add(SKIPPED)
     }
 
-    /// Decides about the scale of the step that begins.
-    pub(crate) fn update(&self, gpu: &Gpu) -> Result<()> {
-        if !self.dynamic {
+    /// Decides about the scale of a step, unless that has begun before.
+    pub(crate) fn begin(&mut self, gpu: &Gpu, step: u64) -> Result<()> {
+        if !self.dynamic || self.step == Some(step) {
             return Ok(());
         }
+        self.step = Some(step);
         let kernel = kernel::UpdateLossScale {
             scale: self.address(),
             good_steps: self.memory.address().add(GOOD_STEPS),

@@ -11,9 +11,10 @@ use cudarc::driver::{CudaEvent, CudaStream, DriverError, PinnedHostSlice, result
 use vgg_tensor::{Download, Error, Result, Shape, zeros};
 
 use crate::error::During;
-use crate::gpu::Gpu;
+use crate::gpu::{self, Gpu};
 use crate::layout;
 use crate::memory::{Address, Memory};
+use crate::nccl::Line;
 use crate::precision::Storage;
 
 /// Uploads under way: of a batch and its labels, for this step and the next one.
@@ -57,13 +58,14 @@ impl Pinned {
     /// Orders bytes to be copied to the device. They are taken when the call returns.
     ///
     /// Waits if the last but so many uploads is not done.
-    pub(crate) fn upload(&mut self, stream: &CudaStream, src: &[u8], dst: Address) -> Result<()> {
+    pub(crate) fn upload(&mut self, gpu: &Gpu, src: &[u8], dst: Address) -> Result<()> {
         const OP: &str = "upload";
         let slot = &mut self.uploads[self.next];
         self.next = (self.next + 1) % SLOTS;
         if let Some(slot) = slot {
-            slot.copied.synchronize().during(OP)?;
+            gpu::wait(&slot.copied, gpu.line.as_deref(), OP)?;
         }
+        let stream = &gpu.stream;
         let slot = match slot {
             Some(slot) if slot.memory.len() >= src.len() => slot,
             _ => slot.insert(Slot::new(stream, src.len())?),
@@ -103,7 +105,8 @@ impl Pinned {
         // has been waited for.
         unsafe { result::memcpy_dtoh_async(memory, from.0, stream.cu_stream()) }.during(OP)?;
         slot.copied.record(stream).during(OP)?;
-        Ok(Landing { slot: Some(slot), storage, shape, free: self.downloads.clone() })
+        let (line, free) = (gpu.line.clone(), self.downloads.clone());
+        Ok(Landing { slot: Some(slot), storage, shape, line, free })
     }
 }
 
@@ -138,6 +141,7 @@ pub struct Landing {
     slot: Option<Slot>,
     storage: Storage,
     shape: Shape,
+    line: Option<Arc<Line>>,
     free: Arc<Mutex<Vec<Slot>>>,
 }
 
@@ -146,7 +150,7 @@ impl Landing {
     fn bytes(&self) -> Result<&[u8]> {
         const OP: &str = "download";
         let Some(slot) = &self.slot else { return Ok(&[]) };
-        slot.copied.synchronize().during(OP)?;
+        gpu::wait(&slot.copied, self.line.as_deref(), OP)?;
         Ok(&slot.memory.as_slice().during(OP)?[..self.storage.bytes() * self.shape.len()])
     }
 }
@@ -171,7 +175,7 @@ impl Download for Landing {
 impl Drop for Landing {
     fn drop(&mut self) {
         let Some(slot) = self.slot.take() else { return };
-        match slot.copied.synchronize() {
+        match gpu::wait(&slot.copied, self.line.as_deref(), "download") {
             Ok(()) => lock(&self.free).push(slot),
             Err(error) => log::debug!("a download did not end: {error}"),
         }

@@ -23,9 +23,6 @@ pub(crate) fn forward_backward(
     let logits = logits.numbers(cuda.storage, shape.len());
     let labels = labels.room(op.label_bytes());
     let metrics = metrics.f32(Metrics::LEN);
-    if let Some(loss_scale) = &cuda.loss_scale {
-        loss_scale.update(&cuda.gpu)?;
-    }
     let dlogits = dlogits.numbers(cuda.storage, shape.len());
     let [images] = cuda.scratch.split(&cuda.gpu.stream, [8 * n])?;
     let loss_scale = cuda.loss_scale_address();

@@ -93,7 +93,7 @@ functions! {
 
     fn cublasSetWorkspace_v2(handle: Handle, workspace: u64, bytes: usize) |state| {
         known(state, handle)?;
-        let room = state.memory.sizes.get(&workspace).is_some_and(|size| *size >= bytes);
+        let room = state.memory.allocations.get(&workspace).is_some_and(|(size, _)| *size >= bytes);
         if room && workspace.is_multiple_of(256) {
             Ok(())
         } else {

@@ -1,4 +1,4 @@
-//! A stand-in for the CUDA driver, cuDNN and cuBLAS, to run the CUDA backend where there is no GPU.
+//! A stand-in for the CUDA driver, cuDNN, cuBLAS and NCCL, to run the CUDA backend where there is no GPU.
 //!
 //! It is a library with the C functions that the backend calls. A process that finds it under the
 //! names of the real libraries ([`Libraries`]) has a GPU whose memory is host memory, whose kernels
@@ -9,7 +9,9 @@
 //! a random legal order, so that what is not waited for shows. What goes wrong on the device is
 //! printed and makes every later call fail, as it would there.
 //!
-//! Environment variables say what the GPU is like: see `settings.rs`.
+//! There may be several GPUs, whose ranks are threads of one process.
+//!
+//! Environment variables say what a GPU is like: see `settings.rs`.
 //!
 //! What it cannot show: what cuDNN and cuBLAS refuse beyond the checks here, races between blocks,
 //! and speed.
@@ -20,6 +22,7 @@ mod driver;
 mod ffi;
 mod libraries;
 mod memory;
+mod nccl;
 mod numbers;
 mod settings;
 mod state;

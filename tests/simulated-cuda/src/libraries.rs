@@ -7,10 +7,10 @@ use std::{env, io};
 use tempfile::TempDir;
 
 /// The real libraries, without what follows their names.
-const NAMES: [&str; 3] = ["libcuda.so", "libcudnn.so", "libcublas.so"];
+const NAMES: [&str; 4] = ["libcuda.so", "libcudnn.so", "libcublas.so", "libnccl.so"];
 
 /// What may follow: whatever is looked for, none of the real ones is found.
-const ENDINGS: [&str; 7] = ["", ".1", ".9", ".10", ".11", ".12", ".13"];
+const ENDINGS: [&str; 8] = ["", ".1", ".2", ".9", ".10", ".11", ".12", ".13"];
 
 /// A folder that has this library under the names of the real ones. A process that is started with it
 /// in `LD_LIBRARY_PATH` finds them there, and they are one: they share their state.

@@ -8,14 +8,19 @@ use vgg_ptx::DeviceMemory;
 /// Device memory and what went wrong with it.
 pub(crate) struct Memory {
     pub(crate) device: DeviceMemory,
-    /// Bytes of each allocation.
-    pub(crate) sizes: HashMap<u64, usize>,
-    pub(crate) used: usize,
+    /// Bytes of each allocation, and the device that it is on.
+    pub(crate) allocations: HashMap<u64, (usize, usize)>,
     /// After a fault on the device nothing works any more.
     pub(crate) fault: Option<CUresult>,
 }
 
 impl Memory {
+    /// Bytes of a device that are allocated.
+    pub(crate) fn used(&self, device: usize) -> usize {
+        let here = self.allocations.values().filter(|(_, on)| *on == device);
+        here.map(|(bytes, _)| bytes).sum()
+    }
+
     /// Notes and tells that memory was accessed wrongly.
     pub(crate) fn fail(&mut self, what: &str) {
         self.fail_with(CUresult::CUDA_ERROR_ILLEGAL_ADDRESS, what);

@@ -1,18 +1,22 @@
-//! Everything that the three libraries know.
+//! Everything that the libraries know.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use cudarc::driver::sys::CUresult;
 use vgg_ptx::{DeviceMemory, Module};
 
 mod cublas;
 mod cudnn;
+mod nccl;
 
 pub(crate) use cublas::Blas;
 pub(crate) use cudnn::{Convolution, Dnn, Filter, Tensor};
+pub(crate) use nccl::{Call, Communicator, Nccl, Status, What};
 
 use crate::ffi::{Handle, Host};
 use crate::memory::Memory;
@@ -40,11 +44,14 @@ pub(crate) struct State {
     pub(crate) scheduler: Scheduler,
     pub(crate) events: HashMap<Handle, Event>,
     pub(crate) modules: HashMap<Handle, Arc<Module>>,
+    /// Modules by their text: each device loads the same.
+    pub(crate) parsed: HashMap<String, Arc<Module>>,
     pub(crate) functions: HashMap<Handle, Function>,
     pub(crate) graphs: HashMap<Handle, Capture>,
     pub(crate) executables: HashMap<Handle, Vec<Task>>,
     pub(crate) blas: HashMap<Handle, Blas>,
     pub(crate) dnn: Dnn,
+    pub(crate) nccl: Nccl,
     last_handle: Handle,
 }
 
@@ -64,19 +71,20 @@ impl State {
             contexts: vec![0; settings.devices.max(0) as usize],
             memory: Memory {
                 device: DeviceMemory::new(),
-                sizes: HashMap::new(),
-                used: 0,
+                allocations: HashMap::new(),
                 fault: None,
             },
             pinned: BTreeMap::new(),
             scheduler: Scheduler::new(settings.seed),
             events: HashMap::new(),
             modules: HashMap::new(),
+            parsed: HashMap::new(),
             functions: HashMap::new(),
             graphs: HashMap::new(),
             executables: HashMap::new(),
             blas: HashMap::new(),
             dnn: Dnn::default(),
+            nccl: Nccl::default(),
             last_handle: 0x1000,
         }
     }
@@ -128,13 +136,40 @@ pub(crate) fn call<S>(
     panicked: S,
     body: impl FnOnce(&mut State) -> Result<(), S>,
 ) -> S {
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    match once(|state| body(state)) {
+        Some(Ok(())) => success,
+        Some(Err(status)) => status,
+        None => panicked,
+    }
+}
+
+/// How long a call leaves other threads time to order what it waits for.
+const NAP: Duration = Duration::from_micros(50);
+
+/// Runs a call that waits, again and again until its body says that what it waits for is there. The body
+/// is told whether it has run before.
+pub(crate) fn wait<S>(
+    success: S,
+    panicked: S,
+    mut body: impl FnMut(&mut State, bool) -> Result<bool, S>,
+) -> S {
+    let mut again = false;
+    loop {
+        match once(|state| body(state, again)) {
+            Some(Ok(true)) => return success,
+            Some(Ok(false)) => thread::sleep(NAP),
+            Some(Err(status)) => return status,
+            None => return panicked,
+        }
+        again = true;
+    }
+}
+
+/// What a body gives, or nothing if it panics.
+fn once<T>(body: impl FnOnce(&mut State) -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(|| {
         let mut state = STATE.lock().unwrap_or_else(PoisonError::into_inner);
         body(state.get_or_insert_with(State::new))
-    }));
-    match result {
-        Ok(Ok(())) => success,
-        Ok(Err(status)) => status,
-        Err(_) => panicked,
-    }
+    }))
+    .ok()
 }

@@ -34,6 +34,9 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     groups.push(("training beside the CPU".into(), "cuda::".into()));
     groups.push(("products at their limits".into(), "cuda_products::".into()));
     groups.push(("downloads beside other work".into(), "cuda_downloads::".into()));
+    // By NCCL where there are several GPUs, and by way of the host.
+    groups.push(("exchange between ranks".into(), "exchange::gpus_".into()));
+    groups.push(("ranks that train together".into(), "cuda_ranks::".into()));
     groups.push(("PyTorch's numbers".into(), "golden::".into()));
     for (name, filter) in &groups {
         run(report, name, Command::new(&tests), &[filter], check.limit(LIMIT))?;

@@ -4,6 +4,7 @@ mod conformance;
 mod kernels;
 mod pack;
 mod programs;
+mod ranks;
 mod report;
 mod speed;
 mod training;
@@ -21,7 +22,7 @@ use report::Report;
 ///
 /// A check that fails is reported, and the others go on. None takes forever: what hangs is killed.
 /// With --pack, everything that the check takes is put into a folder, whose `run` does the same on a
-/// machine that has neither Cargo nor this checkout. Of several GPUs the first is used; CUDA_VISIBLE_DEVICES chooses.
+/// machine that has neither Cargo nor this checkout. Of several GPUs the first is used, but by ranks; CUDA_VISIBLE_DEVICES chooses.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// What to check [default: everything]
@@ -55,6 +56,8 @@ enum Part {
     Conformance,
     /// The reference run at bf16, and an epoch at each other precision
     Training,
+    /// Several ranks with a GPU each, where there are several: the same bits, and how fast
+    Ranks,
     /// Layers, operations and whole steps, against the GPU's limits
     Speed,
     /// The time of each kernel in training, if Nsight Compute (`ncu`) is in PATH
@@ -107,7 +110,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
     }
     report.part("Machine", programs::describe);
     let parts = match &args.parts[..] {
-        [] => &[Part::Conformance, Part::Training, Part::Speed, Part::Kernels][..],
+        [] => &[Part::Conformance, Part::Training, Part::Ranks, Part::Speed, Part::Kernels][..],
         parts => parts,
     };
     for part in parts {
@@ -115,6 +118,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
         match part {
             Part::Conformance => report.part("Conformance", |r| conformance::check(&check, r)),
             Part::Training => report.part("Training", |r| training::check(&check, r)),
+            Part::Ranks => report.part("Ranks", |r| ranks::check(&check, r)),
             Part::Speed => report.part("Speed", |r| speed::check(&check, r)),
             Part::Kernels => report.part("Kernels", |r| kernels::check(&check, r)),
         }

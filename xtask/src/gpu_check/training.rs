@@ -1,12 +1,13 @@
 //! Training runs, by the program itself.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
+use tempfile::TempDir;
 use vgg_cuda::Precision;
 
 use super::report::Report;
@@ -19,14 +20,28 @@ const LIMIT: Duration = Duration::from_secs(60 * 60);
 /// reached 0.918 ± 0.005.
 const ACCURACY: f64 = 0.90;
 
+/// A run of the program that has ended.
+pub(super) struct Run {
+    folder: TempDir,
+    pub(super) epochs: Vec<Epoch>,
+}
+
+impl Run {
+    /// The last checkpoint.
+    pub(super) fn last(&self) -> Result<Vec<u8>> {
+        let path = run_in(self.folder.path())?.join("checkpoints/last.safetensors");
+        fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
+    }
+}
+
 /// An epoch in `metrics.jsonl`.
 #[derive(Debug, Deserialize)]
-struct Epoch {
+pub(super) struct Epoch {
     epoch: u64,
     train_loss: f64,
     test_loss: f64,
     test_accuracy: f64,
-    images_per_second: Option<f64>,
+    pub(super) images_per_second: Option<f64>,
     seconds: Option<f64>,
 }
 
@@ -45,8 +60,8 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
             report.failed(&name, NO_TIME);
             continue;
         }
-        match train(&program, config, epochs, *precision, limit) {
-            Ok(found) => judge(report, &name, &found, i == 0 && !check.tiny),
+        match train(&program, config, epochs, *precision, &[], limit) {
+            Ok(run) => judge(report, &name, &run.epochs, i == 0 && !check.tiny),
             Err(error) => report.failed(&name, format!("{error:#}")),
         }
     }
@@ -74,36 +89,43 @@ fn judge(report: &mut Report, name: &str, epochs: &[Epoch], whole: bool) {
     }
 }
 
-/// The epochs of a run.
+/// Trains with more options.
 ///
 /// # Errors
 /// If the program fails, or the run has not so many epochs with losses.
-fn train(
+pub(super) fn train(
     program: &Path,
     config: &str,
     epochs: usize,
     precision: Precision,
+    options: &[String],
     limit: Duration,
-) -> Result<Vec<Epoch>> {
+) -> Result<Run> {
     let runs = tempfile::tempdir().context("no temporary folder")?;
     let mut command = Command::new(program);
     command
         .arg(config)
         .args(["--device=cuda", "--progress=none", "--precision", precision.name(), "--out"])
         .arg(runs.path())
-        .arg(format!("--set=train.epochs={epochs}"));
+        .arg(format!("--set=train.epochs={epochs}"))
+        .args(options);
     programs::in_root(&mut command);
     child::run(&mut command, "", limit)?.checked("vgg-train")?;
-    let mut entries = fs::read_dir(runs.path()).context("the folder of runs")?;
-    let run = entries.next().context("vgg-train left no run")?.context("the folder of runs")?;
-    let metrics = run.path().join("metrics.jsonl");
+    let metrics = run_in(runs.path())?.join("metrics.jsonl");
     let text = fs::read_to_string(&metrics)
         .with_context(|| format!("cannot read {}", metrics.display()))?;
     let found = parse(&text)?;
     ensure!(found.len() == epochs, "{} epochs instead of {epochs}", found.len());
     let finite = |epoch: &Epoch| epoch.train_loss.is_finite() && epoch.test_loss.is_finite();
     ensure!(found.iter().all(finite), "a loss is not finite: {found:?}");
-    Ok(found)
+    Ok(Run { folder: runs, epochs: found })
+}
+
+/// The only run in a folder.
+fn run_in(runs: &Path) -> Result<PathBuf> {
+    let mut entries = fs::read_dir(runs).context("the folder of runs")?;
+    let run = entries.next().context("vgg-train left no run")?.context("the folder of runs")?;
+    Ok(run.path())
 }
 
 fn parse(metrics: &str) -> Result<Vec<Epoch>> {

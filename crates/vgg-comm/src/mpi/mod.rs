@@ -13,6 +13,7 @@ use std::mem::take;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use vgg_tensor::ranks::Peers;
 use vgg_tensor::{Error, Result};
@@ -47,6 +48,7 @@ struct Ranks {
     rank: usize,
     ranks: usize,
     version: String,
+    patience: Arc<dyn Patience>,
     /// Nothing once this rank has left.
     owner: Mutex<Option<Owner>>,
     /// Why a call failed, or this rank has left.
@@ -67,11 +69,12 @@ impl Ranks {
         let (ready, opened) = channel();
         let (jobs, jobs_of_owner) = channel();
         let (answers_of_owner, answers) = channel();
+        let patient = patience.clone();
         let own = move || match owner::open(&places::candidates(launch.launcher)) {
             Ok((mpi, found)) => {
                 // Nobody listens if the process is about to end.
                 let _ = ready.send(Ok(found));
-                owner::serve(&*mpi, &*patience, &jobs_of_owner, &answers_of_owner);
+                owner::serve(&*mpi, &*patient, &jobs_of_owner, &answers_of_owner);
             }
             Err(reason) => {
                 let _ = ready.send(Err(reason));
@@ -102,7 +105,7 @@ impl Ranks {
             return Err(unavailable(launch.launcher, hint));
         }
         let owner = Mutex::new(Some(Owner { jobs, answers, thread, room: Exchange::default() }));
-        Ok(Self { rank, ranks, version, owner, reason: Mutex::new(None) })
+        Ok(Self { rank, ranks, version, patience, owner, reason: Mutex::new(None) })
     }
 
     fn reason(&self) -> Error {
@@ -150,6 +153,23 @@ impl Peers for Ranks {
                 Err(self.reason())
             }
         }
+    }
+
+    fn waits(&self, time: Duration) -> Result<()> {
+        if lock(&self.reason).is_some() {
+            return Err(self.reason());
+        }
+        // Which one it is nobody tells: of two ranks, it is the other one.
+        let rank = (self.rank + 1) % self.ranks;
+        if self.patience.waits(rank, time) {
+            return Ok(());
+        }
+        let time = time.as_secs_f64();
+        let reason = match self.ranks {
+            2 => format!("no answer for {time:.0} s: it hangs, or its machine is cut off"),
+            _ => format!("it or another rank hangs, or is cut off: no answer for {time:.0} s"),
+        };
+        Err(Error::Rank { rank, reason })
     }
 
     fn finish(&self) -> Result<()> {

@@ -5,6 +5,8 @@
 //! used here, and its search is not. What a library returns or writes is a [`Code`], though: its enums
 //! may have more values than those types.
 
+use std::ffi::{c_int, c_uint, c_void};
+
 /// `mod name { fn function(argument: type) -> type; … }`: functions that can be called once the
 /// library is loaded.
 macro_rules! functions {
@@ -284,5 +286,80 @@ functions! {
             dweight: cudnnFilterDescriptor_t,
             dweight_at: *mut c_void,
         ) -> Code<cudnnStatus_t>;
+    }
+}
+
+functions! {
+    /// NCCL, of which these are the same since 2.14. Results are numbers: see [`crate::nccl`].
+    mod nccl {
+        use super::NcclComm;
+        use super::NcclConfig;
+        use super::NcclUniqueId;
+        use std::ffi::c_char;
+        use cudarc::cublas::sys::cudaStream_t;
+
+        fn ncclGetUniqueId(id: *mut NcclUniqueId) -> c_int;
+        fn ncclCommInitRankConfig(
+            comm: *mut NcclComm,
+            ranks: c_int,
+            id: NcclUniqueId,
+            rank: c_int,
+            config: *mut NcclConfig,
+        ) -> c_int;
+        fn ncclCommGetAsyncError(comm: NcclComm, error: *mut c_int) -> c_int;
+        fn ncclCommAbort(comm: NcclComm) -> c_int;
+        fn ncclGetErrorString(error: c_int) -> *const c_char;
+        fn ncclGetLastError(comm: NcclComm) -> *const c_char;
+        fn ncclGroupStart() -> c_int;
+        fn ncclGroupEnd() -> c_int;
+        fn ncclSend(
+            from: *const c_void,
+            count: usize,
+            kind: c_int,
+            to: c_int,
+            comm: NcclComm,
+            stream: cudaStream_t,
+        ) -> c_int;
+        fn ncclRecv(
+            at: *mut c_void,
+            count: usize,
+            kind: c_int,
+            from: c_int,
+            comm: NcclComm,
+            stream: cudaStream_t,
+        ) -> c_int;
+        fn ncclBroadcast(
+            from: *const c_void,
+            at: *mut c_void,
+            count: usize,
+            kind: c_int,
+            root: c_int,
+            comm: NcclComm,
+            stream: cudaStream_t,
+        ) -> c_int;
+    }
+}
+
+/// A communicator of NCCL.
+pub(crate) type NcclComm = *mut c_void;
+
+/// What ranks find each other by.
+#[derive(Clone, Copy)]
+#[repr(C)]
+pub(crate) struct NcclUniqueId(pub(crate) [u8; 128]);
+
+/// `ncclConfig_t` as NCCL 2.14 has it. Later ones have more fields, and read as many as the first one says.
+#[repr(C)]
+pub(crate) struct NcclConfig {
+    size: usize,
+    magic: c_uint,
+    version: c_uint,
+    blocking: c_int,
+}
+
+impl NcclConfig {
+    /// Calls return before they are done.
+    pub(crate) fn non_blocking() -> Self {
+        Self { size: size_of::<Self>(), magic: 0xCAFE_BEEF, version: 21_400, blocking: 0 }
     }
 }

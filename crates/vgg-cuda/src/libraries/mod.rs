@@ -4,7 +4,8 @@
 //! missing, so everybody asks here before. cuDNN and cuBLAS are found and opened by `toolkit.rs`.
 
 pub(crate) mod codes;
-mod functions;
+pub(crate) mod functions;
+mod nccl;
 mod places;
 mod proposal;
 mod stubs;
@@ -18,6 +19,8 @@ use vgg_tensor::{Error, Result};
 
 pub(crate) use codes::{CublasError, CudnnError, Enum};
 pub(crate) use functions::{cublas, cudnn};
+pub(crate) use nccl::is_nccl_named;
+pub use nccl::nccl;
 pub(crate) use proposal::Perf;
 pub use stubs::start_again_without_stubs;
 use toolkit::{Found, Kind, MAJORS, Toolkit, is_stub};

@@ -1,4 +1,4 @@
-//! Where cuDNN and cuBLAS are installed: what somebody named comes first, then the Python that is
+//! Where cuDNN, cuBLAS and NCCL are installed: what somebody named comes first, then the Python that is
 //! active, then what is there for everybody.
 //!
 //! Nothing is run to find out, and only folders are listed: it takes no time.
@@ -43,8 +43,9 @@ pub(super) fn all() -> Vec<Place> {
     Surroundings { variable: &|name| env::var_os(name), root: Path::new("/") }.places()
 }
 
-/// Of PyPI's packages: cuDNN's, CUDA 13's and 12's.
-const WHEELS: [&str; 3] = ["nvidia/cudnn/lib", "nvidia/cu13/lib", "nvidia/cublas/lib"];
+/// Of PyPI's packages: cuDNN's, CUDA 13's and 12's, NCCL's.
+const WHEELS: [&str; 4] =
+    ["nvidia/cudnn/lib", "nvidia/cu13/lib", "nvidia/cublas/lib", "nvidia/nccl/lib"];
 
 impl Surroundings<'_> {
     pub(super) fn places(&self) -> Vec<Place> {

@@ -209,12 +209,12 @@ pub(super) fn is_stub(path: &Path) -> bool {
 }
 
 /// What the dynamic linker says about an error.
-fn linkers_words(error: &libloading::Error) -> String {
+pub(super) fn linkers_words(error: &libloading::Error) -> String {
     error.source().map_or_else(|| error.to_string(), ToString::to_string)
 }
 
 /// Whether the linker's message says that there is no file of this name, rather than none of the name
 /// of a library that it takes.
-fn is_missing(message: &str, file: &str) -> bool {
+pub(super) fn is_missing(message: &str, file: &str) -> bool {
     message.starts_with(&format!("{file}: ")) && message.contains("No such file")
 }

@@ -1,5 +1,7 @@
 //! The ranks, as one of them sees them.
 
+use std::time::Duration;
+
 use crate::{Result, zeros};
 
 /// A rank among others, to whom it can send bytes. It adds nothing.
@@ -51,6 +53,13 @@ pub trait Peers: Send + Sync {
         assert!(all.is_empty(), "room for what comes, and no more");
         self.exchange(&send, &mut receive)
     }
+
+    /// Passes as long as the others are waited for, after so long, in what they do together besides these
+    /// calls, as on their GPUs. It is asked again and again, and is no collective call.
+    ///
+    /// # Errors
+    /// [`crate::Error::Rank`] with who has left, or with a rank that may be the one that is missing.
+    fn waits(&self, time: Duration) -> Result<()>;
 
     /// Waits for all others to make this call, too, which is everybody's last one.
     fn finish(&self) -> Result<()>;

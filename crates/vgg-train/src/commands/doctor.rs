@@ -100,16 +100,7 @@ impl Report {
         let backend = Cpu::new(device::cpu(&device))?.describe();
         let libraries = vgg_cuda::libraries();
         let driver = libraries[0].check();
-        let libraries = libraries.map(|library| Library {
-            name: library.name,
-            file: library.file,
-            version: library.version,
-            cuda: library.cuda,
-            path: library.path,
-            stubs: library.stubs,
-            install: library.problem.map(|problem| problem.hint),
-        });
-        let (gpus, no_gpu) = match driver.and_then(|()| vgg_cuda::devices()) {
+        let (gpus, no_gpu): (Vec<Gpu>, _) = match driver.and_then(|()| vgg_cuda::devices()) {
             Ok(devices) => (devices.iter().map(Gpu::new).collect(), None),
             Err(error) => (Vec::new(), Some(format!("{:#}", anyhow::Error::from(error)))),
         };
@@ -117,7 +108,11 @@ impl Report {
             version: VERSION,
             cpu: Processor { model: host::processor(), features: features(), backend },
             memory: free::bytes(),
-            libraries: libraries.into(),
+            // One GPU has nobody to exchange gradients with.
+            libraries: (libraries.into_iter())
+                .chain((gpus.len() > 1).then(|| vgg_cuda::nccl().clone()))
+                .map(Library::of)
+                .collect(),
             gpus,
             no_gpu,
             auto: Auto::new(device)?,
@@ -179,6 +174,18 @@ impl Report {
 }
 
 impl Library {
+    fn of(library: vgg_cuda::Library) -> Self {
+        Self {
+            name: library.name,
+            file: library.file,
+            version: library.version,
+            cuda: library.cuda,
+            path: library.path,
+            stubs: library.stubs,
+            install: library.problem.map(|problem| problem.hint),
+        }
+    }
+
     /// Its version and its file, or that there is none.
     fn state(&self) -> String {
         let version = match (&self.version, self.cuda) {

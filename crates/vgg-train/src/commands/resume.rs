@@ -49,7 +49,7 @@ fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &L
     let mut loaded = config::load(&file, overrides)?;
     // Another device is no reason to forget what the run is computed with where it has a GPU.
     let config_file = changed.then(|| loaded.effective());
-    device::note_precision(&mut loaded, ui)?;
+    device::note(&mut loaded, ui)?;
     let config = &loaded.config;
     data::require(config)?;
     let before = before.map_or_else(|| config.clone(), |before| before.config);

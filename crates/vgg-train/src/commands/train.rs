@@ -29,7 +29,8 @@ pub(crate) struct TrainOptions {
     #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true)]
     pub profile: Option<Option<PathBuf>>,
 
-    /// Train on N ranks of this process, which share each batch's shards (train.shards) and the threads
+    /// Train on N ranks of this process, which share each batch's shards (train.shards) and the threads, or
+    /// have a GPU each
     ///
     /// Results depend on the shards and not on the ranks: a run may go on with another number of them.
     #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
@@ -71,7 +72,7 @@ pub(super) fn run(
 ) -> Result<(PathBuf, End)> {
     let mut loaded = data::load_noted(path, overrides, ui)?;
     weights::note(&mut loaded, ui)?;
-    device::note_precision(&mut loaded, ui)?;
+    device::note(&mut loaded, ui)?;
     let config = &ranks.tell(&loaded)?;
     let folder = OnceCell::new();
     let create = || {

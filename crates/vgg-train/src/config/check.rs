@@ -62,6 +62,14 @@ impl Config {
                     "takes the place of train.accumulate: each shard passes by itself".to_owned()
                 }),
             ),
+            (
+                "device.autotune",
+                (train.shards > 1 && device.autotune).then(|| {
+                    "chooses by time, which differs from rank to rank: with train.shards all must \
+                     compute alike"
+                        .to_owned()
+                }),
+            ),
             ("train.label_smoothing", share(train.label_smoothing)),
             (
                 "train.class_weights",

@@ -62,13 +62,20 @@ pub(crate) fn choose(device: &Device) -> Result<(Choice, Option<Error>), Error> 
 }
 
 /// Notes in a config what the device computes with, so that a run does not claim a precision that it
-/// never had: a CPU has `f32`, and `bf16` where it has instructions for it.
+/// never had: a CPU has `f32`, and `bf16` where it has instructions for it. What shards come to is the
+/// same for any number of ranks, and so in every run.
 ///
 /// # Errors
 /// As [`choose`].
-pub(crate) fn note_precision(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
+pub(crate) fn note(loaded: &mut Loaded, ui: &Ui) -> Result<()> {
+    let has_shards = loaded.config.train.shards > 1;
     let device = &mut loaded.config.device;
-    if let (Choice::Cpu, _) = choose(device)? {
+    let (choice, _) = choose(device)?;
+    if matches!(choice, Choice::Cuda(_)) && has_shards && !device.deterministic {
+        device.deterministic = true;
+        loaded.noted.push("device.deterministic");
+    }
+    if let Choice::Cpu = choice {
         let asked = device.precision;
         device.precision = match cpu(device).precision {
             vgg_cpu::Precision::F32 => Precision::F32,
@@ -103,36 +110,25 @@ pub(crate) fn run<J: Job>(device: &Device, job: J) -> Result<J::Output> {
     match choice {
         Choice::Cpu => job.run(Cpu::new(cpu(device))?),
         Choice::Cuda(ordinal) => {
-            let config = vgg_cuda::Config {
-                device: ordinal,
-                precision: device.precision.into(),
-                deterministic: device.deterministic,
-                autotune: device.autotune.then(tuning_file),
-                unscaled: false,
-            };
-            let cuda = Cuda::new(config).map_err(|error| {
-                let help = "another program takes its memory: `nvidia-smi` says which";
-                explain_memory(error.into(), help)
-            })?;
-            let help = "a smaller batch needs less, as do other programs on the device";
-            job.run(cuda).map_err(|error| explain_memory(error, help))
+            job.run(cuda(device, ordinal)?).map_err(|error| explain_memory(error, LESS_MEMORY))
         }
     }
 }
 
-/// Does `job` on ranks of this process, which share its threads. Others of them may be in other processes.
+/// Does `job` on ranks of this process: each on the GPU that has its number, or, without GPUs, on its share
+/// of this process's threads. Others may be in other processes.
 ///
 /// # Errors
-/// As [`choose`]; a [`Failure`] with [`Code::Device`] where the device is a GPU; those of the job.
+/// Those of the backend and of the job.
 pub(crate) fn run_on_ranks<J: RanksJob>(
     device: &Device,
     ranks: Vec<Arc<dyn Peers>>,
+    gpus: Option<&[usize]>,
     job: J,
 ) -> Result<J::Output> {
-    if let (Choice::Cuda(_), _) = choose(device)? {
-        let message = "several ranks train on CPUs, not on GPUs";
-        let help = "--set device.kind=cpu has them share the CPU; one rank can train on a GPU";
-        return Err(Failure::new(Code::Device, message).help(help).into());
+    if let Some(gpus) = gpus {
+        let make = |peers: Arc<dyn Peers>| Ok(cuda(device, gpus[peers.rank()])?.with_peers(peers));
+        return job.run(ranks, make).map_err(|error| explain_memory(error, LESS_MEMORY));
     }
     let config = cpu(device);
     let threads = config.threads.unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
@@ -140,6 +136,24 @@ pub(crate) fn run_on_ranks<J: RanksJob>(
     let make = |peers| Ok(Cpu::new(config)?.with_peers(peers));
     job.run(ranks, make)
 }
+
+/// The GPU of this number.
+fn cuda(device: &Device, ordinal: usize) -> Result<Cuda> {
+    let config = vgg_cuda::Config {
+        device: ordinal,
+        precision: device.precision.into(),
+        deterministic: device.deterministic,
+        autotune: device.autotune.then(tuning_file),
+        unscaled: false,
+    };
+    Cuda::new(config).map_err(|error| {
+        let help = "another program takes its memory: `nvidia-smi` says which";
+        explain_memory(error.into(), help)
+    })
+}
+
+/// What helps where a job has too little of a GPU's memory.
+const LESS_MEMORY: &str = "a smaller batch needs less, as do other programs on the device";
 
 /// Says what to do where memory ran out: workspaces, unlike buffers, are only known when they are
 /// asked for.

@@ -2,6 +2,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod device;
+pub(crate) mod equipment;
 pub(crate) mod free;
 pub(crate) mod host;
 pub(crate) mod memory;

@@ -21,6 +21,7 @@ use super::state::State;
 use super::together::Together;
 use crate::config::{CONFIG, Config, OptimizerKind};
 use crate::machine::device::{self, Job, RanksJob};
+use crate::machine::equipment::{Equipment, Shared, share};
 use crate::report;
 use crate::reporters::csv::Csv;
 use crate::reporters::jsonl::{Jsonl, Reopened};
@@ -78,6 +79,7 @@ impl Job for TrainingJob<'_> {
 /// The same on several ranks.
 struct OnRanks<'a> {
     job: TrainingJob<'a>,
+    shared: &'a Shared,
     /// Those that are processes.
     processes: Option<&'a Processes>,
 }
@@ -90,12 +92,15 @@ impl RanksJob for OnRanks<'_> {
         ranks: Vec<Arc<dyn Peers>>,
         make: impl Fn(Arc<dyn Peers>) -> Result<B> + Sync,
     ) -> Result<End> {
-        let Self { job, processes } = self;
+        let Self { job, shared, processes } = self;
         let mut ranks = ranks.into_iter();
         let first = ranks.next().context("a job has a rank at least")?;
         let others = Others { first: first.clone(), ranks: ranks.collect(), make: &make };
         let together = Together::with(first.clone(), job.config.train.shards)?;
         job.ui.status("Ranks", &first.describe());
+        if let Shared::Gpus { way, .. } = shared {
+            job.ui.detail(way);
+        }
         job.train(make(first)?, together, processes, |training, begin, from| {
             train_together(training, begin, from, others)
         })
@@ -106,12 +111,18 @@ impl TrainingJob<'_> {
     /// Trains on these ranks, which were told of the config.
     pub(crate) fn on(self, ranks: &Ranks) -> Result<End> {
         let device = &self.config.device;
-        let (peers, processes) = match ranks {
+        let (peers, shared, processes) = match ranks {
             Ranks::Threads(1) => return device::run(device, self),
-            Ranks::Threads(count) => (vgg_comm::local(*count), None),
-            Ranks::Processes(processes) => (vec![processes.peers()], Some(processes)),
+            Ranks::Threads(count) => {
+                let shared = share(&vec![Equipment::of(device)?; *count])?;
+                (vgg_comm::local(*count), shared, None)
+            }
+            Ranks::Processes(processes) => {
+                (vec![processes.peers()], processes.share(device)?, Some(processes))
+            }
         };
-        device::run_on_ranks(device, peers, OnRanks { job: self, processes })
+        let job = OnRanks { job: self, shared: &shared, processes };
+        device::run_on_ranks(device, peers, shared.gpus(), job)
     }
 
     /// Makes all ready on the first rank, and has it trained by `run`, which is given the loop and what

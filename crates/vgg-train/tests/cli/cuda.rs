@@ -34,7 +34,12 @@ fn run_with(
 }
 
 /// The program with CUDA: all libraries, or all but some, and a GPU as the variables say.
-fn run(place: &Workplace, missing: &[&str], gpu: &[(&str, &str)], arguments: &str) -> Done {
+pub(super) fn run(
+    place: &Workplace,
+    missing: &[&str],
+    gpu: &[(&str, &str)],
+    arguments: &str,
+) -> Done {
     let libraries = Libraries::without(missing).unwrap();
     let folder = libraries.folder().to_str().unwrap();
     run_with(place, &[("LD_LIBRARY_PATH", folder)], gpu, arguments)
@@ -56,7 +61,12 @@ fn without_paths(text: &str) -> String {
     parts.fold(first, |text, part| text + "TMP" + &part[part.find('/').unwrap_or(0)..])
 }
 
-/// The exit code and the message of a run that fails.
+/// The exit code and the message of a run that fails on such a GPU.
+pub(super) fn failure_on(gpu: &[(&str, &str)], arguments: &str) -> String {
+    failure(&[], gpu, arguments)
+}
+
+/// The same, where some libraries are missing.
 fn failure(missing: &[&str], gpu: &[(&str, &str)], arguments: &str) -> String {
     let place = Workplace::new();
     let done = run(&place, missing, gpu, arguments);
@@ -323,6 +333,7 @@ fn doctor_tells_what_there_is() {
     CUDA       the NVIDIA driver (libcuda.so.1): CUDA 12.4, SIMULATED
                cuDNN (libcudnn.so.9): 9.1.0 for CUDA 12, SIMULATED
                cuBLAS (libcublas.so.12): 12.4.5, SIMULATED
+               NCCL (libnccl.so.2): 2.18.3, SIMULATED
     GPU        cuda:0: Simulated GPU, compute capability 7.5; f32, tf32, f16
                132 multiprocessors, 8.0 GiB of 8.0 GiB free
     GPU        cuda:1: Simulated GPU, compute capability 7.5; f32, tf32, f16

@@ -4,6 +4,7 @@ mod averaging;
 mod best;
 mod configs;
 mod cuda;
+mod cuda_ranks;
 mod errors;
 mod eval;
 mod extract;

@@ -2,7 +2,7 @@
 #![cfg(target_os = "linux")]
 
 #[path = "../../../vgg-comm/tests/launchers/mod.rs"]
-mod launchers;
+pub(super) mod launchers;
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
@@ -16,7 +16,7 @@ use super::{Done, Workplace};
 
 impl Workplace {
     /// So many processes of the program, in this folder.
-    fn launch(&self, mpi: &Mpi, ranks: usize, arguments: &str) -> Command {
+    pub(super) fn launch(&self, mpi: &Mpi, ranks: usize, arguments: &str) -> Command {
         let (mut command, program) = (mpi.command(ranks), self.command(arguments));
         command.arg(program.get_program()).args(program.get_args()).current_dir(self.path(""));
         for (name, value) in program.get_envs().filter(|(name, _)| *name != "VGG_MPI") {

@@ -61,6 +61,11 @@ functions! {
         needed(name.put_all(text.iter().map(|byte| *byte as c_char)))
     }
 
+    fn cuDeviceGetUuid(uuid: Out<[u8; 16]>, of: c_int) |state| {
+        let number = device(state, of)?;
+        needed(uuid.put((number as u128 + 1).to_be_bytes()))
+    }
+
     fn cuDeviceTotalMem_v2(bytes: Out<usize>, of: c_int) |state| {
         device(state, of)?;
         needed(bytes.put(state.settings.memory))
@@ -108,12 +113,13 @@ functions! {
         Ok(())
     }
 
-    fn cuCtxSynchronize() |state| {
+    fn cuCtxSynchronize() |state, _again| {
         state.check_context()?;
         // It would wait for the streams of other threads, too.
         super::stream::spoil(state.scheduler.captures())?;
-        state.scheduler.finish_all(&mut state.memory);
-        state.check_context()
+        let done = state.scheduler.finish_all(&mut state.memory);
+        state.check_context()?;
+        Ok(done)
     }
 
     fn cuGetErrorName(error: CUresult, text: Out<*const c_char>) |_state| {

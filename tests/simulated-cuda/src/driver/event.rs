@@ -50,17 +50,22 @@ functions! {
     fn cuEventQuery(handle: Handle) |state| {
         let event = event(state, handle)?;
         check_not_capturing(state)?;
+        // A device works whether or not somebody waits for it.
+        state.scheduler.pass_time(&mut state.memory);
+        state.check_context()?;
         let done = event.recorded.is_none_or(|ticket| state.scheduler.is_done(ticket));
         if done { Ok(()) } else { Err(CUresult::CUDA_ERROR_NOT_READY) }
     }
 
-    fn cuEventSynchronize(handle: Handle) |state| {
+    fn cuEventSynchronize(handle: Handle) |state, _again| {
         let event = event(state, handle)?;
         check_not_capturing(state)?;
-        if let Some(ticket) = event.recorded {
-            state.scheduler.reach(ticket, &mut state.memory);
-        }
-        state.check_context()
+        let done = match event.recorded {
+            Some(ticket) => state.scheduler.reach(ticket, &mut state.memory),
+            None => true,
+        };
+        state.check_context()?;
+        Ok(done)
     }
 
     // Time means nothing here: an event is as many microseconds as recordings after another.

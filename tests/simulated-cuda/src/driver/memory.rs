@@ -9,39 +9,38 @@ use super::stream::{check_not_captured, check_not_capturing, order};
 use super::{functions, needed};
 use crate::ffi::{Handle, Host, Out};
 use crate::memory::Memory;
-use crate::state::{Result, State};
+use crate::state::{Result, State, current};
 use crate::work::Task;
 
 fn allocate(state: &mut State, bytes: usize) -> Result<u64> {
     state.check_context()?;
     let memory = &mut state.memory;
+    let device = current().ok_or(CUresult::CUDA_ERROR_INVALID_CONTEXT)?;
     if bytes == 0 {
         return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
     }
-    if bytes > state.settings.memory - memory.used {
+    if bytes > state.settings.memory - memory.used(device) {
         return Err(CUresult::CUDA_ERROR_OUT_OF_MEMORY);
     }
     let address = memory.device.alloc(bytes);
-    memory.sizes.insert(address, bytes);
-    memory.used += bytes;
+    memory.allocations.insert(address, (bytes, device));
     Ok(address)
 }
 
 /// Memory that is freed is found if it is used after that. Its bytes count at once.
 fn forget(state: &mut State, address: u64) -> Result {
-    let bytes = state.memory.sizes.remove(&address);
-    state.memory.used -= bytes.ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)?;
-    Ok(())
+    let known = state.memory.allocations.remove(&address);
+    known.map(drop).ok_or(CUresult::CUDA_ERROR_INVALID_VALUE)
 }
 
-/// Bytes that are inside of an allocation, whatever has become of it when they are used.
-fn check_range(state: &State, address: u64, bytes: usize) -> Result {
-    let inside = |(begin, size): (&u64, &usize)| {
+/// Bytes that are inside of an allocation on this device, whatever has become of it when they are used.
+pub(crate) fn check_range(state: &State, address: u64, bytes: usize) -> Result {
+    let inside = |(begin, (size, device)): (&u64, &(usize, usize))| {
         let offset = address.checked_sub(*begin);
         let end = offset.and_then(|offset| offset.checked_add(bytes as u64));
-        end.is_some_and(|end| end <= *size as u64)
+        end.is_some_and(|end| end <= *size as u64) && Some(*device) == current()
     };
-    let known = state.memory.sizes.iter().any(inside);
+    let known = state.memory.allocations.iter().any(inside);
     if known || bytes == 0 { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_VALUE) }
 }
 
@@ -78,18 +77,21 @@ functions! {
         }))
     }
 
-    fn cuMemFree_v2(address: CUdeviceptr) |state| {
+    fn cuMemFree_v2(address: CUdeviceptr) |state, _again| {
         state.check_context()?;
         check_not_capturing(state)?;
-        state.scheduler.finish_all(&mut state.memory);
-        forget(state, address)?;
-        state.memory.device.free(address);
-        Ok(())
+        let done = state.scheduler.finish_all(&mut state.memory);
+        if done {
+            forget(state, address)?;
+            state.memory.device.free(address);
+        }
+        Ok(done)
     }
 
     fn cuMemGetInfo_v2(free: Out<usize>, total: Out<usize>) |state| {
         state.check_context()?;
-        needed(free.put(state.settings.memory - state.memory.used))?;
+        let device = current().ok_or(CUresult::CUDA_ERROR_INVALID_CONTEXT)?;
+        needed(free.put(state.settings.memory - state.memory.used(device)))?;
         needed(total.put(state.settings.memory))
     }
 
@@ -128,7 +130,12 @@ functions! {
         }))
     }
 
-    fn cuMemcpyDtoHAsync_v2(to: Host, from: CUdeviceptr, bytes: usize, stream: Handle) |state| {
+    fn cuMemcpyDtoHAsync_v2(
+        to: Host,
+        from: CUdeviceptr,
+        bytes: usize,
+        stream: Handle,
+    ) |state, again| {
         super::stream::check(state, stream)?;
         state.check_host(to)?;
         check_range(state, from, bytes)?;
@@ -136,16 +143,17 @@ functions! {
         if !pinned {
             check_not_captured(state, stream)?;
         }
-        order(state, stream, Task::run(move |memory, _| {
-            match memory.device.download(from, bytes) {
-                Ok(bytes) => to.write(&bytes),
-                Err(error) => memory.fail(&format!("copying from the device: {error}")),
-            }
-        }))?;
-        if !pinned {
-            state.scheduler.finish(stream, &mut state.memory);
+        if !again {
+            order(state, stream, Task::run(move |memory, _| {
+                match memory.device.download(from, bytes) {
+                    Ok(bytes) => to.write(&bytes),
+                    Err(error) => memory.fail(&format!("copying from the device: {error}")),
+                }
+            }))?;
         }
-        state.check_context()
+        let done = pinned || state.scheduler.finish(stream, &mut state.memory);
+        state.check_context()?;
+        Ok(done)
     }
 
     fn cuMemcpyDtoDAsync_v2(to: CUdeviceptr, from: CUdeviceptr, bytes: usize, stream: Handle) |state| {

@@ -12,14 +12,18 @@ use cudarc::driver::sys::CUresult::{CUDA_ERROR_INVALID_VALUE, CUDA_ERROR_UNKNOWN
 
 use crate::state::{self, Result, State};
 
+pub(crate) use memory::check_range;
 pub(crate) use stream::order;
 
-/// Functions that C can call: `fn name(arguments) |state| { … }`, whose body gives a [`Result`].
+/// Functions that C can call: `fn name(arguments) |state| { … }`, whose body gives a [`Result`]; or, where
+/// they wait, `|state, again|`, whose body gives whether there is nothing more to wait for.
 macro_rules! functions {
-    ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?) |$state:ident| $body:block)*) => {$(
+    (@run |$state:ident| $body:block) => { super::run(|$state| $body) };
+    (@run |$state:ident, $again:ident| $body:block) => { super::wait(|$state, $again| $body) };
+    ($(fn $name:ident($($argument:ident: $type:ty),* $(,)?) |$($state:ident),*| $body:block)*) => {$(
         #[unsafe(no_mangle)]
         extern "C" fn $name($($argument: $type),*) -> cudarc::driver::sys::CUresult {
-            super::run(|$state| $body)
+            functions!(@run |$($state),*| $body)
         }
     )*};
 }
@@ -27,6 +31,10 @@ use functions;
 
 fn run(body: impl FnOnce(&mut State) -> Result) -> CUresult {
     state::call(CUDA_SUCCESS, CUDA_ERROR_UNKNOWN, body)
+}
+
+fn wait(body: impl FnMut(&mut State, bool) -> Result<bool>) -> CUresult {
+    state::wait(CUDA_SUCCESS, CUDA_ERROR_UNKNOWN, body)
 }
 
 /// A pointer that has to be there.

@@ -26,17 +26,23 @@ functions! {
             return Err(CUresult::CUDA_ERROR_UNSUPPORTED_PTX_VERSION);
         }
         let text = needed(string(image))?;
-        let module = Module::parse(&text).map_err(|error| {
-            tell(&error.to_string());
-            CUresult::CUDA_ERROR_INVALID_PTX
-        })?;
+        let module = match state.parsed.get(&text) {
+            Some(module) => module.clone(),
+            None => {
+                let module = Module::parse(&text).map_err(|error| {
+                    tell(&error.to_string());
+                    CUresult::CUDA_ERROR_INVALID_PTX
+                })?;
+                state.parsed.entry(text).or_insert(Arc::new(module)).clone()
+            }
+        };
         let (major, minor) = state.settings.capability;
         if module.target().is_none_or(|target| target > 10 * major + minor) {
             tell("PTX for another GPU");
             return Err(CUresult::CUDA_ERROR_NO_BINARY_FOR_GPU);
         }
         let handle = state.new_handle();
-        state.modules.insert(handle, Arc::new(module));
+        state.modules.insert(handle, module);
         needed(to.put(handle))
     }
 

@@ -8,14 +8,15 @@ use cudarc::driver::sys::{CUresult, CUstreamCaptureMode};
 
 use super::{functions, needed};
 use crate::ffi::{Handle, Out};
-use crate::state::{Result, State};
+use crate::state::{Result, State, current};
 use crate::work::{Capture, Stream, Task};
 
-/// A stream that exists.
+/// A stream that exists, of the device whose context is current.
 pub(crate) fn check(state: &State, stream: Handle) -> Result {
     state.check_context()?;
-    let exists = state.scheduler.streams.contains_key(&stream);
-    if exists { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_HANDLE) }
+    let stream = state.scheduler.streams.get(&stream).ok_or(CUresult::CUDA_ERROR_INVALID_HANDLE)?;
+    let is_here = stream.device.is_none() || stream.device == current();
+    if is_here { Ok(()) } else { Err(CUresult::CUDA_ERROR_INVALID_CONTEXT) }
 }
 
 /// Refuses what a thread that records must not do, and spoils its recordings: whatever the driver
@@ -56,25 +57,29 @@ functions! {
             return Err(CUresult::CUDA_ERROR_INVALID_VALUE);
         }
         let handle = state.new_handle();
-        state.scheduler.streams.insert(handle, Stream::default());
+        let device = current().ok_or(CUresult::CUDA_ERROR_INVALID_CONTEXT)?;
+        state.scheduler.streams.insert(handle, Stream::of(device));
         needed(to.put(handle))
     }
 
-    fn cuStreamDestroy_v2(stream: Handle) |state| {
+    fn cuStreamDestroy_v2(stream: Handle) |state, _again| {
         check(state, stream)?;
         if stream == 0 {
             return Err(CUresult::CUDA_ERROR_INVALID_HANDLE);
         }
-        state.scheduler.finish(stream, &mut state.memory);
-        state.scheduler.streams.remove(&stream);
-        Ok(())
+        let done = state.scheduler.finish(stream, &mut state.memory);
+        if done {
+            state.scheduler.streams.remove(&stream);
+        }
+        Ok(done)
     }
 
-    fn cuStreamSynchronize(stream: Handle) |state| {
+    fn cuStreamSynchronize(stream: Handle) |state, _again| {
         check_not_captured(state, stream)?;
         check_not_capturing(state)?;
-        state.scheduler.finish(stream, &mut state.memory);
-        state.check_context()
+        let done = state.scheduler.finish(stream, &mut state.memory);
+        state.check_context()?;
+        Ok(done)
     }
 
     // Every mode is taken for that of the backend, in which other threads are not concerned.

@@ -101,3 +101,24 @@ fn nothing_works_before_the_driver_is_initialised_and_a_context_is_current() {
         drop(gpu);
     });
 }
+
+/// Each has its own streams and memory.
+#[test]
+fn devices_are_apart() {
+    on_machine(&[("VGG_SIMULATED_DEVICES", "2")], || {
+        let [first, second] = [0, 1].map(|device| CudaContext::new(device).unwrap());
+        assert_ne!(first.uuid().unwrap(), second.uuid().unwrap());
+        let streams = [&first, &second].map(|context| context.new_stream().unwrap());
+        first.bind_to_thread().unwrap();
+        // SAFETY: a wrong use of memory of the simulated GPU is reported.
+        let alloc = |stream: usize| unsafe { result::malloc_async(streams[stream].cu_stream(), 8) };
+        let at = alloc(0).unwrap();
+        assert_eq!(code(alloc(1)), CUresult::CUDA_ERROR_INVALID_CONTEXT);
+        assert!(first.mem_get_info().unwrap() < second.mem_get_info().unwrap());
+        second.bind_to_thread().unwrap();
+        let to = alloc(1).unwrap();
+        // SAFETY: as above.
+        let copied = unsafe { result::memcpy_dtod_async(to, at, 8, streams[1].cu_stream()) };
+        assert_eq!(code(copied), CUresult::CUDA_ERROR_INVALID_VALUE);
+    });
+}

@@ -58,7 +58,7 @@ pub(crate) fn command(
     let output = options.output.as_deref().map(|file| Output::new(file, &[path])).transpose()?;
     let mut loaded = data::load_noted(path, overrides, ui)?;
     weights::note(&mut loaded, ui)?;
-    device::note_precision(&mut loaded, ui)?;
+    device::note(&mut loaded, ui)?;
     let config = &loaded.config;
     if config.model.task == TaskName::Localisation {
         let message = "find-lr is for networks that classify, whose loss of guessing is known";

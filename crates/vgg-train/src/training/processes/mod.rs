@@ -15,14 +15,14 @@ use std::thread::available_parallelism;
 
 use anyhow::{Error, Result};
 use serde::{Deserialize, Serialize};
-use vgg_cpu::Isa;
 use vgg_tensor::ranks::{Peers, Shards, gather_messages};
 
 pub(super) use self::begun::Begun;
 use self::patience::Patience;
-use crate::config::{Config, Loaded, Override};
+use crate::config::{self, Config, Loaded, Override};
 use crate::data::Data;
 use crate::failure::{self, Code, Failure};
+use crate::machine::equipment::{self, Equipment, Shared};
 use crate::machine::host;
 use crate::terminal::log::Log;
 use crate::version::VERSION;
@@ -82,8 +82,6 @@ fn explain(error: Error, rank: usize, how_to_go_on: Option<String>) -> Error {
 #[derive(PartialEq, Serialize, Deserialize)]
 struct Introduction {
     program: String,
-    /// Results depend on it.
-    instructions: String,
     machine: String,
     /// The cores that it may use.
     cores: String,
@@ -91,27 +89,15 @@ struct Introduction {
 
 impl Introduction {
     fn own() -> Self {
-        Self {
-            program: VERSION.into(),
-            instructions: Isa::best().to_string(),
-            machine: host::identity(),
-            cores: host::cores(),
-        }
+        Self { program: VERSION.into(), machine: host::identity(), cores: host::cores() }
     }
 
     /// What keeps this process from training with the first one.
     fn against(&self, first: &Self, rank: usize) -> Option<Failure> {
-        let differ = |what, this: &str, first: &str| {
-            let message = format!("rank {rank} has {what} {this}, and rank 0 has {first}");
-            Failure::new(Code::Usage, message)
-        };
-        if self.program != first.program {
-            let failure = differ("vgg-train", &self.program, &first.program);
-            return Some(failure.help("the same build must be on all machines"));
-        }
-        (self.instructions != first.instructions).then(|| {
-            differ("a CPU with", &self.instructions, &first.instructions)
-                .help("results depend on it: take machines whose CPUs are alike")
+        let (this, first) = (&self.program, &first.program);
+        (this != first).then(|| {
+            let message = format!("rank {rank} has vgg-train {this}, and rank 0 has {first}");
+            Failure::new(Code::Usage, message).help("the same build must be on all machines")
         })
     }
 }
@@ -227,6 +213,22 @@ impl Processes {
         config
     }
 
+    /// What each process computes on.
+    ///
+    /// # Errors
+    /// That it is not there, or, on the first one, as [`equipment::share`]. That a process has gone.
+    pub(super) fn share(&self, device: &config::Device) -> Result<Shared> {
+        let own = serde_json::to_vec(&Equipment::of(device)?)?;
+        let all = gather_messages(&*self.peers, &own)?;
+        let all = all.iter().map(|one| serde_json::from_slice(one));
+        let shared = equipment::share(&all.collect::<Result<Vec<_>, _>>()?);
+        if shared.is_err() && self.peers.rank() != 0 {
+            // The first one tells it, and leaves.
+            self.hear()?;
+        }
+        Ok(shared?)
+    }
+
     /// Makes sure, before anything is written, that all have the same images.
     ///
     /// # Errors
@@ -286,25 +288,17 @@ mod tests {
 
     #[test]
     fn who_cannot_train_together_is_told_why() {
-        let of = |program: &str, instructions: &str| Introduction {
+        let of = |program: &str, machine: &str| Introduction {
             program: program.into(),
-            instructions: instructions.into(),
-            machine: "a".into(),
+            machine: machine.into(),
             cores: "0-1".into(),
         };
-        let first = of("1 (commit a)", "avx512");
+        let first = of("1 (commit a)", "a");
         let told = |other: Introduction| other.against(&first, 3).map(|failure| failure.message);
+        assert_eq!(told(of("1 (commit a)", "b")), None);
         assert_eq!(
-            told(Introduction { machine: "b".into(), ..of("1 (commit a)", "avx512") }),
-            None
-        );
-        assert_eq!(
-            told(of("1 (commit b)", "avx512")).unwrap(),
+            told(of("1 (commit b)", "a")).unwrap(),
             "rank 3 has vgg-train 1 (commit b), and rank 0 has 1 (commit a)"
-        );
-        assert_eq!(
-            told(of("1 (commit a)", "avx2")).unwrap(),
-            "rank 3 has a CPU with avx2, and rank 0 has avx512"
         );
     }
 

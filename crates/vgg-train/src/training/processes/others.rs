@@ -34,8 +34,9 @@ pub(super) fn train(processes: &Processes, own: Vec<Override>, log: &Log) -> Res
     let own = own.into_iter().filter(|set| OWN.contains(&&*set.key)).collect();
     let loaded = config::load_text(Path::new("rank 0's config"), &text, own)?;
     let config = &processes.at_home(&loaded.config);
-    let ranks = vec![processes.peers()];
-    match device::run_on_ranks(&config.device, ranks, Other { processes, config, log }) {
+    let (ranks, shared) = (vec![processes.peers()], processes.share(&config.device)?);
+    let job = Other { processes, config, log };
+    match device::run_on_ranks(&config.device, ranks, shared.gpus(), job) {
         // All come to it by the same numbers. The first one tells of it, and then ends all.
         Err(error) if failure::code(&error) == Code::Diverged => {
             let _ = gather_messages(&*processes.peers, b"");

@@ -1,7 +1,4 @@
 //! What ranks exchange, by way of the host.
-//!
-//! Gradients are `f32` whatever the precision. Where weights have a copy for products, their gradients
-//! have room for one, which nobody reads.
 
 use std::sync::Arc;
 
@@ -9,48 +6,51 @@ use cudarc::driver::CudaStream;
 use vgg_tensor::ranks::{Number, Peers, Room, ShardSums, Shards, gather, sum};
 use vgg_tensor::{Content, Result, ShardSum, zeros};
 
+use crate::Buffer;
 use crate::error::During;
-use crate::{Buffer, Cuda};
+use crate::gpu::Gpu;
 
 /// See [`vgg_tensor::Command::GatherShards`].
-pub(crate) fn gather_shards(
-    cuda: &mut Cuda,
+pub(super) fn gather_shards(
+    gpu: &Gpu,
+    peers: &dyn Peers,
     shards: Shards,
     present: usize,
     own: &[(Content, &Buffer)],
     others: Vec<(Content, &mut Buffer)>,
 ) -> Result<()> {
-    let stream = &cuda.gpu.stream;
+    let stream = &gpu.stream;
     let own = own.iter().map(|(content, x)| download(stream, x, content.len()));
     let own = own.collect::<Result<Vec<_>>>()?;
-    cuda.gpu.synchronize()?;
+    gpu.synchronize()?;
     let own = own.iter().map(|bytes| numbers(bytes)).collect::<Result<Vec<_>>>()?;
     let own: Vec<&[f32]> = own.iter().map(|numbers| &numbers[..]).collect();
     let received = others.iter().map(|(content, _)| zeros(content.len()));
     let mut received = received.collect::<Result<Vec<Vec<f32>>>>()?;
     let mut places: Vec<&mut [f32]> = received.iter_mut().map(|numbers| &mut numbers[..]).collect();
-    gather(peers(&cuda.peers), shards, present, &own, &mut places)?;
+    gather(peers, shards, present, &own, &mut places)?;
     let mut others = others.into_iter().zip(&received);
     others.try_for_each(|((_, y), numbers)| upload(stream, numbers, y))
 }
 
 /// See [`vgg_tensor::Command::SumShards`]. One gradient after the other, so that the host has room for one.
-pub(crate) fn sum_shards(
-    cuda: &mut Cuda,
+pub(super) fn sum_shards(
+    gpu: &Gpu,
+    peers: &dyn Peers,
     shards: Shards,
     present: usize,
     sums: Vec<ShardSum<&Buffer, &mut Buffer>>,
 ) -> Result<()> {
-    let (stream, room) = (&cuda.gpu.stream, &mut Room::default());
+    let (stream, room) = (&gpu.stream, &mut Room::default());
     for ShardSum { content, first, others } in sums {
         let len = content.len();
         let all = [&*first].into_iter().chain(others.iter().copied());
         let all = all.map(|x| download(stream, x, len)).collect::<Result<Vec<_>>>()?;
-        cuda.gpu.synchronize()?;
+        gpu.synchronize()?;
         let mut all = all.iter().map(|bytes| numbers(bytes)).collect::<Result<Vec<_>>>()?;
         let (total, others) = all.split_first_mut().expect("there is a first one");
         let others = others.iter().map(|numbers| &numbers[..]).collect();
-        sum(peers(&cuda.peers), shards, present, &mut [ShardSums { first: total, others }], room)?;
+        sum(peers, shards, present, &mut [ShardSums { first: total, others }], room)?;
         upload(stream, total, first)?;
     }
     Ok(())
@@ -77,8 +77,4 @@ fn upload(stream: &Arc<CudaStream>, numbers: &[f32], y: &mut Buffer) -> Result<(
     f32::write(numbers, &mut bytes);
     let mut place = y.memory.slice_mut().slice_mut(..bytes.len());
     stream.memcpy_htod(&bytes, &mut place).during("upload")
-}
-
-fn peers(peers: &Option<Arc<dyn Peers>>) -> &dyn Peers {
-    peers.as_deref().expect("a program of several ranks runs where there are peers")
 }

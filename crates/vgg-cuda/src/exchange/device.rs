@@ -1,0 +1,290 @@
+//! What ranks exchange, from GPU to GPU.
+//!
+//! NCCL moves numbers and adds none: each rank is sent its part of the others' sums, adds them in the order
+//! of the [`Tree`] by a kernel of ours, and sends the sum to all. All of it is work of the stream, like any
+//! other.
+
+use std::ops::Range;
+
+use cudarc::driver::result;
+use vgg_tensor::ranks::{Shards, Tree};
+use vgg_tensor::{Command, Content, Result, ShardSum};
+
+use crate::error::During;
+use crate::gpu::{Gpu, kernel};
+use crate::memory::Address;
+use crate::nccl::{Line, Transfer};
+use crate::{Buffer, Cuda};
+
+/// Numbers that are exchanged at once: 64 MiB.
+const BUCKET: usize = 16 << 20;
+
+/// Parts begin where kernels can load four numbers at once.
+const ALIGN: usize = 4;
+
+const NUMBER: usize = size_of::<f32>();
+
+/// See [`Command::GatherShards`].
+pub(super) fn gather_shards(
+    cuda: &Cuda,
+    line: &Line,
+    shards: Shards,
+    present: usize,
+    own: &[(Content, &Buffer)],
+    others: Vec<(Content, &mut Buffer)>,
+) -> Result<()> {
+    let of_shard = (own.len() + others.len()) / present;
+    let place = |content: &Content, buffer: &Buffer| (buffer.f32(content.len()), content.len());
+    let mut own = own.iter().map(|(content, x)| place(content, x));
+    let mut others = others.iter().map(|(content, y)| place(content, y));
+    let mut transfers = Vec::new();
+    for root in 0..shards.ranks() {
+        let of_rank = shards.of(root).filter(|shard| *shard < present).count() * of_shard;
+        for _ in 0..of_rank {
+            let next = if root == shards.rank() { own.next() } else { others.next() };
+            let (at, len) = next.expect("as many as shards have");
+            transfers.push(Transfer::Broadcast { root, at, len });
+        }
+    }
+    line.transfer(&cuda.gpu.stream, &transfers)
+}
+
+/// See [`Command::SumShards`].
+pub(super) fn sum_shards(
+    cuda: &mut Cuda,
+    line: &Line,
+    shards: Shards,
+    present: usize,
+    sums: &[ShardSum<&Buffer, &mut Buffer>],
+) -> Result<()> {
+    let lens: Vec<usize> = sums.iter().map(|sum| sum.content.len()).collect();
+    let nodes = Nodes::new(shards, present);
+    let buckets = buckets(&lens);
+    let [room] = cuda.scratch.split(&cuda.gpu.stream, [nodes.room(&buckets)])?;
+    for bucket in &buckets {
+        let own = |node: usize, thing: usize| {
+            let ShardSum { content, first, others } = &sums[thing];
+            let buffer: &Buffer = if node == 0 { first } else { others[node - 1] };
+            buffer.f32(content.len())
+        };
+        Exchange { cuda, line, nodes: &nodes, bucket, room }.sum(&own)?;
+    }
+    Ok(())
+}
+
+/// Bytes of scratch memory that a command's exchange takes.
+pub(crate) fn workspace(command: &Command) -> usize {
+    let Command::SumShards { shards, present, sums } = command else { return 0 };
+    let lens: Vec<usize> = sums.iter().map(|sum| sum.content.len()).collect();
+    Nodes::new(*shards, *present).room(&buckets(&lens))
+}
+
+/// Some numbers of a thing.
+type Piece = (usize, Range<usize>);
+
+/// All numbers, cut into pieces, of which some are exchanged at once.
+fn buckets(lens: &[usize]) -> Vec<Vec<Piece>> {
+    let (mut buckets, mut room) = (Vec::new(), 0);
+    for (thing, len) in lens.iter().enumerate() {
+        let mut start = 0;
+        while start < *len {
+            if room == 0 {
+                buckets.push(Vec::new());
+                room = BUCKET;
+            }
+            let end = (*len).min(start + room);
+            buckets.last_mut().expect("there is room in it").push((thing, start..end));
+            room -= (end - start).next_multiple_of(ALIGN).min(room);
+            start = end;
+        }
+    }
+    buckets
+}
+
+/// The sums that ranks have.
+struct Nodes {
+    shards: Shards,
+    tree: Tree,
+    /// Those of each rank.
+    covers: Vec<Vec<Range<usize>>>,
+}
+
+impl Nodes {
+    fn new(shards: Shards, present: usize) -> Self {
+        let tree = Tree::new(shards.count(), present);
+        let covers = (0..shards.ranks()).map(|rank| tree.cover(shards.of(rank))).collect();
+        Self { shards, tree, covers }
+    }
+
+    /// The part of a piece that a rank adds up.
+    fn part(&self, rank: usize, (_, range): &Piece) -> Range<usize> {
+        let part = range.len().div_ceil(self.shards.ranks()).next_multiple_of(ALIGN);
+        let at = |rank: usize| range.end.min(range.start + rank * part);
+        at(rank)..at(rank + 1)
+    }
+
+    /// Numbers of this rank's part of a bucket.
+    fn slot(&self, bucket: &[Piece]) -> usize {
+        let len = |piece| self.part(self.shards.rank(), piece).len().next_multiple_of(ALIGN);
+        bucket.iter().map(len).sum()
+    }
+
+    /// All sums, each with the rank that has it and which one of its own it is. Room is needed for this
+    /// rank's part of each but the rank's own first one, in which the sum is to be.
+    fn in_room(&self) -> impl Iterator<Item = (usize, usize, &Range<usize>)> {
+        let of = |(rank, nodes): (usize, &'_ Vec<Range<usize>>)| (rank, nodes.len());
+        let all = self.covers.iter().enumerate().map(of);
+        let all = all.flat_map(|(rank, nodes)| (0..nodes).map(move |node| (rank, node)));
+        let all = all.filter(|at| *at != (self.shards.rank(), 0));
+        all.map(|(rank, node)| (rank, node, &self.covers[rank][node]))
+    }
+
+    /// Bytes of room for any of the buckets.
+    fn room(&self, buckets: &[Vec<Piece>]) -> usize {
+        let most = buckets.iter().map(|bucket| self.slot(bucket)).max().unwrap_or(0);
+        NUMBER * most * self.in_room().count()
+    }
+}
+
+/// The exchange of a bucket.
+struct Exchange<'a> {
+    cuda: &'a Cuda,
+    line: &'a Line,
+    nodes: &'a Nodes,
+    bucket: &'a [Piece],
+    room: Address,
+}
+
+impl Exchange<'_> {
+    /// Adds up what ranks have, where `own` says where this rank's sums are: of which node, of which thing.
+    fn sum(&self, own: &dyn Fn(usize, usize) -> Address) -> Result<()> {
+        self.scatter(own)?;
+        self.add_up(own)?;
+        self.gather(own)
+    }
+
+    /// Sends each rank its part of this rank's sums, and receives this one's part of theirs.
+    fn scatter(&self, own: &dyn Fn(usize, usize) -> Address) -> Result<()> {
+        let Nodes { shards, covers, .. } = self.nodes;
+        let mut transfers = Vec::new();
+        for to in (0..shards.ranks()).filter(|to| *to != shards.rank()) {
+            for node in 0..covers[shards.rank()].len() {
+                for piece in self.bucket {
+                    let part = self.nodes.part(to, piece);
+                    let from = own(node, piece.0).add(NUMBER * part.start);
+                    transfers.push(Transfer::Send { to, from, len: part.len() });
+                }
+            }
+        }
+        for (slot, (from, node, _)) in self.nodes.in_room().enumerate() {
+            for (i, piece) in self.bucket.iter().enumerate() {
+                let part = self.nodes.part(shards.rank(), piece);
+                let at = self.place(slot, i);
+                if from == shards.rank() {
+                    let x = own(node, piece.0).add(NUMBER * part.start);
+                    copy(&self.cuda.gpu, x, at, part.len())?;
+                } else {
+                    transfers.push(Transfer::Receive { from, at, len: part.len() });
+                }
+            }
+        }
+        self.line.transfer(&self.cuda.gpu.stream, &transfers)
+    }
+
+    /// Where this rank's part of a piece is, in a slot of the room.
+    fn place(&self, slot: usize, piece: usize) -> Address {
+        let numbers = slot * self.nodes.slot(self.bucket) + self.nodes.slot(&self.bucket[..piece]);
+        self.room.add(NUMBER * numbers)
+    }
+
+    /// Adds up this rank's part, in the order of the tree.
+    fn add_up(&self, own: &dyn Fn(usize, usize) -> Address) -> Result<()> {
+        let Nodes { shards, tree, covers } = self.nodes;
+        for (i, piece) in self.bucket.iter().enumerate() {
+            let part = self.nodes.part(shards.rank(), piece);
+            if part.is_empty() {
+                continue;
+            }
+            let first = own(0, piece.0).add(NUMBER * part.start);
+            let known = |node: &Range<usize>| {
+                if covers[shards.rank()].first() == Some(node) {
+                    return Some(first);
+                }
+                let slot = self.nodes.in_room().position(|(.., of)| of == node)?;
+                Some(self.place(slot, i))
+            };
+            let mut done = Ok(());
+            let add = |left, right| {
+                if done.is_ok() {
+                    done = add(&self.cuda.gpu, right, left, part.len());
+                }
+                left
+            };
+            let sum = tree.sum(known, add);
+            done?;
+            match sum {
+                Some(sum) if sum != first => copy(&self.cuda.gpu, sum, first, part.len())?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends this rank's part of the sum to all others, and receives theirs.
+    fn gather(&self, own: &dyn Fn(usize, usize) -> Address) -> Result<()> {
+        let ranks = 0..self.nodes.shards.ranks();
+        let of_rank = |root| {
+            self.bucket.iter().map(move |piece| {
+                let part = self.nodes.part(root, piece);
+                let at = own(0, piece.0).add(NUMBER * part.start);
+                Transfer::Broadcast { root, at, len: part.len() }
+            })
+        };
+        let transfers: Vec<Transfer> = ranks.flat_map(of_rank).collect();
+        self.line.transfer(&self.cuda.gpu.stream, &transfers)
+    }
+}
+
+/// Orders `y += x`.
+fn add(gpu: &Gpu, x: Address, y: Address, len: usize) -> Result<()> {
+    let (copy, alpha, beta) = (Address::NULL, 1.0, 1.0);
+    let kernel = kernel::Blend { x, y, copy, len: len as u64, alpha, beta };
+    // SAFETY: both are of parts that have so many numbers, of which at least one is in the room.
+    unsafe { gpu.launch(kernel, len.div_ceil(ALIGN) as u64) }
+}
+
+/// Orders numbers to be copied.
+fn copy(gpu: &Gpu, x: Address, y: Address, len: usize) -> Result<()> {
+    if len == 0 {
+        return Ok(());
+    }
+    // SAFETY: both are of parts that have so many numbers, and one of them is in the room.
+    unsafe { result::memcpy_dtod_async(y.0, x.0, NUMBER * len, gpu.stream.cu_stream()) }
+        .during("exchanging sums")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_number_is_one_ranks_to_add() {
+        let lens = [3, BUCKET + 5, 0, 1, 70];
+        for ranks in 1..6 {
+            let mut next = vec![0; lens.len()];
+            for bucket in buckets(&lens) {
+                assert!(bucket.iter().map(|(_, range)| range.len()).sum::<usize>() <= BUCKET);
+                for piece in &bucket {
+                    for rank in 0..ranks {
+                        let nodes = Nodes::new(Shards::new(8, rank, ranks).unwrap(), 8);
+                        let part = nodes.part(rank, piece);
+                        assert_eq!(part.start, next[piece.0], "parts follow each other");
+                        assert!(part.is_empty() || part.start.is_multiple_of(ALIGN));
+                        next[piece.0] = part.end;
+                    }
+                }
+            }
+            assert_eq!(next, lens);
+        }
+    }
+}
