@@ -152,12 +152,16 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
             self.pace.start_epoch(start);
             let done = match self.train_epoch()? {
-                ControlFlow::Continue(()) => {
-                    self.wait_for_checkpoint()?;
-                    self.take()?;
-                    self.evaluate()?
-                }
-                ControlFlow::Break(code) => return self.leave(code).map(End::Stopped),
+                ControlFlow::Continue(()) => match self.measure_ema()? {
+                    // What is tested is what is kept.
+                    ControlFlow::Continue(()) => {
+                        self.wait_for_checkpoint()?;
+                        self.take()?;
+                        self.evaluate()?
+                    }
+                    ControlFlow::Break(code) => ControlFlow::Break(code),
+                },
+                ControlFlow::Break(code) => ControlFlow::Break(code),
             };
             match done {
                 ControlFlow::Continue(done) => {

@@ -28,9 +28,6 @@ pub(super) fn images_of(rank: usize, ranks: usize, images: usize, size: usize) -
 impl<B: Backend> TrainingLoop<'_, B> {
     /// Tests the network as it is, unless asked to stop.
     pub(super) fn evaluate(&mut self) -> Result<ControlFlow<Code, Tested>> {
-        if let ControlFlow::Break(code) = self.measure_ema()? {
-            return Ok(ControlFlow::Break(code));
-        }
         self.trainer.set_ema_evaluated(true);
         let tested = match self.together.shards().ranks() {
             1 => self.evaluate_all()?,
@@ -46,7 +43,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
 
     /// Measures the running statistics of averaged weights, unless asked to stop, by the batches that the epoch
     /// began with. Every rank is shown all of each, so that all come to the same.
-    fn measure_ema(&mut self) -> Result<ControlFlow<Code>> {
+    pub(super) fn measure_ema(&mut self) -> Result<ControlFlow<Code>> {
         let loader = self.loader.clone().for_rank(Shards::ONE);
         let mut measured = 0;
         while self.trainer.measures_ema() && measured < MEASURED {
