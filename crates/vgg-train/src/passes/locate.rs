@@ -54,27 +54,22 @@ impl Job for Locate<'_> {
         let Self { locator, classes, images, merge_below, ui, .. } = self;
         device::tell(self.device, &backend, ui);
         let (start, mut backend, mut waited) = (Instant::now(), backend, Duration::ZERO);
-        // Of each image's windows, in the order in which networks see them, the score of each class.
-        let mut scores: Vec<Vec<f64>> = vec![vec![]; images.len()];
+        let mut scores = Scores::new(images.len());
         if let Some(classifier) = self.classifier {
             same_windows(locator, classifier)?;
             backend = self.pass(backend, classifier, &mut waited, &mut |image, _, _, logits| {
-                let softmax = Softmax::of(logits);
-                let of = |class: &u32| softmax.probability(logits[*class as usize]);
-                scores[image].extend(classes[image].iter().map(of));
+                scores.add(image, &classes[image], logits);
             })?;
         }
         let sizes = (0..images.len()).map(|i| images.size(i));
         let sizes = sizes.collect::<vgg_tensor::Result<Vec<_>>>()?;
         let none = |classes: &Vec<u32>| vec![Vec::new(); classes.len()];
         let mut boxes: Vec<Vec<Vec<Scored>>> = classes.iter().map(none).collect();
-        let mut seen = vec![0; images.len()];
         let (task, [_, h, w]) = (locator.vgg.config().task, locator.vgg.config().input);
         self.pass(backend, locator, &mut waited, &mut |image, crop, corner, numbers| {
             let window = Window { crop, corner, size: [h, w] };
             for (boxes, class) in boxes[image].iter_mut().zip(&classes[image]) {
-                let score = scores[image].get(seen[image]).map_or(1.0, |score| *score);
-                seen[image] += 1;
+                let score = scores.next(image);
                 let bounds = window.bounds(box_of(task, numbers, *class), sizes[image]);
                 boxes.extend(bounds.map(|bounds| Scored { bounds, score }));
             }
@@ -88,6 +83,34 @@ impl Job for Locate<'_> {
             classes.iter().zip(boxes).map(guess).collect()
         };
         Ok(classes.iter().zip(boxes).map(of_image).collect())
+    }
+}
+
+/// Of each image's windows, in the order in which networks see them, the score of each of the image's classes.
+struct Scores {
+    of_images: Vec<Vec<f64>>,
+    /// Of each image, how many have been asked for.
+    asked: Vec<usize>,
+}
+
+impl Scores {
+    fn new(images: usize) -> Self {
+        Self { of_images: vec![vec![]; images], asked: vec![0; images] }
+    }
+
+    /// Those of the next window of an image, which are probabilities.
+    fn add(&mut self, image: usize, classes: &[u32], logits: &[f32]) {
+        let softmax = Softmax::of(logits);
+        let of = |class: &u32| softmax.probability(logits[*class as usize]);
+        self.of_images[image].extend(classes.iter().map(of));
+    }
+
+    /// The next one of an image: windows come as they were added, and in each the classes. All are alike where
+    /// none was added.
+    fn next(&mut self, image: usize) -> f64 {
+        let score = self.of_images[image].get(self.asked[image]).copied();
+        self.asked[image] += 1;
+        score.unwrap_or(1.0)
     }
 }
 
@@ -167,6 +190,20 @@ fn same_windows(locator: &Member, classifier: &Member) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_are_those_of_a_window_and_a_class() {
+        let mut scores = Scores::new(2);
+        let windows = [[1.0, 2.0, 4.0], [3.0, 0.0, -1.0]];
+        let of = |window: &[f32; 3], class: usize| Softmax::of(window).probability(window[class]);
+        for window in &windows {
+            scores.add(0, &[2, 0], window);
+        }
+        for window in &windows {
+            assert_eq!([scores.next(0), scores.next(0)], [of(window, 2), of(window, 0)]);
+        }
+        assert_eq!(scores.next(1), 1.0);
+    }
 
     #[test]
     fn places_are_windows_row_by_row() {
