@@ -17,7 +17,7 @@ pub(crate) fn forward_backward<F: Format>(
     dlogits: &mut Buffer,
 ) {
     let (n, classes) = (op.logits().n, op.logits().c);
-    let logits: Vec<_> = logits.maps::<F>(n * classes).iter().copied().map(F::widen).collect();
+    let logits = logits.maps::<F>(n * classes);
     let words: &[u32] = bytemuck::cast_slice(labels.bytes(op.label_bytes()));
     let (words, weights) = words.split_at(op.label_words());
     let (labels, mixed) = words.split_at(n);
@@ -28,27 +28,27 @@ pub(crate) fn forward_backward<F: Format>(
     let smoothing = f64::from(op.smoothing());
     let dlogits = dlogits.maps_mut::<F>(n * classes);
     let (mut loss_sum, mut top1, mut top5) = (0.0, 0, 0);
-    for (i, (logits, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
-        let label = *label as usize;
+    for (i, (row, label)) in logits.chunks_exact(classes).zip(labels).enumerate() {
+        let (label, logits) = (*label as usize, row.iter().map(|x| F::widen(*x)));
         let (other, share) = match op.is_mixed() {
             true => (mixed[i] as usize, number(&mixed[n + i])),
             false => (label, 0.0),
         };
-        let true_logit = logits[label];
+        let true_logit = F::widen(row[label]);
         // Subtracting the maximum keeps the exponentials finite and changes nothing else.
-        let max = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let exp = |x: &f32| f64::from(x - max).exp();
-        let sum: f64 = logits.iter().map(exp).sum();
+        let max = logits.clone().fold(f32::NEG_INFINITY, f32::max);
+        let exp = |x: f32| f64::from(x - max).exp();
+        let sum: f64 = logits.clone().map(exp).sum();
         let below_max = |x: f32| f64::from(x - max);
         let mut expected = weight(label) * below_max(true_logit);
         let mut whole = weight(label);
         if share != 0.0 {
-            let of_other = weight(other) * below_max(logits[other]);
+            let of_other = weight(other) * below_max(F::widen(row[other]));
             expected = (1.0 - share) * expected + share * of_other;
             whole = (1.0 - share) * whole + share * weight(other);
         }
         if smoothing != 0.0 {
-            let each = logits.iter().enumerate().map(|(class, x)| weight(class) * below_max(*x));
+            let each = logits.clone().enumerate().map(|(class, x)| weight(class) * below_max(x));
             let mean = each.sum::<f64>() / classes as f64;
             expected = (1.0 - smoothing) * expected + smoothing * mean;
             whole = (1.0 - smoothing) * whole + smoothing * mean_weight;
@@ -57,12 +57,12 @@ pub(crate) fn forward_backward<F: Format>(
         let whole = if op.is_weighted() { whole } else { 1.0 };
         loss_sum += whole * sum.ln() - expected;
         // NaN counts as ahead, so that a network that has blown up does not look accurate.
-        let ahead = |(class, x): &(usize, &f32)| match x.partial_cmp(&&true_logit) {
+        let ahead = |(class, x): &(usize, f32)| match x.partial_cmp(&true_logit) {
             Some(Ordering::Less) => false,
             Some(Ordering::Equal) => *class < label,
             Some(Ordering::Greater) | None => *class != label,
         };
-        let rank = logits.iter().enumerate().filter(ahead).count();
+        let rank = logits.clone().enumerate().filter(ahead).count();
         top1 += usize::from(rank < 1 && !true_logit.is_nan());
         top5 += usize::from(rank < 5 && !true_logit.is_nan());
         for (class, (d, x)) in dlogits[i * classes..].iter_mut().zip(logits).enumerate() {

@@ -5,9 +5,9 @@ use std::ops::Range;
 use bytemuck::Zeroable as _;
 use rayon::prelude::*;
 use vgg_tensor::Result;
-use vgg_tensor::spec::{Linear, LinearEpilogue};
+use vgg_tensor::spec::Linear;
 
-use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
+use super::{K_BLOCK, ROWS, Sizes, features_of_a_job, is_alive};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
 use crate::format::Format;
@@ -72,14 +72,11 @@ pub(super) fn undo_relu<F: Format>(
     gradient: &mut [F::Number],
 ) {
     let out = op.out_features();
-    let bits = out.div_ceil(8);
-    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
     gradient.par_chunks_exact_mut(padded_out).enumerate().for_each(|(image, gradient)| {
         let (inside, padding) = gradient.split_at_mut(out);
         padding.fill(F::Number::zeroed());
         for (o, (g, dy)) in inside.iter_mut().zip(&dy[image * out..]).enumerate() {
-            let alive = !relu || aux[image * bits + o / 8] >> (o % 8) & 1 == 1;
-            *g = if alive { *dy } else { F::Number::zeroed() };
+            *g = if is_alive(op, aux, image, o) { *dy } else { F::Number::zeroed() };
         }
     });
 }

@@ -21,7 +21,7 @@ pub(crate) use forward::{forward, forward_needs};
 pub(crate) use input_backward::{input_backward, input_backward_needs};
 pub(crate) use weight::{buffer_len, download_weight, upload_weight};
 
-use vgg_tensor::spec::Linear;
+use vgg_tensor::spec::{Linear, LinearEpilogue};
 
 use crate::Cpu;
 use crate::gemm::panel_width;
@@ -53,6 +53,13 @@ fn features_of_a_job(features: usize, threads: usize) -> usize {
 
 /// Numbers of a panel in a block of k, on any instruction set.
 const MAX_BLOCK: usize = K_BLOCK * panel_width(MAX_LANES);
+
+/// Whether ReLU, if there is one, lets the gradient of an image's output through.
+fn is_alive(op: &Linear, aux: &[u8], image: usize, output: usize) -> bool {
+    let bits = op.out_features().div_ceil(8);
+    let relu = op.epilogue() == LinearEpilogue::BiasRelu;
+    !relu || aux[image * bits + output / 8] >> (output % 8) & 1 == 1
+}
 
 /// Sizes that the spec and the instruction set give.
 struct Sizes {
