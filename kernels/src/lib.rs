@@ -72,6 +72,7 @@ pub const MODULES: &[Module] = &[
     FEW_CHANNELS_SM80,
     FIRST_STAGE,
     FIRST_STAGE_SM80,
+    LINEAR_FACTORS,
     LOSS_SCALE,
     LRN,
     MAX_POOL2D,
@@ -327,6 +328,17 @@ pub const FIRST_STAGE_SM80: Module = Module {
         "first_stage_mma_forward_f16",
     ],
     ptx: include_str!("../ptx/first_stage_sm80.ptx"),
+};
+
+/// What a part of a batch has to do with the gradient of a fully connected layer's weight.
+///
+/// - `linear_factors_T(const T* dy, const u8* aux, T* dsums, u64 pixels, u32 c, f32 alpha)`: `dsums` is
+///   `alpha · dy` where ReLU was alive by `aux`, as of [`BIAS_RELU`], and zero elsewhere; `aux` is null
+///   where there is none. Work: `pixels · groups` threads.
+pub const LINEAR_FACTORS: Module = Module {
+    name: "linear_factors",
+    kernels: of_every_type!["linear_factors"],
+    ptx: include_str!("../ptx/linear_factors.ptx"),
 };
 
 /// The loss scale of the next step.

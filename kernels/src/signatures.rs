@@ -329,6 +329,15 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    // linear_factors.cu
+    LinearFactors = "linear_factors_T" {
+        dy: Address,
+        aux: Address,
+        dsums: Address,
+        pixels: u64,
+        c: u32,
+        alpha: f32,
+    }
     // loss_scale.cu
     UpdateLossScale = "update_loss_scale" {
         scale: Address,

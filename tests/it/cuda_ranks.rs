@@ -171,7 +171,7 @@ fn calls_that_do_not_fit_are_told() {
     let test = concat!(module_path!(), "::calls_that_do_not_fit_are_told");
     let told = two(test, |cuda, peers| sum(cuda, peers.rank(), 8 + 8 * peers.rank()));
     // A real NCCL says nothing, and waits: then it is over when one of them is not waited for any longer.
-    let expected = "rank 0 sends [4] numbers to rank 1, which expects [8]";
+    let expected = "rank 0 sends [16] bytes to rank 1, which expects [32]";
     assert!(told.is_empty() || told.iter().any(|told| told.contains(expected)), "{told:?}");
     assert!(!told.contains(&"done".into()), "{told:?}");
 }

@@ -200,10 +200,6 @@ impl Backend for Cpu {
         true
     }
 
-    fn gathers_factors(&self) -> bool {
-        true
-    }
-
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
         Buffer::zeroed(self.len(content))
     }

@@ -1,8 +1,6 @@
 //! The backend, as the trait has it, and what carries out each command.
 
-use vgg_tensor::{
-    Backend, Bound, Command, Content, Error, Program, Result, Scalars, Shape, Shared,
-};
+use vgg_tensor::{Backend, Bound, Command, Content, Program, Result, Scalars, Shape, Shared};
 
 use crate::buffer;
 use crate::error::During;
@@ -46,7 +44,8 @@ impl Backend for Cuda {
         match command {
             Command::Linear { spec, .. }
             | Command::LinearBackward { spec, .. }
-            | Command::LinearInputBackward { spec, .. } => linear::check_size(spec),
+            | Command::LinearInputBackward { spec, .. }
+            | Command::LinearFactors { spec, .. } => linear::check_size(spec),
             _ => conv2d::check_size(command),
         }
     }
@@ -214,6 +213,9 @@ impl Cuda {
             Command::LinearInputBackward { spec, weight, dy, aux, dx } => {
                 linear::input_backward(self, &spec, weight, dy, aux, dx)
             }
+            Command::LinearFactors { spec, first, rows, alpha, x, dy, aux, xs, dsums } => {
+                linear::factors(self, &spec, [first, rows], alpha, x, dy, aux, xs, dsums)
+            }
             Command::Dropout { shape, p, seed, stream, x } => {
                 dropout::in_place(self, shape, p, seed, stream, x)
             }
@@ -240,10 +242,9 @@ impl Cuda {
             Command::GatherShards { shards, present, own, others } => {
                 exchange::gather_shards(self, shards, present, &own, others)
             }
-            Command::LinearFactors { .. } | Command::GatherRows { .. } => Err(Error::Unavailable {
-                what: "exchanging the factors of weights' gradients on a GPU".into(),
-                hint: "ranks on GPUs exchange the gradients".into(),
-            }),
+            Command::GatherRows { shards, batch, maps } => {
+                exchange::gather_rows(self, shards, batch, maps)
+            }
             Command::SumShards { shards, present, sums } => {
                 exchange::sum_shards(self, shards, present, sums)
             }

@@ -13,6 +13,7 @@ use vgg_tensor::{Error, Result};
 
 use crate::Device;
 use crate::error::During;
+use crate::memory::Address;
 use crate::nccl::Line;
 use crate::precision::Storage;
 
@@ -158,6 +159,19 @@ impl Gpu {
                 result::launch_kernel(function.cu_function(), grid, block, 0, stream, pointers)
             })
             .during(K::NAME)
+    }
+
+    /// Orders bytes to be copied.
+    ///
+    /// # Safety
+    /// The addresses are of memory of this device with so many bytes each, which do not overlap.
+    pub(crate) unsafe fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        let stream = self.stream.cu_stream();
+        // SAFETY: as the caller promises.
+        unsafe { result::memcpy_dtod_async(to.0, from.0, bytes, stream) }.during("copying")
     }
 
     /// Waits until all work is done.

@@ -12,7 +12,7 @@ use vgg_tensor::{Result, WeightGradient};
 use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
-use crate::gpu::kernel;
+use crate::gpu::{groups, kernel};
 use crate::memory::Address;
 use crate::optimizer::Part;
 use crate::precision::Storage;
@@ -181,6 +181,38 @@ fn epilogue(op: &Linear, aux: Address) -> Epilogue {
     match op.epilogue() {
         LinearEpilogue::Bias => Epilogue::Bias,
         LinearEpilogue::BiasRelu => Epilogue::BiasRelu(aux),
+    }
+}
+
+/// See [`vgg_tensor::Command::LinearFactors`].
+pub(crate) fn factors(
+    cuda: &mut Cuda,
+    op: &Linear,
+    [first, rows]: [usize; 2],
+    alpha: f32,
+    x: &Buffer,
+    dy: &Buffer,
+    aux: &Buffer,
+    xs: &mut Buffer,
+    dsums: &mut Buffer,
+) -> Result<()> {
+    let (gpu, storage) = (&cuda.gpu, cuda.storage);
+    let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
+    let place = |table: &Buffer, row: usize| {
+        table.numbers(storage, rows * row).add(storage.bytes() * first * row)
+    };
+    let (x, xs) = (x.numbers(storage, n * ins), place(xs, ins));
+    let (dy, dsums) = (dy.numbers(storage, n * outs), place(dsums, outs));
+    let aux = match op.epilogue() {
+        LinearEpilogue::Bias => Address::NULL,
+        LinearEpilogue::BiasRelu => aux.room(op.aux_bytes()),
+    };
+    let kernel = kernel::LinearFactors { dy, aux, dsums, pixels: n as u64, c: outs as u32, alpha };
+    // SAFETY: the buffers have room for what the spec says, the tables for so many rows, and no two are the
+    // same.
+    unsafe {
+        gpu.copy(x, xs, storage.bytes() * n * ins)?;
+        gpu.launch(kernel, n as u64 * groups(outs))
     }
 }
 

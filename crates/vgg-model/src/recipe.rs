@@ -1,7 +1,7 @@
 //! How a trainer goes from gradients to new weights.
 
 use vgg_tensor::ranks::Shards;
-use vgg_tensor::{Backend, Optimizer, Result};
+use vgg_tensor::{Optimizer, Result};
 
 use crate::group::is_within;
 use crate::loss::Loss;
@@ -23,11 +23,6 @@ pub struct Recipe {
     /// added in the order of a tree, so that results depend on how many shards there are, and not
     /// on how many ranks share them. With one, the whole batch, all is as without.
     pub shards: Shards,
-    /// Whether, where there are several shards, gradients of fully connected weights are computed of the
-    /// whole batch's inputs and outputs' gradients, if these are few: ranks exchange these instead of the
-    /// gradients, and each computes the same. A trainer does so if its backend can ([`Recipe::on`]). Results
-    /// differ by the rounding of sums.
-    pub factors: bool,
     /// Limits the norm of all gradients together (`torch.nn.utils.clip_grad_norm_`).
     pub clip_norm: Option<f32>,
     /// What each step leaves of the average (EMA) of the weights, as 0.999, to be evaluated instead
@@ -71,7 +66,6 @@ impl From<OptimizerConfig> for Recipe {
             optimizer,
             micro_batches: 1,
             shards: Shards::ONE,
-            factors: true,
             clip_norm: None,
             ema_decay: None,
             label_smoothing: 0.0,
@@ -176,12 +170,6 @@ impl Recipe {
             return Err(invalid("mixes", true, &format!("false {REGRESSED}")));
         }
         Ok(())
-    }
-
-    /// The same as a backend carries it out.
-    #[must_use]
-    pub fn on(self, backend: &impl Backend) -> Self {
-        Self { factors: self.factors && backend.gathers_factors(), ..self }
     }
 
     /// Of each parameter, what the optimiser is told and keeps.

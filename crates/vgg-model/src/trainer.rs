@@ -72,7 +72,7 @@ impl<B: Backend> Trainer<B> {
         recipe: impl Into<Recipe>,
         seed: u64,
     ) -> Result<Self> {
-        let recipe = recipe.into().on(&backend);
+        let recipe = recipe.into();
         recipe.check(vgg)?;
         let plan =
             Plan::new(vgg, input, recipe.micro_batch_of(batch), Mode::Train(recipe.clone()))?;

@@ -62,12 +62,6 @@ pub trait Backend {
         false
     }
 
-    /// Whether ranks may exchange what weights' gradients are made of ([`Command::LinearFactors`],
-    /// [`Command::GatherRows`]).
-    fn gathers_factors(&self) -> bool {
-        false
-    }
-
     /// Passes if a command is not too large: a library below may count numbers with 32 bits.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ type Result<T = (), E = Status> = std::result::Result<T, E>;
 /// 2.18.3.
 const VERSION: c_int = 21_803;
 
-/// `ncclFloat32`.
-const F32: c_int = 7;
+/// `ncclUint8`.
+const BYTE: c_int = 1;
 
 /// `NCCL_API_MAGIC`.
 const MAGIC: c_uint = 0xCAFE_BEEF;
@@ -75,8 +75,8 @@ fn add(
     if current() != Some(*device) {
         return Err(Status::InvalidUsage);
     }
-    let in_range = |place: &u64| check_range(state, *place, size_of::<f32>() * count).is_ok();
-    if kind != F32 || count == 0 || !places.iter().all(in_range) {
+    let in_range = |place: &u64| check_range(state, *place, count).is_ok();
+    if kind != BYTE || count == 0 || !places.iter().all(in_range) {
         return Err(Status::InvalidArgument);
     }
     OPEN.with_borrow_mut(|open| {

@@ -6,11 +6,9 @@
 
 use std::ops::Range;
 
-use cudarc::driver::result;
 use vgg_tensor::ranks::{Shards, Tree};
-use vgg_tensor::{Command, Content, Result, ShardSum};
+use vgg_tensor::{Command, Content, Result, Shape, ShardSum};
 
-use crate::error::During;
 use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
 use crate::nccl::{Line, Transfer};
@@ -43,7 +41,28 @@ pub(super) fn gather_shards(
         for _ in 0..of_rank {
             let next = if root == shards.rank() { own.next() } else { others.next() };
             let (at, len) = next.expect("as many as shards have");
-            transfers.push(Transfer::Broadcast { root, at, len });
+            transfers.push(Transfer::Broadcast { root, at, bytes: NUMBER * len });
+        }
+    }
+    line.transfer(&cuda.gpu.stream, &transfers)
+}
+
+/// See [`Command::GatherRows`].
+pub(super) fn gather_rows(
+    cuda: &Cuda,
+    line: &Line,
+    shards: Shards,
+    batch: usize,
+    maps: Vec<(Shape, &mut Buffer)>,
+) -> Result<()> {
+    let mut transfers = Vec::new();
+    for (shape, y) in maps {
+        let table = y.numbers(cuda.storage, shape.len());
+        let row = cuda.storage.bytes() * shape.features();
+        for root in 0..shards.ranks() {
+            let rows = shards.rows_of_rank(root, batch, shape.n);
+            let (at, bytes) = (table.add(row * rows.start), row * rows.len());
+            transfers.push(Transfer::Broadcast { root, at, bytes });
         }
     }
     line.transfer(&cuda.gpu.stream, &transfers)
@@ -172,7 +191,7 @@ impl Exchange<'_> {
                 for piece in self.bucket {
                     let part = self.nodes.part(to, piece);
                     let from = own(node, piece.0).add(NUMBER * part.start);
-                    transfers.push(Transfer::Send { to, from, len: part.len() });
+                    transfers.push(Transfer::Send { to, from, bytes: NUMBER * part.len() });
                 }
             }
         }
@@ -182,9 +201,9 @@ impl Exchange<'_> {
                 let at = self.place(slot, i);
                 if from == shards.rank() {
                     let x = own(node, piece.0).add(NUMBER * part.start);
-                    copy(&self.cuda.gpu, x, at, part.len())?;
+                    self.copy(x, at, part.len())?;
                 } else {
-                    transfers.push(Transfer::Receive { from, at, len: part.len() });
+                    transfers.push(Transfer::Receive { from, at, bytes: NUMBER * part.len() });
                 }
             }
         }
@@ -223,11 +242,17 @@ impl Exchange<'_> {
             let sum = tree.sum(known, add);
             done?;
             match sum {
-                Some(sum) if sum != first => copy(&self.cuda.gpu, sum, first, part.len())?,
+                Some(sum) if sum != first => self.copy(sum, first, part.len())?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Orders numbers to be copied from or to the room.
+    fn copy(&self, x: Address, y: Address, len: usize) -> Result<()> {
+        // SAFETY: both are of parts that have so many numbers, and one of them is in the room.
+        unsafe { self.cuda.gpu.copy(x, y, NUMBER * len) }
     }
 
     /// Sends this rank's part of the sum to all others, and receives theirs.
@@ -237,7 +262,7 @@ impl Exchange<'_> {
             self.bucket.iter().map(move |piece| {
                 let part = self.nodes.part(root, piece);
                 let at = own(0, piece.0).add(NUMBER * part.start);
-                Transfer::Broadcast { root, at, len: part.len() }
+                Transfer::Broadcast { root, at, bytes: NUMBER * part.len() }
             })
         };
         let transfers: Vec<Transfer> = ranks.flat_map(of_rank).collect();
@@ -251,16 +276,6 @@ fn add(gpu: &Gpu, x: Address, y: Address, len: usize) -> Result<()> {
     let kernel = kernel::Blend { x, y, copy, len: len as u64, alpha, beta };
     // SAFETY: both are of parts that have so many numbers, of which at least one is in the room.
     unsafe { gpu.launch(kernel, len.div_ceil(ALIGN) as u64) }
-}
-
-/// Orders numbers to be copied.
-fn copy(gpu: &Gpu, x: Address, y: Address, len: usize) -> Result<()> {
-    if len == 0 {
-        return Ok(());
-    }
-    // SAFETY: both are of parts that have so many numbers, and one of them is in the room.
-    unsafe { result::memcpy_dtod_async(y.0, x.0, NUMBER * len, gpu.stream.cu_stream()) }
-        .during("exchanging sums")
 }
 
 #[cfg(test)]

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use cudarc::driver::CudaStream;
-use vgg_tensor::ranks::{Number, Peers, Room, ShardSums, Shards, gather, sum};
-use vgg_tensor::{Content, Result, ShardSum, zeros};
+use vgg_tensor::ranks::{
+    Number, Peers, Room, ShardSums, Shards, gather, gather_rows as gather_rows_of, sum,
+};
+use vgg_tensor::{Content, Result, Shape, ShardSum, zeros};
 
-use crate::Buffer;
 use crate::error::During;
 use crate::gpu::Gpu;
+use crate::{Buffer, Cuda};
 
 /// See [`vgg_tensor::Command::GatherShards`].
 pub(super) fn gather_shards(
@@ -31,6 +33,37 @@ pub(super) fn gather_shards(
     gather(peers, shards, present, &own, &mut places)?;
     let mut others = others.into_iter().zip(&received);
     others.try_for_each(|((_, y), numbers)| upload(stream, numbers, y))
+}
+
+/// See [`vgg_tensor::Command::GatherRows`].
+pub(super) fn gather_rows(
+    cuda: &Cuda,
+    peers: &dyn Peers,
+    shards: Shards,
+    batch: usize,
+    maps: Vec<(Shape, &mut Buffer)>,
+) -> Result<()> {
+    let Some(n) = maps.first().map(|(shape, _)| shape.n) else { return Ok(()) };
+    let stream = &cuda.gpu.stream;
+    let own = shards.rows_of_rank(shards.rank(), batch, n);
+    let mut tables = Vec::new();
+    for (shape, y) in &maps {
+        let row = cuda.storage.bytes() * shape.features();
+        let mut table = zeros::<u8>(row * n)?;
+        y.room(table.len());
+        let rows = row * own.start..row * own.end;
+        let from = y.memory.slice().slice(rows.clone());
+        stream.memcpy_dtoh(&from, &mut table[rows]).during("download")?;
+        tables.push(table);
+    }
+    cuda.gpu.synchronize()?;
+    let mut places: Vec<&mut [u8]> = tables.iter_mut().map(|table| &mut table[..]).collect();
+    gather_rows_of(peers, shards, batch, n, &mut places)?;
+    for ((_, y), table) in maps.into_iter().zip(&tables) {
+        let mut place = y.memory.slice_mut().slice_mut(..table.len());
+        stream.memcpy_htod(table, &mut place).during("upload")?;
+    }
+    Ok(())
 }
 
 /// See [`vgg_tensor::Command::SumShards`]. One gradient after the other, so that the host has room for one.

@@ -10,7 +10,7 @@ mod host;
 use std::sync::Arc;
 
 use vgg_tensor::ranks::{Peers, Shards};
-use vgg_tensor::{Content, Result, ShardSum};
+use vgg_tensor::{Content, Result, Shape, ShardSum};
 
 pub(crate) use device::workspace;
 
@@ -71,6 +71,19 @@ pub(crate) fn gather_shards(
     match cuda.way_to_others()? {
         Way::Line(line) => device::gather_shards(cuda, &line, shards, present, own, others),
         Way::Host(peers) => host::gather_shards(&cuda.gpu, &*peers, shards, present, own, others),
+    }
+}
+
+/// See [`vgg_tensor::Command::GatherRows`].
+pub(crate) fn gather_rows(
+    cuda: &mut Cuda,
+    shards: Shards,
+    batch: usize,
+    maps: Vec<(Shape, &mut Buffer)>,
+) -> Result<()> {
+    match cuda.way_to_others()? {
+        Way::Line(line) => device::gather_rows(cuda, &line, shards, batch, maps),
+        Way::Host(peers) => host::gather_rows(cuda, &*peers, shards, batch, maps),
     }
 }
 

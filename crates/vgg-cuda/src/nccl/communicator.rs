@@ -21,8 +21,8 @@ type Result<T = ()> = std::result::Result<T, Failure>;
 const SUCCESS: c_int = 0;
 const IN_PROGRESS: c_int = 7;
 
-/// `ncclFloat32`.
-const F32: c_int = 7;
+/// `ncclUint8`: numbers move as their bytes.
+const BYTE: c_int = 1;
 
 /// What all ranks are told by the first one, to find each other.
 pub(super) struct UniqueId(pub(super) [u8; 128]);
@@ -84,22 +84,22 @@ impl Communicator {
 
     fn call(&self, stream: &CudaStream, transfer: Transfer) -> Result {
         let (comm, stream) = (self.0, stream.cu_stream().cast());
-        // SAFETY: the addresses are of memory of this device with so many numbers, which is freed in the
+        // SAFETY: the addresses are of memory of this device with so many bytes, which is freed in the
         // order of the stream, and so after this.
         let code = unsafe {
             match transfer {
-                Transfer::Send { len: 0, .. }
-                | Transfer::Receive { len: 0, .. }
-                | Transfer::Broadcast { len: 0, .. } => SUCCESS,
-                Transfer::Send { to, from, len } => {
-                    nccl::ncclSend(pointer(from), len, F32, to as c_int, comm, stream)
+                Transfer::Send { bytes: 0, .. }
+                | Transfer::Receive { bytes: 0, .. }
+                | Transfer::Broadcast { bytes: 0, .. } => SUCCESS,
+                Transfer::Send { to, from, bytes } => {
+                    nccl::ncclSend(pointer(from), bytes, BYTE, to as c_int, comm, stream)
                 }
-                Transfer::Receive { from, at, len } => {
-                    nccl::ncclRecv(pointer(at), len, F32, from as c_int, comm, stream)
+                Transfer::Receive { from, at, bytes } => {
+                    nccl::ncclRecv(pointer(at), bytes, BYTE, from as c_int, comm, stream)
                 }
-                Transfer::Broadcast { root, at, len } => {
+                Transfer::Broadcast { root, at, bytes } => {
                     let (root, at) = (root as c_int, pointer(at));
-                    nccl::ncclBroadcast(at, at, len, F32, root, comm, stream)
+                    nccl::ncclBroadcast(at, at, bytes, BYTE, root, comm, stream)
                 }
             }
         };

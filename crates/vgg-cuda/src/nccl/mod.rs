@@ -23,15 +23,15 @@ use crate::memory::Address;
 
 const OP: &str = "exchanging by NCCL";
 
-/// Numbers that move, `f32`.
+/// Bytes that move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Transfer {
     /// To a rank, which receives as many.
-    Send { to: usize, from: Address, len: usize },
+    Send { to: usize, from: Address, bytes: usize },
     /// From a rank, in the order in which it sends.
-    Receive { from: usize, at: Address, len: usize },
+    Receive { from: usize, at: Address, bytes: usize },
     /// What is there on one rank gets there on all: on all of them in the same order.
-    Broadcast { root: usize, at: Address, len: usize },
+    Broadcast { root: usize, at: Address, bytes: usize },
 }
 
 /// What joins the GPUs of all ranks.

@@ -27,7 +27,7 @@ pub(super) fn factors(
         }
         Linear::new(Shape::new(batch, c, h, w), out_features, LinearEpilogue::Bias).map(Some)
     };
-    match recipe.factors && recipe.shards.count() > 1 {
+    match recipe.shards.count() > 1 {
         true => params.iter().zip(trained).map(factors).collect(),
         false => Ok(vec![None; params.len()]),
     }

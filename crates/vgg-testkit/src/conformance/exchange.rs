@@ -36,13 +36,13 @@ pub fn check_exchange<B: Backend>(
                     let shards =
                         Shards::new(count, peers.rank(), ranks).expect("ranks share shards");
                     let mut backend = make(peers);
-                    let gathers_factors = backend.gathers_factors();
                     for memory in [Memory::Exact, Memory::Bytes] {
                         let bench = &mut Bench::with(&mut backend, memory);
                         check_sums(bench, shards, present).expect("sums are exchanged");
                         check_gathered(bench, shards, present).expect("vectors are exchanged");
-                        if gathers_factors {
-                            check_factors(bench, shards, present).expect("rows are exchanged");
+                        for epilogue in [LinearEpilogue::Bias, LinearEpilogue::BiasRelu] {
+                            check_factors(bench, shards, present, epilogue)
+                                .expect("rows are exchanged");
                         }
                     }
                 });
@@ -152,9 +152,10 @@ fn check_factors<B: Backend>(
     bench: &mut Bench<'_, B>,
     shards: Shards,
     present: usize,
+    epilogue: LinearEpilogue,
 ) -> Result<()> {
     let (batch, n, alpha) = (IMAGES * shards.count(), IMAGES * present - 1, 0.5);
-    let layer = |n| Linear::new(Shape { n, ..INPUTS }, OUTPUTS, LinearEpilogue::BiasRelu);
+    let layer = |n| Linear::new(Shape { n, ..INPUTS }, OUTPUTS, epilogue);
     let (whole, features) = (layer(n)?, INPUTS.features());
     let x = inputs::integers(1, whole.x().len(), 2);
     let dy = inputs::integers(2, whole.y().len(), 3);
@@ -183,7 +184,8 @@ fn check_factors<B: Backend>(
     let expected = (0..n * OUTPUTS).map(|at| {
         let (image, o) = (at / OUTPUTS, at % OUTPUTS);
         let products = (0..features).map(|i| x[image * features + i] * weights[o * features + i]);
-        if biases[o] + products.sum::<f32>() > 0.0 { alpha * dy[at] } else { 0.0 }
+        let alive = epilogue == LinearEpilogue::Bias || biases[o] + products.sum::<f32>() > 0.0;
+        if alive { alpha * dy[at] } else { 0.0 }
     });
     assert_same(&format!("inputs, {shards:?}"), &bench.downloaded(xs)?, &x);
     let (dsums, expected) = (bench.downloaded(dsums)?, expected.collect::<Vec<_>>());

@@ -112,10 +112,6 @@ impl<T: Real> Backend for Reference<T> {
         Ok(numbers)
     }
 
-    fn gathers_factors(&self) -> bool {
-        true
-    }
-
     fn compile(
         &mut self,
         program: &Program,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Result;
-use vgg_model::{Mode, Plan, Vgg};
+use vgg_model::{Plan, Vgg};
 use vgg_tensor::Backend;
 
 use crate::config::{self, Config, Override};
@@ -99,10 +99,6 @@ impl Job for Needs<'_> {
     fn run<B: Backend>(self, backend: B) -> Result<Vec<String>> {
         let Self { config, vgg, data } = self;
         let (batch, micro_batch, mode) = batches(config, vgg, data)?;
-        let mode = match mode {
-            Mode::Train(recipe) => Mode::Train(recipe.on(&backend)),
-            infer => infer,
-        };
         let host = data.map(|data| data.memory(batch, micro_batch)).transpose()?;
         let plan = Plan::new(vgg, &config.input(), micro_batch, mode)?;
         let needed = memory::needed(vgg, &plan, &backend, host.unwrap_or_default());

@@ -97,7 +97,6 @@ impl Config {
             optimizer: optimizer.config(),
             micro_batches: train.accumulate,
             shards: self.shards(),
-            factors: true,
             clip_norm: optimizer.clip_norm.map(|norm| norm as f32),
             ema_decay: optimizer.average_decay.map(|decay| decay as f32),
             label_smoothing: train.label_smoothing as f32,

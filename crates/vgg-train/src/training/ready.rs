@@ -44,7 +44,7 @@ impl Ready {
         let data = data::open(config, ui)?;
         let (batch, micro_batch, mode) = batches(config, &vgg, Some(&data))?;
         let mode = match mode {
-            Mode::Train(recipe) => Mode::Train(Recipe { shards, ..recipe }.on(backend)),
+            Mode::Train(recipe) => Mode::Train(Recipe { shards, ..recipe }),
             infer => infer,
         };
         let mut host = data.memory(batch, micro_batch)?;

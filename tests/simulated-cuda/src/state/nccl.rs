@@ -63,7 +63,7 @@ pub(crate) struct Communicator {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Call {
     pub(crate) what: What,
-    /// Numbers of 32 bits.
+    /// Bytes.
     pub(crate) count: usize,
 }
 
@@ -205,7 +205,7 @@ fn together(all: &[Vec<Call>]) -> Result<Vec<Arc<Work>>, String> {
             if counts(&sent) != counts(&received) {
                 let (sent, received) = (counts(&sent), counts(&received));
                 return Err(format!(
-                    "rank {a} sends {sent:?} numbers to rank {b}, which expects {received:?}"
+                    "rank {a} sends {sent:?} bytes to rank {b}, which expects {received:?}"
                 ));
             }
             for ((from, count), (at, _)) in sent.into_iter().zip(received) {
@@ -225,7 +225,7 @@ fn together(all: &[Vec<Call>]) -> Result<Vec<Arc<Work>>, String> {
         if form(&own) != form(&first) {
             let (own, first) = (form(&own), form(&first));
             return Err(format!(
-                "rank {rank} broadcasts {own:?} (root, numbers), and rank 0 {first:?}"
+                "rank {rank} broadcasts {own:?} (root, bytes), and rank 0 {first:?}"
             ));
         }
         for (place, (root, count, from, at)) in own.into_iter().enumerate() {
@@ -263,7 +263,7 @@ impl Call {
 
 fn copy(from: u64, to: u64, count: usize) -> Arc<Work> {
     Arc::new(move |memory: &mut Memory, _| {
-        let moved = memory.device.download(from, size_of::<f32>() * count);
+        let moved = memory.device.download(from, count);
         let moved = moved.and_then(|bytes| memory.device.write(to, &bytes));
         if let Err(error) = moved {
             memory.fail(&format!("moving numbers between devices: {error}"));
