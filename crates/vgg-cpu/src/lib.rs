@@ -196,10 +196,6 @@ impl Backend for Cpu {
         Some(IMAGES_OF_A_THREAD * self.threads.count())
     }
 
-    fn exchanges_beside(&self) -> bool {
-        true
-    }
-
     fn alloc(&mut self, content: Content) -> Result<Buffer> {
         Buffer::zeroed(self.len(content))
     }

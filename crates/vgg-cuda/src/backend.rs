@@ -33,11 +33,10 @@ impl Backend for Cuda {
     }
 
     fn workspace(&self, programs: &[&Program]) -> u64 {
-        let commands = programs.iter().flat_map(|program| program.commands());
-        let bytes = |command| {
-            conv2d::workspace(self.storage, command).max(exchange::workspace(command) as u64)
-        };
-        commands.map(bytes).max().unwrap_or(0)
+        // What is exchanged has room of its own.
+        let commands = || programs.iter().flat_map(|program| program.commands());
+        let most = |bytes: &dyn Fn(&Command) -> u64| commands().map(bytes).max().unwrap_or(0);
+        most(&|command| conv2d::workspace(self.storage, command)) + most(&exchange::workspace)
     }
 
     fn check_size(&self, command: &Command) -> Result<()> {
@@ -124,7 +123,9 @@ impl Backend for Cuda {
     fn compile(&mut self, program: &Program, buffers: Vec<Shared<Buffer>>) -> Result<Executable> {
         let executable = Executable::new(&self.gpu.stream, program, buffers)?;
         // cuDNN's workspace is not among it: the first run asks for that one.
-        self.scratch.reserve(&self.gpu.stream, self.workspace(&[program]) as usize)?;
+        let workspace = |command| conv2d::workspace(self.storage, command);
+        let most = program.commands().map(workspace).max().unwrap_or(0);
+        self.scratch.reserve(&self.gpu.stream, most as usize)?;
         Ok(executable)
     }
 
@@ -239,15 +240,9 @@ impl Cuda {
             Command::ClipGradients { max_norm, gradients } => {
                 update::clip(self, max_norm, &gradients)
             }
-            Command::GatherShards { shards, present, own, others } => {
-                exchange::gather_shards(self, shards, present, &own, others)
-            }
-            Command::GatherRows { shards, batch, maps } => {
-                exchange::gather_rows(self, shards, batch, maps)
-            }
-            Command::SumShards { shards, present, sums } => {
-                exchange::sum_shards(self, shards, present, sums)
-            }
+            exchange @ (Command::GatherShards { .. }
+            | Command::GatherRows { .. }
+            | Command::SumShards { .. }) => exchange::begin(self, exchange),
         }
     }
 }

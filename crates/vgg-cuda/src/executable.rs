@@ -1,4 +1,4 @@
-//! A compiled program, which is recorded once and launched as one CUDA graph from then on.
+//! A compiled program, which is recorded once and launched as a CUDA graph from then on.
 //!
 //! Ordering a command takes the host some microseconds for each kernel, and the GPU idles between
 //! short ones. A graph orders them all at once.
@@ -6,7 +6,11 @@
 //! What is launched is what would be ordered: an [`Executable`] holds its program and its buffers, and
 //! a recording is used as long as all memory is where it was. Kernels read what else may differ from
 //! device memory (`scalars.rs`).
+//!
+//! What ranks exchange cannot be recorded, as each rank records for itself. So a program of several is cut
+//! where it exchanges, and where it waits for that: each part is a graph.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use cudarc::driver::sys::{CUgraphInstantiate_flags, CUstreamCaptureMode};
@@ -16,7 +20,7 @@ use vgg_tensor::{Command, Program, Result, Shared};
 use crate::error::During;
 use crate::memory::Address;
 use crate::optimizer::Steps;
-use crate::{Buffer, Cuda};
+use crate::{Buffer, Cuda, exchange};
 
 /// A program that was compiled by a [`Cuda`], which alone runs it.
 ///
@@ -25,12 +29,20 @@ use crate::{Buffer, Cuda};
 pub struct Executable {
     commands: vgg_tensor::Executable<Buffer>,
     buffers: Vec<Shared<Buffer>>,
-    recording: Recording,
+    parts: Vec<Part>,
     trains: bool,
     stream: Arc<CudaStream>,
 }
 
-/// What is recorded of a program.
+/// Some commands of a program.
+struct Part {
+    commands: Range<usize>,
+    /// Whether they touch what is exchanged before them.
+    waits: bool,
+    recording: Recording,
+}
+
+/// What is recorded of a part.
 enum Recording {
     /// Nothing, before it has run for the first time: that run allocates and measures, which cannot be
     /// recorded.
@@ -43,6 +55,35 @@ enum Recording {
     Never,
 }
 
+/// Cuts a program.
+fn cut(commands: &vgg_tensor::Executable<Buffer>) -> Vec<Part> {
+    let (mut parts, mut under_way): (Vec<Part>, Vec<usize>) = Default::default();
+    let mut is_open = false;
+    for (at, command) in commands.program().commands().enumerate() {
+        let waits = under_way.iter().any(|exchange| !commands.are_apart(*exchange, at));
+        if waits {
+            under_way.clear();
+        }
+        let exchanges = command.exchanges();
+        match parts.last_mut().filter(|_| is_open && !waits && !exchanges) {
+            Some(part) => part.commands.end = at + 1,
+            None => {
+                let commands = at..at + 1;
+                parts.push(Part { commands, waits, recording: Recording::NotYet });
+            }
+        }
+        is_open = !exchanges;
+        under_way.extend(exchanges.then_some(at));
+    }
+    for part in &mut parts {
+        // One command is ordered as fast as a graph of it, which would take memory.
+        if part.commands.len() == 1 {
+            part.recording = Recording::Never;
+        }
+    }
+    parts
+}
+
 impl Executable {
     pub(crate) fn new(
         stream: &Arc<CudaStream>,
@@ -50,13 +91,6 @@ impl Executable {
         buffers: Vec<Shared<Buffer>>,
     ) -> Result<Self> {
         let commands = vgg_tensor::Executable::new(program, buffers.clone())?;
-        // One command is ordered as fast as a graph of it, which would take memory.
-        let recording = match program.instructions() {
-            [_] => Recording::Never,
-            // Nor can waiting for other ranks be recorded.
-            _ if program.exchanges() => Recording::Never,
-            _ => Recording::NotYet,
-        };
         let is_of_step = |command: &Command| {
             matches!(
                 command,
@@ -66,7 +100,8 @@ impl Executable {
             )
         };
         let trains = program.commands().any(is_of_step);
-        Ok(Self { commands, buffers, recording, trains, stream: stream.clone() })
+        let parts = cut(&commands);
+        Ok(Self { commands, buffers, parts, trains, stream: stream.clone() })
     }
 
     /// Whether it has a part of a training step: a loss, or the optimiser's.
@@ -77,34 +112,55 @@ impl Executable {
     /// Orders all commands.
     pub(crate) fn run(&mut self, cuda: &mut Cuda) -> Result<()> {
         assert!(Arc::ptr_eq(&self.stream, &cuda.gpu.stream), "a program of another backend");
-        match &self.recording {
+        let mut parts = 0..self.parts.len();
+        let done = parts.try_for_each(|part| {
+            if self.parts[part].waits {
+                exchange::finish(cuda)?;
+            }
+            self.run_part(part, cuda)
+        });
+        // Also where one has failed: the memory of what was begun is in use.
+        let ended =
+            if self.commands.program().exchanges() { exchange::finish(cuda) } else { Ok(()) };
+        done.and(ended)
+    }
+
+    /// Orders the commands of a part.
+    fn run_part(&mut self, part: usize, cuda: &mut Cuda) -> Result<()> {
+        let Part { commands, recording, .. } = &self.parts[part];
+        match recording {
             Recording::NotYet => {
-                self.order(cuda)?;
-                self.recording = Recording::Due;
+                self.order(commands.clone(), cuda)?;
+                self.parts[part].recording = Recording::Due;
                 return Ok(());
             }
-            Recording::Never => return self.order(cuda),
+            Recording::Never => return self.order(commands.clone(), cuda),
             Recording::Done { places, .. } if self.places(cuda).eq(places.iter().copied()) => {}
-            Recording::Due | Recording::Done { .. } => self.recording = self.record(cuda)?,
+            Recording::Due | Recording::Done { .. } => {
+                self.parts[part].recording = self.record(commands.clone(), cuda)?;
+            }
         }
-        match &self.recording {
+        let Part { commands, recording, .. } = &self.parts[part];
+        match recording {
             Recording::Done { graph, .. } => graph.launch().during("launching a graph"),
-            _ => self.order(cuda),
+            _ => self.order(commands.clone(), cuda),
         }
     }
 
-    /// Orders the commands one by one, but that steps of the optimiser are one kernel.
-    fn order(&self, cuda: &mut Cuda) -> Result<()> {
+    /// Orders commands one by one, but that steps of the optimiser are one kernel.
+    fn order(&self, mut commands: Range<usize>, cuda: &mut Cuda) -> Result<()> {
         let mut steps = Steps::default();
-        self.commands.run(|command| cuda.order(command, &mut steps))?;
+        commands.try_for_each(|at| {
+            self.commands.run_one(at, |command| cuda.order(command, &mut steps))
+        })?;
         steps.order(cuda)
     }
 
-    /// Records the commands, which does none of them.
-    fn record(&self, cuda: &mut Cuda) -> Result<Recording> {
+    /// Records commands, which does none of them.
+    fn record(&self, commands: Range<usize>, cuda: &mut Cuda) -> Result<Recording> {
         let mode = CUstreamCaptureMode::CU_STREAM_CAPTURE_MODE_THREAD_LOCAL;
         self.stream.begin_capture(mode).during("recording a graph")?;
-        let result = self.order(cuda);
+        let result = self.order(commands, cuda);
         let graph = self.stream.end_capture(CUgraphInstantiate_flags(0));
         let reason = match (result, graph) {
             (Ok(()), Ok(Some(graph))) => {

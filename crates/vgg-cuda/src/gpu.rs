@@ -61,6 +61,23 @@ pub(crate) fn wait(event: &CudaEvent, line: Option<&Line>, op: &'static str) -> 
     }
 }
 
+/// Orders bytes to be copied within a device.
+///
+/// # Safety
+/// The addresses are of memory of the stream's device with so many bytes each, which do not overlap.
+pub(crate) unsafe fn copy(
+    stream: &CudaStream,
+    from: Address,
+    to: Address,
+    bytes: usize,
+) -> Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    // SAFETY: as the caller promises.
+    unsafe { result::memcpy_dtod_async(to.0, from.0, bytes, stream.cu_stream()) }.during("copying")
+}
+
 impl Gpu {
     /// A GPU, with all kernels loaded that it can run.
     pub(crate) fn new(device: &Device, storage: Storage) -> Result<Self> {
@@ -139,6 +156,21 @@ impl Gpu {
         &self,
         storage: Storage,
         kernel: K,
+        grid: [u32; 2],
+    ) -> Result<()> {
+        // SAFETY: as the caller promises.
+        unsafe { self.launch_on(&self.stream, storage, kernel, grid) }
+    }
+
+    /// As [`Gpu::launch_as`], on another stream.
+    ///
+    /// # Safety
+    /// As [`Gpu::launch_as`].
+    pub(crate) unsafe fn launch_on<K: Kernel>(
+        &self,
+        stream: &CudaStream,
+        storage: Storage,
+        kernel: K,
         [x, y]: [u32; 2],
     ) -> Result<()> {
         let name = match K::NAME.strip_suffix("_T") {
@@ -150,7 +182,7 @@ impl Gpu {
             hint: "this is a bug: please report it".into(),
         })?;
         self.context().bind_to_thread().during(K::NAME)?;
-        let (grid, block, stream) = ((x, y, 1), (BLOCK, 1, 1), self.stream.cu_stream());
+        let (grid, block, stream) = ((x, y, 1), (BLOCK, 1, 1), stream.cu_stream());
         // SAFETY: the function is loaded as long as `self` lives, and its arguments are those of its
         // signature. The driver copies them before it returns. What the kernel does with them is as
         // the caller promises.
@@ -159,19 +191,6 @@ impl Gpu {
                 result::launch_kernel(function.cu_function(), grid, block, 0, stream, pointers)
             })
             .during(K::NAME)
-    }
-
-    /// Orders bytes to be copied.
-    ///
-    /// # Safety
-    /// The addresses are of memory of this device with so many bytes each, which do not overlap.
-    pub(crate) unsafe fn copy(&self, from: Address, to: Address, bytes: usize) -> Result<()> {
-        if bytes == 0 {
-            return Ok(());
-        }
-        let stream = self.stream.cu_stream();
-        // SAFETY: as the caller promises.
-        unsafe { result::memcpy_dtod_async(to.0, from.0, bytes, stream) }.during("copying")
     }
 
     /// Waits until all work is done.

@@ -12,7 +12,7 @@ use vgg_tensor::{Result, WeightGradient};
 use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::cublas::{Factor, Matrix};
 use crate::error::fits_31_bits;
-use crate::gpu::{groups, kernel};
+use crate::gpu::{self, groups, kernel};
 use crate::memory::Address;
 use crate::optimizer::Part;
 use crate::precision::Storage;
@@ -196,7 +196,8 @@ pub(crate) fn factors(
     xs: &mut Buffer,
     dsums: &mut Buffer,
 ) -> Result<()> {
-    let (gpu, storage) = (&cuda.gpu, cuda.storage);
+    let Cuda { gpu, storage, .. } = &*cuda;
+    let storage = *storage;
     let (n, ins, outs) = (op.x().n, op.in_features(), op.out_features());
     let place = |table: &Buffer, row: usize| {
         table.numbers(storage, rows * row).add(storage.bytes() * first * row)
@@ -211,7 +212,7 @@ pub(crate) fn factors(
     // SAFETY: the buffers have room for what the spec says, the tables for so many rows, and no two are the
     // same.
     unsafe {
-        gpu.copy(x, xs, storage.bytes() * n * ins)?;
+        gpu::copy(&gpu.stream, x, xs, storage.bytes() * n * ins)?;
         gpu.launch(kernel, n as u64 * groups(outs))
     }
 }

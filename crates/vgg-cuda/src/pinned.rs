@@ -127,9 +127,8 @@ fn stage(gpu: &Gpu, src: Address, bytes: usize) -> Result<Option<Memory>> {
         Err(Error::OutOfMemory { .. }) => return Ok(None),
         copy => copy?,
     };
-    let to = copy.address().0;
     // SAFETY: `src` has so many bytes, as the buffer was asked for them, and the copy was made so.
-    unsafe { result::memcpy_dtod_async(to, src.0, bytes, gpu.stream.cu_stream()) }.during(OP)?;
+    unsafe { gpu::copy(&gpu.stream, src, copy.address(), bytes) }?;
     gpu.copies.join(&gpu.stream).during(OP)?;
     // SAFETY: the stream has just been told to wait for the copy.
     Ok(Some(unsafe { copy.hand_over(&gpu.copies) }))

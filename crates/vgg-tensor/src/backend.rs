@@ -55,13 +55,6 @@ pub trait Backend {
         None
     }
 
-    /// Whether what ranks exchange goes on beside the commands that follow until one needs it. If so, a
-    /// trainer begins it as early as it can: in the midst of a backward pass, whose program then waits for
-    /// others.
-    fn exchanges_beside(&self) -> bool {
-        false
-    }
-
     /// Passes if a command is not too large: a library below may count numbers with 32 bits.
     ///
     /// # Errors

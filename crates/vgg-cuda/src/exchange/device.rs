@@ -1,18 +1,22 @@
 //! What ranks exchange, from GPU to GPU.
 //!
 //! NCCL moves numbers and adds none: each rank is sent its part of the others' sums, adds them in the order
-//! of the [`Tree`] by a kernel of ours, and sends the sum to all. All of it is work of the stream, like any
-//! other.
+//! of the [`Tree`] by a kernel of ours, and sends the sum to all. All of it is work of a stream of its own,
+//! beside what follows on the GPU's.
 
 use std::ops::Range;
+use std::sync::Arc;
 
+use cudarc::driver::CudaStream;
 use vgg_tensor::ranks::{Shards, Tree};
 use vgg_tensor::{Command, Content, Result, Shape, ShardSum};
 
-use crate::gpu::{Gpu, kernel};
-use crate::memory::Address;
+use crate::Buffer;
+use crate::error::During;
+use crate::gpu::{self, Gpu, kernel};
+use crate::memory::{Address, Scratch};
 use crate::nccl::{Line, Transfer};
-use crate::{Buffer, Cuda};
+use crate::precision::Storage;
 
 /// Numbers that are exchanged at once: 64 MiB.
 const BUCKET: usize = 16 << 20;
@@ -22,80 +26,105 @@ const ALIGN: usize = 4;
 
 const NUMBER: usize = size_of::<f32>();
 
-/// See [`Command::GatherShards`].
-pub(super) fn gather_shards(
-    cuda: &Cuda,
-    line: &Line,
-    shards: Shards,
-    present: usize,
-    own: &[(Content, &Buffer)],
-    others: Vec<(Content, &mut Buffer)>,
-) -> Result<()> {
-    let of_shard = (own.len() + others.len()) / present;
-    let place = |content: &Content, buffer: &Buffer| (buffer.f32(content.len()), content.len());
-    let mut own = own.iter().map(|(content, x)| place(content, x));
-    let mut others = others.iter().map(|(content, y)| place(content, y));
-    let mut transfers = Vec::new();
-    for root in 0..shards.ranks() {
-        let of_rank = shards.of(root).filter(|shard| *shard < present).count() * of_shard;
-        for _ in 0..of_rank {
-            let next = if root == shards.rank() { own.next() } else { others.next() };
-            let (at, len) = next.expect("as many as shards have");
-            transfers.push(Transfer::Broadcast { root, at, bytes: NUMBER * len });
-        }
-    }
-    line.transfer(&cuda.gpu.stream, &transfers)
+/// This rank's end of the line to the others.
+pub(super) struct End {
+    line: Arc<Line>,
+    /// What is exchanged.
+    stream: Arc<CudaStream>,
+    /// What sums are made in.
+    room: Scratch,
 }
 
-/// See [`Command::GatherRows`].
-pub(super) fn gather_rows(
-    cuda: &Cuda,
-    line: &Line,
-    shards: Shards,
-    batch: usize,
-    maps: Vec<(Shape, &mut Buffer)>,
-) -> Result<()> {
-    let mut transfers = Vec::new();
-    for (shape, y) in maps {
-        let table = y.numbers(cuda.storage, shape.len());
-        let row = cuda.storage.bytes() * shape.features();
+impl End {
+    pub(super) fn new(gpu: &Gpu, line: Arc<Line>) -> Result<Self> {
+        let stream = gpu.stream.context().new_stream().during("making a stream")?;
+        Ok(Self { line, room: Scratch::new(&stream)?, stream })
+    }
+
+    /// Lets what is exchanged from here on wait for what the GPU was told before.
+    pub(super) fn follow(&self, gpu: &Gpu) -> Result<()> {
+        self.stream.join(&gpu.stream).during("exchanging")
+    }
+
+    /// Lets the GPU's work from here on wait for what is exchanged.
+    pub(super) fn lead(&self, gpu: &Gpu) -> Result<()> {
+        gpu.stream.join(&self.stream).during("exchanging")
+    }
+
+    /// See [`Command::GatherShards`].
+    pub(super) fn gather_shards(
+        &self,
+        shards: Shards,
+        present: usize,
+        own: &[(Content, &Buffer)],
+        others: Vec<(Content, &mut Buffer)>,
+    ) -> Result<()> {
+        let of_shard = (own.len() + others.len()) / present;
+        let place = |content: &Content, buffer: &Buffer| (buffer.f32(content.len()), content.len());
+        let mut own = own.iter().map(|(content, x)| place(content, x));
+        let mut others = others.iter().map(|(content, y)| place(content, y));
+        let mut transfers = Vec::new();
         for root in 0..shards.ranks() {
-            let rows = shards.rows_of_rank(root, batch, shape.n);
-            let (at, bytes) = (table.add(row * rows.start), row * rows.len());
-            transfers.push(Transfer::Broadcast { root, at, bytes });
+            let of_rank = shards.of(root).filter(|shard| *shard < present).count() * of_shard;
+            for _ in 0..of_rank {
+                let next = if root == shards.rank() { own.next() } else { others.next() };
+                let (at, len) = next.expect("as many as shards have");
+                transfers.push(Transfer::Broadcast { root, at, bytes: NUMBER * len });
+            }
         }
+        self.line.transfer(&self.stream, &transfers)
     }
-    line.transfer(&cuda.gpu.stream, &transfers)
+
+    /// See [`Command::GatherRows`].
+    pub(super) fn gather_rows(
+        &self,
+        storage: Storage,
+        shards: Shards,
+        batch: usize,
+        maps: Vec<(Shape, &mut Buffer)>,
+    ) -> Result<()> {
+        let mut transfers = Vec::new();
+        for (shape, y) in maps {
+            let table = y.numbers(storage, shape.len());
+            let row = storage.bytes() * shape.features();
+            for root in 0..shards.ranks() {
+                let rows = shards.rows_of_rank(root, batch, shape.n);
+                let (at, bytes) = (table.add(row * rows.start), row * rows.len());
+                transfers.push(Transfer::Broadcast { root, at, bytes });
+            }
+        }
+        self.line.transfer(&self.stream, &transfers)
+    }
+
+    /// See [`Command::SumShards`].
+    pub(super) fn sum_shards(
+        &mut self,
+        gpu: &Gpu,
+        shards: Shards,
+        present: usize,
+        sums: &[ShardSum<&Buffer, &mut Buffer>],
+    ) -> Result<()> {
+        let lens: Vec<usize> = sums.iter().map(|sum| sum.content.len()).collect();
+        let nodes = Nodes::new(shards, present);
+        let buckets = buckets(&lens);
+        let [room] = self.room.split(&self.stream, [nodes.room(&buckets)])?;
+        for bucket in &buckets {
+            let own = |node: usize, thing: usize| {
+                let ShardSum { content, first, others } = &sums[thing];
+                let buffer: &Buffer = if node == 0 { first } else { others[node - 1] };
+                buffer.f32(content.len())
+            };
+            Exchange { gpu, end: self, nodes: &nodes, bucket, room }.sum(&own)?;
+        }
+        Ok(())
+    }
 }
 
-/// See [`Command::SumShards`].
-pub(super) fn sum_shards(
-    cuda: &mut Cuda,
-    line: &Line,
-    shards: Shards,
-    present: usize,
-    sums: &[ShardSum<&Buffer, &mut Buffer>],
-) -> Result<()> {
-    let lens: Vec<usize> = sums.iter().map(|sum| sum.content.len()).collect();
-    let nodes = Nodes::new(shards, present);
-    let buckets = buckets(&lens);
-    let [room] = cuda.scratch.split(&cuda.gpu.stream, [nodes.room(&buckets)])?;
-    for bucket in &buckets {
-        let own = |node: usize, thing: usize| {
-            let ShardSum { content, first, others } = &sums[thing];
-            let buffer: &Buffer = if node == 0 { first } else { others[node - 1] };
-            buffer.f32(content.len())
-        };
-        Exchange { cuda, line, nodes: &nodes, bucket, room }.sum(&own)?;
-    }
-    Ok(())
-}
-
-/// Bytes of scratch memory that a command's exchange takes.
-pub(crate) fn workspace(command: &Command) -> usize {
+/// Bytes that a command's exchange takes.
+pub(crate) fn workspace(command: &Command) -> u64 {
     let Command::SumShards { shards, present, sums } = command else { return 0 };
     let lens: Vec<usize> = sums.iter().map(|sum| sum.content.len()).collect();
-    Nodes::new(*shards, *present).room(&buckets(&lens))
+    Nodes::new(*shards, *present).room(&buckets(&lens)) as u64
 }
 
 /// Some numbers of a thing.
@@ -167,8 +196,8 @@ impl Nodes {
 
 /// The exchange of a bucket.
 struct Exchange<'a> {
-    cuda: &'a Cuda,
-    line: &'a Line,
+    gpu: &'a Gpu,
+    end: &'a End,
     nodes: &'a Nodes,
     bucket: &'a [Piece],
     room: Address,
@@ -207,7 +236,7 @@ impl Exchange<'_> {
                 }
             }
         }
-        self.line.transfer(&self.cuda.gpu.stream, &transfers)
+        self.end.line.transfer(&self.end.stream, &transfers)
     }
 
     /// Where this rank's part of a piece is, in a slot of the room.
@@ -235,7 +264,7 @@ impl Exchange<'_> {
             let mut done = Ok(());
             let add = |left, right| {
                 if done.is_ok() {
-                    done = add(&self.cuda.gpu, right, left, part.len());
+                    done = self.add(right, left, part.len());
                 }
                 left
             };
@@ -252,7 +281,16 @@ impl Exchange<'_> {
     /// Orders numbers to be copied from or to the room.
     fn copy(&self, x: Address, y: Address, len: usize) -> Result<()> {
         // SAFETY: both are of parts that have so many numbers, and one of them is in the room.
-        unsafe { self.cuda.gpu.copy(x, y, NUMBER * len) }
+        unsafe { gpu::copy(&self.end.stream, x, y, NUMBER * len) }
+    }
+
+    /// Orders `y += x`.
+    fn add(&self, x: Address, y: Address, len: usize) -> Result<()> {
+        let (copy, alpha, beta) = (Address::NULL, 1.0, 1.0);
+        let kernel = kernel::Blend { x, y, copy, len: len as u64, alpha, beta };
+        let grid = self.gpu.grid(len.div_ceil(ALIGN) as u64);
+        // SAFETY: both are of parts that have so many numbers, of which at least one is in the room.
+        unsafe { self.gpu.launch_on(&self.end.stream, Storage::F32, kernel, grid) }
     }
 
     /// Sends this rank's part of the sum to all others, and receives theirs.
@@ -266,16 +304,8 @@ impl Exchange<'_> {
             })
         };
         let transfers: Vec<Transfer> = ranks.flat_map(of_rank).collect();
-        self.line.transfer(&self.cuda.gpu.stream, &transfers)
+        self.end.line.transfer(&self.end.stream, &transfers)
     }
-}
-
-/// Orders `y += x`.
-fn add(gpu: &Gpu, x: Address, y: Address, len: usize) -> Result<()> {
-    let (copy, alpha, beta) = (Address::NULL, 1.0, 1.0);
-    let kernel = kernel::Blend { x, y, copy, len: len as u64, alpha, beta };
-    // SAFETY: both are of parts that have so many numbers, of which at least one is in the room.
-    unsafe { gpu.launch(kernel, len.div_ceil(ALIGN) as u64) }
 }
 
 #[cfg(test)]

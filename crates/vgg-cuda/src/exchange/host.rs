@@ -8,9 +8,10 @@ use vgg_tensor::ranks::{
 };
 use vgg_tensor::{Content, Result, Shape, ShardSum, zeros};
 
+use crate::Buffer;
 use crate::error::During;
 use crate::gpu::Gpu;
-use crate::{Buffer, Cuda};
+use crate::precision::Storage;
 
 /// See [`vgg_tensor::Command::GatherShards`].
 pub(super) fn gather_shards(
@@ -37,18 +38,19 @@ pub(super) fn gather_shards(
 
 /// See [`vgg_tensor::Command::GatherRows`].
 pub(super) fn gather_rows(
-    cuda: &Cuda,
+    gpu: &Gpu,
+    storage: Storage,
     peers: &dyn Peers,
     shards: Shards,
     batch: usize,
     maps: Vec<(Shape, &mut Buffer)>,
 ) -> Result<()> {
     let Some(n) = maps.first().map(|(shape, _)| shape.n) else { return Ok(()) };
-    let stream = &cuda.gpu.stream;
+    let stream = &gpu.stream;
     let own = shards.rows_of_rank(shards.rank(), batch, n);
     let mut tables = Vec::new();
     for (shape, y) in &maps {
-        let row = cuda.storage.bytes() * shape.features();
+        let row = storage.bytes() * shape.features();
         let mut table = zeros::<u8>(row * n)?;
         y.room(table.len());
         let rows = row * own.start..row * own.end;
@@ -56,7 +58,7 @@ pub(super) fn gather_rows(
         stream.memcpy_dtoh(&from, &mut table[rows]).during("download")?;
         tables.push(table);
     }
-    cuda.gpu.synchronize()?;
+    gpu.synchronize()?;
     let mut places: Vec<&mut [u8]> = tables.iter_mut().map(|table| &mut table[..]).collect();
     gather_rows_of(peers, shards, batch, n, &mut places)?;
     for ((_, y), table) in maps.into_iter().zip(&tables) {

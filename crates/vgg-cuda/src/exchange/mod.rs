@@ -1,6 +1,9 @@
 //! What ranks exchange: from GPU to GPU by NCCL where all ranks have it and a GPU of their own, or by way of
 //! the host.
 //!
+//! From GPU to GPU it goes on beside the work that follows, on a stream of its own. By way of the host it is
+//! done when the call returns.
+//!
 //! Gradients are `f32` whatever the precision. Where weights have a copy for products, their gradients
 //! have room for one, which nobody reads.
 
@@ -9,11 +12,12 @@ mod host;
 
 use std::sync::Arc;
 
-use vgg_tensor::ranks::{Peers, Shards};
-use vgg_tensor::{Content, Result, Shape, ShardSum};
+use vgg_tensor::ranks::Peers;
+use vgg_tensor::{Bound, Command, Result};
 
-pub(crate) use device::workspace;
-
+use self::device::End;
+pub(crate) use self::device::workspace;
+use crate::gpu::Gpu;
 use crate::nccl::Line;
 use crate::{Buffer, Cuda};
 
@@ -25,77 +29,77 @@ pub(crate) struct Ranks {
 }
 
 /// How numbers get to them.
-#[derive(Clone)]
 enum Way {
-    Host(Arc<dyn Peers>),
-    Line(Arc<Line>),
+    Host,
+    Line(End),
 }
 
 impl Ranks {
     pub(crate) fn new(peers: Arc<dyn Peers>) -> Self {
         Self { peers, way: None }
     }
-}
 
-impl Cuda {
-    /// How numbers get to the other ranks.
-    ///
-    /// # Panics
-    /// If there are none.
-    fn way_to_others(&mut self) -> Result<Way> {
-        const PEERS: &str = "a program of several ranks runs where there are peers";
-        let Ranks { peers, way } = self.ranks.as_mut().expect(PEERS);
-        if let Some(way) = way {
-            return Ok(way.clone());
+    /// How numbers get to the others, of whom the GPU's work waits from then on.
+    fn way(&mut self, gpu: &mut Gpu) -> Result<&mut Way> {
+        if self.way.is_none() {
+            let way = match Line::join(gpu.stream.context(), &self.peers)? {
+                None => Way::Host,
+                Some(line) => {
+                    let line = Arc::new(line);
+                    gpu.line = Some(line.clone());
+                    Way::Line(End::new(gpu, line)?)
+                }
+            };
+            self.way = Some(way);
         }
-        let found = match Line::join(self.gpu.stream.context(), peers)? {
-            None => Way::Host(peers.clone()),
-            Some(line) => {
-                let line = Arc::new(line);
-                self.gpu.line = Some(line.clone());
-                Way::Line(line)
+        Ok(self.way.as_mut().expect("it has just been found"))
+    }
+}
+
+/// Begins an exchange. What touches its memory has to [wait](finish).
+///
+/// # Panics
+/// If there are no other ranks, or if it is no exchange.
+pub(crate) fn begin(cuda: &mut Cuda, command: Bound<'_, Buffer>) -> Result<()> {
+    const PEERS: &str = "a program of several ranks runs where there are peers";
+    let Cuda { ranks, gpu, storage, .. } = cuda;
+    let ranks = ranks.as_mut().expect(PEERS);
+    let peers = ranks.peers.clone();
+    match ranks.way(gpu)? {
+        Way::Host => match command {
+            Command::GatherShards { shards, present, own, others } => {
+                host::gather_shards(gpu, &*peers, shards, present, &own, others)
             }
-        };
-        Ok(way.insert(found).clone())
+            Command::GatherRows { shards, batch, maps } => {
+                host::gather_rows(gpu, *storage, &*peers, shards, batch, maps)
+            }
+            Command::SumShards { shards, present, sums } => {
+                host::sum_shards(gpu, &*peers, shards, present, sums)
+            }
+            _ => unreachable!("what is begun here waits for other ranks"),
+        },
+        Way::Line(end) => {
+            end.follow(gpu)?;
+            match command {
+                Command::GatherShards { shards, present, own, others } => {
+                    end.gather_shards(shards, present, &own, others)
+                }
+                Command::GatherRows { shards, batch, maps } => {
+                    end.gather_rows(*storage, shards, batch, maps)
+                }
+                Command::SumShards { shards, present, sums } => {
+                    end.sum_shards(gpu, shards, present, &sums)
+                }
+                _ => unreachable!("what is begun here waits for other ranks"),
+            }
+        }
     }
 }
 
-/// See [`vgg_tensor::Command::GatherShards`].
-pub(crate) fn gather_shards(
-    cuda: &mut Cuda,
-    shards: Shards,
-    present: usize,
-    own: &[(Content, &Buffer)],
-    others: Vec<(Content, &mut Buffer)>,
-) -> Result<()> {
-    match cuda.way_to_others()? {
-        Way::Line(line) => device::gather_shards(cuda, &line, shards, present, own, others),
-        Way::Host(peers) => host::gather_shards(&cuda.gpu, &*peers, shards, present, own, others),
-    }
-}
-
-/// See [`vgg_tensor::Command::GatherRows`].
-pub(crate) fn gather_rows(
-    cuda: &mut Cuda,
-    shards: Shards,
-    batch: usize,
-    maps: Vec<(Shape, &mut Buffer)>,
-) -> Result<()> {
-    match cuda.way_to_others()? {
-        Way::Line(line) => device::gather_rows(cuda, &line, shards, batch, maps),
-        Way::Host(peers) => host::gather_rows(cuda, &*peers, shards, batch, maps),
-    }
-}
-
-/// See [`vgg_tensor::Command::SumShards`].
-pub(crate) fn sum_shards(
-    cuda: &mut Cuda,
-    shards: Shards,
-    present: usize,
-    sums: Vec<ShardSum<&Buffer, &mut Buffer>>,
-) -> Result<()> {
-    match cuda.way_to_others()? {
-        Way::Line(line) => device::sum_shards(cuda, &line, shards, present, &sums),
-        Way::Host(peers) => host::sum_shards(&cuda.gpu, &*peers, shards, present, sums),
+/// Lets the work that follows wait for all exchanges that were begun.
+pub(crate) fn finish(cuda: &Cuda) -> Result<()> {
+    match &cuda.ranks {
+        Some(Ranks { way: Some(Way::Line(end)), .. }) => end.lead(&cuda.gpu),
+        _ => Ok(()),
     }
 }

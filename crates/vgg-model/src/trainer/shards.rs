@@ -35,14 +35,14 @@ impl<B: Backend> Trainer<B> {
         let image_bytes = self.network.input.image_bytes();
         let (present, is_mixed) = (shards.present(self.batch, n), target.is_mixed());
         let own = shards.own().start..shards.own().end.min(present);
-        let beside = shards.ranks() > 1 && self.network.backend.exchanges_beside();
         let one = |index| {
             let rows = shards.rows_of(index, self.batch, n);
             let pixels =
                 &pixels[(rows.start - first) * image_bytes..(rows.end - first) * image_bytes];
             // Its gradients count as much as its images, and so does its part of what divides them.
             let divisor = (f64::from(divisor) * rows.len() as f64 / n as f64) as f32;
-            let begins = beside && index + 1 == own.end;
+            // What the last one can exchange goes on beside the rest of its backward pass.
+            let begins = shards.ranks() > 1 && index + 1 == own.end;
             let shard = Shard { index, batch: n, present, is_mixed, begins };
             (shard, Batch { pixels, target: target.rows(rows), divisor })
         };
