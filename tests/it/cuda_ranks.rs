@@ -1,7 +1,9 @@
 //! Several ranks train on GPUs: to the bits of one, by NCCL and by way of the host, and not for ever.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Barrier};
 use std::thread;
+use std::time::Duration;
 
 use vgg_comm::local;
 use vgg_cuda::{Config, Cuda, Precision, devices};
@@ -139,12 +141,56 @@ fn sum(cuda: &mut Cuda, rank: usize, len: usize) -> Result<()> {
     bench.downloaded(first).map(drop)
 }
 
-/// Two ranks with a GPU each, and what becomes of them.
-fn two(test: &str, work: impl Fn(&mut Cuda, &dyn Peers) -> Result<()> + Sync) -> Vec<String> {
+/// Peers who wait for others no longer once somebody says so.
+struct Impatient {
+    peers: Arc<dyn Peers>,
+    has_enough: Arc<AtomicBool>,
+}
+
+impl Peers for Impatient {
+    fn rank(&self) -> usize {
+        self.peers.rank()
+    }
+
+    fn ranks(&self) -> usize {
+        self.peers.ranks()
+    }
+
+    fn describe(&self) -> String {
+        self.peers.describe()
+    }
+
+    fn exchange(&self, send: &[Vec<&[u8]>], receive: &mut [Vec<&mut [u8]>]) -> Result<()> {
+        self.peers.exchange(send, receive)
+    }
+
+    fn waits(&self, time: Duration) -> Result<()> {
+        match self.has_enough.load(Ordering::SeqCst) {
+            true => Err(Error::Rank { rank: 1 - self.rank(), reason: "it hangs".into() }),
+            false => self.peers.waits(time),
+        }
+    }
+
+    fn finish(&self) -> Result<()> {
+        self.peers.finish()
+    }
+
+    fn leave(&self, reason: &str) {
+        self.peers.leave(reason);
+    }
+}
+
+/// Two ranks with a GPU each, and what becomes of them. Once `has_enough` they do not wait for each other.
+fn two(
+    test: &str,
+    has_enough: &Arc<AtomicBool>,
+    work: impl Fn(&mut Cuda, &dyn Peers) -> Result<()> + Sync,
+) -> Vec<String> {
     if !has_gpu(test, &GPUS) || devices().is_ok_and(|gpus| gpus.len() < 2) {
         return vec![];
     }
     let rank = |peers: Arc<dyn Peers>| {
+        let peers: Arc<dyn Peers> = Arc::new(Impatient { peers, has_enough: has_enough.clone() });
         let config = Config { device: peers.rank(), ..Config::default() };
         let mut cuda = make(config).with_peers(peers.clone());
         let done = work(&mut cuda, &*peers);
@@ -169,7 +215,8 @@ fn words(error: Error) -> String {
 #[test]
 fn calls_that_do_not_fit_are_told() {
     let test = concat!(module_path!(), "::calls_that_do_not_fit_are_told");
-    let told = two(test, |cuda, peers| sum(cuda, peers.rank(), 8 + 8 * peers.rank()));
+    let told =
+        two(test, &Arc::default(), |cuda, peers| sum(cuda, peers.rank(), 8 + 8 * peers.rank()));
     // A real NCCL says nothing, and waits: then it is over when one of them is not waited for any longer.
     let expected = "rank 0 sends [16] bytes to rank 1, which expects [32]";
     assert!(told.is_empty() || told.iter().any(|told| told.contains(expected)), "{told:?}");
@@ -180,7 +227,7 @@ fn calls_that_do_not_fit_are_told() {
 #[test]
 fn a_rank_that_leaves_is_not_waited_for() {
     let test = concat!(module_path!(), "::a_rank_that_leaves_is_not_waited_for");
-    let told = two(test, |cuda, peers| {
+    let told = two(test, &Arc::default(), |cuda, peers| {
         sum(cuda, peers.rank(), 100)?;
         match peers.rank() {
             0 => sum(cuda, 0, 100),
@@ -188,4 +235,25 @@ fn a_rank_that_leaves_is_not_waited_for() {
         }
     });
     assert!(told.iter().all(|told| told.contains("it has had enough")), "{told:?}");
+}
+
+/// It is there, but does not come: the others end all the same.
+#[test]
+fn a_rank_that_hangs_is_not_waited_for_any_longer() {
+    let test = concat!(module_path!(), "::a_rank_that_hangs_is_not_waited_for_any_longer");
+    let (has_enough, ended) = (Arc::new(AtomicBool::new(false)), Barrier::new(2));
+    let told = two(test, &has_enough, |cuda, peers| {
+        sum(cuda, peers.rank(), 100)?;
+        let done = match peers.rank() {
+            0 => {
+                has_enough.store(true, Ordering::SeqCst);
+                sum(cuda, 0, 100)
+            }
+            _ => Ok(()),
+        };
+        // This is where the other one is.
+        ended.wait();
+        done
+    });
+    assert!(told.is_empty() || told[0].contains("it hangs"), "{told:?}");
 }

@@ -49,7 +49,7 @@ use vgg_tensor::ranks::Peers;
 pub use buffer::Buffer;
 pub use devices::{Device, devices, find, first};
 pub use executable::Executable;
-pub use libraries::{Library, libraries, nccl, start_again_without_stubs};
+pub use libraries::{Library, common_nccl, libraries, nccl, start_again_without_stubs};
 pub use pinned::Landing;
 pub use precision::Precision;
 

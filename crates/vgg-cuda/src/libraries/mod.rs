@@ -20,7 +20,7 @@ use vgg_tensor::{Error, Result};
 pub(crate) use codes::{CublasError, CudnnError, Enum};
 pub(crate) use functions::{cublas, cudnn};
 pub(crate) use nccl::is_nccl_named;
-pub use nccl::nccl;
+pub use nccl::{common_nccl, nccl};
 pub(crate) use proposal::Perf;
 pub use stubs::start_again_without_stubs;
 use toolkit::{Found, Kind, MAJORS, Toolkit, is_stub};

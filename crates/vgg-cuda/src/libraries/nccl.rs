@@ -26,6 +26,21 @@ pub fn nccl() -> &'static Library {
     NCCL.get_or_init(open)
 }
 
+/// The version of NCCL that all ranks have, whose own are `versions`; if it does not join them, why.
+///
+/// # Errors
+/// In words: one has none, or they differ.
+pub fn common_nccl<'a>(versions: &[Option<&'a str>]) -> Result<&'a str, String> {
+    match (versions.iter().position(Option::is_none), versions[0]) {
+        (None, Some(version)) if versions.iter().all(|other| *other == Some(version)) => {
+            Ok(version)
+        }
+        (None, _) => Err("ranks have several versions of NCCL".into()),
+        (Some(0), _) => Err("NCCL is not installed".into()),
+        (Some(rank), _) => Err(format!("rank {rank} has no NCCL")),
+    }
+}
+
 /// Whether somebody said where it is.
 pub(crate) fn is_nccl_named() -> bool {
     named().is_some()

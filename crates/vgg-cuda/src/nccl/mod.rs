@@ -18,7 +18,7 @@ use vgg_tensor::{Error, Result};
 
 use self::communicator::{Communicator, UniqueId};
 use crate::error::During;
-use crate::libraries::{is_nccl_named, nccl};
+use crate::libraries::{common_nccl, is_nccl_named, nccl};
 use crate::memory::Address;
 
 const OP: &str = "exchanging by NCCL";
@@ -72,17 +72,20 @@ impl Line {
         let uuid = context.uuid().during(OP)?.bytes.map(|byte| byte as u8);
         let say = |message: &[u8]| gather_messages(&**peers, message);
         let (versions, uuids, ids) = (say(versions.as_bytes())?, say(&uuid)?, say(&id)?);
-        let of_first = UniqueId::read(&ids[0]);
-        let alike = versions.iter().all(|version| *version == versions[0]);
+        let versions: Vec<_> = versions.iter().map(|text| String::from_utf8_lossy(text)).collect();
+        let versions = versions.iter().map(|text| Some(&**text).filter(|text| !text.is_empty()));
         let apart = uuids.iter().collect::<HashSet<_>>().len() == uuids.len();
-        let Some(id) = of_first.filter(|_| alike && apart) else {
-            let why = match (versions.iter().position(Vec::is_empty), apart) {
-                (Some(rank), _) => format!("rank {rank} has no NCCL"),
-                (None, true) => "ranks have several versions of NCCL".into(),
-                (None, false) => "ranks share a GPU".into(),
-            };
-            log::info!("gradients go through the host: {why}");
-            return Ok(None);
+        let version = match common_nccl(&versions.collect::<Vec<_>>()) {
+            Ok(_) if !apart => Err("ranks share a GPU".into()),
+            version => version.map(str::to_owned),
+        };
+        let (version, id) = match (version, UniqueId::read(&ids[0])) {
+            (Ok(version), Some(id)) => (version, id),
+            (version, _) => {
+                let why = version.err().unwrap_or_else(|| "rank 0 has sent no id".into());
+                log::info!("gradients go through the host: {why}");
+                return Ok(None);
+            }
         };
         context.bind_to_thread().during(OP)?;
         let communicator = Communicator::new(peers.ranks(), id, peers.rank()).during(OP)?;
@@ -94,10 +97,7 @@ impl Line {
             failed: OnceLock::new(),
         };
         line.wait(|| line.is_ready())?;
-        log::info!(
-            "gradients go from GPU to GPU, by NCCL {}",
-            String::from_utf8_lossy(&versions[0])
-        );
+        log::info!("gradients go from GPU to GPU, by NCCL {version}");
         Ok(Some(line))
     }
 

@@ -112,16 +112,12 @@ pub(crate) fn share(all: &[Equipment]) -> Result<Shared, Failure> {
     Ok(ordinals.map_or(Shared::Cpu, |ordinals| Shared::Gpus { ordinals, way: way(all) }))
 }
 
-/// How gradients get from GPU to GPU, as `vgg_cuda` finds out.
+/// How gradients get from GPU to GPU.
 fn way(all: &[Equipment]) -> String {
-    let first = &all[0].nccl;
-    match (all.iter().position(|one| one.nccl.is_none()), first) {
-        (None, Some(version)) if all.iter().all(|one| one.nccl == *first) => {
-            format!("gradients go from GPU to GPU, by NCCL {version}")
-        }
-        (None, _) => "ranks have several versions of NCCL: gradients go through the host".into(),
-        (Some(0), _) => "NCCL is not installed: gradients go through the host".into(),
-        (Some(rank), _) => format!("rank {rank} has no NCCL: gradients go through the host"),
+    let versions: Vec<_> = all.iter().map(|one| one.nccl.as_deref()).collect();
+    match vgg_cuda::common_nccl(&versions) {
+        Ok(version) => format!("gradients go from GPU to GPU, by NCCL {version}"),
+        Err(why) => format!("{why}: gradients go through the host"),
     }
 }
 
