@@ -9,8 +9,8 @@ pub(super) enum Launcher {
     OpenMpi,
     /// That of MPICH or a relative: Intel's, MVAPICH, Cray's.
     Hydra,
-    /// Slurm's `srun`, which starts programs of all of them.
-    Slurm,
+    /// Slurm's `srun`, which starts programs of all of them: by PMIx, as Open MPI's are, or otherwise.
+    Slurm { pmix: bool },
 }
 
 /// That a process is one of several.
@@ -25,10 +25,11 @@ impl Launch {
     /// What the environment says; nothing of a process that is alone.
     pub(super) fn of(variable: impl Fn(&str) -> Option<String>) -> Option<Self> {
         let number = |name: &str| variable(name)?.parse::<usize>().ok();
+        let pmix = variable("SLURM_MPI_TYPE").is_some_and(|plugin| plugin.starts_with("pmix"));
         let ranks = [
             (Launcher::OpenMpi, "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
             // Of the step that `srun` started: in a batch script itself it is not set.
-            (Launcher::Slurm, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+            (Launcher::Slurm { pmix }, "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
             (Launcher::Hydra, "PMI_RANK", "PMI_SIZE"),
         ];
         let found = ranks.into_iter().find_map(|(launcher, rank, ranks)| {
@@ -44,7 +45,7 @@ impl fmt::Display for Launcher {
         f.write_str(match self {
             Launcher::OpenMpi => "Open MPI's launcher",
             Launcher::Hydra => "MPICH's launcher",
-            Launcher::Slurm => "srun",
+            Launcher::Slurm { .. } => "srun",
         })
     }
 }
@@ -66,7 +67,9 @@ mod tests {
         assert_eq!(of(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]), launch(Launcher::Hydra, 3, 4));
         // Slurm sets what Hydra does, too, but starts Open MPI's programs as well.
         let slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_PROCID", "5"), ("PMI_SIZE", "8")];
-        assert_eq!(of(&slurm), launch(Launcher::Slurm, 5, 8));
+        assert_eq!(of(&slurm), launch(Launcher::Slurm { pmix: false }, 5, 8));
+        let pmix = [&slurm[..2], &[("SLURM_MPI_TYPE", "pmix_v4")]].concat();
+        assert_eq!(of(&pmix), launch(Launcher::Slurm { pmix: true }, 5, 8));
         // A process alone, one of one, a batch script of Slurm, and what is no number.
         for alone in [
             &[][..],

@@ -96,9 +96,15 @@ impl Ranks {
             unavailable(launch.launcher, hint)
         })?;
         if ranks != launch.ranks {
+            let way = match launch.launcher {
+                Launcher::Slurm { .. } => {
+                    "; `srun --mpi=pmix` starts them for Open MPI, `srun --mpi=pmi2` for MPICH"
+                }
+                _ => "",
+            };
             let hint = format!(
                 "it started {} processes, but {version} sees {ranks}, so that is another MPI's \
-                 library; set {} to the launcher's",
+                 library; set {} to the launcher's{way}",
                 launch.ranks,
                 places::VARIABLE
             );

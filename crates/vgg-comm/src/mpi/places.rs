@@ -26,7 +26,8 @@ pub(super) fn candidates(launcher: Launcher) -> Vec<OsString> {
     let names = match launcher {
         Launcher::OpenMpi => OPEN_MPI.to_vec(),
         Launcher::Hydra => MPICH.to_vec(),
-        Launcher::Slurm => [OPEN_MPI, MPICH].concat(),
+        Launcher::Slurm { pmix: true } => [OPEN_MPI, MPICH].concat(),
+        Launcher::Slurm { pmix: false } => [MPICH, OPEN_MPI].concat(),
     };
     let mut candidates = Vec::new();
     for folder in beside_launcher() {
