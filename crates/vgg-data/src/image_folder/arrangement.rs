@@ -13,7 +13,7 @@ use crate::names::composed;
 
 /// How the images of a folder are labelled, and which of them are held out to test on.
 ///
-/// Without anything of this, they are in `train/CLASS` and `val/CLASS`.
+/// Without anything of this, they are in `train/CLASS` and in `val/CLASS` or, without that, `test/CLASS`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Arrangement {
     /// A CSV file of labels, with lines `path,label` or `path,label,split`; without one, a class is a
@@ -48,8 +48,8 @@ impl Arrangement {
         }
     }
 
-    /// Opens the parts of a folder, by their names: [`TRAIN`], [`VAL`] and, if labels tell of it,
-    /// [`TEST`]; or [`ALL`] of images that are not divided.
+    /// Opens the parts of a folder, by their names: [`TRAIN`], [`VAL`] and, if labels tell of it or there is
+    /// no other, [`TEST`]; or [`ALL`] of images that are not divided.
     ///
     /// # Errors
     /// As [`ImageFolder::open`]; when labels make no sense or name files that are not there (which are
@@ -64,7 +64,9 @@ impl Arrangement {
             (None, None) if Self::is_divided(folder) => {
                 let open =
                     |part| Ok((part, ImageFolder::open(&folder.join(part), classes, options)?));
-                [TRAIN, VAL].into_iter().map(open).collect()
+                let has = |part| folder.join(part).is_dir();
+                let tested_on = if has(TEST) && !has(VAL) { TEST } else { VAL };
+                [TRAIN, tested_on].into_iter().map(open).collect()
             }
             (None, share) => {
                 let list = list::list(folder, classes, options.as_before)?;

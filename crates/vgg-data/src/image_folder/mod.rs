@@ -1,4 +1,4 @@
-//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE`, or `CLASS/FILE`, or any files that a
+//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE` (or `test`), or `CLASS/FILE`, or any files that a
 //! CSV file labels ([`Arrangement`]).
 //!
 //! A class is a folder, its name is the class's, and classes are sorted by name. Images are the

@@ -73,7 +73,7 @@ pub(crate) fn look(path: &Path) -> Result<Look> {
     if let Some(Kind::Foreign(foreign)) = kind {
         return Ok(Look::Foreign(foreign));
     }
-    let format = Kind::format(kind, path)?;
+    let format = Kind::format(kind, path, || file.fill_buf().is_ok_and(|bytes| bytes.is_empty()))?;
     if format != ImageFormat::Jpeg {
         return Header::of(path, format, file).map(Look::Image);
     }

@@ -34,9 +34,12 @@ const AVIF: Foreign = Foreign { name: "AVIF", converters: "avifdec or magick" };
 const JPEG_XL: Foreign = Foreign { name: "JPEG XL", converters: "djxl or magick" };
 const JPEG_2000: Foreign = Foreign { name: "JPEG 2000", converters: "opj_decompress or magick" };
 const RAW: Foreign = Foreign { name: "raw", converters: "darktable-cli or dcraw" };
+const NETPBM: Foreign = Foreign { name: "Netpbm", converters: "pnmtopng or magick" };
+const ICON: Foreign = Foreign { name: "icon", converters: "icotool or magick" };
+const PHOTOSHOP: Foreign = Foreign { name: "Photoshop", converters: "magick" };
 
 impl Foreign {
-    const ALL: [Self; 5] = [HEIC, AVIF, JPEG_XL, JPEG_2000, RAW];
+    const ALL: [Self; 8] = [HEIC, AVIF, JPEG_XL, JPEG_2000, RAW, NETPBM, ICON, PHOTOSHOP];
 
     /// The kind that is called so.
     pub(crate) fn called(name: &str) -> Option<Self> {
@@ -83,14 +86,19 @@ impl Kind {
         Some(Self::Own(own))
     }
 
-    /// The format of an image that can be read.
+    /// The format of an image that can be read, of the kind that was found in a file.
     ///
     /// # Errors
-    /// When it is of another kind, or of `None`.
-    pub(super) fn format(kind: Option<Self>, path: &Path) -> Result<ImageFormat> {
+    /// When it is of another kind, or of `None`, as a file that `is_empty` is.
+    pub(super) fn format(
+        kind: Option<Self>,
+        path: &Path,
+        is_empty: impl FnOnce() -> bool,
+    ) -> Result<ImageFormat> {
         let reason = match kind {
             Some(Self::Own(format)) => return Ok(format),
             Some(Self::Foreign(foreign)) => foreign.to_string(),
+            None if is_empty() => "the file is empty".into(),
             None => "this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image".into(),
         };
         Err(Error::Format { path: path.into(), reason })
@@ -103,6 +111,9 @@ fn foreign(start: &[u8]) -> Option<Foreign> {
         [0xff, 0x0a, ..] => Some(JPEG_XL),
         [0, 0, 0, 12, b'J', b'X', b'L', b' ', ..] => Some(JPEG_XL),
         [0, 0, 0, 12, b'j', b'P', b' ', b' ', ..] => Some(JPEG_2000),
+        [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..] => Some(NETPBM),
+        [0, 0, 1, 0, _, 0, _, _, _, 0, ..] => Some(ICON),
+        [b'8', b'B', b'P', b'S', 0, 1 | 2, ..] => Some(PHOTOSHOP),
         [a, b, c, d, b'f', b't', b'y', b'p', rest @ ..] => {
             let len = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
             // After the first brand, a version; both are as long.
@@ -141,7 +152,7 @@ mod tests {
 
     fn reason(start: &[u8]) -> String {
         let kind = Kind::of(&mut Cursor::new(start)).unwrap();
-        Kind::format(kind, Path::new("a")).unwrap_err().to_string()
+        Kind::format(kind, Path::new("a"), || start.is_empty()).unwrap_err().to_string()
     }
 
     #[test]
@@ -157,6 +168,9 @@ mod tests {
             (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "raw", "darktable-cli"),
             (b"II*\0\x10\0\0\0CR\x02\0", "raw", "darktable-cli"),
             (b"FUJIFILMCCD-RAW 0201", "raw", "darktable-cli"),
+            (b"P6\n640 480\n255\n", "Netpbm", "pnmtopng"),
+            (b"\0\0\x01\0\x01\0\x10\x10\0\0\x01\0\x20\0", "icon", "icotool"),
+            (b"8BPS\0\x01\0\0\0\0\0\0\0\x03", "Photoshop", "magick"),
             // TIFF whose first image is a preview, and Adobe's.
             (b"II*\0\x08\0\0\0\x01\0\xfe\0\x04\0\x01\0\0\0\x01\0\0\0", "raw", "darktable-cli"),
             (b"MM\0*\0\0\0\x08\0\x01\xc6\x12\0\x01\0\0\0\x04\x01\x04\0\0", "raw", "darktable-cli"),
@@ -170,9 +184,10 @@ mod tests {
     #[test]
     fn what_begins_like_an_image_need_not_be_one() {
         let none = "a: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image";
+        assert_eq!(reason(b""), "a: the file is empty");
         for start in [
-            &b""[..],
-            b"BMW are cars, and this is a text of them",
+            &b"BMW are cars, and this is a text of them"[..],
+            b"P7 is a text, but no picture"[..2].as_ref(),
             b"RIFF\0\0\0\0WAVE",
             b"\0\0\0\x18ftypmp42\0\0\0\0isommp42",
             b"\0\0\0\x08ftyp",

@@ -98,7 +98,7 @@ impl Picture {
         let mut source = Cursor::new(bytes);
         let kind =
             Kind::of(&mut source).map_err(|source| Error::Io { path: path.into(), source })?;
-        let format = Kind::format(kind, path)?;
+        let format = Kind::format(kind, path, || bytes.is_empty())?;
         if format == ImageFormat::Png && !header::has_sound_palette(&mut source) {
             let reason = "the image is damaged: its palette has parts of colours".into();
             return Err(Error::Format { path: path.into(), reason });
@@ -164,7 +164,7 @@ fn check_size(path: &Path, [h, w]: [usize; 2]) -> Result<()> {
     let reason = if h.min(w) == 0 {
         format!("the image is damaged: it has no pixels: {w}×{h}")
     } else if h.max(w) > MAX_SIDE as usize {
-        format!("the image is too large: {w}×{h}, of {MAX_SIDE} pixels a side")
+        format!("the image is too large: {w}×{h}, where {MAX_SIDE} pixels a side are the most")
     } else {
         return Ok(());
     };
@@ -182,8 +182,13 @@ fn explain(path: &Path, error: ImageError) -> Error {
         ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
             return Error::Io { path: path.into(), source };
         }
-        ImageError::Unsupported(error) => format!("images of this kind are not read: {error}"),
-        ImageError::Limits(error) => format!("the image is too large: {error}"),
+        ImageError::Unsupported(error) => {
+            format!("it is of a rare kind that is not read, and would be as a PNG: {error}")
+        }
+        ImageError::Limits(_) => format!(
+            "the image is too large: what is read has {MAX_SIDE} pixels a side at most, and takes {} GiB",
+            MAX_BYTES >> 30
+        ),
         error => format!("the image is damaged: {error}"),
     };
     Error::Format { path: path.into(), reason: reason.trim_end().into() }

@@ -113,7 +113,10 @@ impl Transform {
         }
         if least > most || most > rescale::MAX_SHORT_SIDE {
             let max = rescale::MAX_SHORT_SIDE;
-            let message = format!("short sides from {least} to {most} (the largest is {max})");
+            let message = match least == most {
+                true => format!("a short side of {least}, where {max} is the largest"),
+                false => format!("short sides from {least} to {most}, where {max} is the largest"),
+            };
             return Err(Error::Shape(message));
         }
         Ok(Self::new(shape, Scaling::ShortSide(short_side)))

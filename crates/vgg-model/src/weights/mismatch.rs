@@ -46,7 +46,8 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         Some(found) => found,
         None => (found.first().copied().unwrap_or(1), 1),
     };
-    if matches!(spec.content, Content::LinearWeight { .. }) && found.0 == expected.1 {
+    let is_linear = matches!(spec.content, Content::LinearWeight { .. });
+    if is_linear && found.0 == expected.1 && found.0 != expected.0 {
         return TRANSPOSED.into();
     }
     let last_layer = weights().next_back().and_then(|last| last.name.strip_suffix("weight"));
@@ -112,6 +113,10 @@ fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> Stri
             return "the file's network has no batch normalisation, this one has".into();
         }
         _ => {}
+    }
+    let mut weights = file.tensors().filter(|(name, _)| name.ends_with(".weight"));
+    if !in_file && weights.any(|(_, dims)| dims.len() == 1) {
+        return "the file's batch normalisations have no running_mean and running_var".into();
     }
     let is_conv = |dims: &[usize]| match (convention.kernels, dims) {
         (KernelLayout::Oihw, [.., h, w]) | (KernelLayout::Hwio, [h, w, ..]) => {

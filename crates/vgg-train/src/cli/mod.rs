@@ -5,7 +5,7 @@ mod complete;
 mod dispatch;
 mod options;
 
-use std::io::Write as _;
+use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint, value_parser};
@@ -147,10 +147,6 @@ pub(crate) enum Command {
         #[command(flatten)]
         network: NetworkOptions,
         #[command(flatten)]
-        averaging: Averaging,
-        #[command(flatten)]
-        locating: Locating,
-        #[command(flatten)]
         outputs: Outputs,
         /// Print JSON
         #[arg(long)]
@@ -159,6 +155,11 @@ pub(crate) enum Command {
         settings: Settings,
         #[command(flatten)]
         progress: ProgressOption,
+        // A heading is that of all that follows.
+        #[command(flatten)]
+        averaging: Averaging,
+        #[command(flatten)]
+        locating: Locating,
     },
     /// Write what a run came to as one HTML page, or several runs compared
     ///
@@ -442,7 +443,12 @@ impl Cli {
                 let _ = write!(std::io::stderr(), "{shown}");
                 std::process::exit(error.exit_code());
             }
-            error.exit()
+            // What was asked for may not have been written, as where a disk is full.
+            let code = match error.print() {
+                Err(error) if error.kind() != ErrorKind::BrokenPipe => 1,
+                _ => error.exit_code(),
+            };
+            std::process::exit(code)
         })
     }
 }

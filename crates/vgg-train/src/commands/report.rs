@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::Args;
 use vgg_tensor::new_file;
 
 use crate::config::Override;
+use crate::failure::{Code, Failure};
 use crate::report::folder::RunFolder;
 use crate::report::{Report, page};
 use crate::run::folder::{REPORT, config_of};
@@ -49,7 +50,10 @@ pub(crate) fn command(
         }
         (None, [run]) => {
             let path = run.join(REPORT);
-            new_file::replace(&path, |out| out.write_all(html.as_bytes()))?;
+            new_file::replace(&path, |out| out.write_all(html.as_bytes())).with_context(|| {
+                let message = format!("cannot write {}", path.display());
+                Failure::new(Code::Other, message).help("--output FILE writes it elsewhere")
+            })?;
             path
         }
         (None, _) => {

@@ -39,7 +39,7 @@ pub(super) fn share(x: f64) -> Option<String> {
 pub(super) fn in_f32(x: f64) -> Option<String> {
     let (least, most) = (f32::MIN_POSITIVE, f32::MAX);
     (x != 0.0 && !(x as f32).is_normal()).then(|| {
-        format!("must be from {least:.1e} to {most:.1e} or 0, as it is kept in 32 bits, not {x:e}")
+        format!("must be from {least:.1e} to {most:.1e}, as it is kept in 32 bits, not {x:e}")
     })
 }
 
@@ -61,7 +61,7 @@ mod tests {
         }
         assert_eq!(share(0.9999), None);
         assert_eq!(share(0.999_999_99).unwrap(), "must be at most 0.99999994, not 0.99999999");
-        let said = "must be from 1.2e-38 to 3.4e38 or 0, as it is kept in 32 bits, not 1e-50";
+        let said = "must be from 1.2e-38 to 3.4e38, as it is kept in 32 bits, not 1e-50";
         assert_eq!(share(1e-50).unwrap(), said);
     }
 }

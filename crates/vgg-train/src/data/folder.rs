@@ -21,8 +21,7 @@ use crate::terminal::ui::Ui;
 const NAMED: usize = 5;
 
 /// What to do about a folder that is not as expected.
-pub(super) const FOLDER_HELP: &str =
-    "it must have train/CLASS and val/CLASS, the same classes in both, and images in each";
+pub(super) const FOLDER_HELP: &str = "it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each";
 
 /// What to do about labels that are not as expected.
 const LABELS_HELP: &str = "data.labels has a line an image, path,label or path,label,split, whose path begins \

@@ -13,5 +13,5 @@ mod target;
 pub(crate) use images::{Data, Part, unreadable};
 pub(crate) use noted::{STATISTICS_OF, load_noted};
 pub(crate) use open::{open, require};
-pub(crate) use prediction::{decoding, describe, input, prediction};
+pub(crate) use prediction::{decoding, describe, input, prediction, transform};
 pub(crate) use target::target;

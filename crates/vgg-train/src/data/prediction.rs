@@ -15,13 +15,20 @@ use crate::config::{self, is_run};
 /// If the run's config is none.
 pub(crate) fn prediction(run: &Path, checkpoint: &Checkpoint) -> Result<(Input, Transform)> {
     let input = input(run, &checkpoint.input)?;
-    let [_, h, w] = checkpoint.vgg.input;
+    let transform = transform(&input, checkpoint.vgg.input)?;
+    Ok((input, transform))
+}
+
+/// How images become a network's input of channels, height and width.
+///
+/// # Errors
+/// If they are scaled to less than that, or to more than any image.
+pub(crate) fn transform(input: &Input, [_, h, w]: [usize; 3]) -> Result<Transform> {
     let shape = [input.channels, h, w];
-    let transform = match input.short_side {
+    Ok(match input.short_side {
         Some(short_side) => Transform::scaled(shape, [short_side; 2])?,
         None => Transform::resized(shape),
-    };
-    Ok((input, transform))
+    })
 }
 
 /// What a network takes, whose checkpoint says `own`: how image files become that, its run's config

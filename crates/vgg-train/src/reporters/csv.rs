@@ -1,4 +1,4 @@
-//! What a run's spreadsheets have: `metrics.csv`, a row an epoch, and `confusion.csv`, of the last
+//! What a run's spreadsheets have: `metrics.csv`, a row an epoch, and `confusion.csv`, of the best one's
 //! test.
 
 use anyhow::Result;
@@ -24,9 +24,9 @@ impl Reporter for Csv<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
         match event {
             Event::Started { epochs, .. } => self.run.write(METRICS_CSV, to_csv(epochs)),
-            Event::Epoch { epochs, tested, .. } => {
+            Event::Epoch { epochs, tested, is_best, .. } => {
                 self.run.write(METRICS_CSV, to_csv(epochs))?;
-                match tested.evaluation() {
+                match tested.evaluation().filter(|_| *is_best) {
                     Some(it) => self.run.write(CONFUSION, it.confusion.to_csv(self.classes)),
                     None => Ok(()),
                 }

@@ -7,7 +7,6 @@ use anyhow::Result;
 use crate::config::Config;
 use crate::data::Data;
 use crate::run::metrics::{EpochRecord, StepRecord};
-use crate::scores::evaluation::Evaluation;
 use crate::scores::tested::Tested;
 use crate::terminal::throughput::Throughput;
 
@@ -55,8 +54,6 @@ pub(crate) enum Event<'a> {
         step: u64,
         /// What this process did of them.
         done: Throughput,
-        /// Of the last epoch, if this process tested it.
-        evaluation: Option<&'a Evaluation>,
     },
 }
 

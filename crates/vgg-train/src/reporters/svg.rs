@@ -34,10 +34,10 @@ impl<'a> Svg<'a> {
 
 impl Reporter for Svg<'_> {
     fn report(&mut self, event: &Event<'_>) -> Result<()> {
-        if let Event::Epoch { epochs, record, tested, .. } = event {
+        if let Event::Epoch { epochs, record, tested, is_best, .. } = event {
             let curves = curves::picture(self.name, self.tested_on, self.best_by, epochs);
             self.run.write(CURVES, curves.file())?;
-            if let Some(evaluation) = tested.evaluation() {
+            if let Some(evaluation) = tested.evaluation().filter(|_| *is_best) {
                 let title = title(self.name, record.epoch, tested.images(), self.tested_on);
                 let confusion = matrix::picture(&title, self.classes, &evaluation.confusion);
                 self.run.write(CONFUSION_SVG, confusion.file())?;

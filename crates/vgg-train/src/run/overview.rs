@@ -155,7 +155,8 @@ impl Overview {
         let state = match &problem {
             _ if is_running => State::Running,
             Some(_) => State::Damaged,
-            None if config.as_ref().is_some_and(is_done) => State::Finished,
+            // Its last checkpoint may not have been written.
+            None if last.exists() && config.as_ref().is_some_and(is_done) => State::Finished,
             None if last.is_file() && !path.join(METRICS).exists() => State::Imported,
             None => State::Stopped,
         };

@@ -249,10 +249,10 @@ fn a_picture_that_cannot_be_written_is_told_once() {
     assert_eq!(place.read("runs/tiny-1/metrics.csv").lines().count(), 4);
 
     // A record is no picture.
-    in_its_place("runs/tiny-1/confusion.csv");
+    in_its_place("runs/tiny-1/metrics.csv");
     let done = place.run("resume runs/tiny-1 -q --set train.epochs=4");
     assert_eq!(done.code, Some(1), "{}", done.stderr);
-    let told = "error: cannot write runs/tiny-1/confusion.csv\n";
+    let told = "error: cannot write runs/tiny-1/metrics.csv\n";
     assert!(done.stderr.contains(told), "{}", done.stderr);
 }
 

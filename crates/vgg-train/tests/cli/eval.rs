@@ -233,7 +233,7 @@ fn what_cannot_be_evaluated_is_told() {
     ");
     insta::assert_snapshot!(failure(&place, "eval runs/tiny-1 --mode dense --scales 99999 -q"), @r"
     2
-    error: short sides from 99999 to 99999 (the largest is 16384)
+    error: a short side of 99999, where 16384 is the largest
     ");
     insta::assert_snapshot!(failure(&place, "eval runs/tiny-1 --scales big"), @r"
     2

@@ -91,6 +91,19 @@ fn a_folder_is_trained_on_evaluated_and_predicted() {
     ok(&place, "folder.toml --profile=profile.json");
 }
 
+/// What is tested on is called `test` by many.
+#[test]
+fn a_folder_of_train_and_test_is_divided() {
+    let place = place();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    fs::rename(place.path("images/val"), place.path("images/test")).unwrap();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    let last = |run: &str| sha256(&place.path(run).join("checkpoints/last.safetensors"));
+    assert_eq!(last("runs/folder-1"), last("runs/folder-2"));
+    let checked = ok(&place, "data check images");
+    assert!(checked.stdout.contains("test         10 images\n"), "{}", checked.stdout);
+}
+
 #[test]
 fn threads_and_interruptions_do_not_change_the_result() {
     let place = place();
@@ -172,7 +185,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     3
     error: cannot open the image folder images
       caused by: images/val: other classes: missing red
-    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
     ");
     let extra = |path: &dyn Fn(&str) -> PathBuf| {
         fs::create_dir(path("val/blue")).unwrap();
@@ -182,7 +195,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     3
     error: cannot open the image folder images
       caused by: images/val: other classes: not expected blue
-    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
     ");
     let empty_class = |path: &dyn Fn(&str) -> PathBuf| {
         ["train/blue", "val/blue"].iter().for_each(|class| fs::create_dir(path(class)).unwrap());
@@ -191,7 +204,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     3
     error: cannot open the image folder images
       caused by: images/train/blue: no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)
-    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
     ");
     let empty = |path: &dyn Fn(&str) -> PathBuf| {
         fs::remove_dir_all(path("train")).unwrap();
@@ -201,7 +214,7 @@ fn what_is_wrong_with_a_folder_is_told() {
     3
     error: cannot open the image folder images
       caused by: images/train: no classes: a folder is expected for each, with its images
-    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
     ");
     let text = |path: &dyn Fn(&str) -> PathBuf| {
         fs::write(path("train/red/text.jpg"), "not an image").unwrap();
@@ -407,7 +420,7 @@ fn one_class_is_none_to_tell_apart() {
     insta::assert_snapshot!(failure_here(&place, "folder.toml"), @r"
     3
     error: the image folder images has one class, green; there must be at least two
-    help: it must have train/CLASS and val/CLASS, the same classes in both, and images in each
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
     ");
 }
 

@@ -176,7 +176,7 @@ fn what_is_found_in_a_folder_is_told() {
     let table = run(&place, "data check images -q").stdout;
     assert!(table.starts_with("all          52 images, 1 file of other kinds\n"), "{table}");
     assert!(table.contains("class  all\n"), "{table}");
-    assert!(table.contains("duplicates   0 in two parts, 1 within a part\n"), "{table}");
+    assert!(table.contains("duplicates   0 in two parts, 1 within a part; 1 of two classes, one of which is wrong\n"), "{table}");
     assert!(table.contains("images/red/long.png: 40×300, extreme"), "{table}");
 }
 

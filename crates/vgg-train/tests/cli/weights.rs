@@ -203,6 +203,9 @@ fn a_checkpoint_says_itself_what_it_is() {
         ("--arch vgg13", "w.safetensors is a checkpoint of vgg11, not of vgg13"),
         ("--from keras", "--from is for other programs' weights"),
         ("--config tiny.toml --set model.fc_width=8", "w.safetensors is of another network than"),
+        ("--set model.arch=vgg16", "--set changes what the weights decide"),
+        ("--set data.mean=[0.1]", "--set changes what the weights decide"),
+        ("--short-side 99999", "a short side of 99999, where 16384 is the largest"),
     ] {
         let done = place.run(&format!("import w.safetensors --to other {options}"));
         assert!(done.code != Some(0) && done.stderr.contains(said), "{}", done.stderr);

@@ -45,7 +45,11 @@ pub(super) fn named(pickled: &Pickled) -> Result<Named<'_>> {
                 let keys = pairs.iter().filter_map(|(key, _)| pickled.text(*key));
                 let listed = keys.flat_map(|key| [", ", key]).skip(1);
                 let keys: String = listed.flat_map(str::chars).take(200).collect();
-                format!("it has no tensors, only: {keys}")
+                if keys.is_empty() {
+                    "it has no tensors".into()
+                } else {
+                    format!("it has no tensors, only: {keys}")
+                }
             }
         },
         (None, other) => format!("it has {} where a state dictionary must be", other.kind()),

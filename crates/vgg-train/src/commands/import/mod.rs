@@ -261,6 +261,17 @@ fn config_of(
     overrides: Vec<Override>,
 ) -> Result<Loaded> {
     let Imported { vgg, input, classes, .. } = network;
+    // Fails where images cannot become its input.
+    data::transform(input, vgg.input)?;
     let name = options.to.file_name().unwrap_or_default().to_string_lossy();
-    config::of_network(vgg, input, classes, &name, overrides)
+    let of = |overrides| config::of_network(vgg, input, classes, &name, overrides);
+    let decided = |config: &Config| (config.vgg(), config.input(), config.data.class_names());
+    let (own, loaded) = (of(vec![])?, of(overrides)?);
+    if decided(&own.config) != decided(&loaded.config) {
+        let message = "--set changes what the weights decide: the network, or what it takes";
+        let help = "--mean, --std, --short-side and --classes say more of images; --config has a \
+                    network of its own";
+        return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
+    Ok(loaded)
 }

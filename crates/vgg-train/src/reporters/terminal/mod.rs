@@ -14,7 +14,7 @@ use self::ticker::Ticker;
 use super::{Event, Reporter, Work};
 use crate::config::{Config, TaskName};
 use crate::run::folder::{CONFUSION, RunDir};
-use crate::scores::evaluation::Evaluation;
+use crate::scores::confusion::Confusion;
 use crate::terminal::fields::Fields;
 use crate::terminal::throughput::Throughput;
 use crate::terminal::ui::Ui;
@@ -30,6 +30,8 @@ pub(crate) struct Terminal<'a> {
     resumed: bool,
     ticker: Ticker,
     hint: LongRunHint,
+    /// The best epoch so far, if this process tested it.
+    best: Option<(u64, Confusion)>,
 }
 
 impl<'a> Terminal<'a> {
@@ -42,7 +44,7 @@ impl<'a> Terminal<'a> {
         resumed: bool,
     ) -> Self {
         let (ticker, hint) = (Ticker::default(), LongRunHint::new(resumed));
-        Self { ui, config, run, classes, work, resumed, ticker, hint }
+        Self { ui, config, run, classes, work, resumed, ticker, hint, best: None }
     }
 
     /// Moves the bar.
@@ -50,16 +52,13 @@ impl<'a> Terminal<'a> {
         self.ui.bar(done, self.work.steps(), line);
     }
 
-    fn finish(
-        &self,
-        epochs: u64,
-        early: Option<&str>,
-        done: &Throughput,
-        evaluation: Option<&Evaluation>,
-    ) {
-        if let Some(evaluation) = evaluation {
+    fn finish(&self, epochs: u64, early: Option<&str>, done: &Throughput) {
+        if let Some((epoch, confusion)) = &self.best {
+            if *epoch != epochs {
+                self.ui.detail(&format!("of epoch {epoch}, the best one:"));
+            }
             let all = format!("all are in {}", self.run.file(CONFUSION).display());
-            for line in evaluation.confusion.per_class(self.classes, &all) {
+            for line in confusion.per_class(self.classes, &all) {
                 self.ui.detail(&line);
             }
         }
@@ -100,7 +99,11 @@ impl Reporter for Terminal<'_> {
             Event::Testing { epoch, images, done } => {
                 self.show(done, &test_line(epoch, images, &self.work));
             }
-            Event::Epoch { record, is_best, .. } => {
+            Event::Epoch { record, tested, is_best, .. } => {
+                if is_best {
+                    let confusion = tested.evaluation().map(|it| it.confusion.clone());
+                    self.best = confusion.map(|confusion| (record.epoch, confusion));
+                }
                 self.ui.end_bar();
                 self.ui.progress_line(&epoch_line(
                     record,
@@ -116,9 +119,7 @@ impl Reporter for Terminal<'_> {
                 let run = self.run.path().display();
                 self.ui.help(&format!("vgg-train resume {run} goes on"));
             }
-            Event::Finished { epochs, early, done, evaluation, .. } => {
-                self.finish(epochs, early, &done, evaluation);
-            }
+            Event::Finished { epochs, early, done, .. } => self.finish(epochs, early, &done),
         }
         Ok(())
     }

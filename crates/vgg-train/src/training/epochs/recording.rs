@@ -166,7 +166,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let Progress { epoch: epochs, step, .. } = self.position;
         let early = ends_early(&self.config.train, &self.epochs);
         let early = early.as_deref();
-        self.reporters.report(&Event::Finished { epochs, early, step, done, evaluation })?;
+        self.reporters.report(&Event::Finished { epochs, early, step, done })?;
         let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
             let time = Some(done).filter(|_| !self.resumed);

@@ -7,6 +7,7 @@ use vgg_data::ImageFolder;
 use vgg_data::image_folder::Digest;
 
 use crate::data::folder::Parts;
+use crate::terminal::numbers::grouped;
 
 /// A short side below this is tiny: networks are fed with more, so that most of it would be made up.
 const TINY: usize = 32;
@@ -80,6 +81,8 @@ pub(super) type Place = (usize, usize);
 pub(super) struct Pair {
     pub file: String,
     pub same_as: String,
+    /// Whether they are of two classes, one of which is wrong.
+    pub other_class: bool,
     #[serde(skip)]
     pub places: [Place; 2],
 }
@@ -142,6 +145,27 @@ impl Findings {
     }
 }
 
+impl Findings {
+    /// All copies, those in two parts first.
+    pub(super) fn copies(&self) -> impl Iterator<Item = &Pair> {
+        self.duplicates_across.iter().chain(&self.duplicates_within)
+    }
+
+    /// How many copies there are, in words.
+    pub(super) fn copies_told(&self) -> String {
+        let Self { duplicates_across: across, duplicates_within: within, .. } = self;
+        let [across, within, of_two] =
+            [across.len(), within.len(), self.copies().filter(|pair| pair.other_class).count()]
+                .map(|n| grouped(n as u64));
+        let told = format!("{across} in two parts, {within} within a part");
+        if of_two == "0" {
+            told
+        } else {
+            format!("{told}; {of_two} of two classes, one of which is wrong")
+        }
+    }
+}
+
 impl Part {
     fn of(name: &'static str, part: &ImageFolder) -> Self {
         let range =
@@ -184,7 +208,8 @@ fn duplicates(parts: &Parts) -> (Vec<Pair>, Vec<Pair>) {
             let pairs = if part == other.0 { &mut within } else { &mut across };
             let places = [(part, i), other];
             let [file, same_as] = places.map(|place| path(parts, place));
-            pairs.push(Pair { file, same_as, places });
+            let [class, other_class] = places.map(|(part, i)| parts[part].1.files()[i].label);
+            pairs.push(Pair { file, same_as, other_class: class != other_class, places });
         }
     }
     (across, within)

@@ -98,13 +98,13 @@ pub(crate) fn command(
 fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
     let mut lines: Vec<_> = findings.parts.iter().flat_map(sizes).collect();
     lines.extend(balance(findings));
-    let Findings { duplicates_across, duplicates_within, odd_sizes, .. } = findings;
-    let [across, within, odd] = [duplicates_across.len(), duplicates_within.len(), odd_sizes.len()]
-        .map(|n| grouped(n as u64));
-    lines.push(format!("duplicates   {across} in two parts, {within} within a part"));
-    let pairs = duplicates_across.iter().chain(duplicates_within);
+    lines.push(format!("duplicates   {}", findings.copies_told()));
+    // Those that are wrong first.
+    let of_two = findings.copies().filter(|pair| pair.other_class);
+    let pairs = of_two.chain(findings.copies().filter(|pair| !pair.other_class));
     named(&mut lines, pairs.map(|Pair { file, same_as, .. }| format!("  {file} = {same_as}")));
-    lines.push(format!("odd sizes    {odd}"));
+    let odd_sizes = &findings.odd_sizes;
+    lines.push(format!("odd sizes    {}", grouped(odd_sizes.len() as u64)));
     named(
         &mut lines,
         odd_sizes.iter().map(|Odd { file, height, width, why, .. }| {

@@ -31,8 +31,8 @@ pub(super) fn page(
     data: &Value,
 ) -> Result<String> {
     let folder = dir.display().to_string();
-    let Findings { duplicates_across, duplicates_within, odd_sizes, .. } = findings;
-    let pairs: Vec<_> = duplicates_across.iter().chain(duplicates_within).collect();
+    let Findings { odd_sizes, .. } = findings;
+    let pairs: Vec<_> = findings.copies().collect();
     let main = html! {
         header { h1 { (folder) } p.about { (summary(findings)) } }
         section { h2 { "Sizes" } (sizes(&findings.parts)) }
@@ -42,8 +42,7 @@ pub(super) fn page(
             section {
                 h2 { "Copies" }
                 p.about {
-                    (grouped(duplicates_across.len() as u64)) " in two parts, which are tested on though known; "
-                    (grouped(duplicates_within.len() as u64)) " within a part" (more(pairs.len()))
+                    (findings.copies_told()) (more(pairs.len()))
                 }
                 ul.images { @for pair in pairs.iter().take(SHOWN) { li { (copies(pair, parts)?) } } }
             }
@@ -123,11 +122,11 @@ fn classes(findings: &Findings, parts: &Parts) -> Result<Markup> {
     })
 }
 
-fn copies(Pair { file, same_as, places }: &Pair, parts: &Parts) -> Result<Markup> {
+fn copies(Pair { file, same_as, other_class, places }: &Pair, parts: &Parts) -> Result<Markup> {
     let [image, other] = [thumbnail(parts, places[0])?, thumbnail(parts, places[1])?];
     Ok(html! { figure.explained title=(file) {
         div.pair { (picture(&image, file)) (picture(&other, same_as)) }
-        figcaption { (file) br; (same_as) }
+        figcaption { @if *other_class { b { "of two classes" } br; } (file) br; (same_as) }
     } })
 }
 
