@@ -58,7 +58,7 @@ pub use images::Images;
 pub use loader::{Epoch, Loader};
 pub use mixup::Mixup;
 pub use moment::Moment;
-pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught};
+pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught, is_picture};
 pub use rescale::scaled_size;
 pub use statistics::{Components, Statistics};
 pub use transform::{

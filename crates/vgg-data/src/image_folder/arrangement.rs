@@ -96,9 +96,10 @@ impl Arrangement {
                 Err(error) => missing.push((line, error)),
             }
         }
+        let told = missing.iter().map(|(line, error)| format!("line {line}: {error}"));
+        let told: Vec<_> = told.collect();
         if !options.skip_damaged {
-            let told = missing.iter().map(|(line, error)| format!("line {line}: {error}"));
-            labels::refuse(csv, &told.collect::<Vec<_>>())?;
+            labels::refuse(csv, &told)?;
         }
         // The order of the lines decides nothing.
         files.sort_by_cached_key(|(file, _)| (file.label, order(file.path.as_os_str())));
@@ -132,7 +133,9 @@ impl Arrangement {
             }
         };
         parts[0].1.damaged.extend(missing.into_iter().map(|(_, error)| error));
-        parts[0].1.check_classes(csv)?;
+        // A class may have none because its files are missing.
+        let checked = parts[0].1.check_classes(csv);
+        checked.or_else(|none| labels::refuse(csv, &told).and(Err(none)))?;
         Ok(parts)
     }
 }

@@ -47,6 +47,11 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
             Some(columns) => columns,
             None => {
                 let header = Columns::named(&record);
+                if header.is_none() && calls_paths_otherwise(&record) {
+                    let names = record.iter().collect::<Vec<_>>().join(", ");
+                    let reason = format!("its columns are {names}, but must be path and label");
+                    return Err(format_error(csv, &format!("line {line}: {reason}")));
+                }
                 let is_header = header.is_some();
                 let known = columns.insert(header.unwrap_or(Columns::of(record.len())));
                 if is_header {
@@ -72,6 +77,23 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     }
     refuse(csv, &again)?;
     Ok(lines)
+}
+
+/// Whether a line is a header by other names than ours.
+fn calls_paths_otherwise(header: &StringRecord) -> bool {
+    const NAMES: [&str; 10] = [
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "image",
+        "image_path",
+        "image_name",
+        "image_id",
+        "img",
+    ];
+    header.iter().any(|field| NAMES.iter().any(|name| field.eq_ignore_ascii_case(name)))
 }
 
 /// Refuses a file for what is wrong with some of its lines.
@@ -162,6 +184,8 @@ mod tests {
         assert_eq!(error("1.jpg,cat,val\n2.jpg,cat\n"), format!("line 2: no split: {expected}"));
         let split = "line 1: the split is train, val or test, not valid";
         assert_eq!(error("1.jpg,cat,valid\n"), split);
+        let named = "line 1: its columns are filename, class, but must be path and label";
+        assert_eq!(error("filename,class\n1.jpg,cat\n"), named);
         let again = "line 3: ./1.jpg is in line 1, too";
         assert_eq!(error("1.jpg,cat\n2.jpg,cat\n./1.jpg,dog\n"), again);
         assert!(error(&"1.jpg,cat\n".repeat(9)).ends_with("; and 5 more"));

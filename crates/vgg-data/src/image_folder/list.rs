@@ -102,7 +102,7 @@ impl List {
 
     fn add_file(&mut self, path: PathBuf, label: u32, as_before: bool) -> Result<()> {
         let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
-        if is_named(&path, endings) {
+        if is_named(&path, endings) && !is_stream(&path) {
             self.files.push(image_file(path, label)?);
             return Ok(());
         }
@@ -162,7 +162,12 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
 
 /// Whether a file is an image, of whatever kind, as its name says or its contents.
 pub(super) fn is_image(path: &Path) -> bool {
-    is_named(path, &ENDINGS) || kind_of(path).is_some()
+    (is_named(path, &ENDINGS) && !is_stream(path)) || kind_of(path).is_some()
+}
+
+/// Whether it is there and no file: reading a pipe would wait for ever.
+fn is_stream(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| !metadata.is_file())
 }
 
 /// What names are sorted by.
@@ -181,9 +186,10 @@ fn is_named(path: &Path, endings: &[&str]) -> bool {
 
 /// What a file with another name is by its contents.
 fn kind_of(path: &Path) -> Option<Kind> {
-    // Reading a pipe would wait for ever.
-    let is_file = fs::metadata(path).is_ok_and(|metadata| metadata.is_file());
-    is_file.then(|| kind(path).ok().flatten()).flatten()
+    if is_stream(path) {
+        return None;
+    }
+    kind(path).ok().flatten()
 }
 
 /// A file that is to be an image.

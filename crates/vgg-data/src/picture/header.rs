@@ -95,6 +95,11 @@ pub(crate) fn kind(path: &Path) -> Result<Option<Kind>> {
     Kind::of(&mut open(path)?).map_err(|source| Error::Io { path: path.into(), source })
 }
 
+/// Whether the file `path` is an image by its contents, of whatever kind. What cannot be read is none.
+pub fn is_picture(path: &Path) -> bool {
+    path.is_file() && kind(path).is_ok_and(|kind| kind.is_some())
+}
+
 /// Whether the file `path` is an animation, of which the first frame is taken: a GIF, a PNG or a WebP
 /// file with more than one. What cannot be read is none.
 pub fn is_animation(path: &Path) -> bool {

@@ -13,7 +13,7 @@ use clap_complete::{ArgValueCompleter, Shell};
 
 use self::options::{
     Arranged, DataDir, DeviceSettings, Hardware, Offline, ProgressOption, Runs, Settings, Threads,
-    TrainingSettings,
+    TrainingSettings, at_least_one,
 };
 use crate::commands::data::check::CheckOptions;
 use crate::commands::data::pack::PackOptions;
@@ -219,7 +219,7 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
         /// How many classes to print, most probable first
-        #[arg(long, value_name = "N", default_value_t = 5)]
+        #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
         top: usize,
         /// Show in FOLDER where in each image the network sees its most probable class
         ///

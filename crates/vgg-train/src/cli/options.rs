@@ -242,6 +242,15 @@ impl DataDir {
     }
 }
 
+/// A number of things, of which there must be one.
+pub(super) fn at_least_one(argument: &str) -> Result<usize, String> {
+    match argument.parse() {
+        Ok(0) => Err("it must be at least 1".into()),
+        Ok(number) => Ok(number),
+        Err(error) => Err(format!("{error}")),
+    }
+}
+
 /// [`Override::parse`], of the device alone.
 fn of_device(argument: &str) -> Result<Override, String> {
     let set = Override::parse(argument)?;

@@ -11,7 +11,7 @@ use crate::failure::{Code, Failure};
 use crate::machine::device;
 use crate::run::best::ends_early;
 use crate::run::checkpoints::{self, difference};
-use crate::run::folder::{RunDir, Which};
+use crate::run::folder::{REPORT, RunDir, Which};
 use crate::run::metrics;
 use crate::terminal::log::Log;
 use crate::terminal::ui::Ui;
@@ -80,6 +80,12 @@ fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &L
                     config.train.epochs, config.train.epochs
                 ));
             }
+        }
+        if config.report.page && !path.join(REPORT).exists() {
+            ui.help(&format!(
+                "vgg-train report {} writes its page, which is not there",
+                path.display()
+            ));
         }
         let best = checkpoint.as_ref().and_then(|checkpoint| State::of(checkpoint).ok()?.best);
         let last = epochs.pop().filter(|last| last.epoch == progress.epoch);

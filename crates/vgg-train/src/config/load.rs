@@ -12,17 +12,19 @@ use super::error::{deserialize_problem, in_file, in_override, locate};
 use super::keys::Config;
 use super::overrides::Override;
 use super::source::Source;
-use crate::failure::Failure;
+use crate::failure::{Code, Failure};
 use crate::terminal::print::printable;
 
 /// Keys that few would write and every run's config has, those of the first version, too.
-const KEYS_OF_ALL_RUNS: [&str; 6] = [
+const KEYS_OF_ALL_RUNS: [&str; 8] = [
     "init.std",
     "data.download",
     "data.skip_damaged",
     "data.augment.pad_crop",
     "schedule.min_lr",
     "checkpoint.every_minutes",
+    "guard.flat_loss",
+    "device.threads",
 ];
 
 /// A config, and what the user gave for it.
@@ -56,6 +58,13 @@ pub(crate) fn load_text(path: &Path, text: &str, overrides: Vec<Override>) -> Re
 
 fn of_source(source: &Source, overrides: Vec<Override>) -> Result<Loaded> {
     let mut loaded = parse(&source.label, &source.text, &source.name, overrides)?;
+    let lacks = KEYS_OF_ALL_RUNS.iter().find(|key| !loaded.is_in_file(key));
+    if let (Some(key), true) = (lacks, source.is_of_run) {
+        let message = format!("{} is damaged: it lacks {key}", source.label);
+        let help = "a run's config has all keys; the weights in its folder checkpoints may be whole, of \
+                    which `vgg-train import` makes another run";
+        return Err(Failure::new(Code::Checkpoint, message).help(help).into());
+    }
     loaded.place_images(source);
     loaded.keep_orientation();
     Ok(loaded)

@@ -38,5 +38,5 @@ pub(crate) use of_network::{decode, in_config, of, of_network, orientation};
 pub(crate) use overrides::{Override, may_download};
 pub(crate) use pretrained::{arch_of, pretrained, pretrained_names};
 pub(crate) use shipped::{SHIPPED, Shipped, keys};
-pub(crate) use source::{CONFIG, is_run};
+pub(crate) use source::{CHECKPOINTS, CONFIG, is_run};
 pub(crate) use text::read_text;

@@ -16,6 +16,9 @@ pub(crate) fn is_run(path: &Path) -> bool {
     path.join(CONFIG).is_file()
 }
 
+/// The folder of a run in which its checkpoints are.
+pub(crate) const CHECKPOINTS: &str = "checkpoints";
+
 /// A config's text.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -26,6 +29,8 @@ pub(super) struct Source {
     pub name: String,
     /// The folder of its file, if it has one.
     pub folder: Option<PathBuf>,
+    /// Whether a run has written it.
+    pub is_of_run: bool,
 }
 
 impl Source {
@@ -41,6 +46,7 @@ impl Source {
                 text,
                 name: stem(given),
                 folder: Some(given.parent().unwrap_or(Path::new("")).to_owned()),
+                is_of_run: given.ends_with(CONFIG) && given.with_file_name(CHECKPOINTS).is_dir(),
             }),
             Err(error) if error.kind() == ErrorKind::NotFound => match Shipped::find(given) {
                 Some(Shipped { name, text }) => Ok(Self {
@@ -48,6 +54,7 @@ impl Source {
                     text: text.to_owned(),
                     name: stem(Path::new(name)),
                     folder: None,
+                    is_of_run: false,
                 }),
                 None => Err(missing(given)),
             },
@@ -65,6 +72,7 @@ impl Source {
             text: text.to_owned(),
             name: path.file_stem().unwrap_or_default().to_string_lossy().into_owned(),
             folder: Some(path.parent().unwrap_or(Path::new("")).to_owned()),
+            is_of_run: false,
         }
     }
 

@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 
 use super::{Event, Reporter};
-use crate::run::folder::{METRICS, RunDir};
-use crate::run::metrics::{EpochRecord, Process, Record, SCHEMA, StepRecord};
+use crate::run::folder::{METRICS, METRICS_CSV, RunDir};
+use crate::run::metrics::{self, EpochRecord, Process, Record, SCHEMA, StepRecord};
 use crate::terminal::log::now;
 use crate::version::VERSION;
 
@@ -37,7 +37,8 @@ pub(crate) struct Reopened {
 
 impl Jsonl {
     /// Goes on where the checkpoint was made: keeps the records up to `step` steps and `epochs`
-    /// finished epochs. A new run has none. Records of another schema stay below their own header.
+    /// finished epochs. A new run has none. Records of another schema stay below their own header. Epochs
+    /// that are missing are those of `metrics.csv`, if it has them.
     pub(crate) fn open(run: &RunDir, name: &str, epochs: u64, step: u64) -> Result<Reopened> {
         let path = run.file(METRICS);
         let text = match std::fs::read(&path) {
@@ -60,7 +61,9 @@ impl Jsonl {
                 Err(_) => {}
             }
         }
+        let missing = restore(&mut records, epochs, metrics::rows(run.path()));
         let why = match damaged[..] {
+            [] if missing.is_some() => missing,
             [] if later <= epochs + 1 => None,
             [] => Some(format!("goes on to epoch {later}, beyond the checkpoint")),
             [line] => Some(format!("is damaged: line {line} does not read")),
@@ -71,6 +74,8 @@ impl Jsonl {
         };
         let warning = match why {
             None => None,
+            // There is nothing to keep.
+            Some(why) if text.is_empty() => Some(format!("{} {why}", path.display())),
             Some(why) => {
                 let kept = keep(run, &path)?;
                 Some(format!("{} {why}; as it was it is now {}", path.display(), kept.display()))
@@ -133,6 +138,36 @@ fn begin(records: &mut Vec<Record>, schema: u32, name: &str) {
     if records.iter().rev().find_map(schema_of) != Some(schema) {
         records.push(Record::Run { schema, name: name.into() });
     }
+}
+
+/// Adds what is missing of the finished epochs, from `rows`, and says in words what was.
+fn restore(records: &mut Vec<Record>, epochs: u64, rows: Vec<EpochRecord>) -> Option<String> {
+    let is_there = |records: &[Record], number: u64| {
+        records.iter().any(|record| matches!(record, Record::Epoch(it) if it.epoch == number))
+    };
+    let missing: Vec<u64> = (1..=epochs).filter(|epoch| !is_there(records, *epoch)).collect();
+    let (first, last) = (missing.first()?, missing.last()?);
+    for row in rows.into_iter().filter(|row| missing.contains(&row.epoch)) {
+        let is_later = |record: &Record| match record {
+            Record::Run { .. } => false,
+            Record::Process(Process { step, .. })
+            | Record::Step(StepRecord { step, .. })
+            | Record::Epoch(EpochRecord { step, .. }) => *step > row.step,
+        };
+        let place = records.iter().position(is_later).unwrap_or(records.len());
+        records.insert(place, Record::Epoch(row));
+    }
+    let lost = missing.iter().filter(|epoch| !is_there(records, **epoch)).count();
+    let which = match missing.len() as u64 {
+        1 => format!("epoch {first}"),
+        n if n == last - first + 1 => format!("epochs {first} to {last}"),
+        n => format!("{n} epochs from {first} to {last}"),
+    };
+    Some(match lost {
+        0 => format!("lacks {which}, taken from {METRICS_CSV}"),
+        n if n == missing.len() => format!("lacks {which}, and so does {METRICS_CSV}"),
+        n => format!("lacks {which}, of which {METRICS_CSV} lacks {n}, too"),
+    })
 }
 
 /// Copies a run's metrics to a name that is free.

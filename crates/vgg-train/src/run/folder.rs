@@ -9,7 +9,9 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use vgg_tensor::new_file;
 
-use crate::config::{self, CONFIG, Loaded, Override, is_run, nearest, pretrained_names};
+use crate::config::{
+    self, CHECKPOINTS, CONFIG, Loaded, Override, is_run, nearest, pretrained_names,
+};
 use crate::failure::{Code, Failure};
 
 /// A run's folder, locked for as long as this value lives.
@@ -30,7 +32,6 @@ pub(crate) const PREDICTIONS: &str = "predictions.safetensors";
 pub(crate) const REPORT: &str = "report.html";
 pub(crate) const MISTAKES: &str = "mistakes.png";
 pub(crate) const TENSORBOARD: &str = "tensorboard";
-pub(super) const CHECKPOINTS: &str = "checkpoints";
 pub(super) const LOCK: &str = ".lock";
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 

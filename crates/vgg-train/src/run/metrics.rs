@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use super::folder::METRICS;
+use super::folder::{METRICS, METRICS_CSV};
 
 /// Changes when a field changes its meaning or goes away.
 pub(crate) const SCHEMA: u32 = 3;
@@ -147,6 +147,13 @@ pub(crate) fn records(path: &Path) -> Result<Vec<Record>> {
             Ok(lines.filter_map(|line| serde_json::from_slice(line).ok()).collect())
         }
     }
+}
+
+/// The finished epochs as the run's spreadsheet has them, which may be behind: none if it does not read.
+pub(crate) fn rows(path: &Path) -> Vec<EpochRecord> {
+    let rows = csv::Reader::from_path(path.join(METRICS_CSV))
+        .and_then(|rows| rows.into_deserialize().collect());
+    rows.unwrap_or_default()
 }
 
 /// The records of the finished epochs.

@@ -33,8 +33,23 @@ impl Output {
     ///
     /// # Errors
     /// A [`Failure`] with [`Code::Usage`] if it is a folder, in a folder that is not there, a file of
-    /// a run, an input, or protected; an error if its folder cannot be written to.
+    /// a run, an input, an image, or protected; an error if its folder cannot be written to.
     pub(crate) fn new(path: &Path, inputs: &[&Path]) -> Result<Self> {
+        let output = Self::of_picture(path, inputs)?;
+        if output.target.as_ref().is_some_and(|target| vgg_data::is_picture(target)) {
+            let message =
+                format!("cannot write {}: it is an image, which would be lost", path.display());
+            let help = "name another file, or remove the image first";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        Ok(output)
+    }
+
+    /// As [`Output::new`], of a result that is an image itself, which may replace another one.
+    ///
+    /// # Errors
+    /// As [`Output::new`].
+    pub(crate) fn of_picture(path: &Path, inputs: &[&Path]) -> Result<Self> {
         let refuse = |why: String| {
             let message = format!("cannot write {}: {why}", path.display());
             Failure::new(Code::Usage, message)

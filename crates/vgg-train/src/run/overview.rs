@@ -14,9 +14,9 @@ use anyhow::{Context as _, Result};
 use vgg_model::weights::WeightFile;
 
 use super::best::ends_early;
-use super::folder::{CHECKPOINTS, LOCK, METRICS, METRICS_CSV, Which, cannot, checkpoint_path};
+use super::folder::{LOCK, METRICS, METRICS_CSV, Which, cannot, checkpoint_path};
 use super::metrics::{self, EpochRecord, Record, StepRecord};
-use crate::config::{self, BestBy, CONFIG, Config, is_run};
+use crate::config::{self, BestBy, CHECKPOINTS, CONFIG, Config, is_run};
 use crate::failure::{Code, Failure};
 
 /// Bytes at the end of `metrics.jsonl` in which the newest record is: several times a line.
@@ -157,7 +157,9 @@ impl Overview {
             Some(_) => State::Damaged,
             // Its last checkpoint may not have been written.
             None if last.exists() && config.as_ref().is_some_and(is_done) => State::Finished,
-            None if last.is_file() && !path.join(METRICS).exists() => State::Imported,
+            None if last.is_file() && epochs.is_empty() && !path.join(METRICS).exists() => {
+                State::Imported
+            }
             None => State::Stopped,
         };
         let changed = [METRICS, CONFIG].into_iter();
@@ -219,16 +221,14 @@ impl Overview {
 /// The records of the finished epochs, and the newest one of a step, if no epoch ended after it.
 fn records(run: &Path) -> Result<(Vec<EpochRecord>, Option<StepRecord>)> {
     let (done, step) = match newest(&run.join(METRICS)) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((vec![], None)),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok((metrics::rows(run), None)),
         Err(error) => return Err(error.into()),
         Ok(Some(Record::Epoch(epoch))) => (epoch.epoch, None),
         Ok(Some(Record::Step(step))) => (step.epoch.saturating_sub(1), Some(step)),
         Ok(_) => (0, None),
     };
     // A row an epoch; it may be behind, and is made anew of the records when the run is resumed.
-    let rows = csv::Reader::from_path(run.join(METRICS_CSV))
-        .and_then(|rows| rows.into_deserialize().collect());
-    let rows: Vec<EpochRecord> = rows.unwrap_or_default();
+    let rows = metrics::rows(run);
     if rows.last().map_or(0, |row| row.epoch) >= done {
         return Ok((rows, step));
     }

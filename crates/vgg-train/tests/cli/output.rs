@@ -46,6 +46,22 @@ fn a_runs_own_files_are_never_written_over() {
     place.ok("resume runs/tiny-1 -q --set train.epochs=2");
 }
 
+/// Two arguments are easily exchanged, and a photograph is there once.
+#[test]
+fn a_photograph_is_not_written_over() {
+    let place = trained();
+    fs::copy(sample(), place.path("photo.png")).unwrap();
+    for command in [
+        "export runs/tiny-1 --format onnx --output photo.png",
+        "report runs/tiny-1 --output photo.png",
+        "eval runs/tiny-1 --predictions photo.png",
+    ] {
+        let told = failure(&place, command);
+        assert!(told.starts_with("2\nerror: cannot write photo.png: it is an image,"), "{told}");
+    }
+    assert_eq!(fs::read(place.path("photo.png")).unwrap(), fs::read(sample()).unwrap());
+}
+
 #[test]
 fn an_image_that_is_described_is_not_written_over() {
     let place = trained();

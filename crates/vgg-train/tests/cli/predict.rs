@@ -139,6 +139,23 @@ fn folders_and_standard_input_name_files() {
         );
     }
 
+    let done = with_input(&place, "predict runs/tiny-1 - --json -q", b"0.png\r\n1.png\r\n");
+    assert_eq!(files(&done), ["0.png", "1.png"]);
+    let image = std::fs::read(place.path("0.png")).unwrap();
+    let done = with_input(&place, "predict runs/tiny-1 - --json -q", &image);
+    let told = "error: -: names of files are expected, one a line, and not their contents\n";
+    assert_eq!(done.code, Some(3));
+    assert_eq!(done.stderr.matches(told).count(), 1, "{}", done.stderr);
+
+    // A pipe would be waited for.
+    #[cfg(unix)]
+    {
+        let pipe = place.path("in/pipe.png");
+        assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
+        let done = place.run("predict runs/tiny-1 in --json -q");
+        assert_eq!(files(&done), within);
+    }
+
     std::fs::create_dir(place.path("empty")).unwrap();
     let done = place.run("predict runs/tiny-1 empty -q --csv");
     assert_eq!((done.code, &*done.stdout), (Some(3), ""));

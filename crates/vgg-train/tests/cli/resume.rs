@@ -382,3 +382,57 @@ fn damaged_metrics_are_kept() {
     assert!(done.stderr.contains(told), "{}", done.stderr);
     assert_eq!(place.read("runs/tiny-1/metrics.old-1.jsonl"), damaged);
 }
+
+/// The records of epochs are in `metrics.csv`, too, which is made anew when a run goes on.
+#[test]
+fn lost_metrics_are_those_of_the_spreadsheet() {
+    for (keeps_rest, told) in [
+        (false, "lacks epochs 1 to 3, taken from metrics.csv\n"),
+        (true, "lacks epoch 1, taken from metrics.csv; as it was it is now"),
+    ] {
+        let place = Workplace::new();
+        place.ok("tiny.toml -q --set train.epochs=3");
+        let rows = place.read("runs/tiny-1/metrics.csv");
+        let lines = place.read("runs/tiny-1/metrics.jsonl");
+        let epochs = || -> Vec<String> {
+            let records = metrics_without_times(&place.read("runs/tiny-1/metrics.jsonl"));
+            let records = records.iter().map(|record| record.to_string());
+            records.filter(|record| record.contains("\"kind\":\"epoch\"")).collect()
+        };
+        let whole = epochs();
+        let after_first =
+            lines.lines().skip_while(|line| !line.contains("\"kind\":\"epoch\"")).skip(1);
+        let kept: String =
+            after_first.filter(|_| keeps_rest).map(|line| format!("{line}\n")).collect();
+        std::fs::write(place.path("runs/tiny-1/metrics.jsonl"), kept).unwrap();
+        let done = place.ok("resume runs/tiny-1 --set train.epochs=4");
+        let told = format!("warning: runs/tiny-1/metrics.jsonl {told}");
+        assert!(done.stderr.contains(&told), "{}", done.stderr);
+        assert!(place.read("runs/tiny-1/metrics.csv").starts_with(&rows));
+        assert_eq!(epochs()[..3], whole);
+    }
+}
+
+/// What is cut off would count as left out, and so as a default.
+#[test]
+fn a_config_that_is_cut_off_is_told() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=1");
+    let config = place.read("runs/tiny-1/config.toml");
+    for (kept, key) in
+        [("", "init.std"), (config.split("[schedule]").next().unwrap(), "schedule.min_lr")]
+    {
+        std::fs::write(place.path("runs/tiny-1/config.toml"), kept).unwrap();
+        for command in
+            ["resume runs/tiny-1 --set train.epochs=2", "eval runs/tiny-1", "report runs/tiny-1"]
+        {
+            let told = failure(&place, command);
+            let damaged = format!("7\nerror: runs/tiny-1/config.toml is damaged: it lacks {key}\n");
+            assert!(told.starts_with(&damaged), "{command}: {told}");
+        }
+        let listed = place.ok("runs runs").stdout;
+        assert!(listed.contains("damaged"), "{listed}");
+    }
+    std::fs::write(place.path("runs/tiny-1/config.toml"), config).unwrap();
+    place.ok("resume runs/tiny-1 -q --set train.epochs=2");
+}

@@ -40,15 +40,31 @@ fn of(path: PathBuf) -> Paths<'static> {
 
 fn named_by_input(separator: u8) -> impl Iterator<Item = Result<PathBuf>> {
     let mut failed = false;
-    let names = io::stdin().lock().split(separator).take_while(move |name| {
-        // After an error there is nothing to wait for.
-        !std::mem::replace(&mut failed, name.is_err())
-    });
+    let names =
+        io::stdin().lock().split(separator).map(move |name| checked(name?, separator)).take_while(
+            move |name| {
+                // After an error there is nothing to wait for.
+                !std::mem::replace(&mut failed, name.is_err())
+            },
+        );
     names.filter_map(|name| match name {
         Ok(name) if name.is_empty() => None,
         Ok(name) => Some(Ok(path(name))),
         Err(source) => Some(Err(Error::Io { path: INPUT.into(), source })),
     })
+}
+
+/// A name without what ends lines on Windows.
+///
+/// # Errors
+/// If it is none, as where an image comes by standard input.
+fn checked(mut name: Vec<u8>, separator: u8) -> io::Result<Vec<u8>> {
+    if name.contains(&0) {
+        let reason = "names of files are expected, one a line, and not their contents";
+        return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+    }
+    name.pop_if(|last| separator == b'\n' && *last == b'\r');
+    Ok(name)
 }
 
 #[cfg(unix)]

@@ -34,7 +34,7 @@ impl Pictures {
             let path = folder.join(name);
             let is_read = fs::canonicalize(&path).is_ok_and(|path| read.contains(&path));
             let own = [&*path];
-            Output::new(&path, if is_read { &own } else { &[] })
+            Output::of_picture(&path, if is_read { &own } else { &[] })
         };
         Ok(Self(names(files).into_iter().map(output).collect::<Result<_>>()?))
     }

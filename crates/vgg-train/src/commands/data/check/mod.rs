@@ -98,6 +98,9 @@ pub(crate) fn command(
 fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
     let mut lines: Vec<_> = findings.parts.iter().flat_map(sizes).collect();
     lines.extend(balance(findings));
+    if findings.classes.len() < 2 {
+        lines.push("classes      one, where training needs two to tell apart".into());
+    }
     lines.push(format!("duplicates   {}", findings.copies_told()));
     // Those that are wrong first.
     let of_two = findings.copies().filter(|pair| pair.other_class);
