@@ -99,11 +99,14 @@ fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &L
 
 /// Says how a run that is done can go on, and what of that is not as one might think.
 fn tell_how_it_goes_on(config: &Config, progress: &Progress, ui: &Ui) {
+    // It may have been asked for fewer epochs than are done.
+    let mut config = config.clone();
+    config.train.epochs = config.train.epochs.max(progress.epoch);
     let mut longer = config.clone();
     longer.train.epochs = 2 * progress.epoch;
     let help = format!("--set train.epochs={} goes on with it", longer.train.epochs);
     let steps_per_epoch = progress.step / progress.epoch.max(1);
-    match Rise::of(config, &longer, progress, steps_per_epoch) {
+    match Rise::of(&config, &longer, progress, steps_per_epoch) {
         None => ui.help(&help),
         Some(rise) => {
             ui.help(&format!("{help}, but {}", rise.warning()));

@@ -40,6 +40,13 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         None => (train, test, "test"),
     };
     let (train, test) = (limited(train, data.train_limit), limited(test, data.test_limit));
+    for (images, what) in [(&train, "train"), (&test, "test")] {
+        if images.is_empty() {
+            let failure = Failure::new(Code::Data, format!("there is no image to {what} on"));
+            let help = "of classes with few images, data.split may leave none: take a larger share, or more images";
+            return Err(failure.help(help).into());
+        }
+    }
 
     let side = config.model.image_size;
     let [c, h, w] = data.image_shape(side);

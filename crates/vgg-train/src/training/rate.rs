@@ -54,6 +54,10 @@ impl Rise {
 
     /// What avoids it.
     pub(crate) fn help(&self) -> String {
+        // No rate is 0.
+        if self.from <= 0.0 {
+            return "a lower optimizer.lr it rises to less".into();
+        }
         let lr = short(self.from);
         format!("--set schedule.kind=constant --set optimizer.lr={lr} it stays what it was")
     }

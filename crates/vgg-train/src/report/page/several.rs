@@ -69,7 +69,7 @@ fn results(runs: &[RunFolder]) -> Section {
         div.scroll { table.sortable {
             thead { tr {
                 th { "run" } th { "best, %" } th { "in epoch" } th { "last, %" }
-                th { "test loss" } th { "train loss" } th { "epochs" } th { "images/s" } th { "time" }
+                th { "last test loss" } th { "last train loss" } th { "epochs" } th { "images/s" } th { "time" }
                 th.left { "state" }
             } }
             tbody { @for (run, name) in runs.iter().zip(names(runs)) {
@@ -110,7 +110,7 @@ fn differences(runs: &[RunFolder]) -> Section {
                 thead { tr { th { "key" } @for name in names(runs) { th.left { (name) } } } }
                 tbody { @for (key, values) in &keys { tr {
                     td { code { (key) } }
-                    @for value in values { td.left { code { (value) } } }
+                    @for value in values { td.left { code.value title=(value) { (value) } } }
                 } } }
             } }
         }
