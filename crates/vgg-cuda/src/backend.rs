@@ -34,9 +34,9 @@ impl Backend for Cuda {
 
     fn workspace(&self, programs: &[&Program]) -> u64 {
         // What is exchanged has room of its own.
-        let commands = || programs.iter().flat_map(|program| program.commands());
-        let most = |bytes: &dyn Fn(&Command) -> u64| commands().map(bytes).max().unwrap_or(0);
-        most(&|command| conv2d::workspace(self.storage, command)) + most(&exchange::workspace)
+        let commands = programs.iter().flat_map(|program| program.commands());
+        let exchanged = commands.map(exchange::workspace).max().unwrap_or(0);
+        self.scratch_bytes(programs) + exchanged
     }
 
     fn check_size(&self, command: &Command) -> Result<()> {
@@ -123,9 +123,7 @@ impl Backend for Cuda {
     fn compile(&mut self, program: &Program, buffers: Vec<Shared<Buffer>>) -> Result<Executable> {
         let executable = Executable::new(&self.gpu.stream, program, buffers)?;
         // cuDNN's workspace is not among it: the first run asks for that one.
-        let workspace = |command| conv2d::workspace(self.storage, command);
-        let most = program.commands().map(workspace).max().unwrap_or(0);
-        self.scratch.reserve(&self.gpu.stream, most as usize)?;
+        self.scratch.reserve(&self.gpu.stream, self.scratch_bytes(&[program]) as usize)?;
         Ok(executable)
     }
 
@@ -141,6 +139,12 @@ impl Backend for Cuda {
 }
 
 impl Cuda {
+    /// Bytes of scratch memory that programs take, as far as that is known.
+    fn scratch_bytes(&self, programs: &[&Program]) -> u64 {
+        let commands = programs.iter().flat_map(|program| program.commands());
+        commands.map(|command| conv2d::workspace(self.storage, command)).max().unwrap_or(0)
+    }
+
     /// Orders a command, or adds it to `steps`, which are ordered before anything else is.
     pub(crate) fn order(&mut self, command: Bound<'_, Buffer>, steps: &mut Steps) -> Result<()> {
         if !matches!(command, Command::Step { .. }) {
