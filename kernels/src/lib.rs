@@ -71,6 +71,7 @@ pub const MODULES: &[Module] = &[
     EUCLIDEAN_LOSS,
     FEW_CHANNELS_SM80,
     FIRST_STAGE,
+    FIRST_STAGE_RGB_SM80,
     FIRST_STAGE_SM80,
     LINEAR_FACTORS,
     LOSS_SCALE,
@@ -328,6 +329,24 @@ pub const FIRST_STAGE_SM80: Module = Module {
         "first_stage_mma_forward_f16",
     ],
     ptx: include_str!("../ptx/first_stage_sm80.ptx"),
+};
+
+/// As [`FIRST_STAGE_SM80`], of images with three channels: `x: [n, h, w, 3]`, `weight: [c, 3, 3, 3]`,
+/// `dweight: [rows, c, 3, 3, 3]`, channels innermost. A slab is 16 channels.
+///
+/// - `first_stage_rgb_forward_T(const T* x, const T* weight, const f32* bias, T* y, u32* aux, u64 n,
+///   u32 h, u32 w, u32 c, u32 tiles_per_warp)`
+/// - `first_stage_rgb_backward_T(const T* x, const T* dy, const u32* aux, f32* dweight, f32* db, u64 n,
+///   u32 h, u32 w, u32 c, u32 tiles_per_warp)`
+pub const FIRST_STAGE_RGB_SM80: Module = Module {
+    name: "first_stage_rgb_sm80",
+    kernels: &[
+        "first_stage_rgb_backward_bf16",
+        "first_stage_rgb_backward_f16",
+        "first_stage_rgb_forward_bf16",
+        "first_stage_rgb_forward_f16",
+    ],
+    ptx: include_str!("../ptx/first_stage_rgb_sm80.ptx"),
 };
 
 /// What a part of a batch has to do with the gradient of a fully connected layer's weight.

@@ -304,6 +304,31 @@ kernels! {
         c: u32,
         pixels_per_block: u64,
     }
+    // first_stage_rgb_sm80.cu
+    FirstStageRgbForward = "first_stage_rgb_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    FirstStageRgbBackward = "first_stage_rgb_backward_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage_sm80.cu
     FirstStageMmaForward = "first_stage_mma_forward_T" {
         x: Address,

@@ -105,20 +105,23 @@ fn gpu_and_cudnn() -> Result<[String; 2]> {
 
 on_cuda! {
     /// cuDNN counts the numbers of a map with 31 bits. Here those are the maps of full width before
-    /// the second pool, 128 × 112 × 112 numbers of an image, or, of colour images, before the first.
+    /// the second pool, 128 × 112 × 112 numbers of an image, or, of colour images where no kernel of ours
+    /// computes the first stage, before the first.
     fn the_largest_batches_that_cudnn_takes() {
-        let cuda = make(config(Precision::Bf16));
-        let fits = |channels: usize, batch: usize, mode: Mode| -> Result<bool> {
+        let cuda = |precision| make(config(precision));
+        let (ours, cudnn) = (cuda(Precision::Bf16), cuda(Precision::F32));
+        let fits = |cuda: &Cuda, channels: usize, batch: usize, mode: Mode| -> Result<bool> {
             let input = [channels, 224, 224];
             let vgg = Vgg::new(&VggConfig { input, ..VggConfig::default() }).expect("a network");
             let plan = Plan::new(&vgg, &Input::unnormalized(channels, 28, 28), batch, mode);
-            Ok(plan.expect("a plan").check_on(&cuda).is_ok())
+            Ok(plan.expect("a plan").check_on(cuda).is_ok())
         };
         let infer = Mode::Infer { linear_weights: WeightType::F32 };
         for mode in [Mode::Train(SgdConfig::plain(0.1).into()), infer] {
-            for (channels, most) in [(1, 1337), (3, 668)] {
-                assert!(fits(channels, most, mode.clone())?, "{most} images of {channels}");
-                assert!(!fits(channels, most + 1, mode.clone())?, "{} images of {channels}", most + 1);
+            for (cuda, channels, most) in [(&ours, 1, 1337), (&ours, 3, 1337), (&cudnn, 3, 668)] {
+                assert!(fits(cuda, channels, most, mode.clone())?, "{most} images of {channels}");
+                let more = most + 1;
+                assert!(!fits(cuda, channels, more, mode.clone())?, "{more} images of {channels}");
             }
         }
     }

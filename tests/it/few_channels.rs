@@ -20,42 +20,57 @@ const SIZES: [[usize; 5]; 6] = [
     [1, 9, 37, 16, 70],
 ];
 
+/// Of a 3×3 convolution, pooled: of each pooled pixel and channel, the largest sum that is above zero, and
+/// its code, of eight channels at a time.
+pub(crate) fn pooled(
+    [n, h, w, c_in, c]: [usize; 5],
+    [x, weight, bias]: [&[f32]; 3],
+) -> (Vec<f32>, Vec<u32>) {
+    let sum = |image: usize, row: usize, column: usize, channel: usize| {
+        let mut sum = bias[channel];
+        for tap in 0..9 {
+            let (r, s) = (row + tap / 3, column + tap % 3);
+            if (1..=h).contains(&r) && (1..=w).contains(&s) {
+                let at = ((image * h + r - 1) * w + s - 1) * c_in;
+                let filter = (channel * 9 + tap) * c_in;
+                sum += (0..c_in).map(|k| x[at + k] * weight[filter + k]).sum::<f32>();
+            }
+        }
+        sum
+    };
+    let (y_h, y_w, groups) = (h / 2, w / 2, c.div_ceil(8));
+    let (mut y, mut codes) = (Vec::new(), Vec::new());
+    for i in 0..n * y_h * y_w * groups * 8 {
+        let (pixel, channel) = (i / (groups * 8), i % (groups * 8));
+        let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+        let (mut largest, mut code) = (0.0, 0);
+        for q in (0..4).rev().filter(|_| channel < c) {
+            let sum = sum(image, 2 * row + q / 2, 2 * column + q % 2, channel);
+            if sum > 0.0 && sum >= largest {
+                (largest, code) = (sum, 4 | q as u32);
+            }
+        }
+        if channel < c {
+            y.push(largest);
+        }
+        codes.push(code);
+    }
+    (y, codes)
+}
+
+/// The codes in words of `aux`: of the dead, which may have any, 0.
+pub(crate) fn decisions(words: &[u32]) -> Vec<u32> {
+    let codes = words.iter().flat_map(|word| (0..8).map(move |k| word >> (4 * k) & 7));
+    codes.map(|code| if code < 4 { 0 } else { code }).collect()
+}
+
 fn check<T: Half>() {
     for [n, h, w, c_in, c] in SIZES {
         let [x, weight, bias] = [(1, n * h * w * c_in, 2), (2, 9 * c * c_in, 1), (3, c, 1)]
             .map(|(seed, len, most)| inputs::integers(seed, len, most));
-        let (y_h, y_w, groups) = (h / 2, w / 2, c.div_ceil(8));
-        let pixels = n * y_h * y_w;
-
-        // Of each pooled pixel and channel, the largest sum and its place, if it is above zero.
-        let sum = |image: usize, row: usize, column: usize, channel: usize| {
-            let mut sum = bias[channel];
-            for tap in 0..9 {
-                let (r, s) = (row + tap / 3, column + tap % 3);
-                if (1..=h).contains(&r) && (1..=w).contains(&s) {
-                    let at = ((image * h + r - 1) * w + s - 1) * c_in;
-                    let filter = (channel * 9 + tap) * c_in;
-                    sum += (0..c_in).map(|k| x[at + k] * weight[filter + k]).sum::<f32>();
-                }
-            }
-            sum
-        };
-        let mut expected = (Vec::new(), Vec::new());
-        for i in 0..pixels * groups * 8 {
-            let (pixel, channel) = (i / (groups * 8), i % (groups * 8));
-            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
-            let (mut largest, mut code) = (0.0, 0);
-            for q in (0..4).rev().filter(|_| channel < c) {
-                let sum = sum(image, 2 * row + q / 2, 2 * column + q % 2, channel);
-                if sum > 0.0 && sum >= largest {
-                    (largest, code) = (sum, 4 | q as u32);
-                }
-            }
-            if channel < c {
-                expected.0.push(T::half(largest));
-            }
-            expected.1.push(code);
-        }
+        let (groups, pixels) = (c.div_ceil(8), n * (h / 2) * (w / 2));
+        let expected = pooled([n, h, w, c_in, c], [&x, &weight, &bias]);
+        let expected_y: Vec<T> = expected.0.iter().map(|x| T::half(*x)).collect();
 
         for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
             let mut memory = DeviceMemory::new();
@@ -63,7 +78,7 @@ fn check<T: Half>() {
             let [x, weight] = [&x, &weight].map(|numbers| upload(&mut memory, &half(numbers)));
             let bias = upload(&mut memory, &bias);
             let (y, aux) = (memory.alloc(2 * pixels * c), memory.alloc(4 * pixels * groups));
-            let tiles = n * y_h * y_w.div_ceil(16);
+            let tiles = n * (h / 2) * (w / 2).div_ceil(16);
             let grid = [c.div_ceil(32) as u32, tiles.div_ceil(8 * tiles_per_warp as usize) as u32];
             let (n, h, w, c_in, channels) = (n as u64, h as u32, w as u32, c_in as u32, c as u32);
             let params: [&dyn Param; 11] =
@@ -71,10 +86,8 @@ fn check<T: Half>() {
             let kernel = format!("few_channels_forward_{}", T::NAME);
             launch_in_order(seed, FEW_CHANNELS_SM80, &kernel, grid, &params, &mut memory).unwrap();
             let numbers: Vec<T> = download(&memory, y, pixels * c);
-            assert!(numbers == expected.0, "{}: y of {h}×{w}, {c_in} to {c}", T::NAME);
-            let words: Vec<u32> = download(&memory, aux, pixels * groups);
-            let codes = words.iter().flat_map(|word| (0..8).map(move |k| word >> (4 * k) & 7));
-            let codes: Vec<u32> = codes.map(|code| if code < 4 { 0 } else { code }).collect();
+            assert!(numbers == expected_y, "{}: y of {h}×{w}, {c_in} to {c}", T::NAME);
+            let codes = decisions(&download(&memory, aux, pixels * groups));
             assert!(codes == expected.1, "{}: decisions of {h}×{w}, {c_in} to {c}", T::NAME);
         }
     }

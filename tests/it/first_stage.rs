@@ -1,11 +1,12 @@
-//! The first stage on tensor cores against the plain kernels, on whole numbers: every sum is exact,
-//! and many are equal to another one of their window, or zero.
+//! The first stage on tensor cores, on whole numbers: every sum is exact, and many are equal to another one
+//! of their window, or zero. Of images of one channel against the plain kernels, of three against loops.
 
 use half::{bf16, f16};
-use vgg_kernels::{FIRST_STAGE, FIRST_STAGE_SM80};
+use vgg_kernels::{FIRST_STAGE, FIRST_STAGE_RGB_SM80, FIRST_STAGE_SM80};
 use vgg_ptx::DeviceMemory;
 use vgg_testkit::inputs;
 
+use crate::few_channels::{decisions, pooled};
 use crate::kernels::{Param, download, launch_in_order, upload};
 
 /// n, h, w, c: rows of pixels that are no tile, one, and more; odd sides; channels that are no slab
@@ -85,10 +86,8 @@ impl Stage {
 
     /// Channels that live have their code, others none.
     fn decisions(&self) -> Vec<u32> {
-        let words: Vec<u32> =
-            download(&self.memory, self.aux, self.pixels() * self.size[3].div_ceil(8));
-        let codes = |word: &u32| (0..8).map(|k| word >> (4 * k) & 7).collect::<Vec<_>>();
-        words.iter().flat_map(codes).map(|code| if code < 4 { 0 } else { code }).collect()
+        let words = self.pixels() * self.size[3].div_ceil(8);
+        decisions(&download(&self.memory, self.aux, words))
     }
 
     /// Forward by the plain kernel, or if there are tiles by that of tensor cores.
@@ -166,4 +165,79 @@ fn check<T: Half>() {
 fn tensor_cores_compute_what_the_plain_kernels_do() {
     check::<bf16>();
     check::<f16>();
+}
+
+/// n, h, w, c of images of three channels.
+const RGB_SIZES: [[usize; 4]; 5] =
+    [[1, 2, 2, 1], [2, 7, 32, 16], [1, 6, 71, 9], [1, 5, 34, 20], [2, 9, 20, 40]];
+
+fn check_rgb<T: Half>() {
+    for [n, h, w, c] in RGB_SIZES {
+        let (y_h, y_w, groups) = (h / 2, w / 2, c.div_ceil(8));
+        let pixels = n * y_h * y_w;
+        let [x, weight, bias, dy] =
+            [(1, n * h * w * 3, 2), (2, 27 * c, 1), (3, c, 1), (4, pixels * c, 3)]
+                .map(|(seed, len, most)| inputs::integers(seed, len, most));
+        let (y, codes) = pooled([n, h, w, 3, c], [&x, &weight, &bias]);
+        let y: Vec<T> = y.into_iter().map(T::half).collect();
+        let (mut dweight, mut db) = (vec![0.0f32; 27 * c], vec![0.0f32; c]);
+        for (i, gradient) in dy.iter().enumerate() {
+            let (pixel, channel) = (i / c, i % c);
+            let code = codes[pixel * groups * 8 + channel] as usize;
+            if code < 4 {
+                continue;
+            }
+            db[channel] += gradient;
+            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+            for tap in 0..9 {
+                let (r, s) = (2 * row + code % 4 / 2 + tap / 3, 2 * column + code % 2 + tap % 3);
+                if (1..=h).contains(&r) && (1..=w).contains(&s) {
+                    let at = ((image * h + r - 1) * w + s - 1) * 3;
+                    for k in 0..3 {
+                        dweight[(channel * 9 + tap) * 3 + k] += gradient * x[at + k];
+                    }
+                }
+            }
+        }
+
+        for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
+            let what = format!("{} of {n}×{h}×{w}, to {c}", T::NAME);
+            let mut memory = DeviceMemory::new();
+            let half = |numbers: &[f32]| numbers.iter().map(|x| T::half(*x)).collect::<Vec<T>>();
+            let [x, weight, dy] =
+                [&x, &weight, &dy].map(|numbers| upload(&mut memory, &half(numbers)));
+            let bias = upload(&mut memory, &bias);
+            let (to, aux) = (memory.alloc(2 * pixels * c), memory.alloc(4 * pixels * groups));
+            let tiles = n * y_h * y_w.div_ceil(16);
+            let rows = tiles.div_ceil(8 * tiles_per_warp as usize);
+            let grid = [c.div_ceil(16) as u32, rows as u32];
+            let (n, h, w, channels) = (n as u64, h as u32, w as u32, c as u32);
+            let params: [&dyn Param; 10] =
+                [&x, &weight, &bias, &to, &aux, &n, &h, &w, &channels, &tiles_per_warp];
+            let kernel = format!("first_stage_rgb_forward_{}", T::NAME);
+            let module = FIRST_STAGE_RGB_SM80;
+            launch_in_order(seed, module, &kernel, grid, &params, &mut memory).unwrap();
+            let numbers: Vec<T> = download(&memory, to, pixels * c);
+            assert!(numbers == y, "y, {what}");
+            assert!(decisions(&download(&memory, aux, pixels * groups)) == codes, "aux, {what}");
+
+            let sums = [27 * c, c].map(|len| memory.alloc(4 * rows * len));
+            let params: [&dyn Param; 10] =
+                [&x, &dy, &aux, &sums[0], &sums[1], &n, &h, &w, &channels, &tiles_per_warp];
+            let kernel = format!("first_stage_rgb_backward_{}", T::NAME);
+            launch_in_order(seed, module, &kernel, grid, &params, &mut memory).unwrap();
+            for (at, expected) in sums.into_iter().zip([&dweight, &db]) {
+                let all: Vec<f32> = download(&memory, at, rows * expected.len());
+                let sum = |i: usize| all.iter().skip(i).step_by(expected.len()).sum::<f32>();
+                let sums: Vec<f32> = (0..expected.len()).map(sum).collect();
+                assert_eq!(sums, *expected, "gradients, {what}");
+            }
+        }
+    }
+}
+
+#[test]
+fn of_three_channels_tensor_cores_compute_what_loops_do() {
+    check_rgb::<bf16>();
+    check_rgb::<f16>();
 }

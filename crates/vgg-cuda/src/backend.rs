@@ -45,7 +45,7 @@ impl Backend for Cuda {
             | Command::LinearBackward { spec, .. }
             | Command::LinearInputBackward { spec, .. }
             | Command::LinearFactors { spec, .. } => linear::check_size(spec),
-            _ => conv2d::check_size(command),
+            _ => conv2d::check_size(&self.gpu, command),
         }
     }
 
@@ -142,7 +142,10 @@ impl Cuda {
     /// Bytes of scratch memory that programs take, as far as that is known.
     fn scratch_bytes(&self, programs: &[&Program]) -> u64 {
         let commands = programs.iter().flat_map(|program| program.commands());
-        commands.map(|command| conv2d::workspace(self.storage, command)).max().unwrap_or(0)
+        commands
+            .map(|command| conv2d::workspace(&self.gpu, self.storage, command))
+            .max()
+            .unwrap_or(0)
     }
 
     /// Orders a command, or adds it to `steps`, which are ordered before anything else is.

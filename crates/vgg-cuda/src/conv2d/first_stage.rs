@@ -1,6 +1,6 @@
-//! The first stage of a network whose images have one channel, by kernels of our own: the maps before
-//! the pool, the largest of all, stay in registers. Tensor cores compute it where numbers have 16 bits,
-//! from Ampere on.
+//! The first stage of a network, by kernels of our own: the maps before the pool, the largest of all, stay in
+//! registers. Tensor cores compute it where numbers have 16 bits, from Ampere on, of images of one channel
+//! or three; of one channel there are others, too.
 
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
@@ -22,14 +22,17 @@ const ROWS: usize = 65_535;
 /// How often a multiprocessor gets new blocks forward, where none writes a row of sums.
 const TURNS: u64 = 2;
 
+/// Channels of images that have three.
+const RGB: usize = 3;
+
 /// Channels of a block on tensor cores.
 fn slab(op: &Conv2d) -> usize {
-    if op.c_out() <= 16 { 16 } else { 32 }
+    if op.x().c == RGB || op.c_out() <= 16 { 16 } else { 32 }
 }
 
-/// Whether an operation is such a stage.
-pub(super) fn takes(op: &Conv2d) -> bool {
-    op.x().c == 1 && is_pooled_3x3(op)
+/// Whether an operation is such a stage, and a GPU has the kernel.
+pub(super) fn takes(gpu: &Gpu, op: &Conv2d) -> bool {
+    (op.x().c == 1 || op.x().c == RGB && gpu.multiplies()) && is_pooled_3x3(op)
 }
 
 /// See [`vgg_tensor::Command::Conv2d`].
@@ -51,12 +54,43 @@ pub(super) fn forward(
     let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
     if cuda.gpu.multiplies() {
         let tiling = Tiling::new(&cuda.gpu, op.y(), slab(op), TURNS);
-        let tiles_per_warp = tiling.tiles_per_warp as u32;
-        let kernel =
-            kernel::FirstStageMmaForward { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
+        let (tiles_per_warp, grid) = (tiling.tiles_per_warp as u32, tiling.grid());
         // SAFETY: the buffers have room for what the spec says, and no two are the same; the grid is
-        // what the kernel asks for.
-        return unsafe { cuda.gpu.launch_grid(kernel, tiling.grid()) };
+        // what the kernels ask for.
+        return unsafe {
+            match from.c {
+                RGB => cuda.gpu.launch_grid(
+                    kernel::FirstStageRgbForward {
+                        x,
+                        weight,
+                        bias,
+                        y,
+                        aux,
+                        n,
+                        h,
+                        w,
+                        c,
+                        tiles_per_warp,
+                    },
+                    grid,
+                ),
+                _ => cuda.gpu.launch_grid(
+                    kernel::FirstStageMmaForward {
+                        x,
+                        weight,
+                        bias,
+                        y,
+                        aux,
+                        n,
+                        h,
+                        w,
+                        c,
+                        tiles_per_warp,
+                    },
+                    grid,
+                ),
+            }
+        };
     }
     let kernel = kernel::FirstStageForward { x, weight, bias, y, aux, n, h, w, c };
     // SAFETY: the buffers have room for what the spec says, and no two are the same.
@@ -95,19 +129,39 @@ pub(super) fn backward(
     // two are the same; the grids are what the kernels ask for.
     unsafe {
         if multiplies {
-            let kernel = kernel::FirstStageMmaBackward {
-                x,
-                dy,
-                aux,
-                dweight: dweight_rows,
-                db,
-                n,
-                h,
-                w,
-                c,
-                tiles_per_warp: tiling.tiles_per_warp as u32,
-            };
-            cuda.gpu.launch_grid(kernel, tiling.grid())?;
+            let (dweight, tiles_per_warp) = (dweight_rows, tiling.tiles_per_warp as u32);
+            match from.c {
+                RGB => cuda.gpu.launch_grid(
+                    kernel::FirstStageRgbBackward {
+                        x,
+                        dy,
+                        aux,
+                        dweight,
+                        db,
+                        n,
+                        h,
+                        w,
+                        c,
+                        tiles_per_warp,
+                    },
+                    tiling.grid(),
+                ),
+                _ => cuda.gpu.launch_grid(
+                    kernel::FirstStageMmaBackward {
+                        x,
+                        dy,
+                        aux,
+                        dweight,
+                        db,
+                        n,
+                        h,
+                        w,
+                        c,
+                        tiles_per_warp,
+                    },
+                    tiling.grid(),
+                ),
+            }?;
         } else {
             let kernel = kernel::FirstStageBackward {
                 x,

@@ -1,6 +1,6 @@
-//! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage of one channel is
-//! ours alone (`first_stage.rs`), and so are other ones of few channels but for the gradient
-//! of their weight (`few_channels.rs`).
+//! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage is ours alone
+//! (`first_stage.rs`), and so are other ones of few channels but for the gradient of their weight
+//! (`few_channels.rs`).
 
 mod algorithm;
 mod cudnn;
@@ -23,24 +23,27 @@ pub(crate) use tuning::Tuning;
 
 use crate::bias::{BiasGradient, Epilogue, EpilogueBackward};
 use crate::error::fits_31_bits;
-use crate::gpu::kernel;
+use crate::gpu::{Gpu, kernel};
 use crate::memory::Address;
 use crate::precision::Storage;
 use crate::{Buffer, Cuda};
 
 /// Bytes of the map before a pool, in training also of its gradient, which an operation keeps besides
 /// its buffers. cuDNN's workspace is not known before it is asked.
-pub(crate) fn workspace(storage: Storage, command: &Command) -> u64 {
+pub(crate) fn workspace(gpu: &Gpu, storage: Storage, command: &Command) -> u64 {
     let sums = |op: &Conv2d| (storage.bytes() * op.conv_y().len()) as u64;
+    let is_ours = |op| first_stage::takes(gpu, op) || few_channels::takes(gpu, op);
     match command {
         Command::Conv2d { spec, .. } if spec.epilogue() == ConvEpilogue::BiasReluMaxPool => {
-            if first_stage::takes(spec) {
+            if is_ours(spec) {
                 0
             } else {
                 sums(spec)
             }
         }
-        Command::Conv2dBackward { spec, dx, .. } if dx.is_some() || !first_stage::takes(spec) => {
+        Command::Conv2dBackward { spec, dx, .. }
+            if dx.is_some() || !first_stage::takes(gpu, spec) =>
+        {
             sums(spec)
         }
         _ => 0,
@@ -55,10 +58,12 @@ fn is_pooled_3x3(op: &Conv2d) -> bool {
 }
 
 /// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
-pub(crate) fn check_size(command: &Command) -> Result<()> {
+pub(crate) fn check_size(gpu: &Gpu, command: &Command) -> Result<()> {
     let op = match command {
-        Command::Conv2d { spec, .. } if !first_stage::takes(spec) => spec,
-        Command::Conv2dBackward { spec, dx, .. } if dx.is_some() || !first_stage::takes(spec) => {
+        Command::Conv2d { spec, .. } if !first_stage::takes(gpu, spec) => spec,
+        Command::Conv2dBackward { spec, dx, .. }
+            if dx.is_some() || !first_stage::takes(gpu, spec) =>
+        {
             spec
         }
         _ => return Ok(()),
@@ -77,7 +82,7 @@ pub(crate) fn forward(
     y: &mut Buffer,
     aux: Option<&mut Buffer>,
 ) -> Result<()> {
-    if first_stage::takes(op) {
+    if first_stage::takes(&cuda.gpu, op) {
         return first_stage::forward(cuda, op, x, weight, bias, y, aux);
     }
     if few_channels::takes(&cuda.gpu, op) {
@@ -116,7 +121,7 @@ pub(crate) fn backward(
     dbias: &mut Buffer,
     dx: Option<&mut Buffer>,
 ) -> Result<()> {
-    if first_stage::takes(op) && dx.is_none() {
+    if first_stage::takes(&cuda.gpu, op) && dx.is_none() {
         return first_stage::backward(cuda, op, x, dy, aux, dweight, dbias);
     }
     let storage = cuda.storage;

@@ -218,6 +218,11 @@ impl Loaded {
         config.data.labels = whole(config.data.labels);
         config.data.boxes = whole(config.data.boxes);
         config.data.pack = whole(config.data.pack);
+        // It may also be a name of weights.
+        config.init.from = config.init.from.map(|from| match from.exists() {
+            true => absolute(&from).unwrap_or(from),
+            false => from,
+        });
         let table = Table::try_from(&config).expect("a config is a table of plain values");
         let mut text = String::new();
         write_table(&mut text, "", &table, &line);

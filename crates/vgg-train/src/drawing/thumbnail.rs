@@ -39,12 +39,14 @@ impl Thumbnail {
     }
 
     /// Of a picture of a file or a data set.
-    pub(crate) fn of_picture(Picture { pixels, h, w, c }: &Picture) -> Result<Self> {
-        let image = RgbImage::from_fn(*w as u32, *h as u32, |x, y| {
+    pub(crate) fn of_picture(picture: Picture) -> Result<Self> {
+        // A photograph has some thousand times as many pixels.
+        let Picture { pixels, h, w, c } = picture.within(SIDE as usize);
+        let image = RgbImage::from_fn(w as u32, h as u32, |x, y| {
             let pixel = (y as usize * w + x as usize) * c;
             image::Rgb([0, 1, 2].map(|channel| pixels[pixel + channel.min(c - 1)]))
         });
-        Self::of_image(&image, *c == 1)
+        Self::of_image(&image, c == 1)
     }
 
     /// Of an image, all of whose pixels are grey if `grey` says so.

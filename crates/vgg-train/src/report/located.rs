@@ -100,12 +100,13 @@ fn shown(test: &Part, localisation: &Localisation, number: usize) -> Result<Show
     let located = &localisation.images()[number];
     let picture = test.images.picture(number);
     let picture = picture.with_context(|| data::unreadable(&test.images))?;
+    let size = [picture.h, picture.w];
     Ok(Shown {
         number,
         file: test.images.file(number).map(|file| file.display().to_string()),
         label: located.label as usize,
-        image: Thumbnail::of_picture(&picture)?,
-        size: [picture.h, picture.w],
+        image: Thumbnail::of_picture(picture)?,
+        size,
         objects: located.objects.clone(),
         predicted: located.guesses.first().and_then(|guess| guess.bounds),
         iou: located.iou(1),

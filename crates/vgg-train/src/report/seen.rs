@@ -53,7 +53,7 @@ impl Seen {
         let class = |(name, places): (&String, &Vec<usize>)| -> Result<_> {
             let first = places.iter().take(IMAGES);
             let shown = first
-                .map(|place| Thumbnail::of_picture(&images.picture(*place)?))
+                .map(|place| Thumbnail::of_picture(images.picture(*place)?))
                 .collect::<Result<_>>()?;
             Ok(ClassImages { name: name.clone(), count: places.len(), images: shown })
         };

@@ -75,6 +75,7 @@ pub(crate) fn command(
     let Imported { vgg, input, classes, params, matched, asks } = network;
     let count = millions(Vgg::new(&vgg)?.param_count() as u64);
     let images = data::describe(&input, vgg.input);
+    let are_named = !classes.is_empty();
     let checkpoint = Checkpoint {
         vgg,
         input,
@@ -104,6 +105,9 @@ pub(crate) fn command(
     }
     if !loaded.config.data.is_fashion() {
         ui.detail(&images);
+    }
+    if !are_named {
+        ui.detail("its classes have no names: `--classes FILE` gives them, as evaluating it on a folder needs");
     }
     Ok(())
 }

@@ -74,7 +74,8 @@ fn whole(found: &BoxFindings, parts: &Parts, place: Place) -> Result<Markup> {
     let image = Picture::read(&folder.files()[place.1].path, &folder.decoding())?;
     let boxes = named(found, parts, place);
     let name = path(parts, place);
-    Ok(figure(&Thumbnail::of_picture(&image)?, [image.h, image.w], &boxes, &name))
+    let size = [image.h, image.w];
+    Ok(figure(&Thumbnail::of_picture(image)?, size, &boxes, &name))
 }
 
 /// The same, and views of it, by chance.

@@ -141,5 +141,5 @@ fn odd_size(Odd { file, height, width, why, place }: &Odd, parts: &Parts) -> Res
 fn thumbnail(parts: &Parts, (part, i): Place) -> Result<Thumbnail> {
     let folder = &parts[part].1;
     let path = &folder.files()[i].path;
-    Thumbnail::of_picture(&Picture::read(path, &folder.decoding())?)
+    Thumbnail::of_picture(Picture::read(path, &folder.decoding())?)
 }
