@@ -30,8 +30,11 @@ pub(crate) fn command(
     overrides: &[Override],
     ui: &Ui,
 ) -> Result<()> {
+    let configs = runs.iter().filter_map(|run| Some(config_of(run, vec![]).ok()?.config));
+    let configs: Vec<_> = configs.collect();
+    let read: Vec<&Path> = configs.iter().flat_map(|config| config.data.files()).collect();
     let given = options.output.as_deref();
-    let given = given.map(|path| Output::new(path, &[])).transpose()?;
+    let given = given.map(|path| Output::new(path, &read)).transpose()?;
     let html = match runs {
         [run] => {
             let config = config_of(run, overrides.to_vec())?.config;

@@ -233,6 +233,15 @@ impl Data {
         matches!(self.dataset, DatasetName::FashionMnist | DatasetName::FashionMnistSample)
     }
 
+    /// The files that it names: what they say is there once.
+    pub(crate) fn files(&self) -> Vec<&Path> {
+        [&self.labels, &self.boxes, &self.pack]
+            .into_iter()
+            .flatten()
+            .map(PathBuf::as_path)
+            .collect()
+    }
+
     /// How the files of an image folder are labelled and divided.
     pub(crate) fn arrangement(&self) -> Arrangement {
         Arrangement { labels: self.labels.clone(), split: self.split }

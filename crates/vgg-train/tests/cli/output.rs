@@ -62,6 +62,22 @@ fn a_photograph_is_not_written_over() {
     assert_eq!(fs::read(place.path("photo.png")).unwrap(), fs::read(sample()).unwrap());
 }
 
+/// Nor is what says which images are of which class.
+#[test]
+fn labels_are_not_written_over() {
+    let place = trained();
+    fs::copy(sample(), place.path("a.png")).unwrap();
+    fs::write(place.path("labels.csv"), "a.png,boot\n").unwrap();
+    for command in [
+        "data check . --labels labels.csv --page labels.csv",
+        "data pack . labels.csv --labels labels.csv --split 0.5",
+    ] {
+        let told = failure(&place, command);
+        assert!(told.starts_with("2\nerror: cannot write labels.csv: it is read, too"), "{told}");
+    }
+    assert_eq!(place.read("labels.csv"), "a.png,boot\n");
+}
+
 #[test]
 fn an_image_that_is_described_is_not_written_over() {
     let place = trained();

@@ -46,7 +46,8 @@ pub(crate) fn command(
         return Err(Failure::new(Code::Usage, message).into());
     }
     require_undivided(dir, arrangement)?;
-    let output = Output::new(out, &[])?;
+    let labels: Vec<&Path> = arrangement.labels.iter().map(PathBuf::as_path).collect();
+    let output = Output::new(out, &labels)?;
     let decoding = Decoding::turned(channels);
     let options = OpenOptions { skip_damaged, ..cached(decoding) };
     let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &options);

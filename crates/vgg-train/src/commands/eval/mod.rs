@@ -101,18 +101,17 @@ pub(crate) struct EvalRequest<'a> {
 /// `eval RUN…`.
 pub(crate) fn command(request: &EvalRequest<'_>, overrides: &[Override], ui: &Ui) -> Result<()> {
     let EvalRequest { runs, averaging, outputs, json, .. } = *request;
+    let config = |run: &PathBuf| Ok(checkpoints::config_of(run, overrides.to_vec())?.config);
+    let configs = runs.iter().map(config).collect::<Result<Vec<_>>>()?;
+    let read: Vec<&Path> = configs.iter().flat_map(|config| config.data.files()).collect();
     let place =
-        |path: &Option<PathBuf>| path.as_deref().map(|path| Output::new(path, &[])).transpose();
+        |path: &Option<PathBuf>| path.as_deref().map(|path| Output::new(path, &read)).transpose();
     let [confusion, table] = [place(&outputs.confusion)?, place(&outputs.predictions)?];
     if let (Some(confusion), Some(table)) = (&confusion, &table) {
         table.refuse_same_as(confusion)?;
     }
-    let locates = |run: &PathBuf| {
-        let config = checkpoints::config_of(run, overrides.to_vec())?.config;
-        anyhow::Ok(config.model.task == TaskName::Localisation)
-    };
-    if let [run] = runs
-        && locates(run)?
+    if let [config] = &configs[..]
+        && config.model.task == TaskName::Localisation
     {
         return boxes::command(request, overrides, ui);
     }

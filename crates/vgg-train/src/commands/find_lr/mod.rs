@@ -14,7 +14,7 @@ use vgg_tensor::Backend;
 
 use self::curve::{Curve, Point};
 use self::told::Told;
-use crate::config::{Config, Override, TaskName};
+use crate::config::{self, Config, Override, TaskName};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device::{self, Job};
@@ -55,7 +55,9 @@ pub(crate) fn command(
     options: &FindLrOptions,
     ui: &Ui,
 ) -> Result<Code> {
-    let output = options.output.as_deref().map(|file| Output::new(file, &[path])).transpose()?;
+    let of_data = config::load(path, overrides.clone())?.config.data;
+    let read = [&[path], &of_data.files()[..]].concat();
+    let output = options.output.as_deref().map(|file| Output::new(file, &read)).transpose()?;
     let mut loaded = data::load_noted(path, overrides, ui)?;
     weights::note(&mut loaded, ui)?;
     device::note(&mut loaded, ui)?;

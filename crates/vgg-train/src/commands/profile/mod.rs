@@ -13,7 +13,7 @@ use serde_json::Value;
 use vgg_model::{Params, Trainer};
 use vgg_tensor::Backend;
 
-use crate::config::{Config, Override};
+use crate::config::{self, Config, Override};
 use crate::data;
 use crate::machine::device::{self, Job};
 use crate::run::output::Output;
@@ -35,7 +35,9 @@ pub(crate) fn command(
     out: &Path,
     ui: &Ui,
 ) -> Result<()> {
-    let given = trace.map(|trace| Output::new(trace, &[path])).transpose()?;
+    let of_data = config::load(path, overrides.clone())?.config.data;
+    let read = [&[path], &of_data.files()[..]].concat();
+    let given = trace.map(|trace| Output::new(trace, &read)).transpose()?;
     let config = &data::load_noted(path, overrides, ui)?.config;
     let (trace, lines) = device::run(&config.device, Measure { config, ui })?;
     let output = match given {

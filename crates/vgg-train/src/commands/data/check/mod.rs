@@ -61,7 +61,9 @@ pub(crate) fn command(
     ui: &Ui,
 ) -> Result<Code> {
     require_undivided(dir, arrangement)?;
-    let output = options.page.as_ref().map(|page| Output::new(page, &[])).transpose()?;
+    let read = [&arrangement.labels, &options.boxes].into_iter().flatten();
+    let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
+    let output = options.page.as_ref().map(|page| Output::new(page, &read)).transpose()?;
     ui.status("Decoding", &format!("all images of {}", dir.display()));
     let opening = OpenOptions { skip_damaged: true, digests: true, ..cached(Decoding::turned(3)) };
     let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &opening);
