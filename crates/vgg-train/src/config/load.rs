@@ -214,6 +214,7 @@ impl Loaded {
         let mut config = self.config.clone();
         // So that a run can be resumed from anywhere.
         let whole = |path: Option<PathBuf>| path.map(|path| absolute(&path).unwrap_or(path));
+        config.data.dir = whole(config.data.dir);
         config.data.folder = whole(config.data.folder);
         config.data.labels = whole(config.data.labels);
         config.data.boxes = whole(config.data.boxes);

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, anyhow};
 use vgg_model::weights::WeightFile;
 
 use super::best::ends_early;
@@ -130,6 +130,7 @@ impl Overview {
     pub(crate) fn of(path: &Path) -> Self {
         let config = match path.join(CONFIG).symlink_metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => Err(None),
+            _ if is_stream(&path.join(CONFIG)) => Err(Some(anyhow!("{CONFIG} is no file"))),
             _ => config::load(&path.join(CONFIG), vec![]).map_err(Some),
         };
         let records = records(path);
@@ -218,8 +219,16 @@ impl Overview {
     }
 }
 
+/// Whether it is there and no file: reading a pipe would wait for ever.
+fn is_stream(path: &Path) -> bool {
+    path.metadata().is_ok_and(|metadata| !metadata.is_file())
+}
+
 /// The records of the finished epochs, and the newest one of a step, if no epoch ended after it.
 fn records(run: &Path) -> Result<(Vec<EpochRecord>, Option<StepRecord>)> {
+    if is_stream(&run.join(METRICS)) {
+        return Err(anyhow!("it is no file"));
+    }
     let (done, step) = match newest(&run.join(METRICS)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok((metrics::rows(run), None)),
         Err(error) => return Err(error.into()),

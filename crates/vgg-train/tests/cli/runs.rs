@@ -53,16 +53,21 @@ fn damaged_runs_are_named_and_names_are_printable() {
     let last = place.path("runs/tiny-1/checkpoints/last.safetensors");
     let bytes = fs::read(&last).unwrap();
     fs::write(&last, &bytes[..bytes.len() - 1]).unwrap();
+    // A pipe would be waited for.
+    fs::create_dir_all(place.path("runs/pipe-1/checkpoints")).unwrap();
+    let pipe = place.path("runs/pipe-1/config.toml");
+    assert!(std::process::Command::new("mkfifo").arg(pipe).status().unwrap().success());
     let done = place.ok("runs");
     assert_eq!(
         done.stdout.matches(" damaged ").count() + done.stdout.matches(" damaged\n").count(),
-        3
+        4
     );
     assert!(!done.stdout.contains('\u{1b}') && !done.stderr.contains('\u{1b}'), "{}", done.stdout);
     assert!(done.stdout.contains(r"runs/bad\u{1b}[2K-1  damaged"), "{}", done.stdout);
     for told in [
         r"runs/bad\u{1b}[2K-1: runs/bad\u{1b}[2K-1/config.toml:2: unknown key `epoch`",
         "runs/empty-1: it has no config.toml",
+        "runs/pipe-1: config.toml is no file",
         "runs/tiny-1: runs/tiny-1/checkpoints/last.safetensors: ",
     ] {
         assert!(done.stderr.contains(&format!("warning: {told}")), "{told}: {}", done.stderr);
