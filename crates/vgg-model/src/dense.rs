@@ -99,12 +99,20 @@ impl Vgg {
             let message = format!("{h}×{w} is smaller than the network's images, {own_h}×{own_w}");
             return Err(Error::Shape(message));
         }
+        let config = VggConfig { input: [channels, h, w], ..self.config().clone() };
         let mut layers = Vec::new();
         let mut flattened = false;
         for (i, layer) in self.layers()[..count].iter().enumerate() {
             match layer {
-                // It is there to give the first fully connected layer its one size.
-                Layer::AvgPool2d { .. } if self.is_before_linear(i) => {}
+                // It is there to give the first fully connected layer its one size: smaller maps are
+                // enlarged to it.
+                Layer::AvgPool2d { name, h, w } if self.is_before_linear(i) => {
+                    let x = Vgg::from_layers(config.clone(), layers.clone())?.output();
+                    if x.h < *h || x.w < *w {
+                        let (name, h, w) = (name.clone(), x.h.max(*h), x.w.max(*w));
+                        layers.push(Layer::AvgPool2d { name, h, w });
+                    }
+                }
                 Layer::Linear { name, out_features, relu } => {
                     let kernel = if flattened { 1 } else { self.side(i)? };
                     flattened = true;
@@ -120,7 +128,6 @@ impl Vgg {
                 other => layers.push(other.clone()),
             }
         }
-        let config = VggConfig { input: [channels, h, w], ..self.config().clone() };
         Vgg::from_layers(config, layers)
     }
 
@@ -216,7 +223,7 @@ mod tests {
     #[test]
     fn at_its_own_size_a_dense_network_is_the_network() {
         let normed = VggConfig { batch_norm: true, ..VggConfig::default() };
-        let networks = [network(None), network(Some(2)), network_of(normed)];
+        let networks = [network(None), network(Some(2)), network(Some(7)), network_of(normed)];
         for (vgg, params) in networks {
             let dense = vgg.dense([64, 64]).unwrap();
             let expected = logits(&vgg, &params, [64, 64]);

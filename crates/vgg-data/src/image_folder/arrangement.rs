@@ -153,7 +153,7 @@ impl Opening<'_> {
     /// The images of a list, of which a share is held out.
     fn divided(
         &self,
-        List { files, foreign, ignored }: List,
+        List { files, foreign, ignored, damaged }: List,
         share: Option<f64>,
     ) -> Result<Vec<(&'static str, ImageFolder)>> {
         let Self { folder, classes, options, .. } = *self;
@@ -161,7 +161,8 @@ impl Opening<'_> {
             OpenOptions { digests: options.digests || share.is_some(), ..options.clone() };
         let (found, read) = find(folder, files, &options)?;
         let all = self.images(found.iter(), found.iter());
-        let all = ImageFolder { ignored, read, ..all }.with_foreign(foreign);
+        let mut all = ImageFolder { ignored, read, ..all }.with_foreign(foreign);
+        all.damaged.extend(damaged);
         all.check_damaged(options.skip_damaged)?;
         all.check_classes(folder)?;
         let Some(share) = share else { return Ok(vec![(ALL, all)]) };

@@ -26,6 +26,8 @@ pub(super) struct List {
     pub foreign: BTreeMap<Foreign, usize>,
     /// Files that are no images.
     pub ignored: usize,
+    /// What has the name of an image and cannot be looked at, as a link that leads nowhere.
+    pub damaged: Vec<Error>,
 }
 
 /// The names of the folders in `dir`, such as `images/train`, composed and sorted.
@@ -74,7 +76,7 @@ pub(super) fn list(dir: &Path, classes: &[String], as_before: bool) -> Result<Li
 impl List {
     /// Of images alone.
     pub(super) fn of(files: Vec<ImageFile>) -> Self {
-        Self { files, foreign: BTreeMap::new(), ignored: 0 }
+        Self { files, foreign: BTreeMap::new(), ignored: 0, damaged: Vec::new() }
     }
 
     /// Adds what is in a folder and in those below it. `above` are the folders that it is in.
@@ -103,7 +105,13 @@ impl List {
     fn add_file(&mut self, path: PathBuf, label: u32, as_before: bool) -> Result<()> {
         let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
         if is_named(&path, endings) && !is_stream(&path) {
-            self.files.push(image_file(path, label)?);
+            match image_file(path, label) {
+                Ok(file) => self.files.push(file),
+                Err(Error::Io { path, source }) => {
+                    self.damaged.push(format_error(path, &source.to_string()));
+                }
+                Err(error) => return Err(error),
+            }
             return Ok(());
         }
         let kind = if as_before { None } else { kind_of(&path) };
@@ -155,7 +163,11 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<std::io::Result<Vec<_>>>()
         .map_err(error)?;
-    paths.retain(|path| !path.file_name().unwrap_or_default().as_encoded_bytes().starts_with(b"."));
+    paths.retain(|path| {
+        let name = path.file_name().unwrap_or_default();
+        // What macOS adds to archives is hidden there.
+        !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX"
+    });
     paths.sort_by_cached_key(|path| order(path.file_name().unwrap_or_default()));
     Ok(paths)
 }

@@ -130,12 +130,14 @@ impl ImageFolder {
     /// folder that it is in; when a file cannot be read or is damaged (but see
     /// [`OpenOptions::skip_damaged`]).
     pub fn open(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<Self> {
-        let list::List { files, foreign, ignored } = list::list(dir, classes, options.as_before)?;
+        let list = list::list(dir, classes, options.as_before)?;
+        let list::List { files, foreign, ignored, damaged } = list;
         let fingerprint = Fingerprint::new(files.iter(), classes, |path| within_class(dir, path));
         let (found, read) = find(dir, files, options)?;
         let root = dir.parent().unwrap_or(Path::new(""));
         let folder = Self::of(root, classes, options, fingerprint, found.iter());
-        let folder = Self { ignored, read, ..folder }.with_foreign(foreign);
+        let mut folder = Self { ignored, read, ..folder }.with_foreign(foreign);
+        folder.damaged.extend(damaged);
         folder.check_damaged(options.skip_damaged)?;
         folder.check_classes(dir)?;
         Ok(folder)

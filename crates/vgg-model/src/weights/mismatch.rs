@@ -46,12 +46,17 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         Some(found) => found,
         None => (found.first().copied().unwrap_or(1), 1),
     };
+    let last_layer = weights().next_back().and_then(|last| last.name.strip_suffix("weight"));
+    let is_last = last_layer.is_some_and(|layer| spec.name.starts_with(layer));
     let is_linear = matches!(spec.content, Content::LinearWeight { .. });
-    if is_linear && found.0 == expected.1 && found.0 != expected.0 {
+    // How many classes the last layer tells apart may be of the file itself.
+    if is_linear
+        && found.0 == expected.1
+        && (found.0 != expected.0 || is_last && found.1 != expected.1)
+    {
         return TRANSPOSED.into();
     }
-    let last_layer = weights().next_back().and_then(|last| last.name.strip_suffix("weight"));
-    if last_layer.is_some_and(|layer| spec.name.starts_with(layer)) && found.1 == expected.1 {
+    if is_last && found.1 == expected.1 {
         let (file, network) = (found.0, expected.0);
         return format!("the file's network tells {file} classes apart, this one {network}");
     }

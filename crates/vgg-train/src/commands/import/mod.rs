@@ -52,6 +52,17 @@ pub(crate) fn command(
         }
         .into());
     }
+    if !file.exists() && config::pretrained(file).is_none() {
+        let name = file.display().to_string();
+        let known: Vec<String> = config::pretrained_names().collect();
+        let near = config::nearest(&name, known.iter().map(|name| &**name));
+        let failure = Failure::new(Code::Usage, format!("there is no file {name}"));
+        return Err(match near {
+            Some(near) => failure.help(format!("did you mean `{near}`?")),
+            None => failure,
+        }
+        .into());
+    }
     let file = &file_of(file, &overrides, ui)?;
     let own = own(file)?;
     let (network, loaded) = match (own, &options.config) {
