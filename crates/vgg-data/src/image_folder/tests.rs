@@ -180,6 +180,9 @@ fn links_cannot_form_a_loop() {
     assert_eq!(open(&dir).unwrap().files().len(), 5, "a linked class is a class");
     std::os::unix::fs::symlink("self.png", train.join("cat/self.png")).unwrap();
     assert!(error(&dir).starts_with("DIR/train/cat/self.png: "), "{}", error(&dir));
+    let skipping = OpenOptions { skip_damaged: true, ..options() };
+    let folder = ImageFolder::open(&train, &[&names()[..], &["wolf".into()]].concat(), &skipping);
+    assert_eq!(folder.unwrap().damaged().len(), 2, "it is in both classes");
     fs::remove_file(train.join("cat/self.png")).unwrap();
     std::os::unix::fs::symlink(&train, train.join("cat/up")).unwrap();
     assert_eq!(error(&dir), "DIR/train/cat/up: a link to a folder that it is in");
