@@ -59,7 +59,7 @@ pub use loader::{Epoch, Loader};
 pub use mixup::Mixup;
 pub use moment::Moment;
 pub use picture::{Decoding, Foreign, Picture, is_animation, is_panic_caught, is_picture};
-pub use rescale::scaled_size;
+pub use rescale::{scaled_size, scaled_within};
 pub use statistics::{Components, Statistics};
 pub use transform::{
     Augment, AutoAugment, ColorJitter, ColorShift, Crop, Erase, MAGNITUDES, MOST_OPERATIONS,

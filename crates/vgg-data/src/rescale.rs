@@ -36,6 +36,16 @@ pub(crate) fn at_most(picture: Picture, short_side: usize) -> Picture {
     }
 }
 
+/// A picture with sides of `longest` pixels at most, scaled as for a network: by Pillow's bilinear filter,
+/// which averages where it shrinks. (One of fewer rows or columns than that shrinks it to keeps one.)
+pub fn scaled_within(picture: Picture, longest: usize) -> Picture {
+    let (short, long) = (picture.h.min(picture.w), picture.h.max(picture.w));
+    match long > longest {
+        true => at_most(picture, (short * longest / long).max(1)),
+        false => picture,
+    }
+}
+
 /// Part of an image, maybe at another size.
 #[derive(Debug)]
 pub(crate) enum Window<'a> {

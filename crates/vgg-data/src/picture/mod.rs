@@ -19,8 +19,6 @@ use std::path::Path;
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
 use vgg_tensor::{Error, Result};
 
-use crate::rescale;
-
 pub use decoding::Decoding;
 pub(crate) use file::read_file;
 use guard::guarded;
@@ -88,16 +86,6 @@ impl Picture {
     pub fn decode(path: &Path, bytes: &[u8], decoding: &Decoding) -> Result<Self> {
         decoding.check()?;
         Self::decode_for(path, bytes, decoding, &|own| own).map(Sampled::into_picture)
-    }
-
-    /// The picture with sides of `longest` pixels at most, scaled as for a network: by Pillow's bilinear
-    /// filter, which averages where it shrinks.
-    pub fn within(self, longest: usize) -> Self {
-        let (short, long) = (self.h.min(self.w), self.h.max(self.w));
-        match long > longest {
-            true => rescale::at_most(self, (short * longest / long).max(1)),
-            false => self,
-        }
     }
 
     /// As [`Picture::read_for`], from the contents of a file.

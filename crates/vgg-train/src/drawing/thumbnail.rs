@@ -7,7 +7,7 @@ use image::codecs::jpeg::JpegEncoder;
 use image::codecs::png::PngEncoder;
 use image::imageops::{FilterType, resize};
 use image::{DynamicImage, ImageEncoder as _, RgbImage};
-use vgg_data::Picture;
+use vgg_data::{Picture, scaled_within};
 
 use super::pixels::data_uri;
 
@@ -41,7 +41,7 @@ impl Thumbnail {
     /// Of a picture of a file or a data set.
     pub(crate) fn of_picture(picture: Picture) -> Result<Self> {
         // A photograph has some thousand times as many pixels.
-        let Picture { pixels, h, w, c } = picture.within(SIDE as usize);
+        let Picture { pixels, h, w, c } = scaled_within(picture, SIDE as usize);
         let image = RgbImage::from_fn(w as u32, h as u32, |x, y| {
             let pixel = (y as usize * w + x as usize) * c;
             image::Rgb([0, 1, 2].map(|channel| pixels[pixel + channel.min(c - 1)]))
