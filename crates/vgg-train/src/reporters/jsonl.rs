@@ -158,6 +158,10 @@ fn restore(records: &mut Vec<Record>, epochs: u64, rows: Vec<EpochRecord>) -> Op
         records.insert(place, Record::Epoch(row));
     }
     let lost = missing.iter().filter(|epoch| !is_there(records, **epoch)).count();
+    // What cannot be restored was told when the run went on after it.
+    if lost == missing.len() && *last < epochs {
+        return None;
+    }
     let which = match missing.len() as u64 {
         1 => format!("epoch {first}"),
         n if n == last - first + 1 => format!("epochs {first} to {last}"),

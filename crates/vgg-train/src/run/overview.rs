@@ -289,10 +289,16 @@ mod tests {
     use super::super::folder::RunDir;
     use super::*;
 
+    /// A run's config, with these keys.
+    fn config_of(sets: &[&str]) -> String {
+        let sets = sets.iter().map(|set| config::Override::parse(set).unwrap()).collect();
+        config::without_file("a", sets).unwrap().effective()
+    }
+
     /// A run of `asked` epochs of two steps each, of which so many are done, and a step more.
     fn run(parent: &Path, name: &str, asked: u64, done: u64) -> RunDir {
         let run = RunDir::create(parent, name).unwrap();
-        run.write(CONFIG, format!("[train]\nepochs = {asked}\n")).unwrap();
+        run.write(CONFIG, config_of(&[&format!("train.epochs={asked}")])).unwrap();
         let epoch = |epoch: u64| EpochRecord {
             epoch,
             step: 2 * epoch,
@@ -342,14 +348,15 @@ mod tests {
             fs::write(path.join(METRICS_CSV), table).unwrap();
             assert_eq!(Overview::of(&path).epochs, overview.epochs, "as the records say");
         }
-        fs::write(path.join(CONFIG), "[train]\nepochs = 3\n").unwrap();
+        fs::write(path.join(CONFIG), config_of(&["train.epochs=3"])).unwrap();
         assert_eq!(Overview::of(&path).state, State::Finished);
         // By another score another epoch is the best, and it goes on as long as that rises.
         for (best_by, best, state) in
             [("accuracy", 2, State::Finished), ("macro_f1", 3, State::Stopped)]
         {
-            let config = "[train]\nepochs = 9\nearly_stop = { patience = 1 }\n";
-            fs::write(path.join(CONFIG), format!("{config}best_by = \"{best_by}\"\n")).unwrap();
+            let best_by = format!("train.best_by={best_by}");
+            let sets = ["train.epochs=9", "train.early_stop.patience=1", &best_by];
+            fs::write(path.join(CONFIG), config_of(&sets)).unwrap();
             let overview = Overview::of(&path);
             assert_eq!((overview.best().unwrap().epoch, overview.state), (best, state));
         }
