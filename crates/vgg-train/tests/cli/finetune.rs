@@ -46,7 +46,7 @@ fn a_new_last_layer_and_then_all_of_them_are_trained() {
         assert!(of_head.contains(line), "{line}:\n{of_head}");
     }
     let of_all = place.read("runs/photos-1/config.toml");
-    for line in ["from = \"runs/photos-head-1\"", "lr = 0.001", "epochs = 2"] {
+    for line in [&*from("runs/photos-head-1"), "lr = 0.001", "epochs = 2"] {
         assert!(of_all.contains(line), "{line}:\n{of_all}");
     }
     // What the first part leaves as it is, is as the trained network had it.
