@@ -11,7 +11,7 @@ mod prediction;
 mod target;
 
 pub(crate) use images::{Data, Part, unreadable};
-pub(crate) use noted::{STATISTICS_OF, load_noted};
+pub(crate) use noted::{STATISTICS_OF, load_noted, note};
 pub(crate) use open::{open, require};
 pub(crate) use prediction::{decoding, describe, input, prediction, transform};
 pub(crate) use target::target;

@@ -19,11 +19,15 @@ use crate::terminal::ui::Ui;
 /// At most so many images, as many of each class, give the mean and what else is computed.
 pub(crate) const STATISTICS_OF: usize = 20_000;
 
-/// Loads a config and notes in it what a new run keeps of its images, so that the run is the same
-/// when it is resumed: the classes of an image folder and which files it has, the mean and standard
-/// deviation if they are to be those of the data, and the components of the colours.
+/// Loads a config, and [notes](note) in it what a new run keeps of its images.
 pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Result<Loaded> {
-    let mut loaded = config::load(path, overrides)?;
+    note(config::load(path, overrides)?, path, ui)
+}
+
+/// Notes in the config `path` what a new run keeps of its images, so that the run is the same when it is
+/// resumed: the classes of an image folder and which files it has, the mean and standard deviation if they
+/// are to be those of the data, and the components of the colours.
+pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
     let Loaded { config, noted, folder_places, .. } = &mut loaded;
     let Config { data, .. } = config;
     if let DatasetName::FashionMnist | DatasetName::FashionMnistSample = data.dataset {

@@ -122,3 +122,24 @@ fn a_test_that_is_interrupted_tells_and_leaves_nothing() {
     assert!(rest.contains("Stopped as asked"), "{rest}");
     assert!(!place.path("curve.svg").exists());
 }
+
+/// A shell's `<(…)` is a pipe, of which there is something to read once.
+#[cfg(unix)]
+#[test]
+fn a_config_may_come_by_a_pipe() {
+    use std::io::Write as _;
+    use std::process::Stdio;
+    let place = Workplace::new();
+    for arguments in
+        ["find-lr /dev/stdin --steps 30 --output lr.svg", "/dev/stdin --profile=trace.json"]
+    {
+        let mut command = place.command(arguments);
+        let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        let config = place.read("tiny.toml");
+        child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+        let done = super::Done::of(child.wait_with_output().unwrap());
+        assert_eq!(done.code, Some(0), "{arguments}: {}", done.stderr);
+        assert!(done.stderr.contains("vgg11 × 0.0625"), "{arguments}: {}", done.stderr);
+    }
+}

@@ -55,10 +55,10 @@ pub(crate) fn command(
     options: &FindLrOptions,
     ui: &Ui,
 ) -> Result<Code> {
-    let of_data = config::load(path, overrides.clone())?.config.data;
-    let read = [&[path], &of_data.files()[..]].concat();
+    let loaded = config::load(path, overrides)?;
+    let read = [&[path], &loaded.config.data.files()[..]].concat();
     let output = options.output.as_deref().map(|file| Output::new(file, &read)).transpose()?;
-    let mut loaded = data::load_noted(path, overrides, ui)?;
+    let mut loaded = data::note(loaded, path, ui)?;
     weights::note(&mut loaded, ui)?;
     device::note(&mut loaded, ui)?;
     let config = &loaded.config;

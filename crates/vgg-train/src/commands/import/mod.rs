@@ -86,7 +86,6 @@ pub(crate) fn command(
     let Imported { vgg, input, classes, params, matched, asks } = network;
     let count = millions(Vgg::new(&vgg)?.param_count() as u64);
     let images = data::describe(&input, vgg.input);
-    let are_named = !classes.is_empty();
     let checkpoint = Checkpoint {
         vgg,
         input,
@@ -117,7 +116,7 @@ pub(crate) fn command(
     if !loaded.config.data.is_fashion() {
         ui.detail(&images);
     }
-    if !are_named {
+    if checkpoint.classes.is_empty() {
         ui.detail("its classes have no names: `--classes FILE` gives them, as evaluating it on a folder needs");
     }
     Ok(())

@@ -40,13 +40,11 @@ fn of(path: PathBuf) -> Paths<'static> {
 
 fn named_by_input(separator: u8) -> impl Iterator<Item = Result<PathBuf>> {
     let mut failed = false;
-    let names =
-        io::stdin().lock().split(separator).map(move |name| checked(name?, separator)).take_while(
-            move |name| {
-                // After an error there is nothing to wait for.
-                !std::mem::replace(&mut failed, name.is_err())
-            },
-        );
+    let names = io::stdin().lock().split(separator);
+    let names = names.map(move |name| checked(name?, separator)).take_while(move |name| {
+        // After an error there is nothing to wait for.
+        !std::mem::replace(&mut failed, name.is_err())
+    });
     names.filter_map(|name| match name {
         Ok(name) if name.is_empty() => None,
         Ok(name) => Some(Ok(path(name))),

@@ -35,10 +35,10 @@ pub(crate) fn command(
     out: &Path,
     ui: &Ui,
 ) -> Result<()> {
-    let of_data = config::load(path, overrides.clone())?.config.data;
-    let read = [&[path], &of_data.files()[..]].concat();
+    let loaded = config::load(path, overrides)?;
+    let read = [&[path], &loaded.config.data.files()[..]].concat();
     let given = trace.map(|trace| Output::new(trace, &read)).transpose()?;
-    let config = &data::load_noted(path, overrides, ui)?.config;
+    let config = &data::note(loaded, path, ui)?.config;
     let (trace, lines) = device::run(&config.device, Measure { config, ui })?;
     let output = match given {
         Some(output) => output,

@@ -143,9 +143,7 @@ impl Findings {
             damaged: parts.iter().flat_map(|(_, part)| part.damaged()).map(Damaged::of).collect(),
         }
     }
-}
 
-impl Findings {
     /// All copies, those in two parts first.
     pub(super) fn copies(&self) -> impl Iterator<Item = &Pair> {
         self.duplicates_across.iter().chain(&self.duplicates_within)
@@ -154,14 +152,11 @@ impl Findings {
     /// How many copies there are, in words.
     pub(super) fn copies_told(&self) -> String {
         let Self { duplicates_across: across, duplicates_within: within, .. } = self;
-        let [across, within, of_two] =
-            [across.len(), within.len(), self.copies().filter(|pair| pair.other_class).count()]
-                .map(|n| grouped(n as u64));
+        let [across, within] = [across, within].map(|pairs| grouped(pairs.len() as u64));
         let told = format!("{across} in two parts, {within} within a part");
-        if of_two == "0" {
-            told
-        } else {
-            format!("{told}; {of_two} of two classes, one of which is wrong")
+        match self.copies().filter(|pair| pair.other_class).count() as u64 {
+            0 => told,
+            n => format!("{told}; {} of two classes, one of which is wrong", grouped(n)),
         }
     }
 }

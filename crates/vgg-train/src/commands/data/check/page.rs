@@ -43,6 +43,7 @@ pub(super) fn page(
                 h2 { "Copies" }
                 p.about {
                     (findings.copies_told()) (more(pairs.len()))
+                    ". Those in two parts are tested on though known."
                 }
                 ul.images { @for pair in pairs.iter().take(SHOWN) { li { (copies(pair, parts)?) } } }
             }
