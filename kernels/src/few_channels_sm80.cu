@@ -199,6 +199,96 @@ __device__ inline void backward_data(const T* dy, const u32* aux, const T* weigh
     }
 }
 
+// The gradients of weight and bias, from those of y, of sixteen channels of y by sixteen of x: sums over
+// pooled pixels, of sixteen beside each other at a time, for each of the 36 pairs of a sum of a window and
+// a tap, which are at sixteen places of x:
+//
+//     dweight[tap]: [c 16, c_in 8 of 16] += dy[q]: [c 16, pixels 16] · x at (tap + q): [pixels 16, c_in 8 of 16]
+//
+// where dy[q] is dy where sum q is its window's winner and alive, and zero elsewhere: x and dy are read, and
+// no map before the pool is in memory. Two words of x, of pixels beside each other in a factor, are two
+// registers, one of each of two channels: those of a lane are neighbours, of x as of y.
+//
+// Block (x, y) leaves row y of dweight: [gridDim.y, c, 3, 3, c_in] and, with the first channels of x, of
+// db: [gridDim.y, c]. c and c_in are multiples of sixteen. The order of all additions depends on the
+// arguments alone.
+enum : u32 { OWN = 2, SIDE = 16 };
+
+template <class T>
+__device__ inline void backward_weight(const T* x, const T* dy, const u32* aux, float* dweight,
+                                       float* db, u64 n, u32 h, u32 w, u32 c_in, u32 c,
+                                       u32 tiles_per_warp) {
+    const u32 warp = threadIdx.x / 32, g = threadIdx.x % 32 / 4, t = threadIdx.x % 4;
+    const u32 first_in = blockIdx.x % (c_in / SIDE) * SIDE, first_out = blockIdx.x / (c_in / SIDE) * SIDE;
+    const Lane<OWN> lane(c, first_out + g * OWN, dy);
+
+    // Of each tap, even and odd channels of x; and the bias's, in all columns.
+    float sums[TAPS][2][4] = {}, bias_sums[4] = {};
+    const u32 one = from_float<T>(1.0f).bits;
+    const u32 ones[2] = {one | one << 16, one | one << 16};
+    const Range range(n, h, w, tiles_per_warp);
+    Tile tile(range.begin, h, w);
+    for (u64 i = range.begin; i < range.end; i++, tile.next()) {
+        const Gradients<T, 1> gradients(lane, tile, dy, aux);
+        u32 factors[WINDOW][4];
+#pragma unroll
+        for (u32 q = 0; q < WINDOW; q++) {
+            gradients.of_sum(q, 0, factors[q]);
+            multiply<T>(bias_sums, factors[q], ones, bias_sums);
+        }
+        // Rows and columns before the first wrap to numbers that are too large.
+        const u32 top = 2 * tile.row - 1, left = 2 * (tile.column + 2 * t) - 1;
+        const T* const corner =
+            x + ((long long)tile.inputs - w + (int)left) * c_in + first_in + g * OWN;
+#pragma unroll
+        for (u32 r = 0; r < 4; r++) {
+            // Of windows 2t and 2t + 1, and of those + 8, all places in the row.
+            u32 row[2][6];
+#pragma unroll
+            for (u32 k = 0; k < 12; k++) {
+                const u32 right = k % 6 + k / 6 * 16;
+                const bool inside = top + r < h && left + right < w;
+                const T* const p = corner + ((u64)r * w + right) * c_in;
+                row[k / 6][k % 6] = inside ? *(const u32*)p : 0;
+            }
+#pragma unroll
+            for (u32 k = 0; k < 8; k++) {
+                const u32 s = k / 2, odd = k % 2;
+                u32 places[2];
+#pragma unroll
+                for (u32 p = 0; p < 2; p++) {
+                    places[p] = __byte_perm(row[p][s], row[p][s + 2], odd ? 0x7632 : 0x5410);
+                }
+#pragma unroll
+                for (u32 q = 0; q < WINDOW; q++) {
+                    const u32 down = r - q / 2, right = s - q % 2;
+                    if (down > 2 || right > 2) continue;
+                    float(&sum)[4] = sums[3 * down + right][odd];
+                    multiply<T>(sum, factors[q], places, sum);
+                }
+            }
+        }
+    }
+
+    __shared__ float of_warps[WARPS][SIDE][SIDE];
+    const u32 row = threadIdx.x / SIDE, column = threadIdx.x % SIDE;
+#pragma unroll
+    for (u32 part = 0; part <= TAPS; part++) {
+#pragma unroll
+        for (u32 k = 0; k < 8; k++) {
+            const float sum = part == TAPS ? bias_sums[k / 2] : sums[part % TAPS][k % 2][k / 2];
+            of_warps[warp][OWN * g + k / 4][OWN * (2 * t + k / 2 % 2) + k % 2] = sum;
+        }
+        __syncthreads();
+        float sum = 0.0f;
+        for (u32 other = 0; other < WARPS; other++) sum += of_warps[other][row][column];
+        const u64 channel = (u64)blockIdx.y * c + first_out + row;
+        if (part < TAPS) dweight[(channel * TAPS + part) * c_in + first_in + column] = sum;
+        else if (first_in + column == 0) db[channel] = sum;
+        __syncthreads();
+    }
+}
+
 #define ENTRY(T, NAME)                                                                            \
     KERNEL few_channels_forward_##NAME(const T* x, const T* weight, const float* bias, T* y,       \
                                        u32* aux, u64 n, u32 h, u32 w, u32 c_in, u32 c,             \
@@ -209,6 +299,11 @@ __device__ inline void backward_data(const T* dy, const u32* aux, const T* weigh
                                              u64 n, u32 h, u32 w, u32 c_in, u32 c,                 \
                                              u32 tiles_per_warp) {                                 \
         backward_data(dy, aux, weight, dx, n, h, w, c_in, c, tiles_per_warp);                      \
+    }                                                                                              \
+    KERNEL few_channels_backward_weight_##NAME(const T* x, const T* dy, const u32* aux,            \
+                                               float* dweight, float* db, u64 n, u32 h, u32 w,     \
+                                               u32 c_in, u32 c, u32 tiles_per_warp) {              \
+        backward_weight(x, dy, aux, dweight, db, n, h, w, c_in, c, tiles_per_warp);                \
     }
 ENTRY(bf16, bf16)
 ENTRY(f16, f16)

@@ -132,7 +132,7 @@ __device__ inline void forward(const T* x, const T* weight, const float* bias, T
 template <class T, u32 C_IN, u32 M_BLOCKS>
 __device__ inline void backward(const T* x, const T* dy, const u32* aux, float* dweight, float* db,
                                 u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp) {
-    enum : u32 { CHANNELS = 2 * M_BLOCKS, SLAB = 8 * CHANNELS, PIECES = 4 / M_BLOCKS };
+    enum : u32 { CHANNELS = 2 * M_BLOCKS, SLAB = 8 * CHANNELS };
     // Of each sum of a window and each channel of x, the two halves of the patch.
     enum : u32 { PARTS = 2 * C_IN * WINDOW };
     typedef Lane<CHANNELS> Lane;
@@ -146,46 +146,17 @@ __device__ inline void backward(const T* x, const T* dy, const u32* aux, float* 
     const Range range(n, h, w, tiles_per_warp);
     Tile tile(range.begin, h, w);
     for (u64 i = range.begin; i < range.end; i++, tile.next()) {
-        // Pixels 2t, 2t + 1 and those + 8: their gradients and decisions. A pixel that is not there, and
-        // a channel, is dead; what its gradient is does not matter.
-        const T* const numbers = lane.numbers(dy, tile.pixel);
-        const auto* const piece = (const typename Lane::Piece*)aux + lane.piece(tile.pixel);
-        typename Lane::Numbers gradients[4];
-        u32 words[M_BLOCKS] = {};
-#pragma unroll
-        for (u32 p = 0; p < 4; p++) {
-            const u32 at = 2 * t + p % 2 + p / 2 * 8;
-            gradients[p] = lane.load(numbers + min_u32(at, tile.len() - 1) * c);
-            const bool exists = lane.has_piece && at < tile.len();
-            const u32 codes = exists ? piece[at * lane.pieces] : 0;
-            words[p / PIECES] |= codes << (4 * CHANNELS * (p % PIECES));
-        }
+        const Gradients<T, M_BLOCKS> gradients(lane, tile, dy, aux);
         // Column g of the patch, and column g + 8, of the same pixels.
         u32 patch[C_IN][2][2];
         load_words(patch, x, tile, 2 * t, g / 4, g % 4, 2);
 
 #pragma unroll
         for (u32 q = 0; q < WINDOW; q++) {
-            // The high and the low fours' bits are the highest of bytes: those of odd and even channels.
-            u32 odd[M_BLOCKS], even[M_BLOCKS];
-#pragma unroll
-            for (u32 k = 0; k < M_BLOCKS; k++) {
-                odd[k] = winners(words[k], q);
-                even[k] = odd[k] << 4;
-            }
 #pragma unroll
             for (u32 j = 0; j < M_BLOCKS; j++) {
-                // Row g is channel 2j of the lane, row g + 8 the next; a column is a pixel.
                 u32 factors[4];
-#pragma unroll
-                for (u32 k = 0; k < 4; k++) {
-                    const u32 p = k / 2 * 2;
-                    const u32 first = gradients[p].at[j], second = gradients[p + 1].at[j];
-                    const u32 pair = __byte_perm(first, second, k % 2 ? 0x7632 : 0x5410);
-                    const u32 byte = p % PIECES * M_BLOCKS + j;
-                    const u32 bits = k % 2 ? odd[p / PIECES] : even[p / PIECES];
-                    factors[k] = pair & spread(bits, bits, byte, byte + M_BLOCKS);
-                }
+                gradients.of_sum(q, j, factors);
 #pragma unroll
                 for (u32 k = 0; k < 2 * C_IN; k++) {
                     float(&sum)[4] = sums[j][2 * C_IN * q + k];

@@ -274,6 +274,9 @@ pub const DROPOUT: Module = Module {
 ///   u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: all of `dx: [n, h, w, c_in]` is written. `c` is a
 ///   multiple of 16, at most 64; slabs are of 16 channels of `dx`, and tiles of windows, those of an odd
 ///   last row and column, too.
+/// - `few_channels_backward_weight_T(const T* x, const T* dy, const u32* aux, f32* dweight, f32* db, u64 n,
+///   u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: partial sums into `dweight: [rows, c, 3, 3, c_in]`
+///   and `db: [rows, c]`. `c` is a multiple of 16; a slab is 16 channels of `y` by 16 of `x`.
 ///
 /// `c_in` is 16 or 32, and `x` and `weight: [c, 3, 3, c_in]` are aligned to 8 bytes. The rest is as of
 /// [`FIRST_STAGE_SM80`], slabs of 32 channels.
@@ -282,6 +285,8 @@ pub const FEW_CHANNELS_SM80: Module = Module {
     kernels: &[
         "few_channels_backward_data_bf16",
         "few_channels_backward_data_f16",
+        "few_channels_backward_weight_bf16",
+        "few_channels_backward_weight_f16",
         "few_channels_forward_bf16",
         "few_channels_forward_f16",
     ],

@@ -217,3 +217,42 @@ __device__ inline u32 spread(u32 word, u32 other, u32 first, u32 second) {
     asm("prmt.b32 %0, %1, %2, %3;" : "=r"(mask) : "r"(word), "r"(other), "r"(selector));
     return mask;
 }
+
+// The gradients of a tile's pooled pixels as a factor of sums over pixels: what a lane has of them, pixels
+// 2t, 2t + 1 and those + 8 of its 2 · M_BLOCKS channels.
+template <class T, u32 M_BLOCKS> struct Gradients {
+    enum : u32 { CHANNELS = 2 * M_BLOCKS, PIECES = 4 / M_BLOCKS };
+    typename Lane<CHANNELS>::Numbers numbers[4];
+    u32 words[M_BLOCKS] = {};
+
+    // A pixel that is not there, and a channel, is dead; what its gradient is does not matter.
+    __device__ Gradients(const Lane<CHANNELS>& lane, const Tile& tile, const T* dy, const u32* aux) {
+        typedef typename Lane<CHANNELS>::Piece Piece;
+        const u32 t = threadIdx.x % 4;
+        const T* const first = lane.numbers(dy, tile.pixel);
+        const auto* const piece = (const Piece*)aux + lane.piece(tile.pixel);
+#pragma unroll
+        for (u32 p = 0; p < 4; p++) {
+            const u32 at = 2 * t + p % 2 + p / 2 * 8;
+            numbers[p] = lane.load(first + min_u32(at, tile.len() - 1) * lane.c);
+            const bool exists = lane.has_piece && at < tile.len();
+            const u32 codes = exists ? piece[at * lane.pieces] : 0;
+            words[p / PIECES] |= codes << (4 * CHANNELS * (p % PIECES));
+        }
+    }
+
+    // Those of sum q of each window, zero where another one won or none lives. Row g of factor j is channel
+    // 2j of the lane, row g + 8 the next; a column is a pixel.
+    __device__ void of_sum(u32 q, u32 j, u32 (&factors)[4]) const {
+#pragma unroll
+        for (u32 k = 0; k < 4; k++) {
+            const u32 p = k / 2 * 2;
+            const u32 pair =
+                __byte_perm(numbers[p].at[j], numbers[p + 1].at[j], k % 2 ? 0x7632 : 0x5410);
+            // The high and the low fours' bits are the highest of bytes: those of odd and even channels.
+            const u32 odd = winners(words[p / PIECES], q), bits = k % 2 ? odd : odd << 4;
+            const u32 byte = p % PIECES * M_BLOCKS + j;
+            factors[k] = pair & spread(bits, bits, byte, byte + M_BLOCKS);
+        }
+    }
+};

@@ -280,6 +280,19 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    FewChannelsBackwardWeight = "few_channels_backward_weight_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage.cu
     FirstStageForward = "first_stage_forward_T" {
         x: Address,

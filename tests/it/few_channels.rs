@@ -106,8 +106,8 @@ fn check_backward<T: Half>() {
     for [n, h, w, c_in, c] in BACKWARD {
         let (y_h, y_w) = (h / 2, w / 2);
         let pixels = n * y_h * y_w;
-        let [dy, weight] =
-            [(1, pixels * c), (2, 9 * c * c_in)].map(|(seed, len)| inputs::integers(seed, len, 1));
+        let [dy, weight, x] = [(1, pixels * c), (2, 9 * c * c_in), (4, n * h * w * c_in)]
+            .map(|(seed, len)| inputs::integers(seed, len, 1));
         // Whatever decisions, of the dead and the living.
         let words: Vec<u32> = inputs::bytes(3, 4 * pixels * c / 8)
             .chunks(4)
@@ -115,16 +115,20 @@ fn check_backward<T: Half>() {
             .collect();
         let code = |pixel: usize, k: usize| words[pixel * c / 8 + k / 8] >> (4 * (k % 8)) & 7;
         let mut expected = vec![0.0f32; n * h * w * c_in];
+        let (mut dweight, mut db) = (vec![0.0f32; 9 * c * c_in], vec![0.0f32; c]);
         for (i, gradient) in dy.iter().enumerate().filter(|(i, _)| code(i / c, i % c) >= 4) {
             let (pixel, channel) = (i / c, i % c);
             let q = code(pixel, channel) as usize % 4;
             let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+            db[channel] += gradient;
             for tap in 0..9 {
                 let (r, s) = (2 * row + q / 2 + tap / 3, 2 * column + q % 2 + tap % 3);
                 if (1..=h).contains(&r) && (1..=w).contains(&s) {
                     let at = ((image * h + r - 1) * w + s - 1) * c_in;
                     for k in 0..c_in {
-                        expected[at + k] += gradient * weight[(channel * 9 + tap) * c_in + k];
+                        let filter = (channel * 9 + tap) * c_in + k;
+                        expected[at + k] += gradient * weight[filter];
+                        dweight[filter] += gradient * x[at + k];
                     }
                 }
             }
@@ -134,18 +138,38 @@ fn check_backward<T: Half>() {
         for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
             let mut memory = DeviceMemory::new();
             let half = |numbers: &[f32]| numbers.iter().map(|x| T::half(*x)).collect::<Vec<T>>();
-            let [dy, weight] = [&dy, &weight].map(|numbers| upload(&mut memory, &half(numbers)));
+            let [dy, weight, x] =
+                [&dy, &weight, &x].map(|numbers| upload(&mut memory, &half(numbers)));
             let (aux, dx) = (upload(&mut memory, &words), memory.alloc(2 * n * h * w * c_in));
-            let tiles = n * h.div_ceil(2) * w.div_ceil(2).div_ceil(16);
-            let grid = [(c_in / 16) as u32, tiles.div_ceil(8 * tiles_per_warp as usize) as u32];
-            let len = n * h * w * c_in;
+            let rows = |tiles: usize| tiles.div_ceil(8 * tiles_per_warp as usize);
+            let grid = [c_in / 16, rows(n * h.div_ceil(2) * w.div_ceil(2).div_ceil(16))];
+            let of_weight = [c / 16 * c_in / 16, rows(n * y_h * y_w.div_ceil(16))];
+            let [len, weights, channels] = [n * h * w * c_in, 9 * c * c_in, c];
+            let [dweight_rows, db_rows] =
+                [weights, channels].map(|len| memory.alloc(4 * of_weight[1] * len));
             let (n, h, w, c_in, c) = (n as u64, h as u32, w as u32, c_in as u32, c as u32);
             let params: [&dyn Param; 10] =
                 [&dy, &aux, &weight, &dx, &n, &h, &w, &c_in, &c, &tiles_per_warp];
             let kernel = format!("few_channels_backward_data_{}", T::NAME);
+            let [grid, of_weight_grid] = [grid, of_weight].map(|grid| grid.map(|side| side as u32));
             launch_in_order(seed, FEW_CHANNELS_SM80, &kernel, grid, &params, &mut memory).unwrap();
             let numbers: Vec<T> = download(&memory, dx, len);
             assert!(numbers == expected, "{}: dx of {h}×{w}, {c_in} from {c}", T::NAME);
+
+            let params: [&dyn Param; 11] =
+                [&x, &dy, &aux, &dweight_rows, &db_rows, &n, &h, &w, &c_in, &c, &tiles_per_warp];
+            let kernel = format!("few_channels_backward_weight_{}", T::NAME);
+            let (grid, module) = (of_weight_grid, FEW_CHANNELS_SM80);
+            launch_in_order(seed, module, &kernel, grid, &params, &mut memory).unwrap();
+            for (name, rows, expected) in
+                [("dweight", dweight_rows, &dweight), ("db", db_rows, &db)]
+            {
+                let rows: Vec<f32> = download(&memory, rows, of_weight[1] * expected.len());
+                let sums: Vec<f32> = (0..expected.len())
+                    .map(|i| rows.iter().skip(i).step_by(expected.len()).sum())
+                    .collect();
+                assert!(sums == *expected, "{}: {name} of {h}×{w}, {c_in} to {c}", T::NAME);
+            }
         }
     }
 }

@@ -1,6 +1,5 @@
 //! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage is ours alone
-//! (`first_stage.rs`), and so are other ones of few channels but for the gradient of their weight
-//! (`few_channels.rs`).
+//! (`first_stage.rs`), and so are other ones of few channels before a pool (`few_channels.rs`).
 
 mod algorithm;
 mod cudnn;
@@ -32,21 +31,26 @@ use crate::{Buffer, Cuda};
 /// its buffers. cuDNN's workspace is not known before it is asked.
 pub(crate) fn workspace(gpu: &Gpu, storage: Storage, command: &Command) -> u64 {
     let sums = |op: &Conv2d| (storage.bytes() * op.conv_y().len()) as u64;
-    let is_ours = |op| first_stage::takes(gpu, op) || few_channels::takes(gpu, op);
     match command {
+        _ if is_ours(gpu, command) => 0,
         Command::Conv2d { spec, .. } if spec.epilogue() == ConvEpilogue::BiasReluMaxPool => {
-            if is_ours(spec) {
-                0
-            } else {
-                sums(spec)
-            }
-        }
-        Command::Conv2dBackward { spec, dx, .. }
-            if dx.is_some() || !first_stage::takes(gpu, spec) =>
-        {
             sums(spec)
         }
+        Command::Conv2dBackward { spec, .. } => sums(spec),
         _ => 0,
+    }
+}
+
+/// Whether it takes nothing of cuDNN.
+fn is_ours(gpu: &Gpu, command: &Command) -> bool {
+    match command {
+        Command::Conv2d { spec, .. } => {
+            first_stage::takes(gpu, spec) || few_channels::takes(gpu, spec)
+        }
+        Command::Conv2dBackward { spec, dx, .. } => {
+            first_stage::takes(gpu, spec) && dx.is_none() || few_channels::takes_backward(gpu, spec)
+        }
+        _ => false,
     }
 }
 
@@ -60,12 +64,8 @@ fn is_pooled_3x3(op: &Conv2d) -> bool {
 /// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
 pub(crate) fn check_size(gpu: &Gpu, command: &Command) -> Result<()> {
     let op = match command {
-        Command::Conv2d { spec, .. } if !first_stage::takes(gpu, spec) => spec,
-        Command::Conv2dBackward { spec, dx, .. }
-            if dx.is_some() || !first_stage::takes(gpu, spec) =>
-        {
-            spec
-        }
+        _ if is_ours(gpu, command) => return Ok(()),
+        Command::Conv2d { spec, .. } | Command::Conv2dBackward { spec, .. } => spec,
         _ => return Ok(()),
     };
     let most = op.x().len().max(op.conv_y().len()).max(op.weight().len());
@@ -124,6 +124,9 @@ pub(crate) fn backward(
     if first_stage::takes(&cuda.gpu, op) && dx.is_none() {
         return first_stage::backward(cuda, op, x, dy, aux, dweight, dbias);
     }
+    if few_channels::takes_backward(&cuda.gpu, op) {
+        return few_channels::backward(cuda, op, x, weight, dy, aux, dweight, dbias, dx);
+    }
     let storage = cuda.storage;
     let dy = dy.numbers(storage, op.y().len());
     let aux = aux.room(op.aux_bytes());
@@ -136,8 +139,7 @@ pub(crate) fn backward(
 
     let epilogue = EpilogueBackward::new(&cuda.gpu, epilogue(op, aux), op.conv_y());
     let mut workspace = cuda.cudnn.workspace::<BackwardFilter>(op)?;
-    let has_own_data = few_channels::takes_data(&cuda.gpu, op);
-    if dx.is_some() && !has_own_data {
+    if dx.is_some() {
         workspace = workspace.max(cuda.cudnn.workspace::<BackwardData>(op)?);
     }
     let rounded = if storage == Storage::F32 { 0 } else { storage.bytes() * len };
@@ -164,9 +166,6 @@ pub(crate) fn backward(
             }
         }
         match dx {
-            Some(dx) if has_own_data => {
-                few_channels::backward_data(&cuda.gpu, op, dy, aux, factors, dx)
-            }
             Some(dx) => cuda.cudnn.compute::<BackwardData>(op, [factors, dsums], dx, workspace),
             None => Ok(()),
         }
