@@ -161,7 +161,7 @@ fn numbers(isa: Isa, precision: Precision, content: Content) -> usize {
     match content {
         Content::Bytes(len) => len.div_ceil(4),
         Content::LinearWeight { out_features, c, h, w, weight_type } => {
-            linear::buffer_len(isa, out_features, c * h * w, weight_type)
+            linear::buffer_len(isa, precision, out_features, c * h * w, weight_type)
         }
         Content::Maps(shape) => in_format!(precision, F => maps::buffer_len::<F>(shape)),
         Content::Vector(_) | Content::ConvWeight { .. } => content.len(),

@@ -5,7 +5,8 @@
 //! - Weights lie as `[c_out, kh, kw, c_in]` and `[out, h, w, c]`, in `f32`. Where products take
 //!   factors of another type, a copy of that type follows them; whoever writes the weights writes
 //!   the copy.
-//! - Vectors are `f32`, bytes are bytes, and weights in `f16` for inference are `f16` alone.
+//! - Vectors are `f32`, bytes are bytes, and weights in `f16` for inference are `f16` alone; those that
+//!   are stored as factors are as in training.
 
 use vgg_tensor::spec::WeightType;
 use vgg_tensor::{Content, Shape};
@@ -113,7 +114,7 @@ pub(crate) fn layout(storage: Storage, content: Content) -> (Storage, Shape) {
         }
         Content::LinearWeight { out_features, c, h, w, weight_type } => {
             let storage = match weight_type {
-                WeightType::F32 => Storage::F32,
+                WeightType::F32 | WeightType::Factors => Storage::F32,
                 WeightType::F16 => Storage::F16,
             };
             (storage, Shape::new(out_features, c, h, w))

@@ -57,7 +57,7 @@ pub(crate) fn forward(
         }
     };
     match op.weight_type() {
-        WeightType::F32 => {
+        WeightType::F32 | WeightType::Factors => {
             multiply(cuda, 0..outs, weight.weight(storage, ins * outs).factors)?;
         }
         WeightType::F16 => {

@@ -49,7 +49,7 @@ impl<B: Backend> Session<B> {
         params: Params,
         max_batch: usize,
     ) -> Result<Self> {
-        Self::with_linear_weights(WeightType::F32, backend, vgg, input, params, max_batch)
+        Self::with_linear_weights(WeightType::Factors, backend, vgg, input, params, max_batch)
     }
 
     /// As [`Session::new`], with the fully connected layers' weights stored as `linear_weights`.

@@ -48,16 +48,19 @@ pub enum WeightType {
     /// As it is.
     #[default]
     F32,
+    /// As the backend's products take it: as it is, or rounded as they round their factors anyway, so that
+    /// what is computed is the same. For inference, too; an input's gradient may be taken through it.
+    Factors,
     /// Rounded to IEEE 754 `binary16`, ties to even: 11 bits of precision, for inference alone.
     /// A gradient step is mostly smaller than that, so that training in it would stand still.
     F16,
 }
 
 impl WeightType {
-    /// Bytes of a number.
+    /// Bytes of a number, at most.
     pub const fn bytes(self) -> usize {
         match self {
-            Self::F32 => 4,
+            Self::F32 | Self::Factors => 4,
             Self::F16 => 2,
         }
     }
@@ -66,7 +69,7 @@ impl WeightType {
     /// 65504, and what would round to a larger number becomes infinite.
     pub const fn holds(self, x: f32) -> bool {
         match self {
-            Self::F32 => true,
+            Self::F32 | Self::Factors => true,
             Self::F16 => x.abs() < 65520.0 || !x.is_finite(),
         }
     }
@@ -108,11 +111,26 @@ impl Content {
         }
     }
 
-    /// Checks that gradients may be computed of it and through it, and that it may be updated.
+    /// Checks that gradients may be computed of it, and that it may be updated.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if it is a weight that is not stored as [`WeightType::F32`].
+    pub fn check_trainable(&self) -> Result<()> {
+        match self {
+            Content::LinearWeight { weight_type: WeightType::Factors, .. } => {
+                let message =
+                    "a weight as factors is for inference: gradients of it take it in f32";
+                Err(Error::Shape(message.into()))
+            }
+            _ => self.check_differentiable(),
+        }
+    }
+
+    /// Checks that gradients may be computed through it.
     ///
     /// # Errors
     /// [`Error::Shape`] if it is a weight that is stored as [`WeightType::F16`].
-    pub fn check_trainable(&self) -> Result<()> {
+    pub fn check_differentiable(&self) -> Result<()> {
         match self {
             Content::LinearWeight { weight_type: WeightType::F16, .. } => {
                 let message = "a weight in f16 is for inference alone: gradients take it in f32";

@@ -147,7 +147,7 @@ impl Job for Whole {
                 };
                 Repeat::STEP.median(|| Ok(time(&mut steps)? / B::AHEAD))?
             }
-            Pass::Infer => infer(backend, WeightType::F32, params)?,
+            Pass::Infer => infer(backend, WeightType::Factors, params)?,
             Pass::InferF16 => infer(backend, WeightType::F16, params)?,
         };
         Ok(Measured {

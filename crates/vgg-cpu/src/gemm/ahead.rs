@@ -48,4 +48,32 @@ impl Ahead {
         self.next += lines * LINE;
         self.lines -= lines;
     }
+
+    /// The next `lines` lines, to be asked for in so many steps: those that are more than the steps at once.
+    #[inline(always)]
+    pub(crate) fn steps<S: Simd>(&mut self, s: S, lines: usize, steps: usize) -> Steps {
+        let lines = lines.min(self.lines);
+        self.fetch(s, lines.saturating_sub(steps));
+        let spread = lines.min(steps);
+        let of_steps = Steps { next: self.next, stride: (spread * LINE) as u32 / steps as u32 };
+        self.next += spread * LINE;
+        self.lines -= spread;
+        of_steps
+    }
+}
+
+/// Memory that is asked for in steps, at most a line in each.
+#[derive(Clone, Copy)]
+pub(crate) struct Steps {
+    next: usize,
+    stride: u32,
+}
+
+impl Steps {
+    /// Asks for what is next.
+    #[inline(always)]
+    pub(crate) fn fetch<S: Simd>(&mut self, s: S) {
+        s.prefetch_far(std::ptr::without_provenance(self.next));
+        self.next += self.stride as usize;
+    }
 }

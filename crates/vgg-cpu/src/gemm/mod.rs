@@ -4,10 +4,15 @@ mod ahead;
 mod pack;
 
 pub(crate) use ahead::Ahead;
+use ahead::Steps;
 pub(crate) use pack::{pack_columns, pack_rows, packed_len};
 
 use crate::format::{F32, Format};
 use crate::simd::{Kernel, Simd};
+
+/// Lines that are fetched at once, before a tile: more are asked for between its steps, as a processor waits
+/// where it has asked for some twenty that have not come.
+const AT_ONCE: usize = 8;
 
 /// Width of a panel of B: two vectors, as wide as the register tile.
 pub(crate) const fn panel_width(lanes: usize) -> usize {
@@ -71,9 +76,16 @@ impl<F: Format> Gemm<F> {
         s.vectorize(Vouched(self, ahead))
     }
 
-    /// The register tile of `MR` rows by `NV` vectors at row `i` of panel `j`.
+    /// The register tile of `MR` rows by `NV` vectors at row `i` of panel `j`. Some of what comes next is
+    /// fetched between its steps of k.
     #[inline(always)]
-    fn tile<S: Simd, const MR: usize, const NV: usize>(&self, s: S, i: usize, j: usize) {
+    fn tile<S: Simd, const MR: usize, const NV: usize, const N: usize>(
+        &self,
+        s: S,
+        i: usize,
+        j: usize,
+        mut steps: [Steps; N],
+    ) {
         let mut acc = [[s.splat(0.0); NV]; MR];
         if self.accumulate {
             // C is needed only after the sums, by when it has come from however far.
@@ -90,6 +102,9 @@ impl<F: Format> Gemm<F> {
             for segment in 0..self.segments {
                 let mut a = self.a.add(segment * self.a_segment + i * self.a_row);
                 for _ in 0..self.k {
+                    for steps in &mut steps {
+                        steps.fetch(s);
+                    }
                     let mut columns = [s.splat(0.0); NV];
                     for v in 0..NV {
                         columns[v] = s.load(b.add(v * S::LANES));
@@ -115,31 +130,47 @@ impl<F: Format> Gemm<F> {
         }
     }
 
-    /// All rows of panel `j`: full tiles, then ever smaller ones. `fetch` is called at each full
-    /// tile.
+    /// All panels. `fetch` is called at each full tile, and says what to fetch within it.
     #[inline(always)]
-    fn panel<S: Simd, const NV: usize>(&self, s: S, j: usize, mut fetch: impl FnMut()) {
+    fn panels<S: Simd, const N: usize>(&self, s: S, mut fetch: impl FnMut() -> [Steps; N]) {
+        let vectors = self.columns / S::LANES;
+        for j in 0..vectors / 2 {
+            self.panel::<S, 2, N>(s, j, &mut fetch);
+        }
+        if vectors % 2 == 1 {
+            self.panel::<S, 1, N>(s, vectors / 2, &mut fetch);
+        }
+    }
+
+    /// All rows of panel `j`: full tiles, then ever smaller ones.
+    #[inline(always)]
+    fn panel<S: Simd, const NV: usize, const N: usize>(
+        &self,
+        s: S,
+        j: usize,
+        mut fetch: impl FnMut() -> [Steps; N],
+    ) {
         let mut i = 0;
         // `S::MR` is a constant: one branch survives.
         while self.rows - i >= S::MR {
-            fetch();
+            let steps = fetch();
             match S::MR {
-                8 => self.tile::<S, 8, NV>(s, i, j),
-                6 => self.tile::<S, 6, NV>(s, i, j),
-                _ => self.tile::<S, 2, NV>(s, i, j),
+                8 => self.tile::<S, 8, NV, N>(s, i, j, steps),
+                6 => self.tile::<S, 6, NV, N>(s, i, j, steps),
+                _ => self.tile::<S, 2, NV, N>(s, i, j, steps),
             }
             i += S::MR;
         }
         while self.rows - i >= 4 {
-            self.tile::<S, 4, NV>(s, i, j);
+            self.tile::<S, 4, NV, 0>(s, i, j, []);
             i += 4;
         }
         while self.rows - i >= 2 {
-            self.tile::<S, 2, NV>(s, i, j);
+            self.tile::<S, 2, NV, 0>(s, i, j, []);
             i += 2;
         }
         if i < self.rows {
-            self.tile::<S, 1, NV>(s, i, j);
+            self.tile::<S, 1, NV, 0>(s, i, j, []);
         }
     }
 }
@@ -156,16 +187,17 @@ impl<F: Format, const N: usize> Kernel for Vouched<F, N> {
         let vectors = gemm.columns / S::LANES;
         let tiles = (gemm.rows / S::MR * vectors.div_ceil(2)).max(1);
         let quotas = ahead.map(|ahead| ahead.quota(tiles));
-        let mut fetch = || {
-            for (ahead, quota) in ahead.iter_mut().zip(quotas) {
-                ahead.fetch(s, quota);
-            }
-        };
-        for j in 0..vectors / 2 {
-            gemm.panel::<S, 2>(s, j, &mut fetch);
-        }
-        if vectors % 2 == 1 {
-            gemm.panel::<S, 1>(s, vectors / 2, &mut fetch);
+        if quotas.iter().all(|lines| *lines <= AT_ONCE) {
+            gemm.panels(s, || {
+                ahead.iter_mut().zip(quotas).for_each(|(ahead, lines)| ahead.fetch(s, lines));
+                []
+            });
+        } else {
+            let k = gemm.segments * gemm.k;
+            gemm.panels(s, || {
+                let mut quotas = quotas.into_iter();
+                ahead.each_mut().map(|ahead| ahead.steps(s, quotas.next().unwrap_or(0), k))
+            });
         }
     }
 }

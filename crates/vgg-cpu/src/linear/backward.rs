@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use vgg_tensor::spec::Linear;
 use vgg_tensor::{Optimizer, Result, Scalars, WeightGradient};
 
-use super::input_backward::{InputRows, pack_images, transpose, undo_relu};
+use super::input_backward::{InputRows, Numbers, pack_images, transpose, undo_relu};
 use super::{K_BLOCK, ROWS, Sizes, features_of_a_job};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
@@ -173,8 +173,9 @@ impl<F: Format> Kernel for FeatureRows<'_, F> {
             // First, because it is computed from the weight as it was.
             if let Some(dx) = &mut self.dx {
                 let (weight, len) = self.target.weight();
+                let weight = Numbers { weight, len, features: self.features };
                 // SAFETY: these are the weight's numbers, and this job alone has these features.
-                unsafe { dx.add(s, weight, len, panels.clone()) };
+                unsafe { dx.add(s, weight, panels.clone()) };
             }
             for panel in panels {
                 self.weight_gradient(s, panel, of_a_block);
@@ -221,23 +222,15 @@ impl<'a, F: Format> FeatureRows<'a, F> {
     /// Rows of a panel of the weight's gradient from feature `first` on, which begins a register
     /// tile: as many as `dw` has.
     #[inline(always)]
-    fn products<S: Simd>(
-        &self,
-        s: S,
-        panel: usize,
-        first: usize,
-        dw: &mut [f32],
-        mut ahead: Ahead,
-    ) {
+    fn products<S: Simd>(&self, s: S, panel: usize, first: usize, dw: &mut [f32], ahead: Ahead) {
         let Self { factors, features, packed, by_panel, .. } = *self;
         let (width, n) = (panel_width(S::LANES), F::places(self.n));
         let gradient = &by_panel[panel * n * width..][..n * width];
         assert_eq!(packed.len(), packed_len(features, n, S::MR));
         assert!(first.is_multiple_of(S::MR) && dw.len().is_multiple_of(width));
         assert!(first + dw.len() / width <= features);
-        let quota = ahead.quota(ROWS / S::MR);
+        let tiles = (dw.len() / width).div_ceil(S::MR);
         for (tile, dw) in dw.chunks_mut(S::MR * width).enumerate() {
-            ahead.fetch(s, quota);
             let group = first / S::MR + tile;
             // SAFETY: the lengths were just asserted.
             unsafe {
@@ -259,7 +252,7 @@ impl<'a, F: Format> FeatureRows<'a, F> {
                     c_panel: 0,
                     accumulate: false,
                 }
-                .compute(s);
+                .compute_and_fetch(s, [ahead.share(tile, tiles)]);
             }
         }
     }

@@ -6,12 +6,12 @@ use vgg_tensor::Result;
 use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 
 use super::stream::{MAX_IMAGES, SIDE_BY_SIDE, StreamedPanels};
-use super::weight::{Number, in_places, numbers};
+use super::weight::{Place, Row, elements};
 use super::{K_BLOCK, MAX_BLOCK, Sizes};
 use crate::Cpu;
 use crate::buffer::{AlignedVec, Buffer};
 use crate::format::Format;
-use crate::gemm::{Gemm, pack_rows, packed_len, panel_width};
+use crate::gemm::{Ahead, Gemm, pack_rows, packed_len, panel_width};
 use crate::needs::Needs;
 use crate::simd::{Kernel, Simd};
 
@@ -28,10 +28,11 @@ pub(crate) fn forward<F: Format>(
     match op.weight_type() {
         WeightType::F32 => run::<F, f32>(cpu, op, x, weight, bias, y, aux),
         WeightType::F16 => run::<F, f16>(cpu, op, x, weight, bias, y, aux),
+        WeightType::Factors => run::<F, Place>(cpu, op, x, weight, bias, y, aux),
     }
 }
 
-fn run<F: Format, T: Number>(
+fn run<F: Format, T: Row<F>>(
     cpu: &Cpu,
     op: &Linear,
     x: &Buffer,
@@ -42,7 +43,8 @@ fn run<F: Format, T: Number>(
 ) -> Result<()> {
     let Sizes { n, features, out, width, mr, panels } = Sizes::new(cpu, op);
     let x = x.maps::<F>(op.x().len());
-    let weight: &[T] = numbers(weight, panels * features * width);
+    let panel_len = T::count(features) * width;
+    let weight: &[T] = elements(weight, panels * panel_len);
     let bias = bias.f32(out);
     let y = y.maps_mut::<F>(op.y().len());
     let aux = aux.map_or(&mut [][..], |aux| aux.bytes_mut(op.aux_bytes()));
@@ -60,7 +62,7 @@ fn run<F: Format, T: Number>(
                 }
             };
             let sums = sums.par_chunks_mut(SIDE_BY_SIDE * n * width);
-            let panels = weight.par_chunks(SIDE_BY_SIDE * features * width);
+            let panels = weight.par_chunks(SIDE_BY_SIDE * panel_len);
             sums.zip(panels).for_each(|(sums, panels)| {
                 let factors = F::default();
                 F::run(cpu.isa, StreamedPanels { factors, features, x, panels, sums });
@@ -72,7 +74,7 @@ fn run<F: Format, T: Number>(
                 },
             );
             let sums = sums.par_chunks_exact_mut(n * width);
-            let panels = weight.par_chunks_exact(features * width);
+            let panels = weight.par_chunks_exact(panel_len);
             sums.zip(panels).for_each(|(sums, panel)| {
                 let factors = F::default();
                 F::run(cpu.isa, Panel { factors, n, features, packed, panel, sums });
@@ -121,7 +123,7 @@ struct Panel<'a, F, T> {
     sums: &'a mut [f32],
 }
 
-impl<F: Format, T: Number> Kernel for Panel<'_, F, T> {
+impl<F: Format, T: Row<F>> Kernel for Panel<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
@@ -130,11 +132,14 @@ impl<F: Format, T: Number> Kernel for Panel<'_, F, T> {
         let width = panel_width(S::LANES);
         let places = F::places(features);
         assert_eq!(packed.len(), packed_len(n, places, S::MR));
-        assert_eq!(panel.len(), features * width);
+        assert_eq!(panel.len(), T::count(features) * width);
         assert_eq!(sums.len(), n * width);
         let mut scratch = [0.0; MAX_BLOCK];
-        for (block, panel) in panel.chunks(K_BLOCK * width).enumerate() {
-            let panel = in_places::<F, T, S>(s, panel, &mut scratch);
+        let groups = n.div_ceil(S::MR);
+        let mut blocks = panel.chunks(T::count(K_BLOCK) * width).enumerate().peekable();
+        while let Some((block, panel)) = blocks.next() {
+            let panel = T::in_places(s, panel, &mut scratch);
+            let next = Ahead::new(blocks.peek().map_or(&[][..], |(_, next)| next));
             let k = block * F::places(K_BLOCK);
             for (group, first) in (0..n).step_by(S::MR).enumerate() {
                 // SAFETY: the lengths were just asserted.
@@ -157,7 +162,7 @@ impl<F: Format, T: Number> Kernel for Panel<'_, F, T> {
                         c_panel: 0,
                         accumulate: k > 0,
                     }
-                    .compute(s);
+                    .compute_and_fetch(s, [next.share(group, groups)]);
                 }
             }
         }

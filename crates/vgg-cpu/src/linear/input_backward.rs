@@ -5,7 +5,7 @@ use std::ops::Range;
 use bytemuck::Zeroable as _;
 use rayon::prelude::*;
 use vgg_tensor::Result;
-use vgg_tensor::spec::Linear;
+use vgg_tensor::spec::{Linear, WeightType};
 
 use super::{K_BLOCK, ROWS, Sizes, features_of_a_job, is_alive};
 use crate::Cpu;
@@ -26,7 +26,11 @@ pub(crate) fn input_backward<F: Format>(
 ) -> Result<()> {
     let Sizes { n, features, width, panels, .. } = Sizes::new(cpu, op);
     let (padded_out, columns) = (panels * width, n.next_multiple_of(width));
-    let weight = weight.f32(padded_out * features);
+    let rows = match op.weight_type() {
+        WeightType::Factors => F::places(features),
+        WeightType::F32 | WeightType::F16 => features,
+    };
+    let weight = weight.f32(padded_out * rows);
     let (dy, aux) = (dy.maps::<F>(op.y().len()), aux.bytes(op.aux_bytes()));
     let dx = dx.maps_mut::<F>(op.x().len());
     let workspace = &mut *cpu.workspace.lock().expect("no holder of this lock panics");
@@ -43,7 +47,16 @@ pub(crate) fn input_backward<F: Format>(
             let rows = job * of_a_job..features.min((job + 1) * of_a_job);
             let factors = F::default();
             let dx = InputRows { factors, features, panels, rows, columns, by_image, dx };
-            F::run(cpu.isa, Alone { dx, weight });
+            match op.weight_type() {
+                WeightType::Factors => {
+                    let weight = Factors { weight, features };
+                    F::run(cpu.isa, Alone { dx, weight });
+                }
+                WeightType::F32 | WeightType::F16 => {
+                    let weight = Numbers { weight: weight.as_ptr(), len: weight.len(), features };
+                    F::run(cpu.isa, Alone { dx, weight });
+                }
+            }
         });
         transpose::<F>(dx_transposed, features, dx);
     });
@@ -131,13 +144,13 @@ impl<F: Format> InputRows<'_, F> {
     /// Adds the products with some panels of the weight; the first panels come first.
     ///
     /// # Safety
-    /// At `weight` are `len` numbers, of which those of the features to do can be read.
+    /// The weight has as many panels and features as are said here, and those of the features to do can be
+    /// read.
     #[inline(always)]
     pub(super) unsafe fn add<S: Simd>(
         &mut self,
         s: S,
-        weight: *const f32,
-        len: usize,
+        weight: impl Weight<F>,
         panels: Range<usize>,
     ) {
         let Self { factors, features, columns, by_image, ref rows, .. } = *self;
@@ -145,23 +158,25 @@ impl<F: Format> InputRows<'_, F> {
         let (out, k) = (self.panels * width, F::places(width));
         assert!(columns.is_multiple_of(width) && by_image.len() == columns * F::places(out));
         assert!(self.dx.len() == rows.len() * columns);
-        assert!(len == out * features && rows.end <= features && panels.end <= self.panels);
+        assert!(weight.len() == self.panels * weight.panel_len(width));
+        assert!(rows.end <= features && panels.end <= self.panels);
         let mut scratch = [0.0; ROWS * K_BLOCK / 2];
         let of_a_block = if F::OF_A_PLACE == 1 { rows.len() } else { ROWS };
         for first in (0..rows.len()).step_by(of_a_block) {
             let count = of_a_block.min(rows.len() - first);
+            let begin = rows.start + first;
             // SAFETY: the lengths were just asserted; the rest is the caller's promise.
             unsafe {
-                let weight =
-                    |panel: usize| weight.add((panel * features + rows.start + first) * width);
                 let (a, a_segment) = match F::OF_A_PLACE {
-                    1 => (weight(panels.start), features * width),
+                    1 => {
+                        let panel_len = weight.panel_len(width);
+                        (weight.at(panels.start * panel_len + begin * width), panel_len)
+                    }
                     _ => {
                         let numbers = bytemuck::cast_slice_mut::<_, F::Number>(&mut scratch);
                         let segments = numbers.chunks_exact_mut(count * width);
                         for (panel, out) in panels.clone().zip(segments) {
-                            let weight = std::slice::from_raw_parts(weight(panel), count * width);
-                            F::round_all(s, weight, out);
+                            weight.round(s, panel, begin..begin + count, out);
                         }
                         (scratch.as_ptr(), count * k)
                     }
@@ -190,14 +205,94 @@ impl<F: Format> InputRows<'_, F> {
     }
 }
 
-/// The input's gradient for some of the features, in the same blocks as beside the weight's: to the
-/// same bits.
-struct Alone<'a, F> {
-    dx: InputRows<'a, F>,
-    weight: &'a [f32],
+/// A weight whose factors for an input's gradient are taken: along its outputs.
+pub(super) trait Weight<F: Format>: Copy {
+    /// How many `f32`s its memory has.
+    fn len(self) -> usize;
+
+    /// As many of a panel.
+    fn panel_len(self, width: usize) -> usize;
+
+    /// That at `i`.
+    fn at(self, i: usize) -> *const f32;
+
+    /// Some rows of a panel as they are stored where factors take less than 32 bits: `[rows][width]`.
+    ///
+    /// # Safety
+    /// They are in memory, and may be read.
+    unsafe fn round<S: Simd>(self, s: S, panel: usize, rows: Range<usize>, out: &mut [F::Number]);
 }
 
-impl<F: Format> Kernel for Alone<'_, F> {
+/// One whose numbers are those that training changes.
+#[derive(Clone, Copy)]
+pub(super) struct Numbers {
+    pub(super) weight: *const f32,
+    pub(super) len: usize,
+    pub(super) features: usize,
+}
+
+impl<F: Format> Weight<F> for Numbers {
+    fn len(self) -> usize {
+        self.len
+    }
+
+    fn panel_len(self, width: usize) -> usize {
+        self.features * width
+    }
+
+    fn at(self, i: usize) -> *const f32 {
+        self.weight.wrapping_add(i)
+    }
+
+    #[inline(always)]
+    unsafe fn round<S: Simd>(self, s: S, panel: usize, rows: Range<usize>, out: &mut [F::Number]) {
+        let width = panel_width(S::LANES);
+        let first = self.weight.wrapping_add((panel * self.features + rows.start) * width);
+        // SAFETY: the caller's promise.
+        F::round_all(s, unsafe { std::slice::from_raw_parts(first, rows.len() * width) }, out);
+    }
+}
+
+/// One in places along its inputs.
+#[derive(Clone, Copy)]
+struct Factors<'a> {
+    weight: &'a [f32],
+    features: usize,
+}
+
+impl<F: Format> Weight<F> for Factors<'_> {
+    fn len(self) -> usize {
+        self.weight.len()
+    }
+
+    fn panel_len(self, width: usize) -> usize {
+        F::places(self.features) * width
+    }
+
+    fn at(self, i: usize) -> *const f32 {
+        self.weight[i..].as_ptr()
+    }
+
+    #[inline(always)]
+    unsafe fn round<S: Simd>(self, _: S, panel: usize, rows: Range<usize>, out: &mut [F::Number]) {
+        let width = panel_width(S::LANES);
+        let panel = &self.weight[panel * F::places(self.features) * width..];
+        for (k, out) in rows.zip(out.chunks_exact_mut(width)) {
+            let places = &panel[k / F::OF_A_PLACE * width..][..width];
+            let numbers = bytemuck::cast_slice::<_, F::Number>(places).chunks_exact(F::OF_A_PLACE);
+            out.iter_mut().zip(numbers).for_each(|(out, place)| *out = place[k % F::OF_A_PLACE]);
+        }
+    }
+}
+
+/// The input's gradient for some of the features, in the same blocks as beside the weight's: to the
+/// same bits.
+struct Alone<'a, F, W> {
+    dx: InputRows<'a, F>,
+    weight: W,
+}
+
+impl<F: Format, W: Weight<F>> Kernel for Alone<'_, F, W> {
     type Output = ();
 
     #[inline(always)]
@@ -205,8 +300,8 @@ impl<F: Format> Kernel for Alone<'_, F> {
         let (panels, of_a_block) = (self.dx.panels, K_BLOCK / panel_width(S::LANES));
         for first in (0..panels).step_by(of_a_block) {
             let block = first..panels.min(first + of_a_block);
-            // SAFETY: it is a slice.
-            unsafe { self.dx.add(s, self.weight.as_ptr(), self.weight.len(), block) };
+            // SAFETY: it is all there.
+            unsafe { self.dx.add(s, self.weight, block) };
         }
     }
 }

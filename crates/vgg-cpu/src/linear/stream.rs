@@ -2,7 +2,7 @@
 //! runs, widened in registers if it is stored as `f16`, and the images are read as they lie.
 
 use super::K_BLOCK;
-use super::weight::Number;
+use super::weight::Row;
 use crate::format::Format;
 use crate::gemm::panel_width;
 use crate::simd::{Kernel, Simd};
@@ -27,7 +27,7 @@ pub(super) struct StreamedPanels<'a, F, T> {
     pub(super) sums: &'a mut [f32],
 }
 
-impl<F: Format, T: Number> Kernel for StreamedPanels<'_, F, T> {
+impl<F: Format, T: Row<F>> Kernel for StreamedPanels<'_, F, T> {
     type Output = ();
 
     #[inline(always)]
@@ -44,13 +44,13 @@ impl<F: Format, T: Number> Kernel for StreamedPanels<'_, F, T> {
     }
 }
 
-impl<F: Format, T: Number> StreamedPanels<'_, F, T> {
+impl<F: Format, T: Row<F>> StreamedPanels<'_, F, T> {
     /// Of `N` images, `P` panels at a time as long as there are so many.
     #[inline(always)]
     fn all<S: Simd, const N: usize, const P: usize>(self, s: S) {
         let Self { factors, features, x, panels, sums } = self;
         let width = panel_width(S::LANES);
-        let panel_len = features * width;
+        let panel_len = T::count(features) * width;
         let mut sums = sums.chunks_exact_mut(P * N * width);
         let mut groups = panels.chunks_exact(P * panel_len);
         for (sums, panels) in sums.by_ref().zip(groups.by_ref()) {
@@ -68,7 +68,8 @@ impl<F: Format, T: Number> StreamedPanels<'_, F, T> {
         let Self { factors, features, x, panels, sums } = self;
         let (width, places) = (panel_width(S::LANES), F::places(features));
         assert_eq!(x.len(), N * places);
-        assert_eq!(panels.len(), P * features * width);
+        let panel_len = T::count(features) * width;
+        assert_eq!(panels.len(), P * panel_len);
         assert_eq!(sums.len(), P * N * width);
         let (x, panels, sums) = (x.as_ptr(), panels.as_ptr(), sums.as_mut_ptr());
         for block in (0..features).step_by(K_BLOCK) {
@@ -78,12 +79,8 @@ impl<F: Format, T: Number> StreamedPanels<'_, F, T> {
                 for k in (block..features.min(block + K_BLOCK)).step_by(F::OF_A_PLACE) {
                     for p in 0..P {
                         for v in 0..2 {
-                            let row = |k: usize| {
-                                T::load(s, panels.add((p * features + k) * width + v * S::LANES))
-                            };
-                            let has_next = F::OF_A_PLACE > 1 && k + 1 < features;
-                            let next = if has_next { row(k + 1) } else { s.splat(0.0) };
-                            let w = F::places_of(s, row(k), next);
+                            let panel = panels.add(p * panel_len + v * S::LANES);
+                            let w = T::place(s, panel, width, features, k);
                             for i in 0..N {
                                 let x = s.load_multiplier(x, i * places + k / F::OF_A_PLACE);
                                 acc[p][i][v] = factors.mul_add(s, x, w, acc[p][i][v]);

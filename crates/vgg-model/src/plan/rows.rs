@@ -158,7 +158,7 @@ fn kind(command: &Command) -> String {
         Command::Sigmoid { .. } => "sigmoid".into(),
         Command::Linear { spec, .. } => {
             let stored = match spec.weight_type() {
-                WeightType::F32 => "",
+                WeightType::F32 | WeightType::Factors => "",
                 WeightType::F16 => " (f16)",
             };
             let tail = match spec.epilogue() {

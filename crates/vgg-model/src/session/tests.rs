@@ -1,6 +1,6 @@
 //! Sessions on the reference backend.
 
-use vgg_cpu::{Config, Cpu};
+use vgg_cpu::{Config, Cpu, Precision};
 use vgg_tensor::Content;
 use vgg_testkit::Reference;
 
@@ -134,4 +134,23 @@ fn no_more_images_at_once_than_make_a_cpu_faster() {
     assert_eq!(many.plan().batch(), 5);
     many.set_network(&vgg, &input, 40).unwrap();
     assert_eq!(many.plan().batch(), 16);
+}
+
+#[test]
+fn weights_as_factors_take_less_and_change_nothing() {
+    let (vgg, input, params) = network();
+    let pixels: Vec<u8> = (0..3 * 256).map(|i| (i * 37 % 251) as u8).collect();
+    for (precision, less) in [(Precision::F32, false), (Precision::Bf16, true)] {
+        let [whole, factors] = [WeightType::F32, WeightType::Factors].map(|weight_type| {
+            let cpu = Cpu::new(Config { precision, ..Config::default() }).unwrap();
+            let params = params.clone();
+            let mut session =
+                Session::with_linear_weights(weight_type, cpu, &vgg, &input, params, 2).unwrap();
+            let maps = session.grad_cam(&pixels, &[1, 0, 2]).unwrap();
+            let bytes = session.plan().bytes_on(session.backend());
+            (bytes, session.logits(&pixels).unwrap(), maps)
+        });
+        assert_eq!((factors.1, factors.2), (whole.1, whole.2), "{precision:?}");
+        assert_eq!(factors.0 < whole.0, less, "{precision:?}");
+    }
 }

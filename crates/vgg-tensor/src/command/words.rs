@@ -123,7 +123,7 @@ fn linear(f: &mut fmt::Formatter<'_>, name: &str, op: &Linear) -> fmt::Result {
         LinearEpilogue::BiasRelu => " + relu",
     };
     let stored = match op.weight_type() {
-        WeightType::F32 => "",
+        WeightType::F32 | WeightType::Factors => "",
         WeightType::F16 => ", weight in f16",
     };
     write!(f, "{name} {}→{}{tail}{stored}", op.in_features(), op.out_features())

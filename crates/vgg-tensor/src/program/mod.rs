@@ -104,8 +104,8 @@ impl Program {
     ///
     /// # Errors
     /// [`Error::Program`], naming the command and the buffer: a bug of the caller.
-    /// [`Error::Shape`] for the gradient or the update of a weight that is stored as
-    /// [`crate::spec::WeightType::F16`].
+    /// [`Error::Shape`] for the gradient or the update of a weight that is stored for inference
+    /// ([`crate::spec::WeightType`]).
     pub fn new(buffers: Vec<BufferSpec>, instructions: Vec<Instruction>) -> Result<Self> {
         let program = Self { buffers, instructions };
         verify::check(&program)?;

@@ -157,9 +157,8 @@ fn check_exchange(command: &Command) -> Result<(), &'static str> {
 
 fn check_trainable(command: &Command) -> Result<()> {
     match command {
-        Command::LinearBackward { spec, .. } | Command::LinearInputBackward { spec, .. } => {
-            spec.weight().check_trainable()
-        }
+        Command::LinearBackward { spec, .. } => spec.weight().check_trainable(),
+        Command::LinearInputBackward { spec, .. } => spec.weight().check_differentiable(),
         Command::Step { content, .. }
         | Command::Scale { content, .. }
         | Command::Blend { content, .. } => content.check_trainable(),

@@ -5,7 +5,7 @@ use vgg_tensor::Shape;
 use vgg_tensor::spec::{Linear, LinearEpilogue, WeightType};
 
 const EPILOGUES: [LinearEpilogue; 2] = [LinearEpilogue::Bias, LinearEpilogue::BiasRelu];
-const WEIGHT_TYPES: [WeightType; 2] = [WeightType::F32, WeightType::F16];
+const WEIGHT_TYPES: [WeightType; 3] = [WeightType::F32, WeightType::F16, WeightType::Factors];
 
 /// n, c, h, w, out_features.
 const TABLE: [[usize; 5]; 19] = [

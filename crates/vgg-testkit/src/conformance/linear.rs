@@ -67,9 +67,10 @@ impl LinearTrial {
         }
     }
 
-    /// Whether there are gradients to try.
-    fn trains(&self) -> bool {
-        self.op.weight().check_trainable().is_ok()
+    /// Whether all gradients are to try, or that of the input alone.
+    fn trains(&self) -> [bool; 2] {
+        let weight = self.op.weight();
+        [weight.check_trainable().is_ok(), weight.check_differentiable().is_ok()]
     }
 
     /// The products' sums are stored, which differ from outputs by the bias, and these once more.
@@ -102,8 +103,18 @@ impl Trial for LinearTrial {
         let aux = &bench.poisoned(Content::Bytes(spec.aux_bytes()))?;
         bench.run(Command::Linear { spec, x, weight, bias, y, aux: Some(aux) })?;
         outputs.push(("y", bench.downloaded(y)?));
-        if !self.trains() {
-            return Ok(outputs);
+        let alone = |bench: &mut Bench<'_, B>| {
+            let dx = bench.poisoned(x_maps)?;
+            bench.run(Command::LinearInputBackward { spec, weight, dy, aux, dx: &dx })?;
+            Result::Ok(vec![("dx", bench.downloaded(&dx)?)])
+        };
+        match self.trains() {
+            [true, _] => {}
+            [false, true] => {
+                outputs.extend(alone(bench)?);
+                return Ok(outputs);
+            }
+            [false, false] => return Ok(outputs),
         }
 
         let backward =
@@ -119,10 +130,8 @@ impl Trial for LinearTrial {
         outputs.push(("dbias", bench.downloaded(dbias)?));
         outputs.push(("dx", bench.downloaded(dx)?));
 
-        let alone = &bench.poisoned(x_maps)?;
-        bench.run(Command::LinearInputBackward { spec, weight, dy, aux, dx: alone })?;
-        let [with_others, alone] = [dx, alone].map(|dx| Ok(vec![("dx", bench.downloaded(dx)?)]));
-        assert_same(self, "with others and alone", &with_others?, &alone?);
+        let with_others = vec![("dx", bench.downloaded(dx)?)];
+        assert_same(self, "with others and alone", &with_others, &alone(bench)?);
 
         // Applied at once, the gradient does to the weight what the optimiser does with the stored
         // one, and the other gradients are the same. Weights have no room for more images.
@@ -183,18 +192,22 @@ impl Trial for LinearTrial {
     }
 
     fn tolerances(&self) -> Vec<Tolerance> {
+        let [all, through] = self.trains();
         if self.exact {
-            return vec![Tolerance::default(); if self.trains() { 7 } else { 2 }];
+            return vec![Tolerance::default(); if all { 7 } else { 2 + usize::from(through) }];
         }
         let y = self.y_tolerance();
-        if !self.trains() {
-            return vec![y, y];
+        let dx = sum_tolerance(1.0, self.op.out_features(), &self.dy, &self.weight);
+        let dx = stored(dx, self.arithmetic);
+        match [all, through] {
+            [true, _] => {}
+            [false, true] => return vec![y, y, dx],
+            [false, false] => return vec![y, y],
         }
         let images = self.op.x().n;
         let dweight = Tolerance::absolute(sum_tolerance(1.0, images, &self.x, &self.dy));
         let dbias = Tolerance::absolute(sum_tolerance(1.0, images, &self.dy, &[1.0]));
-        let dx = sum_tolerance(1.0, self.op.out_features(), &self.dy, &self.weight);
-        vec![y, y, dweight, dbias, dweight, dbias, stored(dx, self.arithmetic)]
+        vec![y, y, dweight, dbias, dweight, dbias, dx]
     }
 
     fn table(arithmetic: Arithmetic) -> Vec<Self> {

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 use vgg_model::{Input, Mode, Plan, Recipe, Session, Vgg, WeightType};
-use vgg_tensor::Backend;
+use vgg_tensor::{Backend, Content};
 
 use super::free;
 use crate::failure::{Code, Failure};
@@ -114,15 +114,22 @@ pub(crate) fn largest_batch<B: Backend>(
     let [needed, room] = [needs(1)?, room].map(numbers::bytes);
     let (h, w) = (input.height, input.width);
     let message = format!("an image of {h}×{w} needs {needed} of memory, but {room} are free");
-    Err(Failure::new(Code::Memory, message)
-        .help(help.unwrap_or(less(session.plan().mode())))
-        .into())
+    Err(Failure::new(Code::Memory, message).help(help.unwrap_or_else(|| less(session))).into())
 }
 
-/// What takes less memory than running a network in a mode.
-fn less(mode: &Mode) -> &'static str {
-    match mode {
-        Mode::Infer { linear_weights: WeightType::F32 } => {
+/// What takes less memory than running a session.
+fn less<B: Backend>(session: &Session<B>) -> &'static str {
+    let bytes = |weight_type| -> u64 {
+        let contents = session.vgg().params().iter().map(|spec| match spec.content {
+            Content::LinearWeight { out_features, c, h, w, .. } => {
+                Content::LinearWeight { out_features, c, h, w, weight_type }
+            }
+            other => other,
+        });
+        contents.map(|content| session.backend().bytes(content)).sum()
+    };
+    match session.plan().mode() {
+        Mode::Infer { linear_weights } if bytes(WeightType::F16) < bytes(*linear_weights) => {
             "--linear-weights f16 needs less; else take a machine with more memory"
         }
         _ => "take a machine with more memory",
@@ -240,8 +247,8 @@ impl Place<'_> {
 
 #[cfg(test)]
 mod tests {
-    use vgg_cpu::{Config, Cpu};
-    use vgg_model::{AdamWConfig, SgdConfig, VggConfig};
+    use vgg_cpu::{Config, Cpu, Precision};
+    use vgg_model::{AdamWConfig, Params, SgdConfig, VggConfig};
 
     use super::*;
 
@@ -285,9 +292,18 @@ mod tests {
 
     #[test]
     fn help_that_was_taken_is_not_given_again() {
-        let less = |linear_weights| less(&Mode::Infer { linear_weights });
-        assert!(less(WeightType::F32).starts_with("--linear-weights f16 needs less"));
-        assert_eq!(less(WeightType::F16), "take a machine with more memory");
+        let vgg = Vgg::new(&VggConfig { fc_width: 64, width: 0.1, ..Default::default() }).unwrap();
+        let less = |precision, weights| {
+            let cpu = Cpu::new(Config { precision, ..Config::default() }).unwrap();
+            let params = Params::zeros(&vgg).unwrap();
+            let input = Input::unnormalized(3, 224, 224);
+            less(&Session::with_linear_weights(weights, cpu, &vgg, &input, params, 1).unwrap())
+        };
+        let (f32, bf16) = (Precision::F32, Precision::Bf16);
+        assert!(less(f32, WeightType::Factors).starts_with("--linear-weights f16 needs less"));
+        for halves in [(f32, WeightType::F16), (bf16, WeightType::Factors)] {
+            assert_eq!(less(halves.0, halves.1), "take a machine with more memory");
+        }
     }
 
     #[test]

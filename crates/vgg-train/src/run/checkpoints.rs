@@ -35,7 +35,7 @@ pub(crate) struct NetworkOptions {
     pub linear_weights: LinearWeights,
 }
 
-/// A [`WeightType`] as an option.
+/// A [`WeightType`] for inference as an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum LinearWeights {
@@ -46,7 +46,7 @@ pub(crate) enum LinearWeights {
 impl From<LinearWeights> for WeightType {
     fn from(weights: LinearWeights) -> Self {
         match weights {
-            LinearWeights::F32 => WeightType::F32,
+            LinearWeights::F32 => WeightType::Factors,
             LinearWeights::F16 => WeightType::F16,
         }
     }
