@@ -5,9 +5,11 @@ mod complete;
 mod dispatch;
 mod options;
 
+use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write as _};
 use std::path::PathBuf;
 
+use clap::error::{ContextKind, ContextValue};
 use clap::{CommandFactory as _, Parser, Subcommand, ValueHint, value_parser};
 use clap_complete::{ArgValueCompleter, Shell};
 
@@ -431,7 +433,8 @@ impl Cli {
             std::process::exit(0);
         }
         let args = arrange::command_first(&Self::command(), args);
-        Self::try_parse_from(args).unwrap_or_else(|error| {
+        Self::try_parse_from(&args).unwrap_or_else(|error| {
+            let error = naming_variable(error, &args);
             if vgg_comm::launched_rank().is_some_and(|rank| rank > 0) {
                 // The first of several processes says it for all, and is let say it.
                 std::process::exit(0);
@@ -451,6 +454,32 @@ impl Cli {
             std::process::exit(code)
         })
     }
+}
+
+/// The error, which names the variable that an option's value is from where it is not an argument.
+fn naming_variable(mut error: clap::Error, args: &[OsString]) -> clap::Error {
+    let Some(ContextValue::String(shown)) = error.get(ContextKind::InvalidArg) else {
+        return error;
+    };
+    let Some(long) = shown.split([' ', '=']).next().and_then(|option| option.strip_prefix("--"))
+    else {
+        return error;
+    };
+    let is_it = |arg: &OsString| {
+        let option = arg.to_str().and_then(|arg| arg.strip_prefix("--"));
+        option.is_some_and(|option| option.split('=').next() == Some(long))
+    };
+    let command = Cli::command();
+    let variable =
+        command.get_subcommands().flat_map(clap::Command::get_arguments).find_map(|arg| {
+            let is_set = |name: &&OsStr| std::env::var_os(name).is_some();
+            arg.get_env().filter(|_| arg.get_long() == Some(long)).filter(is_set)
+        });
+    if let Some(variable) = variable.filter(|_| !args.iter().any(is_it)) {
+        let named = format!("{} ({shown})", variable.to_string_lossy());
+        error.insert(ContextKind::InvalidArg, ContextValue::String(named));
+    }
+    error
 }
 
 impl Command {

@@ -14,6 +14,7 @@ use crate::run::checkpoints::{self, difference};
 use crate::run::folder::{REPORT, RunDir, Which};
 use crate::run::metrics;
 use crate::terminal::log::Log;
+use crate::terminal::shell;
 use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End, Outcome};
 use crate::training::processes::{self, Ranks};
@@ -82,10 +83,8 @@ fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &L
             }
         }
         if config.report.page && !path.join(REPORT).exists() {
-            ui.help(&format!(
-                "vgg-train report {} writes its page, which is not there",
-                path.display()
-            ));
+            let run = shell::word(path);
+            ui.help(&format!("vgg-train report {run} writes its page, which is not there"));
         }
         let best = checkpoint.as_ref().and_then(|checkpoint| State::of(checkpoint).ok()?.best);
         let last = epochs.pop().filter(|last| last.epoch == progress.epoch);
@@ -124,8 +123,8 @@ fn start_over(run: &RunDir, ui: &Ui) -> Result<()> {
     let (last, best) = (run.checkpoint(Which::Last), run.checkpoint(Which::Best));
     if best.is_file() && checkpoints::load(&best)?.progress.epoch > 1 {
         let message = format!("{} is missing", last.display());
-        let help =
-            format!("a new run can start from the best epoch: --set init.from={}", best.display());
+        let best = shell::word(best);
+        let help = format!("a new run can start from the best epoch: --set init.from={best}");
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
     }
     ui.warn(&format!("there is no {}: the run starts over", last.display()));

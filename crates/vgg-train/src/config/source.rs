@@ -7,6 +7,7 @@ use super::nearest::nearest;
 use super::shipped::{SHIPPED, Shipped};
 use super::text::read_text;
 use crate::failure::{Code, Failure};
+use crate::terminal::shell;
 
 /// The config of a run, in its folder.
 pub(crate) const CONFIG: &str = "config.toml";
@@ -116,8 +117,9 @@ fn folder(given: &Path) -> Failure {
     let path = given.display();
     if is_run(given) {
         let message = format!("{path} is the folder of a run, where a config is asked for");
+        let run = shell::word(given);
         let help =
-            format!("`vgg-train resume {path}` goes on with it; {path}/config.toml is its config");
+            format!("`vgg-train resume {run}` goes on with it; {path}/config.toml is its config");
         return Failure::new(Code::Usage, message).help(help);
     }
     Failure::new(Code::Usage, format!("{path} is a folder, where a config is asked for"))

@@ -26,6 +26,7 @@ use crate::run::folder::{MISTAKES, REPORT, RunDir};
 use crate::run::overview::State;
 use crate::signals::Stop;
 use crate::terminal::numbers::count;
+use crate::terminal::shell;
 use crate::terminal::ui::Ui;
 use examined::{Examine, Examined};
 use folder::RunFolder;
@@ -92,7 +93,7 @@ pub(crate) fn at_end<B: Backend>(
         run.write(REPORT, page::single(&report, None))?;
         Ok(true)
     };
-    let again = format!("vgg-train report {} makes the report", run.path().display());
+    let again = format!("vgg-train report {} makes the report", shell::word(run.path()));
     match write() {
         Ok(true) => ui.status("Report", &run.file(REPORT).display().to_string()),
         Ok(false) => ui.help(&again),

@@ -17,6 +17,7 @@ use super::folder::{self, Which, checkpoint_path, require_run};
 use super::weights;
 use crate::config::{self, Loaded, Override};
 use crate::failure::{Code, Failure};
+use crate::terminal::shell;
 use crate::terminal::ui::Ui;
 
 /// Which of a run's networks, and how it is kept in memory.
@@ -91,7 +92,7 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
         return Ok(path);
     }
     let message = format!("{} has no checkpoint yet", run.display());
-    let help = format!("vgg-train resume {} goes on with the run", run.display());
+    let help = format!("vgg-train resume {} goes on with the run", shell::word(run));
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
 }
 
@@ -109,9 +110,8 @@ pub(crate) fn load(path: &Path) -> Result<Checkpoint> {
     }
     // What it is instead.
     WeightFile::open(path).context(cannot_use())?;
-    let path = path.display();
-    let message = format!("{path} has weights alone, and is no checkpoint");
-    let help = format!("vgg-train import {path} --to RUN makes a run of them");
+    let message = format!("{} has weights alone, and is no checkpoint", path.display());
+    let help = format!("vgg-train import {} --to RUN makes a run of them", shell::word(path));
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
 }
 

@@ -13,6 +13,7 @@ use crate::config::{
     self, CHECKPOINTS, CONFIG, Loaded, Override, is_run, nearest, pretrained_names,
 };
 use crate::failure::{Code, Failure};
+use crate::terminal::shell;
 
 /// A run's folder, locked for as long as this value lives.
 #[derive(Debug)]
@@ -187,7 +188,8 @@ pub(crate) fn require_run(path: &Path) -> Result<()> {
             match run_of_checkpoint {
                 Some(run) => format!("its run is {}", run.display()),
                 None if path.extension().is_some_and(|ending| ending == "toml") => {
-                    format!("`vgg-train {name}` trains a new run of this config")
+                    let config = shell::word(path);
+                    format!("`vgg-train {config}` trains a new run of this config")
                 }
                 None => looks(),
             },

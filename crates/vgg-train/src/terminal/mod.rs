@@ -7,6 +7,7 @@ pub(crate) mod fields;
 pub(crate) mod log;
 pub(crate) mod numbers;
 pub(crate) mod print;
+pub(crate) mod shell;
 pub(crate) mod table;
 pub(crate) mod throughput;
 pub(crate) mod ui;

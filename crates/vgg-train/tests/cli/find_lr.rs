@@ -62,6 +62,12 @@ fn a_rate_is_suggested_with_its_reason_and_the_curve() {
     let json = found(&place, "smoke");
     assert_eq!(json["suggestion"].as_f64().unwrap(), lr.parse::<f64>().unwrap());
     place.ok(&format!("smoke -q --set optimizer.lr={lr} --set train.epochs=1"));
+    // As pixels, and again in the same place.
+    for _ in 0..2 {
+        place.ok("find-lr tiny.toml --steps 30 -q --output curve.PNG");
+        let png = fs::read(place.path("curve.PNG")).unwrap();
+        assert!(png.starts_with(b"\x89PNG\r\n"));
+    }
 }
 
 #[test]

@@ -247,6 +247,14 @@ fn settings_come_from_file_environment_and_options() {
         place.command("--print-config tiny.toml").env("VGG_OFFLINE", "1").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("download = false"), "{text}");
+    for (arguments, blamed) in [
+        ("tiny.toml", "'VGG_THREADS (--threads <N>)'"),
+        ("tiny.toml --threads many", "'--threads <N>'"),
+    ] {
+        let output = place.command(arguments).env("VGG_THREADS", "many").output().unwrap();
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(error.starts_with(&format!("error: invalid value 'many' for {blamed}")), "{error}");
+    }
     place.command("tiny.toml -q").env("VGG_RUNS_DIR", "there").output().unwrap();
     assert!(place.path("there/tiny-1/config.toml").is_file());
 }

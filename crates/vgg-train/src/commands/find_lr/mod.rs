@@ -39,7 +39,7 @@ pub(crate) struct FindLrOptions {
     #[arg(value_parser = clap::value_parser!(u32).range(20..=100_000))]
     steps: u32,
 
-    /// Write the curve to FILE, as SVG
+    /// Write the curve to FILE, as SVG, or as PNG if its name ends so
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     output: Option<PathBuf>,
 
@@ -57,7 +57,12 @@ pub(crate) fn command(
 ) -> Result<Code> {
     let loaded = config::load(path, overrides)?;
     let read = [&[path], &loaded.config.data.files()[..]].concat();
-    let output = options.output.as_deref().map(|file| Output::new(file, &read)).transpose()?;
+    let is_png = |file: &Path| file.extension().is_some_and(|end| end.eq_ignore_ascii_case("png"));
+    let output = options.output.as_deref().map(|file| match is_png(file) {
+        true => Output::of_picture(file, &read),
+        false => Output::new(file, &read),
+    });
+    let output = output.transpose()?;
     let mut loaded = data::note(loaded, path, ui)?;
     weights::note(&mut loaded, ui)?;
     device::note(&mut loaded, ui)?;
@@ -77,7 +82,11 @@ pub(crate) fn command(
     };
     let told = Told::new(config, &curve, classes);
     if let Some(output) = output {
-        output.write(|out| out.write_all(told.picture().file().as_bytes()))?;
+        let picture = match is_png(output.path()) {
+            true => told.picture().png(2.0)?,
+            false => told.picture().file().into_bytes(),
+        };
+        output.write(|out| out.write_all(&picture))?;
         ui.status("Curve", &output.path().display().to_string());
     }
     if told.suggestion().is_none() {

@@ -20,6 +20,7 @@ use super::train;
 use crate::config::{self, Loaded, Override};
 use crate::failure::{Code, Failure};
 use crate::terminal::log::Log;
+use crate::terminal::shell;
 use crate::terminal::ui::Ui;
 use crate::training::outcome::{self, End};
 use crate::training::processes::Ranks;
@@ -91,8 +92,7 @@ pub(crate) fn command(
     // What is wrong with it is told before it is written.
     let loaded = config::load_text(&plan.file, &text, overrides.clone())?;
     keep(&plan.file, &text)?;
-    let file = plan.file.display();
-    ui.status("Config", &file.to_string());
+    ui.status("Config", &plan.file.display().to_string());
     plan.choices(&loaded.config).iter().for_each(|choice| ui.detail(choice));
 
     let head = plan.of_head(&loaded.config)?;
@@ -100,7 +100,7 @@ pub(crate) fn command(
     let overridden = overrides.iter().cloned().chain(head).collect();
     let (run, end) = train::run(&plan.file, overridden, out, &ranks, ui, log)?;
     if let End::Stopped(code) = end {
-        let run = run.display();
+        let [run, file] = [&run, &plan.file].map(shell::word);
         ui.help(&format!(
             "vgg-train resume {run} goes on; vgg-train {file} --set init.from={run} is part 2"
         ));
@@ -132,10 +132,11 @@ fn keep(file: &Path, text: &str) -> Result<()> {
     match fs::read(file) {
         Ok(there) if there == text.as_bytes() => Ok(()),
         Ok(_) => {
-            let file = file.display();
-            let message = format!("{file} is there, and is not what would be written");
-            let help =
-                format!("`vgg-train {file}` trains it as it is; --config FILE writes another one");
+            let message = format!("{} is there, and is not what would be written", file.display());
+            let config = shell::word(file);
+            let help = format!(
+                "`vgg-train {config}` trains it as it is; --config FILE writes another one"
+            );
             Err(Failure::new(Code::Usage, message).help(help).into())
         }
         Err(_) => new_file::replace(file, |out| out.write_all(text.as_bytes()))

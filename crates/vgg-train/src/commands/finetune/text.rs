@@ -5,16 +5,19 @@ use std::path::Path;
 use toml::Value;
 
 use super::plan::{MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head};
+use crate::terminal::shell;
 
 impl Plan {
     /// The config.
     pub(super) fn text(&self) -> String {
         let Self { file, folder, name, classes, start, epochs, patience, batch_size, lr, .. } =
             self;
-        let (file, data) = (file.display(), &start.data);
+        let (file, data) = (shell::word(file), &start.data);
         let known = self.known().unwrap_or_default();
         let [least, most] = self.train_short_side();
         let head = epochs_of_head(*epochs);
+        let head_name = shell::word(format!("{name}-head"));
+        let head_run = shell::word(format!("runs/{name}-head-1"));
         let (shown, from, folder_text) = (folder.display(), text(&self.from), path(folder));
         let model = self.model();
         let labels = self.labels.as_deref().map(|csv| format!("labels = {}\n", path(csv)));
@@ -45,10 +48,10 @@ impl Plan {
 # `vgg-train finetune` wrote it, and trains it in two parts, of which each is a run of its own:
 # 1. the new last layer alone. It begins at random, and what it would ask of the other layers would spoil
 #    what they know:
-#    vgg-train {file} --set name={name}-head --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
+#    vgg-train {file} --set name={head_name} --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
              --set optimizer.freeze='{known}'
 # 2. all layers, from part 1's best epoch on:
-#    vgg-train {file} --set init.from=runs/{name}-head-1
+#    vgg-train {file} --set init.from={head_run}
 # `vgg-train configs vgg11_small` explains all keys.
 
 {model}

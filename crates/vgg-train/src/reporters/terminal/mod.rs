@@ -16,6 +16,7 @@ use crate::config::{Config, TaskName};
 use crate::run::folder::{CONFUSION, RunDir};
 use crate::scores::confusion::Confusion;
 use crate::terminal::fields::Fields;
+use crate::terminal::shell;
 use crate::terminal::throughput::Throughput;
 use crate::terminal::ui::Ui;
 
@@ -71,7 +72,7 @@ impl<'a> Terminal<'a> {
                         data.hold_out keeps training images apart to choose by";
             self.ui.help(help);
         }
-        let run = self.run.path().display();
+        let run = shell::word(self.run.path());
         let does = match self.config.model.task {
             TaskName::Classification => "classifies image files",
             TaskName::Localisation => "says where objects are in image files",
@@ -116,7 +117,7 @@ impl Reporter for Terminal<'_> {
                 self.ui.end_bar();
                 let at = format!("in epoch {epoch} after step {batch}; state saved");
                 self.ui.status("Stopped", &at);
-                let run = self.run.path().display();
+                let run = shell::word(self.run.path());
                 self.ui.help(&format!("vgg-train resume {run} goes on"));
             }
             Event::Finished { epochs, early, done, .. } => self.finish(epochs, early, &done),

@@ -9,6 +9,7 @@ use vgg_tensor::Backend;
 use super::TrainingLoop;
 use crate::failure::{Code, Failure};
 use crate::run::folder::{Which, checkpoint_path};
+use crate::terminal::shell;
 use crate::training::checkpoint_writer::{NOT_FINITE, NotSaved, Order};
 
 /// How often the first rank says that it is still writing.
@@ -74,7 +75,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
             Err(NotSaved::NotFinite(at)) => Err(self.diverged(NOT_FINITE, at).into()),
             Err(NotSaved::Failed(error)) => Err(error).with_context(|| {
                 let failure = Failure::new(Code::Other, "cannot save a checkpoint");
-                let run = self.run.display();
+                let run = shell::word(self.run);
                 failure.help(format!("vgg-train resume {run} goes on; {}", self.last_good()))
             }),
         }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use crate::signals::Stop;
 use crate::terminal::log::SAID;
+use crate::terminal::shell;
 
 /// Before the first step, when images are fetched and counted and weights are read.
 const AT_FIRST: Duration = Duration::from_secs(600);
@@ -53,7 +54,8 @@ impl Patience {
     /// What to do once the run has ended before its time, if it has begun.
     pub(super) fn how_to_go_on(&self) -> Option<String> {
         let Running { folder, .. } = self.run.get()?;
-        Some(format!("`vgg-train resume {}` goes on from the last checkpoint", folder.display()))
+        let run = shell::word(folder);
+        Some(format!("`vgg-train resume {run}` goes on from the last checkpoint"))
     }
 
     fn limit(&self) -> Duration {
