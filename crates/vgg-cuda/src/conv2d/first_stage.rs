@@ -58,37 +58,16 @@ pub(super) fn forward(
         // SAFETY: the buffers have room for what the spec says, and no two are the same; the grid is
         // what the kernels ask for.
         return unsafe {
+            macro_rules! launch {
+                ($kernel:ident) => {{
+                    let kernel =
+                        kernel::$kernel { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
+                    cuda.gpu.launch_grid(kernel, grid)
+                }};
+            }
             match from.c {
-                RGB => cuda.gpu.launch_grid(
-                    kernel::FirstStageRgbForward {
-                        x,
-                        weight,
-                        bias,
-                        y,
-                        aux,
-                        n,
-                        h,
-                        w,
-                        c,
-                        tiles_per_warp,
-                    },
-                    grid,
-                ),
-                _ => cuda.gpu.launch_grid(
-                    kernel::FirstStageMmaForward {
-                        x,
-                        weight,
-                        bias,
-                        y,
-                        aux,
-                        n,
-                        h,
-                        w,
-                        c,
-                        tiles_per_warp,
-                    },
-                    grid,
-                ),
+                RGB => launch!(FirstStageRgbForward),
+                _ => launch!(FirstStageMmaForward),
             }
         };
     }
@@ -130,37 +109,16 @@ pub(super) fn backward(
     unsafe {
         if multiplies {
             let (dweight, tiles_per_warp) = (dweight_rows, tiling.tiles_per_warp as u32);
+            macro_rules! launch {
+                ($kernel:ident) => {{
+                    let kernel =
+                        kernel::$kernel { x, dy, aux, dweight, db, n, h, w, c, tiles_per_warp };
+                    cuda.gpu.launch_grid(kernel, tiling.grid())
+                }};
+            }
             match from.c {
-                RGB => cuda.gpu.launch_grid(
-                    kernel::FirstStageRgbBackward {
-                        x,
-                        dy,
-                        aux,
-                        dweight,
-                        db,
-                        n,
-                        h,
-                        w,
-                        c,
-                        tiles_per_warp,
-                    },
-                    tiling.grid(),
-                ),
-                _ => cuda.gpu.launch_grid(
-                    kernel::FirstStageMmaBackward {
-                        x,
-                        dy,
-                        aux,
-                        dweight,
-                        db,
-                        n,
-                        h,
-                        w,
-                        c,
-                        tiles_per_warp,
-                    },
-                    tiling.grid(),
-                ),
+                RGB => launch!(FirstStageRgbBackward),
+                _ => launch!(FirstStageMmaBackward),
             }?;
         } else {
             let kernel = kernel::FirstStageBackward {
