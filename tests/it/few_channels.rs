@@ -102,6 +102,35 @@ const BACKWARD: [[usize; 5]; 5] = [
     [1, 5, 34, 32, 64],
 ];
 
+/// Those of x, weight and bias, where `code` is the decision on a channel of a pooled pixel.
+fn gradients(
+    [n, h, w, c_in, c]: [usize; 5],
+    [dy, weight, x]: [&[f32]; 3],
+    code: impl Fn(usize, usize) -> u32,
+) -> [Vec<f32>; 3] {
+    let (y_h, y_w) = (h / 2, w / 2);
+    let [mut dx, mut dweight, mut db] =
+        [n * h * w * c_in, 9 * c * c_in, c].map(|len| vec![0.0; len]);
+    for (i, gradient) in dy.iter().enumerate().filter(|(i, _)| code(i / c, i % c) >= 4) {
+        let (pixel, channel) = (i / c, i % c);
+        let q = code(pixel, channel) as usize % 4;
+        let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+        db[channel] += gradient;
+        for tap in 0..9 {
+            let (r, s) = (2 * row + q / 2 + tap / 3, 2 * column + q % 2 + tap % 3);
+            if (1..=h).contains(&r) && (1..=w).contains(&s) {
+                let at = ((image * h + r - 1) * w + s - 1) * c_in;
+                for k in 0..c_in {
+                    let filter = (channel * 9 + tap) * c_in + k;
+                    dx[at + k] += gradient * weight[filter];
+                    dweight[filter] += gradient * x[at + k];
+                }
+            }
+        }
+    }
+    [dx, dweight, db]
+}
+
 fn check_backward<T: Half>() {
     for [n, h, w, c_in, c] in BACKWARD {
         let (y_h, y_w) = (h / 2, w / 2);
@@ -114,26 +143,8 @@ fn check_backward<T: Half>() {
             .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
             .collect();
         let code = |pixel: usize, k: usize| words[pixel * c / 8 + k / 8] >> (4 * (k % 8)) & 7;
-        let mut expected = vec![0.0f32; n * h * w * c_in];
-        let (mut dweight, mut db) = (vec![0.0f32; 9 * c * c_in], vec![0.0f32; c]);
-        for (i, gradient) in dy.iter().enumerate().filter(|(i, _)| code(i / c, i % c) >= 4) {
-            let (pixel, channel) = (i / c, i % c);
-            let q = code(pixel, channel) as usize % 4;
-            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
-            db[channel] += gradient;
-            for tap in 0..9 {
-                let (r, s) = (2 * row + q / 2 + tap / 3, 2 * column + q % 2 + tap % 3);
-                if (1..=h).contains(&r) && (1..=w).contains(&s) {
-                    let at = ((image * h + r - 1) * w + s - 1) * c_in;
-                    for k in 0..c_in {
-                        let filter = (channel * 9 + tap) * c_in + k;
-                        expected[at + k] += gradient * weight[filter];
-                        dweight[filter] += gradient * x[at + k];
-                    }
-                }
-            }
-        }
-        let expected: Vec<T> = expected.into_iter().map(T::half).collect();
+        let [dx, dweight, db] = gradients([n, h, w, c_in, c], [&dy, &weight, &x], code);
+        let expected: Vec<T> = dx.into_iter().map(T::half).collect();
 
         for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
             let mut memory = DeviceMemory::new();
