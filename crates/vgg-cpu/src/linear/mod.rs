@@ -7,6 +7,10 @@
 //! - `dw = dyᵀ · x`: a panel is C, with the batch as k;
 //! - `dx = dy · w`: a panel's rows are A, with the batch in the lanes, so that the result comes out
 //!   transposed.
+//!
+//! Where factors are two in a place, a weight that is stored as such has both numbers of a place of inputs
+//! beside each other, `[⌈out / width⌉][⌈in / 2⌉][width][2]`: `y` takes it as it is, and only for `dx` rows
+//! are copied.
 
 mod backward;
 mod factors;
