@@ -55,7 +55,9 @@ impl Ahead {
         let lines = lines.min(self.lines);
         self.fetch(s, lines.saturating_sub(steps));
         let spread = lines.min(steps);
-        let of_steps = Steps { next: self.next, stride: (spread * LINE) as u32 / steps as u32 };
+        // Rounded up: no line is left out, and some of what comes after them may be asked for.
+        let stride = ((spread * LINE) as u32).div_ceil(steps as u32);
+        let of_steps = Steps { next: self.next, stride };
         self.next += spread * LINE;
         self.lines -= spread;
         of_steps
@@ -75,5 +77,46 @@ impl Steps {
     pub(crate) fn fetch<S: Simd>(&mut self, s: S) {
         s.prefetch_far(std::ptr::without_provenance(self.next));
         self.next += self.stride as usize;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Isa;
+    use crate::simd::Kernel;
+
+    /// So many lines, asked for in so many steps.
+    struct Asked(usize, usize);
+
+    impl Kernel for Asked {
+        type Output = (usize, Vec<usize>);
+
+        /// The lines that are asked for at once, and those of the steps.
+        #[inline(always)]
+        fn run<S: Simd>(self, s: S) -> Self::Output {
+            let Self(lines, steps) = self;
+            let mut ahead = Ahead { next: 0, lines };
+            let mut of_steps = ahead.steps(s, lines, steps);
+            assert_eq!((ahead.next, ahead.lines), (lines * LINE, 0));
+            let mut line = || {
+                let line = of_steps.next / LINE;
+                of_steps.fetch(s);
+                line
+            };
+            (lines.saturating_sub(steps), (0..steps).map(|_| line()).collect())
+        }
+    }
+
+    #[test]
+    fn steps_leave_no_line_out() {
+        for (lines, steps) in [(1, 1), (9, 100), (11, 256), (64, 128), (16, 16), (70, 64), (0, 5)] {
+            for isa in Isa::available() {
+                let (at_once, mut of_steps) = isa.run(Asked(lines, steps));
+                of_steps.dedup();
+                of_steps.retain(|line| *line < lines);
+                assert_eq!(of_steps, (at_once..lines).collect::<Vec<_>>(), "{lines}, {steps}");
+            }
+        }
     }
 }

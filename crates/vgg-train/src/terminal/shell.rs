@@ -6,15 +6,14 @@ use std::ffi::OsStr;
 /// has marks in the places of what cannot be shown.
 pub(crate) fn word(word: impl AsRef<OsStr>) -> String {
     let word = word.as_ref().to_string_lossy();
-    let plain = |c: char| c.is_alphanumeric() || "_-./=:,@%+".contains(c) || c == PLAIN_HERE;
+    // What parts the folders of a path on Windows is what quotes elsewhere.
+    let others = if cfg!(windows) { "_-./=:,@%+\\" } else { "_-./=:,@%+" };
+    let plain = |c: char| c.is_alphanumeric() || others.contains(c);
     match word.chars().all(plain) && !word.is_empty() {
         true => word.into_owned(),
         false => quoted(&word),
     }
 }
-
-/// What parts the folders of a path here.
-const PLAIN_HERE: char = if cfg!(windows) { '\\' } else { '/' };
 
 fn quoted(word: &str) -> String {
     match cfg!(windows) {
