@@ -22,7 +22,7 @@ const SLOTS: usize = 4;
 
 /// A download of so many bytes takes the bus about five microseconds. Of fewer, ordering a second
 /// copy costs as much as it saves.
-const LARGE: usize = 256 << 10;
+pub(crate) const LARGE: usize = 256 << 10;
 
 /// Pinned host memory, and when the last copy from or to it is done.
 struct Slot {
@@ -88,10 +88,12 @@ impl Pinned {
     ) -> Result<Landing> {
         const OP: &str = "download";
         let bytes = storage.bytes() * shape.len();
+        // Small ones are of many sizes, as logits of images of any size are: slots of few do for them.
+        let room = if bytes < LARGE { bytes.next_power_of_two() } else { bytes };
         let mut free = lock(&self.downloads);
-        let mut slot = match free.iter().position(|slot| slot.memory.len() == bytes.max(1)) {
+        let mut slot = match free.iter().position(|slot| slot.memory.len() == room) {
             Some(i) => free.swap_remove(i),
-            None => Slot::new(&gpu.stream, bytes)?,
+            None => Slot::new(&gpu.stream, room)?,
         };
         drop(free);
         let staged = if bytes < LARGE { None } else { stage(gpu, src, bytes)? };
@@ -152,6 +154,12 @@ impl Landing {
         gpu::wait(&slot.copied, self.line.as_deref(), OP)?;
         Ok(&slot.memory.as_slice().during(OP)?[..self.storage.bytes() * self.shape.len()])
     }
+
+    /// Waits for the numbers.
+    pub(crate) fn read_into(&self, numbers: &mut [f32]) -> Result<()> {
+        layout::unpack(self.storage, self.shape, self.bytes()?, numbers);
+        Ok(())
+    }
 }
 
 impl Download for Landing {
@@ -165,7 +173,7 @@ impl Download for Landing {
 
     fn wait(self) -> Result<Vec<f32>> {
         let mut numbers = zeros(self.shape.len())?;
-        layout::unpack(self.storage, self.shape, self.bytes()?, &mut numbers);
+        self.read_into(&mut numbers)?;
         Ok(numbers)
     }
 }
