@@ -39,7 +39,19 @@ pub(crate) fn survive_file_size_limit() {
 impl Stop {
     /// Starts to listen for SIGINT and SIGTERM and, where there are such, SIGUSR1 and SIGHUP, and on
     /// Windows for Ctrl-Break. Under `nohup`, SIGHUP stays ignored.
+    ///
+    /// Who listens later is told of the same signals, those before included: a request counts until the
+    /// program's end.
     pub(crate) fn listen() -> Result<Self> {
+        static LISTENING: Mutex<Option<Stop>> = Mutex::new(None);
+        let mut listening = LISTENING.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stop) = &*listening {
+            return Ok(stop.clone());
+        }
+        Ok(listening.insert(Self::register()?).clone())
+    }
+
+    fn register() -> Result<Self> {
         let stop = Self::default();
         let asked_before = Arc::new(AtomicBool::new(false));
         let signals = [

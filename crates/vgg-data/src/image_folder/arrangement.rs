@@ -115,21 +115,24 @@ impl Arrangement {
                 return Err(list::format_error(csv, reason));
             }
             true => {
-                let parts = files.iter().map(|(_, part)| *part).collect::<BTreeSet<_>>();
-                let open = |part: &'static str| {
-                    let of_part = files.iter().filter(|(_, of)| *of == Some(part));
-                    let files = of_part.map(|(file, _)| file.clone()).collect();
-                    let (found, read) = find(folder, files, options)?;
-                    let images = ImageFolder { read, ..opening.images(found.iter(), found.iter()) };
-                    images.check_damaged(options.skip_damaged)?;
-                    Ok((part, images))
-                };
+                let (files, parts): (Vec<_>, Vec<_>) = files.into_iter().unzip();
                 if !parts.contains(&Some(TRAIN)) {
                     return Err(list::format_error(csv, "no line has the split train"));
                 }
-                let parts =
-                    [TRAIN, VAL, TEST].into_iter().filter(|part| parts.contains(&Some(part)));
-                parts.map(open).collect::<Result<Vec<_>>>()?
+                // All at once, as what is known of a folder's files is kept in one place.
+                let (found, read) = find(folder, files, options)?;
+                let open = |part: &'static str| {
+                    let of = parts.iter().zip(&found).filter(|(of, _)| **of == Some(part));
+                    let found = of.map(|(_, found)| found);
+                    let images = opening.images(found.clone(), found);
+                    images.check_damaged(options.skip_damaged)?;
+                    Ok((part, images))
+                };
+                let names = [TRAIN, VAL, TEST].into_iter();
+                let opened = names.filter(|part| parts.contains(&Some(part))).map(open);
+                let mut opened = opened.collect::<Result<Vec<_>>>()?;
+                opened[0].1.read = read;
+                opened
             }
         };
         parts[0].1.damaged.extend(missing.into_iter().map(|(_, error)| error));

@@ -131,6 +131,7 @@ impl Conv2d {
     }
 
     /// The shape of the sums, before any pooling.
+    #[inline]
     pub const fn conv_y(&self) -> Shape {
         let [h, w] = [self.positions(self.x.h), self.positions(self.x.w)];
         Shape {
@@ -142,11 +143,13 @@ impl Conv2d {
     }
 
     /// Places that the kernel fits into along a side of the padded input.
+    #[inline]
     const fn positions(&self, side: usize) -> usize {
         side + 2 * self.padding + 1 - self.kernel
     }
 
     /// The shape of the output.
+    #[inline]
     pub const fn y(&self) -> Shape {
         let y = self.conv_y();
         match self.epilogue {

@@ -49,6 +49,9 @@ pub(crate) fn command(
     let path: PathBuf = match (given, runs) {
         (Some(output), _) => {
             output.write(|out| out.write_all(html.as_bytes()))?;
+            if output.is_standard_output() {
+                return Ok(());
+            }
             output.path().into()
         }
         (None, [run]) => {

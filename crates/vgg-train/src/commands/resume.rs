@@ -9,7 +9,7 @@ use crate::config::{self, CONFIG, Config, Override};
 use crate::data;
 use crate::failure::{Code, Failure};
 use crate::machine::device;
-use crate::run::best::ends_early;
+use crate::run::best::{Early, ends_early};
 use crate::run::checkpoints::{self, difference};
 use crate::run::folder::{REPORT, RunDir, Which};
 use crate::run::metrics;
@@ -74,12 +74,10 @@ fn resume(path: &Path, overrides: Vec<Override>, ranks: &Ranks, ui: &Ui, log: &L
                 ui.status("Finished", &format!("{} is done already", path.display()));
                 tell_how_it_goes_on(config, progress, ui);
             }
-            Some(why) => {
+            Some(Early { why, goes_on }) => {
                 ui.status("Finished", &format!("{} is done already: {why}", path.display()));
-                ui.help(&format!(
-                    "--set train.early_stop.patience={} goes on with it, to epoch {} at most",
-                    config.train.epochs, config.train.epochs
-                ));
+                let epochs = config.train.epochs;
+                ui.help(&format!("--set {goes_on} goes on with it, to epoch {epochs} at most"));
             }
         }
         if config.report.page && !path.join(REPORT).exists() {
@@ -162,6 +160,8 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
     } else if config.optimizer.kind != before.optimizer.kind {
         let [was, is] = [before, config].map(|config| config.optimizer.kind.name());
         Some(format!("what {was} keeps of the weights is nothing that {is} could go on from"))
+    } else if checkpoint.unaveraged.is_some() && config.optimizer.average_decay.is_none() {
+        Some("weights are averaged in this run, which optimizer.average_decay says how to go on with".into())
     } else if config.init != before.init {
         Some("init says how a run begins, and this one has begun".into())
     } else {

@@ -212,8 +212,13 @@ impl Loaded {
             format!("{pair:<32} # {}\n", origin(path))
         };
         let mut config = self.config.clone();
-        // So that a run can be resumed from anywhere.
-        let whole = |path: Option<PathBuf>| path.map(|path| absolute(&path).unwrap_or(path));
+        // So that a run can be resumed from anywhere; but from here alone where the folder that we are in has
+        // a name that is not UTF-8, as all of TOML is.
+        let absolute = |path: PathBuf| match absolute(&path) {
+            Ok(whole) if whole.to_str().is_some() => whole,
+            _ => path,
+        };
+        let whole = |path: Option<PathBuf>| path.map(absolute);
         config.data.dir = whole(config.data.dir);
         config.data.folder = whole(config.data.folder);
         config.data.labels = whole(config.data.labels);
@@ -221,7 +226,7 @@ impl Loaded {
         config.data.pack = whole(config.data.pack);
         // It may also be a name of weights.
         config.init.from = config.init.from.map(|from| match from.exists() {
-            true => absolute(&from).unwrap_or(from),
+            true => absolute(from),
             false => from,
         });
         let table = Table::try_from(&config).expect("a config is a table of plain values");

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_model::weights::Convention;
-use vgg_model::{Input, VggConfig};
+use vgg_model::{Input, Task, VggConfig};
 
 use super::load::{Loaded, load, without_file};
 use super::overrides::Override;
@@ -65,6 +65,10 @@ pub(crate) fn of_network(
     ];
     let background = input.background.map(|colour| colour.map(i64::from).to_vec());
     of_weights.extend(background.map(|colour| of("data.background", colour.into())));
+    if let Task::Localisation { boxes } = vgg.task {
+        of_weights.push(of("model.task", "localisation".into()));
+        of_weights.push(of("model.boxes", text(serde_json::to_value(boxes)?).into()));
+    }
     if let Some(side) = vgg.avg_pool {
         of_weights.push(of("model.avg_pool", (side as i64).into()));
     }

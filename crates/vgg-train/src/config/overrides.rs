@@ -55,8 +55,12 @@ impl Override {
 
 /// Whether overrides leave it at that missing files may be fetched.
 pub(crate) fn may_download(overrides: &[Override]) -> bool {
-    let last = overrides.iter().rev().find(|set| set.key == "data.download");
-    last.is_none_or(|set| set.value != Value::Boolean(false))
+    is_set(overrides, "data.download").unwrap_or(true)
+}
+
+/// What overrides say of a key that is true or false, if they say anything.
+pub(crate) fn is_set(overrides: &[Override], key: &str) -> Option<bool> {
+    overrides.iter().rev().find(|set| set.key == key)?.value.as_bool()
 }
 
 #[cfg(test)]

@@ -79,7 +79,8 @@ fn row(epoch: &EpochRecord) -> [String; 16] {
         epoch.lr.to_string(),
         time(epoch.images_per_second, 1),
         time(epoch.wait_share, 3),
-        time(epoch.seconds, 1),
+        // All digits, as it is decided by them whether one more epoch would take too long.
+        score(epoch.seconds),
         score(epoch.test_balanced_accuracy),
         score(epoch.test_macro_f1),
         score(epoch.gradient_norm),
@@ -114,7 +115,7 @@ mod tests {
         };
         insta::assert_snapshot!(String::from_utf8(to_csv(&[epoch, resumed])).unwrap(), @r#"
         epoch,step,train_loss,train_accuracy,test_loss,test_accuracy,test_top5,lr,images_per_second,wait_share,seconds,test_balanced_accuracy,test_macro_f1,gradient_norm,train_mean_iou,test_mean_iou
-        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.2,0.375,0.3125,1.5,,
+        3,6,2.25,0.125,2,0.25,0.5,0.5,100.0,0.062,1.25,0.375,0.3125,1.5,,
         3,6,2.25,0.125,2,0.25,0.5,0.5,,,,,,,,
         "#);
     }

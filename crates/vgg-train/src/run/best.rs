@@ -29,8 +29,17 @@ impl EpochRecord {
     }
 }
 
-/// Why training ends after these epochs although its config asks for more, in words.
-pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+/// That training ends although its config asks for more epochs.
+#[derive(Debug)]
+pub(crate) struct Early {
+    /// In words.
+    pub(crate) why: String,
+    /// The setting with which it goes on.
+    pub(crate) goes_on: String,
+}
+
+/// Whether, and why, training ends after these epochs although its config asks for more.
+pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<Early> {
     if epochs.last().is_some_and(|last| last.epoch >= train.epochs) {
         return None;
     }
@@ -38,7 +47,7 @@ pub(crate) fn ends_early(train: &Train, epochs: &[EpochRecord]) -> Option<String
 }
 
 /// If the score has stood still for too long.
-fn is_no_better(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+fn is_no_better(train: &Train, epochs: &[EpochRecord]) -> Option<Early> {
     let EarlyStop { patience, delta } = train.early_stop?;
     let (by, mut best, mut waited) = (train.best_by, None, 0);
     for score in epochs.iter().filter_map(|epoch| epoch.score(by)) {
@@ -55,13 +64,15 @@ fn is_no_better(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
         0.0 => String::new(),
         _ => format!(" by more than {delta}"),
     };
-    (waited >= patience)
-        .then(|| format!("the {} has not {change}{more} in {}", by.name(), count(waited, "epoch")))
+    (waited >= patience).then(|| Early {
+        why: format!("the {} has not {change}{more} in {}", by.name(), count(waited, "epoch")),
+        goes_on: format!("train.early_stop.patience={}", train.epochs),
+    })
 }
 
 /// If one more epoch as the others would end too late. Of an epoch that was interrupted nobody knows
 /// the time; it counts as the others.
-fn takes_too_long(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
+fn takes_too_long(train: &Train, epochs: &[EpochRecord]) -> Option<Early> {
     let minutes = train.max_minutes?;
     let known: Vec<f64> = epochs.iter().filter_map(|epoch| epoch.seconds).collect();
     let mean = known.iter().sum::<f64>() / known.len().max(1) as f64;
@@ -69,10 +80,13 @@ fn takes_too_long(train: &Train, epochs: &[EpochRecord]) -> Option<String> {
     (done > 0 && of(done + 1) > 60.0 * minutes).then(|| {
         let [one_more, all] =
             [done + 1, train.epochs].map(|epochs| clock(Duration::from_secs_f64(of(epochs))));
-        format!(
+        let why = format!(
             "train.max_minutes is {minutes}, one more epoch would make it {one_more}, and all {} {all}",
             train.epochs
-        )
+        );
+        // Epochs do not all take the same time.
+        let enough = (1.2 * of(train.epochs) / 60.0).ceil();
+        Early { why, goes_on: format!("train.max_minutes={enough}") }
     })
 }
 
@@ -107,7 +121,7 @@ mod tests {
         let ends = |losses: &[f64], best_by, patience, delta| {
             let early_stop = Some(EarlyStop { patience, delta });
             let train = Train { epochs: 6, best_by, early_stop, ..Train::default() };
-            ends_early(&train, &epochs(losses))
+            ends_early(&train, &epochs(losses)).map(|early| early.why)
         };
         let (loss, accuracy) = (BestBy::Loss, BestBy::Accuracy);
         assert_eq!(ends(&[], loss, 1, 0.0), None);
@@ -133,7 +147,7 @@ mod tests {
             let epochs = epochs(&vec![1.0; seconds.len()]).into_iter().zip(seconds);
             let epochs: Vec<_> = epochs.map(|(e, s)| EpochRecord { seconds: *s, ..e }).collect();
             let train = Train { epochs: 4, max_minutes: Some(minutes), ..Train::default() };
-            ends_early(&train, &epochs)
+            ends_early(&train, &epochs).map(|early| early.why)
         };
         assert_eq!(ends(&[], 1.0), None, "one epoch is always done");
         assert_eq!(ends(&[None], 1.0), None);
@@ -145,6 +159,21 @@ mod tests {
 
     #[test]
     fn training_without_early_stop_goes_on() {
-        assert_eq!(ends_early(&Train::default(), &epochs(&[1.0; 9])), None);
+        assert!(ends_early(&Train::default(), &epochs(&[1.0; 9])).is_none());
+    }
+
+    #[test]
+    fn training_that_ended_early_goes_on_with_the_setting_that_is_told() {
+        let epochs = epochs(&[1.0; 3]);
+        let of = |train: &Train| ends_early(train, &epochs).unwrap().goes_on;
+        let early_stop = Some(EarlyStop { patience: 1, delta: 0.0 });
+        let patience = Train { epochs: 9, early_stop, ..Train::default() };
+        assert_eq!(of(&patience), "train.early_stop.patience=9");
+        let mut timed: Vec<_> = epochs.clone();
+        timed.iter_mut().for_each(|epoch| epoch.seconds = Some(50.0));
+        let minutes = Train { epochs: 9, max_minutes: Some(1.0), ..Train::default() };
+        assert_eq!(ends_early(&minutes, &timed).unwrap().goes_on, "train.max_minutes=9");
+        let enough = Train { max_minutes: Some(9.0), ..minutes };
+        assert!(ends_early(&enough, &timed).is_none());
     }
 }

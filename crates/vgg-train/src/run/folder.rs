@@ -248,7 +248,10 @@ fn last_number(parent: &Path, name: &str) -> Result<u64> {
     for entry in fs::read_dir(parent).with_context(|| cannot("read", parent))? {
         let entry = entry.with_context(|| cannot("read", parent))?.file_name();
         let number = entry.to_str().and_then(|entry| entry.strip_prefix(name)?.strip_prefix('-'));
-        if let Some(number) = number.and_then(|number| number.parse().ok()) {
+        // A number that is the last of all is somebody's own name.
+        if let Some(number) =
+            number.and_then(|number| number.parse().ok()).filter(|n| *n < u64::MAX)
+        {
             last = last.max(number);
         }
     }

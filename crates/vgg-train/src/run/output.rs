@@ -99,6 +99,11 @@ impl Output {
         &self.path
     }
 
+    /// Whether the result goes to standard output, as by /dev/stdout: nothing else belongs there then.
+    pub(crate) fn is_standard_output(&self) -> bool {
+        self.target.is_none() && own_stream(&self.path) == Some(1)
+    }
+
     /// Refuses to write two results into one file.
     pub(crate) fn refuse_same_as(&self, other: &Self) -> Result<()> {
         if self.target.is_none() || self.target != other.target {
@@ -115,14 +120,11 @@ impl Output {
     ) -> Result<()> {
         let done = match &self.target {
             Some(target) => self.replace(target, contents),
-            None => {
-                let file = File::options().write(true).open(&self.path);
-                file.and_then(|file| {
-                    let mut out = BufWriter::with_capacity(1 << 18, file);
-                    contents(&mut out)?;
-                    out.flush()
-                })
-            }
+            None => open_stream(&self.path).and_then(|file| {
+                let mut out = BufWriter::with_capacity(1 << 18, file);
+                contents(&mut out)?;
+                out.flush()
+            }),
         };
         done.map_err(|error| match error.kind() {
             ErrorKind::BrokenPipe => Failure::new(Code::Other, "its reader has gone").into(),
@@ -163,6 +165,43 @@ fn follow(path: &Path) -> io::Result<Option<PathBuf>> {
         }
     }
     Err(io::Error::other("its links lead nowhere"))
+}
+
+/// The number of the stream of this process that `path` leads to, as /dev/stdout to 1.
+fn own_stream(path: &Path) -> Option<u32> {
+    let mut path = path.to_owned();
+    for _ in 0..MAX_LINKS {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let [own, is] = [Path::new("/proc/self/fd"), folder].map(fs::canonicalize);
+        if own.ok().zip(is.ok()).is_some_and(|(own, is)| own == is) {
+            return path.file_name()?.to_str()?.parse().ok();
+        }
+        path = folder.join(fs::read_link(&path).ok()?);
+    }
+    None
+}
+
+/// Opens what is no plain file, or has no other name for certain.
+///
+/// A stream of this process that leads to a file goes on where it is: opened by name it would begin at the
+/// file's beginning, over what is there.
+fn open_stream(path: &Path) -> io::Result<File> {
+    #[cfg(unix)]
+    {
+        use std::os::fd::AsFd as _;
+        let stream = match own_stream(path) {
+            Some(1) => {
+                io::stdout().flush()?;
+                Some(io::stdout().as_fd().try_clone_to_owned()?)
+            }
+            Some(2) => Some(io::stderr().as_fd().try_clone_to_owned()?),
+            _ => None,
+        };
+        if let Some(stream) = stream {
+            return Ok(stream.into());
+        }
+    }
+    File::options().append(true).open(path)
 }
 
 /// What is known of a file, if there is one.

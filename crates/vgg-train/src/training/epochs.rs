@@ -148,7 +148,7 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         })?;
         let mut tested = None;
         let train = &self.config.train;
-        while self.position.epoch < train.epochs && ends_early(train, &self.epochs).is_none() {
+        while self.position.epoch < train.epochs && !self.ends_early()? {
             let (start, resumed) = (Instant::now(), self.position.batch > 0);
             self.pace.start_epoch(start);
             let done = match self.train_epoch()? {
@@ -173,6 +173,11 @@ impl<'a, B: Backend> TrainingLoop<'a, B> {
         }
         self.wait_for_checkpoint()?;
         self.finish(tested)
+    }
+
+    /// Whether training ends although epochs are left. How long they took is another time on each rank.
+    fn ends_early(&self) -> Result<bool> {
+        self.together.first_says(ends_early(&self.config.train, &self.epochs).is_some())
     }
 
     /// Trains to the end of the epoch, unless asked to stop.

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use rayon::prelude::*;
-use vgg_tensor::Result;
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
+use vgg_tensor::{Result, Shape};
 
 use super::{KERNEL, STRIP, TAPS, assert_inside, columns_of_tiles, products, used_sums};
 use crate::Cpu;
@@ -37,7 +37,8 @@ pub(in crate::conv2d) fn forward<F: Format>(
         let [padded] = scratch.split([window.padded_len(STRIP)]);
         let (image, row) = strips.locate(output.strips.start);
         window.pad_rows::<F>(&x[image * op.x().features()..], row, STRIP, padded);
-        let strip = Strip { op, window, filters, bias, row, output, padded };
+        let (sums, y) = (op.conv_y(), op.y());
+        let strip = Strip { op, sums, y, window, filters, bias, row, output, padded };
         match op.x().c {
             1 => F::run(cpu.isa, Channels::<F, 1>(strip)),
             2 => F::run(cpu.isa, Channels::<F, 2>(strip)),
@@ -60,6 +61,8 @@ pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
 /// One strip of the output.
 struct Strip<'a, F: Format> {
     op: &'a Conv2d,
+    sums: Shape,
+    y: Shape,
     window: Window,
     /// See [`packed_filters`].
     filters: &'a [f32],
@@ -101,7 +104,7 @@ impl<F: Format> Strip<'_, F> {
         columns: Range<usize>,
         c: usize,
     ) {
-        let (y, rows) = (self.op.y(), self.op.conv_y().h - self.row);
+        let (y, rows) = (self.y, self.sums.h - self.row);
         let n = (y.c - c).min(S::LANES);
         let (row_len, width) = (self.window.row_len(), panel_width(S::LANES));
         let filters = &self.filters[c / width * TAPS * C_IN * width + c % width..];

@@ -77,10 +77,20 @@ pub(crate) fn command(
         return Err(anyhow::Error::new(error).context(failure));
     }
     written?;
-    let size = std::fs::metadata(out).with_context(|| format!("cannot read {}", out.display()))?;
     let parts: Vec<_> = parts
         .iter()
         .map(|(name, part)| format!("{} {name}", grouped(part.files().len() as u64)))
         .collect();
-    print::lines([format!("{}: {}, {}", out.display(), parts.join(", "), bytes(size.len()))])
+    let parts = parts.join(", ");
+    if output.is_standard_output() {
+        ui.status("Packed", &parts);
+        return Ok(());
+    }
+    // A pipe has no size that could be told.
+    let size = std::fs::metadata(out).with_context(|| format!("cannot read {}", out.display()))?;
+    let size = match size.is_file() {
+        true => format!(", {}", bytes(size.len())),
+        false => String::new(),
+    };
+    print::lines([format!("{}: {parts}{size}", out.display())])
 }

@@ -19,6 +19,7 @@ use self::plan::Plan;
 use super::train;
 use crate::config::{self, Loaded, Override};
 use crate::failure::{Code, Failure};
+use crate::signals::Stop;
 use crate::terminal::log::Log;
 use crate::terminal::shell;
 use crate::terminal::ui::Ui;
@@ -87,7 +88,7 @@ pub(crate) fn command(
         return Err(Failure::new(Code::Usage, message).help(help).into());
     }
     let ranks = Ranks::Threads(1);
-    let plan = Plan::new(folder, options)?;
+    let plan = Plan::new(folder, options, &overrides)?;
     let text = plan.text();
     // What is wrong with it is told before it is written.
     let loaded = config::load_text(&plan.file, &text, overrides.clone())?;
@@ -99,11 +100,17 @@ pub(crate) fn command(
     ui.status("Part 1", "the new last layer alone");
     let overridden = overrides.iter().cloned().chain(head).collect();
     let (run, end) = train::run(&plan.file, overridden, out, &ranks, ui, log)?;
-    if let End::Stopped(code) = end {
+    let part_2 = || {
         let [run, file] = [&run, &plan.file].map(shell::word);
-        ui.help(&format!(
-            "vgg-train resume {run} goes on; vgg-train {file} --set init.from={run} is part 2"
-        ));
+        format!("vgg-train {file} --set init.from={run} is part 2")
+    };
+    if let End::Stopped(code) = end {
+        ui.help(&format!("vgg-train resume {} goes on; {}", shell::word(&run), part_2()));
+        return Ok(code);
+    }
+    // As a signal may come when part 1 is done already.
+    if let Some(code) = Stop::listen()?.requested() {
+        ui.help(&part_2());
         return Ok(code);
     }
     log.start_again();
@@ -120,7 +127,7 @@ pub(crate) fn config(
     options: &FinetuneOptions,
     overrides: Vec<Override>,
 ) -> Result<Loaded> {
-    let plan = Plan::new(folder, options)?;
+    let plan = Plan::new(folder, options, &overrides)?;
     config::load_text(&plan.file, &plan.text(), overrides)
 }
 

@@ -10,6 +10,7 @@ use vgg_model::{Arch, Vgg, VggConfig};
 
 use super::FinetuneOptions;
 use crate::config::{self, Config, DatasetName, OptimizerKind, Override, of_network};
+use crate::data::folder::{cached, explain_arranged};
 use crate::failure::{Code, Failure};
 use crate::run::checkpoints::{self, Starting};
 use crate::terminal::numbers::count;
@@ -65,13 +66,18 @@ pub(super) struct Plan {
 impl Plan {
     /// # Errors
     /// If the folder has no classes; as [`checkpoints::config_of`].
-    pub(super) fn new(folder: &Path, options: &FinetuneOptions) -> Result<Self> {
+    pub(super) fn new(
+        folder: &Path,
+        options: &FinetuneOptions,
+        overrides: &[Override],
+    ) -> Result<Self> {
         let arrangement = Arrangement { labels: options.labels.clone(), split: None };
         let names = arrangement.class_names(folder).with_context(|| no_classes(folder))?;
         if names.len() < 2 {
             return Err(no_classes(folder).into());
         }
-        let counted = Counted::of(&arrangement, folder, &names)?;
+        let skip_damaged = config::is_set(overrides, "data.skip_damaged").unwrap_or(false);
+        let counted = Counted::of(&arrangement, folder, &names, skip_damaged)?;
         let name = fs::canonicalize(folder).ok().unwrap_or_else(|| folder.to_owned());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let (from, start) = match &options.from {
@@ -229,14 +235,16 @@ struct Counted {
 }
 
 impl Counted {
-    /// Looks at the headers of all images.
-    fn of(arrangement: &Arrangement, folder: &Path, classes: &[String]) -> Result<Self> {
-        let options = OpenOptions::of(Decoding::turned(3));
+    /// Looks at all images, as training will.
+    fn of(
+        arrangement: &Arrangement,
+        folder: &Path,
+        classes: &[String],
+        skip_damaged: bool,
+    ) -> Result<Self> {
+        let options = OpenOptions { skip_damaged, ..cached(Decoding::turned(3)) };
         let parts = arrangement.open(folder, classes, &options);
-        let parts = parts.with_context(|| {
-            let message = format!("cannot open the image folder {}", folder.display());
-            Failure::new(Code::Data, message).help(help(folder))
-        })?;
+        let parts = parts.map_err(|error| explain_arranged(folder, arrangement, error))?;
         let is_divided = parts.iter().all(|(part, _)| *part != ALL);
         let trained_on = parts.iter().filter(|(part, _)| *part == ALL || *part == TRAIN);
         let mut of_class = vec![0_u64; classes.len()];

@@ -165,7 +165,7 @@ impl<B: Backend> TrainingLoop<'_, B> {
         let done = self.pace.all(Instant::now());
         let Progress { epoch: epochs, step, .. } = self.position;
         let early = ends_early(&self.config.train, &self.epochs);
-        let early = early.as_deref();
+        let early = early.as_ref().map(|early| early.why.as_str());
         self.reporters.report(&Event::Finished { epochs, early, step, done })?;
         let last = self.epochs.last().filter(|last| last.epoch == epochs);
         Ok(End::Finished(last.zip(self.state.best).map(|(last, best)| {
