@@ -41,7 +41,10 @@ impl Code {
             Self::Terminated,
             "stopped by SIGTERM, SIGUSR1 or SIGHUP, state saved: `vgg-train resume RUN`",
         ),
-        (Self::Interrupted, "stopped by Ctrl-C, state saved; a second Ctrl-C leaves at once"),
+        (
+            Self::Interrupted,
+            "stopped by Ctrl-C, state saved; a second Ctrl-C, a second later or more, leaves at once",
+        ),
     ];
 }
 

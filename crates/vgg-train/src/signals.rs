@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use signal_hook::consts::{SIGABRT, SIGINT, SIGTERM};
@@ -10,10 +12,17 @@ use signal_hook::flag;
 
 use crate::failure::Code;
 
+/// How often it is looked whether a signal came, where nothing waits for it.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// From so long after a signal on, a Ctrl-C is another one, of somebody who does not want to wait. Within
+/// that time it is the same: `timeout` sends a signal to a process and to its group, which it is in.
+const INSISTS: Duration = Duration::from_secs(1);
+
 /// Whether the user or the system asked the program to stop.
 ///
-/// From [`Stop::listen`] on, the first signal is a request that the training loop honours after
-/// the running step; the second ends the program at once.
+/// From [`Stop::listen`] on, a signal is a request that the training loop honours after the running step; a
+/// Ctrl-C that comes [later](INSISTS) ends the program at once.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stop {
     signal: Arc<AtomicUsize>,
@@ -52,8 +61,9 @@ impl Stop {
     }
 
     fn register() -> Result<Self> {
-        let stop = Self::default();
-        let asked_before = Arc::new(AtomicBool::new(false));
+        let (stop, insists) = (Self::default(), Arc::new(AtomicBool::new(false)));
+        flag::register_conditional_shutdown(SIGINT, Code::Interrupted as i32, insists.clone())
+            .context("cannot listen for signals")?;
         let signals = [
             (SIGINT, Code::Interrupted),
             (SIGTERM, Code::Terminated),
@@ -64,10 +74,7 @@ impl Stop {
             (21, Code::Terminated),
         ];
         for (signal, code) in signals {
-            // The order matters: the second signal finds the flag that the first one set.
-            flag::register_conditional_shutdown(signal, code as i32, asked_before.clone())
-                .and_then(|_| flag::register(signal, asked_before.clone()))
-                .and_then(|_| flag::register_usize(signal, stop.signal.clone(), code as usize))
+            flag::register_usize(signal, stop.signal.clone(), code as usize)
                 .context("cannot listen for signals")?;
         }
         // A terminal that closes may send several, through the shell and without.
@@ -77,7 +84,16 @@ impl Stop {
             flag::register_usize(hang_up, stop.signal.clone(), code)
                 .context("cannot listen for signals")?;
         }
-        Ok(stop)
+        let asked = stop.clone();
+        let wait = move || {
+            while asked.requested().is_none() {
+                thread::sleep(LOOK);
+            }
+            thread::sleep(INSISTS);
+            insists.store(true, Ordering::Relaxed);
+        };
+        let waits = thread::Builder::new().name("signals".into()).spawn(wait);
+        waits.map(|_| stop).context("cannot listen for signals")
     }
 
     /// The exit code that is asked for, if any.
@@ -135,28 +151,27 @@ fn remove_by_signals() -> std::io::Result<()> {
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     };
-    std::thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
+    thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
 }
 
 /// The same without a thread that signals wake: it looks whether one came. A program that ends by it has
 /// the code of a program that stops by it.
 #[cfg(not(unix))]
 fn remove_by_signals() -> std::io::Result<()> {
-    const LOOK: std::time::Duration = std::time::Duration::from_millis(50);
     let ended = Arc::new(AtomicUsize::new(0));
     for (signal, code) in [(SIGINT, Code::Interrupted), (SIGTERM, Code::Terminated)] {
         flag::register_usize(signal, ended.clone(), code as usize)?;
     }
     let remove = move || {
         while ended.load(Ordering::Relaxed) == 0 {
-            std::thread::sleep(LOOK);
+            thread::sleep(LOOK);
         }
         if let Some(path) = unfinished().take() {
             let _ = std::fs::remove_file(path);
         }
         std::process::exit(ended.load(Ordering::Relaxed) as i32);
     };
-    std::thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
+    thread::Builder::new().name("signals".into()).spawn(remove).map(drop)
 }
 
 /// Whether the process was started with this signal ignored; `None` where the system does not tell.
@@ -166,4 +181,17 @@ fn is_ignored(signal: i32) -> Option<bool> {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
     let mask = u64::from_str_radix(mask.trim(), 16).ok()?;
     Some(mask & (1 << (signal - 1)) != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A signal that comes between two of a program's trainings is one that the second hears of.
+    #[test]
+    fn all_listen_to_the_same_signals() {
+        let [first, second] = [Stop::listen().unwrap(), Stop::listen().unwrap()];
+        assert!(Arc::ptr_eq(&first.signal, &second.signal));
+        assert_eq!(second.requested(), None);
+    }
 }

@@ -326,6 +326,29 @@ fn names_of((_, part): &(&str, ImageFolder)) -> Vec<String> {
     (0..part.files().len()).map(|i| part.name(i).display().to_string()).collect()
 }
 
+/// What is known of a folder's files is kept in one place, whatever part they are of.
+#[test]
+fn parts_of_labels_are_looked_at_once() {
+    let dir = undivided();
+    let [cache, csv] = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let options = OpenOptions { cache: Some(cache.path().into()), ..options() };
+    let all = arranged(&dir, &split(0.25), &options).unwrap();
+    let lines = all.iter().flat_map(|part| {
+        let class = |name: &str| name.split('/').next().unwrap().to_owned();
+        names_of(part).into_iter().map(move |name| format!("{name},{},{}", class(&name), part.0))
+    });
+    let csv = csv.path().join("labels.csv");
+    fs::write(&csv, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    let labels = Arrangement { labels: Some(csv), split: None };
+    let fresh = tempfile::tempdir().unwrap();
+    let options = OpenOptions { cache: Some(fresh.path().into()), ..options };
+    let read = || {
+        let parts = arranged(&dir, &labels, &options).unwrap();
+        parts.iter().map(|(_, part)| part.read()).collect::<Vec<_>>()
+    };
+    assert_eq!([read(), read()], [vec![80, 0], vec![0, 0]]);
+}
+
 #[test]
 fn a_folder_is_divided_by_contents() {
     let dir = undivided();

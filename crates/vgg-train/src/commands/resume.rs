@@ -161,7 +161,10 @@ fn read(path: &Path, config: &Config, before: &Config) -> Result<Checkpoint> {
         let [was, is] = [before, config].map(|config| config.optimizer.kind.name());
         Some(format!("what {was} keeps of the weights is nothing that {is} could go on from"))
     } else if checkpoint.unaveraged.is_some() && config.optimizer.average_decay.is_none() {
-        Some("weights are averaged in this run, which optimizer.average_decay says how to go on with".into())
+        Some(
+            "the weights of this run are averaged: optimizer.average_decay cannot be left out"
+                .into(),
+        )
     } else if config.init != before.init {
         Some("init says how a run begins, and this one has begun".into())
     } else {

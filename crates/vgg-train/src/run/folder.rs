@@ -279,6 +279,8 @@ mod tests {
         fs::create_dir(parent.path().join("runs/a-10")).unwrap();
         fs::create_dir(parent.path().join("runs/a-x")).unwrap();
         assert_eq!(create("a"), "a-11");
+        fs::create_dir(parent.path().join(format!("runs/a-{}", u64::MAX))).unwrap();
+        assert_eq!(create("a"), "a-12");
         let path = parent.path().join("new/run");
         RunDir::create_at(&path).unwrap();
         let error = RunDir::create_at(&path).unwrap_err().to_string();

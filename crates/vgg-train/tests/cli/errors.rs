@@ -162,6 +162,17 @@ fn damaged_and_foreign_checkpoints() {
     help: start a new run
     "#);
 
+    place.ok("tiny.toml -q --set name=averaged --set optimizer.average_decay=0.5");
+    let config = place.path("runs/averaged-1/config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    let lines = text.lines().filter(|line| !line.starts_with("average_decay"));
+    std::fs::write(&config, lines.collect::<Vec<_>>().join("\n")).unwrap();
+    insta::assert_snapshot!(failure(&place, "resume runs/averaged-1 --set train.epochs=9"), @r"
+    2
+    error: the weights of this run are averaged: optimizer.average_decay cannot be left out
+    help: start a new run
+    ");
+
     let path = place.path("runs/tiny-1/checkpoints/last.safetensors");
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 2;

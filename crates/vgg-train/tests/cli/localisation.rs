@@ -53,6 +53,20 @@ pub(super) fn place() -> Workplace {
     place
 }
 
+/// A network by itself says what it is for.
+#[test]
+fn a_network_that_was_imported_still_locates() {
+    let place = place();
+    image_folder::ok(&place, "tiny.toml -q");
+    image_folder::ok(&place, "import runs/tiny-1/checkpoints/best.safetensors --to runs/imported");
+    let config = place.read("runs/imported/config.toml");
+    assert!(config.contains("task = \"localisation\""), "{config}");
+    let data =
+        "--set data.dataset=image-folder --set data.folder=images --set data.boxes=boxes.csv";
+    let own = image_folder::ok(&place, "eval runs/tiny-1").stdout;
+    assert_eq!(image_folder::ok(&place, &format!("eval runs/imported {data}")).stdout, own);
+}
+
 fn last_epoch(place: &Workplace, run: &str) -> serde_json::Value {
     let text = place.read(&format!("runs/{run}/metrics.jsonl"));
     serde_json::from_str(text.lines().last().unwrap()).unwrap()

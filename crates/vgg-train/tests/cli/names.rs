@@ -96,3 +96,22 @@ fn a_byte_order_mark_is_no_part_of_a_file() {
     fs::write(place.path("marked.toml"), config).unwrap();
     place.ok("marked.toml -q --set train.epochs=1");
 }
+
+/// A folder's name may be any bytes; a config is UTF-8.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_run_in_a_folder_whose_name_is_not_utf8() {
+    use std::os::unix::ffi::OsStrExt as _;
+    let place = image_folder::place();
+    let here = place.path("").join(std::ffi::OsStr::from_bytes(b"x\xff"));
+    fs::create_dir(&here).unwrap();
+    for entry in ["images", "folder.toml"] {
+        fs::rename(place.path(entry), here.join(entry)).unwrap();
+    }
+    for arguments in
+        ["folder.toml -q --set train.epochs=1", "resume runs/folder-1 -q --set train.epochs=2"]
+    {
+        let done = place.command(arguments).current_dir(&here).output().unwrap();
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+}

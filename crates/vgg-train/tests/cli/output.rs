@@ -105,6 +105,45 @@ fn pipes_stay_pipes_and_their_readers_get_the_file() {
     assert!(table.contains("T-shirt/top") && table.contains("top-1 "), "{table}");
 }
 
+/// What is written goes on where standard output is: a file that is appended to keeps what it has, and gets
+/// nothing that is not asked for.
+#[cfg(unix)]
+#[test]
+fn a_result_on_standard_output_is_all_that_is_there() {
+    let place = trained();
+    let into = |arguments: &str| {
+        let shell = "echo before > all; exec \"$0\" \"$@\" >> all";
+        let program = place.command(arguments);
+        let mut command = Command::new("sh");
+        command.args(["-c", shell]).arg(program.get_program()).args(program.get_args());
+        let done = super::Done::of(command.current_dir(place.path("")).output().unwrap());
+        assert_eq!(done.code, Some(0), "{arguments}: {}", done.stderr);
+        fs::read(place.path("all")).unwrap()
+    };
+    for (command, output) in [
+        ("export runs/tiny-1 --format onnx --output", "model.onnx"),
+        ("report runs/tiny-1 --output", "page.html"),
+        ("data pack images --split 0.3", "images.pack"),
+    ] {
+        if output == "images.pack" {
+            for class in ["a", "b"] {
+                fs::create_dir_all(place.path("images").join(class)).unwrap();
+                for i in 0..9 {
+                    let image = image::GrayImage::from_pixel(32, 32, image::Luma([i]));
+                    image.save(place.path(&format!("images/{class}/{i}.png"))).unwrap();
+                }
+            }
+        }
+        place.ok(&format!("{command} {output}"));
+        let written = fs::read(place.path(output)).unwrap();
+        let all = into(&format!("{command} /dev/stdout"));
+        assert!(all.strip_prefix(b"before\n") == Some(&*written), "{command}: {} bytes", all.len());
+    }
+    let both = String::from_utf8(into("eval runs/tiny-1 -q --confusion /dev/stdout")).unwrap();
+    let places = ["before\n", "T-shirt/top", "top-1 "].map(|word| both.find(word));
+    assert!(places.is_sorted() && places[0] == Some(0) && places[2].is_some(), "{both}");
+}
+
 /// Descriptors are many: the file fails while they are computed, not at its end.
 #[cfg(unix)]
 #[test]

@@ -94,6 +94,17 @@ fn a_signal_stops_all_ranks_with_the_state_saved() {
     finish_and_compare(&place, &settings);
 }
 
+/// How long epochs took is another time on each rank, and so is whether one more would take too long.
+#[test]
+fn ranks_end_together_when_time_is_over() {
+    let place = Workplace::new();
+    for minutes in [0.004, 0.006, 0.008] {
+        let limit = format!("--set train.max_minutes={minutes} --set train.epochs=100000");
+        let done = place.ok(&format!("tiny.toml -q {SHARDS} {limit} --ranks 2 --json"));
+        assert!(done.stdout.contains("\"run\""), "{}", done.stdout);
+    }
+}
+
 #[test]
 fn what_cannot_be_shared_is_refused() {
     let place = Workplace::new();

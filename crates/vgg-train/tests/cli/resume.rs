@@ -158,6 +158,8 @@ fn a_run_stopped_by_a_signal() {
         let place = Workplace::new();
         let mut child = place.spawn(&format!("tiny.toml -q {arguments} {ENDLESS}"));
         wait_for_step(&place, &mut child, 4);
+        // Twice, as `timeout` sends it to the process and to its group.
+        signal(&child, name);
         signal(&child, name);
         assert_eq!(child.wait().unwrap().code(), Some(code));
         let eval = place.ok("eval runs/tiny-1 --checkpoint last");
