@@ -116,13 +116,21 @@ fn tell_how_it_goes_on(config: &Config, progress: &Progress, ui: &Ui) {
 /// if it was interrupted before its first one.
 ///
 /// # Errors
-/// If it has the network of a later epoch, which a run that starts over would replace.
+/// If it has the network of a later epoch, or records of one, which a run that starts over would replace.
 fn start_over(run: &RunDir, ui: &Ui) -> Result<()> {
     let (last, best) = (run.checkpoint(Which::Last), run.checkpoint(Which::Best));
     if best.is_file() && checkpoints::load(&best)?.progress.epoch > 1 {
         let message = format!("{} is missing", last.display());
         let best = shell::word(best);
         let help = format!("a new run can start from the best epoch: --set init.from={best}");
+        return Err(Failure::new(Code::Checkpoint, message).help(help).into());
+    }
+    // An epoch's checkpoint is there before the next one's record is.
+    let epochs = metrics::epochs(run.path()).unwrap_or_default().len();
+    if epochs > 1 {
+        let message = format!("{} is missing, and {epochs} epochs are done", last.display());
+        let config = shell::word(run.file(CONFIG));
+        let help = format!("vgg-train {config} trains them again, in a new run");
         return Err(Failure::new(Code::Checkpoint, message).help(help).into());
     }
     ui.warn(&format!("there is no {}: the run starts over", last.display()));
