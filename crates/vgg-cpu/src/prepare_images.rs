@@ -86,8 +86,8 @@ pub(crate) struct Tables {
     rows: TapTable,
     /// Nothing if the width stays.
     columns: Option<TapTable>,
-    /// Each channel's number for each of the 256 bytes, rounded as it will be stored, so that a pixel costs a
-    /// look-up.
+    /// Each channel's number for each of the 256 bytes, rounded as it will be stored, so that a pixel of
+    /// several costs a look-up each.
     numbers: Vec<[f32; 256]>,
 }
 
@@ -123,7 +123,7 @@ impl<F: Format> Kernel for Image<'_, F> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         let Self { tables, pixels, wide, sums, line, x } = self;
-        let Tables { sides, rows, columns, numbers, .. } = tables;
+        let Tables { sides, normalize, rows, columns, numbers } = tables;
         let ([from_h, from_w], [_, w]) = (sides.from, sides.to);
         let wide = match columns {
             Some(columns) => {
@@ -147,7 +147,7 @@ impl<F: Format> Kernel for Image<'_, F> {
                 round(sums, line);
             }
             match numbers.len() {
-                1 => look_up::<F, 1>(numbers, line, x),
+                1 => compute::<F>(normalize, line, x),
                 3 => look_up::<F, 3>(numbers, line, x),
                 _ => look_up_any::<F>(numbers, line, x),
             }
@@ -176,6 +176,16 @@ fn widen(row: &[u8], columns: &TapTable, sums: &mut [i32], inputs: &mut [u8], wi
 fn round(sums: &[i32], bytes: &mut [u8]) {
     for (byte, sum) in bytes.iter_mut().zip(sums) {
         *byte = (sum >> Taps::BITS).clamp(0, 255) as u8;
+    }
+}
+
+/// A row of one channel, as [`Normalize::apply`] has it: arithmetic on vectors costs less than looking up each
+/// pixel.
+#[inline(always)]
+fn compute<F: Format>(normalize: &Normalize, line: &[u8], x: &mut [F::Number]) {
+    let (mean, std) = (normalize.mean()[0], normalize.std()[0]);
+    for (x, pixel) in x.iter_mut().zip(line) {
+        *x = F::round((f32::from(*pixel) / 255.0 - mean) / std);
     }
 }
 
