@@ -164,12 +164,15 @@ impl Names {
                 (Names::Keras, "weight") => vec![
                     format!("{layer}/kernel"),
                     format!("{layer}/weight"),
-                    format!("{layer}/{layer}_W_1"), // the published files of Keras 1 and 2
-                    format!("{layer}/vars/0"),      // Keras 3
+                    // The published files of Keras 1 and 2, with the layer's group or without.
+                    format!("{layer}/{layer}_W_1"),
+                    format!("{layer}_W_1"),
+                    format!("{layer}/vars/0"), // Keras 3
                 ],
                 (Names::Keras, "bias") => vec![
                     format!("{layer}/bias"),
                     format!("{layer}/{layer}_b_1"),
+                    format!("{layer}_b_1"),
                     format!("{layer}/vars/1"),
                 ],
                 (Names::Caffe, "weight") => {

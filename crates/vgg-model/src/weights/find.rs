@@ -35,7 +35,9 @@ pub(super) fn find<'a>(
     let missing = |name: &str| file.source.error(mismatch::missing(file, vgg, name, convention));
     let (mut whole, parts): (Vec<_>, Vec<_>) =
         body::chosen(file, all)?.into_iter().partition(|body| body.missing.is_none());
-    let body = match (whole.pop(), parts.first()) {
+    // What has most of it is what is meant.
+    let nearest = parts.iter().rev().max_by_key(|body| body.tensors.len());
+    let body = match (whole.pop(), nearest) {
         (Some(body), _) if whole.is_empty() => body,
         (Some(last), _) => {
             let prefixes: Vec<_> = whole.iter().chain([&last]).map(|body| body.prefix).collect();

@@ -265,3 +265,38 @@ fn a_network_can_start_from_any_file() {
     assert_eq!((start.vgg.arch, start.convention), (Arch::Vgg11, Convention::KERAS));
     assert_eq!((start.vgg.classes, start.vgg.fc_width, start.headless), (10, 16, None));
 }
+
+/// As Keras's HDF5 files have them, with a group a layer, which the published ones do not all have.
+#[test]
+fn layers_that_are_named_twice_are_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
+    let golden = WeightFile::open(path.as_ref()).unwrap();
+    let config = golden.config(Arch::Vgg11, &Convention::KERAS).unwrap();
+    let vgg = Vgg::new(&config).unwrap();
+    let expected = golden.params(&vgg, &Convention::KERAS).unwrap();
+    let names: Vec<String> = golden.tensors().map(|(name, _)| name.to_owned()).collect();
+    type Rename<'a> = &'a dyn Fn(&str, &str) -> String;
+    let cases: [(&str, Rename<'_>); 4] = [
+        ("", &|layer, kind| format!("{layer}/{layer}/{kind}:0")),
+        ("vgg16", &|layer, kind| format!("vgg16/{layer}/{layer}/{kind}:0")),
+        ("", &|layer, kind| {
+            format!("{layer}/{layer}_{}_1:0", if kind == "kernel" { "W" } else { "b" })
+        }),
+        ("", &|layer, kind| format!("{layer}_{}_1:0", if kind == "kernel" { "W" } else { "b" })),
+    ];
+    for (prefix, rename) in cases {
+        let renamed = |name: &String| {
+            let (layer, kind) = name.rsplit_once('/').unwrap();
+            let kind = kind.trim_end_matches(":0");
+            (rename(layer, kind), golden.tensor(name).unwrap().unwrap())
+        };
+        let (_folder, mut renamed) = file(names.iter().map(renamed).collect());
+        assert_eq!(renamed.params(&vgg, &Convention::KERAS).unwrap(), expected);
+        assert_eq!(renamed.check(&vgg, &Convention::KERAS).unwrap().prefix, prefix);
+        assert_eq!(renamed.start(Arch::Vgg16).unwrap().params, expected);
+        // What is missing is told of the network, not of a layer's group.
+        renamed.tensors.retain(|tensor| !tensor.name.contains("block3_conv2"));
+        let error = renamed.params(&vgg, &Convention::KERAS).unwrap_err().to_string();
+        assert!(error.contains("block3_conv2/kernel is missing"), "{error}");
+    }
+}
