@@ -3,6 +3,7 @@
 mod options;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
@@ -52,7 +53,8 @@ pub(crate) fn command(
         }
         .into());
     }
-    if !file.exists() && config::pretrained(file).is_none() {
+    let is_missing = fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if is_missing && config::pretrained(file).is_none() {
         let name = file.display().to_string();
         let known: Vec<String> = config::pretrained_names().collect();
         let near = config::nearest(&name, known.iter().map(|name| &**name));
