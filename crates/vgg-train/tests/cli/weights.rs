@@ -256,7 +256,8 @@ fn a_failed_import_leaves_nothing_and_says_why() {
     let zip = golden("zip.pth");
     let import = |options: &str| place.run(&format!("import {} --to run {options}", zip.display()));
     for (options, said) in [
-        ("--classes two", "names of classes = 2"),
+        ("--classes two", "two has 2 names, and the network tells 10 classes apart"),
+        ("--classes same", "same has the class \"b\" in lines 2 and 5"),
         ("--mean 123.68,116.78,103.94", "help: divided by 255: --mean 0.485,0.458,0.4076"),
         ("--mean 0.5,0.5", "--mean must have a number a channel, 3, not 2"),
         ("--short-side x", "expected a number of pixels, or stretch"),
@@ -284,6 +285,7 @@ fn a_run_of_imported_weights_is_evaluated_and_trained_on() {
     assert_eq!(done.code, Some(0), "{}", done.stderr);
     let report = |run: &str| {
         let done = place.run(&format!("eval {run} --json"));
+    std::fs::write(place.path("same"), "a\nb\n\nc\nb\nd\ne\nf\ng\nh\ni\n").unwrap();
         let mut report: serde_json::Value = serde_json::from_str(&done.stdout).unwrap();
         report.as_object_mut().unwrap().remove("checkpoint");
         report

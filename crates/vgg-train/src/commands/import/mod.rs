@@ -204,7 +204,7 @@ fn of_checkpoint(
     let network = Imported { vgg, input, classes, params, matched: None, asks: vec![] };
     let Some(path) = &options.config else {
         let input = options.change(network.input.clone())?;
-        let classes = options.class_names()?.unwrap_or(network.classes.clone());
+        let classes = options.class_names(network.vgg.classes)?.unwrap_or(network.classes.clone());
         let network = Imported { input, classes, ..network };
         let loaded = config_of(&network, options, overrides)?;
         return Ok((network, loaded));
@@ -264,7 +264,7 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
     })?;
     let input = options.change(convention.input(vgg.input))?;
     let known = || Pretrained::of_file(file).map(|_| imagenet::classes());
-    let classes = options.class_names()?.or_else(known).unwrap_or_default();
+    let classes = options.class_names(vgg.classes)?.or_else(known).unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
     let (matched, asks) = (Some(matched), weights.asks().to_vec());
     Ok(Imported { vgg, input, classes, params, matched, asks })
