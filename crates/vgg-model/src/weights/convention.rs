@@ -122,16 +122,16 @@ impl Convention {
         spec: &ParamSpec,
         dims: &[usize],
     ) -> Option<(usize, usize)> {
-        let (outputs, inputs) = match (self.kernels, dims) {
-            (KernelLayout::Oihw, [o, i] | [o, i, _, _])
-            | (KernelLayout::Hwio, [i, o] | [_, _, i, o]) => (*o, *i),
+        let (outputs, inputs, places) = match (self.kernels, dims) {
+            (KernelLayout::Oihw, [o, i]) | (KernelLayout::Hwio, [i, o]) => (*o, *i, 1),
+            (KernelLayout::Oihw, [o, i, h, w]) | (KernelLayout::Hwio, [h, w, i, o]) => {
+                (*o, *i, h.checked_mul(*w)?)
+            }
             _ => return None,
         };
         match spec.content {
             Content::ConvWeight { .. } if dims.len() == 4 => Some((outputs, inputs)),
-            Content::LinearWeight { .. } => {
-                Some((outputs, dims.iter().product::<usize>().checked_div(outputs)?))
-            }
+            Content::LinearWeight { .. } => Some((outputs, inputs.checked_mul(places)?)),
             _ => None,
         }
     }

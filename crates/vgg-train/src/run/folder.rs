@@ -23,6 +23,8 @@ pub(crate) struct RunDir {
     _lock: File,
 }
 
+/// Where the runs are, if it is not said.
+pub(crate) const RUNS: &str = "runs";
 pub(crate) const LOG: &str = "log.txt";
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";

@@ -17,7 +17,7 @@ use self::options::cannot_import;
 use crate::config::{self, Config, Loaded, Override, decode, in_config, is_run, orientation};
 use crate::data;
 use crate::failure::{Code, Failure};
-use crate::run::checkpoints::difference;
+use crate::run::checkpoints::{difference, left_out};
 use crate::run::folder::{RunDir, Which};
 use crate::run::weights;
 use crate::terminal::numbers::millions;
@@ -179,13 +179,14 @@ fn with_options(
 
 /// Says what was not as a file of weights alone has it.
 fn tell(matched: Option<&Matched>, ui: &Ui) {
-    let Some(Matched { prefix, by_order }) = matched else { return };
+    let Some(Matched { prefix, by_order, beside }) = matched else { return };
     if !prefix.is_empty() {
         ui.detail(&format!("their names begin with {prefix} in the file"));
     }
     for (own, in_file) in by_order {
         ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
     }
+    left_out(beside).iter().for_each(|told| ui.detail(told));
 }
 
 /// The network of a checkpoint of ours, with all that it says of itself.
@@ -254,7 +255,7 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
         first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
     });
     let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
-        let failure = match weights.start(archs[0]).ok().and_then(|start| start.headless) {
+        let failure = match weights.start(archs[0]).ok().and_then(|start| start.lacking) {
             Some(_) => cannot_import().help(
                 "a network of other classes can start from it: init.from = FILE in its config",
             ),
