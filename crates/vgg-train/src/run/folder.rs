@@ -196,6 +196,9 @@ pub(crate) fn require_run(path: &Path) -> Result<()> {
                 None => looks(),
             },
         ),
+        Err(error) if path.is_symlink() => {
+            (format!("{name} is a link that leads nowhere: {error}"), looks())
+        }
         Err(_) => {
             let beside = path.parent().map(runs_in).unwrap_or_default();
             let usual = runs_in(Path::new("runs"));

@@ -350,12 +350,20 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     let done = place.ok("import extra.safetensors --to extra");
     let said = "beside the network, and left out: fc_extra.weight\n";
     assert!(done.stderr.contains(said), "{}", done.stderr);
+    tensors.push(("decoder.weight".into(), Tensor::zeros([1, 8, 3, 3]).unwrap()));
+    write_tensors(&place.path("more.safetensors"), &tensors);
+    let done = place.run("import more.safetensors --to more");
+    assert_eq!(done.code, Some(7));
+    assert!(done.stderr.contains("decoder.weight [1, 8, 3, 3] is of a convolution or"));
+    assert!(done.stderr.ends_with("init.from = FILE in its config\n"), "{}", done.stderr);
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("loop.pth", place.path("loop.pth")).unwrap();
         let done = place.run("import loop.pth --to run");
         assert!(done.stderr.contains("caused by: "), "{}", done.stderr);
         assert!(!done.stderr.contains("there is no file"), "{}", done.stderr);
+        let done = place.run("predict loop.pth 1.png");
+        assert!(done.stderr.contains("loop.pth is a link that leads nowhere"), "{}", done.stderr);
     }
     // An attack, in the format of old .pth files.
     std::fs::write(place.path("evil.pth"), b"\x80\x02cos\nsystem\nX\x04\0\0\0oops\x85R.").unwrap();

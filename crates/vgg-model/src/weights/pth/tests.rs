@@ -303,9 +303,9 @@ fn damaged_archives_are_told() {
     assert_eq!(scratch.refused(&big), "its byte order is \"biggie\": only little is read");
     // TorchScript's programs are compressed, and so told before that is.
     let mut script = zip.clone();
-    let is_version = |at: &usize| zip[*at..].starts_with(b"/version");
-    let places: Vec<usize> = (0..zip.len()).filter(is_version).collect();
-    places.iter().for_each(|at| script[*at..at + 8].copy_from_slice(b"/code/x."));
+    let (id, code) = (b"/.data/serialization_id", b"/code/__torch__/vggs.py");
+    let places: Vec<usize> = (0..zip.len()).filter(|at| zip[*at..].starts_with(id)).collect();
+    places.iter().for_each(|at| script[*at..at + code.len()].copy_from_slice(code));
     let before = &zip[..*places.last().unwrap()];
     let entry = before.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
     script[entry + 10] = 8;

@@ -24,12 +24,12 @@ const LOCAL_ENTRY_LEN: u64 = 30;
 /// The extra field with what does not fit into 32 bits.
 const ZIP64_EXTRA: u16 = 1;
 
-/// What an archive is that has Python's code, in `code/` beside its data.
+/// What an archive is that has Python's code, in `code/__torch__` beside its data.
 const SCRIPT: &str = "a program of TorchScript, which is not read: save its weights, as `torch.save(torch.jit.load(FILE).state_dict(), ...)`";
 
 fn is_of_script(entry: &str) -> bool {
-    let path = entry.split_once('/').map_or(entry, |(_, path)| path);
-    [entry, path].iter().any(|path| path.starts_with("code/"))
+    let within = |path: &str| path.starts_with("code/__torch__");
+    within(entry) || entry.split_once('/').is_some_and(|(_, path)| within(path))
 }
 
 /// The entries by name.

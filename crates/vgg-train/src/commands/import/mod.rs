@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow};
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
-use vgg_model::weights::{Matched, WeightFile};
+use vgg_model::weights::{Matched, Start, WeightFile};
 use vgg_model::{Arch, Checkpoint, Input, Moments, Params, Progress, Vgg, VggConfig};
 
 pub(crate) use self::options::ImportOptions;
@@ -255,11 +255,13 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
         first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
     });
     let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
-        let failure = match weights.start(archs[0]).ok().and_then(|start| start.lacking) {
-            Some(_) => cannot_import().help(
+        let start = weights.start(archs[0]).ok();
+        let is_of_use = |start: Start| start.lacking.is_some() || !start.beside.is_empty();
+        let failure = match start.is_some_and(is_of_use) {
+            true => cannot_import().help(
                 "a network of other classes can start from it: init.from = FILE in its config",
             ),
-            None => options.other_network(weights, &archs),
+            false => options.other_network(weights, &archs),
         };
         anyhow::Error::from(error).context(failure)
     })?;
