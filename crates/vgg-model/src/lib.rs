@@ -65,7 +65,7 @@ pub use target::Target;
 pub use task::{Regression, Task};
 pub use tensor_file::safetensors_header;
 pub use trainer::Trainer;
-pub use transfer::{Copying, Transferred};
+pub use transfer::{Copying, Transferred, transfers};
 pub use vgg::{ParamSpec, Role, Vgg};
 pub use vgg_tensor::spec::WeightType;
 pub use vgg_tensor::{Backend, Error, Result, Tensor};

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use vgg_tensor::Tensor;
+
 use crate::{Layer, ParamSpec, Params, Vgg};
 
 /// Which layers are copied.
@@ -73,65 +75,74 @@ impl Params {
         other_vgg: &Vgg,
         copying: Copying,
     ) -> Vec<Transferred> {
-        let counterparts: BTreeMap<Place, String> =
-            places(other_vgg).into_iter().map(|(layer, place)| (place, layer)).collect();
-        let mut allowed = allowed(copying, counterparts.keys().copied());
-        let is_of_other_task = vgg.config().task != other_vgg.config().task;
-        if is_of_other_task {
-            allowed.retain(|place| *place != Place::Linear(0));
-        }
-        let mut transferred = Vec::new();
-        for (layer, place) in places(vgg) {
-            let from = match counterparts.get(&place) {
-                None => Err("the other network has no such layer".into()),
-                Some(_) if !allowed.contains(&place) => Err(match copying {
-                    _ if is_of_other_task && place == Place::Linear(0) => {
-                        "what it gives is for another task".into()
-                    }
-                    Copying::Paper => "the paper's rule leaves it".into(),
-                    Copying::All | Copying::Body => "its classes are other ones".into(),
-                }),
-                Some(from) => self.copy_layer(vgg, &layer, other, other_vgg, from),
-            };
-            transferred.push(Transferred { layer, from });
+        let dims = |name: &str| other.get(name).map(Tensor::dims);
+        let transferred = transfers(vgg, other_vgg, dims, copying);
+        let mut tensors: Vec<_> = self.tensors_mut().collect();
+        for Transferred { layer, from } in &transferred {
+            let Ok(from) = from else { continue };
+            for ((to, _), (_, there)) in of_layer(vgg, layer).zip(of_layer(other_vgg, from)) {
+                if let Some(tensor) = other.get(&there.name) {
+                    tensors[to].data_mut().copy_from_slice(tensor.data());
+                }
+            }
         }
         transferred
     }
+}
 
-    /// Copies all parameters of a layer, or none if one differs.
-    fn copy_layer(
-        &mut self,
-        vgg: &Vgg,
-        layer: &str,
-        other: &Params,
-        other_vgg: &Vgg,
-        from: &str,
-    ) -> Result<String, String> {
-        let of = |vgg: &Vgg, layer: &str| -> Vec<(usize, ParamSpec)> {
-            let specs = vgg.tensors().cloned().enumerate();
-            specs.filter(|(_, spec)| layer_of(&spec.name) == layer).collect()
-        };
-        let (ours, theirs) = (of(vgg, layer), of(other_vgg, from));
-        if ours.len() != theirs.len() {
-            return Err(format!("{from} has {} parameters, not {}", theirs.len(), ours.len()));
-        }
-        for ((_, here), (_, there)) in ours.iter().zip(&theirs) {
-            if other.get(&there.name).is_none() {
-                return Err(format!("{} is not in the file", there.name));
-            }
-            if here.dims != there.dims {
-                let (name, there, here) = (&there.name, &there.dims, &here.dims);
-                return Err(format!("{name} is {there:?} there, but {here:?} here"));
-            }
-        }
-        let mut tensors: Vec<_> = self.tensors_mut().collect();
-        for ((to, _), (_, there)) in ours.iter().zip(&theirs) {
-            if let Some(tensor) = other.get(&there.name) {
-                tensors[*to].data_mut().copy_from_slice(tensor.data());
-            }
-        }
-        Ok(from.into())
+/// What becomes of each layer of `vgg` by [`Params::copy_from`], where the other network's parameters have
+/// the dimensions `dims`, by their names.
+pub fn transfers<'a>(
+    vgg: &Vgg,
+    other_vgg: &Vgg,
+    dims: impl Fn(&str) -> Option<&'a [usize]>,
+    copying: Copying,
+) -> Vec<Transferred> {
+    let counterparts: BTreeMap<Place, String> =
+        places(other_vgg).into_iter().map(|(layer, place)| (place, layer)).collect();
+    let mut allowed = allowed(copying, counterparts.keys().copied());
+    let is_of_other_task = vgg.config().task != other_vgg.config().task;
+    if is_of_other_task {
+        allowed.retain(|place| *place != Place::Linear(0));
     }
+    // All parameters of a layer, or none if one differs.
+    let fits = |layer: &str, from: &str| {
+        let [ours, theirs] = [of_layer(vgg, layer).count(), of_layer(other_vgg, from).count()];
+        if ours != theirs {
+            return Err(format!("{from} has {theirs} parameters, not {ours}"));
+        }
+        for ((_, here), (_, there)) in of_layer(vgg, layer).zip(of_layer(other_vgg, from)) {
+            let (name, here) = (&there.name, &here.dims);
+            match dims(name) {
+                None => return Err(format!("{name} is not in the file")),
+                Some(there) if there != here => {
+                    return Err(format!("{name} is {there:?} there, but {here:?} here"));
+                }
+                Some(_) => {}
+            }
+        }
+        Ok(from.to_owned())
+    };
+    let transferred = |(layer, place): (String, Place)| {
+        let from = match counterparts.get(&place) {
+            None => Err("the other network has no such layer".into()),
+            Some(_) if !allowed.contains(&place) => Err(match copying {
+                _ if is_of_other_task && place == Place::Linear(0) => {
+                    "what it gives is for another task".into()
+                }
+                Copying::Paper => "the paper's rule leaves it".into(),
+                Copying::All | Copying::Body => "its classes are other ones".into(),
+            }),
+            Some(from) => fits(&layer, from),
+        };
+        Transferred { layer, from }
+    };
+    places(vgg).into_iter().map(transferred).collect()
+}
+
+/// The parameters of a layer, and their places among all.
+fn of_layer<'a>(vgg: &'a Vgg, layer: &'a str) -> impl Iterator<Item = (usize, &'a ParamSpec)> {
+    vgg.tensors().enumerate().filter(move |(_, spec)| layer_of(&spec.name) == layer)
 }
 
 /// Places of the other network from which `copying` copies.

@@ -81,12 +81,12 @@ pub(super) fn all<'a>(file: &'a WeightFile, vgg: &'a Vgg, names: Names) -> Resul
     let first: Vec<String> = first.iter().map(|alias| canonical(alias)).collect();
     let mut prefixes: Vec<&str> = Vec::new();
     for Located { name, .. } in tensors.iter().copied() {
-        // Of a name with repetitions, the longest beginning that leaves the alias.
-        let found = starts(name).rev().find(|at| first.contains(&canonical(&name[*at..])));
-        if let Some(prefix) = found.map(|at| &name[..at])
-            && !prefixes.contains(&prefix)
-        {
-            prefixes.push(prefix);
+        // Of a name with repetitions all beginnings that leave the alias, the longest first: in
+        // `features.features.0` a module may be in one of its name, `conv1/conv1` is one layer.
+        for at in starts(name).rev().filter(|at| first.contains(&canonical(&name[*at..]))) {
+            if !prefixes.contains(&&name[..at]) {
+                prefixes.push(&name[..at]);
+            }
         }
         if prefixes.len() > MAX_NETWORKS {
             return Err(too_many());

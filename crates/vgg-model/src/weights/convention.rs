@@ -122,16 +122,16 @@ impl Convention {
         spec: &ParamSpec,
         dims: &[usize],
     ) -> Option<(usize, usize)> {
-        let (outputs, inputs) = match (self.kernels, dims) {
-            (KernelLayout::Oihw, [o, i] | [o, i, _, _])
-            | (KernelLayout::Hwio, [i, o] | [_, _, i, o]) => (*o, *i),
+        let (outputs, inputs, places) = match (self.kernels, dims) {
+            (KernelLayout::Oihw, [o, i]) | (KernelLayout::Hwio, [i, o]) => (*o, *i, 1),
+            (KernelLayout::Oihw, [o, i, h, w]) | (KernelLayout::Hwio, [h, w, i, o]) => {
+                (*o, *i, h.checked_mul(*w)?)
+            }
             _ => return None,
         };
         match spec.content {
             Content::ConvWeight { .. } if dims.len() == 4 => Some((outputs, inputs)),
-            Content::LinearWeight { .. } => {
-                Some((outputs, dims.iter().product::<usize>().checked_div(outputs)?))
-            }
+            Content::LinearWeight { .. } => Some((outputs, inputs.checked_mul(places)?)),
             _ => None,
         }
     }
@@ -164,12 +164,15 @@ impl Names {
                 (Names::Keras, "weight") => vec![
                     format!("{layer}/kernel"),
                     format!("{layer}/weight"),
-                    format!("{layer}/{layer}_W_1"), // the published files of Keras 1 and 2
-                    format!("{layer}/vars/0"),      // Keras 3
+                    // The published files of Keras 1 and 2, with the layer's group or without.
+                    format!("{layer}/{layer}_W_1"),
+                    format!("{layer}_W_1"),
+                    format!("{layer}/vars/0"), // Keras 3
                 ],
                 (Names::Keras, "bias") => vec![
                     format!("{layer}/bias"),
                     format!("{layer}/{layer}_b_1"),
+                    format!("{layer}_b_1"),
                     format!("{layer}/vars/1"),
                 ],
                 (Names::Caffe, "weight") => {

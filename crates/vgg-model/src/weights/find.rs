@@ -8,6 +8,7 @@ use super::body::{self, Body, several};
 use super::convention::Convention;
 use super::head::{self, Head};
 use super::source::Located;
+use super::tensor_name::{canonical, layer_of};
 use super::{WeightFile, mismatch};
 use crate::Vgg;
 
@@ -17,10 +18,12 @@ pub(super) struct Found<'a> {
     pub(super) prefix: &'a str,
     /// The tensors by the parameters' own names.
     pub(super) tensors: HashMap<&'a str, &'a Located>,
-    /// How its fully connected layers were found, or why they were not.
-    pub(super) head: std::result::Result<Head<'a>, String>,
+    /// How its fully connected layers were found.
+    pub(super) head: Head<'a>,
     /// The first tensor among those of the network that is none of its parameters.
     pub(super) extra: Option<&'a Located>,
+    /// What is beside it, and of no other network: in no module that has a layer of its.
+    pub(super) beside: Vec<&'a Located>,
 }
 
 /// Finds the parameters of `vgg` by a convention: its convolutions, and, as [`Found::head`] says, its
@@ -35,7 +38,9 @@ pub(super) fn find<'a>(
     let missing = |name: &str| file.source.error(mismatch::missing(file, vgg, name, convention));
     let (mut whole, parts): (Vec<_>, Vec<_>) =
         body::chosen(file, all)?.into_iter().partition(|body| body.missing.is_none());
-    let body = match (whole.pop(), parts.first()) {
+    // What has most of it is what is meant.
+    let nearest = parts.iter().rev().max_by_key(|body| body.tensors.len());
+    let body = match (whole.pop(), nearest) {
         (Some(body), _) if whole.is_empty() => body,
         (Some(last), _) => {
             let prefixes: Vec<_> = whole.iter().chain([&last]).map(|body| body.prefix).collect();
@@ -50,22 +55,30 @@ pub(super) fn find<'a>(
     }
     let Body { prefix, mut tensors, .. } = body;
     let head = head::find(file, vgg, convention, prefix, &tensors);
-    if let Ok(head) = &head {
-        tensors.extend(head.tensors.iter().copied());
-    }
+    tensors.extend(head.tensors.iter().copied());
     let known: HashSet<&str> = tensors.values().map(|tensor| tensor.name.as_str()).collect();
     let of_another = |name: &str| {
-        let deeper = |other: &&&str| other.len() > prefix.len() && name.starts_with(**other);
-        prefixes.iter().find(deeper).is_some()
+        let other = |other: &&&str| !prefix.starts_with(**other) && name.starts_with(**other);
+        prefixes.iter().find(other).is_some()
     };
-    let extra = file.tensors.iter().find(|Located { name, dims, .. }| {
-        name.starts_with(prefix)
-            && !known.contains(name.as_str())
-            // A number alone, as how many batches a normalisation has seen, computes nothing.
-            && !dims.is_empty()
-            && !of_another(name)
+    let within = |name: &str| name.strip_prefix(prefix).map(canonical);
+    let module = |name: String| layer_of(layer_of(&name)).to_owned();
+    let modules: HashSet<String> =
+        known.iter().filter_map(|name| within(name).map(module)).collect();
+    let is_in_module = |name: &str| {
+        let starts = |module: &String| {
+            let rest = name.strip_prefix(module.as_str());
+            module.is_empty() || rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        modules.iter().any(starts)
+    };
+    let others = file.tensors.iter().filter(|Located { name, dims, .. }| {
+        // A number alone, as how many batches a normalisation has seen, computes nothing.
+        !known.contains(name.as_str()) && !dims.is_empty() && !of_another(name)
     });
-    Ok(Found { prefix, tensors, head, extra })
+    let (own, beside): (Vec<_>, Vec<_>) =
+        others.partition(|tensor| within(&tensor.name).is_some_and(|name| is_in_module(&name)));
+    Ok(Found { prefix, tensors, head, extra: own.first().copied(), beside })
 }
 
 #[cfg(test)]

@@ -23,6 +23,8 @@ pub(super) struct Head<'a> {
     pub(super) tensors: Vec<(&'a str, &'a Located)>,
     /// Layers of the network, and of the file, if they were found by their order.
     pub(super) by_order: Vec<(&'a str, &'a str)>,
+    /// Why these are not all, if they are not: then they are those that the file has by name.
+    pub(super) lacking: Option<String>,
 }
 
 /// A fully connected layer in a file.
@@ -36,16 +38,13 @@ struct Linear<'a> {
 }
 
 /// Finds those of the network whose convolutions are `body`, under `prefix`.
-///
-/// # Errors
-/// Why there is none.
 pub(super) fn find<'a>(
     file: &'a WeightFile,
     vgg: &'a Vgg,
     convention: &Convention,
     prefix: &'a str,
     body: &HashMap<&str, &Located>,
-) -> Result<Head<'a>, String> {
+) -> Head<'a> {
     let layers = linear_layers(vgg);
     let all = vgg.tensors().zip(convention.names.of(vgg));
     let wanted: Vec<(&ParamSpec, Vec<String>)> =
@@ -60,10 +59,32 @@ pub(super) fn find<'a>(
             None => missing = missing.or(names.first()),
         }
     }
-    let Some((missing, (first, _))) = missing.zip(wanted.first()) else {
-        return Ok(Head { tensors, by_order: vec![] });
+    let Some(missing) = missing else {
+        return Head { tensors, by_order: vec![], lacking: None };
     };
+    let specs: Vec<&ParamSpec> = wanted.iter().map(|(spec, _)| *spec).collect();
+    by_order(file, vgg, convention, prefix, body, &specs, missing).unwrap_or_else(|reason| Head {
+        tensors,
+        by_order: vec![],
+        lacking: Some(reason),
+    })
+}
 
+/// Finds the parameters `wanted` of all fully connected layers, where the name `missing` is none of the
+/// file's.
+///
+/// # Errors
+/// Why they are not there.
+fn by_order<'a>(
+    file: &'a WeightFile,
+    vgg: &'a Vgg,
+    convention: &Convention,
+    prefix: &'a str,
+    body: &HashMap<&str, &Located>,
+    wanted: &[&'a ParamSpec],
+    missing: &str,
+) -> Result<Head<'a>, String> {
+    let (layers, first) = (linear_layers(vgg), wanted[0]);
     let taken: HashSet<&str> = body.values().map(|tensor| tensor.name.as_str()).collect();
     let linears = |scope: &str| {
         let in_scope = |tensor: &&Located| {
@@ -111,13 +132,13 @@ pub(super) fn find<'a>(
         )
     })?;
     let by_order = layers.iter().copied().zip(ordered.iter().map(|linear| linear.layer)).collect();
-    let tensors = wanted.iter().map(|(spec, _)| {
+    let tensors = wanted.iter().map(|spec| {
         let place = layers.iter().position(|layer| *layer == layer_of(&spec.name));
         let linear = &ordered[place.expect("only these layers' parameters are wanted")];
         let is_weight = matches!(spec.content, Content::LinearWeight { .. });
         (spec.name.as_str(), if is_weight { linear.weight } else { linear.bias })
     });
-    Ok(Head { tensors: tensors.collect(), by_order })
+    Ok(Head { tensors: tensors.collect(), by_order, lacking: None })
 }
 
 /// The layers of a matrix, which may be written as a convolution's kernel, and a vector alone, by

@@ -57,8 +57,12 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         return TRANSPOSED.into();
     }
     if is_last && found.1 == expected.1 {
-        let (file, network) = (found.0, expected.0);
-        return format!("the file's network tells {file} classes apart, this one {network}");
+        return match (found.0, expected.0) {
+            (1, network) => format!("the file's network has one output, this one {network}"),
+            (file, network) => {
+                format!("the file's network tells {file} classes apart, this one {network}")
+            }
+        };
     }
     if is_first(Box::new(weights())) && found.1 != expected.1 {
         let (file, network) = (found.1, expected.1);
@@ -103,6 +107,15 @@ pub(super) fn extra(
     format!("{} {:?} is not a parameter of the network: {cause}", tensor.name, tensor.dims)
 }
 
+/// A tensor beside the network's own that computes as its layers do.
+pub(super) fn beside(tensor: &Located) -> String {
+    format!(
+        "{} {:?} is of a convolution or a normalisation beside the network's own, and may be a part of \
+         it: if it is none, save the network's tensors alone",
+        tensor.name, tensor.dims
+    )
+}
+
 fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
     let has = |names| body::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
     if !has(convention.names)
@@ -119,8 +132,14 @@ fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> Stri
         }
         _ => {}
     }
-    let mut weights = file.tensors().filter(|(name, _)| name.ends_with(".weight"));
-    if !in_file && weights.any(|(_, dims)| dims.len() == 1) {
+    // A vector and its bias, as a normalisation has them.
+    let vectors = || file.tensors().filter(|(_, dims)| dims.len() == 1);
+    let mut scales =
+        vectors().filter_map(|(name, dims)| Some((name.strip_suffix("weight")?, dims)));
+    let has_bias = |(layer, dims): (&str, &[usize])| {
+        vectors().any(|(name, other)| name.strip_suffix("bias") == Some(layer) && other == dims)
+    };
+    if !in_file && scales.any(has_bias) {
         return "the file's batch normalisations have no running_mean and running_var".into();
     }
     let is_conv = |dims: &[usize]| match (convention.kernels, dims) {

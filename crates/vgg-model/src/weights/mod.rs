@@ -162,14 +162,27 @@ impl WeightFile {
         convention: &Convention,
     ) -> Result<(Vec<Param<'a>>, Matched)> {
         let found = find::find(self, vgg, convention)?;
-        let head = found.head.as_ref().map_err(|reason| self.source.error(reason))?;
+        if let Some(reason) = found.head.lacking {
+            return Err(self.source.error(reason));
+        }
         let params = self.layouts(vgg.tensors(), vgg, &found, convention)?;
         if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
+        let computes = |tensor: &&&Located| {
+            tensor.name.starts_with(found.prefix)
+                && (tensor.dims.len() == 4 || tensor.name.ends_with("running_mean"))
+        };
+        if let Some(tensor) = found.beside.iter().find(computes) {
+            return Err(self.source.error(mismatch::beside(tensor)));
+        }
+        let beside = found.beside.iter().map(|tensor| tensor.name.clone()).collect();
         let pair = |(own, in_file): &(&str, &str)| ((*own).to_owned(), (*in_file).to_owned());
-        let by_order = head.by_order.iter().map(pair).collect();
-        Ok((params, Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order }))
+        let by_order = found.head.by_order.iter().map(pair).collect();
+        Ok((
+            params,
+            Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order, beside },
+        ))
     }
 
     /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.
@@ -233,6 +246,8 @@ pub struct Matched {
     /// Fully connected layers that were found by their order and sizes, as their names are others:
     /// the network's and the file's.
     pub by_order: Vec<(String, String)>,
+    /// The tensors of the file that are beside the network, and left out.
+    pub beside: Vec<String>,
 }
 
 /// A parameter, its tensor, and how that is ordered.

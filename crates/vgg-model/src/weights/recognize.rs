@@ -6,6 +6,7 @@ use vgg_tensor::{Content, Result};
 
 use super::body;
 use super::find::{self, Found};
+use super::tensor_name::layer_of;
 use super::{Convention, Located, WeightFile, is_conv_weight, mismatch};
 use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
 
@@ -19,10 +20,13 @@ pub struct Start {
     pub vgg: VggConfig,
     /// Whose conventions they have.
     pub convention: Convention,
-    /// Its parameters; only those of its convolutions where `headless` says why.
+    /// Its parameters. Where `lacking` says why, fully connected layers may be missing, or have other
+    /// shapes than in such a network.
     pub params: Params,
-    /// Why its fully connected layers are not there, if they are not.
-    pub headless: Option<String>,
+    /// Why its fully connected layers are not those of such a network, if they are not.
+    pub lacking: Option<String>,
+    /// The tensors of the file that are beside the network, and left out.
+    pub beside: Vec<String>,
 }
 
 impl WeightFile {
@@ -33,8 +37,8 @@ impl WeightFile {
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if they are of no such network.
     pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
-        let (config, headless) = self.config_of(arch, convention)?;
-        match headless {
+        let (config, lacking) = self.config_of(arch, convention)?;
+        match lacking {
             Some(reason) => Err(self.source.error(reason)),
             None => Ok(config),
         }
@@ -42,7 +46,7 @@ impl WeightFile {
 
     /// Reads the weights of whatever network the file has, for another one to start from: of the
     /// configuration `likely`, or else of any, and by the conventions of the names that it has. Its
-    /// fully connected layers need not be there.
+    /// fully connected layers need not be there, nor fit together.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if it has none, or several; else as [`WeightFile::params`].
@@ -93,10 +97,10 @@ impl WeightFile {
 
     /// The weights of a network of `arch`, if it is one: only reading them may fail.
     fn start_as(&self, arch: Arch, convention: &Convention) -> Result<Result<Start>> {
-        let (config, headless) = self.config_of(arch, convention)?;
+        let (config, lacking) = self.config_of(arch, convention)?;
         let vgg = Vgg::new(&config)?;
         let found = find::find(self, &vgg, convention)?;
-        let wrong = match (&headless, found.extra) {
+        let wrong = match (&lacking, found.extra) {
             (None, extra) => extra,
             // What is left may be of a head, but not more convolutions.
             (Some(_), extra) => extra.filter(|tensor| tensor.dims.len() == 4),
@@ -104,15 +108,57 @@ impl WeightFile {
         if let Some(extra) = wrong {
             return Err(self.source.error(mismatch::extra(self, &vgg, extra, convention)));
         }
-        let specs = vgg.tensors().filter(|spec| found.tensors.contains_key(spec.name.as_str()));
-        let params = self.layouts(specs, &vgg, &found, convention)?;
+        let there = vgg.tensors().filter(|spec| found.tensors.contains_key(spec.name.as_str()));
+        let specs = there
+            .map(|spec| self.as_it_is(spec, &vgg, &found, convention))
+            .collect::<Result<Vec<_>>>()?;
+        let params = self.layouts(specs.iter(), &vgg, &found, convention)?;
         let read = self.read(params, convention).map(Params::some);
         let convention = *convention;
-        Ok(read.map(|params| Start { vgg: config, convention, params, headless }))
+        let beside = found.beside.iter().map(|tensor| tensor.name.clone()).collect();
+        Ok(read.map(|params| Start { vgg: config, convention, params, lacking, beside }))
     }
 
-    /// The network, where its fully connected layers are the default ones if they are not there, and
-    /// why they are not.
+    /// The parameter `spec` of `vgg` with the shape that it has in the file if it is of a fully connected
+    /// layer: such a layer is of use where it fits the network that starts, whatever the others are.
+    fn as_it_is(
+        &self,
+        spec: &ParamSpec,
+        vgg: &Vgg,
+        found: &Found<'_>,
+        convention: &Convention,
+    ) -> Result<ParamSpec> {
+        let (tensor, linears) = (found.tensors[spec.name.as_str()], body::linear_layers(vgg));
+        let layer = layer_of(&spec.name);
+        if !linears.contains(&layer) || convention.layout(spec, &tensor.dims).is_some() {
+            return Ok(spec.clone());
+        }
+        let differs = mismatch::shape(vgg, spec, tensor, convention);
+        if differs.ends_with(mismatch::TRANSPOSED) {
+            return Err(self.source.error(differs));
+        }
+        let (dims, content) = match spec.content {
+            Content::LinearWeight { c, weight_type, .. } => {
+                let (out_features, inputs) = convention
+                    .outputs_and_inputs(spec, &tensor.dims)
+                    .ok_or_else(|| self.source.error(differs))?;
+                // Of the first one the inputs are maps, which are square.
+                let side = inputs.checked_div(c).unwrap_or_default().isqrt();
+                let (c, side) = match linears[0] == layer && c * side * side == inputs {
+                    true => (c, side),
+                    false => (inputs, 1),
+                };
+                let content =
+                    Content::LinearWeight { out_features, c, h: side, w: side, weight_type };
+                (vec![out_features, inputs], content)
+            }
+            _ => (tensor.dims.clone(), Content::Vector(tensor.dims.iter().product())),
+        };
+        Ok(ParamSpec { dims, content, ..spec.clone() })
+    }
+
+    /// The network, where its fully connected layers are the default ones as far as the file's are not
+    /// those of such a network, and why they are not.
     fn config_of(
         &self,
         arch: Arch,
@@ -158,7 +204,20 @@ impl WeightFile {
             return Err(self.source.error("a network without convolutions"));
         };
         let width = *c_out as f64 / first.dims[0] as f64;
-        let with = |side, (fc_width, classes): (usize, usize)| VggConfig {
+        let mut lacking = found.head.lacking.clone();
+        let classes = match linears {
+            [.., (last, (classes, _))] if lacking.is_none() => match classes {
+                2.. => *classes,
+                _ => {
+                    let outputs = if *classes == 1 { "1 output" } else { "no outputs" };
+                    let told = "a network tells two classes or more apart";
+                    lacking = Some(format!("{} has {outputs}: {told}", layer_of(&last.name)));
+                    full.classes
+                }
+            },
+            _ => full.classes,
+        };
+        let with = |side, fc_width| VggConfig {
             width,
             input: [*c_in, side, side],
             classes,
@@ -166,10 +225,19 @@ impl WeightFile {
             fc_width: if full.arch == Arch::LeNet { full.fc_width } else { fc_width },
             ..full.clone()
         };
-        let [(_, (fc_width, inputs)), .., (_, (classes, _))] = linears else {
-            let config = with(full.input[1], (full.fc_width, full.classes));
-            return Ok((config, found.head.as_ref().err().cloned()));
+        let plain = || with(full.input[1], full.fc_width);
+        // A layer whose outputs are no other one's inputs may be the last one, under the first one's name.
+        let is_hidden = |spec: &ParamSpec, outputs: usize| {
+            let weights = self.tensors.iter().filter(|tensor| tensor.dims.len() == 2);
+            let mut sizes = weights.map(|tensor| convention.outputs_and_inputs(spec, &tensor.dims));
+            found.head.lacking.is_none()
+                || sizes.any(|size| size.is_some_and(|(_, i)| i == outputs))
         };
+        let name = body::linear_layers(vgg)[0];
+        let hidden = linears.iter().find(|(spec, (outputs, _))| {
+            layer_of(&spec.name) == name && *outputs > 0 && is_hidden(spec, *outputs)
+        });
+        let Some((_, (fc_width, inputs))) = hidden else { return Ok((plain(), lacking)) };
         let with_inputs = |inputs: usize| {
             let fits = |config: &VggConfig| {
                 let vgg = Vgg::new(config).ok();
@@ -178,16 +246,16 @@ impl WeightFile {
             };
             let least = full.arch.min_side();
             let mut sides = [full.input[1]].into_iter().chain(least..=MAX_SIDE);
-            sides.find_map(|side| Some(with(side, (*fc_width, *classes))).filter(fits))
+            sides.find_map(|side| Some(with(side, *fc_width)).filter(fits))
         };
-        let config = with_inputs(*inputs).ok_or_else(|| {
-            let wanted = format!("its first fully connected layer has {inputs} inputs");
-            let cause = match with_inputs(*fc_width) {
-                Some(_) => mismatch::TRANSPOSED.into(),
-                None => format!("none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels"),
-            };
-            self.source.error(format!("{wanted}: {cause}"))
-        })?;
-        Ok((config, None))
+        if let Some(config) = with_inputs(*inputs) {
+            return Ok((config, lacking));
+        }
+        let wanted = format!("its first fully connected layer has {inputs} inputs");
+        if with_inputs(*fc_width).is_some() {
+            return Err(self.source.error(format!("{wanted}: {}", mismatch::TRANSPOSED)));
+        }
+        let none = format!("{wanted}: none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels");
+        Ok((with(full.input[1], *fc_width), lacking.or(Some(none))))
     }
 }

@@ -119,8 +119,8 @@ impl Command {
     fn config_to_print(&self) -> Option<Result<Loaded>> {
         Some(match self {
             Self::Train { config, settings, .. } => config::load(config, settings.to_print()?),
-            Self::Finetune { folder, options, settings, .. } => {
-                finetune::config(folder, options, settings.to_print()?)
+            Self::Finetune { folder, options, settings, runs, .. } => {
+                finetune::config(folder, options, settings.to_print()?, &runs.out)
             }
             Self::FindLr { config, settings, .. } => config::load(config, settings.to_print()?),
             Self::Summary { config, settings } => config::of(config, settings.to_print()?),

@@ -10,6 +10,7 @@ use vgg_data::image_folder::Arrangement;
 
 use super::complete;
 use crate::config::{DeviceKind, Override, Precision};
+use crate::run::folder::RUNS;
 use crate::terminal::ui::ProgressKind;
 
 /// What beats a config.
@@ -141,7 +142,7 @@ pub(crate) struct DataDir {
 #[derive(Debug, Args)]
 pub(crate) struct Runs {
     /// Folder of the run folders
-    #[arg(long, value_name = "DIR", env = "VGG_RUNS_DIR", default_value = "runs")]
+    #[arg(long, value_name = "DIR", env = "VGG_RUNS_DIR", default_value = RUNS)]
     #[arg(value_hint = ValueHint::DirPath)]
     pub out: PathBuf,
 }

@@ -198,11 +198,26 @@ pub(crate) fn starting(path: &Path, arch: Arch) -> Result<Starting> {
         cannot_use()
             .help("`vgg-train import` has options for it; init.from can be the run that it makes")
     };
-    let Start { vgg, convention, params, headless } = weights.start(arch).with_context(failure)?;
+    let Start { vgg, convention, params, lacking, beside } =
+        weights.start(arch).with_context(failure)?;
     let mut notes =
         vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
-    notes.extend(headless);
+    notes.extend(lacking);
+    notes.extend(left_out(&beside));
     Ok(Starting { input: convention.input(vgg.input), vgg, params, notes })
+}
+
+/// Tensors of more than these names are counted.
+const NAMES_TOLD: usize = 4;
+
+/// Says what a file has beside a network.
+pub(crate) fn left_out(beside: &[String]) -> Option<String> {
+    let told = beside.iter().take(NAMES_TOLD).cloned().collect::<Vec<_>>().join(", ");
+    match beside.len().saturating_sub(NAMES_TOLD) {
+        _ if beside.is_empty() => None,
+        0 => Some(format!("beside the network, and left out: {told}")),
+        more => Some(format!("beside the network, and left out: {told} and {more} more")),
+    }
 }
 
 fn cannot_use() -> Failure {

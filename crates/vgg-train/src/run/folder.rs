@@ -23,6 +23,8 @@ pub(crate) struct RunDir {
     _lock: File,
 }
 
+/// Where the runs are, if it is not said.
+pub(crate) const RUNS: &str = "runs";
 pub(crate) const LOG: &str = "log.txt";
 pub(crate) const METRICS: &str = "metrics.jsonl";
 pub(crate) const METRICS_CSV: &str = "metrics.csv";
@@ -194,6 +196,9 @@ pub(crate) fn require_run(path: &Path) -> Result<()> {
                 None => looks(),
             },
         ),
+        Err(error) if path.is_symlink() => {
+            (format!("{name} is a link that leads nowhere: {error}"), looks())
+        }
         Err(_) => {
             let beside = path.parent().map(runs_in).unwrap_or_default();
             let usual = runs_in(Path::new("runs"));

@@ -1,5 +1,8 @@
 //! A trained network for a folder of images.
 
+use vgg_tensor::Tensor;
+
+use crate::weights::{golden_params, with_outputs, write_tensors};
 use crate::{Workplace, failure};
 
 /// A folder of two classes, of which one is dark, and a run to start from: `runs/tiny-1`.
@@ -58,6 +61,59 @@ fn a_new_last_layer_and_then_all_of_them_are_trained() {
     let error = failure(&place, FINETUNE);
     let said = "2\nerror: photos.toml is there, and is not what would be written\n";
     assert!(error.starts_with(said), "{error}");
+}
+
+/// Of a trained network with another head, what fits is kept, and what is new is trained from the start.
+#[test]
+fn what_a_file_lacks_is_new() {
+    let place = place();
+    let without = |layers: &[&str]| -> Vec<(String, Tensor)> {
+        let all = golden_params();
+        let kept = all.iter().filter(|(name, _)| !layers.iter().any(|l| name.starts_with(l)));
+        kept.map(|(name, tensor)| (name.to_owned(), tensor.clone())).collect()
+    };
+    let mut two_layers = without(&["classifier.3", "classifier.6"]);
+    two_layers.push(("classifier.3.weight".into(), Tensor::zeros([3, 16]).unwrap()));
+    two_layers.push(("classifier.3.bias".into(), Tensor::zeros([3]).unwrap()));
+    let known = ["features", "classifier.0", "classifier.3"];
+    for (name, tensors, known) in [
+        ("no_last", without(&["classifier.6"]), &known[..]),
+        ("one_output", with_outputs(1), &known[..]),
+        ("two_layers", two_layers, &known[..2]),
+        ("no_head", without(&["classifier"]), &known[..1]),
+    ] {
+        write_tensors(&place.path("w.safetensors"), &tensors);
+        // Of features alone the size of the images and of the hidden layers is not known.
+        let size = if name == "no_head" {
+            "--set model.image_size=64 --set model.fc_width=16"
+        } else {
+            ""
+        };
+        let done = place.ok(&format!(
+            "finetune photos --from w.safetensors --epochs 1 --batch-size 8 --set report.page=false \
+             --device cpu --config {name}.toml --out out/{name} {size}"
+        ));
+        let config = place.read(&format!("{name}.toml"));
+        let of_head = place.read(&format!("out/{name}/{name}-head-1/config.toml"));
+        let freeze = format!("freeze = {known:?}");
+        assert!(of_head.contains(&freeze), "{freeze}:\n{of_head}");
+        let command = format!("vgg-train {name}.toml --out out/{name} --set ");
+        let part_1 = format!("{command}name={name}-head --set");
+        let part_2 = format!("{command}init.from=out/{name}/{name}-head-1\n");
+        for line in [&part_1, &part_2, &format!("optimizer.freeze='{known:?}'")] {
+            assert!(config.contains(line), "{line}:\n{config}");
+        }
+        assert!(place.path(&format!("out/{name}/{name}-1")).is_dir());
+        let several = known.len() < 3;
+        assert_eq!(config.contains("the new layers alone, classifier."), several, "{config}");
+        assert_eq!(done.stderr.contains("classifier.3 is new, too: "), several, "{}", done.stderr);
+    }
+    // Nothing is written where nothing fits.
+    let none = "finetune photos --from w.safetensors --config none.toml --set model.width=0.1";
+    let error = failure(&place, none);
+    let said = "2\nerror: nothing of w.safetensors fits the network that would be trained\n";
+    assert!(error.starts_with(said), "{error}");
+    assert!(!place.path("none.toml").exists());
 }
 
 /// Four times as many of one class, one of them twice, as many classes as the network had, and labels

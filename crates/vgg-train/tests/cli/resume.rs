@@ -100,6 +100,31 @@ fn a_run_with_momentum() {
     assert!(rates.last() < rates.first(), "{rates:?}");
 }
 
+/// The average begins with the weights that the run has.
+#[test]
+fn a_run_that_goes_on_with_an_average() {
+    let place = Workplace::new();
+    place.ok("tiny.toml --set train.epochs=1");
+    // At no rate the weights stay, and so does their average.
+    let still = "--set train.epochs=2 --set optimizer.lr=1e-20 --set optimizer.average_decay=0.9";
+    place.ok(&format!("resume runs/tiny-1 {still}"));
+    let tested: Vec<String> = place
+        .read("runs/tiny-1/metrics.jsonl")
+        .lines()
+        .filter_map(|line| {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            record.get("test_accuracy").map(ToString::to_string)
+        })
+        .collect();
+    assert!(tested.len() == 2 && tested[0] == tested[1], "{tested:?}");
+    let files = std::fs::read_dir(place.path("runs/tiny-1/checkpoints")).unwrap();
+    let mut names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    assert!(names.any(|name| name.contains("unaveraged")));
+    place.ok("resume runs/tiny-1 --set train.epochs=3");
+    let done = place.run("resume runs/tiny-1 --set train.epochs=4 --set optimizer.average_decay=2");
+    assert_eq!(done.code, Some(2), "{}", done.stderr);
+}
+
 /// In bf16 where the CPU has instructions for it.
 #[test]
 fn a_run_in_half_precision() {

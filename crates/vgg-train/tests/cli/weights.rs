@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use vgg_model::Params;
+use vgg_tensor::Tensor;
 
 use crate::{Workplace, sample};
 
@@ -59,16 +60,22 @@ fn pytorchs_weights_predict_and_leave_as_they_came() {
 
 /// A safetensors file of networks under prefixes.
 fn write_networks(path: &Path, networks: &[(&str, &Params)]) {
+    let of = |(prefix, params): &(&str, &Params)| -> Vec<(String, Tensor)> {
+        params.iter().map(|(name, tensor)| (format!("{prefix}{name}"), tensor.clone())).collect()
+    };
+    write_tensors(path, &networks.iter().flat_map(of).collect::<Vec<_>>());
+}
+
+/// A safetensors file.
+pub(crate) fn write_tensors(path: &Path, tensors: &[(String, Tensor)]) {
     let (mut entries, mut bytes) = (Vec::new(), Vec::new());
-    for (prefix, params) in networks {
-        for (name, tensor) in params.iter() {
-            let start = bytes.len();
-            bytes.extend(tensor.data().iter().flat_map(|x| x.to_le_bytes()));
-            let (dims, end) = (tensor.dims(), bytes.len());
-            entries.push(format!(
-                r#""{prefix}{name}":{{"dtype":"F32","shape":{dims:?},"data_offsets":[{start},{end}]}}"#
-            ));
-        }
+    for (name, tensor) in tensors {
+        let start = bytes.len();
+        bytes.extend(tensor.data().iter().flat_map(|x| x.to_le_bytes()));
+        let (dims, end) = (tensor.dims(), bytes.len());
+        entries.push(format!(
+            r#""{name}":{{"dtype":"F32","shape":{dims:?},"data_offsets":[{start},{end}]}}"#
+        ));
     }
     let header = format!("{{{}}}", entries.join(","));
     let len = (header.len() as u64).to_le_bytes();
@@ -76,7 +83,7 @@ fn write_networks(path: &Path, networks: &[(&str, &Params)]) {
 }
 
 /// The parameters of the golden files' network.
-fn golden_params() -> Params {
+pub(crate) fn golden_params() -> Params {
     let config = vgg_model::VggConfig {
         width: 1.0 / 64.0,
         input: [3, 64, 64],
@@ -85,6 +92,30 @@ fn golden_params() -> Params {
         ..Default::default()
     };
     Params::load(&golden("zip.pth"), &vgg_model::Vgg::new(&config).unwrap()).unwrap()
+}
+
+/// Those of a network whose last layer has so many outputs.
+pub(crate) fn with_outputs(outputs: usize) -> Vec<(String, Tensor)> {
+    let resized = |(name, tensor): (&str, &Tensor)| {
+        let last = name.starts_with("classifier.6");
+        let dims = [&[outputs], &tensor.dims()[1..]].concat();
+        let tensor = if last { Tensor::zeros(dims).unwrap() } else { tensor.clone() };
+        (name.to_owned(), tensor)
+    };
+    golden_params().iter().map(resized).collect()
+}
+
+#[test]
+fn a_network_of_one_output_is_no_classifier() {
+    let place = Workplace::new();
+    for (outputs, said) in [(1, "1 output"), (0, "no outputs")] {
+        write_tensors(&place.path("one.safetensors"), &with_outputs(outputs));
+        let done = place.run("import one.safetensors --to run");
+        assert_eq!(done.code, Some(7), "{}", done.stderr);
+        let told = format!("classifier.6 has {said}: a network tells two classes or more apart");
+        assert!(done.stderr.contains(&told), "{}", done.stderr);
+        assert!(done.stderr.ends_with("init.from = FILE in its config\n"), "{}", done.stderr);
+    }
 }
 
 #[test]
@@ -253,10 +284,12 @@ fn training_starts_from_weights_of_any_program() {
 fn a_failed_import_leaves_nothing_and_says_why() {
     let place = Workplace::new();
     std::fs::write(place.path("two"), "\u{feff}cat\r\ndog\r\n").unwrap();
+    std::fs::write(place.path("same"), "a\nb\n\nc\nb\nd\ne\nf\ng\nh\ni\n").unwrap();
     let zip = golden("zip.pth");
     let import = |options: &str| place.run(&format!("import {} --to run {options}", zip.display()));
     for (options, said) in [
-        ("--classes two", "names of classes = 2"),
+        ("--classes two", "two has 2 names, and the network tells 10 classes apart"),
+        ("--classes same", "same has the class \"b\" in lines 2 and 5"),
         ("--mean 123.68,116.78,103.94", "help: divided by 255: --mean 0.485,0.458,0.4076"),
         ("--mean 0.5,0.5", "--mean must have a number a channel, 3, not 2"),
         ("--short-side x", "expected a number of pixels, or stretch"),
@@ -310,6 +343,28 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     // Beside weights, whatever a training script saves is left aside, and told.
     let done = place.ok(&format!("import {} --to script", golden("script2.pth").display()));
     assert!(done.stderr.contains("the file also asks for argparse.Namespace, torch.device, "));
+    // And what is beside the network.
+    let mut tensors = with_outputs(10);
+    tensors.push(("fc_extra.weight".into(), Tensor::zeros([3, 10]).unwrap()));
+    write_tensors(&place.path("extra.safetensors"), &tensors);
+    let done = place.ok("import extra.safetensors --to extra");
+    let said = "beside the network, and left out: fc_extra.weight\n";
+    assert!(done.stderr.contains(said), "{}", done.stderr);
+    tensors.push(("decoder.weight".into(), Tensor::zeros([1, 8, 3, 3]).unwrap()));
+    write_tensors(&place.path("more.safetensors"), &tensors);
+    let done = place.run("import more.safetensors --to more");
+    assert_eq!(done.code, Some(7));
+    assert!(done.stderr.contains("decoder.weight [1, 8, 3, 3] is of a convolution or"));
+    assert!(done.stderr.ends_with("init.from = FILE in its config\n"), "{}", done.stderr);
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("loop.pth", place.path("loop.pth")).unwrap();
+        let done = place.run("import loop.pth --to run");
+        assert!(done.stderr.contains("caused by: "), "{}", done.stderr);
+        assert!(!done.stderr.contains("there is no file"), "{}", done.stderr);
+        let done = place.run("predict loop.pth 1.png");
+        assert!(done.stderr.contains("loop.pth is a link that leads nowhere"), "{}", done.stderr);
+    }
     // An attack, in the format of old .pth files.
     std::fs::write(place.path("evil.pth"), b"\x80\x02cos\nsystem\nX\x04\0\0\0oops\x85R.").unwrap();
     let done = place.run("import evil.pth --arch vgg11 --to run");

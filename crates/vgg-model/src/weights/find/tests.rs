@@ -240,14 +240,14 @@ fn a_network_can_start_from_any_file() {
         let params = params(&of(arch, batch_norm), 1);
         let (_folder, whole) = file(renamed(&params, |name| format!("model.{name}")));
         let start = whole.start(Arch::Vgg11).unwrap();
-        assert_eq!((start.vgg, start.headless), (of(arch, batch_norm), None));
+        assert_eq!((start.vgg, start.lacking), (of(arch, batch_norm), None));
         assert_eq!(start.params, params);
         let all = renamed(&params, str::to_owned).into_iter();
         let convs = all.filter(|(name, _)| name.starts_with("features")).collect();
         let (_folder, headless) = file(convs);
         let start = headless.start(Arch::Vgg11).unwrap();
         assert_eq!((start.vgg.arch, start.vgg.width), (arch, narrow.width));
-        assert!(start.headless.unwrap().contains("convolutions alone"));
+        assert!(start.lacking.unwrap().contains("convolutions alone"));
         // Its convolutions are copied, and what it does not have is not.
         let vgg = Vgg::new(&of(Arch::Vgg11, batch_norm)).unwrap();
         let mut own = Params::init(&vgg, &Init::default(), 9).unwrap();
@@ -263,5 +263,166 @@ fn a_network_can_start_from_any_file() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
     let start = WeightFile::open(path.as_ref()).unwrap().start(Arch::Vgg19).unwrap();
     assert_eq!((start.vgg.arch, start.convention), (Arch::Vgg11, Convention::KERAS));
-    assert_eq!((start.vgg.classes, start.vgg.fc_width, start.headless), (10, 16, None));
+    assert_eq!((start.vgg.classes, start.vgg.fc_width, start.lacking), (10, 16, None));
+}
+
+/// A head is often changed: its layers are of use where they are the same.
+#[test]
+fn of_another_head_what_fits_is_copied() {
+    let trained = params(&config(), 1);
+    let tensor = |dims: &[usize]| Tensor::zeros(dims).unwrap();
+    let with = |layers: &[(&str, [usize; 2])]| -> Named {
+        let of = |(layer, [outputs, inputs]): &(&str, [usize; 2])| {
+            let weight = (format!("{layer}.weight"), tensor(&[*outputs, *inputs]));
+            [weight, (format!("{layer}.bias"), tensor(&[*outputs]))]
+        };
+        let new: Named = layers.iter().flat_map(of).collect();
+        let last = |name: &str| name.starts_with("classifier.6");
+        let is_new = |name: &str| last(name) || new.iter().any(|(other, _)| other == name);
+        let all = renamed(&trained, str::to_owned).into_iter();
+        all.filter(|(name, _)| !is_new(name)).chain(new.clone()).collect()
+    };
+    let of_three = VggConfig { classes: 3, ..config() };
+    let vgg = Vgg::new(&of_three).unwrap();
+    // What is copied of a file, why the others are not, and what is said of the file.
+    let copied = |tensors: Named| {
+        let (_folder, file) = file(tensors);
+        let start = file.start(Arch::Vgg11).unwrap();
+        let mut own = params(&of_three, 2);
+        let layers =
+            own.copy_from(&vgg, &start.params, &Vgg::new(&start.vgg).unwrap(), Copying::All);
+        for layer in layers.iter().filter(|layer| layer.from.is_ok()) {
+            let name = format!("{}.weight", layer.layer);
+            assert_eq!(own.get(&name), start.params.get(&name));
+        }
+        let heads = layers.into_iter().filter(|layer| layer.layer.starts_with("classifier"));
+        let told: Vec<_> = heads.map(|layer| layer.from.unwrap_or_else(|why| why)).collect();
+        (told, start.lacking.unwrap_or_default(), start.vgg.fc_width)
+    };
+    let own = ["classifier.0", "classifier.3"];
+    let missing = "classifier.6.weight is not in the file";
+    let (told, why, width) = copied(with(&[]));
+    assert_eq!((&told[..], width), (&[own[0], own[1], missing].map(String::from)[..], 5));
+    assert!(why.ends_with("the file has 2 (classifier.0, classifier.3), the network 3"), "{why}");
+    let (told, why, _) = copied(with(&[("classifier.6.0", [4, 5]), ("classifier.6.2", [3, 4])]));
+    assert_eq!(told, [own[0], own[1], missing]);
+    assert!(why.contains("the file has 4 ("), "{why}");
+    // Two layers, as wide as ours, or one under the first one's name.
+    let two: Named = with(&[("classifier.3", [3, 5])]);
+    let (told, _, width) = copied(two);
+    let other = "classifier.3.weight is [3, 5] there, but [5, 5] here";
+    assert_eq!((&told[..], width), (&[own[0], other, missing].map(String::from)[..], 5));
+    let one = with(&[("classifier.0", [3, 16])]);
+    let one = one.into_iter().filter(|(name, _)| !name.starts_with("classifier.3")).collect();
+    let (told, _, width) = copied(one);
+    assert_eq!(told[0], "classifier.0.weight is [3, 16] there, but [5, 64] here");
+    assert_eq!(width, VggConfig::default().fc_width);
+    // Three of other sizes.
+    let narrower = with(&[("classifier.3", [4, 5]), ("classifier.6", [3, 4])]);
+    let (told, why, _) = copied(narrower);
+    let other = "classifier.3.weight is [4, 5] there, but [5, 5] here";
+    let last = "classifier.6.weight is [3, 4] there, but [3, 5] here";
+    assert_eq!((&told[..], &*why), (&[own[0], other, last].map(String::from)[..], ""));
+}
+
+#[test]
+fn of_one_output_the_last_layer_is_left() {
+    for (outputs, said) in [(1, "1 output"), (0, "no outputs")] {
+        let trained = params(&config(), 1);
+        let resized = |(name, tensor): (String, Tensor)| match name.strip_prefix("classifier.6") {
+            Some(".weight") => (name, Tensor::zeros([outputs, 5]).unwrap()),
+            Some(_) => (name, Tensor::zeros([outputs]).unwrap()),
+            None => (name, tensor),
+        };
+        let one = renamed(&trained, str::to_owned).into_iter().map(resized);
+        let (_folder, file) = file(one.collect());
+        let reason = format!("classifier.6 has {said}: a network tells two classes or more apart");
+        assert_eq!(read(&file).unwrap_err(), reason);
+        let start = file.start(Arch::Vgg11).unwrap();
+        assert_eq!((start.vgg.input, start.vgg.fc_width), (config().input, 5));
+        assert_eq!(start.lacking, Some(reason));
+        let (vgg, mut own) = (Vgg::new(&config()).unwrap(), params(&config(), 2));
+        let other = Vgg::new(&start.vgg).unwrap();
+        let layers = own.copy_from(&vgg, &start.params, &other, Copying::All);
+        let (copied, kept): (Vec<_>, Vec<_>) = layers.iter().partition(|layer| layer.from.is_ok());
+        assert_eq!((copied.len(), kept.len()), (8 + 2, 1));
+        let differs = format!("classifier.6.weight is [{outputs}, 5] there, but [7, 5] here");
+        assert_eq!(kept[0].from, Err(differs));
+    }
+}
+
+/// With a module around the network as without one.
+#[test]
+fn what_is_beside_a_network_is_left_out() {
+    let params = params(&config(), 1);
+    let vgg = Vgg::new(&config()).unwrap();
+    let beside: [(&str, &[usize]); 4] = [
+        ("fc_extra.weight", &[3, 4]),
+        ("loss.pos_weight", &[3]),
+        ("foo.weight", &[3]),
+        ("features_of_another.0.weight", &[2]),
+    ];
+    for prefix in ["", "model."] {
+        let mut tensors = renamed(&params, |name| format!("{prefix}{name}"));
+        let extra = beside.map(|(name, dims)| (name.to_owned(), Tensor::zeros(dims).unwrap()));
+        tensors.extend(extra);
+        let (_folder, file) = file(tensors);
+        assert_eq!(read(&file).unwrap(), params, "{prefix:?}");
+        let names = file.check(&vgg, &Convention::TORCHVISION).unwrap().beside;
+        let expected = beside.map(|(name, _)| name.to_owned());
+        assert_eq!(names, expected, "{prefix:?}");
+        assert_eq!(file.start(Arch::Vgg11).unwrap().beside, expected);
+    }
+    // What computes as the network's layers do may be one of them.
+    let with = |name: &str, dims: &[usize]| {
+        let extra = (name.to_owned(), Tensor::zeros(dims).unwrap());
+        renamed(&params, str::to_owned).into_iter().chain([extra]).collect::<Named>()
+    };
+    for (name, dims) in
+        [("attention.0.weight", &[1, 16, 1, 1][..]), ("norm.running_mean", &[3][..])]
+    {
+        let reason = refused(with(name, dims));
+        let said = format!("{name} {dims:?} is of a convolution or a normalisation beside the");
+        assert!(reason.starts_with(&said), "{reason}");
+        assert!(file(with(name, dims)).1.start(Arch::Vgg11).is_ok());
+    }
+    let vector = refused(with("features.weight", &[3]));
+    assert!(
+        vector.starts_with("features.weight [3] is not a parameter of the network: the file has")
+    );
+}
+
+/// As Keras's HDF5 files have them, with a group a layer, which the published ones do not all have.
+#[test]
+fn layers_that_are_named_twice_are_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
+    let golden = WeightFile::open(path.as_ref()).unwrap();
+    let config = golden.config(Arch::Vgg11, &Convention::KERAS).unwrap();
+    let vgg = Vgg::new(&config).unwrap();
+    let expected = golden.params(&vgg, &Convention::KERAS).unwrap();
+    let names: Vec<String> = golden.tensors().map(|(name, _)| name.to_owned()).collect();
+    type Rename<'a> = &'a dyn Fn(&str, &str) -> String;
+    let cases: [(&str, Rename<'_>); 4] = [
+        ("", &|layer, kind| format!("{layer}/{layer}/{kind}:0")),
+        ("vgg16", &|layer, kind| format!("vgg16/{layer}/{layer}/{kind}:0")),
+        ("", &|layer, kind| {
+            format!("{layer}/{layer}_{}_1:0", if kind == "kernel" { "W" } else { "b" })
+        }),
+        ("", &|layer, kind| format!("{layer}_{}_1:0", if kind == "kernel" { "W" } else { "b" })),
+    ];
+    for (prefix, rename) in cases {
+        let renamed = |name: &String| {
+            let (layer, kind) = name.rsplit_once('/').unwrap();
+            let kind = kind.trim_end_matches(":0");
+            (rename(layer, kind), golden.tensor(name).unwrap().unwrap())
+        };
+        let (_folder, mut renamed) = file(names.iter().map(renamed).collect());
+        assert_eq!(renamed.params(&vgg, &Convention::KERAS).unwrap(), expected);
+        assert_eq!(renamed.check(&vgg, &Convention::KERAS).unwrap().prefix, prefix);
+        assert_eq!(renamed.start(Arch::Vgg16).unwrap().params, expected);
+        // What is missing is told of the network, not of a layer's group.
+        renamed.tensors.retain(|tensor| !tensor.name.contains("block3_conv2"));
+        let error = renamed.params(&vgg, &Convention::KERAS).unwrap_err().to_string();
+        assert!(error.contains("block3_conv2/kernel is missing"), "{error}");
+    }
 }

@@ -58,11 +58,6 @@ pub(super) fn zip(source: &Source) -> Result<Contents> {
         }
     };
     let prefix = name.trim_end_matches("data.pkl");
-    if entries.keys().any(|name| name.starts_with(&format!("{prefix}code/"))) {
-        let reason =
-            "a program of TorchScript, which is not read: save the module's `state_dict()`";
-        return Err(source.error(reason));
-    }
     if let Some(entry) = entries.get(&format!("{prefix}byteorder")) {
         let order = source.bytes(entry.start, entry.len.min(16))?;
         if order != b"little" {
@@ -110,8 +105,16 @@ fn legacy_of(source: &Source, head: &[u8]) -> value::Result<Contents> {
     let (protocol, rest) = match magic.root() {
         Value::Int(MAGIC) => Pickled::read(rest)?,
         other => {
-            let reason = magic.foreign(other).map(value::refused);
-            return Err(reason.unwrap_or("a pickle, but none of torch.save".into()));
+            let none = "a pickle, but none of torch.save";
+            // What is in it instead.
+            return Err(match (magic.foreign(other), other) {
+                (Some(name), _) => value::refused(name),
+                (None, Value::Dict(_)) => match walk::named(&magic) {
+                    Err(reason) => format!("{none}: {reason}"),
+                    Ok(_) => none.into(),
+                },
+                (None, _) => none.into(),
+            });
         }
     };
     if *protocol.root() != Value::Int(PROTOCOL) {

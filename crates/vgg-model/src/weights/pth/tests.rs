@@ -301,6 +301,16 @@ fn damaged_archives_are_told() {
     }
     let big = replaced(&zip, b"little", b"biggie");
     assert_eq!(scratch.refused(&big), "its byte order is \"biggie\": only little is read");
+    // TorchScript's programs are compressed, and so told before that is.
+    let mut script = zip.clone();
+    let (id, code) = (b"/.data/serialization_id", b"/code/__torch__/vggs.py");
+    let places: Vec<usize> = (0..zip.len()).filter(|at| zip[*at..].starts_with(id)).collect();
+    places.iter().for_each(|at| script[*at..at + code.len()].copy_from_slice(code));
+    let before = &zip[..*places.last().unwrap()];
+    let entry = before.windows(4).rposition(|w| w == b"PK\x01\x02").unwrap();
+    script[entry + 10] = 8;
+    let said = "a program of TorchScript, which is not read: save its weights";
+    assert!(scratch.refused(&script).starts_with(said));
     let npz = [&zip[..30], &zip[zip.len() - 22..]].concat();
     let empty = [&npz[..40], &[0; 12]].concat();
     assert_eq!(
@@ -440,6 +450,13 @@ fn damaged_legacy_files_are_told() {
         "its protocol is not 1001, the only one known"
     );
     assert_eq!(scratch.refused(b"\x80\x02K\x01."), "a pickle, but none of torch.save");
+    // A dictionary of NumPy's arrays.
+    let arrays = b"\x80\x02}X\x01\0\0\0acnumpy.core.multiarray\n_reconstruct\n)Rs.";
+    assert_eq!(
+        scratch.refused(arrays),
+        "a pickle, but none of torch.save: it asks to run `numpy.core.multiarray._reconstruct`: its \
+         arrays are NumPy's, which are not read: write them to safetensors; nothing was run"
+    );
     assert!(scratch.refused(b"\x89HDF\r\n\x1a\n").starts_with("an HDF5 file, which is not read"));
 }
 

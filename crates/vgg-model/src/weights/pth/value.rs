@@ -91,8 +91,13 @@ pub(super) fn refused(name: &str) -> String {
     // Sparse, quantised, complex, without numbers.
     let makes_tensors = name.starts_with(MAKES_TENSORS)
         || (name.starts_with("torch.") && name.ends_with("Storage"));
+    let is_array =
+        name.ends_with("multiarray._reconstruct") || name.ends_with("numeric._frombuffer");
     let what = match makes_tensors {
         true => "it has a tensor of a kind that no network here has",
+        false if is_array => {
+            "its arrays are NumPy's, which are not read: write them to safetensors"
+        }
         false => "this file is not only weights, as of a `state_dict()`",
     };
     format!("it asks to run `{name}`: {what}; nothing was run")

@@ -24,6 +24,14 @@ const LOCAL_ENTRY_LEN: u64 = 30;
 /// The extra field with what does not fit into 32 bits.
 const ZIP64_EXTRA: u16 = 1;
 
+/// What an archive is that has Python's code, in `code/__torch__` beside its data.
+const SCRIPT: &str = "a program of TorchScript, which is not read: save its weights, as `torch.save(torch.jit.load(FILE).state_dict(), ...)`";
+
+fn is_of_script(entry: &str) -> bool {
+    let within = |path: &str| path.starts_with("code/__torch__");
+    within(entry) || entry.split_once('/').is_some_and(|(_, path)| within(path))
+}
+
 /// The entries by name.
 pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
     let (start, len) = directory(source)?;
@@ -33,6 +41,9 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
     while !rest.0.is_empty() {
         let (name, method, crc, header, len) =
             directory_entry(&mut rest).ok_or_else(|| damaged(source))?;
+        if is_of_script(&name) {
+            return Err(source.error(SCRIPT));
+        }
         if method != 0 {
             return Err(source.error(format!(
                 "{name:?} is compressed or encrypted in it, which PyTorch's files are not"

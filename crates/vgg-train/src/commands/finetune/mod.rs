@@ -89,15 +89,18 @@ pub(crate) fn command(
     }
     let ranks = Ranks::Threads(1);
     let plan = Plan::new(folder, options, &overrides)?;
-    let text = plan.text();
+    let text = plan.text(out)?;
     // What is wrong with it is told before it is written.
     let loaded = config::load_text(&plan.file, &text, overrides.clone())?;
+    let layers = plan.layers(loaded.config.vgg())?;
     keep(&plan.file, &text)?;
     ui.status("Config", &plan.file.display().to_string());
-    plan.choices(&loaded.config).iter().for_each(|choice| ui.detail(choice));
+    plan.choices(&loaded.config, &layers).iter().for_each(|choice| ui.detail(choice));
 
-    let head = plan.of_head(&loaded.config)?;
-    ui.status("Part 1", "the new last layer alone");
+    let head = plan.of_head(&loaded.config, &layers);
+    let alone =
+        if layers.new.len() > 1 { "the new layers alone" } else { "the new last layer alone" };
+    ui.status("Part 1", alone);
     let overridden = overrides.iter().cloned().chain(head).collect();
     let (run, end) = train::run(&plan.file, overridden, out, &ranks, ui, log)?;
     let part_2 = || {
@@ -126,9 +129,10 @@ pub(crate) fn config(
     folder: &Path,
     options: &FinetuneOptions,
     overrides: Vec<Override>,
+    out: &Path,
 ) -> Result<Loaded> {
     let plan = Plan::new(folder, options, &overrides)?;
-    config::load_text(&plan.file, &plan.text(), overrides)
+    config::load_text(&plan.file, &plan.text(out)?, overrides)
 }
 
 /// Writes the config, unless it is there.

@@ -1,12 +1,13 @@
 //! What is chosen for a folder and a network to start from.
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use vgg_data::Decoding;
 use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
-use vgg_model::{Arch, Vgg, VggConfig};
+use vgg_model::{Arch, Copying, Transferred, Vgg, VggConfig, transfers};
 
 use super::FinetuneOptions;
 use crate::config::{self, Config, DatasetName, OptimizerKind, Override, of_network};
@@ -44,8 +45,6 @@ pub(super) struct Plan {
     pub file: PathBuf,
     pub folder: PathBuf,
     pub labels: Option<PathBuf>,
-    /// What the folder, and so the run, is called.
-    pub name: String,
     pub classes: usize,
     /// Whether the folder has parts to train and to test on.
     pub is_divided: bool,
@@ -55,6 +54,7 @@ pub(super) struct Plan {
     pub from: String,
     /// The config of the network to start from.
     pub start: Config,
+    trained: Trained,
     pub test_short_side: usize,
     pub epochs: u64,
     pub patience: u64,
@@ -80,7 +80,7 @@ impl Plan {
         let counted = Counted::of(&arrangement, folder, &names, skip_damaged)?;
         let name = fs::canonicalize(folder).ok().unwrap_or_else(|| folder.to_owned());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let (from, start) = match &options.from {
+        let (from, (start, trained)) = match &options.from {
             None => {
                 let own = PathBuf::from(format!("imagenet-{}", options.arch));
                 if config::pretrained(&own).is_none() {
@@ -102,7 +102,6 @@ impl Plan {
             file,
             folder: folder.to_owned(),
             labels: options.labels.clone(),
-            name,
             classes: names.len(),
             is_divided: counted.is_divided,
             is_unequal: counted.is_unequal,
@@ -110,6 +109,7 @@ impl Plan {
             test_short_side: start.data.short_side_of_network(side).unwrap_or(side),
             lr: rounded(GENTLY * trained_at(&start)),
             start,
+            trained,
             epochs,
             patience: PATIENCE.max(epochs / 4),
             batch_size: options.batch_size,
@@ -122,53 +122,71 @@ impl Plan {
         [self.test_short_side, most]
     }
 
-    /// What all layers but the last one are called, as `optimizer.freeze` has them.
-    pub(super) fn known(&self) -> Result<Vec<String>> {
-        let vgg = Vgg::new(&VggConfig { classes: self.classes, ..self.start.vgg() })?;
-        let mut layers: Vec<String> = Vec::new();
-        for spec in vgg.params() {
-            let (layer, _) = spec.name.rsplit_once('.').unwrap_or((&spec.name, ""));
-            let layer = match layer.split_once('.') {
-                Some(("features", _)) => "features".to_owned(),
-                _ => layer.to_owned(),
+    /// Which layers are known, and which are new, of `network` with the folder's classes.
+    ///
+    /// # Errors
+    /// If none is known.
+    pub(super) fn layers(&self, network: VggConfig) -> Result<Layers> {
+        let network = VggConfig { classes: self.classes, ..network };
+        let Trained { vgg, dims } = &self.trained;
+        let dims = |name: &str| dims.get(name).map(Vec::as_slice);
+        let transferred = transfers(&Vgg::new(&network)?, vgg, dims, Copying::Body);
+        let (known, new): (Vec<_>, Vec<_>) =
+            transferred.into_iter().partition(|layer| layer.from.is_ok());
+        if known.is_empty() {
+            let message =
+                format!("nothing of {} fits the network that would be trained", self.from);
+            let help = "its arch, width and normalisation must be those of the trained one";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        let is_conv = |layer: &Transferred| layer.layer.starts_with("features.");
+        let new_conv = new.iter().any(is_conv);
+        let mut names: Vec<String> = Vec::new();
+        for layer in known {
+            let name = match is_conv(&layer) && !new_conv {
+                true => "features".to_owned(),
+                false => layer.layer,
             };
-            if layers.last() != Some(&layer) {
-                layers.push(layer);
+            if names.last() != Some(&name) {
+                names.push(name);
             }
         }
-        layers.pop();
-        Ok(layers)
+        let new = new.into_iter().map(|layer| (layer.layer, layer.from.err().unwrap_or_default()));
+        Ok(Layers { known: names, new: new.collect() })
     }
 
     /// What beats `config` while the new layer alone is trained.
-    pub(super) fn of_head(&self, config: &Config) -> Result<Vec<Override>> {
+    pub(super) fn of_head(&self, config: &Config, layers: &Layers) -> Vec<Override> {
         let of = |key, value: toml::Value| Override::new("finetune", key, value);
-        Ok(vec![
-            of("name", self.name_of_head(config).into()),
+        vec![
+            of("name", name_of_head(&config.name).into()),
             of("init.copying", "body".into()),
-            of("optimizer.freeze", self.known()?.into()),
+            of("optimizer.freeze", layers.known.clone().into()),
             // Of what is frozen there is no rate.
             of("optimizer.groups", toml::Value::Array(vec![])),
             of("optimizer.lr", lr_of_head(config.optimizer.lr).into()),
             of("train.epochs", (epochs_of_head(config.train.epochs) as i64).into()),
             of("report.page", false.into()),
-        ])
-    }
-
-    fn name_of_head(&self, config: &Config) -> String {
-        format!("{}-head", config.name)
+        ]
     }
 
     /// What was chosen and why, a line each.
-    pub(super) fn choices(&self, config: &Config) -> Vec<String> {
+    pub(super) fn choices(&self, config: &Config, layers: &Layers) -> Vec<String> {
         let model = config.model.describe();
         let (classes, from) = (self.classes, &self.from);
-        let mut choices = vec![
-            format!("{model} from {from}, with a new last layer for {classes} classes"),
+        let mut choices =
+            vec![format!("{model} from {from}, with a new last layer for {classes} classes")];
+        // The last one's reason is that.
+        if let [others @ .., _] = &layers.new[..] {
+            let told =
+                others.iter().map(|(layer, reason)| format!("{layer} is new, too: {reason}"));
+            choices.extend(told);
+        }
+        choices.push(
             "mean, deviation and test images are those that it was trained with; training images are \
              cut anywhere and mirrored, as there are few"
                 .to_owned(),
-        ];
+        );
         if let (false, Some(share)) = (self.is_divided, config.data.split) {
             choices.push(format!(
                 "{:.0} % of each class are tested on, chosen by the files' contents: a copy of a file \
@@ -185,8 +203,9 @@ impl Plan {
         }
         let (head, lr) = (epochs_of_head(config.train.epochs), config.optimizer.lr);
         choices.push(format!(
-            "part 1: the new layer alone for {} at a rate of {}, the one it was trained at, as what is \
+            "part 1: {} alone for {} at a rate of {}, the one it was trained at, as what is \
              random would spoil the others",
+            if layers.new.len() > 1 { "the new layers" } else { "the new layer" },
             count(head, "epoch"),
             lr_of_head(lr)
         ));
@@ -221,9 +240,29 @@ fn rounded(lr: f64) -> f64 {
     format!("{lr:.6e}").parse().unwrap_or(lr)
 }
 
+/// What the run is called in which the new layers are trained alone.
+pub(super) fn name_of_head(name: &str) -> String {
+    format!("{name}-head")
+}
+
 /// How long the new layer trains alone.
 pub(super) fn epochs_of_head(epochs: u64) -> u64 {
     epochs.div_ceil(3)
+}
+
+/// The network to start from.
+struct Trained {
+    vgg: Vgg,
+    /// Of its parameters, by their names. Of a file of weights they need not be all.
+    dims: HashMap<String, Vec<usize>>,
+}
+
+/// Layers of the network that is trained.
+pub(super) struct Layers {
+    /// Those that the trained network has, as `optimizer.freeze` calls them.
+    pub known: Vec<String>,
+    /// The others, of which one is always the last layer, and why.
+    pub new: Vec<(String, String)>,
 }
 
 /// What is in a folder.
@@ -265,12 +304,18 @@ impl Counted {
 
 /// The config of the network to start from: a file of weights says which it is as far as it can, or else
 /// it is one of `arch`.
-fn start_of(from: &Path, arch: Arch) -> Result<Config> {
+fn start_of(from: &Path, arch: Arch) -> Result<(Config, Trained)> {
     if !from.is_file() {
-        return Ok(checkpoints::config_of(from, vec![])?.config);
+        let config = checkpoints::config_of(from, vec![])?.config;
+        let vgg = Vgg::new(&config.vgg())?;
+        let specs = vgg.params().iter().chain(vgg.state());
+        let dims = specs.map(|spec| (spec.name.clone(), spec.dims.clone())).collect();
+        return Ok((config, Trained { vgg, dims }));
     }
-    let Starting { vgg, input, .. } = checkpoints::starting(from, arch)?;
-    Ok(of_network(&vgg, &input, &[], "start", vec![])?.config)
+    let Starting { vgg, input, params, .. } = checkpoints::starting(from, arch)?;
+    let dims = params.iter().map(|(name, tensor)| (name.to_owned(), tensor.dims().to_vec()));
+    let trained = Trained { vgg: Vgg::new(&vgg)?, dims: dims.collect() };
+    Ok((of_network(&vgg, &input, &[], "start", vec![])?.config, trained))
 }
 
 fn no_classes(folder: &Path) -> Failure {

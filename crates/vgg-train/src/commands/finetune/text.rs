@@ -2,22 +2,42 @@
 
 use std::path::Path;
 
+use anyhow::Result;
 use toml::Value;
 
-use super::plan::{MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head};
+use super::plan::{Layers, MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head, name_of_head};
+use crate::run::folder::RUNS;
 use crate::terminal::shell;
 
 impl Plan {
-    /// The config.
-    pub(super) fn text(&self) -> String {
-        let Self { file, folder, name, classes, start, epochs, patience, batch_size, lr, .. } =
-            self;
-        let (file, data) = (shell::word(file), &start.data);
-        let known = self.known().unwrap_or_default();
+    /// The config, where `out` is the folder of the runs.
+    ///
+    /// # Errors
+    /// As [`Plan::layers`].
+    pub(super) fn text(&self, out: &Path) -> Result<String> {
+        let Self { file, folder, classes, start, epochs, patience, batch_size, lr, .. } = self;
+        let Layers { known, new } = self.layers(start.vgg())?;
+        let alone = match &new[..] {
+            [others @ .., (last, _)] if !others.is_empty() => {
+                let others = others.iter().map(|(layer, _)| &**layer).collect::<Vec<_>>().join(", ");
+                format!(
+                    "the new layers alone, {others} and {last}. They begin at random, and what they \
+                     would ask of the other layers would"
+                )
+            }
+            _ => "the new last layer alone. It begins at random, and what it would ask of the other layers would"
+                .to_owned(),
+        };
         let [least, most] = self.train_short_side();
         let head = epochs_of_head(*epochs);
-        let head_name = shell::word(format!("{name}-head"));
-        let head_run = shell::word(format!("runs/{name}-head-1"));
+        // A config that has no name is called as its file.
+        let head_name = name_of_head(&file.file_stem().unwrap_or_default().to_string_lossy());
+        let head_run = shell::word(out.join(format!("{head_name}-1")));
+        let (head_name, file, data) = (shell::word(head_name), shell::word(file), &start.data);
+        let runs = match out == Path::new(RUNS) {
+            true => String::new(),
+            false => format!(" --out {}", shell::word(out)),
+        };
         let (shown, from, folder_text) = (folder.display(), text(&self.from), path(folder));
         let model = self.model();
         let labels = self.labels.as_deref().map(|csv| format!("labels = {}\n", path(csv)));
@@ -42,16 +62,16 @@ impl Plan {
             false => "",
         };
         let (mean, std) = (Value::from(data.mean.clone()), Value::from(data.std.clone()));
-        format!(
+        Ok(format!(
             "# {what} for the {classes} classes of {shown}.
 #
 # `vgg-train finetune` wrote it, and trains it in two parts, of which each is a run of its own:
-# 1. the new last layer alone. It begins at random, and what it would ask of the other layers would spoil
-#    what they know:
-#    vgg-train {file} --set name={head_name} --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
+# 1. {alone}
+#    spoil what they know:
+#    vgg-train {file}{runs} --set name={head_name} --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
              --set optimizer.freeze='{known}'
-# 2. all layers, from part 1's best epoch on:
-#    vgg-train {file} --set init.from={head_run}
+# 2. all layers, from part 1's best epoch on, here that of its first run:
+#    vgg-train {file}{runs} --set init.from={head_run}
 # `vgg-train configs vgg11_small` explains all keys.
 
 {model}
@@ -97,7 +117,7 @@ kind = \"cosine\"
             known = Value::from(known),
             channels = data.image_shape(start.model.image_size)[0],
             test = self.test_short_side,
-        )
+        ))
     }
 
     /// The network, in words that begin a sentence.

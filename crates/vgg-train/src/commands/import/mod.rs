@@ -3,12 +3,13 @@
 mod options;
 
 use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
-use vgg_model::weights::{Matched, WeightFile};
+use vgg_model::weights::{Matched, Start, WeightFile};
 use vgg_model::{Arch, Checkpoint, Input, Moments, Params, Progress, Vgg, VggConfig};
 
 pub(crate) use self::options::ImportOptions;
@@ -16,7 +17,7 @@ use self::options::cannot_import;
 use crate::config::{self, Config, Loaded, Override, decode, in_config, is_run, orientation};
 use crate::data;
 use crate::failure::{Code, Failure};
-use crate::run::checkpoints::difference;
+use crate::run::checkpoints::{difference, left_out};
 use crate::run::folder::{RunDir, Which};
 use crate::run::weights;
 use crate::terminal::numbers::millions;
@@ -52,7 +53,8 @@ pub(crate) fn command(
         }
         .into());
     }
-    if !file.exists() && config::pretrained(file).is_none() {
+    let is_missing = fs::metadata(file).is_err_and(|error| error.kind() == ErrorKind::NotFound);
+    if is_missing && config::pretrained(file).is_none() {
         let name = file.display().to_string();
         let known: Vec<String> = config::pretrained_names().collect();
         let near = config::nearest(&name, known.iter().map(|name| &**name));
@@ -177,13 +179,14 @@ fn with_options(
 
 /// Says what was not as a file of weights alone has it.
 fn tell(matched: Option<&Matched>, ui: &Ui) {
-    let Some(Matched { prefix, by_order }) = matched else { return };
+    let Some(Matched { prefix, by_order, beside }) = matched else { return };
     if !prefix.is_empty() {
         ui.detail(&format!("their names begin with {prefix} in the file"));
     }
     for (own, in_file) in by_order {
         ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
     }
+    left_out(beside).iter().for_each(|told| ui.detail(told));
 }
 
 /// The network of a checkpoint of ours, with all that it says of itself.
@@ -202,7 +205,7 @@ fn of_checkpoint(
     let network = Imported { vgg, input, classes, params, matched: None, asks: vec![] };
     let Some(path) = &options.config else {
         let input = options.change(network.input.clone())?;
-        let classes = options.class_names()?.unwrap_or(network.classes.clone());
+        let classes = options.class_names(network.vgg.classes)?.unwrap_or(network.classes.clone());
         let network = Imported { input, classes, ..network };
         let loaded = config_of(&network, options, overrides)?;
         return Ok((network, loaded));
@@ -252,17 +255,19 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
         first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
     });
     let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
-        let failure = match weights.start(archs[0]).ok().and_then(|start| start.headless) {
-            Some(_) => cannot_import().help(
+        let start = weights.start(archs[0]).ok();
+        let is_of_use = |start: Start| start.lacking.is_some() || !start.beside.is_empty();
+        let failure = match start.is_some_and(is_of_use) {
+            true => cannot_import().help(
                 "a network of other classes can start from it: init.from = FILE in its config",
             ),
-            None => options.other_network(weights, &archs),
+            false => options.other_network(weights, &archs),
         };
         anyhow::Error::from(error).context(failure)
     })?;
     let input = options.change(convention.input(vgg.input))?;
     let known = || Pretrained::of_file(file).map(|_| imagenet::classes());
-    let classes = options.class_names()?.or_else(known).unwrap_or_default();
+    let classes = options.class_names(vgg.classes)?.or_else(known).unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
     let (matched, asks) = (Some(matched), weights.asks().to_vec());
     Ok(Imported { vgg, input, classes, params, matched, asks })

@@ -1,5 +1,6 @@
 //! What `import` is told: where the weights go, and how the file has them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -9,6 +10,7 @@ use vgg_model::{Arch, Input};
 
 use crate::config::{Override, in_config, read_text};
 use crate::failure::{Code, Failure};
+use crate::terminal::numbers::count;
 
 /// Where the weights go, and how the file has them.
 #[derive(Debug, Args)]
@@ -249,12 +251,29 @@ impl ImportOptions {
         })
     }
 
-    /// The names of the classes, if they are told.
-    pub(super) fn class_names(&self) -> Result<Option<Vec<String>>> {
+    /// The names of a network's classes, which are so many, if they are told.
+    pub(super) fn class_names(&self, classes: usize) -> Result<Option<Vec<String>>> {
         let Some(path) = &self.classes else { return Ok(None) };
         let text = read_text(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let names = text.lines().map(|line| line.trim().to_owned());
-        Ok(Some(names.filter(|name| !name.is_empty()).collect()))
+        let lines = text.lines().zip(1..).map(|(line, number)| (line.trim(), number));
+        let names: Vec<(&str, usize)> = lines.filter(|(name, _)| !name.is_empty()).collect();
+        let file = path.display();
+        if names.len() != classes {
+            let count = count(names.len() as u64, "name");
+            let message =
+                format!("{file} has {count}, and the network tells {classes} classes apart");
+            let help = "it must have a class's name a line, in the order of the outputs";
+            return Err(Failure::new(Code::Usage, message).help(help).into());
+        }
+        let mut seen = HashMap::new();
+        for (name, line) in &names {
+            if let Some(first) = seen.insert(*name, *line) {
+                let message = format!("{file} has the class {name:?} in lines {first} and {line}");
+                let help = "a name must tell its class from all others";
+                return Err(Failure::new(Code::Usage, message).help(help).into());
+            }
+        }
+        Ok(Some(names.into_iter().map(|(name, _)| name.to_owned()).collect()))
     }
 
     /// The failure of a file that is fine, but taken for something else than it is.
