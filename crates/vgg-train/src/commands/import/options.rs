@@ -269,7 +269,7 @@ impl ImportOptions {
         for (name, line) in &names {
             if let Some(first) = seen.insert(*name, *line) {
                 let message = format!("{file} has the class {name:?} in lines {first} and {line}");
-                let help = "a name must tell its class from all others";
+                let help = "add what tells its classes apart, as in: crane, a bird";
                 return Err(Failure::new(Code::Usage, message).help(help).into());
             }
         }
