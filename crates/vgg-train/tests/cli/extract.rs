@@ -117,6 +117,23 @@ fn a_file_that_cannot_be_read_has_no_numbers() {
     assert!([1, 2, 4].iter().all(|i| all[*i].iter().all(|x: &f32| x.is_nan())));
 }
 
+/// Scaled to the short side it is wider than any batch of images may be.
+#[test]
+fn an_image_that_is_too_long_has_no_numbers() {
+    let place = trained();
+    RgbImage::new(5000, 2).save(place.path("wide.png")).unwrap();
+    let good = rows(&place, "0.png 1.png --scales 64");
+    let run = "extract runs/folder-1 -q 0.png wide.png 1.png --scales 64 --output long.npy";
+    insta::assert_snapshot!(failure(&place, run), @r"
+    3
+    error: wide.png: images: 64×160000 is too large, a side has 65535 pixels at most; images of lower --scales need less
+    error: 1 of 3 files could not be read
+    ");
+    let all = read_rows(&place, "long.npy");
+    assert_eq!([&all[0], &all[2]], [&good[0], &good[1]]);
+    assert!(all[1].iter().all(|x| x.is_nan()));
+}
+
 #[test]
 fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
     let place = trained();
