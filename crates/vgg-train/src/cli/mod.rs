@@ -253,8 +253,9 @@ pub(crate) enum Command {
         /// by name, such as imagenet-vgg16
         #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
-        /// Image files; a file's row is its place among them
-        #[arg(required = true, value_hint = ValueHint::FilePath)]
+        /// Image files; folders, for the images in them and below them; - for those that standard
+        /// input names, one a line; a file's row is its place among them
+        #[arg(required = true, value_hint = ValueHint::AnyPath)]
         files: Vec<PathBuf>,
         #[command(flatten)]
         options: ExtractOptions,

@@ -1,7 +1,7 @@
 //! `predict RUN FILES…`: what a trained network sees in image files.
 
 mod boxes;
-mod paths;
+pub(super) mod paths;
 mod pictures;
 mod told;
 
