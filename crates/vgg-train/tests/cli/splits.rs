@@ -87,6 +87,30 @@ fn a_share_of_a_folder_that_is_divided_is_refused() {
     assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
 }
 
+/// Nothing can be said of such a class, and its score is in no mean.
+#[test]
+fn a_class_without_test_images_is_told() {
+    let place = noise();
+    let of = |part: &str, n: usize, class: &str| -> String {
+        let line =
+            |i: usize| format!("{part}/red/{:02}.{},{class},{part}\n", i, ["png", "jpg"][i % 2]);
+        (0..n).map(line).collect()
+    };
+    let lines = of("train", 4, "red") + &of("val", 4, "red").replace("val/red", "val/green");
+    let lines = lines + &of("train", 4, "green").replace("train/red", "train/green");
+    fs::write(place.path("images/labels.csv"), lines).unwrap();
+    let config = place.read("folder.toml");
+    let config = config.replace("folder = ", "labels = \"labels.csv\"\nfolder = ");
+    fs::write(place.path("folder.toml"), config).unwrap();
+    let warning = "no test images of green: means over classes leave out what has none\n";
+    for command in
+        ["folder.toml --set train.epochs=1 --set report.page=false", "eval runs/folder-1"]
+    {
+        let told = ok(&place, command).stderr;
+        assert_eq!(told.matches(warning).count(), 1, "{told}");
+    }
+}
+
 /// Whoever reads labels says what is wrong with their file.
 #[test]
 fn labels_with_other_signs_between_them_are_told() {
