@@ -215,9 +215,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         views: Views,
         /// Print JSON, an object a file and line
+        ///
+        /// That of a file that cannot be read has an error, and no predictions. JSON is Unicode: what is not in
+        /// a file's name is U+FFFD; with --csv names are as they are.
         #[arg(long)]
         json: bool,
         /// Print CSV, a row a file: its name, then classes and probabilities, most probable first
+        ///
+        /// The other fields of a file that cannot be read are empty.
         #[arg(long, conflicts_with = "json")]
         csv: bool,
         /// How many classes to print, most probable first
