@@ -48,6 +48,19 @@ impl Arrangement {
         }
     }
 
+    /// As [`Self::class_names`], with those that only the images to test on have.
+    ///
+    /// # Errors
+    /// As [`Self::class_names`].
+    pub fn all_class_names(&self, folder: &Path) -> Result<Vec<String>> {
+        let mut names: BTreeSet<_> = self.class_names(folder)?.into_iter().collect();
+        if self == &Self::default() && Self::is_divided(folder) {
+            // What is wrong with that part is told where it is opened.
+            names.extend(class_names(&folder.join(tested_on(folder))).unwrap_or_default());
+        }
+        Ok(names.into_iter().collect())
+    }
+
     /// Opens the parts of a folder, by their names: [`TRAIN`], [`VAL`] and, if labels tell of it or there is
     /// no other, [`TEST`]; or [`ALL`] of images that are not divided.
     ///
@@ -64,12 +77,10 @@ impl Arrangement {
             (None, None) if Self::is_divided(folder) => {
                 let open =
                     |part| Ok((part, ImageFolder::open(&folder.join(part), classes, options)?));
-                let has = |part| folder.join(part).is_dir();
-                let tested_on = if has(TEST) && !has(VAL) { TEST } else { VAL };
-                [TRAIN, tested_on].into_iter().map(open).collect()
+                [TRAIN, tested_on(folder)].into_iter().map(open).collect()
             }
             (None, share) => {
-                let list = list::list(folder, classes, options.as_before)?;
+                let list = list::list(folder, classes, options)?;
                 let opening = Opening { folder, classes, options, name: within_class };
                 opening.divided(list, share)
             }
@@ -137,10 +148,16 @@ impl Arrangement {
         };
         parts[0].1.damaged.extend(missing.into_iter().map(|(_, error)| error));
         // A class may have none because its files are missing.
-        let checked = parts[0].1.check_classes(csv);
+        let checked = parts[0].1.check_classes(csv, options.tolerant);
         checked.or_else(|none| labels::refuse(csv, &told).and(Err(none)))?;
         Ok(parts)
     }
+}
+
+/// The part of a divided folder that is tested on.
+fn tested_on(folder: &Path) -> &'static str {
+    let has = |part| folder.join(part).is_dir();
+    if has(TEST) && !has(VAL) { TEST } else { VAL }
 }
 
 /// What parts are made with.
@@ -167,7 +184,7 @@ impl Opening<'_> {
         let mut all = ImageFolder { ignored, read, ..all }.with_foreign(foreign);
         all.damaged.extend(damaged);
         all.check_damaged(options.skip_damaged)?;
-        all.check_classes(folder)?;
+        all.check_classes(folder, options.tolerant)?;
         let Some(share) = share else { return Ok(vec![(ALL, all)]) };
         let whole: Vec<_> = found.iter().filter(|found| found.is_image()).collect();
         let contents =
@@ -182,8 +199,8 @@ impl Opening<'_> {
             self.images(images.map(|(found, _)| *found), found.iter().filter(falls))
         });
         let ImageFolder { damaged, foreign, ignored, read, .. } = all;
-        let train = ImageFolder { damaged, foreign, ignored, read, ..train };
-        train.check_classes(folder)?;
+        let mut train = ImageFolder { damaged, foreign, ignored, read, ..train };
+        train.check_classes(folder, options.tolerant)?;
         Ok(vec![(TRAIN, train), (VAL, val)])
     }
 

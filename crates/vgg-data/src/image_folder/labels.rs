@@ -186,6 +186,10 @@ mod tests {
         assert_eq!(error("1.jpg,cat,valid\n"), split);
         let named = "line 1: its columns are filename, class, but must be path and label";
         assert_eq!(error("filename,class\n1.jpg,cat\n"), named);
+        let header = "line 1: ; is between its fields, where , is expected";
+        assert_eq!(error("path;label\n1.jpg;cat\n"), header);
+        let fields = "line 1: a tab is between its fields, where , is expected";
+        assert_eq!(error("1.jpg\tcat\n"), fields);
         let again = "line 3: ./1.jpg is in line 1, too";
         assert_eq!(error("1.jpg,cat\n2.jpg,cat\n./1.jpg,dog\n"), again);
         assert!(error(&"1.jpg,cat\n".repeat(9)).ends_with("; and 5 more"));

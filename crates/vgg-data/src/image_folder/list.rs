@@ -8,7 +8,7 @@ use std::time::UNIX_EPOCH;
 
 use vgg_tensor::{Error, Result};
 
-use super::ImageFile;
+use super::{ImageFile, OpenOptions};
 use crate::names::composed;
 use crate::picture::{Foreign, Kind, kind};
 
@@ -60,15 +60,28 @@ fn class_folders(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
     }
 }
 
-/// The images of the `classes` in `dir`. With `as_before` names alone tell which they are.
-pub(super) fn list(dir: &Path, classes: &[String], as_before: bool) -> Result<List> {
-    let mut folders = class_folders(dir)?;
-    same_classes(dir, folders.keys(), classes)?;
+/// The images of the `classes` in `dir`.
+pub(super) fn list(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<List> {
     let mut list = List::of(Vec::new());
+    let mut folders = match class_folders(dir) {
+        Err(error) if options.tolerant => {
+            list.damaged.push(error);
+            return Ok(list);
+        }
+        folders => folders?,
+    };
+    if !options.tolerant {
+        same_classes(dir, folders.keys(), classes)?;
+    }
     let mut above = vec![real(dir)?];
     for (label, class) in classes.iter().enumerate() {
-        let folder = folders.remove(&*composed(class)).unwrap_or_else(|| dir.join(class));
-        list.add_folder(&folder, label as u32, as_before, &mut above)?;
+        match folders.remove(&*composed(class)) {
+            Some(folder) => list.add_folder(&folder, label as u32, options, &mut above)?,
+            None => {
+                let reason = "there is no such folder, and another part has this class";
+                list.damaged.push(format_error(dir.join(class), reason));
+            }
+        }
     }
     Ok(list)
 }
@@ -84,24 +97,28 @@ impl List {
         &mut self,
         folder: &Path,
         label: u32,
-        as_before: bool,
+        options: &OpenOptions,
         above: &mut Vec<PathBuf>,
     ) -> Result<()> {
-        let own = real(folder)?;
-        if above.contains(&own) {
-            return Err(format_error(folder, "a link to a folder that it is in"));
-        }
+        let (own, entries) = match opened(folder, above) {
+            Err(error) if options.tolerant => {
+                self.damaged.push(error);
+                return Ok(());
+            }
+            opened => opened?,
+        };
         above.push(own);
-        for path in entries(folder)? {
+        for path in entries {
             match path.is_dir() {
-                true => self.add_folder(&path, label, as_before, above)?,
-                false => self.add_file(path, label, as_before)?,
+                true => self.add_folder(&path, label, options, above)?,
+                false => self.add_file(path, label, options.as_before)?,
             }
         }
         above.pop();
         Ok(())
     }
 
+    /// Adds a file. With `as_before` its name alone tells whether it is an image.
     fn add_file(&mut self, path: PathBuf, label: u32, as_before: bool) -> Result<()> {
         let endings = if as_before { &ENDINGS[..ENDINGS_BEFORE] } else { &ENDINGS };
         if is_named(&path, endings) && !is_stream(&path) {
@@ -121,6 +138,15 @@ impl List {
             None => self.ignored += 1,
         }
         Ok(())
+    }
+}
+
+/// The path of a folder without links, and what is in it.
+fn opened(folder: &Path, above: &[PathBuf]) -> Result<(PathBuf, Vec<PathBuf>)> {
+    let own = real(folder)?;
+    match above.contains(&own) {
+        true => Err(format_error(folder, "a link to a folder that it is in")),
+        false => Ok((own, entries(folder)?)),
     }
 }
 

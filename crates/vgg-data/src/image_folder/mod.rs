@@ -63,12 +63,22 @@ pub struct OpenOptions {
     pub as_before: bool,
     /// Whether contents are to be compared: all of every file is read, once if there is a cache.
     pub digests: bool,
+    /// Whether a class without images, one that only another part has and a folder that cannot be read are
+    /// among [what is damaged](ImageFolder::damaged), and all else is opened: for a list of all that is wrong.
+    pub tolerant: bool,
 }
 
 impl OpenOptions {
     /// Headers alone are read, and nothing is kept.
     pub fn of(decoding: Decoding) -> Self {
-        Self { decoding, skip_damaged: false, cache: None, as_before: false, digests: false }
+        Self {
+            decoding,
+            skip_damaged: false,
+            cache: None,
+            as_before: false,
+            digests: false,
+            tolerant: false,
+        }
     }
 }
 
@@ -130,7 +140,7 @@ impl ImageFolder {
     /// folder that it is in; when a file cannot be read or is damaged (but see
     /// [`OpenOptions::skip_damaged`]).
     pub fn open(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<Self> {
-        let list = list::list(dir, classes, options.as_before)?;
+        let list = list::list(dir, classes, options)?;
         let list::List { files, foreign, ignored, damaged } = list;
         let fingerprint = Fingerprint::new(files.iter(), classes, |path| within_class(dir, path));
         let (found, read) = find(dir, files, options)?;
@@ -139,7 +149,7 @@ impl ImageFolder {
         let mut folder = Self { ignored, read, ..folder }.with_foreign(foreign);
         folder.damaged.extend(damaged);
         folder.check_damaged(options.skip_damaged)?;
-        folder.check_classes(dir)?;
+        folder.check_classes(dir, options.tolerant)?;
         Ok(folder)
     }
 
@@ -205,17 +215,25 @@ impl ImageFolder {
         Ok(())
     }
 
-    /// Refuses classes without images, which are in `place`.
-    fn check_classes(&self, place: &Path) -> Result<()> {
+    /// Refuses classes without images, which are in `place`, or notes them as damage.
+    fn check_classes(&mut self, place: &Path, tolerant: bool) -> Result<()> {
         let mut images = vec![0_usize; self.classes.len()];
         self.files.iter().for_each(|file| images[file.label as usize] += 1);
-        match images.iter().position(|&n| n == 0) {
-            None => Ok(()),
-            Some(class) => {
-                let reason = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)".into();
-                Err(Error::Format { path: place.join(&self.classes[class]), reason })
+        let empty = self.classes.iter().zip(images).filter(|(_, images)| *images == 0);
+        let told = |path: &Path| self.damaged.iter().any(|error| path_of(error) == Some(path));
+        let mut errors = Vec::new();
+        for (class, _) in empty.filter(|_| !told(place)) {
+            let folder = place.join(class);
+            if !told(&folder) {
+                let reason = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)";
+                errors.push(format_error(folder, reason));
             }
         }
+        match errors.is_empty() || tolerant {
+            true => self.damaged.extend(errors),
+            false => return Err(errors.swap_remove(0)),
+        }
+        Ok(())
     }
 
     /// The names of the classes; a label is an index into them.
@@ -328,6 +346,14 @@ fn inspect(file: &ImageFile, options: &OpenOptions) -> Verdict {
         _ => Ok(look),
     });
     look.map_err(reason)
+}
+
+/// The file or folder that is at fault.
+fn path_of(error: &Error) -> Option<&Path> {
+    match error {
+        Error::Format { path, .. } | Error::Io { path, .. } => Some(path),
+        _ => None,
+    }
 }
 
 fn reason(error: Error) -> String {

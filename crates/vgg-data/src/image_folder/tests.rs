@@ -276,7 +276,7 @@ fn names_that_differ_in_their_form_alone_are_in_order_too() {
             names.reverse();
         }
         names.iter().for_each(|name| fs::write(class.join(name), name).unwrap());
-        let files = list::list(dir.path(), &["a".to_owned()], false).unwrap().files;
+        let files = list::list(dir.path(), &["a".to_owned()], &options()).unwrap().files;
         let found: Vec<_> = files.iter().map(|file| file.path.file_name().unwrap()).collect();
         assert_eq!(found, ["e\u{301}.png", "\u{e9}.png"]);
     }

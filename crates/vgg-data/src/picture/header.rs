@@ -42,8 +42,8 @@ impl Header {
         let orientation = orientation(format, &mut source);
         let animated = is_animated(format, &mut source);
         source.rewind().map_err(|source| Error::Io { path: path.into(), source })?;
-        let dimensions = reader(format, source).into_dimensions();
-        let (w, h) = dimensions.map_err(|error| explain(path, error))?;
+        let dimensions = reader(format, &mut source).into_dimensions();
+        let (w, h) = dimensions.map_err(|error| explain(path, format, &mut source, error))?;
         let stored = [h as usize, w as usize];
         check_size(path, stored)?;
         Ok(Self { stored, orientation, animated })

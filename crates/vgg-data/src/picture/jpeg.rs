@@ -57,6 +57,30 @@ pub(super) fn orientation(jpeg: &mut (impl Read + Seek)) -> Option<u8> {
     }
 }
 
+/// What kind of JPEG it is, as the start of its frame says, if it is none of those that all programs read:
+/// 8 bits a colour, baseline or progressive, with Huffman's codes.
+pub(super) fn rare_kind(jpeg: &mut (impl Read + Seek)) -> Option<String> {
+    jpeg.seek(SeekFrom::Start(START_OF_IMAGE.len() as u64)).ok()?;
+    loop {
+        let marker = next_marker(jpeg)?;
+        let len = u16::from_be_bytes(array(jpeg)?);
+        return match marker {
+            START_OF_SCAN | END_OF_IMAGE => None,
+            0xc3 | 0xc7 | 0xcb | 0xcf => Some("a lossless JPEG".into()),
+            0xc5 | 0xc6 => Some("a hierarchical JPEG".into()),
+            0xc9 | 0xca | 0xcd | 0xce => Some("a JPEG with arithmetic coding".into()),
+            0xc0..=0xc2 => match array(jpeg)? {
+                [8] => None,
+                [bits] => Some(format!("a JPEG with {bits} bits a colour")),
+            },
+            _ => {
+                jpeg.seek_relative(len.checked_sub(2)?.into()).ok()?;
+                continue;
+            }
+        };
+    }
+}
+
 /// The next marker that a segment starts with, behind whatever is there.
 fn next_marker(jpeg: &mut impl Read) -> Option<u8> {
     let mut before = 0;

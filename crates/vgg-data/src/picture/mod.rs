@@ -13,7 +13,7 @@ mod sampled;
 pub(crate) mod turn;
 mod view;
 
-use std::io::{BufRead, Cursor, ErrorKind, Seek};
+use std::io::{BufRead, Cursor, ErrorKind, Read, Seek};
 use std::path::Path;
 
 use image::{DynamicImage, ImageError, ImageFormat, ImageReader, Limits};
@@ -33,6 +33,9 @@ pub(crate) use view::View;
 
 /// The largest height and width that are read.
 pub(crate) const MAX_SIDE: u32 = 1 << 14;
+
+/// What is said of a sound image that no decoder takes.
+const RARE: &str = "it is of a rare kind that is not read, and would be as a PNG";
 
 /// The most bytes that a file may have, and that decoding it may take.
 const MAX_BYTES: u64 = 1 << 30;
@@ -121,9 +124,9 @@ impl Picture {
             Some(reduced) => reduced,
             None => {
                 source.set_position(0);
-                let image = guarded(|| reader(format, source).decode());
+                let image = guarded(|| reader(format, &mut source).decode());
                 let image = image.ok_or_else(|| gave_up(path))?;
-                let image = image.map_err(|error| explain(path, error))?;
+                let image = image.map_err(|error| explain(path, format, &mut source, error))?;
                 if is_jpeg && !jpeg::is_whole(bytes) {
                     let reason = "the image is damaged: the file is cut short".into();
                     return Err(Error::Format { path: path.into(), reason });
@@ -177,21 +180,42 @@ fn gave_up(path: &Path) -> Error {
     Error::Format { path: path.into(), reason }
 }
 
-fn explain(path: &Path, error: ImageError) -> Error {
+/// What a decoder says of the image of a format in `source`, in words.
+fn explain(
+    path: &Path,
+    format: ImageFormat,
+    source: &mut (impl Read + Seek),
+    error: ImageError,
+) -> Error {
+    let rare = (format == ImageFormat::Jpeg).then(|| jpeg::rare_kind(source)).flatten();
     let reason = match error {
         ImageError::IoError(source) if source.kind() != ErrorKind::UnexpectedEof => {
             return Error::Io { path: path.into(), source };
         }
-        ImageError::Unsupported(error) => {
-            format!("it is of a rare kind that is not read, and would be as a PNG: {error}")
-        }
+        ImageError::Unsupported(_) => RARE.into(),
         ImageError::Limits(_) => format!(
             "the image is too large: what is read has {MAX_SIDE} pixels a side at most, and takes {} GiB",
             MAX_BYTES >> 30
         ),
-        error => format!("the image is damaged: {error}"),
+        // To its decoder it is as good as damaged.
+        ImageError::Decoding(_) if let Some(kind) = rare => format!("{RARE}: {kind}"),
+        error => format!("the image is damaged: {}", in_words(&error.to_string())),
     };
     Error::Format { path: path.into(), reason: reason.trim_end().into() }
+}
+
+/// A message without the names that a PNG's decoder has for its parts, chunks.
+fn in_words(message: &str) -> String {
+    let named = || {
+        let (before, rest) = message.split_once("ChunkType { type: ")?;
+        let (name, rest) = rest.split_once(',')?;
+        let (_, after) = rest.split_once('}')?;
+        Some(match before.contains("CRC error") {
+            true => format!("the checksum of its part {name} is wrong"),
+            false => format!("{before}the part {name}{after}"),
+        })
+    };
+    named().unwrap_or_else(|| message.into())
 }
 
 /// An image with transparency in front of a colour, rounded as Pillow's `paste` does it.

@@ -73,6 +73,69 @@ fn other_files_are_refused() {
     assert!(Picture::read(Path::new("no/such/file.png"), &Decoding::stored(1)).is_err());
 }
 
+/// Such files are not damaged, whatever their decoder says of them.
+#[test]
+fn jpegs_of_rare_kinds_are_no_damage() {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/pictures/grey.jpg");
+    let jpeg = std::fs::read(fixture).unwrap();
+    let frame = jpeg.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    for (at, byte, kind) in [
+        (1, 0xc3, "a lossless JPEG"),
+        (1, 0xc5, "a hierarchical JPEG"),
+        (1, 0xc9, "a JPEG with arithmetic coding"),
+        (1, 0xca, "a JPEG with arithmetic coding"),
+        (4, 12, "a JPEG with 12 bits a colour"),
+    ] {
+        let mut rare = jpeg.clone();
+        rare[frame + at] = byte;
+        check_error("a.jpg", &rare, &format!("{RARE}: {kind}"));
+        let (_dir, path) = file("a.jpg", |path| std::fs::write(path, &rare).unwrap());
+        let error = look(&path).unwrap_err().to_string();
+        assert!(error.ends_with(&format!("{RARE}: {kind}")), "{error}");
+    }
+}
+
+/// Of 8 bits: one row of grey levels with transparency, and one of colours of a palette.
+#[test]
+fn tiffs_of_rare_kinds_are_no_damage() {
+    let tiff = |samples: u8, photometric: u8| {
+        let mut tiff = b"II*\0\x0a\0\0\0\x07\x09".to_vec();
+        let [one, eight] = [1, 8];
+        let fields = [
+            (0x100, one),
+            (0x101, one),
+            (0x102, eight),
+            (0x103, one),
+            (0x106, photometric),
+            (0x111, eight),
+            (0x115, samples),
+            (0x116, one),
+            (0x117, samples),
+        ];
+        tiff.extend((fields.len() as u16).to_le_bytes());
+        for (tag, value) in fields {
+            // A number of 16 bits, once.
+            tiff.extend([(tag & 255) as u8, (tag >> 8) as u8, 3, 0, 1, 0, 0, 0, value, 0, 0, 0]);
+        }
+        tiff.extend([0; 4]);
+        tiff
+    };
+    let (_dir, path) = file("a.tif", |path| std::fs::write(path, tiff(1, 1)).unwrap());
+    assert_eq!(Picture::read(&path, &Decoding::stored(1)).unwrap().pixels, [7]);
+    check_error("a.tif", &tiff(2, 1), RARE);
+    check_error("a.tif", &tiff(1, 3), RARE);
+}
+
+#[test]
+fn a_wrong_checksum_is_told_in_words() {
+    let (_dir, path) = file("a.png", |path| RgbImage::new(9, 9).save(path).unwrap());
+    let mut png = std::fs::read(path).unwrap();
+    let end = png.windows(4).position(|name| name == b"IEND").unwrap();
+    // Before it is the length of the last part.
+    png[end - 5] ^= 1;
+    check_error("a.png", &png, "the image is damaged: the checksum of its part IDAT is wrong");
+}
+
 #[test]
 fn other_channel_counts_are_refused() {
     let error = Picture::read(Path::new("image.png"), &Decoding::stored(2)).unwrap_err();

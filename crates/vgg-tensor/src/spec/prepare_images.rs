@@ -4,6 +4,9 @@ use std::ops::Range;
 
 use crate::{Error, Result, Shape};
 
+/// The most rows and columns.
+const MAX_SIDE: usize = 65_535;
+
 /// Images of bytes, resized bilinearly and normalised into a batch of feature maps.
 ///
 /// The resize is Pillow's `Image.resize(…, BILINEAR)`, which is what torchvision's `Resize` does to
@@ -30,8 +33,10 @@ impl PrepareImages {
         let x = Shape { h, w, ..source };
         source.check("image batch")?;
         x.check("resized image batch")?;
-        if [source.h, source.w, h, w].iter().any(|side| *side > 65_535) {
-            return Err(Error::Shape(format!("images of {source} resized to {h}×{w}")));
+        let sizes = [[source.h, source.w], [h, w]];
+        if let Some([h, w]) = sizes.into_iter().find(|[h, w]| *h.max(w) > MAX_SIDE) {
+            let message = format!("{h}×{w} is too large, a side has {MAX_SIDE} pixels at most");
+            return Err(Error::Shape(message));
         }
         Ok(Self { source, x })
     }

@@ -215,9 +215,14 @@ pub(crate) enum Command {
         #[command(flatten)]
         views: Views,
         /// Print JSON, an object a file and line
+        ///
+        /// That of a file that cannot be read has an error, and no predictions. JSON is Unicode: what is not in
+        /// a file's name is U+FFFD; with --csv names are as they are.
         #[arg(long)]
         json: bool,
         /// Print CSV, a row a file: its name, then classes and probabilities, most probable first
+        ///
+        /// The other fields of a file that cannot be read are empty.
         #[arg(long, conflicts_with = "json")]
         csv: bool,
         /// How many classes to print, most probable first
@@ -253,8 +258,9 @@ pub(crate) enum Command {
         /// by name, such as imagenet-vgg16
         #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
-        /// Image files; a file's row is its place among them
-        #[arg(required = true, value_hint = ValueHint::FilePath)]
+        /// Image files; folders, for the images in them and below them; - for those that standard
+        /// input names, one a line; a file's row is its place among them
+        #[arg(required = true, value_hint = ValueHint::AnyPath)]
         files: Vec<PathBuf>,
         #[command(flatten)]
         options: ExtractOptions,

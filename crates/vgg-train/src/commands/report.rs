@@ -38,7 +38,12 @@ pub(crate) fn command(
     let html = match runs {
         [run] => {
             let config = config_of(run, overrides.to_vec())?.config;
-            page::single(&Report::whole(run, &config, ui)?, None)
+            let report = Report::whole(run, &config, ui)?;
+            for note in report.notes.iter().chain(&report.look.notes) {
+                let note = note.replacen("Without", "without", 1);
+                ui.warn(&format!("the report is {}", note.trim_end_matches('.')));
+            }
+            page::single(&report, None)
         }
         _ => {
             let folders =

@@ -13,6 +13,9 @@ use crate::failure::{Code, Failure};
 use crate::terminal::numbers::{count, grouped};
 use crate::terminal::ui::Ui;
 
+/// Classes that a warning names; it counts the others.
+const NAMED: usize = 5;
+
 /// Opens the images of a config.
 ///
 /// # Errors
@@ -39,6 +42,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         }
         None => (train, test, "test"),
     };
+    let untested = untested(&test);
     let (train, test) = (limited(train, data.train_limit), limited(test, data.test_limit));
     for (images, what) in [(&train, "train"), (&test, "test")] {
         if images.is_empty() {
@@ -57,6 +61,9 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         "Dataset",
         &format!("{name}: {n_train} train, {n_test} {test_name}, {classes}, {c}×{h}×{w}"),
     );
+    if let Some(untested) = untested {
+        ui.warn(&untested);
+    }
     let transform = |short_side| match data.has_any_size() {
         true => Transform::scaled([c, h, w], short_side),
         false => Ok(Transform::same_size([c, h, w])),
@@ -89,6 +96,22 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             threads,
         },
     })
+}
+
+/// Says of which classes there are no images to test on, if there are such.
+fn untested(test: &Images) -> Option<String> {
+    let mut is_tested = vec![false; test.classes().len()];
+    test.labels().iter().for_each(|label| is_tested[*label as usize] = true);
+    let classes = test.classes().iter().zip(is_tested);
+    let untested: Vec<_> =
+        classes.filter(|(_, is_tested)| !is_tested).map(|(name, _)| &**name).collect();
+    let of = match untested.len() {
+        0 => return None,
+        1 => untested[0].to_owned(),
+        n if n <= NAMED => untested.join(", "),
+        n => format!("{n} classes, {}, …", untested[..NAMED].join(", ")),
+    };
+    Some(format!("no test images of {of}: means over classes leave out what has none"))
 }
 
 /// Refuses a config without a data set.

@@ -50,13 +50,13 @@ pub(crate) struct Classify<'a> {
     pub ui: &'a Ui,
 }
 
-/// What a network sees in a file.
+/// What a network sees in a file, if that can be read.
 pub(crate) struct Classified<'a> {
     /// The file's place among all that were found.
     pub place: usize,
     pub file: &'a Path,
-    /// Of each class.
-    pub probabilities: &'a [f32],
+    /// Of each class, or why the file cannot be read, which is said on standard error as well.
+    pub probabilities: Result<&'a [f32], &'a str>,
     /// The image, and where the network sees its most probable class, if that is asked for.
     pub picture: Option<RgbImage>,
 }
@@ -146,13 +146,14 @@ impl Job for Classify<'_> {
                         ui.detail(&format!("the first frame of an animation is the image: {file}"));
                         told_animation = true;
                     }
-                    match probabilities {
-                        Ok(probabilities) => {
-                            let picture = picture(in_batch);
-                            tell(Classified { place, file, probabilities, picture })?;
+                    let picture = match probabilities {
+                        Ok(_) => picture(in_batch),
+                        Err(reason) => {
+                            tally.pass(reason, ui);
+                            None
                         }
-                        Err(reason) => tally.pass(reason, ui),
-                    }
+                    };
+                    tell(Classified { place, file, probabilities, picture })?;
                     place += 1;
                 }
             }

@@ -137,7 +137,9 @@ impl Locate<'_> {
         let mut place_numbers = vec![];
         for scale in &member.scales {
             for group in member.groups(&images, portion, *scale, views)? {
-                let (crops, output) = (group.crops(&images)?, network(group.size())?.output());
+                let seen = network(group.size());
+                let seen = seen.map_err(|error| shown.unfit(&group, error.into()))?;
+                let (crops, output) = (group.crops(&images)?, seen.output());
                 let (places, stride) = (output.h * output.w, member.vgg.stride());
                 let groups = std::slice::from_ref(&group);
                 *waited += shown.to(&mut session, groups, &mut |image, _, outputs| {

@@ -11,7 +11,7 @@ use vgg_model::{Input, Session, Vgg, VggConfig};
 use vgg_tensor::Backend;
 
 use crate::data;
-use crate::failure::{Code, Failure};
+use crate::failure::{self, Code, Failure};
 use crate::machine::memory;
 use crate::terminal::numbers::count;
 
@@ -74,7 +74,8 @@ pub(crate) struct Group {
     /// Their numbers.
     images: Vec<usize>,
     transform: Transform,
-    /// What to do if memory does not suffice, where the user has chosen how large views are.
+    /// What to do if memory does not suffice, where views are as large as the user has chosen and images
+    /// are long.
     help: Option<&'static str>,
 }
 
@@ -176,7 +177,7 @@ impl Shown<'_> {
     /// for images.
     ///
     /// # Errors
-    /// When an image cannot be read: the first one.
+    /// When an image cannot be read or is too large: the first one.
     pub(crate) fn to<B: Backend>(
         &self,
         session: &mut Session<B>,
@@ -186,8 +187,8 @@ impl Shown<'_> {
         self.show(session, groups, take, None)
     }
 
-    /// As [`Shown::to`], but an image that cannot be read is passed over, and its number and the
-    /// reason given to `pass`.
+    /// As [`Shown::to`], but an image that cannot be read, or all of which is too large for the network,
+    /// is passed over, and its number and the reason given to `pass`.
     pub(crate) fn to_readable<B: Backend>(
         &self,
         session: &mut Session<B>,
@@ -206,14 +207,21 @@ impl Shown<'_> {
         mut pass: Option<PassOver<'_>>,
     ) -> Result<Duration> {
         let mut waited = Duration::ZERO;
-        for Group { images, transform, help } in groups {
-            let ([_, height, width], views) = (transform.shape(), transform.views());
-            let vgg = (self.network)([height, width])?;
-            let input = Input { height, width, ..self.input.clone() };
-            let most = (PIXELS / (height * width)).min(images.len() * views).max(1);
-            let batch = memory::largest_batch(session, &vgg, &input, most, *help)?;
+        for group in groups {
+            let Group { images, transform, .. } = group;
+            let (vgg, input, batch) = match (self.fitted(session, group), &mut pass) {
+                (Ok(fitted), _) => fitted,
+                (Err(error), Some(pass)) if let Some(help) = group.help => {
+                    for image in images {
+                        pass(*image, &format!("{}: {error:#}; {help}", self.name(*image)));
+                    }
+                    continue;
+                }
+                (Err(error), _) => return Err(self.unfit(group, error)),
+            };
             session.set_network(&vgg, &input, batch)?;
 
+            let views = transform.views();
             let same_size = self.images.subset(images);
             let at_once = (batch / views).max(1);
             let loader = Loader::new(same_size, transform.clone(), at_once, self.threads)?;
@@ -235,6 +243,46 @@ impl Shown<'_> {
             waited += batches.waited();
         }
         Ok(waited)
+    }
+
+    /// The network for a group's views, its input, and how many of them pass through it at once.
+    ///
+    /// # Errors
+    /// When views are so large that there is no such network, or no memory for it.
+    fn fitted<B: Backend>(
+        &self,
+        session: &Session<B>,
+        group: &Group,
+    ) -> Result<(Vgg, Input, usize)> {
+        let [height, width] = group.size();
+        let views = group.images.len() * group.transform.views();
+        let vgg = (self.network)([height, width])?;
+        let input = Input { height, width, ..self.input.clone() };
+        let most = (PIXELS / (height * width)).min(views).max(1);
+        let batch = memory::largest_batch(session, &vgg, &input, most, group.help)?;
+        Ok((vgg, input, batch))
+    }
+
+    /// Why no image of a group can be shown: of whole images, the first is named.
+    pub(super) fn unfit(&self, group: &Group, error: anyhow::Error) -> anyhow::Error {
+        let Some(help) = group.help else { return error };
+        let [h, w] = group.size();
+        // That an image has such a shape is no fault of an option.
+        let code = match failure::code(&error) {
+            Code::Usage => Code::Data,
+            code => code,
+        };
+        let message = format!("cannot show all of {} at {h}×{w}", self.name(group.images[0]));
+        let help = format!("{help}; or leave the image out, or cut it into parts");
+        error.context(Failure::new(code, message).help(help))
+    }
+
+    /// The file of an image, or its number.
+    fn name(&self, image: usize) -> String {
+        match self.images.file(image) {
+            Some(file) => file.display().to_string(),
+            None => format!("image {image}"),
+        }
     }
 }
 

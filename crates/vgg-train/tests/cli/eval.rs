@@ -117,6 +117,27 @@ fn images_of_a_folder_have_any_size() {
 }
 
 #[test]
+fn an_image_that_is_too_long_is_named() {
+    let place = image_folder::place();
+    let tall = image::RgbImage::new(2, 5000);
+    tall.save(place.path("images/val/red/tall.png")).unwrap();
+    image_folder::ok(&place, "folder.toml -q --set train.epochs=1");
+    let tested = |mode: &str| {
+        let arguments = format!("eval runs/folder-1 -q --mode {mode} --scales 64");
+        let done = image_folder::run(&place, &arguments);
+        format!("{}\n{}", done.code.unwrap(), done.stderr)
+    };
+    insta::assert_snapshot!(tested("dense"), @r"
+    3
+    error: cannot show all of val/red/tall.png at 160000×64
+      caused by: images: 160000×64 is too large, a side has 65535 pixels at most
+    help: images of lower --scales need less; or leave the image out, or cut it into parts
+    ");
+    assert_eq!(tested("both"), tested("dense"));
+    assert_eq!(image_folder::run(&place, "eval runs/folder-1 -q --scales 64").code, Some(0));
+}
+
+#[test]
 fn what_each_image_is_taken_for_is_written() {
     let place = image_folder::place();
     image_folder::ok(&place, "folder.toml -q");

@@ -117,6 +117,54 @@ fn a_file_that_cannot_be_read_has_no_numbers() {
     assert!([1, 2, 4].iter().all(|i| all[*i].iter().all(|x: &f32| x.is_nan())));
 }
 
+/// An old file is worth more than nothing.
+#[test]
+fn where_no_file_can_be_read_none_is_written() {
+    let place = trained();
+    let good = rows(&place, "0.png");
+    std::fs::write(place.path("notes.png"), "text").unwrap();
+    let nothing = failure(&place, "extract runs/folder-1 -q no.png notes.png --output out.npy");
+    let (_, last) = nothing.trim_end().rsplit_once('\n').unwrap();
+    assert!(nothing.starts_with("3\n"), "{nothing}");
+    assert_eq!(last, "error: no file could be read, and nothing is written to out.npy");
+    assert_eq!(read_rows(&place, "out.npy"), good);
+    std::fs::create_dir(place.path("empty")).unwrap();
+    insta::assert_snapshot!(failure(&place, "extract runs/folder-1 -q empty --output out.npy"), @r"
+    3
+    error: there is no image to describe
+    help: name image files, or a folder that has some
+    ");
+}
+
+/// As `predict` finds them.
+#[test]
+fn folders_are_the_images_in_them() {
+    let place = trained();
+    std::fs::create_dir_all(place.path("all/b")).unwrap();
+    std::fs::rename(place.path("0.png"), place.path("all/b/0.png")).unwrap();
+    std::fs::rename(place.path("1.png"), place.path("all/c.png")).unwrap();
+    std::fs::write(place.path("all/notes.txt"), "text").unwrap();
+    let one_by_one = rows(&place, "2.png all/b/0.png all/c.png 3.png");
+    assert_eq!(rows(&place, "2.png all 3.png"), one_by_one);
+}
+
+/// Scaled to the short side it is wider than any batch of images may be.
+#[test]
+fn an_image_that_is_too_long_has_no_numbers() {
+    let place = trained();
+    RgbImage::new(5000, 2).save(place.path("wide.png")).unwrap();
+    let good = rows(&place, "0.png 1.png --scales 64");
+    let run = "extract runs/folder-1 -q 0.png wide.png 1.png --scales 64 --output long.npy";
+    insta::assert_snapshot!(failure(&place, run), @r"
+    3
+    error: wide.png: images: 64×160000 is too large, a side has 65535 pixels at most; images of lower --scales need less
+    error: 1 of 3 files could not be read
+    ");
+    let all = read_rows(&place, "long.npy");
+    assert_eq!([&all[0], &all[2]], [&good[0], &good[1]]);
+    assert!(all[1].iter().all(|x| x.is_nan()));
+}
+
 #[test]
 fn what_cannot_be_extracted_is_told_and_leaves_no_file() {
     let place = trained();

@@ -321,6 +321,43 @@ fn a_folder_is_checked() {
     assert!(last.starts_with("  images/train/red/01.jpg: the image is damaged: "), "{last}");
 }
 
+/// Whatever is wrong with folders, all that is in others is checked.
+#[cfg(unix)]
+#[test]
+fn all_that_is_wrong_with_a_folder_is_listed() {
+    let place = place();
+    for empty in ["train/blue", "val/blue", "val/grey", "val/red/deep"] {
+        fs::create_dir_all(place.path("images").join(empty)).unwrap();
+    }
+    let image = place.path("images/val/red/00.png");
+    fs::copy(image, place.path("images/val/grey/00.png")).unwrap();
+    fs::write(place.path("images/val/red/01.jpg"), "text").unwrap();
+    std::os::unix::fs::symlink("..", place.path("images/val/green/loop")).unwrap();
+    let done = run(&place, "data check images --page page.html -q");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let (_, damaged) = done.stdout.split_once("damaged ").unwrap();
+    insta::assert_snapshot!(damaged, @r"
+       5
+    images/train/grey: there is no such folder, and another part has this class
+    images/train/blue: no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)
+    images/val/red/01.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image
+    images/val/green/loop: a link to a folder that it is in
+    images/val/blue: no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)
+    ");
+    let balance = "blue       0    0\ngreen     16    5\ngrey       0    1\nred       16    4\n";
+    assert!(done.stdout.contains(balance), "{}", done.stdout);
+    assert!(place.read("page.html").contains("no such folder"));
+    let json = run(&place, "data check images --json -q").stdout;
+    let found: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(found["damaged"].as_array().unwrap().len(), 5);
+
+    // The same of what is not divided.
+    let done = run(&place, "data check images/train --split 0.3 -q");
+    assert_eq!(done.code, Some(3), "{}", done.stderr);
+    let last = "damaged      1\n  images/train/blue: no images in this class";
+    assert!(done.stdout.contains(last), "{}", done.stdout);
+}
+
 /// Boxes are counted and shown, and what is wrong with them is told as damage is.
 #[test]
 fn boxes_of_a_folder_are_checked() {

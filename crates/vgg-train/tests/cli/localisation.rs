@@ -266,6 +266,10 @@ fn a_classifier_says_the_classes_of_files_of_which_one_is_damaged() {
     for (told, line) in told.iter().zip(classes.lines()) {
         let of_classes: serde_json::Value = serde_json::from_str(line).unwrap();
         assert_eq!(told["file"], of_classes["file"]);
+        if told["file"] == "broken.png" {
+            assert_eq!(*told, of_classes);
+            continue;
+        }
         let boxes = told["boxes"].as_array().unwrap();
         assert_eq!(boxes.len(), 2);
         for (one, class) in boxes.iter().zip(of_classes["predictions"].as_array().unwrap()) {
@@ -275,7 +279,7 @@ fn a_classifier_says_the_classes_of_files_of_which_one_is_damaged() {
             );
         }
     }
-    assert_eq!(told.len(), 2);
+    assert_eq!(told.len(), 3);
 }
 
 #[test]

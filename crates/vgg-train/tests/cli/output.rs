@@ -166,6 +166,22 @@ fn a_file_that_takes_no_more_is_told_by_its_name() {
     assert_eq!(done.code, Some(1), "{}", done.stderr);
     assert!(done.stderr.starts_with("error: cannot write full.npy\n"), "{}", done.stderr);
     assert!(!place.path("full.npy").exists());
+
+    for i in 0..9 {
+        for class in ["a", "b"] {
+            std::fs::create_dir_all(place.path("images").join(class)).unwrap();
+            let level = |x, y| image::Luma([(x * y + i) as u8]);
+            let image = image::GrayImage::from_fn(256, 256, level);
+            image.save(place.path(&format!("images/{class}/{i}.bmp"))).unwrap();
+        }
+    }
+    // What is known of the images is a file, too.
+    place.ok("data check images -q");
+    let full = place.command_after("ulimit -f 1", "data pack images full.pack --split 0.3 -q");
+    let done = super::Done::of({ full }.output().unwrap());
+    assert_eq!(done.code, Some(1), "{}", done.stderr);
+    assert!(done.stderr.starts_with("error: cannot write full.pack\n"), "{}", done.stderr);
+    assert!(!place.path("full.pack").exists());
 }
 
 #[cfg(unix)]

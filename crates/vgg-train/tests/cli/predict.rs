@@ -65,7 +65,12 @@ fn files_that_are_not_images_are_passed_over() {
         assert_eq!(done.stdout, good);
     }
     let done = place.run("predict runs/tiny-1 -q notes.txt --json");
-    assert_eq!((done.code, &*done.stdout), (Some(3), ""));
+    let reason = "this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image";
+    let object = format!("{{\"error\":\"{reason}\",\"file\":\"notes.txt\"}}\n");
+    assert_eq!((done.code, done.stdout), (Some(3), object));
+    let done = place.run("predict runs/tiny-1 -q notes.txt --csv --top 1 --flip");
+    let rows = "file,class_1,probability_1,flip,shift\nnotes.txt,,,,\n";
+    assert_eq!((done.code, &*done.stdout), (Some(3), rows));
     assert!(done.stderr.ends_with("error: the file could not be read\n"), "{}", done.stderr);
 }
 
@@ -78,10 +83,11 @@ fn results_are_in_the_order_of_the_files_however_many() {
     let done = place.run(&format!("predict runs/tiny-1 -q --json --top 1 {}", files.join(" ")));
     assert_eq!(done.code, Some(3));
     let told = json(&done.stdout);
-    let told: Vec<_> = told.iter().map(|line| line["file"].as_str().unwrap()).collect();
-    let expected = files.iter().map(String::as_str).filter(|file| *file != "no.png");
-    assert_eq!(told, expected.collect::<Vec<_>>());
-    assert_eq!(done.stderr.matches("error: no.png: ").count(), 75 - told.len());
+    let names: Vec<_> = told.iter().map(|line| line["file"].as_str().unwrap()).collect();
+    assert_eq!(names, files);
+    let unreadable = told.iter().filter(|line| line.get("predictions").is_none());
+    assert!(unreadable.clone().all(|line| line["file"] == "no.png" && line["error"].is_string()));
+    assert_eq!(done.stderr.matches("error: no.png: ").count(), unreadable.count());
 }
 
 /// Runs the program with names in standard input.
@@ -108,7 +114,9 @@ fn folders_and_standard_input_name_files() {
     }
     std::fs::write(place.path("in/b/notes.txt"), "no image").unwrap();
     let files = |done: &super::Done| -> Vec<String> {
-        json(&done.stdout).iter().map(|told| told["file"].as_str().unwrap().to_owned()).collect()
+        let all = json(&done.stdout);
+        let read = all.iter().filter(|told| told.get("error").is_none());
+        read.map(|told| told["file"].as_str().unwrap().to_owned()).collect()
     };
     let done = place.ok("predict runs/tiny-1 1.png in 0.png --json -q");
     let within = ["in/b/c/2.JPG", "in/b/named_nothing", "in/photo.png"];
@@ -185,8 +193,11 @@ fn a_table_has_a_row_a_file_however_many() {
         format!("{file}{}", classes.collect::<String>())
     };
     let [first, second] = ["0.png", "1.png"].map(row);
-    let expected = names.lines().filter(|name| *name != "no.png");
-    let expected = expected.map(|name| if name == "0.png" { &*first } else { &*second });
+    let expected = names.lines().map(|name| match name {
+        "0.png" => &*first,
+        "1.png" => &*second,
+        _ => "no.png,,,,",
+    });
     assert!(rows.eq(expected));
 }
 
@@ -227,7 +238,7 @@ fn predictions_are_explained_in_pictures() {
     assert_eq!(done.code, Some(3), "{}", done.stderr);
     let told = json(&done.stdout);
     let pictures: Vec<_> =
-        told.iter().map(|line| line["explanation"].as_str().unwrap().to_owned()).collect();
+        told.iter().filter_map(|line| Some(line["explanation"].as_str()?.to_owned())).collect();
     assert_eq!(pictures, ["in/a/folder/0.png", "in/a/folder/photo.png", "in/a/folder/0-2.png"]);
     assert_eq!(std::fs::read_dir(place.path("in/a/folder")).unwrap().count(), 3);
     // The network's images have 32×32 pixels.

@@ -115,7 +115,8 @@ fn names_are_text() {
 
     // Without its images the page has the rest.
     fs::rename(place.path("images"), place.path("elsewhere")).unwrap();
-    place.ok("report runs/tiny-1 --output page.html");
+    let told = place.ok("report runs/tiny-1 -q --output page.html").stderr;
+    assert!(told.starts_with("warning: the report is without the data set: "), "{told}");
     let page = place.read("page.html");
     assert!(page.contains("Without the data set: "), "{page}");
     assert_eq!(data(&page)["tested"]["images"], 9);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use image::{Rgb, RgbImage};
 
-use super::image_folder::{FOLDER, ok, run};
+use super::image_folder::{FOLDER, ok, place as noise, run};
 use super::{Workplace, sha256};
 
 /// Reddish and greenish noise, 25 images each, some of them in a folder of their own.
@@ -85,6 +85,54 @@ fn a_share_of_a_folder_that_is_divided_is_refused() {
     }
     let done = run(&place, "tiny.toml -q --set data.split=0.2");
     assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
+}
+
+/// Nothing can be said of such a class, and its score is in no mean.
+#[test]
+fn a_class_without_test_images_is_told() {
+    let place = noise();
+    let of = |part: &str, n: usize, class: &str| -> String {
+        let line =
+            |i: usize| format!("{part}/red/{:02}.{},{class},{part}\n", i, ["png", "jpg"][i % 2]);
+        (0..n).map(line).collect()
+    };
+    let lines = of("train", 4, "red") + &of("val", 4, "red").replace("val/red", "val/green");
+    let lines = lines + &of("train", 4, "green").replace("train/red", "train/green");
+    fs::write(place.path("images/labels.csv"), lines).unwrap();
+    let config = place.read("folder.toml");
+    let config = config.replace("folder = ", "labels = \"labels.csv\"\nfolder = ");
+    fs::write(place.path("folder.toml"), config).unwrap();
+    let warning = "no test images of green: means over classes leave out what has none\n";
+    for command in
+        ["folder.toml --set train.epochs=1 --set report.page=false", "eval runs/folder-1"]
+    {
+        let told = ok(&place, command).stderr;
+        assert_eq!(told.matches(warning).count(), 1, "{told}");
+    }
+}
+
+/// Whoever reads labels says what is wrong with their file.
+#[test]
+fn labels_with_other_signs_between_them_are_told() {
+    let place = noise();
+    let semicolons = "path;label\ngreen/00.png;green\nred/00.png;red\n";
+    fs::write(place.path("labels.csv"), semicolons).unwrap();
+    fs::write(place.path("images/labels.csv"), semicolons).unwrap();
+    let config = place.read("folder.toml");
+    let config = config.replace("folder = ", "labels = \"labels.csv\"\nfolder = ");
+    fs::write(place.path("labelled.toml"), config).unwrap();
+    for command in [
+        "finetune images/train --labels labels.csv --from none",
+        "data check images/train --labels labels.csv",
+        "data stats images/train --labels labels.csv",
+        "data pack images/train all.pack --labels labels.csv",
+        "labelled.toml",
+    ] {
+        let told = failure(&place, &format!("{command} -q")).replace("images/labels", "labels");
+        let expected = "3\nerror: cannot read the labels of labels.csv\n  caused by: labels.csv: \
+                        line 1: ; is between its fields, where , is expected\nhelp: data.labels has";
+        assert!(told.starts_with(expected), "{command}: {told}");
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use clap::Args;
 use vgg_data::Decoding;
 use vgg_data::image_folder::{Arrangement, OpenOptions};
 use vgg_data::pack::{self, Contents};
+use vgg_tensor::Error;
 
 use crate::data::folder::{cached, explain_arranged, require_undivided};
 use crate::failure::{Code, Failure};
@@ -66,10 +67,14 @@ pub(crate) fn command(
     let mut wrong = None;
     let written = output.write(|file| {
         let done = pack::write(out, file, &parts, contents);
-        done.map_err(|error| {
-            let told = std::io::Error::other(error.to_string());
-            wrong = Some(error);
-            told
+        done.map_err(|error| match error {
+            // No fault of the images: the disk is full, say.
+            Error::Io { path, source } if path == *out => source,
+            error => {
+                let told = std::io::Error::other(error.to_string());
+                wrong = Some(error);
+                told
+            }
         })
     });
     if let Some(error) = wrong {

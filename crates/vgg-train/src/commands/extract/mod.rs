@@ -10,10 +10,12 @@ use clap::Args;
 use vgg_model::Vgg;
 
 use self::format::{DescriptorFormat, Header};
+use super::predict::paths;
 use crate::config::{self, Override};
 use crate::data;
+use crate::failure::{Code, Failure};
 use crate::machine::device;
-use crate::passes::classify::unreadable;
+use crate::passes::classify::{Tally, unreadable};
 use crate::passes::extract::{Extract, Unwritten};
 use crate::passes::shown::{self, Views};
 use crate::run::checkpoints;
@@ -41,7 +43,8 @@ pub(crate) struct ExtractOptions {
 
     /// File to write, over an older one: .npy, or .safetensors, where the files' names are, too
     ///
-    /// It has a row for each file, in their order; that of a file that cannot be read is not a number.
+    /// It has a row for each file, in their order, those of a folder in the order of their names; that of a
+    /// file that cannot be read is not a number. Where no file can be read, nothing is written.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
 
@@ -63,6 +66,12 @@ pub(crate) fn command(
     let device = config::device(overrides)?;
     let download = config::may_download(overrides);
     let path = checkpoints::network(run, options.checkpoint, download, ui)?;
+    let (files, mut tally) = found(files, ui);
+    if tally.files == 0 {
+        let message = "there is no image to describe";
+        let help = "name image files, or a folder that has some";
+        return Err(Failure::new(Code::Data, message).help(help).into());
+    }
     let inputs = files.iter().chain([&path]).map(PathBuf::as_path).collect::<Vec<_>>();
     let place = Output::new(output, &inputs)?;
     let checkpoint = checkpoints::load(&path)?;
@@ -83,7 +92,7 @@ pub(crate) fn command(
     let dims = [files.len(), features.outputs()];
     let names: Vec<_> = scales.iter().map(usize::to_string).collect();
     let about = [("layer", layer.clone()), ("scales", names.join(",")), ("flip", flip.to_string())];
-    let header = Header { dims, files, about: &about }.to_bytes(format)?;
+    let header = Header { dims, files: &files, about: &about }.to_bytes(format)?;
     let mut extracted = Ok(0);
     let written = place.write(|out| {
         out.write_all(&header)?;
@@ -95,14 +104,19 @@ pub(crate) fn command(
             layer,
             scales: &scales,
             views,
-            files,
+            files: &files,
             channels,
             dims,
             out,
             ui,
         };
         match device::run(&device, job).map_err(anyhow::Error::downcast::<Unwritten>) {
-            Ok(passed) => extracted = Ok(passed),
+            Ok(passed) => {
+                extracted = Ok(passed);
+                if passed == files.len() {
+                    return Err(io::Error::other("there is nothing to write"));
+                }
+            }
             Err(Ok(Unwritten(error))) => return Err(error),
             Err(Err(error)) => {
                 extracted = Err(error);
@@ -112,9 +126,28 @@ pub(crate) fn command(
         Ok(())
     });
     let passed = extracted?;
+    tally.unreadable += passed;
+    if passed == files.len() {
+        let output = output.display();
+        let message = format!("no file could be read, and nothing is written to {output}");
+        return Err(Failure::new(Code::Data, message).into());
+    }
     written?;
     let [n, d] = [files.len() - passed, features.outputs()].map(|n| n as u64);
     let (descriptors, numbers) = (count(n, "descriptor"), count(d, "number"));
     ui.status("Extracted", &format!("{descriptors} of {numbers} to {}", output.display()));
-    unreadable(passed, files.len())
+    unreadable(tally.unreadable, tally.files)
+}
+
+/// The files that are meant, all of them, as what is written begins with their number.
+fn found(given: &[PathBuf], ui: &Ui) -> (Vec<PathBuf>, Tally) {
+    let (mut all, mut tally) = (Vec::new(), Tally::default());
+    let mut files = paths::files(given, b'\n');
+    loop {
+        let found = tally.next(&mut files, ui);
+        match found.is_empty() {
+            true => return (all, tally),
+            false => all.extend(found),
+        }
+    }
 }

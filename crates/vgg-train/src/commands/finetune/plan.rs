@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use vgg_data::Decoding;
 use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
 use vgg_model::{Arch, Copying, Transferred, Vgg, VggConfig, transfers};
@@ -72,7 +72,10 @@ impl Plan {
         overrides: &[Override],
     ) -> Result<Self> {
         let arrangement = Arrangement { labels: options.labels.clone(), split: None };
-        let names = arrangement.class_names(folder).with_context(|| no_classes(folder))?;
+        let names = arrangement.class_names(folder).map_err(|error| match arrangement.labels {
+            Some(_) => explain_arranged(folder, &arrangement, error),
+            None => anyhow::Error::new(error).context(no_classes(folder)),
+        })?;
         if names.len() < 2 {
             return Err(no_classes(folder).into());
         }

@@ -22,6 +22,9 @@ use crate::scores::posteriors::Posteriors;
 use crate::terminal::print;
 use crate::terminal::ui::Ui;
 
+/// Of the CSV.
+const COLUMNS: [&str; 7] = ["file", "class", "probability", "x0", "y0", "x1", "y1"];
+
 /// A class, how probable it is, and where its object is, in the image's pixels; nothing if the network's
 /// numbers are no box.
 struct Told {
@@ -63,8 +66,12 @@ pub(super) fn command(
     let mut tally = Tally::default();
     let mut found = tally.next(&mut files, ui);
     if request.format == Format::Csv {
-        print_row(["file", "class", "probability", "x0", "y0", "x1", "y1"].to_vec())?;
+        print_row(COLUMNS.to_vec())?;
     }
+    let pass = |tally: &mut Tally, file: &Path, reason: &str| {
+        tally.pass(reason, ui);
+        request.format.tell_unreadable(file, reason, COLUMNS.len())
+    };
     let (most, mut place) = (found.len(), 0);
     let mut locate = |show: &mut Show<'_>, mut classify: Option<(&mut Show<'_>, Decoding)>| {
         while !found.is_empty() {
@@ -77,8 +84,8 @@ pub(super) fn command(
             for (i, (file, numbers)) in found.iter().zip(numbers).enumerate() {
                 let logits = logits.as_ref().map(|each| each[i].as_deref()).transpose();
                 match (numbers, logits) {
-                    (Err(reason), _) => tally.pass(&reason, ui),
-                    (_, Err(reason)) => tally.pass(reason, ui),
+                    (Err(reason), _) => pass(&mut tally, file, &reason)?,
+                    (_, Err(reason)) => pass(&mut tally, file, reason)?,
                     (Ok(numbers), Ok(logits)) => {
                         let (size, told) = boxes.told(&images, i, &numbers, logits)?;
                         let picture = match &pictures {

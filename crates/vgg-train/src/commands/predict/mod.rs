@@ -1,7 +1,7 @@
 //! `predict RUN FILES…`: what a trained network sees in image files.
 
 mod boxes;
-mod paths;
+pub(super) mod paths;
 mod pictures;
 mod told;
 
@@ -13,7 +13,7 @@ use anyhow::Result;
 use self::paths::Paths;
 use self::pictures::Pictures;
 pub(crate) use self::told::Format;
-use self::told::{Told, print_row};
+use self::told::{Told, header, print_row};
 use crate::config::{self, Override};
 use crate::data;
 use crate::failure::{Code, Failure};
@@ -99,6 +99,13 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         let picture = match (&pictures, picture) {
             (Some(pictures), Some(picture)) => Some(pictures.write(place, &picture)?),
             _ => None,
+        };
+        let probabilities = match probabilities {
+            Ok(probabilities) => probabilities,
+            Err(reason) => {
+                let columns = header(top, pictures.is_some(), views).len();
+                return request.format.tell_unreadable(file, reason, columns);
+            }
         };
         let ranked = rank(probabilities, top);
         request.format.tell(&Told { file, ranked: &ranked, classes: &classes, picture, views })

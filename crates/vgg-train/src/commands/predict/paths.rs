@@ -11,16 +11,16 @@ use vgg_tensor::{Error, Result};
 const INPUT: &str = "-";
 
 /// Whether a path stands for standard input.
-pub(super) fn is_input(path: &Path) -> bool {
+pub(in crate::commands) fn is_input(path: &Path) -> bool {
     path == Path::new(INPUT)
 }
 
 /// Paths, one after the other.
-pub(super) type Paths<'a> = Box<dyn Iterator<Item = Result<PathBuf>> + 'a>;
+pub(in crate::commands) type Paths<'a> = Box<dyn Iterator<Item = Result<PathBuf>> + 'a>;
 
 /// The files of `given`, in its order, found as they are asked for: of a folder the images in it and
 /// below it, of `-` those that standard input names, which end with `separator`.
-pub(super) fn files(given: &[PathBuf], separator: u8) -> Paths<'_> {
+pub(in crate::commands) fn files(given: &[PathBuf], separator: u8) -> Paths<'_> {
     Box::new(given.iter().flat_map(move |path| match is_input(path) {
         true => Box::new(named_by_input(separator).flat_map(|path| match path {
             Ok(path) => of(path),

@@ -52,6 +52,30 @@ impl Format {
             Self::Csv => print_row(told.to_row()),
         }
     }
+
+    /// Prints what programs are told of a file that cannot be read, in rows of so many `columns`; people read
+    /// it on standard error.
+    pub(super) fn tell_unreadable(self, file: &Path, reason: &str, columns: usize) -> Result<()> {
+        match self {
+            Self::Text => Ok(()),
+            Self::Json => print::json(&unreadable_to_json(file, reason)),
+            Self::Csv => print_row(unreadable_to_row(file, columns)),
+        }
+    }
+}
+
+/// An object for a file that cannot be read, so that there is one for each file.
+fn unreadable_to_json(file: &Path, reason: &str) -> Value {
+    let file = file.to_string_lossy();
+    let reason = reason.strip_prefix(&format!("{file}: ")).unwrap_or(reason);
+    json!({ "file": file, "error": reason })
+}
+
+/// The same as a row of so many `columns`.
+fn unreadable_to_row(file: &Path, columns: usize) -> Vec<Vec<u8>> {
+    let mut row = vec![vec![]; columns];
+    row[0] = file.as_os_str().as_encoded_bytes().to_vec();
+    row
 }
 
 /// Prints a row: to a program as it is, to a screen without what would move its cursor.
@@ -63,7 +87,8 @@ pub(super) fn print_row(row: Vec<impl AsRef<[u8]>>) -> Result<()> {
     }
 }
 
-fn header(top: usize, explained: bool, views: Views) -> Vec<String> {
+/// The names of the columns.
+pub(super) fn header(top: usize, explained: bool, views: Views) -> Vec<String> {
     let classes = (1..=top).flat_map(|n| [format!("class_{n}"), format!("probability_{n}")]);
     let explanation = explained.then(|| "explanation".to_owned());
     let views = several(views).into_iter().flatten().map(|(name, _)| name.to_owned());

@@ -65,8 +65,9 @@ pub(crate) fn command(
     let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
     let output = options.page.as_ref().map(|page| Output::new(page, &read)).transpose()?;
     ui.status("Decoding", &format!("all images of {}", dir.display()));
-    let opening = OpenOptions { skip_damaged: true, digests: true, ..cached(Decoding::turned(3)) };
-    let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &opening);
+    let opening = cached(Decoding::turned(3));
+    let opening = OpenOptions { skip_damaged: true, digests: true, tolerant: true, ..opening };
+    let open = || arrangement.open(dir, &arrangement.all_class_names(dir)?, &opening);
     let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
     let mut findings = Findings::of(&parts);
     let reading = ReadOptions { first_pixel: options.first_pixel, skip_damaged: true };
