@@ -8,7 +8,7 @@ use vgg_tensor::{Error, Result};
 /// The records of a CSV file in UTF-8, of any numbers of fields without blanks around them, each with the
 /// number of its line. `path` is for messages.
 ///
-/// An item is an error where a record is not UTF-8, or where another sign than a comma is between fields.
+/// An item is an error where a record is not UTF-8.
 pub(crate) fn records<'a>(
     path: &'a Path,
     text: &'a [u8],
@@ -17,33 +17,13 @@ pub(crate) fn records<'a>(
         ReaderBuilder::new().has_headers(false).flexible(true).trim(Trim::All).from_reader(text);
     let mut numbers = LineNumbers { text, at: 0, line: 1 };
     reader.into_records().map(move |record| match record {
-        Ok(record) => {
-            let line = numbers.of(record.position());
-            match other_separator(&record) {
-                None => Ok((line, record)),
-                Some(sign) => {
-                    let reason =
-                        format!("line {line}: {sign} is between its fields, where , is expected");
-                    Err(Error::Format { path: path.into(), reason })
-                }
-            }
-        }
+        Ok(record) => Ok((numbers.of(record.position()), record)),
         Err(error) => {
             let line = numbers.of(error.position());
             let reason = format!("line {line}: this is no CSV in UTF-8");
             Err(Error::Format { path: path.into(), reason })
         }
     })
-}
-
-/// What seems to be between the fields of a line that has no comma, as spreadsheets of many countries write it.
-fn other_separator(record: &StringRecord) -> Option<&'static str> {
-    let of =
-        |field: &str| [(';', ";"), ('\t', "a tab")].into_iter().find(|it| field.contains(it.0));
-    match record.len() {
-        1 => Some(of(record.get(0)?)?.1),
-        _ => None,
-    }
 }
 
 /// The numbers of lines: what the reader calls a record's position is before the line's end that is

@@ -43,6 +43,10 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     let mut again = Vec::new();
     for record in records(csv, &text) {
         let (line, record) = record?;
+        if let Some(sign) = other_separator(&record) {
+            let reason = format!("line {line}: {sign} is between its fields, where , is expected");
+            return Err(format_error(csv, &reason));
+        }
         let columns = match &columns {
             Some(columns) => columns,
             None => {
@@ -77,6 +81,16 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     }
     refuse(csv, &again)?;
     Ok(lines)
+}
+
+/// What seems to be between the fields of a line without a comma: spreadsheets of many countries write it so.
+fn other_separator(record: &StringRecord) -> Option<&'static str> {
+    let of =
+        |field: &str| [(';', ";"), ('\t', "a tab")].into_iter().find(|it| field.contains(it.0));
+    match record.len() {
+        1 => Some(of(record.get(0)?)?.1),
+        _ => None,
+    }
 }
 
 /// Whether a line is a header by other names than ours.

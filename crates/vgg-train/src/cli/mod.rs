@@ -216,8 +216,7 @@ pub(crate) enum Command {
         views: Views,
         /// Print JSON, an object a file and line
         ///
-        /// That of a file that cannot be read has an error, and no predictions. JSON is Unicode: what is not in
-        /// a file's name is U+FFFD; with --csv names are as they are.
+        /// That of an unreadable file has an error. What is no Unicode in a name is U+FFFD; not so with --csv.
         #[arg(long)]
         json: bool,
         /// Print CSV, a row a file: its name, then classes and probabilities, most probable first
@@ -258,8 +257,7 @@ pub(crate) enum Command {
         /// by name, such as imagenet-vgg16
         #[arg(add = ArgValueCompleter::new(complete::network))]
         run: PathBuf,
-        /// Image files; folders, for the images in them and below them; - for those that standard
-        /// input names, one a line; a file's row is its place among them
+        /// Image files, folders of them, or - for those that standard input names; they are the rows, in order
         #[arg(required = true, value_hint = ValueHint::AnyPath)]
         files: Vec<PathBuf>,
         #[command(flatten)]
