@@ -21,7 +21,7 @@ const EXTREME: usize = 4;
 pub(super) struct Findings {
     pub parts: Vec<Part>,
     pub classes: Vec<Class>,
-    /// How many times as many images the largest class has in the first part as the smallest.
+    /// How many times as many images the largest class has in the first part as the smallest that has any.
     pub imbalance: f64,
     /// Files with the same contents, in several parts: they are tested on though known …
     pub duplicates_across: Vec<Pair>,
@@ -118,7 +118,8 @@ impl Findings {
         for (i, (_, part)) in parts.iter().enumerate() {
             part.files().iter().for_each(|file| classes[file.label as usize].images[i] += 1);
         }
-        let first = || classes.iter().map(|class| class.images[0]);
+        // A class that has none is among what is damaged.
+        let first = || classes.iter().map(|class| class.images[0]).filter(|images| *images > 0);
         let (least, most) = (first().min().unwrap_or(0), first().max().unwrap_or(0));
         let (across, within) = duplicates(parts);
         let mut skipped: Vec<_> = parts
