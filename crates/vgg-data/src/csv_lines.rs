@@ -26,6 +26,16 @@ pub(crate) fn records<'a>(
     })
 }
 
+/// What seems to be between the fields of a line without a comma: spreadsheets of many countries write it so.
+pub(crate) fn other_separator(record: &StringRecord) -> Option<&'static str> {
+    let of =
+        |field: &str| [(';', ";"), ('\t', "a tab")].into_iter().find(|it| field.contains(it.0));
+    match record.len() {
+        1 => Some(of(record.get(0)?)?.1),
+        _ => None,
+    }
+}
+
 /// The numbers of lines: what the reader calls a record's position is before the line's end that is
 /// left of the record before it.
 struct LineNumbers<'a> {

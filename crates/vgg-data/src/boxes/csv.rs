@@ -11,7 +11,7 @@ use std::path::Path;
 use csv::StringRecord;
 
 use super::annotation::{Annotation, Annotations, Name, Stated};
-use crate::csv_lines::records;
+use crate::csv_lines::{other_separator, records};
 
 const COLUMNS: [&str; 6] = ["path", "label", "x0", "y0", "x1", "y1"];
 
@@ -66,7 +66,7 @@ fn named(header: &StringRecord) -> Option<[usize; 6]> {
 fn unknown(record: &StringRecord) -> String {
     let columns = COLUMNS.join(",");
     match record.get(0) {
-        Some(field) if record.len() == 1 && field.contains([';', '\t']) => {
+        Some(field) if other_separator(record).is_some() => {
             format!(
                 "commas are to be between fields, and {field} has other signs: {columns} is expected"
             )

@@ -13,7 +13,7 @@ use vgg_tensor::{Error, Result};
 
 use super::list::format_error;
 use super::{TEST, TRAIN, VAL};
-use crate::csv_lines::records;
+use crate::csv_lines::{other_separator, records};
 use crate::names::composed;
 
 /// Lines that an error names; it counts the others.
@@ -81,16 +81,6 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     }
     refuse(csv, &again)?;
     Ok(lines)
-}
-
-/// What seems to be between the fields of a line without a comma: spreadsheets of many countries write it so.
-fn other_separator(record: &StringRecord) -> Option<&'static str> {
-    let of =
-        |field: &str| [(';', ";"), ('\t', "a tab")].into_iter().find(|it| field.contains(it.0));
-    match record.len() {
-        1 => Some(of(record.get(0)?)?.1),
-        _ => None,
-    }
 }
 
 /// Whether a line is a header by other names than ours.

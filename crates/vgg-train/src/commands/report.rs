@@ -40,8 +40,7 @@ pub(crate) fn command(
             let config = config_of(run, overrides.to_vec())?.config;
             let report = Report::whole(run, &config, ui)?;
             for note in report.notes.iter().chain(&report.look.notes) {
-                let note = note.replacen("Without", "without", 1);
-                ui.warn(&format!("the report is {}", note.trim_end_matches('.')));
+                ui.warn(&format!("the report is without {note}"));
             }
             page::single(&report, None)
         }

@@ -35,7 +35,7 @@ pub(crate) use load::without_file;
 pub(crate) use load::{Loaded, device, load, load_text, text};
 pub(crate) use nearest::nearest;
 pub(crate) use of_network::{decode, in_config, of, of_network, orientation};
-pub(crate) use overrides::{Override, is_set, may_download};
+pub(crate) use overrides::{Override, flag, may_download};
 pub(crate) use pretrained::{arch_of, pretrained, pretrained_names};
 pub(crate) use shipped::{SHIPPED, Shipped, keys};
 pub(crate) use source::{CHECKPOINTS, CONFIG, is_run};

@@ -55,11 +55,11 @@ impl Override {
 
 /// Whether overrides leave it at that missing files may be fetched.
 pub(crate) fn may_download(overrides: &[Override]) -> bool {
-    is_set(overrides, "data.download").unwrap_or(true)
+    flag(overrides, "data.download").unwrap_or(true)
 }
 
 /// What overrides say of a key that is true or false, if they say anything.
-pub(crate) fn is_set(overrides: &[Override], key: &str) -> Option<bool> {
+pub(crate) fn flag(overrides: &[Override], key: &str) -> Option<bool> {
     overrides.iter().rev().find(|set| set.key == key)?.value.as_bool()
 }
 

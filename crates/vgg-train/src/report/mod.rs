@@ -201,9 +201,9 @@ impl Look {
     }
 }
 
-/// What a page says of a part that it cannot have.
+/// A part that a page cannot have, and why.
 fn left_out(what: &str, error: &Error) -> String {
     let mut causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     causes.dedup();
-    format!("Without {what}: {}.", causes.join(": ").lines().next().unwrap_or_default())
+    format!("{what}: {}", causes.join(": ").lines().next().unwrap_or_default())
 }

@@ -67,7 +67,7 @@ fn row(epoch: &EpochRecord) -> [String; 16] {
     let time = |value: Option<f64>, digits| {
         value.map_or(String::new(), |value| format!("{value:.digits$}"))
     };
-    let score = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
+    let number = |value: Option<f64>| value.map_or(String::new(), |value| value.to_string());
     [
         epoch.epoch.to_string(),
         epoch.step.to_string(),
@@ -75,17 +75,17 @@ fn row(epoch: &EpochRecord) -> [String; 16] {
         epoch.train_accuracy.to_string(),
         epoch.test_loss.to_string(),
         epoch.test_accuracy.to_string(),
-        score(epoch.test_top5),
+        number(epoch.test_top5),
         epoch.lr.to_string(),
         time(epoch.images_per_second, 1),
         time(epoch.wait_share, 3),
         // All digits, as it is decided by them whether one more epoch would take too long.
-        score(epoch.seconds),
-        score(epoch.test_balanced_accuracy),
-        score(epoch.test_macro_f1),
-        score(epoch.gradient_norm),
-        score(epoch.train_mean_iou),
-        score(epoch.test_mean_iou),
+        number(epoch.seconds),
+        number(epoch.test_balanced_accuracy),
+        number(epoch.test_macro_f1),
+        number(epoch.gradient_norm),
+        number(epoch.train_mean_iou),
+        number(epoch.test_mean_iou),
     ]
 }
 

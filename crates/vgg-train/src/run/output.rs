@@ -8,6 +8,7 @@
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, BufWriter, ErrorKind, Write};
+use std::iter;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -152,39 +153,42 @@ impl Output {
 /// Where links lead, whether there is something or not; none if to a file that is open already, as
 /// /dev/stdout is, and has no other name for certain.
 fn follow(path: &Path) -> io::Result<Option<PathBuf>> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
-        let folder = path.parent().unwrap_or(Path::new(""));
-        if fs::canonicalize(folder).is_ok_and(|folder| folder.starts_with("/proc")) {
-            return Ok(None);
-        }
-        match fs::read_link(&path) {
-            Ok(next) => path = folder.join(next),
-            // No link, or nothing at all.
-            Err(_) => return Ok(Some(path)),
-        }
+    let is_open = |path: &Path| folder_of(path).is_ok_and(|folder| folder.starts_with("/proc"));
+    let mut places: Vec<PathBuf> = links(path).collect();
+    match places.len() {
+        _ if places.iter().any(|place| is_open(place)) => Ok(None),
+        MAX_LINKS => Err(io::Error::other("its links lead nowhere")),
+        _ => Ok(places.pop()),
     }
-    Err(io::Error::other("its links lead nowhere"))
+}
+
+/// A path, and where it leads from link to link.
+fn links(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let next = |path: &PathBuf| {
+        let folder = path.parent().unwrap_or(Path::new(""));
+        // No link, or nothing at all, ends it.
+        fs::read_link(path).ok().map(|next| folder.join(next))
+    };
+    iter::successors(Some(path.to_owned()), next).take(MAX_LINKS)
+}
+
+/// The folder of a file, without links.
+fn folder_of(path: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(path.parent().unwrap_or(Path::new("")))
 }
 
 /// The number of the stream of this process that `path` leads to, as /dev/stdout to 1.
 fn own_stream(path: &Path) -> Option<u32> {
-    let mut path = path.to_owned();
-    for _ in 0..MAX_LINKS {
+    let own = fs::canonicalize("/proc/self/fd").ok();
+    links(path).find_map(|path| match path.to_str()? {
         // By these names on every Unix; where they are links, to what the others are on Linux.
-        match path.to_str() {
-            Some("/dev/stdout") => return Some(1),
-            Some("/dev/stderr") => return Some(2),
-            _ => {}
+        "/dev/stdout" => Some(1),
+        "/dev/stderr" => Some(2),
+        _ if folder_of(&path).is_ok_and(|folder| own.as_ref() == Some(&folder)) => {
+            path.file_name()?.to_str()?.parse().ok()
         }
-        let folder = path.parent().unwrap_or(Path::new(""));
-        let [own, is] = [Path::new("/proc/self/fd"), folder].map(fs::canonicalize);
-        if own.ok().zip(is.ok()).is_some_and(|(own, is)| own == is) {
-            return path.file_name()?.to_str()?.parse().ok();
-        }
-        path = folder.join(fs::read_link(&path).ok()?);
-    }
-    None
+        _ => None,
+    })
 }
 
 /// Opens what is no plain file, or has no other name for certain.

@@ -61,6 +61,7 @@ pub(in crate::conv2d) fn forward_needs(cpu: &Cpu, op: &Conv2d) -> Needs {
 /// One strip of the output.
 struct Strip<'a, F: Format> {
     op: &'a Conv2d,
+    /// The operation's, of which each tile asks.
     sums: Shape,
     y: Shape,
     window: Window,

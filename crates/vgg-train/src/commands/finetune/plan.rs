@@ -79,7 +79,7 @@ impl Plan {
         if names.len() < 2 {
             return Err(no_classes(folder).into());
         }
-        let skip_damaged = config::is_set(overrides, "data.skip_damaged").unwrap_or(false);
+        let skip_damaged = config::flag(overrides, "data.skip_damaged").unwrap_or(false);
         let counted = Counted::of(&arrangement, folder, &names, skip_damaged)?;
         let name = fs::canonicalize(folder).ok().unwrap_or_else(|| folder.to_owned());
         let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();

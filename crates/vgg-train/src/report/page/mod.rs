@@ -78,7 +78,7 @@ pub(crate) fn single(report: &Report, live: Option<&Live>) -> String {
             p { a href=(url) { "The whole report, with where the network looks" } }
         }
         (contents(&sections))
-        @for note in notes.iter().chain(&look.notes) { p.about { (note) } }
+        @for note in notes.iter().chain(&look.notes) { p.about { "Without " (note) "." } }
         @for section in &sections { (section) }
     };
     document(&folder.name(), &main, &report.to_json(), live)
