@@ -49,9 +49,9 @@ fn the_papers_networks() -> Result<()> {
         (20_024_384, 143_667_240, 143_678_248, 19_508_428_800),
     ];
     for (arch, (convs, plain, normed, conv_macs)) in PAPER.into_iter().zip(facts) {
-        let network =
-            |batch_norm| Vgg::new(&VggConfig { arch, batch_norm, ..VggConfig::default() });
-        let (vgg, with_norms) = (network(false)?, network(true)?);
+        let plain_one = VggConfig { arch, ..VggConfig::default() };
+        let (arch, vgg) = (&plain_one.arch, Vgg::new(&plain_one)?);
+        let with_norms = Vgg::new(&VggConfig { batch_norm: true, ..plain_one.clone() })?;
         row(&vgg);
         row(&with_norms);
         assert_eq!(count(&vgg, |spec| spec.name.starts_with("features")), convs, "{arch}");
@@ -82,7 +82,9 @@ fn the_papers_networks_on_the_books_images() -> Result<()> {
         (Arch::Vgg19, 139_610_058, 19_570_204_672, 43_769_082, 1_263_591_424),
     ];
     for (arch, full_count, full_macs, small_count, small_macs) in facts {
-        let (full, small) = (of_the_book(arch, 1.0, 224)?, of_the_book(arch, 0.25, 224)?);
+        let small = of_the_book(arch, 0.25, 224)?;
+        let arch = &small.config().arch;
+        let full = of_the_book(arch.clone(), 1.0, 224)?;
         row(&full);
         row(&small);
         assert_eq!((full.param_count(), full.macs()), (full_count, full_macs), "{arch}");

@@ -1,7 +1,7 @@
 //! What a network is built from.
 
 use serde::{Deserialize, Serialize};
-use vgg_tensor::Result;
+use vgg_tensor::{Error, Result};
 
 use crate::{Arch, Task, invalid};
 
@@ -61,7 +61,10 @@ impl VggConfig {
     pub const MAX_SIDE: usize = 65_535;
 
     pub(crate) fn check(&self) -> Result<()> {
-        let arch = self.arch;
+        let arch = &self.arch;
+        if let Some(problem) = arch.problem() {
+            return Err(Error::Shape(format!("arch = {arch}, but it {problem}")));
+        }
         if !(self.width.is_finite() && self.width > 0.0) {
             return Err(invalid("width", self.width, "finite and above 0"));
         }
@@ -82,7 +85,7 @@ impl VggConfig {
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(invalid("dropout", self.dropout, "at least 0 and below 1"));
         }
-        if arch == Arch::LeNet {
+        if *arch == Arch::LeNet {
             let default = Self::default();
             if self.fc_width != default.fc_width {
                 let allowed = "left out for lenet, whose layers have 120 and 84 outputs";
@@ -97,7 +100,7 @@ impl VggConfig {
     }
 
     fn check_input(&self) -> Result<()> {
-        let (arch, [channels, h, w]) = (self.arch, self.input);
+        let (arch, [channels, h, w]) = (&self.arch, self.input);
         let (least, multiple, most) = (arch.min_side(), arch.side_multiple(), Self::MAX_SIDE);
         let fits = |side: usize| (least..=most).contains(&side) && side.is_multiple_of(multiple);
         if channels > 0 && fits(h) && fits(w) {

@@ -32,22 +32,26 @@ const E: Column = [B[0], B[1], &[Conv3(256); 4], &[Conv3(512); 4], &[Conv3(512);
 
 /// The layers of the network that `config` describes, which has been checked.
 pub(crate) fn layers(config: &VggConfig) -> Vec<Layer> {
-    match config.arch {
-        Arch::Vgg11 => vgg(config, A),
-        Arch::Vgg11Lrn => vgg(config, A_LRN),
-        Arch::Vgg13 => vgg(config, B),
-        Arch::Vgg16C => vgg(config, C),
-        Arch::Vgg16 => vgg(config, D),
-        Arch::Vgg19 => vgg(config, E),
+    match &config.arch {
+        Arch::Vgg11 => vgg(config, &A),
+        Arch::Vgg11Lrn => vgg(config, &A_LRN),
+        Arch::Vgg13 => vgg(config, &B),
+        Arch::Vgg16C => vgg(config, &C),
+        Arch::Vgg16 => vgg(config, &D),
+        Arch::Vgg19 => vgg(config, &E),
         Arch::AlexNet => alexnet(config),
         Arch::LeNet => lenet(config),
+        Arch::Blocks(blocks) => {
+            let entries = |block: &Vec<usize>| block.iter().copied().map(Conv3).collect();
+            vgg(config, &blocks.iter().map(entries).collect::<Vec<Vec<Entry>>>())
+        }
     }
 }
 
-fn vgg(config: &VggConfig, column: Column) -> Vec<Layer> {
+fn vgg(config: &VggConfig, blocks: &[impl AsRef<[Entry]>]) -> Vec<Layer> {
     let mut features = Sequential::new("features");
-    for block in column {
-        for entry in block {
+    for block in blocks {
+        for entry in block.as_ref() {
             match *entry {
                 Conv3(channels) => features.normed_conv(config, channels, 3, 1),
                 Conv1(channels) => features.normed_conv(config, channels, 1, 0),
@@ -193,10 +197,11 @@ mod tests {
             (Arch::Vgg16C, "0 2 5 7 10 12 14 17 19 21 24 26 28"),
             (Arch::Vgg16, "0 2 5 7 10 12 14 17 19 21 24 26 28"),
             (Arch::Vgg19, "0 2 5 7 10 12 14 16 19 21 23 25 28 30 32 34"),
+            (Arch::Blocks(vec![vec![8, 8], vec![16], vec![8]]), "0 2 5 8"),
         ];
         for (arch, places) in features {
             let features: Vec<_> = places.split(' ').map(|i| format!("features.{i}")).collect();
-            assert_eq!(names(arch), features.join(" ") + head, "{arch}");
+            assert_eq!(names(arch.clone()), features.join(" ") + head, "{arch}");
         }
     }
 
@@ -211,7 +216,7 @@ mod tests {
         ];
         for (arch, places) in convs {
             let config = VggConfig { arch, batch_norm: true, width: 0.05, ..VggConfig::default() };
-            let vgg = Vgg::new(&config).unwrap();
+            let (vgg, arch) = (Vgg::new(&config).unwrap(), &config.arch);
             let name = |layer: &Layer| layer.name().to_string();
             let named = |place: usize| format!("features.{place}");
             let places = places.split(' ').map(|place| place.parse::<usize>().unwrap());

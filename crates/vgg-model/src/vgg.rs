@@ -284,6 +284,7 @@ mod tests {
         ];
         for (arch, params, macs) in paper {
             let vgg = Vgg::new(&VggConfig { arch, ..VggConfig::default() }).unwrap();
+            let arch = &vgg.config().arch;
             assert_eq!((vgg.param_count(), vgg.macs()), (params, macs + head), "{arch}");
         }
         // On grey images with ten classes, at full width and at a quarter, with 10⁶ multiply-adds.
@@ -295,8 +296,10 @@ mod tests {
             (Arch::Vgg19, 139_610_058, 43_769_082, 1264),
         ];
         for (arch, full, quarter, million_macs) in grey {
-            let wide = Vgg::new(&VggConfig { arch, width: 1.0, ..small() }).unwrap();
             let narrow = Vgg::new(&VggConfig { arch, ..small() }).unwrap();
+            let wide = VggConfig { width: 1.0, ..narrow.config().clone() };
+            let wide = Vgg::new(&wide).unwrap();
+            let arch = &wide.config().arch;
             assert_eq!((wide.param_count(), narrow.param_count()), (full, quarter), "{arch}");
             assert_eq!((narrow.macs() + 500_000) / 1_000_000, million_macs, "{arch}");
         }
@@ -314,13 +317,31 @@ mod tests {
         ];
         for (arch, count, tensors) in paper {
             let plain = Vgg::new(&VggConfig { arch, ..VggConfig::default() }).unwrap();
-            let config = VggConfig { arch, batch_norm: true, ..VggConfig::default() };
-            let vgg = Vgg::new(&config).unwrap();
+            let vgg = Vgg::new(&VggConfig { batch_norm: true, ..plain.config().clone() }).unwrap();
+            let arch = &vgg.config().arch;
             assert_eq!((vgg.param_count(), vgg.macs()), (count, plain.macs()), "{arch}");
             // torchvision's have one more tensor a normalisation: `num_batches_tracked`.
             assert_eq!(vgg.tensors().count() + vgg.state().len() / 2, tensors, "{arch}");
             assert_eq!(vgg.folded().param_count(), plain.param_count());
         }
+    }
+
+    /// VGG8B of Nøkland & Eidnes 2019 has 7.3 million, with one hidden layer.
+    #[test]
+    fn blocks_have_their_parameters_and_macs() {
+        let blocks = vec![vec![128, 256], vec![256, 512], vec![512], vec![512]];
+        let config = VggConfig {
+            arch: crate::Arch::Blocks(blocks),
+            input: [1, 28, 28],
+            classes: 10,
+            fc_width: 1024,
+            ..VggConfig::default()
+        };
+        let vgg = Vgg::new(&config).unwrap();
+        let hidden = 1024 * 1024 + 1024;
+        assert_eq!(vgg.param_count(), 7_321_866 + hidden);
+        let half = Vgg::new(&VggConfig { width: 0.5, ..config }).unwrap();
+        assert_eq!(half.params()[0].dims, [64, 1, 3, 3]);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub(super) struct Errors {
 
 fn net(name: &str, arch: Arch, width: f64, input: [usize; 3], images: usize) -> Net {
     let small = VggConfig { arch, width, input, classes: 10, dropout: 0.0, ..VggConfig::default() };
-    let config = match arch {
+    let config = match small.arch {
         Arch::LeNet => small,
         _ => VggConfig { fc_width: 32, ..small },
     };

@@ -26,7 +26,7 @@ fn config() -> VggConfig {
 
 fn read(file: &str, convention: &Convention) -> Result<Params> {
     let file = WeightFile::open(&path(file))?;
-    assert_eq!(file.config(Arch::Vgg11, convention)?, config());
+    assert_eq!(file.config(&Arch::Vgg11, convention)?, config());
     file.params(&Vgg::new(&config())?, convention)
 }
 

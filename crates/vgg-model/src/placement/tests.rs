@@ -22,7 +22,7 @@ fn plans() -> Vec<Plan> {
     for arch in arches {
         for batch_norm in [false, true] {
             let config = VggConfig {
-                arch,
+                arch: arch.clone(),
                 batch_norm,
                 width: 0.25,
                 input: [1, 224, 224],
@@ -170,7 +170,7 @@ fn sharing_saves_memory() {
             };
         }
         let apart = own + pair[0] + pair[1];
-        let what = plan.vgg.config().arch;
+        let what = &plan.vgg.config().arch;
         assert!(shared < apart, "{what}, {:?}: {shared} and {apart}", plan.mode());
     }
 }

@@ -46,7 +46,7 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 /// params.save(&path)?;
 ///
 /// let file = WeightFile::open(&path)?;
-/// assert_eq!(file.config(Arch::Vgg11, &Convention::TORCHVISION)?, config);
+/// assert_eq!(file.config(&Arch::Vgg11, &Convention::TORCHVISION)?, config);
 /// assert_eq!(file.params(&vgg, &Convention::TORCHVISION)?, params);
 /// let first = file.tensor("features.0.weight")?;
 /// assert_eq!(first.as_ref(), params.get("features.0.weight"));
@@ -129,8 +129,8 @@ impl WeightFile {
     /// [`vgg_tensor::Error::Format`] if there are absurdly many.
     pub fn prefixes(&self, archs: &[Arch], convention: &Convention) -> Result<Vec<String>> {
         let (mut all, mut first_error) = (Vec::new(), None);
-        for (arch, batch_norm) in archs.iter().flat_map(|arch| [(*arch, false), (*arch, true)]) {
-            let vgg = VggConfig { arch, batch_norm, ..VggConfig::default() };
+        for (arch, batch_norm) in archs.iter().flat_map(|arch| [(arch, false), (arch, true)]) {
+            let vgg = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
             // Not all have normalisations.
             let Ok(vgg) = Vgg::new(&vgg) else { continue };
             match body::prefixes(self, &vgg, convention.names) {

@@ -1,6 +1,7 @@
 //! What network a file has the weights of.
 
 use std::collections::HashSet;
+use std::slice;
 
 use vgg_tensor::{Content, Result};
 
@@ -36,7 +37,7 @@ impl WeightFile {
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if they are of no such network.
-    pub fn config(&self, arch: Arch, convention: &Convention) -> Result<VggConfig> {
+    pub fn config(&self, arch: &Arch, convention: &Convention) -> Result<VggConfig> {
         let (config, lacking) = self.config_of(arch, convention)?;
         match lacking {
             Some(reason) => Err(self.source.error(reason)),
@@ -50,12 +51,11 @@ impl WeightFile {
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if it has none, or several; else as [`WeightFile::params`].
-    pub fn start(&self, likely: Arch) -> Result<Start> {
+    pub fn start(&self, likely: &Arch) -> Result<Start> {
         let conventions = [Convention::TORCHVISION, Convention::KERAS, Convention::CAFFE];
-        let archs: Vec<Arch> = [likely].into_iter().chain(Arch::ALL).collect();
+        let archs: Vec<Arch> = [likely.clone()].into_iter().chain(Arch::ALL).collect();
         let candidates = self.whole(&archs, &conventions)?;
-        let mut tried =
-            candidates.iter().map(|(arch, convention)| self.start_as(*arch, convention));
+        let mut tried = candidates.iter().map(|(arch, convention)| self.start_as(arch, convention));
         let first = tried.next().unwrap_or_else(|| self.start_as(likely, &conventions[0]));
         first.or_else(|error| tried.find_map(Result::ok).ok_or(error))?
     }
@@ -80,9 +80,9 @@ impl WeightFile {
             .flat_map(|convention| archs.iter().map(move |arch| (convention, arch)))
         {
             // What is wrong with all of them is told of the one that is tried.
-            let prefixes = self.prefixes(&[*arch], convention).unwrap_or_default();
+            let prefixes = self.prefixes(slice::from_ref(arch), convention).unwrap_or_default();
             if !prefixes.is_empty() {
-                whole.push((*arch, *convention));
+                whole.push((arch.clone(), *convention));
             }
             all.extend(prefixes);
         }
@@ -96,7 +96,7 @@ impl WeightFile {
     }
 
     /// The weights of a network of `arch`, if it is one: only reading them may fail.
-    fn start_as(&self, arch: Arch, convention: &Convention) -> Result<Result<Start>> {
+    fn start_as(&self, arch: &Arch, convention: &Convention) -> Result<Result<Start>> {
         let (config, lacking) = self.config_of(arch, convention)?;
         let vgg = Vgg::new(&config)?;
         let found = find::find(self, &vgg, convention)?;
@@ -161,13 +161,13 @@ impl WeightFile {
     /// those of such a network, and why they are not.
     fn config_of(
         &self,
-        arch: Arch,
+        arch: &Arch,
         convention: &Convention,
     ) -> Result<(VggConfig, Option<String>)> {
-        self.candidates(&[arch], convention)?;
+        self.candidates(slice::from_ref(arch), convention)?;
         // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
-        let full = VggConfig { arch, batch_norm, ..VggConfig::default() };
+        let full = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
         let vgg = Vgg::new(&full)?;
         match find::find(self, &vgg, convention) {
             Ok(found) => self.config_as(&vgg, &found, convention),

@@ -229,7 +229,7 @@ fn refused_of(transposed: &[&str]) -> String {
     let file = WeightFile::open(&path).unwrap();
     let convention = Convention::TORCHVISION;
     let read = file
-        .config(Arch::Vgg11, &convention)
+        .config(&Arch::Vgg11, &convention)
         .and_then(|config| file.check(&Vgg::new(&config)?, &convention));
     match read {
         Err(Error::Format { reason, .. }) => reason,
@@ -245,7 +245,7 @@ fn the_configuration_follows_from_the_shapes() {
         let vgg = Vgg::new(&config).unwrap();
         Params::init(&vgg, &Init::default(), 1).unwrap().save(&path).unwrap();
         let file = WeightFile::open(&path).unwrap();
-        assert_eq!(file.config(config.arch, &Convention::TORCHVISION).unwrap(), config);
+        assert_eq!(file.config(&config.arch, &Convention::TORCHVISION).unwrap(), config);
     }
     // The same, with fully connected weights as inputs by outputs, which config has to tell.
     let transposed = refused_of(&["classifier.0.weight", "classifier.3.weight"]);
@@ -256,6 +256,6 @@ fn the_configuration_follows_from_the_shapes() {
     let last = refused_of(&["classifier.6.weight"]);
     assert!(last.ends_with("it seems to be transposed, inputs by outputs"), "{last}");
     let file = WeightFile::open(&path).unwrap();
-    let error = file.config(Arch::Vgg11, &Convention::CAFFE).unwrap_err().to_string();
+    let error = file.config(&Arch::Vgg11, &Convention::CAFFE).unwrap_err().to_string();
     assert!(error.ends_with("the file has the names of Torchvision, not of Caffe"), "{error}");
 }

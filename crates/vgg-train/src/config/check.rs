@@ -22,11 +22,13 @@ impl Config {
                 (!name_is_folder || self.name.starts_with('.'))
                     .then(|| format!("must be a folder name, not {:?}", self.name)),
             ),
+            ("model.arch", model.arch.problem().map(str::to_owned)),
             ("model.width", positive(model.width)),
             (
                 "model.image_size",
                 (model.image_size < model.arch.min_side()).then(|| {
-                    let (arch, least, size) = (model.arch, model.arch.min_side(), model.image_size);
+                    let (arch, least, size) =
+                        (&model.arch, model.arch.min_side(), model.image_size);
                     format!(
                         "must be at least {least} for {arch}, whose pools shrink it, not {size}"
                     )
@@ -35,7 +37,7 @@ impl Config {
             (
                 "model.image_size",
                 (!model.image_size.is_multiple_of(model.arch.side_multiple())).then(|| {
-                    let (arch, multiple) = (model.arch, model.arch.side_multiple());
+                    let (arch, multiple) = (&model.arch, model.arch.side_multiple());
                     format!("must be a multiple of {multiple} for {arch}, not {}", model.image_size)
                 }),
             ),

@@ -45,7 +45,7 @@ impl Config {
         let side = self.model.image_size;
         let [channels, ..] = self.data.image_shape(side);
         VggConfig {
-            arch: self.model.arch,
+            arch: self.model.arch.clone(),
             width: self.model.width,
             input: [channels, side, side],
             batch_norm: self.model.batch_norm,

@@ -49,7 +49,7 @@ pub(crate) fn of_network(
     };
     let of = |key, value: toml::Value| Override::new("the weights", key, value);
     let mut of_weights = vec![
-        of("model.arch", text(serde_json::to_value(vgg.arch)?).into()),
+        of("model.arch", toml::Value::try_from(&vgg.arch)?),
         of("model.width", vgg.width.into()),
         of("model.batch_norm", vgg.batch_norm.into()),
         of("model.image_size", (vgg.input[1] as i64).into()),

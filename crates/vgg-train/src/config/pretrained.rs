@@ -67,7 +67,7 @@ impl Config {
         let plain = PRETRAINED.iter().map(|it| it.name).filter(|name| !name.ends_with("_bn"));
         let has = plain.collect::<Vec<_>>().join(", ");
         if self.init.is_own() && self.model.of_torchvision().is_none() {
-            let own = self.model.arch;
+            let own = &self.model.arch;
             return Some(format!(
                 "= \"imagenet\" has no weights of {own}: it has those of {has}; \
                  \"torchvision:vgg11\" copies what fits of another network"

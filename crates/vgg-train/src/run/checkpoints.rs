@@ -158,7 +158,7 @@ pub(crate) fn require_classes(
 /// The network of torchvision's file `path`, with its classes.
 fn of_pretrained(path: &Path, pretrained: &Pretrained) -> Result<Checkpoint> {
     let (arch, _) = config::arch_of(pretrained);
-    let Starting { vgg, params, input, .. } = starting(path, arch)?;
+    let Starting { vgg, params, input, .. } = starting(path, &arch)?;
     let checkpoint = Checkpoint {
         vgg,
         input,
@@ -188,7 +188,7 @@ pub(crate) struct Starting {
 ///
 /// # Errors
 /// As [`load`].
-pub(crate) fn starting(path: &Path, arch: Arch) -> Result<Starting> {
+pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
     if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
         let Checkpoint { vgg, params, input, .. } = checkpoint;
         return Ok(Starting { vgg, params, input, notes: vec![] });

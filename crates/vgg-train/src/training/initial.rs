@@ -23,7 +23,7 @@ pub(crate) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
         return Ok(params);
     };
     let path = checkpoints::network(&from, Which::Best, config.data.download, ui)?;
-    let starting = checkpoints::starting(&path, config.model.arch)?;
+    let starting = checkpoints::starting(&path, &config.model.arch)?;
     ui.status("Starting", &format!("from {}", path.display()));
     starting.notes.iter().for_each(|note| ui.detail(note));
     let other = Vgg::new(&starting.vgg)?;

@@ -1,4 +1,4 @@
-//! How gradients come about and what they do: the keys of the loss and the optimiser.
+//! What is trained and how: the keys of the network, the loss and the optimiser.
 
 use super::{Workplace, failure};
 
@@ -18,6 +18,35 @@ fn classes_have_weights_in_the_loss() {
     };
     assert!(weights(1) == weights(2), "it goes on to the bit");
     assert!(weights(1) != weights(3), "it is another loss");
+}
+
+#[test]
+fn a_vgg_of_other_blocks_trains_and_goes_on_and_is_imported() {
+    let place = Workplace::new();
+    let blocks = "--set model.arch=[[16],[16,32]] --set model.image_size=20";
+    place.ok(&format!("tiny.toml -q {blocks} --set train.epochs=1"));
+    place.ok("resume runs/tiny-1 -q --set train.epochs=2");
+    let done = place.ok(&format!("tiny.toml {blocks} --set train.epochs=2"));
+    assert!(done.stderr.contains("Model [[16], [16, 32]] × "), "{}", done.stderr);
+    let weights = |run: u32| {
+        std::fs::read(place.path(&format!("runs/tiny-{run}/checkpoints/last.safetensors"))).unwrap()
+    };
+    assert!(weights(1) == weights(2), "it goes on to the bit");
+    place.ok("export runs/tiny-1 --format onnx --output blocks.onnx");
+    place.ok("export runs/tiny-1 --format safetensors --output w.safetensors");
+    place.ok("import w.safetensors --arch [[16],[16,32]] --to again");
+    assert!(place.read("again/config.toml").contains("arch = [[16], [16, 32]]"));
+
+    let refused = |key: &str, said: &str| {
+        let done = failure(&place, &format!("tiny.toml --set {key}"));
+        assert!(done.starts_with("2\n") && done.contains(said), "{done}");
+    };
+    refused("model.arch=[[16],[]]", "model.arch must have a block, and each block a convolution");
+    refused("model.arch=[16,32]", "model.arch");
+    refused(
+        "model.arch=[[16],[16]] --set model.image_size=3",
+        "model.image_size must be at least 4 for [[16], [16]], whose pools shrink it, not 3",
+    );
 }
 
 #[test]

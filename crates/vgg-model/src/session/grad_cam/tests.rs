@@ -13,7 +13,7 @@ const INFER: Mode = Mode::Infer { linear_weights: WeightType::F32 };
 
 fn small(arch: Arch, h: usize, w: usize) -> VggConfig {
     let any = VggConfig { arch, width: 0.05, input: [1, h, w], classes: 5, ..VggConfig::default() };
-    match arch {
+    match any.arch {
         Arch::LeNet => any,
         _ => VggConfig { fc_width: 12, ..any },
     }

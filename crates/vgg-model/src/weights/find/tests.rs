@@ -34,7 +34,7 @@ fn file(tensors: Named) -> (TempDir, WeightFile) {
 fn read(file: &WeightFile) -> std::result::Result<Params, String> {
     let convention = Convention::TORCHVISION;
     let read = file
-        .config(Arch::Vgg11, &convention)
+        .config(&Arch::Vgg11, &convention)
         .and_then(|config| file.params(&Vgg::new(&config)?, &convention));
     read.map_err(|error| match error {
         Error::Format { reason, .. } => reason,
@@ -140,17 +140,17 @@ fn of_different_networks_none_is_guessed() {
     assert_eq!(refused(both.clone()), several);
     let (_folder, meant) = file(both);
     let meant = meant.under("b");
-    assert_eq!(meant.config(Arch::Vgg11, &Convention::TORCHVISION).unwrap(), normed);
+    assert_eq!(meant.config(&Arch::Vgg11, &Convention::TORCHVISION).unwrap(), normed);
     assert_eq!(meant.candidates(&Arch::ALL, &Convention::TORCHVISION).unwrap()[0], Arch::Vgg11);
     // Of other configurations: none where any may be meant, one where its is said.
     let (_folder, both) = file(named(&[("a", &vgg11), ("b", &vgg16)]));
     for error in [
         both.candidates(&Arch::ALL, &Convention::TORCHVISION).unwrap_err(),
-        both.start(Arch::Vgg11).unwrap_err(),
+        both.start(&Arch::Vgg11).unwrap_err(),
     ] {
         assert!(error.to_string().ends_with(several), "{error}");
     }
-    assert_eq!(both.config(Arch::Vgg16, &Convention::TORCHVISION).unwrap(), deeper);
+    assert_eq!(both.config(&Arch::Vgg16, &Convention::TORCHVISION).unwrap(), deeper);
     assert_eq!(read(&both).unwrap(), vgg11);
 }
 
@@ -161,7 +161,7 @@ fn many_long_names_are_no_networks() {
     let dotted = "a.b.".repeat(40);
     let others = (0..10_000).map(|i| one(format!("{dotted}{i}")));
     let (_folder, others) = file(others.collect());
-    let error = others.start(Arch::Vgg11).unwrap_err().to_string();
+    let error = others.start(&Arch::Vgg11).unwrap_err().to_string();
     assert!(error.contains("features.0.weight is missing: "), "{error}");
     let alike = (0..10_000).map(|i| one(format!("{i}.features.3.weight")));
     assert_eq!(refused(alike.collect()), "it has more networks than any checkpoint");
@@ -233,20 +233,31 @@ fn heads_that_do_not_fit_are_told() {
 }
 
 #[test]
+fn a_network_of_other_blocks_is_found_by_them() {
+    let arch = Arch::Blocks(vec![vec![4, 6], vec![8]]);
+    let wanted = VggConfig { arch: arch.clone(), width: 1.0, input: [1, 4, 4], ..config() };
+    let params = params(&wanted, 1);
+    let (_folder, file) = file(renamed(&params, |name| format!("module.{name}")));
+    let found = file.config(&arch, &Convention::TORCHVISION).unwrap();
+    assert_eq!(found, wanted);
+    assert!(file.config(&Arch::Vgg11, &Convention::TORCHVISION).is_err());
+}
+
+#[test]
 fn a_network_can_start_from_any_file() {
     let narrow = VggConfig { width: 1.0 / 16.0, ..config() };
     let of = |arch, batch_norm| VggConfig { arch, batch_norm, ..narrow.clone() };
     for (arch, batch_norm) in [(Arch::Vgg13, false), (Arch::Vgg16C, false), (Arch::Vgg16, true)] {
-        let params = params(&of(arch, batch_norm), 1);
+        let params = params(&of(arch.clone(), batch_norm), 1);
         let (_folder, whole) = file(renamed(&params, |name| format!("model.{name}")));
-        let start = whole.start(Arch::Vgg11).unwrap();
-        assert_eq!((start.vgg, start.lacking), (of(arch, batch_norm), None));
+        let start = whole.start(&Arch::Vgg11).unwrap();
+        assert_eq!((start.vgg, start.lacking), (of(arch.clone(), batch_norm), None));
         assert_eq!(start.params, params);
         let all = renamed(&params, str::to_owned).into_iter();
         let convs = all.filter(|(name, _)| name.starts_with("features")).collect();
         let (_folder, headless) = file(convs);
-        let start = headless.start(Arch::Vgg11).unwrap();
-        assert_eq!((start.vgg.arch, start.vgg.width), (arch, narrow.width));
+        let start = headless.start(&Arch::Vgg11).unwrap();
+        assert_eq!((&start.vgg.arch, start.vgg.width), (&arch, narrow.width));
         assert!(start.lacking.unwrap().contains("convolutions alone"));
         // Its convolutions are copied, and what it does not have is not.
         let vgg = Vgg::new(&of(Arch::Vgg11, batch_norm)).unwrap();
@@ -261,7 +272,7 @@ fn a_network_can_start_from_any_file() {
     }
     // Keras's names and orders.
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
-    let start = WeightFile::open(path.as_ref()).unwrap().start(Arch::Vgg19).unwrap();
+    let start = WeightFile::open(path.as_ref()).unwrap().start(&Arch::Vgg19).unwrap();
     assert_eq!((start.vgg.arch, start.convention), (Arch::Vgg11, Convention::KERAS));
     assert_eq!((start.vgg.classes, start.vgg.fc_width, start.lacking), (10, 16, None));
 }
@@ -287,7 +298,7 @@ fn of_another_head_what_fits_is_copied() {
     // What is copied of a file, why the others are not, and what is said of the file.
     let copied = |tensors: Named| {
         let (_folder, file) = file(tensors);
-        let start = file.start(Arch::Vgg11).unwrap();
+        let start = file.start(&Arch::Vgg11).unwrap();
         let mut own = params(&of_three, 2);
         let layers =
             own.copy_from(&vgg, &start.params, &Vgg::new(&start.vgg).unwrap(), Copying::All);
@@ -338,7 +349,7 @@ fn of_one_output_the_last_layer_is_left() {
         let (_folder, file) = file(one.collect());
         let reason = format!("classifier.6 has {said}: a network tells two classes or more apart");
         assert_eq!(read(&file).unwrap_err(), reason);
-        let start = file.start(Arch::Vgg11).unwrap();
+        let start = file.start(&Arch::Vgg11).unwrap();
         assert_eq!((start.vgg.input, start.vgg.fc_width), (config().input, 5));
         assert_eq!(start.lacking, Some(reason));
         let (vgg, mut own) = (Vgg::new(&config()).unwrap(), params(&config(), 2));
@@ -371,7 +382,7 @@ fn what_is_beside_a_network_is_left_out() {
         let names = file.check(&vgg, &Convention::TORCHVISION).unwrap().beside;
         let expected = beside.map(|(name, _)| name.to_owned());
         assert_eq!(names, expected, "{prefix:?}");
-        assert_eq!(file.start(Arch::Vgg11).unwrap().beside, expected);
+        assert_eq!(file.start(&Arch::Vgg11).unwrap().beside, expected);
     }
     // What computes as the network's layers do may be one of them.
     let with = |name: &str, dims: &[usize]| {
@@ -384,7 +395,7 @@ fn what_is_beside_a_network_is_left_out() {
         let reason = refused(with(name, dims));
         let said = format!("{name} {dims:?} is of a convolution or a normalisation beside the");
         assert!(reason.starts_with(&said), "{reason}");
-        assert!(file(with(name, dims)).1.start(Arch::Vgg11).is_ok());
+        assert!(file(with(name, dims)).1.start(&Arch::Vgg11).is_ok());
     }
     let vector = refused(with("features.weight", &[3]));
     assert!(
@@ -397,7 +408,7 @@ fn what_is_beside_a_network_is_left_out() {
 fn layers_that_are_named_twice_are_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/weights/keras.safetensors");
     let golden = WeightFile::open(path.as_ref()).unwrap();
-    let config = golden.config(Arch::Vgg11, &Convention::KERAS).unwrap();
+    let config = golden.config(&Arch::Vgg11, &Convention::KERAS).unwrap();
     let vgg = Vgg::new(&config).unwrap();
     let expected = golden.params(&vgg, &Convention::KERAS).unwrap();
     let names: Vec<String> = golden.tensors().map(|(name, _)| name.to_owned()).collect();
@@ -419,7 +430,7 @@ fn layers_that_are_named_twice_are_one() {
         let (_folder, mut renamed) = file(names.iter().map(renamed).collect());
         assert_eq!(renamed.params(&vgg, &Convention::KERAS).unwrap(), expected);
         assert_eq!(renamed.check(&vgg, &Convention::KERAS).unwrap().prefix, prefix);
-        assert_eq!(renamed.start(Arch::Vgg16).unwrap().params, expected);
+        assert_eq!(renamed.start(&Arch::Vgg16).unwrap().params, expected);
         // What is missing is told of the network, not of a layer's group.
         renamed.tensors.retain(|tensor| !tensor.name.contains("block3_conv2"));
         let error = renamed.params(&vgg, &Convention::KERAS).unwrap_err().to_string();

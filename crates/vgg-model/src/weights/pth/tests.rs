@@ -34,7 +34,7 @@ impl Scratch {
         let file = WeightFile::open(&self.path)?;
         let convention = Convention::TORCHVISION;
         // A damaged shape may be that of some other network, or of none.
-        if let Ok(vgg) = file.config(Arch::Vgg11, &convention).and_then(|config| Vgg::new(&config))
+        if let Ok(vgg) = file.config(&Arch::Vgg11, &convention).and_then(|config| Vgg::new(&config))
         {
             file.params(&vgg, &convention)?;
         }
@@ -43,7 +43,7 @@ impl Scratch {
 
     /// Why a file of these bytes is not read.
     fn refused(&self, bytes: &[u8]) -> String {
-        let config = |file: WeightFile| file.config(Arch::Vgg11, &Convention::TORCHVISION);
+        let config = |file: WeightFile| file.config(&Arch::Vgg11, &Convention::TORCHVISION);
         match self.open(bytes).and_then(config) {
             Err(Error::Format { path, reason }) => {
                 assert_eq!(path, self.path);

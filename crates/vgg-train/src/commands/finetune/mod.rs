@@ -30,7 +30,7 @@ use crate::training::processes::Ranks;
 #[derive(Debug, Args)]
 pub(crate) struct FinetuneOptions {
     /// Which of ImageNet's networks: vgg11, vgg13, vgg16 or vgg19
-    #[arg(long, default_value = "vgg16", value_parser = parse_arch, conflicts_with = "from")]
+    #[arg(long, default_value = "vgg16", conflicts_with = "from")]
     arch: Arch,
 
     /// Network to start from instead: a run, a checkpoint, a file of another program's weights, or a
@@ -63,10 +63,6 @@ pub(crate) struct FinetuneOptions {
     /// Print what came out of training as JSON
     #[arg(long)]
     json: bool,
-}
-
-fn parse_arch(name: &str) -> Result<Arch, String> {
-    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 /// `finetune FOLDER`.

@@ -91,9 +91,9 @@ impl Plan {
                     let help = "--arch is vgg11, vgg13, vgg16 or vgg19; --from any trained network";
                     return Err(Failure::new(Code::Usage, message).help(help).into());
                 }
-                ("imagenet".into(), start_of(&own, options.arch)?)
+                ("imagenet".into(), start_of(&own, &options.arch)?)
             }
-            Some(from) => (from.to_string_lossy().into_owned(), start_of(from, options.arch)?),
+            Some(from) => (from.to_string_lossy().into_owned(), start_of(from, &options.arch)?),
         };
         let side = start.model.image_size;
         let file = options.config.clone().unwrap_or_else(|| format!("{name}.toml").into());
@@ -307,7 +307,7 @@ impl Counted {
 
 /// The config of the network to start from: a file of weights says which it is as far as it can, or else
 /// it is one of `arch`.
-fn start_of(from: &Path, arch: Arch) -> Result<(Config, Trained)> {
+fn start_of(from: &Path, arch: &Arch) -> Result<(Config, Trained)> {
     if !from.is_file() {
         let config = checkpoints::config_of(from, vec![])?.config;
         let vgg = Vgg::new(&config.vgg())?;

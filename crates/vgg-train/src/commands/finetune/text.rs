@@ -134,7 +134,7 @@ kind = \"cosine\"
         let model = &self.start.model;
         let mut table = "[model]\n# As the trained network is.\n".to_owned();
         let mut key = |name: &str, value: Value| table += &format!("{name} = {value}\n");
-        key("arch", model.arch.to_string().into());
+        key("arch", Value::try_from(&model.arch).expect("a name or numbers"));
         key("image_size", (model.image_size as i64).into());
         if model.width != 1.0 {
             key("width", model.width.into());

@@ -5,6 +5,7 @@ mod options;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use anyhow::{Context as _, Result, anyhow};
 use vgg_data::imagenet::{self, Pretrained};
@@ -198,7 +199,7 @@ fn of_checkpoint(
     ui: &Ui,
 ) -> Result<(Imported, Loaded)> {
     let Checkpoint { vgg, input, classes, params, .. } = checkpoint;
-    if let Some(arch) = options.arch.filter(|arch| *arch != vgg.arch) {
+    if let Some(arch) = options.arch.as_ref().filter(|arch| **arch != vgg.arch) {
         let message = format!("{} is a checkpoint of {}, not of {arch}", file.display(), vgg.arch);
         return Err(anyhow!(message).context(cannot_import().help("--arch can be left out")));
     }
@@ -232,8 +233,9 @@ fn of_checkpoint(
 fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -> Result<Imported> {
     let (config, input, classes) = (config.vgg(), config.input(), config.data.class_names());
     let vgg = Vgg::new(&config)?;
-    let convention = options.convention(weights, &[config.arch]);
-    let other = || options.other_network(weights, &[config.arch]);
+    let archs = slice::from_ref(&config.arch);
+    let convention = options.convention(weights, archs);
+    let other = || options.other_network(weights, archs);
     let matched = Some(weights.check(&vgg, &convention).with_context(other)?);
     let params = weights.params(&vgg, &convention).context(cannot_import())?;
     let asks = weights.asks().to_vec();
@@ -242,20 +244,20 @@ fn with_config(weights: &WeightFile, config: &Config, options: &ImportOptions) -
 
 /// The network that the weights are of.
 fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<Imported> {
-    let archs = options.arch.map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
+    let archs = options.arch.clone().map_or(Arch::ALL.to_vec(), |arch| vec![arch]);
     let convention = options.convention(weights, &archs);
-    let fits = |arch: Arch| {
+    let fits = |arch: &Arch| {
         let config = weights.config(arch, &convention)?;
         let matched = weights.check(&Vgg::new(&config)?, &convention)?;
         Ok((config, matched))
     };
     let found = weights.candidates(&archs, &convention).and_then(|candidates| {
-        let mut tried = candidates.into_iter().map(fits);
-        let first = tried.next().unwrap_or_else(|| fits(archs[0]));
+        let mut tried = candidates.iter().map(fits);
+        let first = tried.next().unwrap_or_else(|| fits(&archs[0]));
         first.or_else(|error| tried.find_map(Result::ok).ok_or(error))
     });
     let (vgg, matched) = found.map_err(|error: vgg_tensor::Error| {
-        let start = weights.start(archs[0]).ok();
+        let start = weights.start(&archs[0]).ok();
         let is_of_use = |start: Start| start.lacking.is_some() || !start.beside.is_empty();
         let failure = match start.is_some_and(is_of_use) {
             true => cannot_import().help(

@@ -26,8 +26,9 @@ pub(crate) struct ImportOptions {
     /// Configuration of the network, such as vgg11, where there is no data set: the run can predict
     ///
     /// Left out, it is found by the names and shapes of the weights, as width, classes and input size
-    /// are. A checkpoint of this program says it.
-    #[arg(long, value_parser = parse_arch)]
+    /// are. A checkpoint of this program says it. VGGs of other blocks have to be told by their
+    /// channels, as '[[64], [128], [256, 256]]'.
+    #[arg(long)]
     pub(super) arch: Option<Arch>,
 
     /// Whose conventions the weights have; the options below change one each [default: torchvision]
@@ -116,10 +117,6 @@ enum Kernels {
 enum Flatten {
     Chw,
     Hwc,
-}
-
-fn parse_arch(name: &str) -> Result<Arch, String> {
-    serde_json::from_value(name.into()).map_err(|error| error.to_string())
 }
 
 impl ImportOptions {
