@@ -15,9 +15,9 @@ use crate::terminal::ui::Ui;
 /// What is written, and where.
 #[derive(Debug, Args)]
 pub(crate) struct ExportOptions {
-    /// Format of the file
+    /// Format of the file [default: as its name ends, .safetensors or .onnx]
     #[arg(long, value_enum)]
-    format: ExportFormat,
+    format: Option<ExportFormat>,
 
     /// File to write, over an older one; a pipe or /dev/stdout will do
     #[arg(long, value_name = "FILE")]
@@ -42,8 +42,22 @@ enum ExportFormat {
     Onnx,
 }
 
+impl ExportOptions {
+    fn format(&self) -> Result<ExportFormat> {
+        let ending = self.output.extension().unwrap_or_default().to_string_lossy();
+        let of_name = || ExportFormat::from_str(&ending, true).ok();
+        self.format.or_else(of_name).ok_or_else(|| {
+            let file = self.output.display();
+            let message = format!("{file} ends with neither .safetensors nor .onnx");
+            let help = "--format says what is written; PyTorch's load_file reads safetensors";
+            Failure::new(Code::Usage, message).help(help).into()
+        })
+    }
+}
+
 /// `export RUN`.
 pub(crate) fn command(run: &Path, options: &ExportOptions, download: bool, ui: &Ui) -> Result<()> {
+    let format = options.format()?;
     let open = |run: &Path| checkpoints::network(run, options.checkpoint, download, ui);
     let path = open(run)?;
     let classifier = options.classifier.as_deref().map(open).transpose()?;
@@ -51,7 +65,7 @@ pub(crate) fn command(run: &Path, options: &ExportOptions, download: bool, ui: &
         [Some(&path), classifier.as_ref()].into_iter().flatten().map(|path| &**path).collect();
     let output = Output::new(&options.output, &read)?;
     let checkpoint = checkpoints::load(&path)?;
-    match (options.format, &classifier) {
+    match (format, &classifier) {
         (ExportFormat::Safetensors, None) => output.write(|out| checkpoint.write_network(out))?,
         (ExportFormat::Safetensors, Some(_)) => {
             let message = "--classifier is for --format onnx: a file of weights has one network";

@@ -32,8 +32,8 @@ fn a_vgg_of_other_blocks_trains_and_goes_on_and_is_imported() {
         std::fs::read(place.path(&format!("runs/tiny-{run}/checkpoints/last.safetensors"))).unwrap()
     };
     assert!(weights(1) == weights(2), "it goes on to the bit");
-    place.ok("export runs/tiny-1 --format onnx --output blocks.onnx");
-    place.ok("export runs/tiny-1 --format safetensors --output w.safetensors");
+    place.ok("export runs/tiny-1 --output blocks.onnx");
+    place.ok("export runs/tiny-1 --output w.safetensors");
     place.ok("import w.safetensors --arch [[16],[16,32]] --to again");
     assert!(place.read("again/config.toml").contains("arch = [[16], [16, 32]]"));
 

@@ -39,8 +39,12 @@ fn pytorchs_weights_predict_and_leave_as_they_came() {
         Params::load(&zip, &vgg).unwrap()
     );
 
-    let done = place.run("export new/run --format onnx --output out.onnx");
+    let done = place.run("export new/run --output out.ONNX");
     assert_eq!(done.code, Some(0), "{}", done.stderr);
+    std::fs::rename(place.path("out.ONNX"), place.path("out.onnx")).unwrap();
+    let done = place.run("export new/run --output out.pth");
+    let said = "error: out.pth ends with neither .safetensors nor .onnx\nhelp: --format says";
+    assert!(done.code == Some(2) && done.stderr.contains(said), "{}", done.stderr);
     // `tests/golden/round_trip.py` compares such a file's logits with torchvision's.
     let expected = std::fs::read(golden("network.onnx")).unwrap();
     assert!(std::fs::read(place.path("out.onnx")).unwrap() == expected);
