@@ -71,6 +71,41 @@ def narrow_networks():
         yield arch, f"{arch} {side} narrow", make, (1, side, side)
 
 
+class OfBlocks(torch.nn.Module):
+    """A VGG of other blocks or with another head, as networks for small images are."""
+
+    def __init__(self, blocks, hidden, batch_norm):
+        super().__init__()
+        convs, c = [], 3
+        for block in blocks:
+            for channels in block:
+                norm = [torch.nn.BatchNorm2d(channels)] * batch_norm
+                convs += [torch.nn.Conv2d(c, channels, 3, padding=1), *norm, torch.nn.ReLU()]
+                c = channels
+            convs.append(torch.nn.MaxPool2d(2, 2))
+        self.features, linears = torch.nn.Sequential(*convs), []
+        for outputs in hidden:
+            linears += [torch.nn.Linear(c, outputs), torch.nn.ReLU(), torch.nn.Dropout()]
+            c = outputs
+        self.classifier = torch.nn.Sequential(*linears, torch.nn.Linear(c, 10))
+
+    def forward(self, x):
+        return self.classifier(self.features(x).flatten(1))
+
+
+def networks_of_blocks():
+    """Of images that leave one place of the last maps."""
+    vgg16 = [[4] * 2, [8] * 2, [16] * 3, [32] * 3, [32] * 3]
+    others = [[8, 16], [16, 24], [24]]
+    for arch, blocks in [("vgg16", vgg16), (json.dumps(others), others)]:
+        for hidden in ([], [20], [20, 20, 20]):
+            for batch_norm in (False, True):
+                make = lambda *args: lambda: OfBlocks(*args)
+                name = f"blocks {len(blocks)}, {len(hidden)} hidden{', normalised' * batch_norm}"
+                side = 2 ** len(blocks)
+                yield arch, name, make(blocks, hidden, batch_norm), (3, side, side)
+
+
 def whole_networks():
     for name in ("vgg11", "vgg16", "vgg16_bn"):
         make = lambda name=name: models.get_model(name, weights=None)
@@ -277,7 +312,7 @@ class LocatorTrip(Trip):
 def main(program, *words):
     torch.manual_seed(1)
     program = Path(program).resolve()
-    trips = [(Trip, *case) for case in [*narrow_networks(), *whole_networks()]]
+    trips = [(Trip, *case) for case in [*narrow_networks(), *networks_of_blocks(), *whole_networks()]]
     trips += [(TimmTrip, *case) for case in timm_networks()]
     trips += [(LocatorTrip, boxes, f"locator {boxes}") for boxes in ("per-class", "shared")]
     far = []

@@ -32,12 +32,23 @@ pub struct VggConfig {
     /// What it says of an image.
     #[serde(skip_serializing_if = "Task::is_classification")]
     pub task: Task,
-    /// Outputs of each of the two hidden fully connected layers. LeNet's are fixed: there it has to
+    /// Outputs of each of the hidden fully connected layers. LeNet's are fixed: there it has to
     /// be left at its default.
     pub fc_width: usize,
+    /// Hidden fully connected layers: two in the paper; none, where the last maps are classified as they
+    /// are. LeNet has its two.
+    #[serde(skip_serializing_if = "is_the_papers")]
+    pub fc_hidden: usize,
     /// Probability that dropout zeroes an output of a hidden fully connected layer. LeNet has none:
     /// there it has to be left at its default, or be 0.
     pub dropout: f32,
+}
+
+/// Hidden fully connected layers in the paper.
+const FC_HIDDEN: usize = 2;
+
+fn is_the_papers(fc_hidden: &usize) -> bool {
+    *fc_hidden == FC_HIDDEN
 }
 
 impl Default for VggConfig {
@@ -51,6 +62,7 @@ impl Default for VggConfig {
             classes: 1000,
             task: Task::Classification,
             fc_width: 4096,
+            fc_hidden: FC_HIDDEN,
             dropout: 0.5,
         }
     }
@@ -59,6 +71,9 @@ impl Default for VggConfig {
 impl VggConfig {
     /// The largest allowed number of input rows and columns.
     pub const MAX_SIDE: usize = 65_535;
+
+    /// The largest allowed number of hidden fully connected layers.
+    pub const MAX_FC_HIDDEN: usize = 16;
 
     pub(crate) fn check(&self) -> Result<()> {
         let arch = &self.arch;
@@ -82,6 +97,10 @@ impl VggConfig {
         if self.fc_width == 0 {
             return Err(invalid("fc_width", self.fc_width, "at least 1"));
         }
+        if self.fc_hidden > Self::MAX_FC_HIDDEN {
+            let allowed = format!("at most {}", Self::MAX_FC_HIDDEN);
+            return Err(invalid("fc_hidden", self.fc_hidden, &allowed));
+        }
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(invalid("dropout", self.dropout, "at least 0 and below 1"));
         }
@@ -90,6 +109,10 @@ impl VggConfig {
             if self.fc_width != default.fc_width {
                 let allowed = "left out for lenet, whose layers have 120 and 84 outputs";
                 return Err(invalid("fc_width", self.fc_width, allowed));
+            }
+            if self.fc_hidden != default.fc_hidden {
+                let allowed = "left out for lenet, which has two hidden layers";
+                return Err(invalid("fc_hidden", self.fc_hidden, allowed));
             }
             if self.dropout != default.dropout && self.dropout != 0.0 {
                 let allowed = "left out for lenet, which has no dropout";
@@ -168,6 +191,8 @@ mod tests {
         assert_eq!(message, "classes = 1, but it must be at least 2");
         let message = refused(VggConfig { fc_width: 0, ..small() });
         assert_eq!(message, "fc_width = 0, but it must be at least 1");
+        let message = refused(VggConfig { fc_hidden: 17, ..small() });
+        assert_eq!(message, "fc_hidden = 17, but it must be at most 16");
         let message = refused(VggConfig { dropout: 1.0, ..small() });
         assert_eq!(message, "dropout = 1, but it must be at least 0 and below 1");
         assert!(Vgg::new(&VggConfig { dropout: f32::NAN, ..small() }).is_err());
@@ -183,6 +208,8 @@ mod tests {
         assert_eq!(message, expected);
         let message = refused(VggConfig { fc_width: 64, ..lenet.clone() });
         assert!(message.starts_with("fc_width = 64, but it must be left out for lenet"));
+        let message = refused(VggConfig { fc_hidden: 1, ..lenet.clone() });
+        assert!(message.starts_with("fc_hidden = 1, but it must be left out for lenet"));
         let message = refused(VggConfig { input: [1, 28, 30], ..lenet });
         assert!(message.ends_with("sides being multiples of 4"), "{message}");
     }

@@ -62,7 +62,6 @@ fn vgg(config: &VggConfig, blocks: &[impl AsRef<[Entry]>]) -> Vec<Layer> {
     }
     let mut classifier = Sequential::new("classifier");
     classifier.hidden(config);
-    classifier.hidden(config);
     classifier.linear(config.outputs(), false);
     let mut layers = features.layers;
     layers.extend(avg_pool(config));
@@ -83,7 +82,6 @@ fn alexnet(config: &VggConfig) -> Vec<Layer> {
     net.max_pool(3, 2);
     net.layers.extend(avg_pool(config));
     net.skip(); // flattening
-    net.hidden(config);
     net.hidden(config);
     net.linear(config.outputs(), false);
     net.layers
@@ -165,11 +163,13 @@ impl Sequential {
         self.push(|name| Layer::Linear { name, out_features, relu });
     }
 
-    /// A hidden fully connected layer of the config's width, with ReLU and dropout.
+    /// The hidden fully connected layers of the config, each with ReLU and dropout.
     fn hidden(&mut self, config: &VggConfig) {
-        self.linear(config.fc_width, true);
-        self.skip();
-        self.push(|name| Layer::Dropout { name, p: config.dropout });
+        for _ in 0..config.fc_hidden {
+            self.linear(config.fc_width, true);
+            self.skip();
+            self.push(|name| Layer::Dropout { name, p: config.dropout });
+        }
     }
 }
 
@@ -230,6 +230,20 @@ mod tests {
             let state: Vec<_> = vgg.state().iter().map(|spec| spec.name.as_str()).collect();
             assert_eq!(state[..2], ["features.1.running_mean", "features.1.running_var"]);
         }
+    }
+
+    #[test]
+    fn heads_have_as_many_hidden_layers_as_the_config_says() {
+        let head = |fc_hidden: usize| {
+            let config = VggConfig { fc_hidden, width: 0.05, fc_width: 8, ..VggConfig::default() };
+            let vgg = Vgg::new(&config).unwrap();
+            let linears = vgg.params().iter().filter(|spec| spec.dims.len() == 2);
+            linears.map(|spec| (spec.name.clone(), spec.dims[0])).collect::<Vec<_>>()
+        };
+        let linear = |place, outputs| (format!("classifier.{place}.weight"), outputs);
+        assert_eq!(head(0), [linear(0, 1000)]);
+        assert_eq!(head(1), [linear(0, 8), linear(3, 1000)]);
+        assert_eq!(head(3), [linear(0, 8), linear(3, 8), linear(6, 8), linear(9, 1000)]);
     }
 
     #[test]

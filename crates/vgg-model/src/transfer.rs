@@ -17,7 +17,7 @@ pub enum Copying {
     All,
     /// All but the last one: its outputs were other classes, though they may be as many.
     Body,
-    /// The first four convolutions of the other network and the last three fully connected layers,
+    /// The first four convolutions of the other network and its three fully connected layers,
     /// as Simonyan & Zisserman 2014 (section 3.1) start deeper networks from configuration A.
     Paper,
 }
@@ -33,8 +33,6 @@ pub struct Transferred {
 
 /// Convolutions that [`Copying::Paper`] copies.
 const PAPER_CONVS: usize = 4;
-/// Fully connected layers that it copies.
-const PAPER_LINEARS: usize = 3;
 
 /// Where a layer with parameters is in a network. Layers of two networks at the same place are
 /// counterparts, although networks of other depths count and name them differently.
@@ -43,16 +41,18 @@ enum Place {
     /// In a block of convolutions, which a pool ends: the block, the convolution, and how many
     /// layers with parameters are behind it.
     Block(usize, usize, usize),
-    /// Fully connected layers, from the last one on.
-    Linear(usize),
+    /// A hidden fully connected layer, from the first one on.
+    Hidden(usize),
+    /// The last fully connected layer.
+    Last,
 }
 
 impl Params {
     /// Copies from another network, layer by layer, what has the same shapes, and says of each layer
     /// what became of it.
     ///
-    /// A convolution's counterpart is the one with its number in the block of its number; fully
-    /// connected layers are counted from the last one.
+    /// A convolution's counterpart is the one with its number in the block of its number, a hidden fully
+    /// connected layer's that of its number, and the last one's the last one.
     ///
     /// ```
     /// use vgg_model::{Copying, Init, Params, Vgg, VggConfig};
@@ -103,7 +103,7 @@ pub fn transfers<'a>(
     let mut allowed = allowed(copying, counterparts.keys().copied());
     let is_of_other_task = vgg.config().task != other_vgg.config().task;
     if is_of_other_task {
-        allowed.retain(|place| *place != Place::Linear(0));
+        allowed.retain(|place| *place != Place::Last);
     }
     // All parameters of a layer, or none if one differs.
     let fits = |layer: &str, from: &str| {
@@ -127,7 +127,7 @@ pub fn transfers<'a>(
         let from = match counterparts.get(&place) {
             None => Err("the other network has no such layer".into()),
             Some(_) if !allowed.contains(&place) => Err(match copying {
-                _ if is_of_other_task && place == Place::Linear(0) => {
+                _ if is_of_other_task && place == Place::Last => {
                     "what it gives is for another task".into()
                 }
                 Copying::Paper => "the paper's rule leaves it".into(),
@@ -150,19 +150,16 @@ fn allowed(copying: Copying, places: impl Iterator<Item = Place>) -> Vec<Place> 
     let places: Vec<Place> = places.collect(); // in order: blocks first
     match copying {
         Copying::All => places,
-        Copying::Body => places.into_iter().filter(|place| *place != Place::Linear(0)).collect(),
+        Copying::Body => places.into_iter().filter(|place| *place != Place::Last).collect(),
         Copying::Paper => {
             let conv = |place: &Place| match *place {
                 Place::Block(block, conv, _) => Some((block, conv)),
-                Place::Linear(_) => None,
+                Place::Hidden(_) | Place::Last => None,
             };
             let mut convs: Vec<_> = places.iter().filter_map(conv).collect();
             convs.dedup();
             convs.truncate(PAPER_CONVS);
-            let fits = |place: &Place| match conv(place) {
-                Some(place) => convs.contains(&place),
-                None => matches!(place, Place::Linear(from_last) if *from_last < PAPER_LINEARS),
-            };
+            let fits = |place: &Place| conv(place).is_none_or(|place| convs.contains(&place));
             places.into_iter().filter(fits).collect()
         }
     }
@@ -186,7 +183,7 @@ fn places(vgg: &Vgg) -> Vec<(String, Place)> {
             }
             Layer::Linear { .. } => {
                 linear += 1;
-                Place::Linear(linears - linear)
+                if linear == linears { Place::Last } else { Place::Hidden(linear) }
             }
             _ => {
                 behind += 1;

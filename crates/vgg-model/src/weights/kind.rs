@@ -53,6 +53,10 @@ impl Kind {
             [8, 1..=32, 0x12 | 0x3a, ..] => {
                 "an ONNX model, which is not read: take the weights that it was made from"
             }
+            _ if begins(b"{") => {
+                "JSON, not weights; if it lists the files that a network is divided into, write all \
+                 their tensors to one"
+            }
             _ if head.get(257..262) == Some(b"ustar") => "a tar archive: unpack it first",
             _ => "neither a safetensors file nor one of torch.save, or damaged",
         };
@@ -86,6 +90,7 @@ mod tests {
         says(b"\n <!DOCTYPE html><html>", "a web page");
         says(b"<HTML>", "a web page");
         says(b"<?xml version=\"1.0\"?><Error>", "a web page");
+        says(b"{\n  \"metadata\": {}, \"weight_map\": {}}", "JSON, not weights");
         says(b"\x1f\x8b\x08", "gzip");
         says(b"\x89HDF\r\n\x1a\n", "HDF5");
         says(b"\x93NUMPY\x01\0", "NumPy");

@@ -14,6 +14,15 @@ use crate::{Arch, ParamSpec, Params, Vgg, VggConfig};
 /// Larger images are not looked for where the size follows from the weights.
 const MAX_SIDE: usize = 1024;
 
+/// Whether its last layer looks like a hidden one of the paper's network, whose own last ones are cut off.
+fn ends_early(config: &VggConfig) -> bool {
+    let width = match config.fc_hidden {
+        0 => VggConfig::default().fc_width,
+        _ => config.fc_width,
+    };
+    config.fc_hidden < VggConfig::default().fc_hidden && config.classes == width
+}
+
 /// Weights that another network can start from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Start {
@@ -168,16 +177,38 @@ impl WeightFile {
         // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
         let full = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
-        let vgg = Vgg::new(&full)?;
-        match find::find(self, &vgg, convention) {
-            Ok(found) => self.config_as(&vgg, &found, convention),
+        let is_there =
+            |config: &VggConfig| find::find(self, &Vgg::new(config)?, convention).map(drop);
+        let full = match is_there(&full) {
             Err(error) if batch_norm => {
-                let vgg = Vgg::new(&VggConfig { batch_norm: false, ..full })?;
-                let found = find::find(self, &vgg, convention).map_err(|_| error)?;
-                self.config_as(&vgg, &found, convention)
+                let plain = VggConfig { batch_norm: false, ..full };
+                is_there(&plain).map_err(|_| error)?;
+                plain
             }
-            Err(error) => Err(error),
+            there => there.map(|()| full)?,
+        };
+        let vgg = Vgg::new(&full)?;
+        let as_usual = self.config_as(&vgg, &find::find(self, &vgg, convention)?, convention)?;
+        let fits = |(config, lacking): &(VggConfig, Option<String>)| {
+            Ok(lacking.is_none() && self.check(&Vgg::new(config)?, convention).is_ok())
+        };
+        if full.arch == Arch::LeNet || fits(&as_usual)? {
+            return Ok(as_usual);
         }
+        // It may have other fully connected layers than the paper's three.
+        let others = (0..=VggConfig::MAX_FC_HIDDEN).filter(|number| *number != full.fc_hidden);
+        for fc_hidden in others {
+            let vgg = Vgg::new(&VggConfig { fc_hidden, ..full.clone() })?;
+            let found = find::find(self, &vgg, convention)?;
+            if found.head.lacking.is_some() {
+                continue;
+            }
+            let other = self.config_as(&vgg, &found, convention)?;
+            if !ends_early(&other.0) && fits(&other)? {
+                return Ok(other);
+            }
+        }
+        Ok(as_usual)
     }
 
     /// The network that is `vgg` but for what the shapes of its tensors say.
@@ -221,8 +252,11 @@ impl WeightFile {
             width,
             input: [*c_in, side, side],
             classes,
-            // LeNet's hidden layers' width is no setting.
-            fc_width: if full.arch == Arch::LeNet { full.fc_width } else { fc_width },
+            // LeNet's hidden layers' width is no setting, and without any the outputs are classes.
+            fc_width: match full.arch == Arch::LeNet || full.fc_hidden == 0 {
+                true => full.fc_width,
+                false => fc_width,
+            },
             ..full.clone()
         };
         let plain = || with(full.input[1], full.fc_width);

@@ -1,5 +1,6 @@
 //! What values a config may have.
 
+use vgg_model::VggConfig;
 use vgg_tensor::ranks::Shards;
 
 use super::class_weights::ClassWeights;
@@ -43,6 +44,7 @@ impl Config {
             ),
             ("model.avg_pool", model.avg_pool.and_then(|side| at_least_one(side as u64))),
             ("model.fc_width", at_least_one(model.fc_width as u64)),
+            ("model.fc_hidden", at_most(model.fc_hidden, VggConfig::MAX_FC_HIDDEN)),
             ("model.dropout", share(model.dropout)),
             ("init.std", positive(init.std)),
             ("init.from", self.unknown_start()),

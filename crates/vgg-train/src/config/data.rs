@@ -358,7 +358,7 @@ impl Data {
             ("data.dataset", no_images.map(str::to_owned)),
             (
                 "data.channels",
-                (self.has_any_size() && self.channels != 1 && self.channels != 3)
+                (self.channels != 1 && self.channels != 3)
                     .then(|| format!("must be 1 or 3, not {}", self.channels)),
             ),
             ("data.test_short_side", given(self.test_short_side.is_some(), &not_of_fashion)),

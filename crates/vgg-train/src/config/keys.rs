@@ -73,8 +73,10 @@ pub(crate) struct Model {
     /// Side of the maps that the last ones are averaged to; they stay as they are if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub avg_pool: Option<usize>,
-    /// Width of the two hidden fully connected layers.
+    /// Width of the hidden fully connected layers.
     pub fc_width: usize,
+    /// How many there are.
+    pub fc_hidden: usize,
     /// Share of the hidden fully connected outputs dropped in training.
     pub dropout: f64,
 }
@@ -90,6 +92,7 @@ impl Default for Model {
             batch_norm: false,
             avg_pool: None,
             fc_width: 4096,
+            fc_hidden: 2,
             dropout: 0.5,
         }
     }

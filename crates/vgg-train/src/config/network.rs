@@ -53,6 +53,7 @@ impl Config {
             classes: self.data.class_names().len(),
             task: self.model.task(),
             fc_width: self.model.fc_width,
+            fc_hidden: self.model.fc_hidden,
             dropout: self.model.dropout as f32,
         }
     }

@@ -54,6 +54,7 @@ pub(crate) fn of_network(
         of("model.batch_norm", vgg.batch_norm.into()),
         of("model.image_size", (vgg.input[1] as i64).into()),
         of("model.fc_width", (vgg.fc_width as i64).into()),
+        of("model.fc_hidden", (vgg.fc_hidden as i64).into()),
         of("model.dropout", in_config(&[vgg.dropout])[0].into()),
         of("data.dataset", "none".into()),
         of("data.channels", (input.channels as i64).into()),

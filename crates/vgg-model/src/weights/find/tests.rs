@@ -217,8 +217,11 @@ fn heads_that_do_not_fit_are_told() {
         refused(without(&["classifier"])),
         "it has the network's convolutions alone, no fully connected layers"
     );
+    let mut two = without(&["classifier.3", "classifier.6"]);
+    two.push(("classifier.6.weight".into(), Tensor::zeros([7, 6]).unwrap()));
+    two.push(("classifier.6.bias".into(), Tensor::zeros([7]).unwrap()));
     assert_eq!(
-        refused(without(&["classifier.3"])),
+        refused(two),
         "classifier.3.weight is missing: of fully connected layers the file has 2 (classifier.0, \
          classifier.6), the network 3"
     );
@@ -229,6 +232,39 @@ fn heads_that_do_not_fit_are_told() {
         refused(other),
         "classifier.3.weight is missing, and the file's fully connected layers (classifier.0, \
          classifier.4, classifier.6) do not follow on each other"
+    );
+}
+
+/// As they are called in networks for small images, and where somebody replaced the head.
+#[test]
+fn heads_of_other_depths_are_found() {
+    for (fc_hidden, names) in [
+        (0, &["classifier"][..]),
+        (0, &["fc"]),
+        (1, &["classifier.0", "classifier.3"]),
+        (1, &["classifier.1", "classifier.4"]),
+        (3, &["head.fc1", "head.fc2", "head.fc3", "head.fc4"]),
+        (3, &["classifier.0", "classifier.3", "classifier.6", "classifier.9"]),
+    ] {
+        let fc_width = if fc_hidden == 0 { 4096 } else { 5 };
+        let wanted = VggConfig { fc_hidden, fc_width, ..config() };
+        let params = params(&wanted, 1);
+        let own = ["classifier.0", "classifier.3", "classifier.6", "classifier.9"];
+        let rename = |name: &str| match own.iter().position(|layer| layer_of(name) == *layer) {
+            Some(place) => format!("{}{}", names[place], &name[own[place].len()..]),
+            None => name.to_owned(),
+        };
+        let (_folder, file) = file(renamed(&params, rename));
+        assert_eq!(file.config(&Arch::Vgg11, &Convention::TORCHVISION).unwrap(), wanted);
+        assert!(read(&file).unwrap() == params, "{names:?}");
+    }
+    // What is cut off behind a hidden layer tells no classes apart.
+    let whole = VggConfig { fc_width: 12, classes: 12, fc_hidden: 1, ..config() };
+    let (_folder, file) = file(renamed(&params(&whole, 1), str::to_owned));
+    let error = file.config(&Arch::Vgg11, &Convention::TORCHVISION).unwrap_err().to_string();
+    assert!(
+        error.ends_with("the file has 2 (classifier.0, classifier.3), the network 3"),
+        "{error}"
     );
 }
 
@@ -299,12 +335,18 @@ fn of_another_head_what_fits_is_copied() {
     let copied = |tensors: Named| {
         let (_folder, file) = file(tensors);
         let start = file.start(&Arch::Vgg11).unwrap();
-        let mut own = params(&of_three, 2);
-        let layers =
-            own.copy_from(&vgg, &start.params, &Vgg::new(&start.vgg).unwrap(), Copying::All);
-        for layer in layers.iter().filter(|layer| layer.from.is_ok()) {
-            let name = format!("{}.weight", layer.layer);
-            assert_eq!(own.get(&name), start.params.get(&name));
+        let mut params_of_three = params(&of_three, 2);
+        let layers = params_of_three.copy_from(
+            &vgg,
+            &start.params,
+            &Vgg::new(&start.vgg).unwrap(),
+            Copying::All,
+        );
+        for (layer, from) in
+            layers.iter().filter_map(|it| Some((&it.layer, it.from.as_ref().ok()?)))
+        {
+            let [own, there] = [layer, from].map(|name| format!("{name}.weight"));
+            assert_eq!(params_of_three.get(&own), start.params.get(&there));
         }
         let heads = layers.into_iter().filter(|layer| layer.layer.starts_with("classifier"));
         let told: Vec<_> = heads.map(|layer| layer.from.unwrap_or_else(|why| why)).collect();
@@ -321,12 +363,12 @@ fn of_another_head_what_fits_is_copied() {
     // Two layers, as wide as ours, or one under the first one's name.
     let two: Named = with(&[("classifier.3", [3, 5])]);
     let (told, _, width) = copied(two);
-    let other = "classifier.3.weight is [3, 5] there, but [5, 5] here";
-    assert_eq!((&told[..], width), (&[own[0], other, missing].map(String::from)[..], 5));
+    let none = "the other network has no such layer";
+    assert_eq!((&told[..], width), (&[own[0], none, "classifier.3"].map(String::from)[..], 5));
     let one = with(&[("classifier.0", [3, 16])]);
     let one = one.into_iter().filter(|(name, _)| !name.starts_with("classifier.3")).collect();
     let (told, _, width) = copied(one);
-    assert_eq!(told[0], "classifier.0.weight is [3, 16] there, but [5, 64] here");
+    assert_eq!(told, [none, none, "classifier.0.weight is [3, 16] there, but [3, 5] here"]);
     assert_eq!(width, VggConfig::default().fc_width);
     // Three of other sizes.
     let narrower = with(&[("classifier.3", [4, 5]), ("classifier.6", [3, 4])]);

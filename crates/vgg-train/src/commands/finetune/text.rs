@@ -148,6 +148,9 @@ kind = \"cosine\"
         if model.fc_width != 4096 {
             key("fc_width", (model.fc_width as i64).into());
         }
+        if model.fc_hidden != 2 {
+            key("fc_hidden", (model.fc_hidden as i64).into());
+        }
         if model.dropout != 0.5 {
             key("dropout", model.dropout.into());
         }

@@ -364,6 +364,7 @@ fn the_effective_config_reads_back_as_itself() {
     width = 1.0                      # default
     image_size = 224                 # default
     fc_width = 4096                  # default
+    fc_hidden = 2                    # default
     dropout = 0.5                    # default
 
     [init]
