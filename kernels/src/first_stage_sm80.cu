@@ -2,19 +2,22 @@
 // cores (first_stage_mma.cuh).
 
 #include "first_stage_mma.cuh"
+#include "pooled_mma.cuh"
 
 #define ENTRY(T, NAME)                                                                            \
-    KERNEL first_stage_mma_forward_##NAME(const T* x, const T* weight, const float* bias, T* y,    \
-                                          u32* aux, u64 n, u32 h, u32 w, u32 c,                    \
-                                          u32 tiles_per_warp) {                                    \
-        if (c <= 16) forward<T, 1, 2>(x, weight, bias, y, aux, n, h, w, c, tiles_per_warp);           \
-        else forward<T, 1, 4>(x, weight, bias, y, aux, n, h, w, c, tiles_per_warp);                   \
-    }                                                                                              \
-    KERNEL first_stage_mma_backward_##NAME(const T* x, const T* dy, const u32* aux,                \
-                                           float* dweight, float* db, u64 n, u32 h, u32 w, u32 c,  \
-                                           u32 tiles_per_warp) {                                   \
-        if (c <= 16) backward<T, 1, 1>(x, dy, aux, dweight, db, n, h, w, c, tiles_per_warp);          \
-        else backward<T, 1, 2>(x, dy, aux, dweight, db, n, h, w, c, tiles_per_warp);                  \
+    KERNEL first_stage_mma_forward_##NAME(const T* x, const T* weight, const float* bias, T* y,   \
+                                          u32* aux, u64 n, u32 h, u32 w, u32 c,                   \
+                                          u32 tiles_per_warp) {                                   \
+        const Pooled<T> output = {y, aux};                                                        \
+        if (c <= 16) forward<1, 2>(x, weight, bias, output, n, h, w, c, tiles_per_warp);          \
+        else forward<1, 4>(x, weight, bias, output, n, h, w, c, tiles_per_warp);                  \
+    }                                                                                             \
+    KERNEL first_stage_mma_backward_##NAME(const T* x, const T* dy, const u32* aux,               \
+                                           float* dweight, float* db, u64 n, u32 h, u32 w, u32 c, \
+                                           u32 tiles_per_warp) {                                  \
+        const PooledGradients<T> gradients = {dy, aux};                                           \
+        if (c <= 16) backward<1, 1>(x, gradients, dweight, db, n, h, w, c, tiles_per_warp);       \
+        else backward<1, 2>(x, gradients, dweight, db, n, h, w, c, tiles_per_warp);               \
     }
 ENTRY(bf16, bf16)
 ENTRY(f16, f16)

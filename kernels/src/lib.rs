@@ -70,9 +70,12 @@ pub const MODULES: &[Module] = &[
     DROPOUT,
     EUCLIDEAN_LOSS,
     FEW_CHANNELS_SM80,
+    FEW_CHANNELS_UNPOOLED_SM80,
     FIRST_STAGE,
     FIRST_STAGE_RGB_SM80,
+    FIRST_STAGE_RGB_UNPOOLED_SM80,
     FIRST_STAGE_SM80,
+    FIRST_STAGE_UNPOOLED_SM80,
     LINEAR_FACTORS,
     LOSS_SCALE,
     LRN,
@@ -293,6 +296,31 @@ pub const FEW_CHANNELS_SM80: Module = Module {
     ptx: include_str!("../ptx/few_channels_sm80.ptx"),
 };
 
+/// As [`FEW_CHANNELS_SM80`], without a pool: `y: [n, h, w, c]`, and `aux` as of [`BIAS_RELU`].
+///
+/// - `few_channels_unpooled_forward_T(const T* x, const T* weight, const f32* bias, T* y, u8* aux,
+///   u32 relu, u64 n, u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`: without ReLU if `relu` is zero;
+///   `aux` is null then, and may be null with it.
+/// - `few_channels_unpooled_backward_data_T(const T* dy, const u8* aux, const T* weight, T* dx, u64 n,
+///   u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`
+/// - `few_channels_unpooled_backward_weight_T(const T* x, const T* dy, const u8* aux, f32* dweight,
+///   f32* db, u64 n, u32 h, u32 w, u32 c_in, u32 c, u32 tiles_per_warp)`
+///
+/// Backward, `aux` is null where there was no ReLU. Tiles are of windows of 2×2 sums, those of an odd last
+/// row and column, too.
+pub const FEW_CHANNELS_UNPOOLED_SM80: Module = Module {
+    name: "few_channels_unpooled_sm80",
+    kernels: &[
+        "few_channels_unpooled_backward_data_bf16",
+        "few_channels_unpooled_backward_data_f16",
+        "few_channels_unpooled_backward_weight_bf16",
+        "few_channels_unpooled_backward_weight_f16",
+        "few_channels_unpooled_forward_bf16",
+        "few_channels_unpooled_forward_f16",
+    ],
+    ptx: include_str!("../ptx/few_channels_unpooled_sm80.ptx"),
+};
+
 /// The first stage of a network whose images have one channel: a 3×3 convolution of `x: [n, h, w]`
 /// with one zero on each side, bias, ReLU and a 2×2 max-pool, into `y: [n, h / 2, w / 2, c]`; an odd
 /// last row or column is dropped.
@@ -336,6 +364,27 @@ pub const FIRST_STAGE_SM80: Module = Module {
     ptx: include_str!("../ptx/first_stage_sm80.ptx"),
 };
 
+/// As [`FIRST_STAGE_SM80`], without a pool: `y: [n, h, w, c]`, and `aux` as of [`BIAS_RELU`].
+///
+/// - `first_stage_unpooled_forward_T(const T* x, const T* weight, const f32* bias, T* y, u8* aux,
+///   u32 relu, u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp)`: without ReLU if `relu` is zero; `aux` is
+///   null then, and may be null with it.
+/// - `first_stage_unpooled_backward_T(const T* x, const T* dy, const u8* aux, f32* dweight, f32* db,
+///   u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp)`: `aux` is null where there was no ReLU.
+///
+/// A tile is 16 windows of 2×2 sums beside each other, or the rest of a row, those of an odd last row and
+/// column, too. ReLU decides on sums as they are rounded to `T`.
+pub const FIRST_STAGE_UNPOOLED_SM80: Module = Module {
+    name: "first_stage_unpooled_sm80",
+    kernels: &[
+        "first_stage_unpooled_backward_bf16",
+        "first_stage_unpooled_backward_f16",
+        "first_stage_unpooled_forward_bf16",
+        "first_stage_unpooled_forward_f16",
+    ],
+    ptx: include_str!("../ptx/first_stage_unpooled_sm80.ptx"),
+};
+
 /// As [`FIRST_STAGE_SM80`], of images with three channels: `x: [n, h, w, 3]`, `weight: [c, 3, 3, 3]`,
 /// `dweight: [rows, c, 3, 3, 3]`, channels innermost. A slab is 16 channels.
 ///
@@ -352,6 +401,26 @@ pub const FIRST_STAGE_RGB_SM80: Module = Module {
         "first_stage_rgb_forward_f16",
     ],
     ptx: include_str!("../ptx/first_stage_rgb_sm80.ptx"),
+};
+
+/// As [`FIRST_STAGE_RGB_SM80`], without a pool: `y: [n, h, w, c]`, and `aux` as of [`BIAS_RELU`].
+///
+/// - `first_stage_rgb_unpooled_forward_T(const T* x, const T* weight, const f32* bias, T* y, u8* aux,
+///   u32 relu, u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp)`: without ReLU if `relu` is zero; `aux` is
+///   null then, and may be null with it.
+/// - `first_stage_rgb_unpooled_backward_T(const T* x, const T* dy, const u8* aux, f32* dweight, f32* db,
+///   u64 n, u32 h, u32 w, u32 c, u32 tiles_per_warp)`: `aux` is null where there was no ReLU.
+///
+/// Tiles are those of [`FIRST_STAGE_UNPOOLED_SM80`].
+pub const FIRST_STAGE_RGB_UNPOOLED_SM80: Module = Module {
+    name: "first_stage_rgb_unpooled_sm80",
+    kernels: &[
+        "first_stage_rgb_unpooled_backward_bf16",
+        "first_stage_rgb_unpooled_backward_f16",
+        "first_stage_rgb_unpooled_forward_bf16",
+        "first_stage_rgb_unpooled_forward_f16",
+    ],
+    ptx: include_str!("../ptx/first_stage_rgb_unpooled_sm80.ptx"),
 };
 
 /// What a part of a batch has to do with the gradient of a fully connected layer's weight.

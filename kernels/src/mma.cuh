@@ -1,5 +1,6 @@
-// What kernels on tensor cores share: products of small matrices, and how the pooled pixels and the
-// channels of a convolution are given to warps and lanes. From Ampere on.
+// What kernels on tensor cores share: products of small matrices, and how the 2×2 windows of sums and the
+// channels of a convolution are given to warps and lanes. From Ampere on. What becomes of a window is in
+// pooled_mma.cuh and unpooled_mma.cuh.
 //
 // A product is d = a · b + c, an mma.m16n8k16 of numbers of 16 bits with sums of float. A lane is number
 // t of four of group g of eight. It holds
@@ -54,7 +55,7 @@ template <u32 N> struct alignas(4 * N) Words {
     u32 at[N];
 };
 
-// What a lane has of `aux`: four bits of each of its channels.
+// What a lane has of the `aux` of pooled maps: four bits of each of its channels.
 template <u32 CHANNELS> struct PieceOf;
 template <> struct PieceOf<8> {
     typedef u32 Type;
@@ -66,8 +67,9 @@ template <> struct PieceOf<2> {
     typedef u8 Type;
 };
 
-// The channels of a lane from `first` on, of maps of c.
-template <u32 CHANNELS> struct Lane {
+// The OWN channels of a lane from `first` on, of maps of c. The lane of the next ones is APART from it.
+template <u32 OWN, u32 APART_FROM_NEXT> struct Lane {
+    enum : u32 { CHANNELS = OWN, APART = APART_FROM_NEXT };
     typedef Words<CHANNELS / 2> Numbers;
     typedef typename PieceOf<CHANNELS>::Type Piece;
     // Those there are; pieces of `aux` that a pixel has.
@@ -111,103 +113,70 @@ template <u32 CHANNELS> struct Lane {
     }
 };
 
-// Pooled pixels beside each other, sixteen but at the end of a row.
-struct Tile {
+// Windows beside each other, sixteen but at the end of a row: where a side is odd, also those that have
+// sums in their first row or column alone, if ENDS is one.
+template <u32 ENDS> struct Tile {
     u32 h, w, row, column;
     u64 image;
-    // Its first pixel, and the first input of the upper one of the two rows that it pools.
-    u64 pixel, inputs;
+    // Its first window, and the first input of the upper one of its two rows.
+    u64 window, inputs;
 
     // The i-th one of inputs [n, h, w].
     __device__ Tile(u64 i, u32 h, u32 w) : h(h), w(w) {
-        const Place place(i, h / 2, (w / 2 + TILE - 1) / TILE);
+        const Place place(i, rows(), (columns() + TILE - 1) / TILE);
         row = place.row;
         column = place.column * TILE;
         image = place.image;
-        pixel = (place.image * (h / 2) + row) * (w / 2) + column;
+        window = (place.image * rows() + row) * columns() + column;
         inputs = (place.image * h + 2 * row) * w;
     }
 
+    // Of the windows of an image.
+    __device__ u32 rows() const { return (h + ENDS) / 2; }
+    __device__ u32 columns() const { return (w + ENDS) / 2; }
+
     __device__ void next() {
-        pixel += len();
+        window += len();
         column += TILE;
-        if (column < w / 2) return;
+        if (column < columns()) return;
         column = 0;
         row++;
         inputs += 2 * (u64)w;
-        if (row < h / 2) return;
+        if (row < rows()) return;
         row = 0;
         image++;
-        inputs += (h % 2) * (u64)w;
+        // An odd last row was not gone over, or one too many was.
+        if (ENDS) inputs -= (h % 2) * (u64)w;
+        else inputs += (h % 2) * (u64)w;
     }
 
-    // How many pixels it has.
-    __device__ u32 len() const { return min_u32(TILE, w / 2 - column); }
+    // How many windows it has.
+    __device__ u32 len() const { return min_u32(TILE, columns() - column); }
 
     // Whether its inputs have no border.
     __device__ bool is_inside() const {
         return row > 0 && 2 * row + 2 < h && column > 0 && 2 * (column + TILE) < w;
     }
+
+    // Whether sum q of a window is one of the map, and which.
+    __device__ bool has(u32 at, u32 q) const {
+        return 2 * row + q / 2 < h && 2 * (column + at) + q % 2 < w;
+    }
+    __device__ u64 pixel(u32 at, u32 q) const {
+        return inputs + q / 2 * w + 2 * (column + at) + q % 2;
+    }
 };
 
 // The tiles of a warp.
-struct Range {
+template <u32 ENDS> struct Range {
     u64 begin, end;
 
     __device__ Range(u64 n, u32 h, u32 w, u32 tiles_per_warp) {
-        const u64 tiles = n * (h / 2) * ((w / 2 + TILE - 1) / TILE);
+        const u64 tiles = n * ((h + ENDS) / 2) * (((w + ENDS) / 2 + TILE - 1) / TILE);
         begin = ((u64)blockIdx.y * WARPS + threadIdx.x / 32) * tiles_per_warp;
         end = begin + tiles_per_warp < tiles ? begin + tiles_per_warp : tiles;
     }
 };
-
-// Takes sum q of four windows, from 0 to 3. Sums in the order of their windows compare as float where
-// their last three bits say which of the window they are: the larger, the earlier. DEAD is more than the
-// sum of zero, whatever these bits.
-enum : u32 { CODE = 7, DEAD = 8 };
-__device__ inline void take(float (&largest)[4], const float (&sums)[4], u32 q) {
-    // With two constants, coding a sum would take two instructions: zero is what there is of blocks.
-    const u32 rest = ~CODE + blockIdx.z;
-#pragma unroll
-    for (u32 k = 0; k < 4; k++) {
-        const u32 coded = (__float_as_uint(sums[k]) & rest) | (CODE - q);
-        const float before = q == 0 ? __uint_as_float(DEAD) : largest[k];
-        largest[k] = fmaxf(before, __uint_as_float(coded));
-    }
-}
-
-// What a lane has of a pooled pixel: ReLU of the largest sums of its channels, and the codes of even and
-// of odd channels.
-template <class T, u32 CHANNELS> struct Pooled {
-    Words<CHANNELS / 2> numbers;
-    u32 even = 0, odd = 0;
-
-    // The largest coded sums of channels 2j and 2j + 1.
-    __device__ void decide(u32 j, float first, float second) {
-        constexpr u32 into[4] = {0x3214, 0x3240, 0x3410, 0x4210};
-        numbers.at[j] = narrow<T>(first, second);
-        even = __byte_perm(even, __float_as_uint(first), into[j]);
-        odd = __byte_perm(odd, __float_as_uint(second), into[j]);
-    }
-
-    // As pixel `at` of a tile, if it has that one; `aux` may be null.
-    __device__ void store(const Lane<CHANNELS>& lane, const Tile& tile, u32 at, T* y, u32* aux) const {
-        if (at >= tile.len()) return;
-        lane.store(lane.numbers(y, tile.pixel) + at * lane.c, numbers);
-        if (aux && lane.has_piece) {
-            // 7 − q of the living becomes pool_bits(q, true), and 0 of the dead something dead.
-            const u32 codes = (even & 0x07070707) | (odd & 0x07070707) << 4;
-            auto* const piece = (typename Lane<CHANNELS>::Piece*)aux + lane.piece(tile.pixel);
-            piece[at * lane.pieces] = codes ^ 0x33333333;
-        }
-    }
-};
-
-// Where sum q won and lives, by words of `aux`: bit 3 of each of their fours.
-__device__ inline u32 winners(u32 word, u32 q) {
-    const u32 alive = word << 1, below = word << 2, right = word << 3;
-    return alive & (q / 2 ? below : ~below) & (q % 2 ? right : ~right);
-}
 
 // The highest bits of a byte of a word and of one of another word, sixteen times each, the first in the
 // lower half.
@@ -217,42 +186,3 @@ __device__ inline u32 spread(u32 word, u32 other, u32 first, u32 second) {
     asm("prmt.b32 %0, %1, %2, %3;" : "=r"(mask) : "r"(word), "r"(other), "r"(selector));
     return mask;
 }
-
-// The gradients of a tile's pooled pixels as a factor of sums over pixels: what a lane has of them, pixels
-// 2t, 2t + 1 and those + 8 of its 2 · M_BLOCKS channels.
-template <class T, u32 M_BLOCKS> struct Gradients {
-    enum : u32 { CHANNELS = 2 * M_BLOCKS, PIECES = 4 / M_BLOCKS };
-    typename Lane<CHANNELS>::Numbers numbers[4];
-    u32 words[M_BLOCKS] = {};
-
-    // A pixel that is not there, and a channel, is dead; what its gradient is does not matter.
-    __device__ Gradients(const Lane<CHANNELS>& lane, const Tile& tile, const T* dy, const u32* aux) {
-        typedef typename Lane<CHANNELS>::Piece Piece;
-        const u32 t = threadIdx.x % 4;
-        const T* const first = lane.numbers(dy, tile.pixel);
-        const auto* const piece = (const Piece*)aux + lane.piece(tile.pixel);
-#pragma unroll
-        for (u32 p = 0; p < 4; p++) {
-            const u32 at = 2 * t + p % 2 + p / 2 * 8;
-            numbers[p] = lane.load(first + min_u32(at, tile.len() - 1) * lane.c);
-            const bool exists = lane.has_piece && at < tile.len();
-            const u32 codes = exists ? piece[at * lane.pieces] : 0;
-            words[p / PIECES] |= codes << (4 * CHANNELS * (p % PIECES));
-        }
-    }
-
-    // Those of sum q of each window, zero where another one won or none lives. Row g of factor j is channel
-    // 2j of the lane, row g + 8 the next; a column is a pixel.
-    __device__ void of_sum(u32 q, u32 j, u32 (&factors)[4]) const {
-#pragma unroll
-        for (u32 k = 0; k < 4; k++) {
-            const u32 p = k / 2 * 2;
-            const u32 pair =
-                __byte_perm(numbers[p].at[j], numbers[p + 1].at[j], k % 2 ? 0x7632 : 0x5410);
-            // The high and the low fours' bits are the highest of bytes: those of odd and even channels.
-            const u32 odd = winners(words[p / PIECES], q), bits = k % 2 ? odd : odd << 4;
-            const u32 byte = p % PIECES * M_BLOCKS + j;
-            factors[k] = pair & spread(bits, bits, byte, byte + M_BLOCKS);
-        }
-    }
-};

@@ -293,6 +293,46 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    // few_channels_unpooled_sm80.cu
+    FewChannelsUnpooledForward = "few_channels_unpooled_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        relu: u32,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    FewChannelsUnpooledBackwardData = "few_channels_unpooled_backward_data_T" {
+        dy: Address,
+        aux: Address,
+        weight: Address,
+        dx: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    FewChannelsUnpooledBackwardWeight = "few_channels_unpooled_backward_weight_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c_in: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage.cu
     FirstStageForward = "first_stage_forward_T" {
         x: Address,
@@ -342,6 +382,32 @@ kernels! {
         c: u32,
         tiles_per_warp: u32,
     }
+    // first_stage_rgb_unpooled_sm80.cu
+    FirstStageRgbUnpooledForward = "first_stage_rgb_unpooled_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        relu: u32,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    FirstStageRgbUnpooledBackward = "first_stage_rgb_unpooled_backward_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
     // first_stage_sm80.cu
     FirstStageMmaForward = "first_stage_mma_forward_T" {
         x: Address,
@@ -356,6 +422,32 @@ kernels! {
         tiles_per_warp: u32,
     }
     FirstStageMmaBackward = "first_stage_mma_backward_T" {
+        x: Address,
+        dy: Address,
+        aux: Address,
+        dweight: Address,
+        db: Address,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    // first_stage_unpooled_sm80.cu
+    FirstStageUnpooledForward = "first_stage_unpooled_forward_T" {
+        x: Address,
+        weight: Address,
+        bias: Address,
+        y: Address,
+        aux: Address,
+        relu: u32,
+        n: u64,
+        h: u32,
+        w: u32,
+        c: u32,
+        tiles_per_warp: u32,
+    }
+    FirstStageUnpooledBackward = "first_stage_unpooled_backward_T" {
         x: Address,
         dy: Address,
         aux: Address,

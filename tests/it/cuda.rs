@@ -3,7 +3,7 @@
 use vgg_cpu::Cpu;
 use vgg_cuda::{Config, Cuda, Precision, roofline};
 use vgg_model::{
-    AdamWConfig, BiasInit, Group, Init, Input, Metrics, Mode, Params, Plan, Recipe, Session,
+    AdamWConfig, Arch, BiasInit, Group, Init, Input, Metrics, Mode, Params, Plan, Recipe, Session,
     SgdConfig, Target, Trainer, Vgg, VggConfig, WeightInit,
 };
 use vgg_tensor::spec::WeightType;
@@ -106,22 +106,33 @@ fn gpu_and_cudnn() -> Result<[String; 2]> {
 on_cuda! {
     /// cuDNN counts the numbers of a map with 31 bits. Here those are the maps of full width before
     /// the second pool, 128 × 112 × 112 numbers of an image, or, of colour images where no kernel of ours
-    /// computes the first stage, before the first.
+    /// computes the first stage, before the first. Of a narrow VGG-13, they are those of 64 channels in
+    /// the third stage, or where none of its convolutions is ours, of 16 in the first.
     fn the_largest_batches_that_cudnn_takes() {
         let cuda = |precision| make(config(precision));
         let (ours, cudnn) = (cuda(Precision::Bf16), cuda(Precision::F32));
-        let fits = |cuda: &Cuda, channels: usize, batch: usize, mode: Mode| -> Result<bool> {
+        let full = VggConfig::default();
+        let narrow = VggConfig { arch: Arch::Vgg13, width: 0.25, ..VggConfig::default() };
+        let fits = |cuda: &Cuda, config: &VggConfig, channels: usize, batch: usize, mode: &Mode| {
             let input = [channels, 224, 224];
-            let vgg = Vgg::new(&VggConfig { input, ..VggConfig::default() }).expect("a network");
-            let plan = Plan::new(&vgg, &Input::unnormalized(channels, 28, 28), batch, mode);
-            Ok(plan.expect("a plan").check_on(cuda).is_ok())
+            let vgg = Vgg::new(&VggConfig { input, ..config.clone() }).expect("a network");
+            let input = Input::unnormalized(channels, 28, 28);
+            let plan = Plan::new(&vgg, &input, batch, mode.clone());
+            plan.expect("a plan").check_on(cuda).is_ok()
         };
         let infer = Mode::Infer { linear_weights: WeightType::F32 };
         for mode in [Mode::Train(SgdConfig::plain(0.1).into()), infer] {
-            for (cuda, channels, most) in [(&ours, 1, 1337), (&ours, 3, 1337), (&cudnn, 3, 668)] {
-                assert!(fits(cuda, channels, most, mode.clone())?, "{most} images of {channels}");
+            for (cuda, config, channels, most) in [
+                (&ours, &full, 1, 1337),
+                (&ours, &full, 3, 1337),
+                (&cudnn, &full, 3, 668),
+                (&ours, &narrow, 1, 10_699),
+                (&ours, &narrow, 3, 10_699),
+                (&cudnn, &narrow, 1, 2674),
+            ] {
                 let more = most + 1;
-                assert!(!fits(cuda, channels, more, mode.clone())?, "{more} images of {channels}");
+                assert!(fits(cuda, config, channels, most, &mode), "{most} images of {channels}");
+                assert!(!fits(cuda, config, channels, more, &mode), "{more} images of {channels}");
             }
         }
     }

@@ -6,6 +6,7 @@ use vgg_kernels::FEW_CHANNELS_SM80;
 use vgg_ptx::DeviceMemory;
 use vgg_testkit::inputs;
 
+use crate::convolution::{Size, gradients, sums};
 use crate::first_stage::Half;
 use crate::kernels::{Param, download, launch_in_order, upload};
 
@@ -22,30 +23,15 @@ const SIZES: [[usize; 5]; 6] = [
 
 /// Of a 3×3 convolution, pooled: of each pooled pixel and channel, the largest sum that is above zero, and
 /// its code, of eight channels at a time.
-pub(crate) fn pooled(
-    [n, h, w, c_in, c]: [usize; 5],
-    [x, weight, bias]: [&[f32]; 3],
-) -> (Vec<f32>, Vec<u32>) {
-    let sum = |image: usize, row: usize, column: usize, channel: usize| {
-        let mut sum = bias[channel];
-        for tap in 0..9 {
-            let (r, s) = (row + tap / 3, column + tap % 3);
-            if (1..=h).contains(&r) && (1..=w).contains(&s) {
-                let at = ((image * h + r - 1) * w + s - 1) * c_in;
-                let filter = (channel * 9 + tap) * c_in;
-                sum += (0..c_in).map(|k| x[at + k] * weight[filter + k]).sum::<f32>();
-            }
-        }
-        sum
-    };
+pub(crate) fn pooled(size: Size, factors: [&[f32]; 3]) -> (Vec<f32>, Vec<u32>) {
+    let ([n, h, w, _, c], sums) = (size, sums(size, factors));
     let (y_h, y_w, groups) = (h / 2, w / 2, c.div_ceil(8));
     let (mut y, mut codes) = (Vec::new(), Vec::new());
     for i in 0..n * y_h * y_w * groups * 8 {
         let (pixel, channel) = (i / (groups * 8), i % (groups * 8));
-        let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
         let (mut largest, mut code) = (0.0, 0);
         for q in (0..4).rev().filter(|_| channel < c) {
-            let sum = sum(image, 2 * row + q / 2, 2 * column + q % 2, channel);
+            let sum = sums[place(size, pixel, q) * c + channel];
             if sum > 0.0 && sum >= largest {
                 (largest, code) = (sum, 4 | q as u32);
             }
@@ -56,6 +42,27 @@ pub(crate) fn pooled(
         codes.push(code);
     }
     (y, codes)
+}
+
+/// The pixel of sum q of a pooled pixel.
+fn place([_, h, w, ..]: Size, pixel: usize, q: usize) -> usize {
+    let (y_h, y_w) = (h / 2, w / 2);
+    let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
+    (image * h + 2 * row + q / 2) * w + 2 * column + q % 2
+}
+
+/// The gradients of all sums, from those of pooled pixels and the decisions on their channels.
+pub(crate) fn unpooled(size: Size, dy: &[f32], code: impl Fn(usize, usize) -> u32) -> Vec<f32> {
+    let [n, h, w, _, c] = size;
+    let mut dsums = vec![0.0; n * h * w * c];
+    for (i, gradient) in dy.iter().enumerate() {
+        let (pixel, channel) = (i / c, i % c);
+        let code = code(pixel, channel) as usize;
+        if code >= 4 {
+            dsums[place(size, pixel, code % 4) * c + channel] = *gradient;
+        }
+    }
+    dsums
 }
 
 /// The codes in words of `aux`: of the dead, which may have any, 0.
@@ -102,35 +109,6 @@ const BACKWARD: [[usize; 5]; 5] = [
     [1, 5, 34, 32, 64],
 ];
 
-/// Those of x, weight and bias, where `code` is the decision on a channel of a pooled pixel.
-fn gradients(
-    [n, h, w, c_in, c]: [usize; 5],
-    [dy, weight, x]: [&[f32]; 3],
-    code: impl Fn(usize, usize) -> u32,
-) -> [Vec<f32>; 3] {
-    let (y_h, y_w) = (h / 2, w / 2);
-    let [mut dx, mut dweight, mut db] =
-        [n * h * w * c_in, 9 * c * c_in, c].map(|len| vec![0.0; len]);
-    for (i, gradient) in dy.iter().enumerate().filter(|(i, _)| code(i / c, i % c) >= 4) {
-        let (pixel, channel) = (i / c, i % c);
-        let q = code(pixel, channel) as usize % 4;
-        let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
-        db[channel] += gradient;
-        for tap in 0..9 {
-            let (r, s) = (2 * row + q / 2 + tap / 3, 2 * column + q % 2 + tap % 3);
-            if (1..=h).contains(&r) && (1..=w).contains(&s) {
-                let at = ((image * h + r - 1) * w + s - 1) * c_in;
-                for k in 0..c_in {
-                    let filter = (channel * 9 + tap) * c_in + k;
-                    dx[at + k] += gradient * weight[filter];
-                    dweight[filter] += gradient * x[at + k];
-                }
-            }
-        }
-    }
-    [dx, dweight, db]
-}
-
 fn check_backward<T: Half>() {
     for [n, h, w, c_in, c] in BACKWARD {
         let (y_h, y_w) = (h / 2, w / 2);
@@ -143,7 +121,8 @@ fn check_backward<T: Half>() {
             .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("four bytes")))
             .collect();
         let code = |pixel: usize, k: usize| words[pixel * c / 8 + k / 8] >> (4 * (k % 8)) & 7;
-        let [dx, dweight, db] = gradients([n, h, w, c_in, c], [&dy, &weight, &x], code);
+        let size = [n, h, w, c_in, c];
+        let [dx, dweight, db] = gradients(size, [&unpooled(size, &dy, code), &weight, &x]);
         let expected: Vec<T> = dx.into_iter().map(T::half).collect();
 
         for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {

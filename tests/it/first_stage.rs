@@ -6,7 +6,8 @@ use vgg_kernels::{FIRST_STAGE, FIRST_STAGE_RGB_SM80, FIRST_STAGE_SM80};
 use vgg_ptx::DeviceMemory;
 use vgg_testkit::inputs;
 
-use crate::few_channels::{decisions, pooled};
+use crate::convolution::gradients;
+use crate::few_channels::{decisions, pooled, unpooled};
 use crate::kernels::{Param, download, launch_in_order, upload};
 
 /// n, h, w, c: rows of pixels that are no tile, one, and more; odd sides; channels that are no slab
@@ -180,25 +181,9 @@ fn check_rgb<T: Half>() {
                 .map(|(seed, len, most)| inputs::integers(seed, len, most));
         let (y, codes) = pooled([n, h, w, 3, c], [&x, &weight, &bias]);
         let y: Vec<T> = y.into_iter().map(T::half).collect();
-        let (mut dweight, mut db) = (vec![0.0f32; 27 * c], vec![0.0f32; c]);
-        for (i, gradient) in dy.iter().enumerate() {
-            let (pixel, channel) = (i / c, i % c);
-            let code = codes[pixel * groups * 8 + channel] as usize;
-            if code < 4 {
-                continue;
-            }
-            db[channel] += gradient;
-            let (image, row, column) = (pixel / y_w / y_h, pixel / y_w % y_h, pixel % y_w);
-            for tap in 0..9 {
-                let (r, s) = (2 * row + code % 4 / 2 + tap / 3, 2 * column + code % 2 + tap % 3);
-                if (1..=h).contains(&r) && (1..=w).contains(&s) {
-                    let at = ((image * h + r - 1) * w + s - 1) * 3;
-                    for k in 0..3 {
-                        dweight[(channel * 9 + tap) * 3 + k] += gradient * x[at + k];
-                    }
-                }
-            }
-        }
+        let code = |pixel: usize, channel: usize| codes[pixel * groups * 8 + channel];
+        let size = [n, h, w, 3, c];
+        let [_, dweight, db] = gradients(size, [&unpooled(size, &dy, code), &weight, &x]);
 
         for (seed, tiles_per_warp) in [(1, 1u32), (2, 3)] {
             let what = format!("{} of {n}×{h}×{w}, to {c}", T::NAME);

@@ -1,6 +1,7 @@
 //! The tests that need more than one crate, as one binary.
 
 mod conformance;
+mod convolution;
 mod cuda;
 mod cuda_downloads;
 mod cuda_products;
@@ -17,3 +18,4 @@ mod one_by_one;
 mod recorded;
 mod rooms;
 mod simulated;
+mod unpooled;

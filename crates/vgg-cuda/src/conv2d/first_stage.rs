@@ -1,16 +1,16 @@
-//! The first stage of a network, by kernels of our own: the maps before the pool, the largest of all, stay in
-//! registers. Tensor cores compute it where numbers have 16 bits, from Ampere on, of images of one channel
-//! or three; of one channel there are others, too.
+//! The first convolution of a network with what follows it, by kernels of our own: its maps are the largest
+//! of all, and are written once or, before a pool, stay in registers. Tensor cores compute it where numbers
+//! have 16 bits, from Ampere on, of images of one channel or three; of one channel before a pool there are
+//! others, too.
 
 use vgg_kernels::BLOCK;
 use vgg_tensor::Result;
-use vgg_tensor::spec::Conv2d;
+use vgg_tensor::spec::{Conv2d, ConvEpilogue};
 
-use super::is_pooled_3x3;
 use super::tiling::Tiling;
+use super::{aux_address, is_3x3, pools, windows};
 use crate::columns::sum_rows;
 use crate::gpu::{Gpu, groups, kernel};
-use crate::memory::Address;
 use crate::{Buffer, Cuda};
 
 /// A thread adds up at least so many pixels, so that there is more to add than to reduce.
@@ -30,9 +30,10 @@ fn slab(op: &Conv2d) -> usize {
     if op.x().c == RGB || op.c_out() <= 16 { 16 } else { 32 }
 }
 
-/// Whether an operation is such a stage, and a GPU has the kernel.
+/// Whether an operation is such a convolution, and a GPU has the kernel.
 pub(super) fn takes(gpu: &Gpu, op: &Conv2d) -> bool {
-    (op.x().c == 1 || op.x().c == RGB && gpu.multiplies()) && is_pooled_3x3(op)
+    let multiplies = gpu.multiplies() && matches!(op.x().c, 1 | RGB);
+    is_3x3(op) && (multiplies || op.x().c == 1 && pools(op))
 }
 
 /// See [`vgg_tensor::Command::Conv2d`].
@@ -50,24 +51,28 @@ pub(super) fn forward(
     let weight = weight.weight(storage, op.weight().len()).factors;
     let bias = bias.f32(to.c);
     let y = y.numbers(storage, to.len());
-    let aux = aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes()));
+    let aux = aux_address(op, aux.as_deref());
     let (n, h, w, c) = (from.n as u64, from.h as u32, from.w as u32, to.c as u32);
     if cuda.gpu.multiplies() {
-        let tiling = Tiling::new(&cuda.gpu, op.y(), slab(op), TURNS);
+        let tiling = Tiling::new(&cuda.gpu, windows(op), slab(op), TURNS);
         let (tiles_per_warp, grid) = (tiling.tiles_per_warp as u32, tiling.grid());
+        let relu = u32::from(op.epilogue() != ConvEpilogue::Bias);
         // SAFETY: the buffers have room for what the spec says, and no two are the same; the grid is
         // what the kernels ask for.
         return unsafe {
             macro_rules! launch {
-                ($kernel:ident) => {{
-                    let kernel =
-                        kernel::$kernel { x, weight, bias, y, aux, n, h, w, c, tiles_per_warp };
+                ($kernel:ident $(, $relu:ident)?) => {{
+                    let kernel = kernel::$kernel {
+                        x, weight, bias, y, aux, $($relu,)? n, h, w, c, tiles_per_warp,
+                    };
                     cuda.gpu.launch_grid(kernel, grid)
                 }};
             }
-            match from.c {
-                RGB => launch!(FirstStageRgbForward),
-                _ => launch!(FirstStageMmaForward),
+            match (from.c, pools(op)) {
+                (RGB, true) => launch!(FirstStageRgbForward),
+                (RGB, false) => launch!(FirstStageRgbUnpooledForward, relu),
+                (_, true) => launch!(FirstStageMmaForward),
+                (_, false) => launch!(FirstStageUnpooledForward, relu),
             }
         };
     }
@@ -90,11 +95,11 @@ pub(super) fn backward(
     let len = op.weight().len();
     let x = x.numbers(storage, from.len());
     let dy = dy.numbers(storage, to.len());
-    let aux = aux.room(op.aux_bytes());
+    let aux = aux_address(op, Some(aux));
     let dweight = dweight.f32(len);
     let dbias = dbias.f32(to.c);
     let pixels_per_block = pixels_per_block(&cuda.gpu, op);
-    let tiling = Tiling::new(&cuda.gpu, op.y(), slab(op), 1);
+    let tiling = Tiling::new(&cuda.gpu, windows(op), slab(op), 1);
     let multiplies = cuda.gpu.multiplies();
     let rows = match multiplies {
         true => tiling.rows,
@@ -116,9 +121,11 @@ pub(super) fn backward(
                     cuda.gpu.launch_grid(kernel, tiling.grid())
                 }};
             }
-            match from.c {
-                RGB => launch!(FirstStageRgbBackward),
-                _ => launch!(FirstStageMmaBackward),
+            match (from.c, pools(op)) {
+                (RGB, true) => launch!(FirstStageRgbBackward),
+                (RGB, false) => launch!(FirstStageRgbUnpooledBackward),
+                (_, true) => launch!(FirstStageMmaBackward),
+                (_, false) => launch!(FirstStageUnpooledBackward),
             }?;
         } else {
             let kernel = kernel::FirstStageBackward {

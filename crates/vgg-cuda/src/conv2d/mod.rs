@@ -1,5 +1,5 @@
-//! Convolutions: the sums by cuDNN, what follows them by our kernels. A first stage is ours alone
-//! (`first_stage.rs`), and so are other ones of few channels before a pool (`few_channels.rs`).
+//! Convolutions: the sums by cuDNN, what follows them by our kernels. A network's first is ours alone
+//! (`first_stage.rs`), and so are other ones of few channels (`few_channels.rs`).
 
 mod algorithm;
 mod cudnn;
@@ -13,7 +13,7 @@ mod tiling;
 mod tuning;
 
 use vgg_tensor::spec::{Conv2d, ConvEpilogue};
-use vgg_tensor::{Command, Result};
+use vgg_tensor::{Command, Result, Shape};
 
 pub(crate) use algorithm::Rules;
 pub(crate) use cudnn::Cudnn;
@@ -33,9 +33,7 @@ pub(crate) fn workspace(gpu: &Gpu, storage: Storage, command: &Command) -> u64 {
     let sums = |op: &Conv2d| (storage.bytes() * op.conv_y().len()) as u64;
     match command {
         _ if is_ours(gpu, command) => 0,
-        Command::Conv2d { spec, .. } if spec.epilogue() == ConvEpilogue::BiasReluMaxPool => {
-            sums(spec)
-        }
+        Command::Conv2d { spec, .. } if pools(spec) => sums(spec),
         Command::Conv2dBackward { spec, .. } => sums(spec),
         _ => 0,
     }
@@ -54,11 +52,29 @@ fn is_ours(gpu: &Gpu, command: &Command) -> bool {
     }
 }
 
-/// Whether an operation is a 3×3 convolution that keeps the size, with ReLU and a pool: what our own
-/// kernels compute of few channels.
-fn is_pooled_3x3(op: &Conv2d) -> bool {
+/// Whether an operation is a 3×3 convolution that keeps the size: what our own kernels compute of few
+/// channels.
+fn is_3x3(op: &Conv2d) -> bool {
     (op.kernel(), op.padding(), op.stride()) == (3, 1, 1)
-        && op.epilogue() == ConvEpilogue::BiasReluMaxPool
+}
+
+fn pools(op: &Conv2d) -> bool {
+    op.epilogue() == ConvEpilogue::BiasReluMaxPool
+}
+
+/// The 2×2 windows of sums that our own kernels work on: without a pool, also those that an odd last row
+/// or column begins.
+fn windows(op: &Conv2d) -> Shape {
+    let y = op.y();
+    if pools(op) { y } else { Shape { h: y.h.div_ceil(2), w: y.w.div_ceil(2), ..y } }
+}
+
+/// `aux` as our own kernels take it: none without ReLU.
+fn aux_address(op: &Conv2d, aux: Option<&Buffer>) -> Address {
+    match op.epilogue() {
+        ConvEpilogue::Bias => Address::NULL,
+        _ => aux.map_or(Address::NULL, |aux| aux.room(op.aux_bytes())),
+    }
 }
 
 /// See [`vgg_tensor::Backend::check_size`]: cuDNN counts the numbers of a map with 31 bits.
@@ -91,7 +107,7 @@ pub(crate) fn forward(
     let storage = cuda.storage;
     let (sums, out) = (op.conv_y(), op.y());
     let y = y.numbers(storage, out.len());
-    let pools = op.epilogue() == ConvEpilogue::BiasReluMaxPool;
+    let pools = pools(op);
     let bytes = cuda.cudnn.workspace::<Forward>(op)?;
     let unpooled = if pools { storage.bytes() * sums.len() } else { 0 };
     let [at, unpooled] = cuda.scratch.split(&cuda.gpu.stream, [bytes, unpooled])?;

@@ -1,11 +1,11 @@
-//! How pooled pixels and channels are cut into warps and blocks of the kernels on tensor cores.
+//! How windows of sums and channels are cut into warps and blocks of the kernels on tensor cores.
 
 use vgg_kernels::BLOCK;
 use vgg_tensor::Shape;
 
 use crate::gpu::Gpu;
 
-/// Pooled pixels beside each other that a warp works on at a time.
+/// Windows beside each other that a warp works on at a time.
 const TILE: usize = 16;
 
 const WARPS: usize = BLOCK as usize / 32;
@@ -26,9 +26,9 @@ pub(super) struct Tiling {
 impl Tiling {
     /// Windows and channels, cut into slabs of so many channels, and into as many blocks as the device has
     /// room for so many times, or, of few tiles, into less.
-    pub(super) fn new(gpu: &Gpu, to: Shape, slab: usize, turns: u64) -> Self {
-        let slabs = to.c.div_ceil(slab);
-        let tiles = to.n * to.h * to.w.div_ceil(TILE);
+    pub(super) fn new(gpu: &Gpu, windows: Shape, slab: usize, turns: u64) -> Self {
+        let slabs = windows.c.div_ceil(slab);
+        let tiles = windows.n * windows.h * windows.w.div_ceil(TILE);
         let blocks = (turns * RESIDENT * gpu.processors()) as usize;
         let rows = blocks.div_ceil(slabs).min(ROWS);
         let tiles_per_warp = tiles.div_ceil(rows * WARPS);

@@ -8,7 +8,7 @@ const EPILOGUES: [ConvEpilogue; 3] =
     [ConvEpilogue::Bias, ConvEpilogue::BiasRelu, ConvEpilogue::BiasReluMaxPool];
 
 /// n, c_in, h, w, c_out, kernel, padding.
-const TABLE: [[usize; 7]; 32] = [
+const TABLE: [[usize; 7]; 35] = [
     // one of everything
     [1, 1, 1, 1, 1, 1, 0],
     [1, 1, 1, 1, 1, 3, 1],
@@ -47,6 +47,10 @@ const TABLE: [[usize; 7]; 32] = [
     [1, 64, 8, 8, 64, 3, 1],
     [3, 64, 4, 4, 72, 3, 1],
     [4, 64, 2, 2, 64, 3, 1],
+    // few channels, on rows of windows that are whole and that are not
+    [2, 16, 5, 33, 16, 3, 1],
+    [1, 32, 7, 35, 48, 3, 1],
+    [3, 3, 5, 67, 24, 3, 1],
 ];
 
 /// The same with a stride at the end.
