@@ -91,7 +91,9 @@ template <u32 OWN, u32 APART_FROM_NEXT> struct Lane {
     }
     __device__ u64 piece(u64 pixel) const { return pixel * pieces + first / CHANNELS; }
 
-    template <class T> __device__ Numbers load(const T* p) const {
+    // Whether they are a vector a caller says who has asked for many at once.
+    template <class T> __device__ Numbers load(const T* p) const { return load(p, is_vector); }
+    template <class T> __device__ Numbers load(const T* p, bool is_vector) const {
         if (is_vector) return *(const Numbers*)p;
         Numbers numbers = {};
 #pragma unroll
@@ -102,6 +104,9 @@ template <u32 OWN, u32 APART_FROM_NEXT> struct Lane {
     }
 
     template <class T> __device__ void store(T* p, const Numbers& numbers) const {
+        store(p, numbers, is_vector);
+    }
+    template <class T> __device__ void store(T* p, const Numbers& numbers, bool is_vector) const {
         if (is_vector) {
             *(Numbers*)p = numbers;
             return;

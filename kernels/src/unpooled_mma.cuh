@@ -47,13 +47,23 @@ template <class T> struct Unpooled {
         if (Lane::CHANNELS < GROUP) {
             bits |= __shfl_xor_sync(0xffffffff, bits, Lane::APART) << Lane::CHANNELS;
         }
+        if (lane.is_vector) store_sums<true>(lane, tile, at, window, bits);
+        else store_sums<false>(lane, tile, at, window, bits);
+    }
+
+    template <bool IS_VECTOR, class Lane>
+    __device__ void store_sums(const Lane& lane, const Tile<ENDS>& tile, u32 at,
+                               const Window<Lane>& window, u32 bits) const {
         const bool has_byte = aux && lane.first % GROUP == 0 && lane.len > 0;
+        const u64 pixel = tile.pixel(at, 0);
+        T* const numbers = lane.numbers(y, pixel);
+        u8* const byte = aux + pixel * groups_of(lane.c) + lane.first / GROUP;
 #pragma unroll
         for (u32 q = 0; q < WINDOW; q++) {
             if (!tile.has(at, q)) continue;
-            const u64 pixel = tile.pixel(at, q);
-            lane.store(lane.numbers(y, pixel), window.numbers[q]);
-            if (has_byte) aux[pixel * groups_of(lane.c) + lane.first / GROUP] = bits >> (8 * q);
+            const u64 further = q / 2 * (u64)tile.w + q % 2;
+            lane.store(numbers + further * lane.c, window.numbers[q], IS_VECTOR);
+            if (has_byte) byte[further * groups_of(lane.c)] = bits >> (8 * q);
         }
     }
 };
@@ -75,15 +85,21 @@ template <class T> struct UnpooledGradients {
         const u32 top = 2 * tile.row + r - 1;
         const u32 left = 2 * (tile.column + threadIdx.x % 32 / 4) - 1;
         const long long pixel = (long long)tile.inputs + ((long long)r - 1) * tile.w + (int)left;
+        // All loads are on their way before the first is waited for.
+        u32 bits[8];
 #pragma unroll
         for (u32 k = 0; k < 8; k++) {
-            const u32 s = k / 2, p = k % 2, right = s + 16 * p;
-            row[s][p] = {};
-            if (top >= tile.h || left + right >= tile.w) continue;
-            const Words<2> gradient = *(const Words<2>*)(dy + (pixel + right) * c + first);
-            const u32 bits = alive(pixel + right, c, first);
-            row[s][p].at[0] = gradient.at[0] & spread(bits << 7, bits << 6, 0, 0);
-            row[s][p].at[1] = gradient.at[1] & spread(bits << 5, bits << 4, 0, 0);
+            const u32 right = k / 2 + k % 2 * 16;
+            const bool inside = top < tile.h && left + right < tile.w;
+            row[k / 2][k % 2] = {};
+            if (inside) row[k / 2][k % 2] = *(const Words<2>*)(dy + (pixel + right) * c + first);
+            bits[k] = inside ? alive(pixel + right, c, first) : 0;
+        }
+#pragma unroll
+        for (u32 k = 0; k < 8; k++) {
+            Words<2>& gradient = row[k / 2][k % 2];
+            gradient.at[0] &= spread(bits[k] << 7, bits[k] << 6, 0, 0);
+            gradient.at[1] &= spread(bits[k] << 5, bits[k] << 4, 0, 0);
         }
     }
 
@@ -93,17 +109,35 @@ template <class T> struct UnpooledGradients {
         // A byte of each window.
         u32 alive[WINDOW] = {};
 
-        // What is not there is zero.
         __device__ Factor(const UnpooledGradients& from, const Lane& lane, const Tile<ENDS>& tile) {
-            const u32 t = threadIdx.x % 4;
+            if (lane.is_vector) load<true>(from, lane, tile);
+            else load<false>(from, lane, tile);
+        }
+
+        // All loads are on their way before the first is waited for. A sum that is not there is dead, and a
+        // channel zero.
+        template <bool IS_VECTOR>
+        __device__ void load(const UnpooledGradients& from, const Lane& lane, const Tile<ENDS>& tile) {
+            const u32 t = threadIdx.x % 4, groups = groups_of(lane.c);
+            const bool has_bytes = from.aux && (IS_VECTOR || lane.len > 0);
+            u32 bits[WINDOW][4];
 #pragma unroll
             for (u32 k = 0; k < WINDOW * 4; k++) {
                 const u32 q = k / 4, p = k % 4, at = 2 * t + p % 2 + p / 2 * 8;
-                numbers[q][p] = {};
-                if (lane.len == 0 || !tile.has(at, q)) continue;
-                const u64 pixel = tile.pixel(at, q);
-                numbers[q][p] = lane.load(lane.numbers(from.dy, pixel));
-                alive[q] |= from.alive(pixel, lane.c, lane.first) << (8 * p);
+                // Of a sum that is not there, what another one has is read, not used.
+                const bool exists = tile.has(at, q);
+                const u64 row = tile.pixel(0, tile.has(0, q / 2 * 2) ? q / 2 * 2 : 0);
+                const u32 right = exists ? 2 * at + q % 2 : 0;
+                numbers[q][p] = lane.load(lane.numbers(from.dy, row) + right * lane.c, IS_VECTOR);
+                const u8* const byte = from.aux + row * groups + lane.first / GROUP;
+                const u32 alive = has_bytes ? byte[right * groups] : 0xff;
+                bits[q][p] = exists ? alive : 0;
+            }
+#pragma unroll
+            for (u32 q = 0; q < WINDOW; q++) {
+#pragma unroll
+                for (u32 p = 0; p < 4; p++) alive[q] |= bits[q][p] << (8 * p);
+                alive[q] >>= lane.first % GROUP;
             }
         }
 
