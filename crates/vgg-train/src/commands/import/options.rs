@@ -27,7 +27,7 @@ pub(crate) struct ImportOptions {
     ///
     /// Left out, it is found by the names and shapes of the weights, as width, classes and input size
     /// are. A checkpoint of this program says it. VGGs of other blocks have to be told by their
-    /// channels, as '[[64], [128], [256, 256]]'.
+    /// channels, as `[[64], [128], [256, 256]]`.
     #[arg(long)]
     pub(super) arch: Option<Arch>,
 
