@@ -17,6 +17,11 @@ const LIMIT: Duration = Duration::from_secs(4 * 60 * 60);
 const CASES: [&str; 4] = ["train-small-128", "train-full-128", "infer-small-128", "infer-small-1"];
 const TINY: [&str; 2] = ["train-tiny-2", "infer-tiny-1"];
 
+/// Networks whose layers are measured, and how: one whose convolutions have few channels, and one whose
+/// first has no pool behind it.
+const NETS: [(&str, &[&str]); 2] = [("small", &[]), ("vgg16", &["--net=vgg16"])];
+const TINY_NETS: [(&str, &[&str]); 1] = [("tiny", &["--net=tiny", "--batch=4"])];
+
 /// Ends when PyTorch has done something on the GPU.
 const PROBE: &str = "import torch; print(torch.ones(1, device='cuda').item())";
 
@@ -27,30 +32,34 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
     let folder = tempfile::tempdir().context("no temporary folder")?;
     let fastest = folder.path().join("fastest");
     let peer = check.peer.as_deref().filter(|peer| has_cuda(peer, report));
-    let (net, cases): (&[&str], &[&str]) =
-        if check.tiny { (&["--net=tiny", "--batch=4"], &TINY) } else { (&[], &CASES) };
-    let bench = |precision: Precision, args: &[&str]| {
+    let (nets, cases): (&[(&str, &[&str])], &[&str]) =
+        if check.tiny { (&TINY_NETS, &TINY) } else { (&NETS, &CASES) };
+    let bench = |precision: Precision, args: &[&str], net: &[&str]| {
         let mut command = Command::new(&program);
         command.arg("bench").args(args).args(["--device=cuda", "--precision", precision.name()]);
-        // Also where only steps are measured: of the tiny network, limits are hardly measured.
         command.args(net).arg("--autotune").arg(&fastest).current_dir(programs::root());
         command
     };
     for precision in &check.precisions {
         let name = precision.name();
-        let single = bench(*precision, &["layers", "operations"]);
-        run(report, &format!("layers and operations in {name}"), single, check)?;
-        if matches!(precision, Precision::Bf16 | Precision::F16) {
-            let mut without = bench(*precision, &["layers"]);
-            without.env("VGG_CUDA_KERNELS", "cudnn");
-            run(report, &format!("layers in {name} without our products"), without, check)?;
+        for (of, net) in nets {
+            let single = bench(*precision, &["layers", "operations"], net);
+            run(report, &format!("layers and operations of {of} in {name}"), single, check)?;
+            if matches!(precision, Precision::Bf16 | Precision::F16) {
+                let mut without = bench(*precision, &["layers"], net);
+                without.env("VGG_CUDA_KERNELS", "cudnn");
+                let name = format!("layers of {of} in {name} without our products");
+                run(report, &name, without, check)?;
+            }
         }
+        // Of the tiny network, limits are hardly measured, which its steps do not need either.
+        let (_, net) = nets[0];
         // Each by itself: the largest may need more memory than there is.
         for case in cases {
             let step = ["steps", "--case", case];
-            run(report, &format!("{case} in {name}"), bench(*precision, &step), check)?;
+            run(report, &format!("{case} in {name}"), bench(*precision, &step, net), check)?;
             if let Some(peer) = peer {
-                let mut beside = bench(*precision, &step);
+                let mut beside = bench(*precision, &step, net);
                 beside.arg("--rounds=3").arg("--peer").arg(peer);
                 run(report, &format!("{case} in {name} beside PyTorch"), beside, check)?;
             }
