@@ -151,14 +151,14 @@ impl Arch {
         } else if blocks.iter().flatten().any(|channels| *channels == 0) {
             Some("must have convolutions of a channel at least")
         } else if blocks.len() > Self::MOST_BLOCKS {
-            Some("must have 16 blocks at most, whose pools leave nothing of larger images")
+            Some("must have 15 blocks at most: more pools leave nothing of the largest images")
         } else {
             None
         }
     }
 
-    /// As many pools leave one place of the largest allowed input.
-    const MOST_BLOCKS: usize = crate::VggConfig::MAX_SIDE.ilog2() as usize;
+    /// As many pools leave one place of the largest allowed inputs.
+    const MOST_BLOCKS: usize = 15;
 }
 
 #[cfg(test)]
@@ -221,7 +221,8 @@ mod tests {
         assert_eq!(wrong(vec![]), format!("arch = [], but it {of_one}"));
         assert_eq!(wrong(vec![vec![8], vec![]]), format!("arch = [[8], []], but it {of_one}"));
         assert!(wrong(vec![vec![8, 0]]).ends_with("must have convolutions of a channel at least"));
-        assert!(wrong(vec![vec![1]; 17]).contains("must have 16 blocks at most"));
+        assert_eq!(VggConfig::MAX_SIDE.ilog2() as usize, Arch::MOST_BLOCKS);
+        assert!(wrong(vec![vec![1]; 16]).contains("must have 15 blocks at most"));
         assert!(wrong(vec![vec![1]; 9]).contains("at least [1, 512, 512] for [[1], [1],"));
     }
 
