@@ -52,7 +52,7 @@ pub(super) fn check(check: &Check, report: &mut Report) -> Result<()> {
                 run(report, &name, without, check)?;
             }
         }
-        // Of the tiny network, limits are hardly measured, which its steps do not need either.
+        // Also where only steps are measured: of the tiny network, limits are hardly measured.
         let (_, net) = nets[0];
         // Each by itself: the largest may need more memory than there is.
         for case in cases {

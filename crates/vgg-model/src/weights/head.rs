@@ -27,6 +27,9 @@ pub(super) struct Head<'a> {
     pub(super) lacking: Option<String>,
 }
 
+/// As many layers, or fewer, are put into an order by their sizes: of more there are too many orders.
+const MOST_REORDERED: usize = 6;
+
 /// A fully connected layer in a file.
 #[derive(Clone, Copy)]
 struct Linear<'a> {
@@ -163,8 +166,8 @@ fn linears<'a>(
     linears
 }
 
-/// The layers in the order of their names, if the outputs of each are the inputs of the next, or else
-/// in the only order in which they are. The first one takes maps of so many channels.
+/// The layers in the order of their names, if the outputs of each are the inputs of the next, or else,
+/// of a few, in the only order in which they are. The first one takes maps of so many channels.
 fn in_order(linears: Vec<Linear<'_>>, channels: usize) -> Option<Vec<Linear<'_>>> {
     let follow = |order: &[Linear<'_>]| {
         order.windows(2).all(|pair| pair[0].outputs == pair[1].inputs)
@@ -172,6 +175,9 @@ fn in_order(linears: Vec<Linear<'_>>, channels: usize) -> Option<Vec<Linear<'_>>
     };
     if follow(&linears) {
         return Some(linears);
+    }
+    if linears.len() > MOST_REORDERED {
+        return None;
     }
     let mut orders = permutations(&linears).into_iter().filter(|order| follow(order));
     orders.next().filter(|_| orders.next().is_none())

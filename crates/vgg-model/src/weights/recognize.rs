@@ -177,15 +177,12 @@ impl WeightFile {
         // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
         let full = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
+        let plain = VggConfig { batch_norm: false, ..full.clone() };
         let is_there =
-            |config: &VggConfig| find::find(self, &Vgg::new(config)?, convention).map(drop);
-        let full = match is_there(&full) {
-            Err(error) if batch_norm => {
-                let plain = VggConfig { batch_norm: false, ..full };
-                is_there(&plain).map_err(|_| error)?;
-                plain
-            }
-            there => there.map(|()| full)?,
+            |config| Vgg::new(config).map(|vgg| find::find(self, &vgg, convention).is_ok());
+        let full = match batch_norm && !is_there(&full)? && is_there(&plain)? {
+            true => plain,
+            false => full,
         };
         let vgg = Vgg::new(&full)?;
         let as_usual = self.config_as(&vgg, &find::find(self, &vgg, convention)?, convention)?;

@@ -235,6 +235,19 @@ fn heads_that_do_not_fit_are_told() {
     );
 }
 
+/// Of as many layers as those of a network that describes images in words, orders are not counted.
+#[test]
+fn many_layers_that_do_not_follow_on_each_other_are_told_at_once() {
+    let trained = params(&config(), 1);
+    let all = renamed(&trained, str::to_owned).into_iter();
+    let mut tensors: Named = all.filter(|(name, _)| name.starts_with("features")).collect();
+    for layer in 0..14 {
+        tensors.push((format!("decoder.{layer}.weight"), Tensor::zeros([9, 9]).unwrap()));
+        tensors.push((format!("decoder.{layer}.bias"), Tensor::zeros([9]).unwrap()));
+    }
+    assert!(refused(tensors).contains("of fully connected layers the file has 14 ("));
+}
+
 /// As they are called in networks for small images, and where somebody replaced the head.
 #[test]
 fn heads_of_other_depths_are_found() {
