@@ -5,6 +5,7 @@
 //! same and are the same name here, as Unicode Standard Annex 15 has it.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use unicode_normalization::{IsNormalized, UnicodeNormalization as _, is_nfc_quick};
 
@@ -24,4 +25,21 @@ pub fn composed(name: &str) -> Cow<'_, str> {
 /// ```
 pub fn same(some: &[String], others: &[String]) -> bool {
     some.iter().map(|name| composed(name)).eq(others.iter().map(|name| composed(name)))
+}
+
+/// Pairs of names that differ in case, or in how their words are divided, alone: two spellings of one
+/// name, most likely.
+///
+/// ```
+/// let names = ["Golden Retriever", "golden_retriever", "poodle"].map(String::from);
+/// let alike: Vec<_> = vgg_data::names::alike(&names).collect();
+/// assert_eq!(alike, [("Golden Retriever", "golden_retriever")]);
+/// ```
+pub fn alike(names: &[String]) -> impl Iterator<Item = (&str, &str)> {
+    let mut first = HashMap::new();
+    names.iter().filter_map(move |name| {
+        let words = composed(name).to_lowercase().replace(['_', '-'], " ");
+        let known = *first.entry(words).or_insert(name);
+        (known != name).then_some((known.as_str(), name.as_str()))
+    })
 }

@@ -1,5 +1,7 @@
 //! What a network is built from.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 use vgg_tensor::{Error, Result};
 
@@ -148,6 +150,23 @@ impl VggConfig {
     pub(crate) fn channels(&self, full: usize) -> usize {
         // The cast saturates; what is too large for memory is refused with the shapes.
         (full as f64 * self.width).round().max(1.0) as usize
+    }
+}
+
+/// In a few words, as `vgg11 × 0.25 with batch norm`.
+impl fmt::Display for VggConfig {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.arch)?;
+        if self.width != 1.0 {
+            write!(f, " × {}", self.width)?;
+        }
+        if self.batch_norm {
+            f.write_str(" with batch norm")?;
+        }
+        if !self.task.is_classification() {
+            f.write_str(", which locates")?;
+        }
+        Ok(())
     }
 }
 

@@ -1,7 +1,6 @@
 //! `man FOLDER`: the program's manual, a page a command.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -12,6 +11,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use vgg_tensor::new_file;
 
 use crate::failure::Code;
+use crate::run::output::make_folder;
 use crate::terminal::numbers::count;
 use crate::terminal::ui::Ui;
 use crate::version::DATE;
@@ -28,8 +28,7 @@ const VARIABLES: [(&str, &str); 3] = [
 
 /// Writes the pages of the command line `program` into `folder`.
 pub(crate) fn command(folder: &Path, program: Command, ui: &Ui) -> Result<()> {
-    fs::create_dir_all(folder)
-        .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+    make_folder(folder)?;
     let mut program = program.disable_help_subcommand(true).subcommand_help_heading("COMMANDS");
     program.build();
     let mut written = 0;

@@ -88,7 +88,7 @@ fn table(runs: &[Overview]) -> Table<9> {
         table.row([
             run.path.display().to_string(),
             run.state.name().into(),
-            config.map(|config| config.model.describe()).unwrap_or_default(),
+            config.map(|config| config.vgg().to_string()).unwrap_or_default(),
             config.map(|config| config.data.called().into_owned()).unwrap_or_default(),
             match config {
                 Some(config) => format!("{}/{}", run.done(), config.train.epochs),
@@ -114,7 +114,7 @@ fn to_json(run: &Overview) -> Value {
         "run": run.path,
         "state": run.state.name(),
         "problem": run.problem,
-        "network": config.map(|config| config.model.describe()),
+        "network": config.map(|config| config.vgg().to_string()),
         "data": config.map(|config| config.data.called()),
         "tested_on": config.map(|config| config.data.tested_on()),
         "epochs": run.done(),

@@ -33,7 +33,7 @@ pub(crate) struct Loaded {
     pub config: Config,
     /// The file's own keys.
     file: Table,
-    overrides: Vec<Override>,
+    pub overrides: Vec<Override>,
     /// Keys whose values are from the data, or from the device.
     pub noted: Vec<&'static str>,
     /// Where `data.folder` was looked for.

@@ -21,21 +21,6 @@ impl Model {
             TaskName::Localisation => Task::Localisation { boxes: self.boxes.unwrap_or_default() },
         }
     }
-
-    /// In a few words, as `vgg11 × 0.25 with batch norm`.
-    pub(crate) fn describe(&self) -> String {
-        let mut text = self.arch.to_string();
-        if self.width != 1.0 {
-            text += &format!(" × {}", self.width);
-        }
-        if self.batch_norm {
-            text += " with batch norm";
-        }
-        if self.task() != Task::Classification {
-            text += ", which locates";
-        }
-        text
-    }
 }
 
 impl Config {

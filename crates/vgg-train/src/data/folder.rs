@@ -186,6 +186,11 @@ fn open_parts(data: &config::Data, options: &OpenOptions) -> vgg_tensor::Result<
     data.arrangement().open(folder, &data.classes, options)
 }
 
+/// What to think of two classes whose names are [alike](vgg_data::names::alike).
+pub(crate) fn told_alike(one: &str, other: &str) -> String {
+    format!("{one} and {other} differ in spelling alone: are they one class?")
+}
+
 /// Refuses a share to hold out of a folder that is divided.
 pub(crate) fn require_undivided(folder: &Path, arrangement: &Arrangement) -> Result<()> {
     let has = |part| folder.join(part).is_dir();

@@ -3,12 +3,12 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::Statistics;
+use vgg_data::{Statistics, names};
 
 use super::boxes;
 use super::folder::{
     FOLDER_HELP, checked, explain_arranged, files_sha256, named, no_folder, parts,
-    require_undivided,
+    require_undivided, told_alike,
 };
 use super::images::unreadable;
 use crate::config::{self, Config, DatasetName, Loaded, Normalize, Override};
@@ -28,12 +28,18 @@ pub(crate) fn load_noted(path: &Path, overrides: Vec<Override>, ui: &Ui) -> Resu
 /// resumed: the classes of an image folder and which files it has, the mean and standard deviation if they
 /// are to be those of the data, and the components of the colours.
 pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
-    let Loaded { config, noted, folder_places, .. } = &mut loaded;
+    let Loaded { config, overrides, noted, folder_places, .. } = &mut loaded;
     let Config { data, .. } = config;
     if let DatasetName::FashionMnist | DatasetName::FashionMnistSample = data.dataset {
         // What an image folder is decoded to by default is none of its business.
         let [channels, ..] = data.image_shape(config.model.image_size);
         if data.channels != channels {
+            if let Some(given) = overrides.iter().find(|given| given.key == "data.channels") {
+                ui.warn(&format!(
+                    "{} is without effect: Fashion-MNIST's images have one channel",
+                    given.origin
+                ));
+            }
             data.channels = channels;
             noted.push("data.channels");
         }
@@ -53,6 +59,9 @@ pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
                 .class_names(folder)
                 .map_err(|error| explain_arranged(folder, &arrangement, error))?;
             noted.push("data.classes");
+            for (one, other) in names::alike(&data.classes) {
+                ui.warn(&told_alike(one, other));
+            }
             if let [class] = &data.classes[..] {
                 let message = format!(
                     "the image folder {} has one class, {class}; there must be at least two",

@@ -157,7 +157,7 @@ impl Report {
         let (side, classes) = (model.image_size, count(data.class_names().len() as u64, "class"));
         format!(
             "{} on {}, {classes}, images of {side}×{side}, batches of {}, seed {}",
-            model.describe(),
+            self.folder.config.vgg(),
             data.called(),
             train.batch_size,
             train.seed,

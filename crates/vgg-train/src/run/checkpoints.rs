@@ -91,8 +91,8 @@ pub(crate) fn find(run: &Path, which: Which) -> Result<PathBuf> {
     if let Some(path) = paths.into_iter().find(|path| path.is_file()) {
         return Ok(path);
     }
-    let message = format!("{} has no checkpoint yet", run.display());
-    let help = format!("vgg-train resume {} goes on with the run", shell::word(run));
+    let message = format!("{} has no checkpoint", run.display());
+    let help = format!("vgg-train resume {} starts it over", shell::word(run));
     Err(Failure::new(Code::Checkpoint, message).help(help).into())
 }
 

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use vgg_tensor::new_file;
 
+use super::output::make_folder;
 use crate::config::{
     self, CHECKPOINTS, CONFIG, Loaded, Override, is_run, nearest, pretrained_names,
 };
@@ -46,7 +47,7 @@ pub(crate) fn log_of_rank(rank: usize) -> String {
 impl RunDir {
     /// Makes `parent/NAME-N` with the lowest N above those there.
     pub(crate) fn create(parent: &Path, name: &str) -> Result<Self> {
-        fs::create_dir_all(parent).with_context(|| cannot("make the folder", parent))?;
+        make_folder(parent)?;
         let mut number = last_number(parent, name)? + 1;
         loop {
             let path = parent.join(format!("{name}-{number}"));
@@ -64,7 +65,7 @@ impl RunDir {
     /// If it is there already.
     pub(crate) fn create_at(path: &Path) -> Result<Self> {
         if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent).with_context(|| cannot("make the folder", parent))?;
+            make_folder(parent)?;
         }
         match fs::create_dir(path) {
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
@@ -78,7 +79,7 @@ impl RunDir {
     fn made(path: PathBuf, result: io::Result<()>) -> Result<Self> {
         result.with_context(|| cannot("make the run folder", &path))?;
         let checkpoints = path.join(CHECKPOINTS);
-        fs::create_dir(&checkpoints).with_context(|| cannot("make the folder", &checkpoints))?;
+        make_folder(&checkpoints)?;
         Self::lock(path)
     }
 
@@ -91,8 +92,7 @@ impl RunDir {
         let run = Self::lock(path.into())?;
         // It may be gone.
         let checkpoints = run.file(CHECKPOINTS);
-        fs::create_dir_all(&checkpoints)
-            .with_context(|| cannot("make the folder", &checkpoints))?;
+        make_folder(&checkpoints)?;
         Ok(run)
     }
 

@@ -24,7 +24,7 @@ pub(crate) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
     };
     let path = checkpoints::network(&from, Which::Best, config.data.download, ui)?;
     let starting = checkpoints::starting(&path, &config.model.arch)?;
-    ui.status("Starting", &format!("from {}", path.display()));
+    ui.status("Starting", &format!("from {}, {}", path.display(), starting.vgg));
     starting.notes.iter().for_each(|note| ui.detail(note));
     let other = Vgg::new(&starting.vgg)?;
     let layers = params.copy_from(vgg, &starting.params, &other, config.init.copying);

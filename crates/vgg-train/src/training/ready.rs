@@ -52,7 +52,7 @@ impl Ready {
         host.others = others as u64;
         let plan = memory::plan(&vgg, &config.input(), batch, micro_batch, mode, backend, host)?;
         let needed = memory::needed(&vgg, &plan, backend, host);
-        ui.status("Model", &describe(config, &vgg));
+        ui.status("Model", &describe(&vgg));
         ui.detail(&format!("needs {} at batch size {batch}", bytes(needed)));
         if let Some(weights) = weights(&config.recipe(data.train.labels())) {
             ui.detail(&weights);
@@ -81,11 +81,11 @@ fn weights(recipe: &Recipe) -> Option<String> {
     Some(format!("classes count from {} to {} in the loss", short(least), short(most)))
 }
 
-fn describe(config: &Config, vgg: &Vgg) -> String {
+fn describe(vgg: &Vgg) -> String {
     let [c, h, w] = vgg.config().input;
     format!(
         "{}: {} parameters, {} MACs an image of {c}×{h}×{w}",
-        config.model.describe(),
+        vgg.config(),
         millions(vgg.param_count() as u64),
         millions(vgg.macs()),
     )

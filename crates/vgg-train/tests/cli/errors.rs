@@ -136,8 +136,9 @@ fn folders_that_are_not_runs() {
     "#);
     std::fs::write(place.path("file"), "").unwrap();
     let done = place.run("tiny.toml --out file");
-    assert_eq!(done.code, Some(1));
-    assert!(done.stderr.contains("error: cannot make the folder file"), "{}", done.stderr);
+    assert_eq!(done.code, Some(2));
+    let told = "error: cannot make the folder file: it is a file";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
 }
 
 #[test]

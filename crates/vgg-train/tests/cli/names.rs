@@ -115,3 +115,16 @@ fn a_run_in_a_folder_whose_name_is_not_utf8() {
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     }
 }
+
+#[test]
+fn classes_that_differ_in_spelling_alone_are_told() {
+    let place = place(["Ankle Boot", "ankle_boot"]);
+    let told = "Ankle Boot and ankle_boot differ in spelling alone: are they one class?";
+    let check = image_folder::ok(&place, "data check images --page check.html");
+    assert!(check.stdout.contains(&format!("classes      {told}")), "{}", check.stdout);
+    assert!(place.read("check.html").contains(told));
+    let json = image_folder::ok(&place, "data check images --json").json();
+    assert_eq!(json["alike"], serde_json::json!([["Ankle Boot", "ankle_boot"]]));
+    let train = image_folder::ok(&place, "folder.toml");
+    assert!(train.stderr.contains(&format!("warning: {told}")), "{}", train.stderr);
+}

@@ -274,7 +274,7 @@ fn pictures_go_where_nothing_is_lost() {
         std::os::unix::fs::symlink("../0.png", place.path("links/0.png")).unwrap();
         refused("0.png --explain links", "cannot write links/0.png: it is read, too");
     }
-    refused("0.png --explain 1.png", "1.png is not a folder");
+    refused("0.png --explain 1.png", "cannot make the folder 1.png: it is a file");
     let checkpoints = "runs/tiny-1/checkpoints";
     let message = format!("cannot write {checkpoints}/0.png: it is a file of a run");
     refused(&format!("0.png --explain {checkpoints}"), &message);

@@ -175,7 +175,7 @@ impl Plan {
 
     /// What was chosen and why, a line each.
     pub(super) fn choices(&self, config: &Config, layers: &Layers) -> Vec<String> {
-        let model = config.model.describe();
+        let model = config.vgg();
         let (classes, from) = (self.classes, &self.from);
         let mut choices =
             vec![format!("{model} from {from}, with a new last layer for {classes} classes")];

@@ -122,7 +122,7 @@ kind = \"cosine\"
 
     /// The network, in words that begin a sentence.
     fn what(&self) -> String {
-        let model = self.start.model.describe();
+        let model = self.start.vgg();
         match &*self.from {
             "imagenet" => format!("{model}, trained on ImageNet,"),
             from => format!("{model}, trained as {from},"),

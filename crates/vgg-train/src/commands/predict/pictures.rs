@@ -5,12 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use image::RgbImage;
 
 use crate::drawing::pixels;
-use crate::failure::{Code, Failure};
-use crate::run::output::Output;
+use crate::run::output::{Output, make_folder};
 
 /// A picture for each file, in one folder.
 pub(super) struct Pictures(Vec<Output>);
@@ -20,14 +19,9 @@ impl Pictures {
     /// files, to the checkpoint, or to a run's own file.
     ///
     /// # Errors
-    /// As [`Output::new`], and if the folder is something else.
+    /// As [`Output::new`] and [`make_folder`].
     pub(super) fn new(folder: &Path, files: &[PathBuf], checkpoint: &Path) -> Result<Self> {
-        if folder.exists() && !folder.is_dir() {
-            let message = format!("{} is not a folder", folder.display());
-            return Err(Failure::new(Code::Usage, message).into());
-        }
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        make_folder(folder)?;
         let read = files.iter().map(PathBuf::as_path).chain([checkpoint]);
         let read: HashSet<PathBuf> = read.filter_map(|path| fs::canonicalize(path).ok()).collect();
         let output = |name: OsString| {

@@ -4,7 +4,6 @@ mod breakdown;
 mod step;
 mod trace;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -16,7 +15,7 @@ use vgg_tensor::Backend;
 use crate::config::{self, Config, Override};
 use crate::data;
 use crate::machine::device::{self, Job};
-use crate::run::output::Output;
+use crate::run::output::{Output, make_folder};
 use crate::terminal::numbers::count;
 use crate::terminal::print;
 use crate::terminal::ui::Ui;
@@ -44,8 +43,7 @@ pub(crate) fn command(
         Some(output) => output,
         None => {
             let path = unused(out, &config.name);
-            fs::create_dir_all(out)
-                .with_context(|| format!("cannot make the folder {}", out.display()))?;
+            make_folder(out)?;
             Output::new(&path, &[])?
         }
     };

@@ -30,7 +30,7 @@ pub(crate) fn index(
                     @let time = run.time();
                     tr {
                         td { a href=(link(run)) { (run.name()) } }
-                        td.left { @if let Some(config) = &run.config { (config.model.describe()) } }
+                        td.left { @if let Some(config) = &run.config { (config.vgg()) } }
                         td data-value=(last.map_or(0, |last| last.epoch)) {
                             (last.map_or(0, |last| last.epoch))
                             @if let Some(config) = &run.config { " of " (config.train.epochs) }

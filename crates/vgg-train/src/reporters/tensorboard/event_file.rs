@@ -11,6 +11,7 @@ use vgg_tensor::protobuf::Message;
 use super::record::record;
 use super::summary::Summary;
 use crate::machine::host;
+use crate::run::output::make_folder;
 
 /// How names of such files begin. A number of seconds follows, by which files are read in their order.
 const NAME: &str = "events.out.tfevents.";
@@ -42,8 +43,7 @@ impl EventFile {
     /// Makes a file in `folder`, and the folder. What files before it tell of steps from `first` on
     /// counts no more.
     pub(super) fn create(folder: &Path, first: u64) -> Result<Self> {
-        fs::create_dir_all(folder)
-            .with_context(|| format!("cannot make the folder {}", folder.display()))?;
+        make_folder(folder)?;
         // Behind all that are there, even if the clock was set back or a process started just now.
         let seconds = (seconds() as u64).max(last(folder)?.map_or(0, |last| last + 1));
         let plain = |c: &char| c.is_ascii_alphanumeric() || *c == '-';

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 
 use serde::Serialize;
-use vgg_data::ImageFolder;
 use vgg_data::image_folder::Digest;
+use vgg_data::{ImageFolder, names};
 
-use crate::data::folder::Parts;
+use crate::data::folder::{Parts, told_alike};
 use crate::terminal::numbers::grouped;
 
 /// A short side below this is tiny: networks are fed with more, so that most of it would be made up.
@@ -21,6 +21,8 @@ const EXTREME: usize = 4;
 pub(super) struct Findings {
     pub parts: Vec<Part>,
     pub classes: Vec<Class>,
+    /// Classes whose names differ in case, or in how words are divided, alone.
+    pub alike: Vec<[String; 2]>,
     /// How many times as many images the largest class has in the first part as the smallest that has any.
     pub imbalance: f64,
     /// Files with the same contents, in several parts: they are tested on though known …
@@ -131,7 +133,9 @@ impl Findings {
         if ignored > 0 {
             skipped.push(Skipped { files: ignored, why: "they are no images".into() });
         }
+        let alike = names::alike(parts[0].1.classes());
         Self {
+            alike: alike.map(|(one, other)| [one.to_owned(), other.to_owned()]).collect(),
             parts: parts.iter().map(|(name, part)| Part::of(name, part)).collect(),
             classes,
             imbalance: most as f64 / least.max(1) as f64,
@@ -148,6 +152,11 @@ impl Findings {
     /// All copies, those in two parts first.
     pub(super) fn copies(&self) -> impl Iterator<Item = &Pair> {
         self.duplicates_across.iter().chain(&self.duplicates_within)
+    }
+
+    /// Each pair of classes with names alike, in words.
+    pub(super) fn alike_told(&self) -> impl Iterator<Item = String> {
+        self.alike.iter().map(|[one, other]| told_alike(one, other))
     }
 
     /// How many copies there are, in words.

@@ -104,6 +104,7 @@ fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
     if findings.classes.len() < 2 {
         lines.push("classes      one, where training needs two to tell apart".into());
     }
+    lines.extend(findings.alike_told().map(|told| format!("classes      {told}")));
     lines.push(format!("duplicates   {}", findings.copies_told()));
     // Those that are wrong first.
     let of_two = findings.copies().filter(|pair| pair.other_class);
