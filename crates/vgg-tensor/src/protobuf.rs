@@ -11,7 +11,7 @@
 //! ```
 
 /// A message, made of fields by their numbers.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Message {
     bytes: Vec<u8>,
 }

@@ -73,7 +73,7 @@ pub(super) fn all<'a>(file: &'a WeightFile, vgg: &'a Vgg, names: Names) -> Resul
     let too_many = || file.source.error("it has more networks than any checkpoint");
     let wanted: Vec<String> = aliases.iter().flat_map(|(_, a)| a).map(|a| canonical(a)).collect();
     let is_wanted = |tensor: &&Located| wanted.iter().any(|w| tensor.canonical.ends_with(w));
-    let tensors: Vec<&Located> = file.tensors.iter().filter(is_wanted).collect();
+    let tensors: Vec<&Located> = file.contents.tensors.iter().filter(is_wanted).collect();
     // All that follows looks at each for each network.
     if tensors.len() > MAX_NETWORKS * wanted.len() {
         return Err(too_many());

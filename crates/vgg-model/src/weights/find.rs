@@ -72,7 +72,7 @@ pub(super) fn find<'a>(
         };
         modules.iter().any(starts)
     };
-    let others = file.tensors.iter().filter(|Located { name, dims, .. }| {
+    let others = file.contents.tensors.iter().filter(|Located { name, dims, .. }| {
         // A number alone, as how many batches a normalisation has seen, computes nothing.
         !known.contains(name.as_str()) && !dims.is_empty() && !of_another(name)
     });

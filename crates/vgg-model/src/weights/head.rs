@@ -10,8 +10,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vgg_tensor::Content;
 
 use super::body::linear_layers;
+use super::contents::Faulty;
 use super::convention::Convention;
-use super::pth::Faulty;
 use super::source::Located;
 use super::tensor_name::{SEPARATORS, canonical, layer_of};
 use super::{WeightFile, is_conv_weight};
@@ -53,8 +53,13 @@ pub(super) fn find<'a>(
     let wanted: Vec<(&ParamSpec, Vec<String>)> =
         all.filter(|(spec, _)| layers.contains(&layer_of(&spec.name))).collect();
     let in_scope = |tensor: &'a Located| Some((tensor.name.strip_prefix(prefix)?, tensor));
-    let by_name: HashMap<String, &Located> =
-        file.tensors.iter().filter_map(in_scope).map(|(name, t)| (canonical(name), t)).collect();
+    let by_name: HashMap<String, &Located> = file
+        .contents
+        .tensors
+        .iter()
+        .filter_map(in_scope)
+        .map(|(name, t)| (canonical(name), t))
+        .collect();
     let (mut tensors, mut missing) = (Vec::new(), None);
     for (spec, names) in &wanted {
         match names.iter().find_map(|name| by_name.get(&canonical(name))) {
@@ -93,7 +98,7 @@ fn by_order<'a>(
         let in_scope = |tensor: &&Located| {
             tensor.name.starts_with(scope) && !taken.contains(tensor.name.as_str())
         };
-        linears(file.tensors.iter().filter(in_scope), convention, first)
+        linears(file.contents.tensors.iter().filter(in_scope), convention, first)
     };
     // Within the module of the convolutions, or else in the next one around it.
     let (mut scope, mut found) = (prefix, linears(prefix));
@@ -105,7 +110,7 @@ fn by_order<'a>(
     let damaged = |(name, _): &&Faulty| {
         name.starts_with(prefix) && canonical(name).ends_with(&canonical(missing))
     };
-    if let Some((_, reason)) = file.faulty.iter().find(damaged) {
+    if let Some((_, reason)) = file.contents.faulty.iter().find(damaged) {
         return Err(reason.clone());
     }
     if found.is_empty() {

@@ -8,6 +8,7 @@ pub(super) enum Kind {
     /// Pickles, as `torch.save` wrote them before.
     Legacy,
     Safetensors,
+    Onnx,
 }
 
 /// Bytes that decide.
@@ -39,6 +40,10 @@ impl Kind {
             [b'P', b'K', 3, 4, ..] => return Ok(Kind::Zip),
             [_, _, _, _, _, _, _, _, b'{', ..] => return Ok(Kind::Safetensors),
             [0x80, ..] => return Ok(Kind::Legacy),
+            // The format's version, then any other field of a model.
+            [8, 1..=32, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72, ..] => {
+                return Ok(Kind::Onnx);
+            }
             [0x89, b'H', b'D', b'F', ..] => {
                 "an HDF5 file, which is not read: write its arrays to safetensors"
             }
@@ -48,10 +53,6 @@ impl Kind {
             [b'B', b'Z', b'h', ..] => "compressed by bzip2: unpack it first",
             [0x93, b'N', b'U', b'M', b'P', b'Y', ..] => {
                 "an array of NumPy, which has no names: write all of them to safetensors"
-            }
-            // The format's version, then the producer or the graph.
-            [8, 1..=32, 0x12 | 0x3a, ..] => {
-                "an ONNX model, which is not read: take the weights that it was made from"
             }
             _ if begins(b"{") => {
                 "JSON, not weights; if it lists the files that a network is divided into, write all \
@@ -94,11 +95,11 @@ mod tests {
         says(b"\x1f\x8b\x08", "gzip");
         says(b"\x89HDF\r\n\x1a\n", "HDF5");
         says(b"\x93NUMPY\x01\0", "NumPy");
-        says(b"\x08\x08\x12\x07pytorch", "ONNX");
         says(&[&[b'a'; 257][..], b"ustar\0"].concat(), "tar");
         says(b"Hello, world", "neither");
         assert_eq!(Kind::of(b"PK\x03\x04"), Ok(Kind::Zip));
         assert_eq!(Kind::of(b"\x80\x02\x8a\x0a"), Ok(Kind::Legacy));
+        assert_eq!(Kind::of(b"\x08\x08\x12\x07pytorch"), Ok(Kind::Onnx));
         assert_eq!(Kind::of(b"\x80\0\0\0\0\0\0\0{"), Ok(Kind::Safetensors));
         assert!(of_archive(["a.npy"].into_iter()).contains("NumPy"));
         assert!(of_archive(["model.weights.h5"].into_iter()).contains("Keras"));

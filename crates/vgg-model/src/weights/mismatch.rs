@@ -3,8 +3,8 @@
 use vgg_tensor::Content;
 
 use super::body;
+use super::contents::Faulty;
 use super::convention::{Convention, KernelLayout, Names};
-use super::pth::Faulty;
 use super::source::Located;
 use super::tensor_name::canonical;
 use super::{WeightFile, is_conv_weight};
@@ -90,7 +90,7 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
 pub(super) fn missing(file: &WeightFile, vgg: &Vgg, name: &str, convention: &Convention) -> String {
     let wanted = canonical(name);
     let is_it = |(found, _): &&Faulty| canonical(found).ends_with(&wanted);
-    match file.faulty.iter().find(is_it) {
+    match file.contents.faulty.iter().find(is_it) {
         Some((_, reason)) => reason.clone(),
         None => format!("{name} is missing: {}", cause_of_names(file, vgg, convention)),
     }

@@ -1,11 +1,13 @@
 //! Weights from elsewhere: files of other programs, in their formats and with their conventions.
 
 mod body;
+mod contents;
 mod convention;
 mod find;
 mod head;
 mod kind;
 mod mismatch;
+mod onnx;
 mod pth;
 mod recognize;
 mod source;
@@ -16,18 +18,19 @@ use std::path::Path;
 
 use vgg_tensor::{Content, Result, Tensor};
 
+use self::contents::{Contents, Said};
 use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::find::Found;
 use self::kind::Kind;
-use self::pth::{Contents, Faulty};
 pub use self::recognize::Start;
-use self::source::{Located, Source, Storage, contiguous_strides};
+use self::source::{ITSELF, Located, Source, Storage, contiguous_strides};
 use crate::tensor_file::{self, Tensors, error_in_file};
-use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
+use crate::{Arch, Input, ParamSpec, Params, Role, Vgg, VggConfig};
 
-/// A file of weights: safetensors, or what `torch.save` writes of a state dictionary (`.pth`,
-/// `.pt`), as a zip archive or in the format from before PyTorch 1.6.
+/// A file of weights: safetensors; what `torch.save` writes of a state dictionary (`.pth`, `.pt`), as a
+/// zip archive or in the format from before PyTorch 1.6; or an ONNX model, whose weights have the names
+/// that torchvision gives to their places in the graph.
 ///
 /// Opening it finds the tensors, and reads none of their numbers. Nothing in a file is believed
 /// unchecked, and nothing in it is run: of Python's pickles the reader knows by name the few
@@ -55,10 +58,7 @@ use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
 #[derive(Debug)]
 pub struct WeightFile {
     source: Source,
-    tensors: Vec<Located>,
-    /// Those that cannot be read.
-    faulty: Vec<Faulty>,
-    asks: Vec<String>,
+    contents: Contents,
     /// How the names begin of the network that is meant, if that was said.
     under: Option<String>,
 }
@@ -74,27 +74,47 @@ impl WeightFile {
     /// [`vgg_tensor::Error::Io`] if it cannot be read; [`vgg_tensor::Error::Format`] if it is
     /// damaged, or anything else than weights.
     pub fn open(path: &Path) -> Result<Self> {
-        let source = Source::open(path)?;
+        let mut source = Source::open(path)?;
         let kind = Kind::of(&source.head(kind::HEAD)?).map_err(|reason| source.error(reason))?;
         let contents = match kind {
             Kind::Zip => pth::zip(&source)?,
             Kind::Legacy => pth::legacy(&source)?,
-            Kind::Safetensors => {
-                Contents { tensors: safetensors(&source)?, faulty: vec![], asks: vec![] }
-            }
+            Kind::Safetensors => Contents { tensors: safetensors(&source)?, ..Contents::default() },
+            Kind::Onnx => onnx::contents(&mut source)?,
         };
-        let Contents { tensors, faulty, asks } = contents;
+        let Contents { mut tensors, .. } = contents;
+        tensors.extend(left_out_biases(&tensors));
+        let contents = Contents { tensors, ..contents };
         let mut names = HashSet::new();
-        if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
+        if let Some(twice) = contents.tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
             return Err(source.error(format!("it has {} twice", twice.name)));
         }
-        Ok(Self { source, tensors, faulty, asks, under: None })
+        Ok(Self { source, contents, under: None })
     }
 
     /// What a pickle asks for beside tensors, by the names of functions and classes of Python, the
     /// first few: nothing of it is run.
     pub fn asks(&self) -> &[String] {
-        &self.asks
+        &self.contents.asks
+    }
+
+    /// The images that its network takes whose inputs are `[channels, rows, columns]`: those that an ONNX
+    /// model of this crate says, or those of the `convention`.
+    pub fn input(&self, convention: &Convention, [channels, height, width]: [usize; 3]) -> Input {
+        let usual = convention.input([channels, height, width]);
+        match &self.contents.said {
+            Some(Said { mean, std, short_side, .. })
+                if mean.len() == channels && std.len() == channels =>
+            {
+                Input { mean: mean.clone(), std: std.clone(), short_side: *short_side, ..usual }
+            }
+            _ => usual,
+        }
+    }
+
+    /// The names of the classes, if the file says them, as an ONNX model of this crate does.
+    pub fn classes(&self) -> &[String] {
+        self.contents.said.as_ref().map_or(&[], |said| &said.classes)
     }
 
     /// The same file, where the names of the network's tensors begin with `prefix`, such as
@@ -106,7 +126,7 @@ impl WeightFile {
 
     /// Names and dimensions of its tensors.
     pub fn tensors(&self) -> impl Iterator<Item = (&str, &[usize])> {
-        self.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
+        self.contents.tensors.iter().map(|tensor| (tensor.name.as_str(), tensor.dims.as_slice()))
     }
 
     /// Reads one tensor as it is in the file, by its name there; nothing if there is none.
@@ -115,7 +135,7 @@ impl WeightFile {
     /// [`vgg_tensor::Error::Io`] if it cannot be read; [`vgg_tensor::Error::Format`] if it is damaged, or
     /// of a type that weights do not have.
     pub fn tensor(&self, name: &str) -> Result<Option<Tensor>> {
-        let Some(tensor) = self.tensors.iter().find(|tensor| tensor.name == name) else {
+        let Some(tensor) = self.contents.tensors.iter().find(|tensor| tensor.name == name) else {
             return Ok(None);
         };
         self.source.verify([tensor].into_iter())?;
@@ -273,13 +293,29 @@ fn check_numbers(spec: &ParamSpec, numbers: &[f32]) -> Result<(), String> {
     Ok(())
 }
 
+/// The biases of convolutions, where no convolution in a file has one: those of many networks with batch
+/// normalisations, which would take any bias away again.
+fn left_out_biases(tensors: &[Located]) -> Vec<Located> {
+    let canonical: HashSet<&str> = tensors.iter().map(|tensor| &*tensor.canonical).collect();
+    let mut biases = Vec::new();
+    for Located { name, canonical: own, dims, .. } in tensors {
+        let (true, Some(layer)) = (dims.len() == 4, own.strip_suffix(".weight")) else { continue };
+        if canonical.contains(&*format!("{layer}.bias")) {
+            return vec![];
+        }
+        let layer = name.strip_suffix("weight").unwrap_or(name);
+        biases.push(Located::no_bias(&format!("{layer}bias"), dims[0]));
+    }
+    biases
+}
+
 fn safetensors(source: &Source) -> Result<Vec<Located>> {
     let (metadata, data) = tensor_file::locate(source.path())?;
     let located = metadata.offset_keys().into_iter().map(|name| {
         let info = metadata.info(&name).expect("the header has what its keys name");
         let len = info.shape.iter().product();
         let start = data + info.data_offsets.0 as u64;
-        let storage = Storage { dtype: info.dtype, start, len, entry: None };
+        let storage = Storage { dtype: info.dtype, part: ITSELF, start, len, entry: None };
         Located::new(&name, storage, 0, &info.shape, &contiguous_strides(&info.shape))
             .map_err(|reason| source.error(reason))
     });

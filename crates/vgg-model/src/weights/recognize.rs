@@ -6,6 +6,7 @@ use std::slice;
 use vgg_tensor::{Content, Result};
 
 use super::body;
+use super::contents::Contents;
 use super::find::{self, Found};
 use super::tensor_name::layer_of;
 use super::{Convention, Located, WeightFile, is_conv_weight, mismatch};
@@ -42,7 +43,7 @@ pub struct Start {
 impl WeightFile {
     /// The network of configuration `arch` whose parameters the file has by `convention`: its
     /// width, classes, and the channels and side of its input follow from the shapes; of several
-    /// sides, it is the default one or else the smallest.
+    /// sides, it is that which the file says, the default one or else the smallest.
     ///
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if they are of no such network.
@@ -176,7 +177,8 @@ impl WeightFile {
         self.candidates(slice::from_ref(arch), convention)?;
         // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
-        let full = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
+        let Contents { avg_pool, .. } = self.contents;
+        let full = VggConfig { arch: arch.clone(), batch_norm, avg_pool, ..VggConfig::default() };
         let plain = VggConfig { batch_norm: false, ..full.clone() };
         let is_there =
             |config| Vgg::new(config).map(|vgg| find::find(self, &vgg, convention).is_ok());
@@ -245,6 +247,7 @@ impl WeightFile {
             },
             _ => full.classes,
         };
+        let usual = self.contents.side.unwrap_or(full.input[1]);
         let with = |side, fc_width| VggConfig {
             width,
             input: [*c_in, side, side],
@@ -256,10 +259,10 @@ impl WeightFile {
             },
             ..full.clone()
         };
-        let plain = || with(full.input[1], full.fc_width);
+        let plain = || with(usual, full.fc_width);
         // A layer whose outputs are no other one's inputs may be the last one, under the first one's name.
         let is_hidden = |spec: &ParamSpec, outputs: usize| {
-            let weights = self.tensors.iter().filter(|tensor| tensor.dims.len() == 2);
+            let weights = self.contents.tensors.iter().filter(|tensor| tensor.dims.len() == 2);
             let mut sizes = weights.map(|tensor| convention.outputs_and_inputs(spec, &tensor.dims));
             found.head.lacking.is_none()
                 || sizes.any(|size| size.is_some_and(|(_, i)| i == outputs))
@@ -276,7 +279,7 @@ impl WeightFile {
                 linear.is_some_and(|linear| linear.dims[1] == inputs)
             };
             let least = full.arch.min_side();
-            let mut sides = [full.input[1]].into_iter().chain(least..=MAX_SIDE);
+            let mut sides = [usual].into_iter().chain(least..=MAX_SIDE);
             sides.find_map(|side| Some(with(side, *fc_width)).filter(fits))
         };
         if let Some(config) = with_inputs(*inputs) {
@@ -287,6 +290,6 @@ impl WeightFile {
             return Err(self.source.error(format!("{wanted}: {}", mismatch::TRANSPOSED)));
         }
         let none = format!("{wanted}: none has that of up to {MAX_SIDE} × {MAX_SIDE} pixels");
-        Ok((with(full.input[1], *fc_width), lacking.or(Some(none))))
+        Ok((with(usual, *fc_width), lacking.or(Some(none))))
     }
 }

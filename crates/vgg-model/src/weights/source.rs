@@ -17,54 +17,85 @@ const MAX_RANK: usize = 8;
 /// No tensor of a network has a longer name, in bytes.
 const MAX_NAME: usize = 200;
 
-/// A file of weights, read by place: nothing is read that is not in it, so nothing that it says
-/// takes more memory than it has bytes.
+/// A file of weights and those beside it that it refers to, read by place: nothing is read that is not
+/// in them, so nothing that they say takes more memory than they have bytes.
 #[derive(Debug)]
 pub(super) struct Source {
+    /// The file itself first.
+    parts: Vec<Part>,
+}
+
+/// One of the files.
+#[derive(Debug)]
+struct Part {
     path: PathBuf,
     file: File,
     len: u64,
 }
 
-impl Source {
-    pub(super) fn open(path: &Path) -> Result<Self> {
+impl Part {
+    fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(io_error(path))?;
         let len = file.metadata().map_err(io_error(path))?.len();
         Ok(Self { path: path.into(), file, len })
-    }
-
-    pub(super) fn path(&self) -> &Path {
-        &self.path
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.len
-    }
-
-    /// The error of a file that is not as it should be.
-    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
-        format_error(&self.path, reason.into())
-    }
-
-    /// The `len` bytes from `start` on.
-    pub(super) fn bytes(&self, start: u64, len: u64) -> Result<Vec<u8>> {
-        if start.checked_add(len).is_none_or(|end| end > self.len) {
-            return Err(self.error("it is damaged or cut short"));
-        }
-        let mut bytes = zeros(len as usize)?;
-        self.fill(start, &mut bytes)?;
-        Ok(bytes)
-    }
-
-    /// Up to `most` bytes at the start.
-    pub(super) fn head(&self, most: u64) -> Result<Vec<u8>> {
-        self.bytes(0, self.len.min(most))
     }
 
     fn fill(&self, start: u64, bytes: &mut [u8]) -> Result<()> {
         let mut file = &self.file;
         file.seek(SeekFrom::Start(start)).map_err(io_error(&self.path))?;
         file.read_exact(bytes).map_err(io_error(&self.path))
+    }
+}
+
+/// The file itself, among the parts of a [`Source`].
+pub(super) const ITSELF: usize = 0;
+
+impl Source {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        Ok(Self { parts: vec![Part::open(path)?] })
+    }
+
+    /// The number of the file `name` beside this one, which is opened if it is not yet.
+    pub(super) fn beside(&mut self, name: &str) -> Result<usize> {
+        let path = self.path().with_file_name(name);
+        if let Some(known) = self.parts.iter().position(|part| part.path == path) {
+            return Ok(known);
+        }
+        self.parts.push(Part::open(&path)?);
+        Ok(self.parts.len() - 1)
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.parts[ITSELF].path
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len_of(ITSELF)
+    }
+
+    /// Bytes of a part.
+    pub(super) fn len_of(&self, part: usize) -> u64 {
+        self.parts[part].len
+    }
+
+    /// The error of a file that is not as it should be.
+    pub(super) fn error(&self, reason: impl Into<String>) -> Error {
+        format_error(self.path(), reason.into())
+    }
+
+    /// The `len` bytes from `start` on.
+    pub(super) fn bytes(&self, start: u64, len: u64) -> Result<Vec<u8>> {
+        if start.checked_add(len).is_none_or(|end| end > self.len()) {
+            return Err(self.error("it is damaged or cut short"));
+        }
+        let mut bytes = zeros(len as usize)?;
+        self.parts[ITSELF].fill(start, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Up to `most` bytes at the start.
+    pub(super) fn head(&self, most: u64) -> Result<Vec<u8>> {
+        self.bytes(0, self.len().min(most))
     }
 
     /// Compares the bytes of the archive's entries that `tensors` are in with their checksums.
@@ -87,7 +118,7 @@ impl Source {
         let mut piece = vec![0; PIECE];
         while place < end {
             let bytes = &mut piece[..PIECE.min((end - place) as usize)];
-            self.fill(place, bytes)?;
+            self.parts[ITSELF].fill(place, bytes)?;
             crc.update(bytes);
             place += bytes.len() as u64;
         }
@@ -96,7 +127,10 @@ impl Source {
 
     /// The numbers of `tensor`, last dimension innermost.
     pub(super) fn numbers(&self, tensor: &Located) -> Result<Vec<f32>> {
-        let Located { name, dtype, start, span, .. } = tensor;
+        if tensor.is_left_out {
+            return zeros(tensor.span);
+        }
+        let Located { name, dtype, part, start, span, .. } = tensor;
         let Some(decode) = decoder(*dtype) else {
             let reason =
                 format!("{name} is {dtype}, but weights are read as F32, F64, F16 or BF16");
@@ -108,7 +142,7 @@ impl Source {
         let mut place = *start;
         for numbers in numbers.chunks_mut(PIECE / size) {
             let bytes = &mut piece[..numbers.len() * size];
-            self.fill(place, bytes)?;
+            self.parts[*part].fill(place, bytes)?;
             decode(bytes, numbers);
             place += bytes.len() as u64;
         }
@@ -117,7 +151,7 @@ impl Source {
 }
 
 /// A tensor in a file: where its numbers are. All of them are in the file, and not fewer than its
-/// dimensions have.
+/// dimensions have, unless they are left out.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Located {
     pub(super) name: String,
@@ -127,18 +161,24 @@ pub(super) struct Located {
     dtype: Dtype,
     /// Numbers from one index of a dimension to the next.
     strides: Vec<usize>,
+    /// The file that it is in.
+    part: usize,
     /// The byte in the file where its first number is.
     start: u64,
     /// Numbers from the first to the last.
     span: usize,
     /// Where its storage is, if that has a checksum of its own.
     entry: Option<Entry>,
+    /// Whether it is not in the file, and all its numbers are 0.
+    is_left_out: bool,
 }
 
 /// A range of numbers of one type in a file.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Storage {
     pub(super) dtype: Dtype,
+    /// The file that it is in, by its number in the [`Source`].
+    pub(super) part: usize,
     /// The byte in the file where it begins.
     pub(super) start: u64,
     /// Numbers in it, all of which are in the file.
@@ -195,8 +235,20 @@ impl Located {
                 let start = storage.start + (offset * bytes_each(storage.dtype)) as u64;
                 let canonical = canonical(name);
                 let (name, dims, strides) = (name.into(), dims.into(), strides.into());
-                let Storage { dtype, entry, .. } = storage;
-                Ok(Self { name, canonical, dims, dtype, strides, start, span, entry })
+                let Storage { dtype, part, entry, .. } = storage;
+                let is_left_out = false;
+                Ok(Self {
+                    name,
+                    canonical,
+                    dims,
+                    dtype,
+                    strides,
+                    part,
+                    start,
+                    span,
+                    entry,
+                    is_left_out,
+                })
             }
             _ => {
                 let storage = format!("its storage of {} numbers", storage.len);
@@ -205,10 +257,26 @@ impl Located {
         }
     }
 
+    /// The bias `name` of a layer with so many outputs that adds none.
+    pub(super) fn no_bias(name: &str, outputs: usize) -> Self {
+        Self {
+            name: name.into(),
+            canonical: canonical(name),
+            dims: vec![outputs],
+            dtype: Dtype::F32,
+            strides: vec![1],
+            part: ITSELF,
+            start: 0,
+            span: outputs,
+            entry: None,
+            is_left_out: true,
+        }
+    }
+
     /// Whether both are the same numbers of a file.
     pub(super) fn is_at(&self, other: &Self) -> bool {
-        (self.dtype, &self.dims, &self.strides, self.start)
-            == (other.dtype, &other.dims, &other.strides, other.start)
+        let place = |it: &Self| (it.dtype, it.part, it.start, it.is_left_out);
+        (place(self), &self.dims, &self.strides) == (place(other), &other.dims, &other.strides)
     }
 
     /// Orders the numbers that were read, from the first to the last, by the dimensions.

@@ -267,9 +267,10 @@ pub(crate) enum Command {
         #[command(flatten)]
         progress: ProgressOption,
     },
-    /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
+    /// Make a run of weights from elsewhere: PyTorch's .pth files, safetensors, or ONNX models
     ///
-    /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
+    /// The names and orders may be torchvision's, timm's, Keras's or Caffe's; those of an ONNX model
+    /// follow from its graph. A .pth file is a
     /// program; nothing in it is run, and what it has beside tensors is left aside. A checkpoint of
     /// this program, or what it exported, keeps its classes and how its images are shown.
     Import {

@@ -204,7 +204,7 @@ pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
         vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
     notes.extend(lacking);
     notes.extend(left_out(&beside));
-    Ok(Starting { input: convention.input(vgg.input), vgg, params, notes })
+    Ok(Starting { input: weights.input(&convention, vgg.input), vgg, params, notes })
 }
 
 /// Tensors of more than these names are counted.

@@ -487,7 +487,7 @@ fn layers_that_are_named_twice_are_one() {
         assert_eq!(renamed.check(&vgg, &Convention::KERAS).unwrap().prefix, prefix);
         assert_eq!(renamed.start(&Arch::Vgg16).unwrap().params, expected);
         // What is missing is told of the network, not of a layer's group.
-        renamed.tensors.retain(|tensor| !tensor.name.contains("block3_conv2"));
+        renamed.contents.tensors.retain(|tensor| !tensor.name.contains("block3_conv2"));
         let error = renamed.params(&vgg, &Convention::KERAS).unwrap_err().to_string();
         assert!(error.contains("block3_conv2/kernel is missing"), "{error}");
     }

@@ -18,25 +18,13 @@ use vgg_tensor::Result;
 use self::pickle::Pickled;
 use self::value::{TensorRef, Value};
 use self::walk::Named;
+use super::contents::Contents;
 use super::kind;
-use super::source::{Entry, Located, Source, Storage, bytes_each};
+use super::source::{Entry, ITSELF, Located, Source, Storage, bytes_each};
 
 /// A pickle of weights has some ten thousand bytes. What one makes can take a hundred times its own
 /// length in memory: a value for every byte.
 const MAX_PICKLE: u64 = 4 << 20;
-
-/// What a pickle has.
-pub(super) struct Contents {
-    pub(super) tensors: Vec<Located>,
-    /// Those that do not lie within their storage, or are of another kind. They do not matter unless
-    /// they are a network's.
-    pub(super) faulty: Vec<Faulty>,
-    /// Functions and classes that it asks for and that are not known, the first few.
-    pub(super) asks: Vec<String>,
-}
-
-/// A tensor's name, and why there is none.
-pub(super) type Faulty = (String, String);
 
 /// Names that are told.
 const MAX_ASKS: usize = 8;
@@ -188,7 +176,8 @@ fn locate(
     for (name, TensorRef { storage, offset, dims, strides }) in named.tensors {
         let key = pickled.text(storage.key).unwrap_or_default();
         let tensor = place(key, storage.dtype, storage.len).and_then(|(start, entry)| {
-            let storage = Storage { dtype: storage.dtype, start, len: storage.len, entry };
+            let (dtype, len) = (storage.dtype, storage.len);
+            let storage = Storage { dtype, part: ITSELF, start, len, entry };
             Located::new(&name, storage, *offset, dims, strides)
         });
         match tensor {
@@ -198,7 +187,10 @@ fn locate(
     }
     match faulty.first() {
         Some((_, reason)) if located.is_empty() => Err(reason.clone()),
-        _ => Ok(Contents { tensors: located, faulty, asks: pickled.asks(MAX_ASKS) }),
+        _ => {
+            let asks = pickled.asks(MAX_ASKS);
+            Ok(Contents { tensors: located, faulty, asks, ..Contents::default() })
+        }
     }
 }
 

@@ -78,9 +78,9 @@ const TWO: &[u8] = b"K\x02\x85";
 fn a_file_written_out_by_hand_is_read() {
     let file = Scratch::new().open(&legacy(b"K\0", TWO, ONE)).unwrap();
     assert_eq!(file.tensors().collect::<Vec<_>>(), [("w", &[2][..])]);
-    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [1.0, 2.0]);
+    assert_eq!(file.source.numbers(&file.contents.tensors[0]).unwrap(), [1.0, 2.0]);
     let file = Scratch::new().open(&legacy(b"K\x01", ONE, TWO)).unwrap();
-    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [2.0]);
+    assert_eq!(file.source.numbers(&file.contents.tensors[0]).unwrap(), [2.0]);
 }
 
 #[test]
@@ -279,7 +279,7 @@ fn old_pickles_of_python_2_are_read() {
     let dict = [b"ccollections\nOrderedDict\n]", &pair[..], b"a\x85R"].concat();
     let file = scratch.open(&legacy_of(&dict)).unwrap();
     assert_eq!(file.tensors().collect::<Vec<_>>(), [("w", &[2][..])]);
-    assert_eq!(file.source.numbers(&file.tensors[0]).unwrap(), [1.0, 2.0]);
+    assert_eq!(file.source.numbers(&file.contents.tensors[0]).unwrap(), [1.0, 2.0]);
 }
 
 /// Replaces the only place where `from` is.

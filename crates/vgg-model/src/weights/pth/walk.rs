@@ -7,9 +7,9 @@
 
 use std::collections::HashSet;
 
-use super::Faulty;
 use super::pickle::Pickled;
 use super::value::{Id, MAKES_TENSORS, Result, TensorRef, Value, refused};
+use crate::weights::contents::Faulty;
 
 /// Modules in modules in dictionaries go no deeper.
 const MAX_DEPTH: usize = 32;

@@ -267,8 +267,11 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
         };
         anyhow::Error::from(error).context(failure)
     })?;
-    let input = options.change(convention.input(vgg.input))?;
-    let known = || Pretrained::of_file(file).map(|_| imagenet::classes());
+    let input = options.change(weights.input(&convention, vgg.input))?;
+    let known = || match Pretrained::of_file(file) {
+        Some(_) => Some(imagenet::classes()),
+        None => Some(weights.classes().to_vec()).filter(|names| names.len() == vgg.classes),
+    };
     let classes = options.class_names(vgg.classes)?.or_else(known).unwrap_or_default();
     let params = weights.params(&Vgg::new(&vgg)?, &convention).context(cannot_import())?;
     let (matched, asks) = (Some(matched), weights.asks().to_vec());
