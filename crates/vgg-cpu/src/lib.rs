@@ -5,8 +5,8 @@
 //! (`gemm`). `unsafe` is confined to them: loads and stores through pointers whose bounds the same
 //! function has asserted.
 //!
-//! Results are the same for any number of threads: work is split by index into pieces that depend
-//! on the spec alone, and sums over pieces are taken in the order of the pieces.
+//! Results are the same for any number of threads: sums are split by index into pieces that depend on the
+//! spec alone and are added in their order. Other work may be split by the number of threads.
 //!
 //! # Precision
 //! [`Precision::Bf16`] rounds activations and their gradients to 8 bits, as they are stored, which halves

@@ -10,8 +10,9 @@ use crate::buffer::AlignedVec;
 
 /// A pool of worker threads, each with scratch memory that is kept from one operation to the next.
 ///
-/// Operations split their work by index into pieces whose number never depends on how many threads
-/// there are; threads only decide who computes which piece, so results do not depend on them.
+/// Operations split sums by index into pieces whose number never depends on how many threads there are;
+/// these only decide who computes which piece, and how work is split that adds nothing up, so that results do
+/// not depend on them.
 pub(crate) struct Threads {
     pool: ThreadPool,
     scratch: Vec<Mutex<AlignedVec>>,

@@ -11,7 +11,7 @@ const CHOICE: u32 = 0x3221;
 /// … and the first of [`beta::ATTEMPTS`] of shares. No other use of a run's seed may have these.
 const SHARE: u32 = 0x3240;
 
-/// Whether batch number `index` of those that either mixup or CutMix mixes has CutMix: every other one.
+/// Whether batch number `index` of those that either mixup or CutMix mixes has CutMix, with probability ½.
 pub(crate) fn is_chosen(moment: Moment, index: usize) -> bool {
     let draw = Draw { seed: moment.seed, stream: CHOICE, step: moment.epoch };
     Draw::uniform_from(draw.block(index as u32)[0]) < 0.5

@@ -2,6 +2,7 @@
 
 use vgg_tensor::{Error, Result};
 
+use crate::sequential::AVG_POOL;
 use crate::{Layer, Params, Vgg, VggConfig};
 
 impl Vgg {
@@ -48,11 +49,12 @@ impl Vgg {
 
     /// Pixels of the input from a place of the last convolution's maps, pooled, to the next one.
     pub fn stride(&self) -> usize {
-        let of = |layer: &Layer| match *layer {
-            Layer::Conv2d { stride, .. } | Layer::MaxPool2d { stride, .. } => stride,
+        let of = |(i, layer): (usize, &Layer)| match layer {
+            Layer::Conv2d { stride, .. } | Layer::MaxPool2d { stride, .. } => *stride,
+            Layer::AvgPool2d { name, h, .. } if name != AVG_POOL => self.layer_inputs()[i].h / h,
             _ => 1,
         };
-        self.layers().iter().map(of).product()
+        self.layers().iter().enumerate().map(of).product()
     }
 
     /// The network up to a layer with its ReLU, applied to all of an image and averaged over all
@@ -106,12 +108,27 @@ impl Vgg {
             match layer {
                 // It is there to give the first fully connected layer its one size: smaller maps are
                 // enlarged to it.
-                Layer::AvgPool2d { name, h, w } if self.is_before_linear(i) => {
+                Layer::AvgPool2d { name, h, w } if name == AVG_POOL => {
                     let x = Vgg::from_layers(config.clone(), layers.clone())?.output();
                     if x.h < *h || x.w < *w {
                         let (name, h, w) = (name.clone(), x.h.max(*h), x.w.max(*w));
                         layers.push(Layer::AvgPool2d { name, h, w });
                     }
+                }
+                // Others have windows of one size, however many.
+                Layer::AvgPool2d { name, h, w } => {
+                    let x = Vgg::from_layers(config.clone(), layers.clone())?.output();
+                    let own = self.layer_inputs()[i];
+                    let [down, across] = [own.h / h, own.w / w];
+                    if x.h % down != 0 || x.w % across != 0 {
+                        let multiple = self.stride();
+                        return Err(Error::Shape(format!(
+                            "the average pools of {} take images whose sides are multiples of {multiple}",
+                            config.arch
+                        )));
+                    }
+                    let (name, h, w) = (name.clone(), x.h / down, x.w / across);
+                    layers.push(Layer::AvgPool2d { name, h, w });
                 }
                 Layer::Linear { name, out_features, relu } => {
                     let kernel = if flattened { 1 } else { self.side(i)? };
@@ -129,10 +146,6 @@ impl Vgg {
             }
         }
         Vgg::from_layers(config, layers)
-    }
-
-    fn is_before_linear(&self, i: usize) -> bool {
-        matches!(self.layers().get(i + 1), Some(Layer::Linear { .. }))
     }
 
     /// The side of the maps that a layer takes.

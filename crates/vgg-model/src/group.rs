@@ -50,6 +50,6 @@ impl Group {
 }
 
 /// Whether a parameter's name begins with whole words of `prefix`.
-pub(crate) fn is_within(name: &str, prefix: &str) -> bool {
+pub fn is_within(name: &str, prefix: &str) -> bool {
     name.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }

@@ -48,7 +48,7 @@ pub mod weights;
 pub use arch::Arch;
 pub use checkpoint::{Checkpoint, Progress};
 pub use config::VggConfig;
-pub use group::Group;
+pub use group::{Group, is_within};
 pub use init::{BiasInit, Init, WeightInit};
 pub use input::Input;
 pub use layer::Layer;

@@ -109,9 +109,12 @@ fn lenet(config: &VggConfig) -> Vec<Layer> {
     net.layers
 }
 
-/// What may stand between convolutions and fully connected layers; torchvision's name.
+/// The pool that may stand between convolutions and fully connected layers, to give these their one size;
+/// torchvision's name.
+pub(crate) const AVG_POOL: &str = "avgpool";
+
 fn avg_pool(config: &VggConfig) -> Option<Layer> {
-    config.avg_pool.map(|side| Layer::AvgPool2d { name: "avgpool".into(), h: side, w: side })
+    config.avg_pool.map(|side| Layer::AvgPool2d { name: AVG_POOL.into(), h: side, w: side })
 }
 
 /// Layers that are named by their places in an `nn.Sequential`.

@@ -3,7 +3,8 @@
 /// The softmax of an image's logits, in `f64` and without overflow for large ones.
 ///
 /// It is kept as what all classes have in common, so that who wants one class's probability
-/// computes one. If a logit is NaN or infinite (or all are minus infinity), every probability is NaN.
+/// computes one. If a logit is NaN or plus infinity, or all are minus infinity, every
+/// probability is NaN.
 ///
 /// ```
 /// use vgg_model::Softmax;

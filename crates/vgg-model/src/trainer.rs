@@ -333,12 +333,6 @@ impl<B: Backend> Trainer<B> {
         self.network.backend.restore_state(state)
     }
 
-    /// Goes on as if `steps` steps had been done: they decide what dropout draws, and how AdamW corrects
-    /// its averages.
-    pub fn set_steps(&mut self, steps: u64) {
-        self.steps = steps;
-    }
-
     /// Orders all that [`Trainer::restore`] and [`Trainer::restore_ema`] take to be copied, as it
     /// is now, without waiting: steps may follow while it is on its way.
     ///

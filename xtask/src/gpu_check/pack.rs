@@ -1,7 +1,6 @@
 //! Everything that the check takes, in a folder that can be carried to another machine.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -44,8 +43,12 @@ pub(super) fn pack(folder: &Path) -> Result<()> {
     write(&folder.join(programs::COMMIT), &commit)?;
     let run = folder.join("run");
     write(&run, RUN)?;
-    fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
-        .with_context(|| format!("cannot make {} executable", run.display()))?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        fs::set_permissions(&run, fs::Permissions::from_mode(0o755))
+            .with_context(|| format!("cannot make {} executable", run.display()))?;
+    }
     let megabytes = size(folder)? as f64 / 1e6;
     status("Packed", format_args!("{}, {megabytes:.1} MB: start its `run`", folder.display()));
     Ok(())

@@ -38,7 +38,7 @@ pub use resized_crop::ResizedCrop;
 pub struct Augment {
     /// Cut the crop anywhere, not from the centre.
     pub random_crop: bool,
-    /// Mirror every other image, left to right.
+    /// Mirror an image, left to right, with probability ½.
     pub flip: bool,
     /// Shift by up to so many pixels each way, with zeros coming in: the crop of a padded image.
     pub pad_crop: usize,

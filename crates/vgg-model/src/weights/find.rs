@@ -72,9 +72,9 @@ pub(super) fn find<'a>(
         };
         modules.iter().any(starts)
     };
-    let others = file.contents.tensors.iter().filter(|Located { name, dims, .. }| {
-        // A number alone, as how many batches a normalisation has seen, computes nothing.
-        !known.contains(name.as_str()) && !dims.is_empty() && !of_another(name)
+    let others = file.contents.tensors.iter().filter(|tensor| {
+        let Located { name, .. } = tensor;
+        !known.contains(name.as_str()) && !tensor.is_count() && !of_another(name)
     });
     let (own, beside): (Vec<_>, Vec<_>) =
         others.partition(|tensor| within(&tensor.name).is_some_and(|name| is_in_module(&name)));

@@ -2,8 +2,8 @@
 //!
 //! Programs name the last layers as they like: `classifier.1`, where dropout comes first, `head.fc`,
 //! `dense_2`. But each is a matrix and a vector, and the outputs of one are the inputs of the next. So
-//! where the names are not those of the convention, as many layers as the network has are taken in
-//! the order that their names and their sizes give.
+//! where the names are not those of the convention, as many layers as the network has are taken in the
+//! one order that their sizes and the numbers in their names allow.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -14,7 +14,7 @@ use super::contents::Faulty;
 use super::convention::Convention;
 use super::source::Located;
 use super::tensor_name::{SEPARATORS, canonical, layer_of};
-use super::{WeightFile, is_conv_weight};
+use super::{WeightFile, is_conv_weight, mismatch};
 use crate::{ParamSpec, Vgg};
 
 /// The fully connected layers.
@@ -27,7 +27,8 @@ pub(super) struct Head<'a> {
     pub(super) lacking: Option<String>,
 }
 
-/// As many layers, or fewer, are put into an order by their sizes: of more there are too many orders.
+/// As many layers, or fewer, are put into an order by their sizes: of more there are too many orders, and
+/// numbers must say it.
 const MOST_REORDERED: usize = 6;
 
 /// A fully connected layer in a file.
@@ -113,8 +114,17 @@ fn by_order<'a>(
     if let Some((_, reason)) = file.contents.faulty.iter().find(damaged) {
         return Err(reason.clone());
     }
+    if let Some(reason) = mismatch::made_of_others(file) {
+        return Err(format!("{missing} is missing: {reason}"));
+    }
     if found.is_empty() {
-        return Err("it has the network's convolutions alone, no fully connected layers".into());
+        let unread = file.contents.faulty.iter().find(|(name, _)| name.starts_with(prefix));
+        return Err(match unread {
+            Some((name, reason)) => {
+                format!("{missing} is missing, and {name} is not read: {reason}")
+            }
+            None => "it has the network's convolutions alone, no fully connected layers".into(),
+        });
     }
     let matrices: Vec<_> = found.iter().filter(|l| l.weight.dims.len() == 2).copied().collect();
     if matrices.len() == layers.len() {
@@ -133,11 +143,8 @@ fn by_order<'a>(
         let (c_out, _) = convention.outputs_and_inputs(spec, &body.get(&*spec.name)?.dims)?;
         Some(c_out)
     });
-    let ordered = in_order(found, channels.unwrap_or(1)).ok_or_else(|| {
-        format!(
-            "{missing} is missing, and the file's fully connected layers ({names}) do not follow \
-             on each other"
-        )
+    let ordered = in_order(found, channels.unwrap_or(1)).map_err(|why| {
+        format!("{missing} is missing, and the file's fully connected layers ({names}) {why}")
     })?;
     let by_order = layers.iter().copied().zip(ordered.iter().map(|linear| linear.layer)).collect();
     let tensors = wanted.iter().map(|spec| {
@@ -171,21 +178,42 @@ fn linears<'a>(
     linears
 }
 
-/// The layers in the order of their names, if the outputs of each are the inputs of the next, or else,
-/// of a few, in the only order in which they are. The first one takes maps of so many channels.
-fn in_order(linears: Vec<Linear<'_>>, channels: usize) -> Option<Vec<Linear<'_>>> {
+/// The layers, which are given by their names, in the only order in which the outputs of each are the inputs
+/// of the next, and numbers in names rise that differ in numbers alone. The first one takes maps of so many
+/// channels.
+///
+/// # Errors
+/// What is wrong with them, if there is no such order, or several.
+fn in_order(linears: Vec<Linear<'_>>, channels: usize) -> Result<Vec<Linear<'_>>, &'static str> {
     let follow = |order: &[Linear<'_>]| {
         order.windows(2).all(|pair| pair[0].outputs == pair[1].inputs)
             && order.first().is_some_and(|first| first.inputs.is_multiple_of(channels))
     };
-    if follow(&linears) {
-        return Some(linears);
-    }
+    let rise = |order: &[Linear<'_>]| {
+        let keys: Vec<_> =
+            order.iter().map(|it| (without_numbers(it.layer), natural(it.layer))).collect();
+        let later = |i: usize| keys[i + 1..].iter();
+        let falls = |i: usize| later(i).any(|(text, key)| *text == keys[i].0 && *key < keys[i].1);
+        !(0..keys.len()).any(falls)
+    };
+    let none = "do not follow on each other";
     if linears.len() > MOST_REORDERED {
-        return None;
+        let texts: HashSet<String> = linears.iter().map(|it| without_numbers(it.layer)).collect();
+        return if texts.len() == 1 && follow(&linears) { Ok(linears) } else { Err(none) };
     }
-    let mut orders = permutations(&linears).into_iter().filter(|order| follow(order));
-    orders.next().filter(|_| orders.next().is_none())
+    let fits = |order: &Vec<Linear<'_>>| follow(order) && rise(order);
+    let mut orders = permutations(&linears).into_iter().filter(fits);
+    match (orders.next(), orders.next()) {
+        (Some(order), None) => Ok(order),
+        (None, _) => Err(none),
+        _ => Err("fit together in several orders, of which names with numbers would say one"),
+    }
+}
+
+/// A name without its numbers, and without what stood before one at the end: `dense` of `dense_2`.
+fn without_numbers(name: &str) -> String {
+    let text: String = name.chars().filter(|c| !c.is_ascii_digit()).collect();
+    text.trim_end_matches(['_', '.', '-']).to_owned()
 }
 
 /// All orders of a few things.
@@ -213,6 +241,45 @@ fn natural(name: &str) -> Vec<(bool, u64, &[u8])> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::weights::source::{ITSELF, Storage, contiguous_strides};
+
+    #[test]
+    fn an_order_is_taken_where_there_is_one() {
+        let storage = Storage {
+            dtype: safetensors::Dtype::F32,
+            part: ITSELF,
+            start: 0,
+            len: 1 << 20,
+            entry: None,
+        };
+        let of = |layers: &[(&'static str, usize, usize)]| {
+            let located = |dims: &[usize]| {
+                Located::new("", storage, 0, dims, &contiguous_strides(dims)).unwrap()
+            };
+            let tensors: Vec<_> =
+                layers.iter().map(|(_, o, i)| [located(&[*o, *i]), located(&[*o])]).collect();
+            let linears =
+                layers.iter().zip(&tensors).map(|((layer, outputs, inputs), [weight, bias])| {
+                    Linear { layer, weight, bias, outputs: *outputs, inputs: *inputs }
+                });
+            let order = in_order(linears.collect(), 8)?;
+            Ok::<_, &str>(order.iter().map(|linear| linear.layer).collect::<Vec<_>>().join(" "))
+        };
+        // By sizes, whatever the names say.
+        assert_eq!(of(&[("a", 10, 4), ("b", 6, 32), ("c", 4, 6)]), Ok("b c a".into()));
+        // By numbers, where sizes leave a choice …
+        let numbered = [("dense", 8, 8), ("dense_1", 8, 8), ("dense_2", 10, 8)];
+        assert_eq!(of(&numbered), Ok("dense dense_1 dense_2".into()));
+        assert_eq!(of(&[("fc1", 8, 8), ("fc2", 8, 8), ("a", 10, 8)]), Ok("fc1 fc2 a".into()));
+        // … but not by the alphabet.
+        let ambiguous = "fit together in several orders, of which names with numbers would say one";
+        let lettered = [("fc_hidden", 8, 8), ("fc_in", 8, 8), ("fc_out", 10, 8)];
+        assert_eq!(of(&lettered), Err(ambiguous));
+        assert_eq!(of(&[("a", 8, 8), ("b", 4, 4)]), Err("do not follow on each other"));
+        let names = ["a1", "a2", "a3", "a4", "a5", "a6", "a7"];
+        assert_eq!(of(&names.map(|name| (name, 8, 8))), Ok(names.join(" ")));
+        assert!(of(&["a1", "a2", "a3", "a4", "a5", "a6", "b"].map(|name| (name, 8, 8))).is_err());
+    }
 
     #[test]
     fn names_are_ordered_as_people_count() {

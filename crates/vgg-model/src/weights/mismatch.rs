@@ -6,7 +6,7 @@ use super::body;
 use super::contents::Faulty;
 use super::convention::{Convention, KernelLayout, Names};
 use super::source::Located;
-use super::tensor_name::canonical;
+use super::tensor_name::{canonical, layer_of};
 use super::{WeightFile, is_conv_weight};
 use crate::{ParamSpec, Vgg};
 
@@ -80,7 +80,8 @@ fn cause_of_shape(vgg: &Vgg, spec: &ParamSpec, found: &[usize], convention: &Con
         return "the file's network has another input size or width".into();
     }
     if found.0 != expected.0 {
-        let what = if is_conv_weight(spec) { "width" } else { "width of hidden layers" };
+        let is_in_head = body::linear_layers(vgg).contains(&layer_of(&spec.name));
+        let what = if is_in_head { "width of hidden layers" } else { "width" };
         return format!("the file's network has another {what}");
     }
     "the file is of another network".into()
@@ -110,13 +111,37 @@ pub(super) fn extra(
 /// A tensor beside the network's own that computes as its layers do.
 pub(super) fn beside(tensor: &Located) -> String {
     format!(
-        "{} {:?} is of a convolution or a normalisation beside the network's own, and may be a part of \
-         it: if it is none, save the network's tensors alone",
+        "{} {:?} is of a layer beside the network's own, such as a convolution, a normalisation or an \
+         activation, and may be a part of it: if it is none, save the network's tensors alone",
         tensor.name, tensor.dims
     )
 }
 
+/// Why a file's weights are not in it as they are computed with, and what makes them so.
+pub(super) fn made_of_others(file: &WeightFile) -> Option<&'static str> {
+    let ends = |endings: &[&str]| {
+        file.tensors().any(|(name, _)| endings.iter().any(|ending| name.ends_with(ending)))
+    };
+    let is_parametrized = || file.tensors().any(|(name, _)| name.contains("parametrizations."));
+    if ends(&["weight_orig"]) {
+        Some(
+            "its weights are pruned or normalised as they are used: `prune.remove` in PyTorch makes them plain",
+        )
+    } else if ends(&["weight_g"]) {
+        Some(
+            "its weights have lengths and directions: `remove_weight_norm` in PyTorch makes them plain",
+        )
+    } else if is_parametrized() {
+        Some("its weights are parametrised: `remove_parametrizations` in PyTorch makes them plain")
+    } else {
+        None
+    }
+}
+
 fn cause_of_names(file: &WeightFile, vgg: &Vgg, convention: &Convention) -> String {
+    if let Some(reason) = made_of_others(file) {
+        return reason.into();
+    }
     let has = |names| body::prefixes(file, vgg, names).is_ok_and(|there| !there.is_empty());
     if !has(convention.names)
         && let Some(names) = Names::ALL.into_iter().find(|names| has(*names))

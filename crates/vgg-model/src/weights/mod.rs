@@ -25,6 +25,7 @@ use self::find::Found;
 use self::kind::Kind;
 pub use self::recognize::Start;
 use self::source::{ITSELF, Located, Source, Storage, contiguous_strides};
+use self::tensor_name::layer_of;
 use crate::tensor_file::{self, Tensors, error_in_file};
 use crate::{Arch, Input, ParamSpec, Params, Role, Vgg, VggConfig};
 
@@ -98,18 +99,15 @@ impl WeightFile {
         &self.contents.asks
     }
 
-    /// The images that its network takes whose inputs are `[channels, rows, columns]`: those that an ONNX
-    /// model of this crate says, or those of the `convention`.
-    pub fn input(&self, convention: &Convention, [channels, height, width]: [usize; 3]) -> Input {
-        let usual = convention.input([channels, height, width]);
-        match &self.contents.said {
-            Some(Said { mean, std, short_side, .. })
-                if mean.len() == channels && std.len() == channels =>
-            {
-                Input { mean: mean.clone(), std: std.clone(), short_side: *short_side, ..usual }
-            }
-            _ => usual,
-        }
+    /// The images that its network takes whose inputs are `[channels, rows, columns]`, if the file says them,
+    /// as an ONNX model of this crate does. Else they are those of its [convention](Convention::input), most
+    /// likely.
+    pub fn input(&self, [channels, height, width]: [usize; 3]) -> Option<Input> {
+        let Said { mean, std, short_side, .. } = self.contents.said.as_ref()?;
+        let fits = mean.len() == channels && std.len() == channels;
+        let plain = Input::unnormalized(channels, height, width);
+        let (mean, std, short_side) = (mean.clone(), std.clone(), *short_side);
+        fits.then_some(Input { mean, std, short_side, turned: true, ..plain })
     }
 
     /// The names of the classes, if the file says them, as an ONNX model of this crate does.
@@ -152,7 +150,7 @@ impl WeightFile {
         for (arch, batch_norm) in archs.iter().flat_map(|arch| [(arch, false), (arch, true)]) {
             let vgg = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
             // Not all have normalisations.
-            let Ok(vgg) = Vgg::new(&vgg) else { continue };
+            let Ok(vgg) = recognize::layers_of(&vgg) else { continue };
             match body::prefixes(self, &vgg, convention.names) {
                 Ok(prefixes) => all.extend(prefixes),
                 Err(error) => first_error = first_error.or(Some(error)),
@@ -189,9 +187,20 @@ impl WeightFile {
         if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
+        let is_matrix = |name: &str| {
+            let in_file = self.contents.tensors.iter().find(|tensor| tensor.name == name);
+            in_file.is_some_and(|tensor| tensor.dims.len() == 2)
+        };
         let computes = |tensor: &&&Located| {
-            tensor.name.starts_with(found.prefix)
-                && (tensor.dims.len() == 4 || tensor.name.ends_with("running_mean"))
+            let Located { name, dims, .. } = tensor;
+            let layer = layer_of(name);
+            let is_of_loss = ["criterion", "loss"].iter().any(|word| layer.contains(word));
+            name.starts_with(found.prefix)
+                && match dims.len() {
+                    // A fully connected layer beside a network is another head, most likely.
+                    1 => !is_of_loss && !is_matrix(&format!("{layer}.weight")),
+                    len => len == 4,
+                }
         };
         if let Some(tensor) = found.beside.iter().find(computes) {
             return Err(self.source.error(mismatch::beside(tensor)));

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::slice;
 
-use vgg_tensor::{Content, Result};
+use vgg_tensor::{Content, Error, Result};
 
 use super::body;
 use super::contents::Contents;
@@ -22,6 +22,15 @@ fn ends_early(config: &VggConfig) -> bool {
         _ => config.fc_width,
     };
     config.fc_hidden < VggConfig::default().fc_hidden && config.classes == width
+}
+
+/// A network of the layers of `config`, for their names and kinds: as small as there is, as with few pools and
+/// usual fully connected layers it would have more parameters than any.
+pub(super) fn layers_of(config: &VggConfig) -> Result<Vgg> {
+    let [channels, ..] = config.input;
+    let side = config.arch.min_side();
+    let fc_width = if config.arch == Arch::LeNet { config.fc_width } else { 1 };
+    Vgg::new(&VggConfig { input: [channels, side, side], fc_width, ..config.clone() })
 }
 
 /// Weights that another network can start from.
@@ -181,13 +190,14 @@ impl WeightFile {
         let full = VggConfig { arch: arch.clone(), batch_norm, avg_pool, ..VggConfig::default() };
         let plain = VggConfig { batch_norm: false, ..full.clone() };
         let is_there =
-            |config| Vgg::new(config).map(|vgg| find::find(self, &vgg, convention).is_ok());
+            |config| layers_of(config).map(|vgg| find::find(self, &vgg, convention).is_ok());
         let full = match batch_norm && !is_there(&full)? && is_there(&plain)? {
             true => plain,
             false => full,
         };
-        let vgg = Vgg::new(&full)?;
-        let as_usual = self.config_as(&vgg, &find::find(self, &vgg, convention)?, convention)?;
+        let vgg = layers_of(&full)?;
+        let found = find::find(self, &vgg, convention)?;
+        let as_usual = self.config_as(&full, &vgg, &found, convention)?;
         let fits = |(config, lacking): &(VggConfig, Option<String>)| {
             Ok(lacking.is_none() && self.check(&Vgg::new(config)?, convention).is_ok())
         };
@@ -196,28 +206,39 @@ impl WeightFile {
         }
         // It may have other fully connected layers than the paper's three.
         let others = (0..=VggConfig::MAX_FC_HIDDEN).filter(|number| *number != full.fc_hidden);
+        let mut nearest = None;
         for fc_hidden in others {
-            let vgg = Vgg::new(&VggConfig { fc_hidden, ..full.clone() })?;
+            let full = VggConfig { fc_hidden, ..full.clone() };
+            let vgg = layers_of(&full)?;
             let found = find::find(self, &vgg, convention)?;
             if found.head.lacking.is_some() {
                 continue;
             }
-            let other = self.config_as(&vgg, &found, convention)?;
+            let other = self.config_as(&full, &vgg, &found, convention)?;
             if !ends_early(&other.0) && fits(&other)? {
                 return Ok(other);
             }
+            if found.extra.is_some_and(|extra| extra.dims.len() > 1) {
+                continue;
+            }
+            // It has as many layers, and what is wrong with them is what is wrong.
+            nearest = self.check(&Vgg::new(&other.0)?, convention).err().or(nearest);
         }
-        Ok(as_usual)
+        Ok(match (as_usual, nearest) {
+            ((usual, Some(_)), Some(Error::Format { reason, .. })) => (usual, Some(reason)),
+            (as_usual, _) => as_usual,
+        })
     }
 
-    /// The network that is `vgg` but for what the shapes of its tensors say.
+    /// The network that is `full` but for what the shapes of its tensors say, which were `found` by the layers
+    /// that `vgg` has, too.
     fn config_as(
         &self,
+        full: &VggConfig,
         vgg: &Vgg,
         found: &Found<'_>,
         convention: &Convention,
     ) -> Result<(VggConfig, Option<String>)> {
-        let full = vgg.config();
         let size = |spec: &ParamSpec, tensor: &Located| {
             let size = convention.outputs_and_inputs(spec, &tensor.dims);
             size.ok_or_else(|| self.source.error(mismatch::shape(vgg, spec, tensor, convention)))
@@ -259,7 +280,11 @@ impl WeightFile {
             },
             ..full.clone()
         };
-        let plain = || with(usual, full.fc_width);
+        // At the usual side networks of few pools may be larger than any.
+        let plain = || match with(usual, full.fc_width) {
+            config if Vgg::new(&config).is_ok() => config,
+            _ => with(full.arch.min_side(), full.fc_width),
+        };
         // A layer whose outputs are no other one's inputs may be the last one, under the first one's name.
         let is_hidden = |spec: &ParamSpec, outputs: usize| {
             let weights = self.contents.tensors.iter().filter(|tensor| tensor.dims.len() == 2);

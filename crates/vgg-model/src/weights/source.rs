@@ -273,6 +273,11 @@ impl Located {
         }
     }
 
+    /// Whether it is a whole number alone, as how many batches a normalisation has seen: it computes nothing.
+    pub(super) fn is_count(&self) -> bool {
+        self.dims.is_empty() && decoder(self.dtype).is_none()
+    }
+
     /// Whether both are the same numbers of a file.
     pub(super) fn is_at(&self, other: &Self) -> bool {
         let place = |it: &Self| (it.dtype, it.part, it.start, it.is_left_out);

@@ -242,6 +242,8 @@ fn features() -> Vec<&'static str> {
         ("fma", is_x86_feature_detected!("fma")),
         ("f16c", is_x86_feature_detected!("f16c")),
         ("avx512f", is_x86_feature_detected!("avx512f")),
+        ("avx512bw", is_x86_feature_detected!("avx512bw")),
+        ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
     ];
     #[cfg(target_arch = "aarch64")]
     let has = [("neon", std::arch::is_aarch64_feature_detected!("neon"))];

@@ -19,7 +19,7 @@ pub(crate) struct Augment {
     /// Cut a part of random area and proportions and scale it to the input, in place of both.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resized_crop: Option<ResizedCrop>,
-    /// Mirror every other image.
+    /// Mirror an image with probability ½.
     pub flip: bool,
     /// Pad by so many pixels and cut the same size anywhere.
     pub pad_crop: usize,
@@ -110,7 +110,7 @@ impl Augment {
         let jitter = self.color_jitter.unwrap_or_default();
         let factor =
             |x: f64| (!(0.0..=10.0).contains(&x)).then(|| format!("must be from 0 to 10, not {x}"));
-        let probability =
+        let up_to_one =
             |x: f64| (!(0.0..=1.0).contains(&x)).then(|| format!("must be from 0 to 1, not {x}"));
         let values = self.color_values.iter().flatten();
         let vectors = self.color_vectors.iter().flatten().flatten();
@@ -179,9 +179,9 @@ impl Augment {
             ),
             ("data.augment.color_values", values.into_iter().find_map(variance)),
             ("data.augment.color_vectors", vectors.into_iter().find_map(finite)),
-            ("data.augment.random_erasing", probability(self.random_erasing)),
-            ("data.augment.mixup", probability(self.mixup)),
-            ("data.augment.cutmix", probability(self.cutmix)),
+            ("data.augment.random_erasing", up_to_one(self.random_erasing)),
+            ("data.augment.mixup", up_to_one(self.mixup)),
+            ("data.augment.cutmix", up_to_one(self.cutmix)),
         ];
         check.into_iter().find_map(|(key, problem)| Some((key, problem?)))
     }

@@ -29,7 +29,9 @@ pub(crate) use augment::{Augment, ColorJitter, RandAugment, ResizedCrop};
 pub(crate) use best::{BestBy, EarlyStop};
 pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler};
 pub(crate) use device::{Device, DeviceKind, Precision};
-pub(crate) use keys::{Config, FlatLoss, OptimizerKind, ScheduleKind, TaskName, Train, Weights};
+pub(crate) use keys::{
+    Config, FlatLoss, Model, OptimizerKind, ScheduleKind, TaskName, Train, Weights,
+};
 #[cfg(test)]
 pub(crate) use load::without_file;
 pub(crate) use load::{Loaded, device, load, load_text, text};

@@ -1,4 +1,4 @@
-//! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
+//! The images that runs train and test on, and those that they predict.
 
 pub(crate) mod boxes;
 pub(crate) mod fashion;

@@ -11,6 +11,7 @@ use super::folder::{
     require_undivided, told_alike,
 };
 use super::images::unreadable;
+use super::open::held_out;
 use crate::config::{self, Config, DatasetName, Loaded, Normalize, Override};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::count;
@@ -106,6 +107,7 @@ pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
             DatasetName::Pack => super::pack::images(data)?,
             _ => super::fashion::open(data, ui)?,
         };
+        let (train, _) = held_out(train, data)?;
         let of = train.take(STATISTICS_OF);
         ui.status("Computing", &format!("statistics of {}", count(of.len() as u64, "image")));
         let Statistics { mean, std, components } =

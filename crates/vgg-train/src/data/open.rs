@@ -1,4 +1,4 @@
-//! The images of a run: those of a folder, or Fashion-MNIST's, fetched if they are not there.
+//! The images of a run: those of a folder or a pack, or Fashion-MNIST's, fetched if they are not there.
 
 use anyhow::{Context as _, Result};
 use vgg_data::{
@@ -33,14 +33,9 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
         None => images,
     };
     // Held out of all: a limit then changes what is trained on, not what is tested on.
-    let (train, test, test_name) = match data.hold_out {
-        Some(n) => {
-            let (train, held_out) = train
-                .hold_out(n)
-                .context(Failure::new(Code::Usage, "data.hold_out leaves nothing to train on"))?;
-            (train, held_out, "held out")
-        }
-        None => (train, test, "test"),
+    let (train, test, test_name) = match held_out(train, data)? {
+        (train, Some(held_out)) => (train, held_out, "held out"),
+        (train, None) => (train, test, "test"),
     };
     let untested = untested(&test);
     let (train, test) = (limited(train, data.train_limit), limited(test, data.test_limit));
@@ -123,6 +118,17 @@ pub(crate) fn require(config: &Config) -> Result<()> {
     let help = "--set data.dataset=image-folder --set data.folder=FOLDER evaluates it on images; \
                 import --config CONFIG makes a run that can be trained on";
     Err(Failure::new(Code::Usage, message).help(help).into())
+}
+
+/// What is trained on of the training images, and what is held out of them to test on, if anything is.
+///
+/// # Errors
+/// If all are held out.
+pub(super) fn held_out(train: Images, data: &config::Data) -> Result<(Images, Option<Images>)> {
+    let Some(n) = data.hold_out else { return Ok((train, None)) };
+    let failure = || Failure::new(Code::Usage, "data.hold_out leaves nothing to train on");
+    let (train, held_out) = train.hold_out(n).with_context(failure)?;
+    Ok((train, Some(held_out)))
 }
 
 fn augment(data: &config::Data, channels: usize) -> Result<Augment> {

@@ -167,9 +167,9 @@ fn explain_memory(error: anyhow::Error, help: &str) -> anyhow::Error {
 
 /// Why the device is not a GPU, where the config leaves the choice.
 pub(crate) fn why_no_gpu(device: &Device) -> Option<String> {
-    let (_, reason) = choose(device).ok()?;
+    let reason = choose(device).ok()?.1?;
     let [driver, ..] = vgg_cuda::libraries();
-    match reason? {
+    match reason {
         // Who has no driver has no GPU, and need not be told where to get one.
         Error::Unavailable { what, .. } if driver.version.is_none() => {
             Some(format!("no GPU: {what} is not available"))

@@ -67,6 +67,8 @@ pub(crate) struct Tally {
     pub files: usize,
     /// Those that could not be read.
     pub unreadable: usize,
+    /// Those of which the network's outputs are no numbers.
+    pub without: usize,
 }
 
 impl Tally {
@@ -146,11 +148,19 @@ impl Job for Classify<'_> {
                         ui.detail(&format!("the first frame of an animation is the image: {file}"));
                         told_animation = true;
                     }
-                    let picture = match probabilities {
-                        Ok(_) => picture(in_batch),
+                    let without;
+                    let (probabilities, picture) = match probabilities {
+                        Ok(numbers) if numbers.iter().any(|number| number.is_nan()) => {
+                            let file = file.display();
+                            without = format!("{file}: an output is infinite or no number");
+                            ui.error(&anyhow!("{without}"));
+                            tally.without += 1;
+                            (Err(without.as_str()), None)
+                        }
+                        Ok(_) => (probabilities, picture(in_batch)),
                         Err(reason) => {
                             tally.pass(reason, ui);
-                            None
+                            (probabilities, None)
                         }
                     };
                     tell(Classified { place, file, probabilities, picture })?;

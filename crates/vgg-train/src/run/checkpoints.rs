@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
-use vgg_model::weights::{Start, WeightFile};
+use vgg_model::weights::{Names, Start, WeightFile};
 use vgg_model::{
     Arch, Checkpoint, Input, Moments, Params, Progress, Session, Vgg, VggConfig, WeightType,
 };
@@ -180,6 +180,8 @@ pub(crate) struct Starting {
     pub params: Params,
     /// What it was shown.
     pub input: Input,
+    /// Whose images are taken for what it was shown, where a file of weights does not say it.
+    pub as_usual: Option<Names>,
     /// What is to be said of it.
     pub notes: Vec<String>,
 }
@@ -191,7 +193,7 @@ pub(crate) struct Starting {
 pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
     if let Some(checkpoint) = Checkpoint::load_if_one(path).context(cannot_use())? {
         let Checkpoint { vgg, params, input, .. } = checkpoint;
-        return Ok(Starting { vgg, params, input, notes: vec![] });
+        return Ok(Starting { vgg, params, input, as_usual: None, notes: vec![] });
     }
     let weights = WeightFile::open(path).context(cannot_use())?;
     let failure = || {
@@ -204,7 +206,12 @@ pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
         vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
     notes.extend(lacking);
     notes.extend(left_out(&beside));
-    Ok(Starting { input: weights.input(&convention, vgg.input), vgg, params, notes })
+    let is_known = Pretrained::of_file(path).is_some();
+    let (input, as_usual) = match weights.input(vgg.input) {
+        Some(input) => (input, None),
+        None => (convention.input(vgg.input), (!is_known).then_some(convention.names)),
+    };
+    Ok(Starting { vgg, params, input, as_usual, notes })
 }
 
 /// Tensors of more than these names are counted.

@@ -3,7 +3,7 @@
 use super::confusion::Confusion;
 use super::predictions::{Prediction, Predictions};
 
-/// Sums over the images seen so far.
+/// Sums over the tested images.
 #[derive(Clone, Debug)]
 pub(crate) struct Evaluation {
     images: u64,
@@ -14,13 +14,9 @@ pub(crate) struct Evaluation {
 }
 
 impl Evaluation {
-    fn new(classes: usize) -> Self {
-        let confusion = Confusion::new(classes);
-        Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion }
-    }
-
     pub(crate) fn of(predictions: &Predictions) -> Self {
-        let mut evaluation = Self::new(predictions.classes());
+        let confusion = Confusion::new(predictions.classes());
+        let mut evaluation = Self { images: 0, loss_sum: 0.0, top1: 0, top5: 0, confusion };
         predictions.iter().for_each(|prediction| evaluation.add_one(&prediction));
         evaluation
     }

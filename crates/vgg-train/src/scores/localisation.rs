@@ -27,7 +27,7 @@ pub(crate) struct Located {
     /// The most probable first; the true class alone where that is given.
     pub guesses: Vec<Guess>,
     /// Half the squared distance of the box of the true class from the true one, in the view that the
-    /// network was shown; none where nothing of the object is in the view, or there are several.
+    /// network was shown; none where nothing of the object is in the view, or there are several views.
     pub loss: Option<f64>,
 }
 

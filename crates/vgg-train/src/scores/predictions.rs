@@ -108,7 +108,7 @@ impl Predictions {
 /// class is first, and NaN is before all numbers, but never correct.
 /// Probabilities are `f32`, as `predict` prints them and `eval --predictions` writes them, so that
 /// scores which are computed from what was written are these. An image of which a logit is NaN or
-/// infinite has none.
+/// plus infinity has none.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prediction<'a> {
     logits: &'a [f32],

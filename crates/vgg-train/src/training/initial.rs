@@ -1,7 +1,7 @@
 //! The weights before the first step.
 
 use anyhow::Result;
-use vgg_model::{Params, Transferred, Vgg};
+use vgg_model::{Params, Transferred, Vgg, is_within};
 
 use crate::config::Config;
 use crate::failure::{Code, Failure};
@@ -45,7 +45,7 @@ pub(crate) fn initial(config: &Config, vgg: &Vgg, ui: &Ui) -> Result<Params> {
             .params()
             .iter()
             .filter(|spec| spec.name.strip_prefix(layer).is_some_and(|rest| rest.starts_with('.')));
-        of_layer.any(|spec| freeze.iter().any(|frozen| spec.name.starts_with(frozen)))
+        of_layer.any(|spec| freeze.iter().any(|frozen| is_within(&spec.name, frozen)))
     };
     for Transferred { layer, from } in &layers {
         if let (Err(reason), true) = (from, is_frozen(layer)) {

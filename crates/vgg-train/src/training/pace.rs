@@ -103,7 +103,9 @@ impl Pace {
             (count, time) => time.as_secs_f64() / f64::from(count),
         };
         let epochs_left = epochs as f64 - steps as f64 / steps_per_epoch as f64;
-        let seconds = epochs_left * train_images as f64 * train + epochs_left.ceil() * between;
+        // After an epoch's last step its test is still to come.
+        let tests_left = epochs_left.floor() + 1.0;
+        let seconds = epochs_left * train_images as f64 * train + tests_left * between;
         Duration::try_from_secs_f64(seconds).ok()
     }
 }
@@ -163,14 +165,15 @@ mod tests {
             assert!((eta - expected).abs() < 1.0, "{eta} for {expected}");
         };
         pace.step(128, at(100.0));
-        near(&pace, 469, 9.0 * (60_000.0 + 10_000.0 / 3.0) * 100.0 / 128.0);
+        // After the epoch's last step: its test, nine epochs and theirs.
+        near(&pace, 469, (9.0 * 60_000.0 + 10.0 * 10_000.0 / 3.0) * 100.0 / 128.0);
         // The first step counts only while there is no other. Waiting and saving count always.
         pace.waited(Duration::from_secs(4));
         pace.step(128, at(164.0));
-        near(&pace, 469, 9.0 * (60_000.0 + 10_000.0 / 3.0) * 0.5);
+        near(&pace, 469, (9.0 * 60_000.0 + 10.0 * 10_000.0 / 3.0) * 0.5);
         // The test takes 900 seconds, its checkpoint 100.
         pace.start_epoch(at(1164.0));
-        near(&pace, 469, 9.0 * (60_000.0 * 0.5 + 1000.0));
+        near(&pace, 470, 9.0 * (60_000.0 * 0.5 + 1000.0));
         // In the middle of an epoch, its test is yet to come.
         near(&pace, 469 * 9 + 235, 234.0 / 469.0 * 60_000.0 * 0.5 + 1000.0);
     }

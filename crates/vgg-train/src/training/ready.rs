@@ -37,9 +37,6 @@ impl Ready {
             let file = cache::tuning_file();
             ui.detail(&format!("measures cuDNN's algorithms, kept in {}", file.display()));
         }
-        // What the library would refuse is refused before anything is fetched or made.
-        config.schedule().check()?;
-        config.init().check()?;
         let vgg = Vgg::new(&config.vgg())?;
         let data = data::open(config, ui)?;
         let (batch, micro_batch, mode) = batches(config, &vgg, Some(&data))?;

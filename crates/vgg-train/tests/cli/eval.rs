@@ -204,6 +204,13 @@ fn what_is_no_number_is_told_and_has_no_scores() {
     let plain = place.ok("eval runs/tiny-1 -q").stdout;
     assert!(!plain.contains("ECE") && !plain.contains("macro F1  NaN"), "{plain}");
     place.ok("eval runs/tiny-1 -q --mode multicrop --scales 40");
+    let image = sample();
+    let done = place.run(&format!("predict runs/tiny-1 {} --json", image.display()));
+    assert_eq!(done.code, Some(7));
+    let told = r#"{"error":"an output is infinite or no number""#;
+    assert!(done.stdout.starts_with(told), "{}", done.stdout);
+    let told = "error: the network has no prediction for 1 of 1 files";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
 }
 
 #[test]

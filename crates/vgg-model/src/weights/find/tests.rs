@@ -372,7 +372,7 @@ fn of_another_head_what_fits_is_copied() {
     assert!(why.ends_with("the file has 2 (classifier.0, classifier.3), the network 3"), "{why}");
     let (told, why, _) = copied(with(&[("classifier.6.0", [4, 5]), ("classifier.6.2", [3, 4])]));
     assert_eq!(told, [own[0], own[1], missing]);
-    assert!(why.contains("the file has 4 ("), "{why}");
+    assert!(why.contains("classifier.6.0.weight is [4, 5], but [5, 5] in the network: "), "{why}");
     // Two layers, as wide as ours, or one under the first one's name.
     let two: Named = with(&[("classifier.3", [3, 5])]);
     let (told, _, width) = copied(two);
@@ -425,8 +425,8 @@ fn what_is_beside_a_network_is_left_out() {
     let beside: [(&str, &[usize]); 4] = [
         ("fc_extra.weight", &[3, 4]),
         ("loss.pos_weight", &[3]),
-        ("foo.weight", &[3]),
-        ("features_of_another.0.weight", &[2]),
+        ("criterion.weight", &[3]),
+        ("features_of_another.0.weight", &[2, 3]),
     ];
     for prefix in ["", "model."] {
         let mut tensors = renamed(&params, |name| format!("{prefix}{name}"));
@@ -444,11 +444,14 @@ fn what_is_beside_a_network_is_left_out() {
         let extra = (name.to_owned(), Tensor::zeros(dims).unwrap());
         renamed(&params, str::to_owned).into_iter().chain([extra]).collect::<Named>()
     };
-    for (name, dims) in
-        [("attention.0.weight", &[1, 16, 1, 1][..]), ("norm.running_mean", &[3][..])]
-    {
+    for (name, dims) in [
+        ("attention.0.weight", &[1, 16, 1, 1][..]),
+        ("norm.running_mean", &[3][..]),
+        ("norm.weight", &[3][..]),
+        ("act.weight", &[1][..]),
+    ] {
         let reason = refused(with(name, dims));
-        let said = format!("{name} {dims:?} is of a convolution or a normalisation beside the");
+        let said = format!("{name} {dims:?} is of a layer beside the network's own, such as");
         assert!(reason.starts_with(&said), "{reason}");
         assert!(file(with(name, dims)).1.start(&Arch::Vgg11).is_ok());
     }

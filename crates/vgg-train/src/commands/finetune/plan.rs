@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use vgg_data::Decoding;
 use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
+use vgg_model::weights::Names;
 use vgg_model::{Arch, Copying, Transferred, Vgg, VggConfig, transfers};
 
 use super::FinetuneOptions;
@@ -131,7 +132,7 @@ impl Plan {
     /// If none is known.
     pub(super) fn layers(&self, network: VggConfig) -> Result<Layers> {
         let network = VggConfig { classes: self.classes, ..network };
-        let Trained { vgg, dims } = &self.trained;
+        let Trained { vgg, dims, .. } = &self.trained;
         let dims = |name: &str| dims.get(name).map(Vec::as_slice);
         let transferred = transfers(&Vgg::new(&network)?, vgg, dims, Copying::Body);
         let (known, new): (Vec<_>, Vec<_>) =
@@ -185,11 +186,17 @@ impl Plan {
                 others.iter().map(|(layer, reason)| format!("{layer} is new, too: {reason}"));
             choices.extend(told);
         }
-        choices.push(
-            "mean, deviation and test images are those that it was trained with; training images are \
-             cut anywhere and mirrored, as there are few"
-                .to_owned(),
-        );
+        let shown = match self.trained.as_usual {
+            None => "those that it was trained with".to_owned(),
+            Some(names) => format!(
+                "as with weights of {names:?}, as these do not say theirs: --set data.mean=…, data.std=… and \
+                 data.test_short_side=… do"
+            ),
+        };
+        choices.push(format!(
+            "mean, deviation and test images are {shown}; training images are cut anywhere and mirrored, as \
+             there are few"
+        ));
         if let (false, Some(share)) = (self.is_divided, config.data.split) {
             choices.push(format!(
                 "{:.0} % of each class are tested on, chosen by the files' contents: a copy of a file \
@@ -258,6 +265,8 @@ struct Trained {
     vgg: Vgg,
     /// Of its parameters, by their names. Of a file of weights they need not be all.
     dims: HashMap<String, Vec<usize>>,
+    /// Whose images are taken for those that it was trained with.
+    as_usual: Option<Names>,
 }
 
 /// Layers of the network that is trained.
@@ -313,11 +322,11 @@ fn start_of(from: &Path, arch: &Arch) -> Result<(Config, Trained)> {
         let vgg = Vgg::new(&config.vgg())?;
         let specs = vgg.params().iter().chain(vgg.state());
         let dims = specs.map(|spec| (spec.name.clone(), spec.dims.clone())).collect();
-        return Ok((config, Trained { vgg, dims }));
+        return Ok((config, Trained { vgg, dims, as_usual: None }));
     }
-    let Starting { vgg, input, params, .. } = checkpoints::starting(from, arch)?;
+    let Starting { vgg, input, params, as_usual, .. } = checkpoints::starting(from, arch)?;
     let dims = params.iter().map(|(name, tensor)| (name.to_owned(), tensor.dims().to_vec()));
-    let trained = Trained { vgg: Vgg::new(&vgg)?, dims: dims.collect() };
+    let trained = Trained { vgg: Vgg::new(&vgg)?, dims: dims.collect(), as_usual };
     Ok((of_network(&vgg, &input, &[], "start", vec![])?.config, trained))
 }
 

@@ -6,6 +6,7 @@ use anyhow::Result;
 use toml::Value;
 
 use super::plan::{Layers, MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head, name_of_head};
+use crate::config::Model;
 use crate::run::folder::RUNS;
 use crate::terminal::shell;
 
@@ -136,7 +137,8 @@ kind = \"cosine\"
         let mut key = |name: &str, value: Value| table += &format!("{name} = {value}\n");
         key("arch", Value::try_from(&model.arch).expect("a name or numbers"));
         key("image_size", (model.image_size as i64).into());
-        if model.width != 1.0 {
+        let usual = Model::default();
+        if model.width != usual.width {
             key("width", model.width.into());
         }
         if model.batch_norm {
@@ -145,13 +147,13 @@ kind = \"cosine\"
         if let Some(side) = model.avg_pool {
             key("avg_pool", (side as i64).into());
         }
-        if model.fc_width != 4096 {
+        if model.fc_width != usual.fc_width {
             key("fc_width", (model.fc_width as i64).into());
         }
-        if model.fc_hidden != 2 {
+        if model.fc_hidden != usual.fc_hidden {
             key("fc_hidden", (model.fc_hidden as i64).into());
         }
-        if model.dropout != 0.5 {
+        if model.dropout != usual.dropout {
             key("dropout", model.dropout.into());
         }
         table

@@ -267,7 +267,8 @@ fn alone(file: &Path, weights: &WeightFile, options: &ImportOptions) -> Result<I
         };
         anyhow::Error::from(error).context(failure)
     })?;
-    let input = options.change(weights.input(&convention, vgg.input))?;
+    let said = weights.input(vgg.input);
+    let input = options.change(said.unwrap_or_else(|| convention.input(vgg.input)))?;
     let known = || match Pretrained::of_file(file) {
         Some(_) => Some(imagenet::classes()),
         None => Some(weights.classes().to_vec()).filter(|names| names.len() == vgg.classes),

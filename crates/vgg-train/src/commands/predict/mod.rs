@@ -128,5 +128,13 @@ pub(crate) fn command(request: &PredictRequest<'_>, overrides: &[Override], ui: 
         let help = "name image files, or a folder that has some";
         return Err(Failure::new(Code::Data, message).help(help).into());
     }
+    if tally.without > 0 {
+        let message =
+            format!("the network has no prediction for {} of {} files", tally.without, tally.files);
+        let failure = Failure::new(Code::Checkpoint, message);
+        let help = "its training diverged, its weights are too large, or it is fed with others than its \
+                    images; in f16 numbers above 65504 are infinite, and not in --precision f32";
+        return Err(failure.help(help).into());
+    }
     unreadable(tally.unreadable, tally.files)
 }

@@ -73,6 +73,5 @@ fn path(name: Vec<u8>) -> PathBuf {
 
 #[cfg(not(unix))]
 fn path(name: Vec<u8>) -> PathBuf {
-    let name = String::from_utf8_lossy(&name);
-    name.strip_suffix('\r').unwrap_or(&name).into()
+    String::from_utf8_lossy(&name).into_owned().into()
 }
