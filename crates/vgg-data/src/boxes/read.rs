@@ -286,6 +286,12 @@ impl<'a> Resolving<'a> {
         let bounds = BoundingBox::new(stated.corners);
         let bounds = bounds.map_err(|error| Wrong::Other(error.to_string()))?;
         let [x0, y0, x1, y1] = bounds.corners();
+        if x1 <= 1.0 && y1 <= 1.0 && h.max(w) > 1 {
+            return Err(Wrong::Other(format!(
+                "the box from ({x0}, {y0}) to ({x1}, {y1}) is within the first pixel of {name}: coordinates are \
+                 pixels, and these seem to be shares of the image"
+            )));
+        }
         let [right, bottom] = [w as f64, h as f64];
         let beyond = (-x0).max(-y0).max(x1 - right).max(y1 - bottom);
         let inside = bounds.intersection(&BoundingBox::whole([h, w]));

@@ -215,7 +215,7 @@ fn xml_of_pascal_voc_is_boxes() {
         "Annotations/val/dog/3.xml: there is no image of this name, 3, with an image's ending"
     );
     fs::remove_file(dir.path().join("Annotations/val/dog/3.xml")).unwrap();
-    fs::write(dir.path().join("Annotations/more.csv"), "val/cat/1.png,cat,0,0,1,1").unwrap();
+    fs::write(dir.path().join("Annotations/more.csv"), "val/cat/1.png,cat,0,0,2,2").unwrap();
     assert_eq!(
         read(&dir, "Annotations", &ReadOptions::default()).unwrap_err(),
         "Annotations/val/cat/1.xml: boxes of val/cat/1.png are in Annotations/more.csv, too"
@@ -245,6 +245,11 @@ fn what_is_wrong_is_told_or_left_out() {
     assert_eq!(of_a_line(&format!("{image},cat,9,0,1,30")), swapped);
     let empty = "the box is empty: it has no height, from 5 to 5";
     assert_eq!(of_a_line(&format!("{image},cat,0,5,1,5")), empty);
+    assert_eq!(
+        of_a_line(&format!("{image},cat,0.25,0.5,0.75,1")),
+        "the box from (0.25, 0.5) to (0.75, 1) is within the first pixel of train/cat/1.png: coordinates are \
+         pixels, and these seem to be shares of the image"
+    );
     assert_eq!(of_a_line(&format!("{image},cat,NaN,0,1,30")), "NaN is no coordinate");
     let class = "there is no class bird; the classes are cat, dog";
     assert_eq!(of_a_line(&format!("{image},bird,0,0,1,30")), class);

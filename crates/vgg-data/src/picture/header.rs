@@ -103,6 +103,10 @@ pub fn is_picture(path: &Path) -> bool {
 /// Whether the file `path` is an animation, of which the first frame is taken: a GIF, a PNG or a WebP
 /// file with more than one. What cannot be read is none.
 pub fn is_animation(path: &Path) -> bool {
+    // A pipe gives its bytes once, and they have been taken.
+    if !path.is_file() {
+        return false;
+    }
     let Ok(mut file) = open(path).map(BufReader::new) else { return false };
     match Kind::of(&mut file) {
         Ok(Some(Kind::Own(format))) => is_animated(format, &mut file),

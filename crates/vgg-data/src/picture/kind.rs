@@ -37,9 +37,10 @@ const RAW: Foreign = Foreign { name: "raw", converters: "darktable-cli or dcraw"
 const NETPBM: Foreign = Foreign { name: "Netpbm", converters: "pnmtopng or magick" };
 const ICON: Foreign = Foreign { name: "icon", converters: "icotool or magick" };
 const PHOTOSHOP: Foreign = Foreign { name: "Photoshop", converters: "magick" };
+const BIG_TIFF: Foreign = Foreign { name: "BigTIFF", converters: "tiffcp or magick" };
 
 impl Foreign {
-    const ALL: [Self; 8] = [HEIC, AVIF, JPEG_XL, JPEG_2000, RAW, NETPBM, ICON, PHOTOSHOP];
+    const ALL: [Self; 9] = [HEIC, AVIF, JPEG_XL, JPEG_2000, RAW, NETPBM, ICON, PHOTOSHOP, BIG_TIFF];
 
     /// The kind that is called so.
     pub(crate) fn called(name: &str) -> Option<Self> {
@@ -114,6 +115,7 @@ fn foreign(start: &[u8]) -> Option<Foreign> {
         [b'P', b'1'..=b'7', b' ' | b'\n' | b'\r' | b'\t', ..] => Some(NETPBM),
         [0, 0, 1, 0, _, 0, _, _, _, 0, ..] => Some(ICON),
         [b'8', b'B', b'P', b'S', 0, 1 | 2, ..] => Some(PHOTOSHOP),
+        [b'I', b'I', b'+', 0, ..] | [b'M', b'M', 0, b'+', ..] => Some(BIG_TIFF),
         [a, b, c, d, b'f', b't', b'y', b'p', rest @ ..] => {
             let len = u32::from_be_bytes([*a, *b, *c, *d]) as usize;
             // After the first brand, a version; both are as long.
@@ -171,6 +173,7 @@ mod tests {
             (b"P6\n640 480\n255\n", "Netpbm", "pnmtopng"),
             (b"\0\0\x01\0\x01\0\x10\x10\0\0\x01\0\x20\0", "icon", "icotool"),
             (b"8BPS\0\x01\0\0\0\0\0\0\0\x03", "Photoshop", "magick"),
+            (b"II+\0\x08\0\0\0\x10\0\0\0\0\0\0\0", "BigTIFF", "tiffcp"),
             // TIFF whose first image is a preview, and Adobe's.
             (b"II*\0\x08\0\0\0\x01\0\xfe\0\x04\0\x01\0\0\0\x01\0\0\0", "raw", "darktable-cli"),
             (b"MM\0*\0\0\0\x08\0\x01\xc6\x12\0\x01\0\0\0\x04\x01\x04\0\0", "raw", "darktable-cli"),

@@ -204,8 +204,28 @@ fn explain(
     Error::Format { path: path.into(), reason: reason.trim_end().into() }
 }
 
-/// A message without the names that a PNG's decoder has for its parts, chunks.
+/// What decoders say where bytes are missing.
+const CUT_SHORT: [&str; 4] = [
+    "failed to fill whole buffer",
+    "unexpected end of file",
+    "not enough bytes",
+    "image truncated",
+];
+
+/// A message without the names that decoders have for formats, and a PNG's for its parts, chunks.
 fn in_words(message: &str) -> String {
+    let lower = message.to_lowercase();
+    if CUT_SHORT.iter().any(|said| lower.contains(said)) {
+        return "the file is cut short".into();
+    }
+    // What would be another limit is the program's business.
+    if message.contains("set_limits") {
+        return "a part of it says to be larger than any image that is read".into();
+    }
+    let message = match message.split_once(": ") {
+        Some((start, rest)) if start.starts_with("Format error decoding") => rest,
+        _ => message,
+    };
     let named = || {
         let (before, rest) = message.split_once("ChunkType { type: ")?;
         let (name, rest) = rest.split_once(',')?;

@@ -137,6 +137,21 @@ fn a_wrong_checksum_is_told_in_words() {
 }
 
 #[test]
+fn what_decoders_say_is_told_in_words() {
+    for name in ["a.bmp", "a.tif", "a.gif", "a.png"] {
+        let (_dir, path) = file(name, |path| RgbImage::new(40, 40).save(path).unwrap());
+        let bytes = std::fs::read(path).unwrap();
+        check_error(
+            name,
+            &bytes[..bytes.len() * 2 / 3],
+            "the image is damaged: the file is cut short",
+        );
+    }
+    let told = "Format error decoding Png: Unknown filter method 250.";
+    assert_eq!(super::in_words(told), "Unknown filter method 250.");
+}
+
+#[test]
 fn other_channel_counts_are_refused() {
     let error = Picture::read(Path::new("image.png"), &Decoding::stored(2)).unwrap_err();
     assert_eq!(error.to_string(), "images have 1 or 3 channels, not 2");

@@ -50,6 +50,8 @@ pub(super) fn rows(plan: &Plan) -> Vec<Row> {
     for (row, content) in kept_for_backward(program) {
         rows[row].bytes += content.bytes() as u64;
     }
+    // What is a part of another layer's command, as normalisations are in inference, is that row's.
+    let mut last = None;
     for place in plan.kept() {
         let (param, name) = match place {
             Place::Param(i) => (plan.params[i].len(), plan.layer_of_param(i)),
@@ -64,7 +66,8 @@ pub(super) fn rows(plan: &Plan) -> Vec<Row> {
             }
             _ => continue,
         };
-        if let Some(row) = rows.iter_mut().find(|row| row.name == name) {
+        last = rows.iter().position(|row| row.name == name).or(last);
+        if let Some(row) = last.and_then(|last| rows.get_mut(last)) {
             row.params += param;
             row.bytes += plan.content(place).bytes() as u64;
         }

@@ -187,10 +187,6 @@ impl WeightFile {
         if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
-        let is_matrix = |name: &str| {
-            let in_file = self.contents.tensors.iter().find(|tensor| tensor.name == name);
-            in_file.is_some_and(|tensor| tensor.dims.len() == 2)
-        };
         let computes = |tensor: &&&Located| {
             let Located { name, dims, .. } = tensor;
             let layer = layer_of(name);
@@ -198,7 +194,7 @@ impl WeightFile {
             name.starts_with(found.prefix)
                 && match dims.len() {
                     // A fully connected layer beside a network is another head, most likely.
-                    1 => !is_of_loss && !is_matrix(&format!("{layer}.weight")),
+                    1 => !is_of_loss && !self.is_of_linear(tensor),
                     len => len == 4,
                 }
         };
@@ -212,6 +208,13 @@ impl WeightFile {
             params,
             Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order, beside },
         ))
+    }
+
+    /// Whether a tensor is of a layer that is fully connected, as its weight is a matrix.
+    fn is_of_linear(&self, tensor: &Located) -> bool {
+        let weight = format!("{}.weight", layer_of(&tensor.name));
+        let mut tensors = self.contents.tensors.iter();
+        tensors.any(|tensor| tensor.name == weight && tensor.dims.len() == 2)
     }
 
     /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.

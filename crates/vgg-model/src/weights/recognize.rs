@@ -218,7 +218,7 @@ impl WeightFile {
             if !ends_early(&other.0) && fits(&other)? {
                 return Ok(other);
             }
-            if found.extra.is_some_and(|extra| extra.dims.len() > 1) {
+            if found.extra.is_some_and(|extra| self.is_of_linear(extra)) {
                 continue;
             }
             // It has as many layers, and what is wrong with them is what is wrong.

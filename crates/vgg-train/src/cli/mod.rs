@@ -267,11 +267,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         progress: ProgressOption,
     },
-    /// Make a run of weights from elsewhere: PyTorch's .pth files, safetensors, or ONNX models
+    /// Make a run of weights from elsewhere: PyTorch's, Keras's, safetensors, ONNX
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's; those of an ONNX model
-    /// follow from its graph. A .pth file is a
-    /// program; nothing in it is run, and what it has beside tensors is left aside. A checkpoint of
+    /// follow from its graph. A .pth file is a program; nothing in it is run, and what it has beside
+    /// tensors is left aside. A checkpoint of
     /// this program, or what it exported, keeps its classes and how its images are shown.
     Import {
         /// File of the weights, or a name such as imagenet-vgg16, whose file is fetched

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use sha2::{Digest as _, Sha256};
-use vgg_data::{CutMix, Images, Loader, Mixup, Transform};
+use vgg_data::{Crop, CutMix, Images, Loader, Mixup, Moment, Transform};
 use vgg_tensor::hex;
 
 use crate::failure::{Code, Failure};
@@ -84,6 +84,16 @@ impl Part {
         })
     }
 
+    /// Where the first view of image `i` is from.
+    ///
+    /// # Errors
+    /// When the size of the image cannot be read.
+    pub(crate) fn crop(&self, i: usize) -> Result<Crop> {
+        // Nothing of a test is random.
+        let moment = Moment { seed: 0, epoch: 0 };
+        Ok(self.transform.crops(&self.images, i, moment)?[0])
+    }
+
     /// The images with these numbers, in this order.
     pub(crate) fn subset(&self, indices: &[usize]) -> Self {
         Self { images: self.images.subset(indices), ..self.clone() }
@@ -118,11 +128,6 @@ impl Part {
     /// Of each image.
     pub(crate) fn labels(&self) -> &[u32] {
         self.images.labels()
-    }
-
-    /// How images become a network's input.
-    pub(crate) fn transform(&self) -> &Transform {
-        &self.transform
     }
 
     /// Channels, height and width of what a batch has of an image.

@@ -71,7 +71,7 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
     };
     let config::Augment { mixup, cutmix, .. } = data.augment;
     let threads = config.device.threads;
-    Ok(Data {
+    let opened = Data {
         train: Part {
             images: train,
             transform: train_transform.with(augment(data, c)?)?,
@@ -90,7 +90,35 @@ pub(crate) fn open(config: &Config, ui: &Ui) -> Result<Data> {
             located: false,
             threads,
         },
-    })
+    };
+    if data.boxes.is_some() {
+        tell_unseen(&opened.test, ui)?;
+    }
+    Ok(opened)
+}
+
+/// Says of how many test images nothing of the object is in what the network sees.
+///
+/// # Errors
+/// If it is so of all.
+fn tell_unseen(test: &Part, ui: &Ui) -> Result<()> {
+    let all = test.images.len();
+    let mut unseen = 0;
+    for i in 0..all {
+        let seen = test.crop(i)?.target(test.images.own_objects(i), 0.0);
+        unseen += usize::from(seen.is_none());
+    }
+    let help = "data.test_short_side = model.image_size leaves most of an image in view";
+    let told = "show nothing of their object in what is cut from their centre";
+    if unseen == all {
+        let message = format!("the test images, {all}, {told}");
+        return Err(Failure::new(Code::Data, message).help(help).into());
+    }
+    if unseen > 0 {
+        ui.warn(&format!("{} of {all} test images {told}", grouped(unseen as u64)));
+        ui.help(help);
+    }
+    Ok(())
 }
 
 /// Says of which classes there are no images to test on, if there are such.

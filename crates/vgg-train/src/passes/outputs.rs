@@ -1,8 +1,8 @@
 //! What networks give for test images, and what comes of it.
 
 use anyhow::Result;
+use vgg_data::Crop;
 use vgg_data::boxes::{Affine, BoundingBox};
-use vgg_data::{Crop, Moment};
 use vgg_model::{Regression, Task};
 use vgg_tensor::spec::EuclideanLoss;
 
@@ -115,18 +115,6 @@ fn located(test: &Part, i: usize, numbers: [f32; BOX]) -> Result<Located> {
     let window = Window { crop: &crop, corner: [0, 0], size: crop.size() };
     let bounds = window.bounds(&numbers, images.size(i)?);
     Ok(Located { label, objects, guesses: vec![Guess { class: label, bounds }], loss })
-}
-
-impl Part {
-    /// Where the first view of image `i` is from.
-    ///
-    /// # Errors
-    /// When the size of the image cannot be read.
-    pub(crate) fn crop(&self, i: usize) -> Result<Crop> {
-        // Nothing of a test is random.
-        let moment = Moment { seed: 0, epoch: 0 };
-        Ok(self.transform().crops(&self.images, i, moment)?[0])
-    }
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Workplace, failure, image_folder};
+use super::{Workplace, failure, image_folder, sample};
 
 fn json(place: &Workplace, arguments: &str) -> Value {
     let done = place.ok(&format!("eval {arguments} --json -q"));

@@ -97,7 +97,8 @@ fn what_a_file_lacks_is_new() {
         let of_head = place.read(&format!("out/{name}/{name}-head-1/config.toml"));
         let freeze = format!("freeze = {known:?}");
         assert!(of_head.contains(&freeze), "{freeze}:\n{of_head}");
-        let command = format!("vgg-train {name}.toml --out out/{name} --set ");
+        let given = format!("--set report.page=false {size}").trim_end().to_owned();
+        let command = format!("vgg-train {name}.toml --out out/{name} {given} --set ");
         let part_1 = format!("{command}name={name}-head --set");
         let part_2 = format!("{command}init.from=out/{name}/{name}-head-1\n");
         for line in [&part_1, &part_2, &format!("optimizer.freeze='{known:?}'")] {

@@ -53,6 +53,32 @@ pub(super) fn place() -> Workplace {
     place
 }
 
+#[test]
+fn objects_that_no_test_image_shows_are_told() {
+    let place = place();
+    let boxes = place.read("boxes.csv");
+    // In the corners, of which the network sees nothing.
+    let moved = |all: bool| {
+        let line = |line: &str| match line.split_once(',') {
+            Some((path, rest)) if path.starts_with("val/") && (all || path.contains("/00")) => {
+                let class = rest.split(',').next().unwrap();
+                format!("{path},{class},0,0,2,1")
+            }
+            _ => line.to_owned(),
+        };
+        fs::write(place.path("boxes.csv"), boxes.lines().map(line).collect::<Vec<_>>().join("\n"))
+    };
+    moved(false).unwrap();
+    let told = image_folder::ok(&place, "tiny.toml --set train.epochs=1").stderr;
+    let part = "test images show nothing of their object in what is cut from their centre";
+    assert!(told.contains(&format!("warning: 2 of 10 {part}")), "{told}");
+    moved(true).unwrap();
+    let done = image_folder::run(&place, "tiny.toml");
+    assert_eq!(done.code, Some(3));
+    let told = "error: the test images, 10, show nothing of their object in what is cut";
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+}
+
 /// A network by itself says what it is for.
 #[test]
 fn a_network_that_was_imported_still_locates() {
@@ -296,9 +322,9 @@ fn a_classifier_and_a_locator_are_one_onnx_file() {
         assert!(bytes.windows(name.len()).any(|it| it == name.as_bytes()), "{name}");
     }
 
-    // Nothing reads it.
+    // Of such models classifiers alone are read.
     let done = image_folder::run(&place, "import both.onnx --arch vgg11 --to new");
-    assert!(done.stderr.contains("an ONNX model, which is not read"), "{}", done.stderr);
+    assert!(done.stderr.contains("an ONNX model that locates"), "{}", done.stderr);
 
     let other = "tiny.toml -q --set name=other --set train.epochs=1";
     image_folder::ok(

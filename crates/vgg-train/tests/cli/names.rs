@@ -123,8 +123,8 @@ fn classes_that_differ_in_spelling_alone_are_told() {
     let check = image_folder::ok(&place, "data check images --page check.html");
     assert!(check.stdout.contains(&format!("classes      {told}")), "{}", check.stdout);
     assert!(place.read("check.html").contains(told));
-    let json = image_folder::ok(&place, "data check images --json").json();
-    assert_eq!(json["alike"], serde_json::json!([["Ankle Boot", "ankle_boot"]]));
+    let json = image_folder::ok(&place, "data check images --json").stdout;
+    assert!(json.contains(r#""alike":[["Ankle Boot","ankle_boot"]]"#), "{json}");
     let train = image_folder::ok(&place, "folder.toml");
     assert!(train.stderr.contains(&format!("warning: {told}")), "{}", train.stderr);
 }

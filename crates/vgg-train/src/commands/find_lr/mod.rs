@@ -90,7 +90,9 @@ pub(crate) fn command(
         ui.status("Curve", &output.path().display().to_string());
     }
     if told.suggestion().is_none() {
-        ui.warn("the loss did not fall at any rate: there is nothing to suggest");
+        ui.warn(
+            "the loss did not fall below that of guessing at any rate: there is nothing to suggest",
+        );
         ui.help("more --steps, a warm start (init.from) or other initial weights (init.weights)");
     }
     match options.json {

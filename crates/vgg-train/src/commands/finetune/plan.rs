@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use toml::Value;
 use vgg_data::Decoding;
 use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
 use vgg_model::weights::Names;
@@ -56,6 +57,8 @@ pub(super) struct Plan {
     /// The config of the network to start from.
     pub start: Config,
     trained: Trained,
+    /// What beats the config, but for the device.
+    pub given: Vec<(String, Value)>,
     pub test_short_side: usize,
     pub epochs: u64,
     pub patience: u64,
@@ -101,8 +104,15 @@ impl Plan {
         let steps_an_epoch = counted.train.div_ceil(options.batch_size).max(1);
         let [least, most] = EPOCHS;
         let enough = STEPS.div_ceil(steps_an_epoch).clamp(least, most);
-        let epochs = options.epochs.unwrap_or(enough);
+        let given = |key: &str| overrides.iter().rev().find(|it| it.key == key).map(|it| &it.value);
+        let given_epochs = given("train.epochs").and_then(Value::as_integer);
+        let given_epochs = given_epochs.and_then(|epochs| u64::try_from(epochs).ok());
+        let given_lr =
+            given("optimizer.lr").and_then(|lr| lr.as_float().or(Some(lr.as_integer()? as f64)));
+        let epochs = given_epochs.or(options.epochs).unwrap_or(enough);
+        let of_all = overrides.iter().filter(|it| !it.key.starts_with("device."));
         Ok(Self {
+            given: of_all.map(|it| (it.key.clone(), it.value.clone())).collect(),
             file,
             folder: folder.to_owned(),
             labels: options.labels.clone(),
@@ -111,7 +121,7 @@ impl Plan {
             is_unequal: counted.is_unequal,
             from,
             test_short_side: start.data.short_side_of_network(side).unwrap_or(side),
-            lr: rounded(GENTLY * trained_at(&start)),
+            lr: given_lr.unwrap_or_else(|| rounded(GENTLY * trained_at(&start))),
             start,
             trained,
             epochs,
@@ -213,11 +223,15 @@ impl Plan {
         }
         let (head, lr) = (epochs_of_head(config.train.epochs), config.optimizer.lr);
         choices.push(format!(
-            "part 1: {} alone for {} at a rate of {}, the one it was trained at, as what is \
-             random would spoil the others",
+            "part 1: {} alone for {} at a rate of {}{}, as what is random would spoil the others",
             if layers.new.len() > 1 { "the new layers" } else { "the new layer" },
             count(head, "epoch"),
-            lr_of_head(lr)
+            lr_of_head(lr),
+            if lr == rounded(GENTLY * trained_at(&self.start)) {
+                ", the one it was trained at"
+            } else {
+                ""
+            },
         ));
         choices.push(format!(
             "part 2: all layers for {} at {lr}, so that they change little, from part 1's best epoch",

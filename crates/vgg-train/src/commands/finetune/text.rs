@@ -35,10 +35,13 @@ impl Plan {
         let head_name = name_of_head(&file.file_stem().unwrap_or_default().to_string_lossy());
         let head_run = shell::word(out.join(format!("{head_name}-1")));
         let (head_name, file, data) = (shell::word(head_name), shell::word(file), &start.data);
-        let runs = match out == Path::new(RUNS) {
+        let mut given = match out == Path::new(RUNS) {
             true => String::new(),
             false => format!(" --out {}", shell::word(out)),
         };
+        for (key, value) in &self.given {
+            given += &format!(" --set {}", shell::word(format!("{key}={value}")));
+        }
         let (shown, from, folder_text) = (folder.display(), text(&self.from), path(folder));
         let model = self.model();
         let labels = self.labels.as_deref().map(|csv| format!("labels = {}\n", path(csv)));
@@ -69,10 +72,10 @@ impl Plan {
 # `vgg-train finetune` wrote it, and trains it in two parts, of which each is a run of its own:
 # 1. {alone}
 #    spoil what they know:
-#    vgg-train {file}{runs} --set name={head_name} --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
+#    vgg-train {file}{given} --set name={head_name} --set init.copying=body --set optimizer.lr={lr_of_head} --set train.epochs={head} \
              --set optimizer.freeze='{known}'
 # 2. all layers, from part 1's best epoch on, here that of its first run:
-#    vgg-train {file}{runs} --set init.from={head_run}
+#    vgg-train {file}{given} --set init.from={head_run}
 # `vgg-train configs vgg11_small` explains all keys.
 
 {model}
