@@ -63,9 +63,7 @@ impl Source {
             Err(error) => Err(unreadable(given, &error)),
         }
     }
-}
 
-impl Source {
     /// A text that is to be the file `path`.
     pub(super) fn to_be(path: &Path, text: &str) -> Self {
         Self {

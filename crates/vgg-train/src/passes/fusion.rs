@@ -102,9 +102,7 @@ impl Member {
         let scales = shown::scales(scales, tested, views, &checkpoint.vgg, &path)?;
         Ok(Self { path, vgg: Vgg::new(&checkpoint.vgg)?, input: checkpoint.input, scales })
     }
-}
 
-impl Member {
     /// The network as it sees a part of each image; `whole` makes it one of whole images.
     pub(super) fn session<B: Backend>(
         &self,

@@ -119,7 +119,7 @@ fn located(test: &Part, i: usize, numbers: [f32; BOX]) -> Result<Located> {
 
 #[cfg(test)]
 mod tests {
-    use vgg_data::{Dataset, Images, Transform};
+    use vgg_data::{Dataset, Images, Moment, Transform};
 
     use super::*;
 

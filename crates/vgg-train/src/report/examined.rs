@@ -89,9 +89,7 @@ impl Examined {
         }
         Ok(Some(mosaic::picture("the most confident mistakes", COLUMNS, &tiles).png(1.5)?))
     }
-}
 
-impl Examined {
     /// What `tested` says, and the images that are worth looking at, unless the images of the test are
     /// not there. `explain` tells where the network looks in an image for a class, if that is known.
     ///

@@ -1,11 +1,12 @@
 //! The log: `log.txt` in the run folder, and standard error with `--verbose`.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tracing_subscriber::Layer as _;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::MakeWriter;
@@ -66,8 +67,14 @@ impl Log {
         Ok(log)
     }
 
-    /// Moves the log to a file, with all that was logged so far.
-    pub(crate) fn move_to(&self, mut file: File) -> io::Result<()> {
+    /// Moves the log to the end of a file, with all that was logged so far.
+    pub(crate) fn move_to(&self, path: &Path) -> Result<()> {
+        let file = OpenOptions::new().create(true).append(true).open(path);
+        file.and_then(|file| self.move_into(file))
+            .with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    fn move_into(&self, mut file: File) -> io::Result<()> {
         let mut sink = self.sink();
         if let Sink::Memory(bytes) = &*sink {
             file.write_all(bytes)?;

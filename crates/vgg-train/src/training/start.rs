@@ -1,6 +1,5 @@
 //! Where a run starts: at the beginning, or where it was.
 
-use std::fs::OpenOptions;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
@@ -159,7 +158,7 @@ impl TrainingJob<'_> {
                 (run, weights, Some(before), config_file)
             }
         };
-        keep_log(log, &run)?;
+        log.move_to(&run.file(LOG))?;
 
         let seed = config.train.seed;
         let (params, ema, moments, position, mut state) = match weights {
@@ -245,14 +244,6 @@ impl TrainingJob<'_> {
 enum Origin {
     Initial(Params),
     Trained(Box<Checkpoint>),
-}
-
-/// Moves the log into the run's folder.
-fn keep_log(log: &Log, run: &RunDir) -> Result<()> {
-    let path = run.file(LOG);
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|file| log.move_to(file))
-        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// Ten times the usual rate of AdamW; SGD's are higher.

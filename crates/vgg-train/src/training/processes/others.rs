@@ -1,10 +1,9 @@
 //! What a process does that is not the first one.
 
-use std::fs::OpenOptions;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use vgg_tensor::Backend;
 use vgg_tensor::ranks::{Peers, gather_messages};
 
@@ -69,7 +68,10 @@ impl RanksJob for Other<'_> {
             Ready::make(config, &ui, &backend, 0, together.shards(), beside)?;
         processes.agree(&data)?;
         let (Begun { run, position, state, epochs, .. }, from) = processes.hear_of_begin(&vgg)?;
-        keep_log(log, &run, together.shards().rank())?;
+        // Where this machine sees the run's folder.
+        if run.is_dir() {
+            log.move_to(&run.join(log_of_rank(together.shards().rank())))?;
+        }
         let stop = Stop::listen()?;
         processes.begin(&run, &stop);
         let work = Work::of(config, &data)?;
@@ -90,15 +92,4 @@ impl RanksJob for Other<'_> {
         drop(from);
         begin.training(trainer, Reporters::default(), together)?.run().map(drop)
     }
-}
-
-/// Moves the log into the run's folder, where this machine sees it.
-fn keep_log(log: &Log, run: &Path, rank: usize) -> Result<()> {
-    if !run.is_dir() {
-        return Ok(());
-    }
-    let path = run.join(log_of_rank(rank));
-    let file = OpenOptions::new().create(true).append(true).open(&path);
-    file.and_then(|file| log.move_to(file))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

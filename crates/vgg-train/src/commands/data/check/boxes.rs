@@ -64,8 +64,8 @@ impl BoxFindings {
         let parts: Vec<_> = self.parts.iter().map(part).collect();
         let mut lines = vec![format!("boxes        {}", parts.join(", "))];
         for (side, range) in [("width ", &self.width), ("height", &self.height)] {
-            if let Some(Range { least, median, most }) = range {
-                lines.push(format!("  {side}     {least} to {most}, median {median}"));
+            if let Some(range) = range {
+                lines.push(format!("  {side}     {range}"));
             }
         }
         lines.push(format!("without box  {}", grouped(self.without.len() as u64)));

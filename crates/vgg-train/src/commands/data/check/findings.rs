@@ -1,6 +1,7 @@
 //! What there is to know of a folder of images.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::Serialize;
 use vgg_data::image_folder::Digest;
@@ -59,7 +60,18 @@ pub(super) struct Range {
     pub most: usize,
 }
 
+impl fmt::Display for Range {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} to {}, median {}", self.least, self.most, self.median)
+    }
+}
+
 impl Range {
+    /// Of numbers that there may be none of, in words.
+    pub(super) fn told(range: Option<&Self>) -> String {
+        range.map_or("none".into(), Self::to_string)
+    }
+
     /// Of some numbers.
     pub(super) fn of(mut numbers: Vec<usize>) -> Option<Self> {
         numbers.sort_unstable();

@@ -145,19 +145,15 @@ fn named(lines: &mut Vec<String>, of_files: impl Iterator<Item = String>) {
 
 /// How many images there are, and how large.
 fn sizes(Part { name, images, ignored, height, width, short_side }: &Part) -> Vec<String> {
-    let range = |range: &Option<Range>| match range {
-        Some(Range { least, median, most }) => format!("{least} to {most}, median {median}"),
-        None => "none".into(),
-    };
     let others = match ignored {
         0 => String::new(),
         n => format!(", {} of other kinds", count(*n as u64, "file")),
     };
     vec![
         format!("{name:<12} {}{others}", count(*images as u64, "image")),
-        format!("  height     {}", range(height)),
-        format!("  width      {}", range(width)),
-        format!("  short side {}", range(short_side)),
+        format!("  height     {}", Range::told(height.as_ref())),
+        format!("  width      {}", Range::told(width.as_ref())),
+        format!("  short side {}", Range::told(short_side.as_ref())),
     ]
 }
 

@@ -85,10 +85,7 @@ fn more(all: usize) -> String {
 }
 
 fn sizes(parts: &[Part]) -> Markup {
-    let range = |range: &Option<Range>| match range {
-        Some(Range { least, median, most }) => format!("{least} to {most}, median {median}"),
-        None => "none".into(),
-    };
+    let range = |range: &Option<Range>| Range::told(range.as_ref());
     html! {
         div.scroll { table {
             thead { tr { th { "part" } th { "images" } th { "height" } th { "width" } th { "short side" } } }
