@@ -11,7 +11,7 @@ use clap_mangen::roff::{Roff, bold, italic, roman};
 use vgg_tensor::new_file;
 
 use crate::failure::Code;
-use crate::run::output::make_folder;
+use crate::run::new_folder::make_folder;
 use crate::terminal::numbers::count;
 use crate::terminal::ui::Ui;
 use crate::version::DATE;

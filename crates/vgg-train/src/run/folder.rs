@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use vgg_tensor::new_file;
 
-use super::output::make_folder;
+use super::new_folder::make_folder;
 use crate::config::{
     self, CHECKPOINTS, CONFIG, Loaded, Override, is_run, nearest, pretrained_names,
 };

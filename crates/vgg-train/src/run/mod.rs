@@ -5,6 +5,7 @@ pub(crate) mod checkpoints;
 pub(crate) mod curves;
 pub(crate) mod folder;
 pub(crate) mod metrics;
+pub(crate) mod new_folder;
 pub(crate) mod output;
 pub(crate) mod overview;
 pub(crate) mod tested;

@@ -9,7 +9,8 @@ use anyhow::Result;
 use image::RgbImage;
 
 use crate::drawing::pixels;
-use crate::run::output::{Output, make_folder};
+use crate::run::new_folder::make_folder;
+use crate::run::output::Output;
 
 /// A picture for each file, in one folder.
 pub(super) struct Pictures(Vec<Output>);

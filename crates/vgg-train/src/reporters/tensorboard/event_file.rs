@@ -11,7 +11,7 @@ use vgg_tensor::protobuf::Message;
 use super::record::record;
 use super::summary::Summary;
 use crate::machine::host;
-use crate::run::output::make_folder;
+use crate::run::new_folder::make_folder;
 
 /// How names of such files begin. A number of seconds follows, by which files are read in their order.
 const NAME: &str = "events.out.tfevents.";
