@@ -4,12 +4,14 @@ mod body;
 mod convention;
 mod find;
 mod head;
+mod keras;
 mod kind;
 mod mismatch;
 mod pth;
 mod recognize;
 mod source;
 mod tensor_name;
+mod zip;
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -23,11 +25,16 @@ use self::kind::Kind;
 use self::pth::{Contents, Faulty};
 pub use self::recognize::Start;
 use self::source::{Located, Source, Storage, contiguous_strides};
+use self::tensor_name::layer_of;
 use crate::tensor_file::{self, Tensors, error_in_file};
-use crate::{Arch, ParamSpec, Params, Role, Vgg, VggConfig};
+use crate::{Arch, Layer, ParamSpec, Params, Role, Vgg, VggConfig};
 
-/// A file of weights: safetensors, or what `torch.save` writes of a state dictionary (`.pth`,
-/// `.pt`), as a zip archive or in the format from before PyTorch 1.6.
+/// A file of weights: safetensors, what `torch.save` writes of a state dictionary (`.pth`,
+/// `.pt`), as a zip archive or in the format from before PyTorch 1.6, or what Keras writes (`.h5`,
+/// `.weights.h5`, `.keras`).
+///
+/// Layers that Keras has named by itself, as `conv2d_17`, are known by the order that the file says, or
+/// their numbers do: their tensors are called as in Keras's own VGGs, `block1_conv1.weight`.
 ///
 /// Opening it finds the tensors, and reads none of their numbers. Nothing in a file is believed
 /// unchecked, and nothing in it is run: of Python's pickles the reader knows by name the few
@@ -59,6 +66,8 @@ pub struct WeightFile {
     /// Those that cannot be read.
     faulty: Vec<Faulty>,
     asks: Vec<String>,
+    /// What Keras tells of the network.
+    keras: Option<keras::Told>,
     /// How the names begin of the network that is meant, if that was said.
     under: Option<String>,
 }
@@ -76,25 +85,39 @@ impl WeightFile {
     pub fn open(path: &Path) -> Result<Self> {
         let source = Source::open(path)?;
         let kind = Kind::of(&source.head(kind::HEAD)?).map_err(|reason| source.error(reason))?;
-        let contents = match kind {
-            Kind::Zip => pth::zip(&source)?,
-            Kind::Legacy => pth::legacy(&source)?,
-            Kind::Safetensors => {
-                Contents { tensors: safetensors(&source)?, faulty: vec![], asks: vec![] }
-            }
+        let of_torch = |Contents { tensors, faulty, asks }: Contents| (tensors, faulty, asks, None);
+        let of_keras = |keras::Contents { tensors, faulty, told }: keras::Contents| {
+            (tensors, faulty, vec![], Some(told))
         };
-        let Contents { tensors, faulty, asks } = contents;
+        let (tensors, faulty, asks, keras) = match kind {
+            Kind::Zip => {
+                let entries = zip::entries(&source)?;
+                match entries.contains_key(keras::WEIGHTS) {
+                    true => of_keras(keras::archive(&source, &entries)?),
+                    false => of_torch(pth::zip(&source, &entries)?),
+                }
+            }
+            Kind::Legacy => of_torch(pth::legacy(&source)?),
+            Kind::Hdf5 => of_keras(keras::file(&source)?),
+            Kind::Safetensors => (safetensors(&source)?, vec![], vec![], None),
+        };
         let mut names = HashSet::new();
         if let Some(twice) = tensors.iter().find(|tensor| !names.insert(&tensor.name)) {
             return Err(source.error(format!("it has {} twice", twice.name)));
         }
-        Ok(Self { source, tensors, faulty, asks, under: None })
+        Ok(Self { source, tensors, faulty, asks, keras, under: None })
     }
 
     /// What a pickle asks for beside tensors, by the names of functions and classes of Python, the
     /// first few: nothing of it is run.
     pub fn asks(&self) -> &[String] {
         &self.asks
+    }
+
+    /// Whether its layers may have the names of a published network, whose images are known. They do not
+    /// where Keras has named a network's convolutions by their numbers.
+    pub fn may_be_published(&self) -> bool {
+        self.keras.as_ref().is_none_or(|keras| keras.may_be_published)
     }
 
     /// The same file, where the names of the network's tensors begin with `prefix`, such as
@@ -169,6 +192,14 @@ impl WeightFile {
         if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
+        let pools =
+            vgg.layers().iter().filter(|layer| matches!(layer, Layer::MaxPool2d { .. })).count();
+        if let Some(there) = self.keras.as_ref().and_then(|keras| keras.pools)
+            && there != pools
+        {
+            let reason = format!("the file's network has {there} max-pools, this one {pools}");
+            return Err(self.source.error(reason));
+        }
         let computes = |tensor: &&&Located| {
             tensor.name.starts_with(found.prefix)
                 && (tensor.dims.len() == 4 || tensor.name.ends_with("running_mean"))
@@ -177,12 +208,26 @@ impl WeightFile {
             return Err(self.source.error(mismatch::beside(tensor)));
         }
         let beside = found.beside.iter().map(|tensor| tensor.name.clone()).collect();
-        let pair = |(own, in_file): &(&str, &str)| ((*own).to_owned(), (*in_file).to_owned());
-        let by_order = found.head.by_order.iter().map(pair).collect();
+        let mut by_order: Vec<(String, String)> = self.renamed(&params).collect();
+        for (own, in_file) in found.head.by_order {
+            if !by_order.iter().any(|(known, _)| known == own) {
+                by_order.push((own.into(), in_file.into()));
+            }
+        }
         Ok((
             params,
             Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order, beside },
         ))
+    }
+
+    /// The layers that are called otherwise in a file of Keras: the network's names and the file's.
+    fn renamed(&self, params: &[Param<'_>]) -> impl Iterator<Item = (String, String)> {
+        let mut known = HashSet::new();
+        params.iter().filter_map(move |(spec, tensor, _)| {
+            let in_file = self.keras.as_ref()?.layers.get(layer_of(&tensor.name))?;
+            let own = layer_of(&spec.name);
+            known.insert(own).then(|| (own.to_owned(), in_file.clone()))
+        })
     }
 
     /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.
@@ -218,7 +263,10 @@ impl WeightFile {
         self.source.verify(params.iter().map(|(_, tensor, _)| *tensor))?;
         let read = |(i, (spec, tensor, layout)): (usize, Param<'_>)| {
             let reverse = i == 0 && convention.channels == ChannelOrder::Bgr;
-            let numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
+            let mut numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
+            if let (Role::RunningVar, Some(keras)) = (spec.role, &self.keras) {
+                numbers.iter_mut().for_each(|x| *x += keras.to_variance);
+            }
             check_numbers(spec, &numbers)
                 .map_err(|what| self.source.error(format!("{} {what}", tensor.name)))?;
             Ok((spec.name.clone(), Tensor::new(spec.dims.clone(), numbers)?))
@@ -243,8 +291,8 @@ impl Params {
 pub struct Matched {
     /// How the names of its tensors begin in the file, as `state_dict.module`.
     pub prefix: String,
-    /// Fully connected layers that were found by their order and sizes, as their names are others:
-    /// the network's and the file's.
+    /// Layers that were found by their order and sizes, as their names are others: the network's and
+    /// the file's. They are fully connected, but in a file of Keras, which has names by numbers.
     pub by_order: Vec<(String, String)>,
     /// The tensors of the file that are beside the network, and left out.
     pub beside: Vec<String>,

@@ -166,6 +166,17 @@ impl WeightFile {
         Ok(ParamSpec { dims, content, ..spec.clone() })
     }
 
+    /// What is taken of a network unless its shapes say otherwise.
+    fn usual(&self) -> VggConfig {
+        let (usual, Some(told)) = (VggConfig::default(), &self.keras) else {
+            return VggConfig::default();
+        };
+        let [channels, side, _] = usual.input;
+        let side = told.side.unwrap_or(side);
+        let avg_pool = told.pooled.then_some(1);
+        VggConfig { input: [channels, side, side], avg_pool, ..usual }
+    }
+
     /// The network, where its fully connected layers are the default ones as far as the file's are not
     /// those of such a network, and why they are not.
     fn config_of(
@@ -176,7 +187,7 @@ impl WeightFile {
         self.candidates(slice::from_ref(arch), convention)?;
         // There may be other networks beside it, which are incomplete.
         let batch_norm = self.tensors().any(|(name, _)| name.ends_with(".running_mean"));
-        let full = VggConfig { arch: arch.clone(), batch_norm, ..VggConfig::default() };
+        let full = VggConfig { arch: arch.clone(), batch_norm, ..self.usual() };
         let plain = VggConfig { batch_norm: false, ..full.clone() };
         let is_there =
             |config| Vgg::new(config).map(|vgg| find::find(self, &vgg, convention).is_ok());

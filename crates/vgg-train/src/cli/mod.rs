@@ -267,7 +267,7 @@ pub(crate) enum Command {
         #[command(flatten)]
         progress: ProgressOption,
     },
-    /// Make a run of weights from elsewhere: PyTorch's .pth files, or safetensors
+    /// Make a run of weights from elsewhere: PyTorch's .pth, Keras's .h5 and .keras, or safetensors
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's. A .pth file is a
     /// program; nothing in it is run, and what it has beside tensors is left aside. A checkpoint of

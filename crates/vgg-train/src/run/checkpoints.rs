@@ -202,6 +202,12 @@ pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
         weights.start(arch).with_context(failure)?;
     let mut notes =
         vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
+    if !weights.may_be_published() {
+        let note = "what images they were trained on is not in the file: they are taken as Keras's own VGGs \
+                    take them, blue first; `vgg-train import` has --channels for others, and init.from \
+                    can be the run that it makes";
+        notes.push(note.into());
+    }
     notes.extend(lacking);
     notes.extend(left_out(&beside));
     Ok(Starting { input: convention.input(vgg.input), vgg, params, notes })

@@ -393,3 +393,23 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     assert_eq!(place.run(&import).code, Some(0));
     assert_eq!(place.run(&import).code, Some(2));
 }
+
+/// A network whose layers Keras has named says what was taken for what.
+#[test]
+fn networks_of_keras_say_what_is_assumed() {
+    let place = Workplace::new();
+    let import = format!("import {} --from keras", golden("keras.keras").display());
+    let done = place.run(&format!("{import} --to run"));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let said = [
+        "features.0 to features.18 are conv2d_8 to conv2d_15 of the file, in their order",
+        "classifier.6 is dense_5 of the file",
+        "blue first, less the mean colour; `--channels rgb --mean 0 --std 1`",
+    ];
+    for expected in said {
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
+    }
+    let done = place.run(&format!("{import} --to rgb --channels rgb"));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(!done.stderr.contains("blue first"), "{}", done.stderr);
+}

@@ -165,6 +165,22 @@ impl ImportOptions {
         convention
     }
 
+    /// What is taken of a network's images that neither the file nor the user says.
+    pub(super) fn assumed(&self, weights: &WeightFile) -> Option<String> {
+        if weights.may_be_published() || self.channels.is_some() {
+            return None;
+        }
+        let (mean, scale) = match (&self.config, &self.mean) {
+            (None, None) => (", less the mean colour", " --mean 0 --std 1"),
+            _ => ("", ""),
+        };
+        let rest = if scale.is_empty() { "" } else { ", with pixels from 0 to 1" };
+        Some(format!(
+            "what images it was trained on is not in the file: they are taken as Keras's own VGGs take \
+             them, blue first{mean}; `--channels rgb{scale}` is for red first{rest}"
+        ))
+    }
+
     /// The config that `--print-config` is about.
     pub(crate) fn config_to_print(&self) -> Result<&Path> {
         self.config.as_deref().ok_or_else(|| {
