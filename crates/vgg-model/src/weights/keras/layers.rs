@@ -170,6 +170,11 @@ fn as_listed(tree: &Tree, layers: &[Layer<'_>]) -> Option<Vec<Step>> {
             }
         }
     }
+    // Lists that leave out layers are of another file.
+    let are_listed = steps.iter().filter(|step| **step != Step::Pool).count();
+    if are_listed != layers.iter().filter(|layer| layer.kind != Kind::Other).count() {
+        return None;
+    }
     // A model within the model does not list its pools.
     let is_nested =
         |layer: &Layer<'_>| layer.kind == Kind::Conv && !groups[root].contains(&layer.name);

@@ -151,6 +151,32 @@ fn layers_are_told_by_their_names_in_the_file() {
     assert_eq!(file.check(&vgg, &Convention::KERAS).unwrap().by_order, []);
 }
 
+/// Keras 1 puts the layer's name before each array's, and its published files a number after it.
+#[test]
+fn names_of_keras_1_are_known() {
+    let (vgg, expected, layers) = network(Arch::Vgg11, false);
+    for lists in [true, false] {
+        let mut file = Parts::default();
+        let layers = named(&layers, 1);
+        let names = layers.iter().map(|(name, _)| name.clone()).collect();
+        file.say("", "layer_names", AttrValue::StringArray(names));
+        for (name, layer) in &layers {
+            file.group(name);
+            let array =
+                |kind: &str| format!("{name}_{}_1:0", if kind == "kernel" { "W" } else { "b" });
+            let arrays: Vec<String> = layer.arrays.iter().map(|(kind, _)| array(kind)).collect();
+            // Without the right ones, the numbers say the order.
+            let said = if lists { arrays.clone() } else { vec!["kernel:0".into()] };
+            file.say(name, "weight_names", AttrValue::StringArray(said));
+            for (array, (_, tensor)) in arrays.iter().zip(&layer.arrays) {
+                file.array(&format!("{name}/{array}"), tensor.clone());
+            }
+        }
+        let read = Scratch::new().params(&file.write()).unwrap();
+        assert_eq!(read, (vgg.config().clone(), expected.clone()), "{lists}");
+    }
+}
+
 #[test]
 fn numbers_of_other_types_are_read() {
     let (_, expected, layers) = network(Arch::Vgg11, false);
