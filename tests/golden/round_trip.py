@@ -1,6 +1,6 @@
 """Passes networks from torchvision and timm through `vgg-train` and back, and compares their logits.
 
-    pip install torch torchvision timm pillow numpy safetensors onnx onnxruntime
+    pip install torch torchvision timm pillow numpy safetensors onnx onnxruntime keras h5py
     cargo build -p vgg-train
     python round_trip.py target/debug/vgg-train               # all: 3 GB of disk, minutes
     python round_trip.py target/debug/vgg-train narrow timm   # those with these words in their names
@@ -11,9 +11,12 @@ weights must load into the same network (strictly), and the exported ONNX model 
 checker and give the same logits in ONNX Runtime for batches of several sizes. All to 1e-4 of the largest logit; what was exported is the same to the bit.
 Networks that locate are trained for a moment from one that classifies, and exported with it: the logits and boxes
 of the file in ONNX Runtime must be the probabilities and pixels that `predict` tells.
+Networks of Keras (`keras`) are saved in all its formats, and imported: an image's probabilities must be Keras's
+own to 1e-5.
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -126,6 +129,8 @@ def error(logits, expected):
 
 class Trip:
     """A network's way through the program, in a folder of its own."""
+
+    most = MOST
 
     def __init__(self, program, folder, arch, name, make, shape):
         self.program, self.folder, self.arch, self.name = program, folder, arch, name
@@ -309,12 +314,118 @@ class LocatorTrip(Trip):
         return off
 
 
+def keras_networks():
+    """The architecture if the program is to be told it, the name, and a function that makes the network."""
+    from keras import Input, Model, Sequential, applications, layers
+
+    def of_blocks(blocks, batch_norm, side, graph, pooled=False):
+        parts = []
+        for block in blocks:
+            for channels in block:
+                parts.append(layers.Conv2D(channels, 3, padding="same", activation=None if batch_norm else "relu"))
+                parts += [layers.BatchNormalization(), layers.ReLU()] * batch_norm
+            parts.append(layers.MaxPooling2D())
+        parts.append(layers.GlobalAveragePooling2D() if pooled else layers.Flatten())
+        for _ in range(2):
+            parts += [layers.Dense(20, activation="relu"), layers.Dropout(0.5)]
+        parts.append(layers.Dense(10, activation="softmax"))
+        start = Input((side, side, 3))
+        if not graph:
+            return Sequential([start, *parts])
+        x = start
+        for part in parts:
+            x = part(x)
+        return Model(start, x)
+
+    counts = {"vgg11": [1, 1, 2, 2, 2], "vgg13": [2] * 5, "vgg16": [2, 2, 3, 3, 3], "vgg19": [2, 2, 4, 4, 4]}
+    for arch, counts in counts.items():
+        blocks = [[channels] * count for channels, count in zip([4, 8, 16, 32, 32], counts)]
+        for batch_norm in (False, True):
+            for graph in (False, True):
+                make = lambda args=(blocks, batch_norm, 64, graph): of_blocks(*args)
+                yield None, f"keras {arch}{'_bn' * batch_norm}{' graph' * graph}", make
+    blocks = [[8, 16], [16, 24], [24]]
+    yield json.dumps(blocks), "keras blocks", lambda: of_blocks(blocks, True, 24, False)
+    of_vgg11 = [[4], [8], [16, 16], [32, 32], [32, 32]]
+    yield None, "keras averages", lambda: of_blocks(of_vgg11, False, 224, True, pooled=True)
+
+    def base(top):
+        return applications.VGG16(weights=None, include_top=top, input_shape=(64, 64, 3), classes=10)
+
+    yield None, "keras published", lambda: base(True)
+    within = lambda: Sequential([Input((64, 64, 3)), base(False), layers.Flatten(), layers.Dense(10, activation="softmax")])
+    yield None, "keras within", within
+
+
+class KerasTrip(Trip):
+    """A network of Keras, in each format."""
+
+    # Of probabilities.
+    most = 1e-5
+
+    def __init__(self, program, folder, arch, name, make):
+        self.program, self.folder, self.name = program, folder, name
+        self.options = ["--arch", arch] if arch else []
+        make()  # Its layers' names have the numbers 0, 1 and so on: the next one's go on.
+        self.model = make()
+        random = np.random.default_rng(1)
+        for weight in self.model.weights:
+            if weight.name == "kernel":
+                inputs = np.prod(weight.shape[:-1])
+                weight.assign(random.normal(0, np.sqrt(2 / inputs), weight.shape))
+            elif weight.name in ("gamma", "moving_variance"):
+                weight.assign(random.uniform(0.5, 1.5, weight.shape) * (1 if weight.name == "gamma" else 0.01))
+            else:
+                weight.assign(random.uniform(-0.2, 0.2, weight.shape))
+        side = self.model.input_shape[1]
+        pixels = random.integers(0, 256, (side, side, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / "image.png")
+        if "published" in name or "within" in name:
+            from keras.applications.vgg16 import preprocess_input
+
+            self.x = preprocess_input(pixels[None].astype(np.float32))
+        else:
+            self.x = pixels[None].astype(np.float32) / 255
+        # Probabilities of 0 and 1 would be the same whatever differs.
+        while self.model.predict(self.x, verbose=0).max() > 0.3:
+            for weight in self.model.layers[-1].weights:
+                weight.assign(weight / 2)
+
+    def imports(self):
+        import h5py
+        from keras.src.legacy.saving import legacy_h5_format
+
+        self.model.compile("sgd", "categorical_crossentropy")
+        self.model.save(self.folder / "archive.keras")
+        self.model.save(self.folder / "whole.h5")
+        self.model.save_weights(self.folder / "keras3.weights.h5")
+        with h5py.File(self.folder / "keras2.h5", "w") as file:
+            legacy_h5_format.save_weights_to_hdf5_group(file, self.model)
+        return ["archive.keras", "whole.h5", "keras3.weights.h5", "keras2.h5"]
+
+    def all(self):
+        (expected,) = self.model.predict(self.x, verbose=0)
+        errors = {}
+        for file in self.imports():
+            run = f"run-{file}"
+            self.run("import", file, "--to", run, *self.options)
+            (self.folder / file).unlink()
+            done = self.run("predict", run, "image.png", "--json", "--top", len(expected), "--device", "cpu")
+            for prediction in json.loads(done)["predictions"]:
+                off = abs(prediction["probability"] - expected[prediction["label"]])
+                errors[file] = max(errors.get(file, 0.0), off)
+        return errors
+
+
 def main(program, *words):
     torch.manual_seed(1)
     program = Path(program).resolve()
     trips = [(Trip, *case) for case in [*narrow_networks(), *networks_of_blocks(), *whole_networks()]]
     trips += [(TimmTrip, *case) for case in timm_networks()]
     trips += [(LocatorTrip, boxes, f"locator {boxes}") for boxes in ("per-class", "shared")]
+    if not words or any(word in "keras" for word in words):
+        os.environ.setdefault("KERAS_BACKEND", "torch")
+        trips += [(KerasTrip, *case) for case in keras_networks()]
     far = []
     for kind, *case in trips:
         _, name, *_ = case
@@ -324,7 +435,7 @@ def main(program, *words):
             trip = kind(program, Path(folder), *case)
             errors = trip.all()
         print(f"{trip.name:22}", "  ".join(f"{what} {off:.1e}" for what, off in errors.items()), flush=True)
-        far += [trip.name for off in errors.values() if not off < MOST]
+        far += [trip.name for off in errors.values() if not off < trip.most]
     assert not far, far
 
 

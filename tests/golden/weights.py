@@ -1,8 +1,8 @@
 """Writes the folder `weights` beside this script, with PyTorch: the same small network as the files
 of several programs, and its logits.
 
-    pip install torch torchvision safetensors
-    python weights.py
+    pip install torch torchvision safetensors keras h5py
+    KERAS_BACKEND=torch python weights.py
 
 The network is torchvision's VGG-11 with 1/64 of its channels, hidden layers of 16 numbers, 10
 classes and 3×64×64 inputs, so that the classifier sees maps of 2×2. `expected.safetensors` has two
@@ -101,6 +101,34 @@ def script(model, state):
     torch.save({"epoch": 1, "model": model}, HERE / "whole_legacy.pth", _use_new_zipfile_serialization=False)
 
 
+def of_keras(counts, weights):
+    """What Keras writes of a network without names of its own, the second one of the program."""
+    import h5py
+    from keras import Sequential, layers
+    from keras.src.legacy.saving import legacy_h5_format
+
+    def network():
+        model, channels = [layers.Input((64, 64, 3))], iter(weights[1::2])
+        for count in counts:
+            for _ in range(count):
+                model.append(layers.Conv2D(len(next(channels)), 3, padding="same", activation="relu"))
+            model.append(layers.MaxPooling2D())
+        hidden = [layers.Dense(FC_WIDTH, activation="relu"), layers.Dropout(0.5)]
+        hidden += [layers.Dense(FC_WIDTH, activation="relu"), layers.Dropout(0.5)]
+        return Sequential([*model, layers.Flatten(), *hidden, layers.Dense(CLASSES, activation="softmax")])
+
+    network()
+    model = network()
+    model.set_weights(weights)
+    model.compile("sgd", "categorical_crossentropy")
+    model.save(HERE / "keras.keras")
+    model.save(HERE / "keras.h5")
+    model.save_weights(HERE / "keras.weights.h5")
+    # As `save_weights` of Keras 1 and 2 writes.
+    with h5py.File(HERE / "keras_weights.h5", "w") as file:
+        legacy_h5_format.save_weights_to_hdf5_group(file, model)
+
+
 def main():
     torch.manual_seed(1)
     HERE.mkdir(exist_ok=True)
@@ -147,6 +175,7 @@ def main():
         keras[key] = (value.permute(2, 3, 1, 0) if value.ndim == 4 else value.T if value.ndim == 2 else value).contiguous()
     names = [f"block{b}_conv{c}" for b, c in places]
     save_file(renamed(keras, names, ["fc1", "fc2", "predictions"], "kernel", "bias", "/"), HERE / "keras.safetensors")
+    of_keras(counts, [value.numpy() for value in keras.values()])
     names = [f"conv{b}_{c}" for b, c in places]
     save_file(renamed(caffe, names, ["fc6", "fc7", "fc8"], "weight", "bias", "."), HERE / "caffe.safetensors")
 

@@ -60,6 +60,12 @@ fn each_convention_has_the_same_parameters() -> Result<()> {
     let others = [
         ("timm.safetensors", Convention::TIMM),
         ("keras.safetensors", Convention::KERAS),
+        // Networks whose layers Keras has named: a whole model, its weights alone, as Keras 3 and as
+        // Keras 1 and 2 write them, and the archive of Keras 3.
+        ("keras.h5", Convention::KERAS),
+        ("keras.weights.h5", Convention::KERAS),
+        ("keras_weights.h5", Convention::KERAS),
+        ("keras.keras", Convention::KERAS),
         ("caffe.safetensors", Convention::CAFFE),
     ];
     for (file, convention) in others {

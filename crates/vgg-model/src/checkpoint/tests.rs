@@ -219,8 +219,8 @@ fn a_file_cut_short_is_found() {
     }
     for (len, told) in [
         (0, "the file is empty"),
-        (1, "neither a safetensors file nor one of torch.save, or damaged"),
-        (8, "neither a safetensors file nor one of torch.save, or damaged"),
+        (1, "neither a safetensors file nor one of torch.save or Keras, or damaged"),
+        (8, "neither a safetensors file nor one of torch.save or Keras, or damaged"),
         (20, "not a safetensors file, or damaged: "),
     ] {
         fs::write(&path, &good[..len]).unwrap();

@@ -1,5 +1,7 @@
 //! What a file of weights has.
 
+use std::collections::HashMap;
+
 use super::source::Located;
 
 /// The tensors in a file, and what it says beside them.
@@ -15,8 +17,23 @@ pub(super) struct Contents {
     pub(super) side: Option<usize>,
     /// The side of the maps that an average pool leaves, if it is said that there is one.
     pub(super) avg_pool: Option<usize>,
+    /// What a file of Keras tells.
+    pub(super) keras: Option<Keras>,
     /// What it says of the images and classes, if it does.
     pub(super) said: Option<Said>,
+}
+
+/// What a file of Keras tells of its network beside the weights.
+#[derive(Debug)]
+pub(super) struct Keras {
+    /// Layers that have another name in the file, by the one that they got.
+    pub(super) layers: HashMap<String, String>,
+    /// Whether its convolutions have the published names.
+    pub(super) may_be_published: bool,
+    /// How many max-pools there are, if that is known.
+    pub(super) pools: Option<usize>,
+    /// What is added to variances, beside what we add.
+    pub(super) to_variance: f32,
 }
 
 /// What a model that was exported here says of its images and classes.

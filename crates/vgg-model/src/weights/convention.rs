@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use vgg_tensor::Content;
 
-use crate::{Input, Layer, ParamSpec, Vgg};
+use crate::{Arch, Input, Layer, ParamSpec, Vgg};
 
 /// How a program names and orders a network's parameters, and what numbers it feeds the network.
 ///
@@ -63,6 +63,10 @@ impl Convention {
         short_side: None,
         ..Self::CAFFE
     };
+
+    /// Of networks of one's own in Keras: as Keras's, of images red first, on the scale 0 to 1.
+    pub const KERAS_OWN: Self =
+        Self { channels: ChannelOrder::Rgb, mean: [0.0; 3], std: [1.0; 3], ..Self::KERAS };
 
     /// The images that a network takes whose inputs are `[channels, rows, columns]`. One of other
     /// sizes than the published networks' is not known to have a margin cut off; one of other
@@ -157,10 +161,12 @@ impl Names {
     /// first. Dots and slashes are one.
     pub(super) fn of(self, vgg: &Vgg) -> Vec<Vec<String>> {
         let layers = self.layers(vgg);
+        let numbered = numbered(vgg);
         let names = vgg.tensors().map(|spec| {
             let (own, kind) = spec.name.rsplit_once('.').unwrap_or((&spec.name, ""));
             let layer = layers.get(own).map_or(own, String::as_str);
-            match (self, kind) {
+            let by_number = numbered.get(own).filter(|_| self == Names::Keras);
+            let mut names = match (self, kind) {
                 (Names::Keras, "weight") => vec![
                     format!("{layer}/kernel"),
                     format!("{layer}/weight"),
@@ -182,7 +188,9 @@ impl Names {
                     vec![format!("{layer}.bias"), format!("{layer}/1")]
                 }
                 _ => vec![format!("{layer}.{kind}")],
-            }
+            };
+            names.extend(by_number.map(|layer| format!("{layer}/{kind}")));
+            names
         });
         names.collect()
     }
@@ -193,6 +201,10 @@ impl Names {
         let mut names = HashMap::new();
         for layer in vgg.layers() {
             let name = match (layer, self) {
+                // It is called by the convolution before it.
+                (Layer::BatchNorm2d { .. }, Names::Keras) => {
+                    Some(format!("block{block}_conv{}_bn", conv - 1))
+                }
                 (Layer::MaxPool2d { .. }, _) => {
                     (block, conv) = (block + 1, 1);
                     None
@@ -223,6 +235,27 @@ impl Names {
         }
         names
     }
+}
+
+/// Names of a VGG's convolutions and their normalisations by their numbers, as those of Keras's layers get
+/// them where it is not known which pools are between.
+fn numbered(vgg: &Vgg) -> HashMap<&str, String> {
+    if matches!(vgg.config().arch, Arch::AlexNet | Arch::LeNet) {
+        return HashMap::new();
+    }
+    let (mut number, mut names) = (0, HashMap::new());
+    for layer in vgg.layers() {
+        let name = match layer {
+            Layer::Conv2d { .. } => {
+                number += 1;
+                format!("conv2d_{}", number - 1)
+            }
+            Layer::BatchNorm2d { .. } => format!("conv2d_{}_bn", number - 1),
+            _ => continue,
+        };
+        names.insert(layer.name(), name);
+    }
+    names
 }
 
 /// The order of an image's channels.

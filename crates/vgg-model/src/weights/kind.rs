@@ -3,12 +3,14 @@
 /// A file that may have weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A zip archive, as `torch.save` writes it.
+    /// A zip archive, as `torch.save` and Keras 3 write it.
     Zip,
     /// Pickles, as `torch.save` wrote them before.
     Legacy,
     Safetensors,
     Onnx,
+    /// As Keras writes it.
+    Hdf5,
 }
 
 /// Bytes that decide.
@@ -40,12 +42,10 @@ impl Kind {
             [b'P', b'K', 3, 4, ..] => return Ok(Kind::Zip),
             [_, _, _, _, _, _, _, _, b'{', ..] => return Ok(Kind::Safetensors),
             [0x80, ..] => return Ok(Kind::Legacy),
+            [0x89, b'H', b'D', b'F', ..] => return Ok(Kind::Hdf5),
             // The format's version, then any other field of a model.
             [8, 1..=32, 0x12 | 0x1a | 0x22 | 0x28 | 0x32 | 0x3a | 0x42 | 0x72, ..] => {
                 return Ok(Kind::Onnx);
-            }
-            [0x89, b'H', b'D', b'F', ..] => {
-                "an HDF5 file, which is not read: write its arrays to safetensors"
             }
             [0x1f, 0x8b, ..] => "compressed by gzip: unpack it first",
             [0x28, 0xb5, 0x2f, 0xfd, ..] => "compressed by zstd: unpack it first",
@@ -59,20 +59,18 @@ impl Kind {
                  their tensors to one"
             }
             _ if head.get(257..262) == Some(b"ustar") => "a tar archive: unpack it first",
-            _ => "neither a safetensors file nor one of torch.save, or damaged",
+            _ => "neither a safetensors file nor one of torch.save or Keras, or damaged",
         };
         Err(reason)
     }
 }
 
 /// What an archive is that has no `data.pkl`, by its entries.
-pub(super) fn of_archive<'a>(mut entries: impl Iterator<Item = &'a str> + Clone) -> &'static str {
-    if entries.clone().any(|name| name.ends_with(".weights.h5")) {
-        "Keras's archive of a model, which is not read: write its arrays to safetensors"
-    } else if entries.any(|name| name.ends_with(".npy")) {
+pub(super) fn of_archive<'a>(mut entries: impl Iterator<Item = &'a str>) -> &'static str {
+    if entries.any(|name| name.ends_with(".npy")) {
         "an archive of NumPy, which is not read: write its arrays to safetensors"
     } else {
-        "a zip archive, but none of torch.save: it has no data.pkl"
+        "a zip archive, but none of torch.save or Keras: it has no data.pkl and no model.weights.h5"
     }
 }
 
@@ -93,15 +91,15 @@ mod tests {
         says(b"<?xml version=\"1.0\"?><Error>", "a web page");
         says(b"{\n  \"metadata\": {}, \"weight_map\": {}}", "JSON, not weights");
         says(b"\x1f\x8b\x08", "gzip");
-        says(b"\x89HDF\r\n\x1a\n", "HDF5");
         says(b"\x93NUMPY\x01\0", "NumPy");
         says(&[&[b'a'; 257][..], b"ustar\0"].concat(), "tar");
         says(b"Hello, world", "neither");
         assert_eq!(Kind::of(b"PK\x03\x04"), Ok(Kind::Zip));
         assert_eq!(Kind::of(b"\x80\x02\x8a\x0a"), Ok(Kind::Legacy));
         assert_eq!(Kind::of(b"\x08\x08\x12\x07pytorch"), Ok(Kind::Onnx));
+        assert_eq!(Kind::of(b"\x89HDF\r\n\x1a\n"), Ok(Kind::Hdf5));
         assert_eq!(Kind::of(b"\x80\0\0\0\0\0\0\0{"), Ok(Kind::Safetensors));
         assert!(of_archive(["a.npy"].into_iter()).contains("NumPy"));
-        assert!(of_archive(["model.weights.h5"].into_iter()).contains("Keras"));
+        assert!(of_archive(["a.txt"].into_iter()).contains("no data.pkl"));
     }
 }

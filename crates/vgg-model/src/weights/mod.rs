@@ -5,6 +5,7 @@ mod contents;
 mod convention;
 mod find;
 mod head;
+mod keras;
 mod kind;
 mod mismatch;
 mod onnx;
@@ -12,13 +13,14 @@ mod pth;
 mod recognize;
 mod source;
 mod tensor_name;
+mod zip;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use vgg_tensor::{Content, Result, Tensor};
 
-use self::contents::{Contents, Said};
+use self::contents::{Contents, Keras, Said};
 use self::convention::Layout;
 pub use self::convention::{ChannelOrder, Convention, FlattenOrder, KernelLayout, Names};
 use self::find::Found;
@@ -27,11 +29,15 @@ pub use self::recognize::Start;
 use self::source::{ITSELF, Located, Source, Storage, contiguous_strides};
 use self::tensor_name::layer_of;
 use crate::tensor_file::{self, Tensors, error_in_file};
-use crate::{Arch, Input, ParamSpec, Params, Role, Vgg, VggConfig};
+use crate::{Arch, Input, Layer, ParamSpec, Params, Role, Vgg, VggConfig};
 
 /// A file of weights: safetensors; what `torch.save` writes of a state dictionary (`.pth`, `.pt`), as a
-/// zip archive or in the format from before PyTorch 1.6; or an ONNX model, whose weights have the names
-/// that torchvision gives to their places in the graph.
+/// zip archive or in the format from before PyTorch 1.6; what Keras writes (`.h5`, `.weights.h5`,
+/// `.keras`); or an ONNX model, whose weights have the names that torchvision gives to their places in the
+/// graph.
+///
+/// Layers that Keras has named by itself, as `conv2d_17`, are known by the order that the file says, or
+/// their numbers do: their tensors are called as in Keras's own VGGs, `block1_conv1.weight`.
 ///
 /// Opening it finds the tensors, and reads none of their numbers. Nothing in a file is believed
 /// unchecked, and nothing in it is run: of Python's pickles the reader knows by name the few
@@ -78,8 +84,15 @@ impl WeightFile {
         let mut source = Source::open(path)?;
         let kind = Kind::of(&source.head(kind::HEAD)?).map_err(|reason| source.error(reason))?;
         let contents = match kind {
-            Kind::Zip => pth::zip(&source)?,
+            Kind::Zip => {
+                let entries = zip::entries(&source)?;
+                match entries.contains_key(keras::WEIGHTS) {
+                    true => keras::archive(&source, &entries)?,
+                    false => pth::zip(&source, &entries)?,
+                }
+            }
             Kind::Legacy => pth::legacy(&source)?,
+            Kind::Hdf5 => keras::file(&source)?,
             Kind::Safetensors => Contents { tensors: safetensors(&source)?, ..Contents::default() },
             Kind::Onnx => onnx::contents(&mut source)?,
         };
@@ -113,6 +126,16 @@ impl WeightFile {
     /// The names of the classes, if the file says them, as an ONNX model of this crate does.
     pub fn classes(&self) -> &[String] {
         self.contents.said.as_ref().map_or(&[], |said| &said.classes)
+    }
+
+    /// The convention that it is written by, most likely: of Keras's files Keras's, and as nothing is known of
+    /// the images of a network whose layers have numbers alone, [`Convention::KERAS_OWN`]; else torchvision's.
+    pub fn usual(&self) -> Convention {
+        match &self.contents.keras {
+            None => Convention::TORCHVISION,
+            Some(Keras { may_be_published: true, .. }) => Convention::KERAS,
+            Some(_) => Convention::KERAS_OWN,
+        }
     }
 
     /// The same file, where the names of the network's tensors begin with `prefix`, such as
@@ -187,6 +210,14 @@ impl WeightFile {
         if let Some(extra) = found.extra {
             return Err(self.source.error(mismatch::extra(self, vgg, extra, convention)));
         }
+        let pools =
+            vgg.layers().iter().filter(|layer| matches!(layer, Layer::MaxPool2d { .. })).count();
+        if let Some(there) = self.contents.keras.as_ref().and_then(|keras| keras.pools)
+            && there != pools
+        {
+            let reason = format!("the file's network has {there} max-pools, this one {pools}");
+            return Err(self.source.error(reason));
+        }
         let computes = |tensor: &&&Located| {
             let Located { name, dims, .. } = tensor;
             let layer = layer_of(name);
@@ -202,8 +233,12 @@ impl WeightFile {
             return Err(self.source.error(mismatch::beside(tensor)));
         }
         let beside = found.beside.iter().map(|tensor| tensor.name.clone()).collect();
-        let pair = |(own, in_file): &(&str, &str)| ((*own).to_owned(), (*in_file).to_owned());
-        let by_order = found.head.by_order.iter().map(pair).collect();
+        let mut by_order: Vec<(String, String)> = self.renamed(&params).collect();
+        for (own, in_file) in found.head.by_order {
+            if !by_order.iter().any(|(known, _)| known == own) {
+                by_order.push((own.into(), in_file.into()));
+            }
+        }
         Ok((
             params,
             Matched { prefix: tensor_name::trimmed(found.prefix).into(), by_order, beside },
@@ -215,6 +250,16 @@ impl WeightFile {
         let weight = format!("{}.weight", layer_of(&tensor.name));
         let mut tensors = self.contents.tensors.iter();
         tensors.any(|tensor| tensor.name == weight && tensor.dims.len() == 2)
+    }
+
+    /// The layers that are called otherwise in a file of Keras: the network's names and the file's.
+    fn renamed(&self, params: &[Param<'_>]) -> impl Iterator<Item = (String, String)> {
+        let mut known = HashSet::new();
+        params.iter().filter_map(move |(spec, tensor, _)| {
+            let in_file = self.contents.keras.as_ref()?.layers.get(layer_of(&tensor.name))?;
+            let own = layer_of(&spec.name);
+            known.insert(own).then(|| (own.to_owned(), in_file.clone()))
+        })
     }
 
     /// How the tensors of `specs`, which are parameters of `vgg` that were found, are ordered.
@@ -250,7 +295,10 @@ impl WeightFile {
         self.source.verify(params.iter().map(|(_, tensor, _)| *tensor))?;
         let read = |(i, (spec, tensor, layout)): (usize, Param<'_>)| {
             let reverse = i == 0 && convention.channels == ChannelOrder::Bgr;
-            let numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
+            let mut numbers = layout.in_order(self.source.numbers(tensor)?, reverse);
+            if let (Role::RunningVar, Some(keras)) = (spec.role, &self.contents.keras) {
+                numbers.iter_mut().for_each(|x| *x += keras.to_variance);
+            }
             check_numbers(spec, &numbers)
                 .map_err(|what| self.source.error(format!("{} {what}", tensor.name)))?;
             Ok((spec.name.clone(), Tensor::new(spec.dims.clone(), numbers)?))
@@ -275,8 +323,8 @@ impl Params {
 pub struct Matched {
     /// How the names of its tensors begin in the file, as `state_dict.module`.
     pub prefix: String,
-    /// Fully connected layers that were found by their order and sizes, as their names are others:
-    /// the network's and the file's.
+    /// Layers that were found by their order and sizes, as their names are others: the network's and
+    /// the file's. They are fully connected, but in a file of Keras, which has names by numbers.
     pub by_order: Vec<(String, String)>,
     /// The tensors of the file that are beside the network, and left out.
     pub beside: Vec<String>,

@@ -71,7 +71,10 @@ impl WeightFile {
     /// # Errors
     /// [`vgg_tensor::Error::Format`] if it has none, or several; else as [`WeightFile::params`].
     pub fn start(&self, likely: &Arch) -> Result<Start> {
-        let conventions = [Convention::TORCHVISION, Convention::KERAS, Convention::CAFFE];
+        let conventions = match &self.contents.keras {
+            Some(_) => vec![self.usual()],
+            None => vec![Convention::TORCHVISION, Convention::KERAS, Convention::CAFFE],
+        };
         let archs: Vec<Arch> = [likely.clone()].into_iter().chain(Arch::ALL).collect();
         let candidates = self.whole(&archs, &conventions)?;
         let mut tried = candidates.iter().map(|(arch, convention)| self.start_as(arch, convention));

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vgg_data::imagenet::{self, Pretrained};
 use vgg_data::names;
-use vgg_model::weights::{Names, Start, WeightFile};
+use vgg_model::weights::{Convention, Names, Start, WeightFile};
 use vgg_model::{
     Arch, Checkpoint, Input, Moments, Params, Progress, Session, Vgg, VggConfig, WeightType,
 };
@@ -204,6 +204,12 @@ pub(crate) fn starting(path: &Path, arch: &Arch) -> Result<Starting> {
         weights.start(arch).with_context(failure)?;
     let mut notes =
         vec![format!("weights of {}, by {:?}'s names and orders", vgg.arch, convention.names)];
+    if convention == Convention::KERAS_OWN {
+        let note = "what images they were trained on is not in the file: they are taken red first, with pixels \
+                    from 0 to 1; `vgg-train import` has options for others, and init.from can be the run that \
+                    it makes";
+        notes.push(note.into());
+    }
     notes.extend(lacking);
     notes.extend(left_out(&beside));
     let is_known = Pretrained::of_file(path).is_some();

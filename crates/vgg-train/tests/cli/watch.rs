@@ -291,7 +291,7 @@ fn a_network_is_the_best_there_is_now() {
     }
     let missing = watch.classify("tiny-1", OWN, &image);
     assert_eq!(missing.status, 409, "{}", missing.body);
-    assert!(missing.error().contains("has no checkpoint yet"), "{}", missing.body);
+    assert!(missing.error().contains("has no checkpoint (vgg-train resume"), "{}", missing.body);
 }
 
 #[test]

@@ -358,7 +358,7 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     write_tensors(&place.path("more.safetensors"), &tensors);
     let done = place.run("import more.safetensors --to more");
     assert_eq!(done.code, Some(7));
-    assert!(done.stderr.contains("decoder.weight [1, 8, 3, 3] is of a convolution or"));
+    assert!(done.stderr.contains("decoder.weight [1, 8, 3, 3] is of a layer beside the network"));
     assert!(done.stderr.ends_with("init.from = FILE in its config\n"), "{}", done.stderr);
     #[cfg(unix)]
     {
@@ -392,4 +392,25 @@ fn what_cannot_be_imported_is_told_and_leaves_no_folder() {
     let import = format!("import {} --arch vgg11 --to run --from keras", keras.display());
     assert_eq!(place.run(&import).code, Some(0));
     assert_eq!(place.run(&import).code, Some(2));
+}
+
+/// A network whose layers Keras has named says what was taken for what.
+#[test]
+fn networks_of_keras_say_what_is_assumed() {
+    let place = Workplace::new();
+    let import = format!("import {}", golden("keras.keras").display());
+    let done = place.run(&format!("{import} --to run"));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    let said = [
+        "features.0 to features.18 are conv2d_8 to conv2d_15 of the file, in their order",
+        "classifier.6 is dense_5 of the file",
+        "they are taken red first, with pixels from 0 to 1; --mean",
+    ];
+    for expected in said {
+        assert!(done.stderr.contains(expected), "{}", done.stderr);
+    }
+    let done = place.run(&format!("{import} --to keras --from keras"));
+    assert_eq!(done.code, Some(0), "{}", done.stderr);
+    assert!(!done.stderr.contains("red first"), "{}", done.stderr);
+    assert!(done.stderr.contains("less [0.4850196, 0.45795685, 0.40760392]"), "{}", done.stderr);
 }

@@ -8,7 +8,6 @@ mod machine;
 mod pickle;
 mod value;
 mod walk;
-mod zip;
 
 use std::collections::HashMap;
 
@@ -29,9 +28,8 @@ const MAX_PICKLE: u64 = 4 << 20;
 /// Names that are told.
 const MAX_ASKS: usize = 8;
 
-/// The tensors of a zip archive.
-pub(super) fn zip(source: &Source) -> Result<Contents> {
-    let entries = zip::entries(source)?;
+/// The tensors of a zip archive with these entries.
+pub(super) fn zip(source: &Source, entries: &HashMap<String, Entry>) -> Result<Contents> {
     let mut pickles: Vec<_> = entries
         .iter()
         .filter(|(name, _)| *name == "data.pkl" || name.ends_with("/data.pkl"))

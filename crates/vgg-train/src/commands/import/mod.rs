@@ -25,6 +25,9 @@ use crate::terminal::numbers::millions;
 use crate::terminal::ui::Ui;
 use crate::training::state::State;
 
+/// How the names of a VGG's convolutions begin.
+const CONVOLUTIONS: &str = "features.";
+
 /// A network with its weights, as it came.
 struct Imported {
     vgg: VggConfig,
@@ -68,6 +71,7 @@ pub(crate) fn command(
     }
     let file = &file_of(file, &overrides, ui)?;
     let own = own(file)?;
+    let mut assumed = None;
     let (network, loaded) = match (own, &options.config) {
         (Some(checkpoint), _) => {
             options.check_own(file)?;
@@ -77,11 +81,13 @@ pub(crate) fn command(
             let weights = options.open(file).context(cannot_import())?;
             let given = with_options(None, options, overrides);
             let loaded = data::load_noted(path, given, ui)?;
+            assumed = options.assumed(&weights);
             (with_config(&weights, &loaded.config, options)?, loaded)
         }
         (None, None) => {
             let weights = options.open(file).context(cannot_import())?;
             let network = alone(file, &weights, options)?;
+            assumed = options.assumed(&weights);
             let loaded = config_of(&network, options, overrides)?;
             (network, loaded)
         }
@@ -113,6 +119,9 @@ pub(crate) fn command(
     saved?;
     ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
     tell(matched.as_ref(), ui);
+    if let Some(assumed) = &assumed {
+        ui.detail(assumed);
+    }
     if !asks.is_empty() {
         ui.detail(&format!("the file also asks for {}: nothing was run", asks.join(", ")));
     }
@@ -184,7 +193,15 @@ fn tell(matched: Option<&Matched>, ui: &Ui) {
     if !prefix.is_empty() {
         ui.detail(&format!("their names begin with {prefix} in the file"));
     }
-    for (own, in_file) in by_order {
+    let (convs, others): (Vec<_>, Vec<_>) =
+        by_order.iter().partition(|(own, _)| own.starts_with(CONVOLUTIONS));
+    // There are many of them.
+    if let [(first, first_in_file), .., (last, last_in_file)] = convs[..] {
+        ui.detail(&format!(
+            "{first} to {last} are {first_in_file} to {last_in_file} of the file, in their order"
+        ));
+    }
+    for (own, in_file) in others {
         ui.detail(&format!("{own} is {in_file} of the file, by order and sizes"));
     }
     left_out(beside).iter().for_each(|told| ui.detail(told));

@@ -130,11 +130,12 @@ impl ImportOptions {
 
     /// How the weights of a network of one of `archs` are written in the file.
     pub(super) fn convention(&self, weights: &WeightFile, archs: &[Arch]) -> Convention {
-        let mut convention = match self.from.unwrap_or(From::Torchvision) {
-            From::Torchvision => Convention::TORCHVISION,
-            From::Timm => Convention::TIMM,
-            From::Keras => Convention::KERAS,
-            From::Caffe => Convention::CAFFE,
+        let mut convention = match self.from {
+            None => weights.usual(),
+            Some(From::Torchvision) => Convention::TORCHVISION,
+            Some(From::Timm) => Convention::TIMM,
+            Some(From::Keras) => Convention::KERAS,
+            Some(From::Caffe) => Convention::CAFFE,
         };
         // Caffe's weights go around with PyTorch's names, too.
         let has = |names| {
@@ -163,6 +164,18 @@ impl ImportOptions {
             };
         }
         convention
+    }
+
+    /// What is taken of a network's images that neither the file nor the user says.
+    pub(super) fn assumed(&self, weights: &WeightFile) -> Option<&'static str> {
+        let said = self.from.is_some()
+            || self.channels.is_some()
+            || self.mean.is_some()
+            || self.config.is_some();
+        (weights.usual() == Convention::KERAS_OWN && !said).then_some(
+            "what images it was trained on is not in the file: they are taken red first, with pixels from 0 to \
+             1; --mean, --std and --channels bgr say otherwise, and --from keras is for Keras's preprocess_input",
+        )
     }
 
     /// The config that `--print-config` is about.

@@ -1,14 +1,14 @@
 //! Where the entries of a zip archive are.
 //!
-//! PyTorch stores its archives' entries uncompressed, so that a tensor's numbers lie in the file as
-//! they are: all that is needed of the format is its directory. A general reader would unpack
+//! PyTorch and Keras store their archives' entries uncompressed, so that a tensor's numbers lie in the
+//! file as they are: all that is needed of the format is its directory. A general reader would unpack
 //! entries, and hide where they are.
 
 use std::collections::HashMap;
 
 use vgg_tensor::Result;
 
-use crate::weights::source::{Entry, Source};
+use super::source::{Entry, Source};
 
 const END: &[u8] = b"PK\x05\x06";
 const END_LEN: u64 = 22;
@@ -46,7 +46,7 @@ pub(super) fn entries(source: &Source) -> Result<HashMap<String, Entry>> {
         }
         if method != 0 {
             return Err(source.error(format!(
-                "{name:?} is compressed or encrypted in it, which PyTorch's files are not"
+                "{name:?} is compressed or encrypted in it, which neither PyTorch's nor Keras's files are"
             )));
         }
         // The lengths in the local header count: its extra field is another one.
