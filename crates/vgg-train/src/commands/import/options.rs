@@ -31,7 +31,8 @@ pub(crate) struct ImportOptions {
     #[arg(long)]
     pub(super) arch: Option<Arch>,
 
-    /// Whose conventions the weights have; the options below change one each [default: torchvision]
+    /// Whose conventions the weights have; the options below change one each [default: keras of Keras's
+    /// files, else torchvision]
     #[arg(long, value_enum, value_name = "WHOSE")]
     from: Option<From>,
 
