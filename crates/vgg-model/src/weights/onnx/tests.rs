@@ -92,9 +92,15 @@ impl Model {
     /// One that has channels last from the end of the convolutions on, as converters from TensorFlow write
     /// it: fully connected layers are products with transposed weights, and sums.
     fn channels_last(params: &Params) -> Self {
+        Self::channels_last_of(&config(), params)
+    }
+
+    /// The same of another network.
+    fn channels_last_of(config: &VggConfig, params: &Params) -> Self {
         let mut model = Self { nodes: vec![], constants: vec![], input: [1, 64, 64, 3] };
         model.node("Transpose", &[], vec![ints("perm", &[0, 3, 1, 2])]);
-        let vgg = Vgg::new(&config()).unwrap();
+        let vgg = Vgg::new(config).unwrap();
+        let pixels = config.avg_pool.map_or(4, |side| side * side);
         let mut is_flat = false;
         for layer in vgg.layers() {
             let get = |kind: &str| params.get(&format!("{}.{kind}", layer.name()));
@@ -116,12 +122,17 @@ impl Model {
                     let [outputs, inputs] = weight.dims()[..] else { panic!() };
                     let mut numbers = weight.data().to_vec();
                     if !is_flat {
+                        if config.avg_pool == Some(1) {
+                            model.node("GlobalAveragePool", &[], vec![]);
+                        }
                         model.node("Transpose", &[], vec![ints("perm", &[0, 2, 3, 1])]);
                         model.node("Reshape", &["shape".into()], vec![]);
                         is_flat = true;
                         // Rows of columns of channels instead of channels of pixels.
-                        numbers =
-                            numbers.chunks(inputs).flat_map(|row| transposed(row, 4)).collect();
+                        numbers = numbers
+                            .chunks(inputs)
+                            .flat_map(|row| transposed(row, pixels))
+                            .collect();
                     }
                     let numbers = transposed(&numbers, inputs);
                     let name = format!("{}/MatMul", layer.name());
@@ -232,6 +243,10 @@ fn channels_last_and_transposed_weights() {
     let mut model = Model::channels_last(&params);
     let read = |model: &Model| scratch.read(&model.bytes(), &Arch::Vgg11).unwrap();
     assert_eq!(read(&model), (config(), params.clone()));
+
+    let pooled = VggConfig { avg_pool: Some(1), ..config() };
+    let of_pooled = self::params(&pooled);
+    assert_eq!(read(&Model::channels_last_of(&pooled, &of_pooled)), (pooled, of_pooled));
 
     // Constants among the operators, one that passes through another operator, and what does nothing.
     let constant = model.constants.remove(1);
