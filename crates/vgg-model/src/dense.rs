@@ -73,7 +73,9 @@ impl Vgg {
     /// ```
     pub fn features(&self, layer: &str, size: [usize; 2]) -> Result<Vgg> {
         let names = self.paper_names();
-        let is_it = |(own, paper): &(&Layer, String)| own.name() == layer || paper == layer;
+        let is_it = |(own, paper): &(&Layer, String)| {
+            own.name() == layer || paper == layer && !paper.is_empty()
+        };
         let Some(last) = self.layers().iter().zip(names.clone()).position(|both| is_it(&both))
         else {
             let mut known: Vec<String> =

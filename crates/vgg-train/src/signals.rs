@@ -106,10 +106,11 @@ impl Stop {
     }
 }
 
-/// The file that a signal removes, if there is one.
+/// The file or folder that a signal removes, if there is one.
 static UNFINISHED: Mutex<Option<PathBuf>> = Mutex::new(None);
 
-/// While this lives, a signal that ends the program removes a file first. There is one at a time.
+/// While this lives, a signal that ends the program removes a file first, or a folder that the program has
+/// made, with all that is in it. There is one at a time.
 #[derive(Debug)]
 #[must_use]
 pub(crate) struct Unfinished(());
@@ -135,6 +136,13 @@ fn unfinished() -> MutexGuard<'static, Option<PathBuf>> {
     UNFINISHED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn remove_unfinished(path: &PathBuf) {
+    let _ = match path.is_dir() {
+        true => std::fs::remove_dir_all(path),
+        false => std::fs::remove_file(path),
+    };
+}
+
 /// Starts to listen for signals that end the program, unless it was started with them ignored.
 #[cfg(unix)]
 fn remove_by_signals() -> std::io::Result<()> {
@@ -145,9 +153,7 @@ fn remove_by_signals() -> std::io::Result<()> {
     let mut signals = Signals::new(ending.filter(|signal| is_ignored(*signal) != Some(true)))?;
     let remove = move || {
         for signal in signals.forever() {
-            if let Some(path) = unfinished().take() {
-                let _ = std::fs::remove_file(path);
-            }
+            unfinished().take().iter().for_each(remove_unfinished);
             let _ = signal_hook::low_level::emulate_default_handler(signal);
         }
     };
@@ -166,9 +172,7 @@ fn remove_by_signals() -> std::io::Result<()> {
         while ended.load(Ordering::Relaxed) == 0 {
             thread::sleep(LOOK);
         }
-        if let Some(path) = unfinished().take() {
-            let _ = std::fs::remove_file(path);
-        }
+        unfinished().take().iter().for_each(remove_unfinished);
         std::process::exit(ended.load(Ordering::Relaxed) as i32);
     };
     thread::Builder::new().name("signals".into()).spawn(remove).map(drop)

@@ -77,7 +77,10 @@ impl Config {
             ("train.label_smoothing", share(train.label_smoothing)),
             (
                 "train.class_weights",
-                train.class_weights.iter().flat_map(|it| it.given()).find_map(|x| positive(*x)),
+                train.class_weights.iter().flat_map(|it| it.given()).find_map(|x| {
+                    let large = (*x > 1e9).then(|| format!("must be at most 1e9, not {x}"));
+                    positive(*x).or(large)
+                }),
             ),
             (
                 "train.class_weights",

@@ -27,8 +27,15 @@ impl Override {
             return Err(format!("`{key}` is not a key; a key looks like train.epochs"));
         }
         let parsed = toml::from_str::<Table>(&format!("value = {value}"));
+        // More than one key: lines after the value, which would be lost.
+        if parsed.as_ref().is_ok_and(|table| table.len() > 1) {
+            return Err("one --set sets one key: there are lines after its value".into());
+        }
         let value = match parsed.ok().and_then(|mut table| table.remove("value")) {
             Some(parsed) => parsed,
+            None if value.parse::<i64>().is_ok() => {
+                return Err(format!("{value} is no number of TOML's, which do not begin with 0"));
+            }
             // No string, although it is no number of TOML's.
             None if value.parse::<i128>().is_ok() => {
                 return Err(format!("{value} is too large: whole numbers go up to {}", i64::MAX));
@@ -79,6 +86,9 @@ mod tests {
         assert!(parse("train..epochs=1").unwrap_err().contains("is not a key"));
         assert!(parse("=1").is_err());
         assert!(parse("train.seed=9223372036854775807").is_ok());
+        assert!(parse("train.epochs=01").unwrap_err().starts_with("01 is no number of TOML's"));
+        let lines = parse("train.epochs=2\nseed=4").unwrap_err();
+        assert_eq!(lines, "one --set sets one key: there are lines after its value");
         let error = parse("train.seed=9223372036854775808").unwrap_err();
         assert!(error.ends_with("is too large: whole numbers go up to 9223372036854775807"));
     }

@@ -49,7 +49,11 @@ impl RunFolder {
                 Record::Run { .. } => {}
             }
         }
-        let (settings, overview) = (settings(&config), Overview { epochs, ..Overview::of(path) });
+        let (settings, mut overview) = (settings(&config), Overview::of(path));
+        // Of a run that goes on there may be one more by now; of damaged records there are fewer.
+        if epochs.len() > overview.epochs.len() {
+            overview.epochs = epochs;
+        }
         Ok(Self { overview, config, settings, processes, steps })
     }
 

@@ -14,6 +14,7 @@ use vgg_model::{
 use vgg_tensor::Backend;
 
 use super::folder::{self, Which, checkpoint_path, require_run};
+use super::overview::Overview;
 use super::weights;
 use crate::config::{self, Loaded, Override};
 use crate::failure::{Code, Failure};
@@ -61,7 +62,15 @@ const IMAGES: [&str; 3] = ["png", "jpg", "jpeg"];
 pub(crate) fn network(named: &Path, which: Which, download: bool, ui: &Ui) -> Result<PathBuf> {
     match config::pretrained(named) {
         Some(pretrained) => Ok(weights::verified(pretrained, download, ui)?.path),
-        None => find(named, which),
+        None => {
+            let (path, wanted) = (find(named, which)?, checkpoint_path(named, which));
+            // What was imported, and a run that was stopped early, has one alone.
+            if named.is_dir() && path != wanted && !Overview::of(named).epochs.is_empty() {
+                let (wanted, taken) = (wanted.display(), path.display());
+                ui.warn(&format!("{wanted} is missing: {taken} is taken instead"));
+            }
+            Ok(path)
+        }
     }
 }
 

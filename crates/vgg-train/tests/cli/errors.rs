@@ -316,3 +316,19 @@ fn training_that_does_not_learn() {
     assert_eq!(done.code, Some(6), "{}", done.stderr);
     assert!(done.stderr.contains("error: the loss stays at 2."), "{}", done.stderr);
 }
+
+#[test]
+fn another_checkpoint_than_the_one_that_is_meant_is_told() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=2");
+    place.ok("import runs/tiny-1/checkpoints/last.safetensors --to runs/imported -q");
+    let warning = "runs/tiny-1/checkpoints/best.safetensors is missing: \
+                   runs/tiny-1/checkpoints/last.safetensors is taken instead";
+    let told = |arguments: &str| place.ok(arguments).stderr.contains(warning);
+    assert!(!told("eval runs/tiny-1"));
+    std::fs::remove_file(place.path("runs/tiny-1/checkpoints/best.safetensors")).unwrap();
+    assert!(told("eval runs/tiny-1"));
+    assert!(!told("eval runs/tiny-1 --checkpoint last"));
+    // What was imported has one alone.
+    assert!(!place.ok("export runs/imported --output a.onnx").stderr.contains("is missing"));
+}

@@ -162,3 +162,23 @@ fn what_cannot_be_reported_is_told() {
     assert!(page.contains("Without where the network looks: "), "{page}");
     assert!(page.contains(r#"<h2 id="mistakes">"#), "the test is known nevertheless");
 }
+
+/// As `runs` and `resume` do, it takes the epochs that the records lack from the table.
+#[test]
+fn a_page_of_damaged_records_has_all_epochs() {
+    let place = Workplace::new();
+    place.ok("tiny.toml -q --set train.epochs=3");
+    let records = place.read("runs/tiny-1/metrics.jsonl");
+    let accuracies = |page: &str| -> Vec<Value> {
+        let epochs = data(page)["epochs"].as_array().cloned().unwrap();
+        epochs.into_iter().map(|epoch| epoch["test_accuracy"].clone()).collect()
+    };
+    place.ok("report runs/tiny-1 --output whole.html");
+    let whole = accuracies(&place.read("whole.html"));
+    assert_eq!(whole.len(), 3);
+    for damaged in [&records[..records.len() / 2], "no record"] {
+        fs::write(place.path("runs/tiny-1/metrics.jsonl"), damaged).unwrap();
+        place.ok("report runs/tiny-1 --output page.html");
+        assert_eq!(accuracies(&place.read("page.html")), whole);
+    }
+}

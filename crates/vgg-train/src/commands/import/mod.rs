@@ -21,6 +21,7 @@ use crate::failure::{Code, Failure};
 use crate::run::checkpoints::{difference, left_out};
 use crate::run::folder::{RunDir, Which};
 use crate::run::weights;
+use crate::signals::Unfinished;
 use crate::terminal::numbers::millions;
 use crate::terminal::ui::Ui;
 use crate::training::state::State;
@@ -107,6 +108,7 @@ pub(crate) fn command(
     };
     checkpoint.check()?;
     let run = RunDir::create_at(&options.to)?;
+    let unfinished = Unfinished::new(&options.to);
     let saved = checkpoint
         .save(&run.checkpoint(Which::Last))
         .map_err(anyhow::Error::from)
@@ -116,6 +118,7 @@ pub(crate) fn command(
         // All in it was made here.
         let _ = fs::remove_dir_all(&options.to);
     }
+    drop(unfinished);
     saved?;
     ui.status("Imported", &format!("{count} parameters into {}", options.to.display()));
     tell(matched.as_ref(), ui);
