@@ -14,8 +14,8 @@ pub(super) enum Net {
     Small,
     /// VGG-11 with all channels.
     Full,
-    /// VGG-13 with batch normalisation and half of the channels, on gray images of 32×32: that of
-    /// `configs/vgg13_accurate.toml`.
+    /// VGG-13 with batch normalisation and half of the channels, as `configs/vgg13_accurate.toml` has it, on
+    /// gray images of 32×32.
     Accurate,
     /// VGG-16 on colour images of 224×224, a thousand classes.
     Vgg16,
