@@ -1,8 +1,8 @@
 //! Which image is what, as a CSV file says: `path,label` or `path,label,split`, a line an image.
 //!
-//! A first line that has `path` and `label` in it names the columns, in any order and with others
-//! beside them; without it they are these. Paths begin in the folder of the images. The split is
-//! `train`, `val` or `test`.
+//! A first line that has `path` and `label` in it, or other names that people give these, names the columns,
+//! in any order and with others beside them; without it they are these. Paths begin in the folder of the
+//! images. The split is `train`, `val` or `test`, or what people call these.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,12 +12,34 @@ use csv::StringRecord;
 use vgg_tensor::{Error, Result};
 
 use super::list::format_error;
-use super::{TEST, TRAIN, VAL};
+use super::part_called;
 use crate::csv_lines::{other_separator, records};
 use crate::names::composed;
 
 /// Lines that an error names; it counts the others.
 const NAMED: usize = 3;
+
+/// What a column of paths is called, in any case: a name of an earlier line before those of later ones. Of two
+/// columns with names of one line, nothing says which it is.
+const PATHS: [&[&str]; 3] = [
+    &["path"],
+    &[
+        "file",
+        "filename",
+        "file_name",
+        "filepath",
+        "file_path",
+        "image",
+        "image_path",
+        "image_name",
+        "img",
+    ],
+    &["image_id", "id"],
+];
+
+/// What a column of classes is called.
+const LABELS: [&[&str]; 2] =
+    [&["label"], &["class", "class_name", "category", "target", "breed", "species"]];
 
 /// A line of the file.
 #[derive(Debug, PartialEq)]
@@ -26,7 +48,7 @@ pub(super) struct Labelled {
     pub path: PathBuf,
     /// The name of its class, composed.
     pub class: String,
-    /// [`TRAIN`], [`VAL`] or [`TEST`], if there is a column for it.
+    /// As [`part_called`] has it, if there is a column for it.
     pub part: Option<&'static str>,
 }
 
@@ -38,6 +60,8 @@ pub(super) struct Labelled {
 pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
     let text = fs::read(csv).map_err(|source| Error::Io { path: csv.into(), source })?;
     let mut columns = None;
+    let mut fields = 0;
+    let mut is_named = false;
     let mut lines: Vec<Labelled> = Vec::new();
     let mut first: HashMap<PathBuf, usize> = HashMap::new();
     let mut again = Vec::new();
@@ -53,19 +77,33 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
                 let header = Columns::named(&record);
                 if header.is_none() && calls_paths_otherwise(&record) {
                     let names = record.iter().collect::<Vec<_>>().join(", ");
-                    let reason = format!("its columns are {names}, but must be path and label");
+                    let reason = format!("its columns are {names}, but {}", must_be_named());
                     return Err(format_error(csv, &format!("line {line}: {reason}")));
                 }
-                let is_header = header.is_some();
+                is_named = header.is_some();
+                fields = record.len();
                 let known = columns.insert(header.unwrap_or(Columns::of(record.len())));
-                if is_header {
+                if is_named {
                     continue;
                 }
                 known
             }
         };
+        if record.iter().skip(fields).any(|field| !field.is_empty()) {
+            let n = record.len();
+            let reason = format!(
+                "line {line}: {n} fields, where the first line has {fields}: what has a comma in it must be in \
+                 quotes, as \"a,b.jpg\",cat"
+            );
+            return Err(format_error(csv, &reason));
+        }
         let wrong = |reason: String| format_error(csv, &format!("line {line}: {reason}"));
-        let labelled = columns.read(&record, line, folder).map_err(wrong)?;
+        let labelled = columns.read(&record, line, folder).map_err(|reason| {
+            let path = folder.join(&record[0]);
+            // Without names the first is the path.
+            let is_first = !is_named && lines.is_empty() && record.len() > 1;
+            wrong(if is_first && is_no_file(&path) { unknown_names(&path) } else { reason })
+        })?;
         match first.get(&labelled.path) {
             None => drop(first.insert(labelled.path.clone(), lines.len())),
             Some(other) => {
@@ -80,24 +118,49 @@ pub(super) fn read(csv: &Path, folder: &Path) -> Result<Vec<Labelled>> {
         return Err(format_error(csv, "no labels: a line an image is expected, path,label"));
     }
     refuse(csv, &again)?;
+    if !is_named && seems_header(&lines) {
+        let Labelled { line, path, .. } = &lines[0];
+        return Err(format_error(csv, &format!("line {line}: {}", unknown_names(path))));
+    }
     Ok(lines)
 }
 
-/// Whether a line is a header by other names than ours.
+/// Whether the first line seems to have names that are not known: it leads to no file, and its class is no
+/// other line's.
+fn seems_header(lines: &[Labelled]) -> bool {
+    let [first, others @ ..] = lines else { return false };
+    let is_alone = !others.is_empty() && others.iter().all(|line| line.class != first.class);
+    is_alone && is_no_file(&first.path)
+}
+
+/// Whether nothing is there, nor has the path anything of a file's.
+fn is_no_file(path: &Path) -> bool {
+    path.extension().is_none() && !path.exists()
+}
+
+/// What is wrong with a first line that seems to have the names of columns.
+fn unknown_names(path: &Path) -> String {
+    format!(
+        "there is no file {}; if the line has the names of the columns, {}",
+        path.display(),
+        must_be_named()
+    )
+}
+
+/// Which names columns must have.
+fn must_be_named() -> String {
+    let any = |names: &[&[&str]]| {
+        let (first, others) = (names[0][0], names[1..].concat().join(", "));
+        format!("{first} (or {others})")
+    };
+    format!("one must be {} and one {}", any(&PATHS), any(&LABELS))
+}
+
+/// Whether a line is a header by names of which some are not known.
 fn calls_paths_otherwise(header: &StringRecord) -> bool {
-    const NAMES: [&str; 10] = [
-        "file",
-        "filename",
-        "file_name",
-        "filepath",
-        "file_path",
-        "image",
-        "image_path",
-        "image_name",
-        "image_id",
-        "img",
-    ];
-    header.iter().any(|field| NAMES.iter().any(|name| field.eq_ignore_ascii_case(name)))
+    // A class may be called `id`.
+    let names = || PATHS[1].iter().chain(&["image_id"]);
+    header.iter().any(|field| names().any(|name| field.eq_ignore_ascii_case(name)))
 }
 
 /// Refuses a file for what is wrong with some of its lines.
@@ -121,8 +184,19 @@ struct Columns {
 impl Columns {
     /// As a header says.
     fn named(header: &StringRecord) -> Option<Self> {
-        let find = |name| header.iter().position(|field| field.eq_ignore_ascii_case(name));
-        Some(Self { path: find("path")?, label: find("label")?, split: find("split") })
+        let is =
+            |field: &str, names: &[&str]| names.iter().any(|it| field.eq_ignore_ascii_case(it));
+        let find = |names: &[&str]| -> Vec<usize> {
+            (0..header.len()).filter(|at| is(&header[*at], names)).collect()
+        };
+        let first = |names: &[&[&str]]| {
+            let found = names.iter().map(|names| find(names)).find(|found| !found.is_empty())?;
+            // Of those called as ours are, the first was always taken.
+            let is_clear = found.len() == 1 || is(&header[found[0]], names[0]);
+            is_clear.then_some(found[0])
+        };
+        let split = find(&["split"]).first().copied();
+        Some(Self { path: first(&PATHS)?, label: first(&LABELS)?, split })
     }
 
     /// Without a header, of lines of so many fields.
@@ -142,7 +216,7 @@ impl Columns {
             None => None,
             Some(at) => {
                 let given = field(at, "split")?;
-                let known = [TRAIN, VAL, TEST].into_iter().find(|part| *part == given);
+                let known = part_called(given);
                 Some(known.ok_or(format!("the split is train, val or test, not {given}"))?)
             }
         };
@@ -152,6 +226,7 @@ impl Columns {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{TEST, VAL};
     use super::*;
 
     fn read_text(text: &str) -> Result<Vec<Labelled>, String> {
@@ -177,6 +252,24 @@ mod tests {
         assert_eq!(split, [labelled(2, "a/1.jpg", "cat", Some(VAL))]);
         let split = read_text("1.jpg,cat,train\n\n\n/2.jpg,cat,test\n").unwrap();
         assert_eq!(split[1], labelled(4, "/2.jpg", "cat", Some(TEST)));
+        let split =
+            read_text("1.jpg,cat,Training\n2.jpg,cat,valid\n3.jpg,dog,Validation\n").unwrap();
+        assert_eq!(split[1].part, Some(VAL));
+        assert_eq!(split[2].part, Some(VAL));
+    }
+
+    #[test]
+    fn columns_are_called_as_people_call_them() {
+        for header in ["filename,class", "id,breed", "Image,Category", "image_id,Species"] {
+            let read = read_text(&format!("{header}\n1.jpg,cat\n")).unwrap();
+            assert_eq!(read, [labelled(2, "a/1.jpg", "cat", None)], "{header}");
+        }
+        let read = read_text("id,class,image,label\n7,9,1.jpg,cat\n").unwrap();
+        assert_eq!(read, [labelled(2, "a/1.jpg", "cat", None)]);
+        // These are classes, and fields that are empty are none.
+        let plain = read_text("1.jpg,id,\n2.jpg,breed,,\n3.jpg,id,\n").unwrap_err();
+        assert!(plain.starts_with("line 1: no split"), "{plain}");
+        assert_eq!(read_text("1.jpg,id\n2.jpg,breed,,\n").unwrap().len(), 2);
     }
 
     #[test]
@@ -186,10 +279,25 @@ mod tests {
         assert_eq!(error("1.jpg,cat\n2.jpg\n"), format!("line 2: no label: {expected}"));
         assert_eq!(error("1.jpg,cat\n,cat\n"), format!("line 2: no path: {expected}"));
         assert_eq!(error("1.jpg,cat,val\n2.jpg,cat\n"), format!("line 2: no split: {expected}"));
-        let split = "line 1: the split is train, val or test, not valid";
-        assert_eq!(error("1.jpg,cat,valid\n"), split);
-        let named = "line 1: its columns are filename, class, but must be path and label";
-        assert_eq!(error("filename,class\n1.jpg,cat\n"), named);
+        let split = "line 1: the split is train, val or test, not 3";
+        assert_eq!(error("1.jpg,cat,3\n"), split);
+        let names = "one must be path (or file, filename, file_name, filepath, file_path, image, image_path, \
+                     image_name, img, image_id, id) and one label (or class, class_name, category, target, \
+                     breed, species)";
+        let named = format!("line 1: its columns are filename, kind, but {names}");
+        assert_eq!(error("filename,kind\n1.jpg,cat\n"), named);
+        // Nothing says which of the two it is.
+        let named = format!("line 1: its columns are image, filename, label, but {names}");
+        assert_eq!(error("image,filename,label\n1,1.jpg,cat\n"), named);
+        let unknown = format!(
+            "line 1: there is no file a/photo; if the line has the names of the columns, {names}"
+        );
+        assert_eq!(error("photo,kind\n1.jpg,cat\n"), unknown);
+        assert_eq!(error("photo,cat,dog\n1.jpg,1,0\n"), unknown);
+        let comma = "line 3: 3 fields, where the first line has 2: what has a comma in it must be in quotes, \
+                     as \"a,b.jpg\",cat";
+        assert_eq!(error("path,label\n1.jpg,cat\n2,5.jpg,cat\n"), comma);
+        assert_eq!(error("1.jpg,cat\n3.jpg,cat\n2,5.jpg,cat\n"), comma);
         let header = "line 1: ; is between its fields, where , is expected";
         assert_eq!(error("path;label\n1.jpg;cat\n"), header);
         let fields = "line 1: a tab is between its fields, where , is expected";

@@ -1,5 +1,6 @@
 //! Which files a folder has.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs;
@@ -36,42 +37,73 @@ pub(super) struct List {
 /// When `dir` cannot be read, has no folder, the name of one is not UTF-8, or two have the same name
 /// but for its Unicode form.
 pub fn class_names(dir: &Path) -> Result<Vec<String>> {
-    Ok(class_folders(dir)?.into_keys().collect())
+    let (folders, wrong) = class_folders(dir)?;
+    wrong.into_iter().next().map_or(Ok(folders.into_keys().collect()), Err)
 }
 
-/// The folders in `dir` by their names.
-fn class_folders(dir: &Path) -> Result<BTreeMap<String, PathBuf>> {
-    let mut folders = BTreeMap::new();
+/// As [`class_names`], of those folders whose names are right.
+pub(super) fn right_class_names(dir: &Path) -> Result<Vec<String>> {
+    Ok(class_folders(dir)?.0.into_keys().collect())
+}
+
+/// The folders in `dir` by their names, and what is wrong with the names of others.
+fn class_folders(dir: &Path) -> Result<(BTreeMap<String, PathBuf>, Vec<Error>)> {
+    let (mut folders, mut wrong) = (BTreeMap::new(), Vec::new());
     for path in entries(dir)?.into_iter().filter(|path| path.is_dir()) {
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else {
-            return Err(format_error(path, "the name of a class must be UTF-8"));
+            let reason = "the name of a class must be UTF-8: rename this folder";
+            wrong.push(format_error(path, reason));
+            continue;
         };
-        if let Some(other) = folders.insert(composed(name).into_owned(), path) {
-            let reason = "two folders have this name, which differ in their Unicode form alone \
-                          (such as é as one or two code points)";
-            return Err(format_error(other, reason));
+        match folders.entry(composed(name).into_owned()) {
+            Entry::Vacant(entry) => drop(entry.insert(path)),
+            Entry::Occupied(_) => {
+                let reason = "two folders have this name, which differ in their Unicode form alone \
+                              (such as é as one or two code points)";
+                wrong.push(format_error(path, reason));
+            }
         }
     }
-    match folders.is_empty() {
+    match folders.is_empty() && wrong.is_empty() {
         true => {
             Err(format_error(dir, "no classes: a folder is expected for each, with its images"))
         }
-        false => Ok(folders),
+        false => Ok((folders, wrong)),
+    }
+}
+
+/// The names of the folders that are in each of some folders, two or more in two or more: those are parts
+/// rather than classes, and these the classes.
+pub(super) fn repeated_folders(folders: &[PathBuf]) -> Vec<String> {
+    let below = |folder: &PathBuf| -> Option<Vec<String>> {
+        let paths = entries(folder).ok()?.into_iter().filter(|path| path.is_dir());
+        let name = |path: PathBuf| Some(composed(path.file_name()?.to_str()?).into_owned());
+        paths.map(name).collect()
+    };
+    let [first, others @ ..] = folders else { return Vec::new() };
+    let names = below(first).unwrap_or_default();
+    match names.len() > 1 && !others.is_empty() {
+        true if others.iter().all(|folder| below(folder).as_ref() == Some(&names)) => names,
+        _ => Vec::new(),
     }
 }
 
 /// The images of the `classes` in `dir`.
 pub(super) fn list(dir: &Path, classes: &[String], options: &OpenOptions) -> Result<List> {
     let mut list = List::of(Vec::new());
-    let mut folders = match class_folders(dir) {
+    let (mut folders, wrong) = match class_folders(dir) {
         Err(error) if options.tolerant => {
             list.damaged.push(error);
             return Ok(list);
         }
-        folders => folders?,
+        found => found?,
     };
-    if !options.tolerant {
-        same_classes(dir, folders.keys(), classes)?;
+    match options.tolerant {
+        true => list.damaged.extend(wrong),
+        false => {
+            wrong.into_iter().next().map_or(Ok(()), Err)?;
+            same_classes(dir, folders.keys(), classes)?;
+        }
     }
     let mut above = vec![real(dir)?];
     for (label, class) in classes.iter().enumerate() {
@@ -181,7 +213,8 @@ pub(super) fn same_classes<'a>(
     }
 }
 
-/// What is in a folder but for hidden things, sorted by name.
+/// What is in a folder but for hidden things, and for folders that network drives put beside files, such as
+/// `@eaDir` with smaller copies of images; sorted by name.
 pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
     let error = |source| Error::Io { path: dir.into(), source };
     let mut paths = fs::read_dir(dir)
@@ -191,11 +224,23 @@ pub(crate) fn entries(dir: &Path) -> Result<Vec<PathBuf>> {
         .map_err(error)?;
     paths.retain(|path| {
         let name = path.file_name().unwrap_or_default();
+        let begins_with = |sign: &[u8]| name.as_encoded_bytes().starts_with(sign);
         // What macOS adds to archives is hidden there.
-        !name.as_encoded_bytes().starts_with(b".") && name != "__MACOSX"
+        !begins_with(b".") && name != "__MACOSX" && !(begins_with(b"@") && path.is_dir())
     });
     paths.sort_by_cached_key(|path| order(path.file_name().unwrap_or_default()));
     Ok(paths)
+}
+
+/// The name of an image that is there, where a file is not whose name has no image's ending: what labels call
+/// an image may be its number.
+pub(super) fn with_ending(path: &Path) -> Option<String> {
+    if is_named(path, &ENDINGS) {
+        return None;
+    }
+    let name = path.file_name()?.to_str()?;
+    let mut names = ENDINGS.iter().map(|ending| format!("{name}.{ending}"));
+    names.find(|name| path.with_file_name(name).is_file())
 }
 
 /// Whether a file is an image, of whatever kind, as its name says or its contents.

@@ -1,10 +1,10 @@
-//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE` (or `test`), or `CLASS/FILE`, or any files that a
-//! CSV file labels ([`Arrangement`]).
+//! Folders of image files: `train/CLASS/FILE` and `val/CLASS/FILE` (or `test`, and by other names that people give
+//! these, [`PartFolders`]), or `CLASS/FILE`, or any files that a CSV file labels ([`Arrangement`]).
 //!
 //! A class is a folder, its name is the class's, and classes are sorted by name. Images are the
 //! files that [`Picture::read`] takes, in the order of their names: those whose names end as images'
 //! names do, and others whose contents are an image. Hidden files and folders are passed over, as are
-//! files of other kinds. What is in folders below a class is of that class. Names are compared and
+//! folders whose names begin with `@` and files of other kinds. What is in folders below a class is of that class. Names are compared and
 //! sorted in one normal form ([`crate::names`]).
 
 mod arrangement;
@@ -13,6 +13,7 @@ mod files;
 mod fingerprint;
 mod labels;
 mod list;
+mod parts;
 mod split;
 
 use std::collections::BTreeMap;
@@ -32,6 +33,7 @@ use fingerprint::Fingerprint;
 pub use fingerprint::{fingerprint, former_fingerprint};
 pub use list::class_names;
 pub(crate) use list::{entries, format_error};
+pub use parts::{PartFolders, part_called};
 
 /// The folder of the images to train on.
 pub const TRAIN: &str = "train";
@@ -118,6 +120,15 @@ pub struct ImageFolder {
 /// What is known of a file: what it is, or what is wrong with it.
 type Verdict = std::result::Result<Look, String>;
 
+/// What says which classes there are.
+#[derive(Clone, Copy)]
+enum Place<'a> {
+    /// The folder that theirs are in.
+    Folder(&'a Path),
+    /// A CSV file.
+    Labels(&'a Path),
+}
+
 /// A file, and what is known of it.
 struct Found {
     file: ImageFile,
@@ -149,7 +160,7 @@ impl ImageFolder {
         let mut folder = Self { ignored, read, ..folder }.with_foreign(foreign);
         folder.damaged.extend(damaged);
         folder.check_damaged(options.skip_damaged)?;
-        folder.check_classes(dir, options.tolerant)?;
+        folder.check_classes(Place::Folder(dir), options.tolerant)?;
         Ok(folder)
     }
 
@@ -216,19 +227,26 @@ impl ImageFolder {
     }
 
     /// Refuses classes without images, which are in `place`, or notes them as damage.
-    fn check_classes(&mut self, place: &Path, tolerant: bool) -> Result<()> {
+    fn check_classes(&mut self, place: Place, tolerant: bool) -> Result<()> {
         let mut images = vec![0_usize; self.classes.len()];
         self.files.iter().for_each(|file| images[file.label as usize] += 1);
         let empty = self.classes.iter().zip(images).filter(|(_, images)| *images == 0);
         let told = |path: &Path| self.damaged.iter().any(|error| path_of(error) == Some(path));
-        let mut errors = Vec::new();
-        for (class, _) in empty.filter(|_| !told(place)) {
-            let folder = place.join(class);
-            if !told(&folder) {
+        let error = |(class, _): (&String, _)| match place {
+            Place::Folder(dir) if told(dir) || told(&dir.join(class)) => None,
+            Place::Folder(dir) => {
                 let reason = "no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)";
-                errors.push(format_error(folder, reason));
+                Some(format_error(dir.join(class), reason))
             }
-        }
+            Place::Labels(csv) => {
+                let reason =
+                    format!("no images of the class {class}: its files are missing or damaged");
+                let error = format_error(csv, &reason);
+                let is_told = |known: &Error| known.to_string() == error.to_string();
+                (!self.damaged.iter().any(is_told)).then_some(error)
+            }
+        };
+        let mut errors: Vec<_> = empty.filter_map(error).collect();
         match errors.is_empty() || tolerant {
             true => self.damaged.extend(errors),
             false => return Err(errors.swap_remove(0)),

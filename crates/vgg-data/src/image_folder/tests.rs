@@ -206,7 +206,7 @@ fn names_may_be_any_bytes_but_those_of_classes() {
     }
     fs::create_dir(train.join(OsStr::from_bytes(b"\xff"))).unwrap();
     let error = error(&dir);
-    assert!(error.ends_with("the name of a class must be UTF-8"), "{error}");
+    assert!(error.ends_with("the name of a class must be UTF-8: rename this folder"), "{error}");
 }
 
 #[test]
@@ -319,7 +319,7 @@ fn arranged(
 }
 
 fn split(share: f64) -> Arrangement {
-    Arrangement { labels: None, split: Some(share) }
+    Arrangement { split: Some(share), ..Arrangement::default() }
 }
 
 fn names_of((_, part): &(&str, ImageFolder)) -> Vec<String> {
@@ -339,7 +339,7 @@ fn parts_of_labels_are_looked_at_once() {
     });
     let csv = csv.path().join("labels.csv");
     fs::write(&csv, lines.collect::<Vec<_>>().join("\n")).unwrap();
-    let labels = Arrangement { labels: Some(csv), split: None };
+    let labels = Arrangement { labels: Some(csv), ..Arrangement::default() };
     let fresh = tempfile::tempdir().unwrap();
     let options = OpenOptions { cache: Some(fresh.path().into()), ..options };
     let read = || {
@@ -409,7 +409,7 @@ fn damaged_files_have_their_part() {
 fn labels_are_those_of_a_file() {
     let dir = undivided();
     let csv = dir.path().join("labels.csv");
-    let labels = |split| Arrangement { labels: Some(csv.clone()), split };
+    let labels = |split| Arrangement { labels: Some(csv.clone()), split, test_part: None };
     let lines = |parts: [&str; 3]| {
         let line = |level: usize| {
             let folder = ["", "a/", "a/b/"][level % 3];
@@ -452,4 +452,195 @@ fn labels_are_those_of_a_file() {
     assert_eq!((parts[0].1.files().len(), parts[0].1.damaged().len()), (2, 1));
     fs::write(&csv, "cat/0.png,x,val\n").unwrap();
     assert_eq!(error(None), "DIR/labels.csv: no line has the split train");
+}
+
+/// The folders of a tree: an image in each class.
+fn folders(names: &[&str]) -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (i, name) in names.iter().enumerate() {
+        let path = dir.path().join(name);
+        fs::create_dir_all(&path).unwrap();
+        GrayImage::from_pixel(4, 4, image::Luma([i as u8])).save(path.join("a.png")).unwrap();
+    }
+    dir
+}
+
+/// Which parts a folder has.
+fn parts(names: &[&str]) -> std::result::Result<Vec<String>, String> {
+    let dir = folders(names);
+    let shown = |text: String| text.replace(&format!("{}/", dir.path().display()), "");
+    match PartFolders::of(dir.path()) {
+        Ok(Some(parts)) => {
+            let shown = |(part, path): &(_, PathBuf)| shown(format!("{part} {}", path.display()));
+            Ok(parts.all().iter().map(shown).collect())
+        }
+        Ok(None) => Ok(Vec::new()),
+        Err(error) => Err(shown(error.to_string()).split_once(": ").unwrap().1.to_owned()),
+    }
+}
+
+#[test]
+fn parts_are_known_by_the_names_that_people_give_them() {
+    for (train, test, part) in [
+        ("train", "val", VAL),
+        ("training", "testing", TEST),
+        ("Train", "Test", TEST),
+        ("train", "valid", VAL),
+        ("TRAIN", "Validation", VAL),
+        ("training", "dev", VAL),
+    ] {
+        let names = [format!("{train}/a"), format!("{test}/a")];
+        let expected = [format!("train {train}"), format!("{part} {test}")];
+        assert_eq!(parts(&names.each_ref().map(|name| &**name)).unwrap(), expected);
+    }
+    let all = parts(&["Test/a", "valid/a", "train/a", "annotations"]).unwrap();
+    assert_eq!(all, ["train train", "val valid", "test Test"]);
+    let twice = parts(&["train/a", "Train/a", "val/a"]).unwrap_err();
+    assert_eq!(twice, "Train and train would both be the part train: move one of them elsewhere");
+    let twice = parts(&["train/a", "val/a", "dev/a"]).unwrap_err();
+    assert!(twice.starts_with("dev and val would both be the part val"), "{twice}");
+}
+
+/// Classes have any names.
+#[test]
+fn what_is_called_as_a_part_may_be_a_class() {
+    for names in [
+        &["valid/a", "invalid/a"][..],
+        &["test", "dev", "spoon"],
+        &["train", "car", "plane"],
+        &["Train/steam", "Train/electric", "Car/red", "Car/blue"],
+        &["training/a", "testbed/b"],
+    ] {
+        assert_eq!(parts(names).unwrap(), [""; 0], "{names:?}");
+    }
+    // These are none, and what is not there is told.
+    assert_eq!(parts(&["train/a", "train/b"]).unwrap(), ["train train"]);
+    assert_eq!(parts(&["train/a", "eval/a"]).unwrap(), ["train train"]);
+    assert_eq!(parts(&["Train/a", "Train/b", "eval/a", "eval/b"]).unwrap(), ["train Train"]);
+    assert_eq!(parts(&["val/a", "red/a"]).unwrap(), ["val val"]);
+}
+
+#[test]
+fn what_a_divided_folder_lacks_is_told() {
+    let told = |names: &[&str]| {
+        let dir = folders(names);
+        let parts = PartFolders::of(dir.path()).unwrap().unwrap();
+        let of =
+            |error: vgg_tensor::Error| error.to_string().split_once(": ").unwrap().1.to_owned();
+        match parts.train() {
+            Ok(_) => of(parts.tested_on(None).unwrap_err()),
+            Err(error) => of(error),
+        }
+    };
+    assert_eq!(told(&["train/a", "train/b"]), "it has train, but neither val nor test");
+    let besides = "it has train, but neither val nor test (and besides docs, eval)";
+    assert_eq!(told(&["train/a", "eval", "docs"]), besides);
+    assert_eq!(told(&["val/a", "red"]), "it has val, but no train (and besides red)");
+    let unlabelled = "it has Train, but neither val nor test; test has no folders of classes, so that nothing \
+                      says what its images are";
+    assert_eq!(told(&["Train/a", "test"]), unlabelled);
+}
+
+#[test]
+fn each_part_can_be_tested_on() {
+    let dir = folders(&["train/a", "train/b", "valid/a", "valid/b", "Test/a", "Test/b", "Test/c"]);
+    fs::remove_dir_all(dir.path().join("Test/c")).unwrap();
+    let open = |test_part| {
+        let parts =
+            arranged(&dir, &Arrangement { test_part, ..Arrangement::default() }, &options());
+        parts.unwrap().iter().map(|(part, _)| *part).collect::<Vec<_>>()
+    };
+    assert_eq!([open(None), open(Some(VAL))], [[TRAIN, VAL], [TRAIN, VAL]]);
+    assert_eq!(open(Some(TEST)), [TRAIN, TEST]);
+    let all =
+        Arrangement::default().open_all(dir.path(), &["a", "b"].map(String::from), &options());
+    let all: Vec<_> = all.unwrap();
+    assert_eq!(all.iter().map(|(part, _)| *part).collect::<Vec<_>>(), [TRAIN, VAL, TEST]);
+    assert_eq!(all[2].1.name(1), Path::new("Test/b/a.png"));
+    fs::remove_dir_all(dir.path().join("Test")).unwrap();
+    let test = Arrangement { test_part: Some(TEST), ..Arrangement::default() };
+    let error = arranged(&dir, &test, &options()).unwrap_err().to_string();
+    assert!(error.ends_with("it has train and valid, but no test"), "{error}");
+}
+
+/// What parts are called is nothing that a run must know.
+#[test]
+fn the_names_of_parts_change_no_fingerprint() {
+    let fingerprint = |names: &[&str]| {
+        let parts = arranged(&folders(names), &Arrangement::default(), &options()).unwrap();
+        fingerprint(parts.iter().map(|(_, part)| part))
+    };
+    let exact = fingerprint(&["train/a", "train/b", "val/a", "val/b"]);
+    assert_eq!(exact, fingerprint(&["Training/a", "Training/b", "dev/a", "dev/b"]));
+    assert_eq!(exact, fingerprint(&["train/a", "train/b", "val/a", "val/b", "test/c"]));
+}
+
+#[test]
+fn folders_of_network_drives_are_passed_over() {
+    let dir = folders(&["cat", "dog", "@eaDir/cat", "cat/@eaDir/a.png", "cat/.@__thumb"]);
+    fs::copy(dir.path().join("cat/a.png"), dir.path().join("cat/@ home.png")).unwrap();
+    let parts = arranged(&dir, &Arrangement::default(), &options()).unwrap();
+    assert_eq!(parts[0].1.classes(), names());
+    assert_eq!(names_of(&parts[0]), ["cat/@ home.png", "cat/a.png", "dog/a.png"]);
+}
+
+#[test]
+fn folders_that_are_in_each_class_are_told() {
+    let repeated = |names: &[&str]| {
+        let dir = folders(names);
+        Arrangement::default().repeated_in_classes(dir.path())
+    };
+    assert_eq!(repeated(&["one/a", "one/b", "two/a", "two/b"]), ["a", "b"]);
+    for others in [
+        &["one/a", "two/a"][..],
+        &["one/a", "one/b", "two/a", "two/c"],
+        &["one/a", "one/b"],
+        &["train/a", "train/b", "val/a", "val/b"],
+    ] {
+        assert_eq!(repeated(others), [""; 0], "{others:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn all_but_a_class_whose_name_is_no_text_is_opened_where_all_is_listed() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let dir = folders(&["cat", "dog"]);
+    fs::create_dir(dir.path().join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
+    let arrangement = Arrangement::default();
+    let classes = arrangement.all_class_names(dir.path()).unwrap();
+    assert_eq!(classes, names());
+    let options = OpenOptions { tolerant: true, skip_damaged: true, ..options() };
+    let parts = arrangement.open_all(dir.path(), &classes, &options).unwrap();
+    assert_eq!(parts[0].1.files().len(), 2);
+    let damaged: Vec<_> = parts[0].1.damaged().iter().map(Error::to_string).collect();
+    assert_eq!(damaged.len(), 1);
+    assert!(
+        damaged[0].ends_with("the name of a class must be UTF-8: rename this folder"),
+        "{damaged:?}"
+    );
+}
+
+#[test]
+fn what_labels_lack_is_told_once_where_they_are() {
+    let dir = folders(&["images"]);
+    let csv = dir.path().join("labels.csv");
+    let labels = Arrangement { labels: Some(csv.clone()), ..Arrangement::default() };
+    fs::write(&csv, "path,label\nimages/a.png,cat\nimages/b.png,dog\nimages/a,cow\n").unwrap();
+    let tolerant = OpenOptions { tolerant: true, skip_damaged: true, ..options() };
+    let told = |split| {
+        let labels = Arrangement { split, ..labels.clone() };
+        let parts = arranged(&dir, &labels, &tolerant).unwrap();
+        let told = parts[0].1.damaged().iter().map(Error::to_string);
+        told.map(|it| it.replace(&format!("{}/", dir.path().display()), "")).collect::<Vec<_>>()
+    };
+    let expected = [
+        "labels.csv: no images of the class cow: its files are missing or damaged",
+        "labels.csv: no images of the class dog: its files are missing or damaged",
+        "images/b.png: No such file or directory (os error 2)",
+        "images/a: no such file, but a.png: a path has its ending",
+    ];
+    assert_eq!(told(None), expected);
+    assert_eq!(told(Some(0.5)), expected);
 }

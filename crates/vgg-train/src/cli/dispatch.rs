@@ -89,8 +89,8 @@ impl Command {
             Self::Data(DataCommand::Check { dir, arranged, options }) => {
                 return data::check::command(dir, &arranged.arrangement(), options, ui);
             }
-            Self::Data(DataCommand::Stats { dir, arranged, channels, images }) => {
-                data::stats::command(dir, &arranged.arrangement(), *channels, *images, ui)?;
+            Self::Data(DataCommand::Stats { dir, arranged, options }) => {
+                data::stats::command(dir, &arranged.arrangement(), options, ui)?;
             }
             Self::Data(DataCommand::Pack { dir, out, arranged, options }) => {
                 data::pack::command(dir, out, &arranged.arrangement(), options, ui)?;

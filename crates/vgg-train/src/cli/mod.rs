@@ -19,6 +19,7 @@ use self::options::{
 };
 use crate::commands::data::check::CheckOptions;
 use crate::commands::data::pack::PackOptions;
+use crate::commands::data::stats::StatsOptions;
 use crate::commands::eval::{Averaging, Locating, Outputs};
 use crate::commands::export::ExportOptions;
 use crate::commands::extract::ExtractOptions;
@@ -379,7 +380,8 @@ pub(crate) enum Command {
     },
 }
 
-/// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE`, or with `CLASS/FILE`.
+/// What to look for in a folder with `train/CLASS/FILE` and `val/CLASS/FILE` or `test/CLASS/FILE`, or with
+/// `CLASS/FILE`.
 #[derive(Debug, Subcommand)]
 pub(crate) enum DataCommand {
     /// Decode all images: damage, duplicates, odd sizes, images of each class
@@ -402,12 +404,8 @@ pub(crate) enum DataCommand {
         dir: PathBuf,
         #[command(flatten)]
         arranged: Arranged,
-        /// Channels that images are decoded to: 3 (red, green, blue) or 1 (grey)
-        #[arg(long, value_name = "N", default_value_t = 3)]
-        channels: usize,
-        /// At most so many images, as many of each class
-        #[arg(long, value_name = "N", default_value_t = crate::data::STATISTICS_OF)]
-        images: usize,
+        #[command(flatten)]
+        options: StatsOptions,
     },
     /// Write the images of a folder into one file, which training reads with dataset = "pack"
     ///

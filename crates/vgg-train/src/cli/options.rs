@@ -73,7 +73,7 @@ pub(crate) struct Arranged {
 
 impl Arranged {
     pub(super) fn arrangement(&self) -> Arrangement {
-        Arrangement { labels: self.labels.clone(), split: self.split }
+        Arrangement { labels: self.labels.clone(), split: self.split, test_part: None }
     }
 }
 

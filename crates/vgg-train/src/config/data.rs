@@ -21,7 +21,7 @@ pub(crate) struct Data {
     pub dir: Option<PathBuf>,
     /// Whether missing files may be fetched.
     pub download: bool,
-    /// The folder of an image folder, with `train` and `val` in it; that of `labels` if left out.
+    /// The folder of an image folder, with `train` and `val` or `test` in it; that of `labels` if left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<PathBuf>,
     /// A CSV file with a line an image of the folder: path,label or path,label,split.
@@ -39,7 +39,8 @@ pub(crate) struct Data {
     /// The share of an undivided image folder's images that is tested on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub split: Option<f64>,
-    /// Which of the splits of `labels` is tested on; `val`, if there is one, if left out.
+    /// Which of the parts of a folder, of `labels` or of a pack is tested on; `val`, if there is one, if left
+    /// out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test_part: Option<TestPart>,
     /// How the training images of an epoch are chosen.
@@ -244,7 +245,8 @@ impl Data {
 
     /// How the files of an image folder are labelled and divided.
     pub(crate) fn arrangement(&self) -> Arrangement {
-        Arrangement { labels: self.labels.clone(), split: self.split }
+        let test_part = self.test_part.map(TestPart::name);
+        Arrangement { labels: self.labels.clone(), split: self.split, test_part }
     }
 
     /// How image files are decoded.
@@ -352,8 +354,11 @@ impl Data {
             (!is_share).then(|| format!("must be above 0 and below 1, not {share}"))
         };
         let has_parts =
-            self.dataset == DatasetName::Pack || self.labels.is_some() && self.split.is_none();
-        let test_part = of(has_parts, "data.labels with a column split, and for packs,");
+            self.dataset == DatasetName::Pack || self.is_folder() && self.split.is_none();
+        let test_part = of(
+            has_parts,
+            "image folders with val and test, data.labels with a column split, and packs",
+        );
         let check = [
             ("data.dataset", no_images.map(str::to_owned)),
             (

@@ -27,7 +27,7 @@ mod text;
 
 pub(crate) use augment::{Augment, ColorJitter, RandAugment, ResizedCrop};
 pub(crate) use best::{BestBy, EarlyStop};
-pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler};
+pub(crate) use data::{Data, DatasetName, Decode, Normalize, Orientation, Sampler, TestPart};
 pub(crate) use device::{Device, DeviceKind, Precision};
 pub(crate) use keys::{
     Config, FlatLoss, Model, OptimizerKind, ScheduleKind, TaskName, Train, Weights,

@@ -4,17 +4,18 @@ use std::path::{Path, PathBuf, absolute};
 
 use anyhow::Result;
 use vgg_data::image_folder::{
-    ALL, Arrangement, OpenOptions, TEST, TRAIN, VAL, fingerprint, former_fingerprint,
+    ALL, Arrangement, OpenOptions, PartFolders, TEST, TRAIN, VAL, fingerprint, former_fingerprint,
 };
 use vgg_data::{Decoding, ImageFolder, Images};
 use vgg_tensor::Error;
 
 use super::boxes;
-use super::images::DAMAGED_HELP;
-use crate::config::{self, Orientation};
+use super::images::{DAMAGED_HELP, DAMAGED_OPTION_HELP};
+use crate::config::{self, Orientation, TestPart};
 use crate::failure::{Code, Failure};
 use crate::machine::cache;
 use crate::terminal::numbers::count;
+use crate::terminal::shell;
 use crate::terminal::ui::Ui;
 
 /// Damaged files that are named; the others are counted.
@@ -22,6 +23,14 @@ const NAMED: usize = 5;
 
 /// What to do about a folder that is not as expected.
 pub(super) const FOLDER_HELP: &str = "it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each";
+
+/// What to do about a folder of classes.
+const CLASSES_HELP: &str = "each folder in it is a class and must have images: remove those that are none; or data.labels, a \
+                            CSV file, says what each image is";
+
+/// What to do about the name of a class that is no text.
+const NAME_HELP: &str =
+    "`vgg-train data check` lists all such folders; names of files may be of any bytes";
 
 /// What to do about labels that are not as expected.
 const LABELS_HELP: &str = "data.labels has a line an image, path,label or path,label,split, whose path begins \
@@ -59,12 +68,12 @@ pub(super) fn open(data: &config::Data, ui: &Ui) -> Result<(String, [Images; 2])
                 }
             });
         }
-        if !part.damaged().is_empty() {
-            ui.warn(&format!("left out: {}", count(part.damaged().len() as u64, "damaged image")));
-            part.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
-        }
+        tell_damaged(part, ui);
     }
     let tested_on = tested_on(data, &parts);
+    if let Some(folder) = &data.folder {
+        tell_parts(folder, data, tested_on, ui);
+    }
     for (name, part) in parts.iter().filter(|(name, _)| *name != TRAIN && *name != tested_on) {
         let unused = count(part.files().len() as u64, "image");
         ui.detail(&format!("not used: {unused} of the split {name} (data.test_part)"));
@@ -116,6 +125,34 @@ fn tested_on(data: &config::Data, parts: &Parts) -> &'static str {
     data.test_part.map_or(if has_val { VAL } else { TEST }, |part| part.name())
 }
 
+/// Says which files are left out.
+pub(crate) fn tell_damaged(part: &ImageFolder, ui: &Ui) {
+    if !part.damaged().is_empty() {
+        ui.warn(&format!("left out: {}", count(part.damaged().len() as u64, "damaged image")));
+        part.damaged().iter().take(NAMED).for_each(|error| ui.detail(&error.to_string()));
+    }
+}
+
+/// Says which part is tested on where it might be another one, and which is not used.
+fn tell_parts(folder: &Path, data: &config::Data, tested_on: &str, ui: &Ui) {
+    let Ok(Some(parts)) = data.arrangement().part_folders(folder) else { return };
+    let path = |part| parts.get(part).map(|path| path.display().to_string());
+    match tested_on {
+        TEST if parts.get(VAL).is_none() => {
+            ui.detail(&format!("tested on {}, as there is no val", path(TEST).unwrap_or_default()));
+        }
+        _ => {
+            let unused = [VAL, TEST].into_iter().filter(|part| *part != tested_on);
+            for (part, path) in unused.filter_map(|part| Some((part, path(part)?))) {
+                ui.detail(&format!("not used: {path} (data.test_part = \"{part}\" tests on it)"));
+            }
+        }
+    }
+    if let Some(path) = parts.unlabelled() {
+        ui.detail(&format!("not used: {}, which has no folders of classes", path.display()));
+    }
+}
+
 /// A folder that has no images to test on.
 fn undivided(data: &config::Data, folder: &Path) -> anyhow::Error {
     let split = "data.split = 0.2 holds out a fifth of each class, by the contents of the files";
@@ -146,10 +183,15 @@ pub(super) fn checked(data: &config::Data) -> Result<Parts> {
     };
     if let Some(expected) = data.files_sha256.as_ref().filter(|sha256| !is_of(&parts, sha256)) {
         // Files beside them that are images, too, may not have passed for it at the time.
-        if let Ok(before) = open_parts(data, &OpenOptions { as_before: true, ..options(data) })
-            && is_of(&before, expected)
-        {
-            return Ok(before);
+        for as_before in [false, true] {
+            let open =
+                |data: &config::Data| open_parts(data, &OpenOptions { as_before, ..options(data) });
+            let Ok(own) = open(data) else { continue };
+            // What is tested on may be another part than the run's.
+            let of_run = with_other_part(data).and_then(|data| open(&data).ok());
+            if is_of(&own, expected) || of_run.is_some_and(|parts| is_of(&parts, expected)) {
+                return Ok(own);
+            }
         }
         let message = format!(
             "the run began with other image files: their list has SHA-256 {expected}, not {found}"
@@ -158,6 +200,16 @@ pub(super) fn checked(data: &config::Data) -> Result<Parts> {
         return Err(Failure::new(Code::Data, message).help(help).into());
     }
     Ok(parts)
+}
+
+/// The same with the other part of a divided folder to test on, where the config says which one it is.
+fn with_other_part(data: &config::Data) -> Option<config::Data> {
+    let other = match data.test_part? {
+        TestPart::Val => TestPart::Test,
+        TestPart::Test => TestPart::Val,
+    };
+    let is_by_folders = data.labels.is_none();
+    is_by_folders.then(|| config::Data { test_part: Some(other), ..data.clone() })
 }
 
 /// What a config notes of the files.
@@ -172,9 +224,10 @@ pub(super) fn parts(data: &config::Data) -> Result<Parts> {
         return Err(no_folder(folder, &[]));
     }
     let arrangement = data.arrangement();
-    require_undivided(folder, &arrangement)?;
+    require_parts(folder, &arrangement)?;
     let parts = open_parts(data, &options(data));
-    let parts = parts.map_err(|error| explain_arranged(folder, &arrangement, error))?;
+    let parts =
+        parts.map_err(|error| explain_arranged(folder, &arrangement, error, Skipping::Key))?;
     match &parts[..] {
         [(ALL, _)] => Err(undivided(data, folder)),
         _ => Ok(parts),
@@ -191,17 +244,72 @@ pub(crate) fn told_alike(one: &str, other: &str) -> String {
     format!("{one} and {other} differ in spelling alone: are they one class?")
 }
 
-/// Refuses a share to hold out of a folder that is divided.
-pub(crate) fn require_undivided(folder: &Path, arrangement: &Arrangement) -> Result<()> {
-    let has = |part| folder.join(part).is_dir();
-    let by_folders = arrangement.split.is_some() && arrangement.labels.is_none();
-    if by_folders && has(TRAIN) && (has(VAL) || has(TEST)) {
+/// That all classes have the same folders, if they have: those may be the classes.
+pub(crate) fn told_repeated(
+    folder: &Path,
+    arrangement: &Arrangement,
+    classes: &[String],
+) -> Option<String> {
+    let list = |names: &[String]| match names.len() {
+        n if n > NAMED => format!("{}, … ({n})", names[..NAMED].join(", ")),
+        _ => names.join(", "),
+    };
+    let repeated = arrangement.repeated_in_classes(folder);
+    (!repeated.is_empty()).then(|| {
+        let (repeated, classes) = (list(&repeated), list(classes));
+        format!(
+            "all classes have the same folders, {repeated}: are these the classes, and {classes} parts to train \
+             on and to test on?"
+        )
+    })
+}
+
+/// Refuses a share to hold out of a folder that is divided, and a folder with nothing to test on beside what
+/// is trained on.
+pub(crate) fn require_parts(folder: &Path, arrangement: &Arrangement) -> Result<()> {
+    // Where it cannot be read, whoever opens it says so.
+    let (None, Ok(Some(parts))) = (&arrangement.labels, PartFolders::of(folder)) else {
+        return Ok(());
+    };
+    let Some(train) = parts.get(TRAIN).map(|path| path.display()) else { return Ok(()) };
+    let lacking = parts.tested_on(None).err();
+    let is_divided = lacking.is_none() || parts.unlabelled().is_some();
+    if arrangement.split.is_some() && (is_divided || parts.others().is_empty()) {
         let folder = folder.display();
-        let message = format!("data.split divides a folder of classes, and {folder} is divided");
-        let help = format!("leave it out, or divide what is in {folder}/{TRAIN}");
+        let message = match is_divided {
+            true => {
+                format!("data.split divides a folder of classes, and {folder} is divided")
+            }
+            false => {
+                format!(
+                    "data.split divides a folder of classes, which is not {folder}, but {train}"
+                )
+            }
+        };
+        let help = format!("leave it out, or divide what is in {train}");
         return Err(Failure::new(Code::Usage, message).help(help).into());
     }
-    Ok(())
+    if let (None, Some(part)) = (&lacking, arrangement.test_part)
+        && let Err(Error::Format { reason, .. }) = parts.tested_on(Some(part))
+    {
+        let message = format!("nothing to test on in {}: {reason}", folder.display());
+        let help =
+            "data.test_part says what is tested on: without it val, or test if there is no val";
+        return Err(Failure::new(Code::Data, message).help(help).into());
+    }
+    match lacking {
+        Some(Error::Format { reason, .. }) if arrangement.split.is_none() => {
+            let message = format!("nothing to test on in {}: {reason}", folder.display());
+            let help = format!(
+                "take {train} itself for the folder: data.split = 0.2 (--split 0.2) holds out a fifth of it, \
+                 and `vgg-train finetune {}` does so by itself; or call what is to be tested on val (valid, \
+                 validation, dev) or test (testing), with the same classes in it",
+                shell::word(train.to_string())
+            );
+            Err(Failure::new(Code::Data, message).help(help).into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn options(data: &config::Data) -> OpenOptions {
@@ -230,11 +338,19 @@ pub(super) fn no_folder(folder: &Path, places: &[PathBuf]) -> anyhow::Error {
     Failure::new(Code::Data, message).help(help).into()
 }
 
+/// How damaged files are left out: by a key of the config, or by an option of the command.
+#[derive(Clone, Copy)]
+pub(crate) enum Skipping {
+    Key,
+    Option,
+}
+
 /// Why an image folder cannot be opened that is arranged so, and what to do.
 pub(crate) fn explain_arranged(
     folder: &Path,
     arrangement: &Arrangement,
     error: Error,
+    skipping: Skipping,
 ) -> anyhow::Error {
     let is_of = |csv: &PathBuf| match &error {
         Error::Format { path, .. } | Error::Io { path, .. } => path == csv,
@@ -245,12 +361,17 @@ pub(crate) fn explain_arranged(
             let message = format!("cannot read the labels of {}", csv.display());
             anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(LABELS_HELP))
         }
-        None => explain(folder, error),
+        None => explain(folder, arrangement, error, skipping),
     }
 }
 
 /// Why an image folder cannot be opened, and what to do.
-fn explain(folder: &Path, error: Error) -> anyhow::Error {
+fn explain(
+    folder: &Path,
+    arrangement: &Arrangement,
+    error: Error,
+    skipping: Skipping,
+) -> anyhow::Error {
     if !folder.exists() {
         return Failure::new(Code::Data, format!("there is no folder {}", folder.display())).into();
     }
@@ -258,10 +379,20 @@ fn explain(folder: &Path, error: Error) -> anyhow::Error {
         let message = format!("{} is a file, not a folder of images", folder.display());
         return Failure::new(Code::Usage, message).help(FOLDER_HELP).into();
     }
-    let help = match &error {
-        Error::Format { path, .. } if path.is_file() => DAMAGED_HELP,
-        _ => FOLDER_HELP,
+    let help = match (&error, skipping) {
+        (Error::Format { path, .. }, Skipping::Key) if path.is_file() => DAMAGED_HELP,
+        (Error::Format { path, .. }, Skipping::Option) if path.is_file() => DAMAGED_OPTION_HELP,
+        (Error::Format { path, .. }, _) if path.to_str().is_none() => NAME_HELP,
+        _ => folder_help(folder, arrangement),
     };
     let message = format!("cannot open the image folder {}", folder.display());
     anyhow::Error::new(error).context(Failure::new(Code::Data, message).help(help))
+}
+
+/// How a folder must be.
+pub(super) fn folder_help(folder: &Path, arrangement: &Arrangement) -> &'static str {
+    match arrangement.part_folders(folder) {
+        Ok(None) => CLASSES_HELP,
+        _ => FOLDER_HELP,
+    }
 }

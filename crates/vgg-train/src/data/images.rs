@@ -13,6 +13,10 @@ use crate::scores::predictions::Predictions;
 pub(super) const DAMAGED_HELP: &str =
     "`vgg-train data check` lists all damaged images, data.skip_damaged = true leaves them out";
 
+/// … by a command that has an option for it.
+pub(crate) const DAMAGED_OPTION_HELP: &str =
+    "`vgg-train data check` lists all damaged images, --skip-damaged leaves them out";
+
 /// The least share of an object that must be in a training image: of less, nothing can be learnt.
 const LEAST_SEEN: f64 = 0.5;
 

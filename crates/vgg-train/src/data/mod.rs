@@ -10,7 +10,7 @@ mod pack;
 mod prediction;
 mod target;
 
-pub(crate) use images::{Data, Part, unreadable};
+pub(crate) use images::{DAMAGED_OPTION_HELP, Data, Part, unreadable};
 pub(crate) use noted::{STATISTICS_OF, load_noted, note};
 pub(crate) use open::{open, require};
 pub(crate) use prediction::{decoding, describe, input, prediction, transform};

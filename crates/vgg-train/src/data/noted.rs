@@ -7,8 +7,8 @@ use vgg_data::{Statistics, names};
 
 use super::boxes;
 use super::folder::{
-    FOLDER_HELP, checked, explain_arranged, files_sha256, named, no_folder, parts,
-    require_undivided, told_alike,
+    Skipping, checked, explain_arranged, files_sha256, folder_help, named, no_folder, parts,
+    require_parts, told_alike, told_repeated,
 };
 use super::images::unreadable;
 use super::open::held_out;
@@ -55,20 +55,25 @@ pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
         }
         if data.classes.is_empty() {
             let arrangement = data.arrangement();
-            require_undivided(folder, &arrangement)?;
+            require_parts(folder, &arrangement)?;
             data.classes = arrangement
                 .class_names(folder)
-                .map_err(|error| explain_arranged(folder, &arrangement, error))?;
+                .map_err(|error| explain_arranged(folder, &arrangement, error, Skipping::Key))?;
             noted.push("data.classes");
             for (one, other) in names::alike(&data.classes) {
                 ui.warn(&told_alike(one, other));
+            }
+            if let Some(told) = told_repeated(folder, &arrangement, &data.classes) {
+                ui.warn(&told);
             }
             if let [class] = &data.classes[..] {
                 let message = format!(
                     "the image folder {} has one class, {class}; there must be at least two",
                     folder.display()
                 );
-                return Err(Failure::new(Code::Data, message).help(FOLDER_HELP).into());
+                return Err(Failure::new(Code::Data, message)
+                    .help(folder_help(folder, &arrangement))
+                    .into());
             }
         }
         let notes_files = data.files_sha256.is_none();

@@ -77,12 +77,17 @@ fn a_share_of_a_folder_that_is_divided_is_refused() {
     for (set, reason) in [
         ("data.split=0.0", "data.split must be above 0 and below 1, not 0"),
         ("data.split=1.0", "data.split must be above 0 and below 1, not 1"),
-        ("data.test_part=val", "data.test_part is for data.labels with a column split"),
+        ("data.test_part=all", "data.test_part"),
     ] {
         let done = run(&place, &format!("folder.toml -q --set {set}"));
         assert_eq!(done.code, Some(2));
         assert!(done.stderr.contains(reason), "{}", done.stderr);
     }
+    let train = "--set data.folder=images/train --set data.split=0.2";
+    insta::assert_snapshot!(failure(&place, &format!("folder.toml -q --set data.test_part=val {train}")), @r"
+    2
+    error: --set data.test_part=val: data.test_part is for image folders with val and test, data.labels with a column split, and packs alone
+    ");
     let done = run(&place, "tiny.toml -q --set data.split=0.2");
     assert!(done.stderr.contains("is for dataset = \"image-folder\" alone"), "{}", done.stderr);
 }
@@ -109,6 +114,231 @@ fn a_class_without_test_images_is_told() {
         let told = ok(&place, command).stderr;
         assert_eq!(told.matches(warning).count(), 1, "{told}");
     }
+}
+
+/// By any name, in any case: those of files change nothing.
+#[test]
+fn parts_are_called_as_people_call_them() {
+    let place = noise();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    for (n, [train, test]) in [["Training", "Validation"], ["TRAIN", "testing"]].iter().enumerate()
+    {
+        for (from, to) in
+            fs::read_dir(place.path("images")).unwrap().map(|it| it.unwrap().path()).map(|path| {
+                let is_train = path.join("red/15.jpg").exists();
+                let to = place.path("images").join(if is_train { train } else { test });
+                (path, to)
+            })
+        {
+            fs::rename(from, to).unwrap();
+        }
+        let done = ok(&place, "folder.toml --set train.epochs=1");
+        assert!(
+            done.stderr.contains("Dataset images: 32 train, 10 test, 2 classes"),
+            "{}",
+            done.stderr
+        );
+        let told = "tested on images/testing, as there is no val";
+        assert_eq!(done.stderr.contains(told), *test == "testing", "{}", done.stderr);
+        let last =
+            |n| sha256(&place.path(&format!("runs/folder-{n}/checkpoints/last.safetensors")));
+        assert_eq!(last(1), last(n + 2));
+        ok(&place, "resume runs/folder-1 -q --set train.epochs=1");
+        let text = ok(&place, "data stats images -q").stdout;
+        assert!(text.starts_with(&format!("# Of 32 images of images/{train}\n")), "{text}");
+    }
+    fs::create_dir(place.path("images/train")).unwrap();
+    insta::assert_snapshot!(failure(&place, "folder.toml -q"), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images: TRAIN and train would both be the part train: move one of them elsewhere
+    help: it must have train/CLASS and val/CLASS, or test/CLASS, the same classes in both, and images in each
+    ");
+    fs::remove_dir(place.path("images/train")).unwrap();
+    fs::rename(place.path("images/testing"), place.path("images/eval")).unwrap();
+    insta::assert_snapshot!(failure(&place, "folder.toml -q"), @r"
+    3
+    error: nothing to test on in images: it has TRAIN, but neither val nor test (and besides eval)
+    help: take images/TRAIN itself for the folder: data.split = 0.2 (--split 0.2) holds out a fifth of it, and `vgg-train finetune images/TRAIN` does so by itself; or call what is to be tested on val (valid, validation, dev) or test (testing), with the same classes in it
+    ");
+    for command in [
+        "data check images",
+        "finetune images --from none",
+        "data stats images",
+        "data pack images a",
+    ] {
+        let told = failure(&place, &format!("{command} -q"));
+        assert!(told.contains("nothing to test on in images: it has TRAIN, but neither val nor test (and besides eval)"), "{command}: {told}");
+    }
+    // What are no names of parts is told at least.
+    fs::rename(place.path("images/TRAIN"), place.path("images/learn")).unwrap();
+    let told = "all classes have the same folders, green, red: are these the classes, and eval, learn parts to \
+                train on and to test on?";
+    let done = ok(&place, "folder.toml --set data.split=0.2 --set train.epochs=1");
+    assert!(done.stderr.contains(told), "{}", done.stderr);
+    let done = ok(&place, "data check images --page check.html");
+    assert!(
+        done.stdout.contains(told) && place.read("check.html").contains(told),
+        "{}",
+        done.stdout
+    );
+}
+
+/// As a split of labels and a part of a pack.
+#[test]
+fn a_run_can_be_tested_on_another_part() {
+    let place = noise();
+    ok(&place, "folder.toml -q --set train.epochs=1");
+    let test = |name: &str| place.path("images/Test").join(name);
+    for class in ["green", "red"] {
+        fs::create_dir_all(test(class)).unwrap();
+        for i in 0..3 {
+            save(&test(class).join(format!("{i}.png")), 40 + i, [90; 3]);
+        }
+    }
+    // It is not what the run was tested on before it was there, either.
+    let done = ok(&place, "resume runs/folder-1 --set train.epochs=2");
+    let unused = "images/Test (data.test_part = \"test\" tests on it)";
+    assert!(done.stderr.contains(unused) && done.stderr.contains("10 test"), "{}", done.stderr);
+    let tested = |arguments: &str| {
+        let told = ok(&place, &format!("eval {arguments} -q --json")).stdout;
+        serde_json::from_str::<serde_json::Value>(&told).unwrap()["images"].clone()
+    };
+    assert_eq!(tested("runs/folder-1"), 10);
+    assert_eq!(tested("runs/folder-1 --set data.test_part=test"), 6);
+    ok(&place, "folder.toml -q --set train.epochs=1 --set data.test_part=test");
+    assert_eq!(tested("runs/folder-2"), 6);
+    assert_eq!(tested("runs/folder-2 --set data.test_part=val"), 10);
+    let refused =
+        failure(&place, "resume runs/folder-2 --set data.test_part=val --set train.epochs=2");
+    assert!(refused.contains("its epochs are compared by their tests"), "{refused}");
+
+    // All parts are checked, and packed.
+    fs::copy(place.path("images/val/red/00.png"), test("green/copy.png")).unwrap();
+    fs::write(test("red/text.png"), "text").unwrap();
+    let done = run(&place, "data check images -q");
+    assert_eq!(done.code, Some(3));
+    for told in [
+        "test         7 images\n",
+        "class  train  val  test\n",
+        "green     16    5     4\n",
+        "images/Test/green/copy.png = images/val/red/00.png\n",
+        "images/Test/red/text.png: this is not a JPEG",
+    ] {
+        assert!(done.stdout.contains(told), "{told}: {}", done.stdout);
+    }
+    let told = failure(&place, "data pack images all.pack -q");
+    insta::assert_snapshot!(told, @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/Test/red/text.png: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image
+    help: `vgg-train data check` lists all damaged images, --skip-damaged leaves them out
+    ");
+    let done = ok(&place, "data pack images all.pack --skip-damaged");
+    assert!(done.stdout.starts_with("all.pack: 32 train, 10 val, 7 test, "), "{}", done.stdout);
+    let pack = "--set data.dataset=pack --set data.pack=all.pack --set data.test_part=test";
+    let folder = place.read("folder.toml").replace("folder = \"images\"\n", "");
+    fs::write(place.path("packed.toml"), folder).unwrap();
+    let done = ok(&place, &format!("packed.toml --set train.epochs=1 {pack}"));
+    assert!(done.stderr.contains("32 train, 7 test"), "{}", done.stderr);
+
+    // Nobody says what these are.
+    for class in ["green", "red"] {
+        fs::remove_dir_all(test(class)).unwrap();
+    }
+    save(&test("1.png"), 1, [90; 3]);
+    let done = ok(&place, "data check images -q");
+    let told = "left out     1: images/Test has no folders of classes, to say what they are\n";
+    assert!(done.stdout.contains(told), "{}", done.stdout);
+    let told = failure(&place, "eval runs/folder-1 -q --set data.test_part=test");
+    let told = told.replace(&place.path("images").display().to_string(), "images");
+    insta::assert_snapshot!(told, @r"
+    3
+    error: nothing to test on in images: it has train and val, but no test; Test has no folders of classes, so that nothing says what its images are
+    help: data.test_part says what is tested on: without it val, or test if there is no val
+    ");
+}
+
+#[test]
+fn statistics_leave_out_damaged_files() {
+    let place = noise();
+    fs::write(place.path("images/train/red/text.jpg"), "text").unwrap();
+    insta::assert_snapshot!(failure(&place, "data stats images -q"), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/train/red/text.jpg: this is not a JPEG, PNG, WebP, TIFF, BMP or GIF image
+    help: `vgg-train data check` lists all damaged images, --skip-damaged leaves them out
+    ");
+    let done = ok(&place, "data stats images --skip-damaged");
+    assert!(done.stderr.contains("left out: 1 damaged image"), "{}", done.stderr);
+    assert!(done.stdout.starts_with("# Of 32 images of images/train\n"), "{}", done.stdout);
+    assert!(done.stdout.contains("\nskip_damaged = true\n"), "{}", done.stdout);
+}
+
+/// Of a folder of classes alone.
+#[test]
+fn what_is_wrong_with_a_folder_of_classes_is_told() {
+    let place = place();
+    fs::create_dir(place.path("images/void")).unwrap();
+    insta::assert_snapshot!(failure(&place, "folder.toml -q --set data.split=0.2"), @r"
+    3
+    error: cannot open the image folder images
+      caused by: images/void: no images in this class (JPEG, PNG, WebP, TIFF, BMP or GIF)
+    help: each folder in it is a class and must have images: remove those that are none; or data.labels, a CSV file, says what each image is
+    ");
+    fs::remove_dir(place.path("images/void")).unwrap();
+    #[cfg(unix)]
+    {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt as _;
+        fs::create_dir(place.path("images").join(OsStr::from_bytes(b"caf\xe9"))).unwrap();
+        insta::assert_snapshot!(failure(&place, "folder.toml -q --set data.split=0.2"), @r"
+        3
+        error: cannot open the image folder images
+          caused by: images/caf�: the name of a class must be UTF-8: rename this folder
+        help: `vgg-train data check` lists all such folders; names of files may be of any bytes
+        ");
+        let done = run(&place, "data check images -q");
+        assert_eq!(done.code, Some(3), "{}", done.stderr);
+        assert!(done.stdout.starts_with("all          50 images\n"), "{}", done.stdout);
+        let told = "damaged      1\n  images/caf\u{fffd}: the name of a class must be UTF-8: rename this folder\n";
+        assert!(done.stdout.ends_with(told), "{}", done.stdout);
+    }
+}
+
+#[test]
+fn labels_of_others_are_read_or_explained() {
+    let place = place();
+    let told = |text: &str| {
+        fs::write(place.path("labels.csv"), text).unwrap();
+        let done = run(&place, "data check images/red --labels labels.csv -q");
+        format!("{}\n{}{}", done.code.unwrap(), done.stdout, done.stderr)
+    };
+    let read = told("id,breed\n00.png,pug\n02.png,corgi\n");
+    assert!(
+        read.starts_with("0\nall          2 images\n") && read.contains("\ncorgi    1\n"),
+        "{read}"
+    );
+    insta::assert_snapshot!(told("photo,race\n00.png,pug\n02.png,corgi\n"), @r"
+    3
+    error: cannot read the labels of labels.csv
+      caused by: labels.csv: line 1: there is no file images/red/photo; if the line has the names of the columns, one must be path (or file, filename, file_name, filepath, file_path, image, image_path, image_name, img, image_id, id) and one label (or class, class_name, category, target, breed, species)
+    help: data.labels has a line an image, path,label or path,label,split, whose path begins in data.folder, or beside it if there is no such key
+    ");
+    let endings = told("id,breed\n00,pug\n02,corgi\n");
+    insta::assert_snapshot!(endings.split_once("damaged").unwrap().1, @r"
+        4
+    labels.csv: no images of the class corgi: its files are missing or damaged
+    labels.csv: no images of the class pug: its files are missing or damaged
+    images/red/00: no such file, but 00.png: a path has its ending
+    images/red/02: no such file, but 02.png: a path has its ending
+    ");
+    insta::assert_snapshot!(told("path,label\n00.png,pug\n02,5.png,corgi\n"), @r#"
+    3
+    error: cannot read the labels of labels.csv
+      caused by: labels.csv: line 3: 3 fields, where the first line has 2: what has a comma in it must be in quotes, as "a,b.jpg",cat
+    help: data.labels has a line an image, path,label or path,label,split, whose path begins in data.folder, or beside it if there is no such key
+    "#);
 }
 
 /// Whoever reads labels says what is wrong with their file.

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use clap::Args;
 use vgg_data::Decoding;
-use vgg_data::image_folder::{Arrangement, OpenOptions};
+use vgg_data::image_folder::{Arrangement, OpenOptions, PartFolders};
 use vgg_data::pack::{self, Contents};
 use vgg_tensor::Error;
 
-use crate::data::folder::{cached, explain_arranged, require_undivided};
+use crate::data::DAMAGED_OPTION_HELP;
+use crate::data::folder::{Skipping, cached, explain_arranged, require_parts, tell_damaged};
 use crate::failure::{Code, Failure};
 use crate::run::output::Output;
 use crate::terminal::numbers::{bytes, count, grouped};
@@ -46,17 +47,22 @@ pub(crate) fn command(
         let message = format!("--channels must be 1 or 3, not {channels}");
         return Err(Failure::new(Code::Usage, message).into());
     }
-    require_undivided(dir, arrangement)?;
+    require_parts(dir, arrangement)?;
     let labels: Vec<&Path> = arrangement.labels.iter().map(PathBuf::as_path).collect();
     let output = Output::new(out, &labels)?;
     let decoding = Decoding::turned(channels);
     let options = OpenOptions { skip_damaged, ..cached(decoding) };
-    let open = || arrangement.open(dir, &arrangement.class_names(dir)?, &options);
-    let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
+    let open = || arrangement.open_all(dir, &arrangement.class_names(dir)?, &options);
+    let parts =
+        open().map_err(|error| explain_arranged(dir, arrangement, error, Skipping::Option))?;
     if parts.len() < 2 {
         let message = format!("the images of {} are not divided", dir.display());
         let help = "--split 0.2 holds out a fifth of each class, by the contents of the files";
         return Err(Failure::new(Code::Usage, message).help(help).into());
+    }
+    parts.iter().for_each(|(_, part)| tell_damaged(part, ui));
+    if let Some(path) = arrangement.part_folders(dir)?.as_ref().and_then(PartFolders::unlabelled) {
+        ui.warn(&format!("left out: {}, which has no folders of classes", path.display()));
     }
     let contents = match pixels {
         Some(short_side) => Contents::Pixels { decoding, short_side: short_side as usize },
@@ -79,6 +85,10 @@ pub(crate) fn command(
     });
     if let Some(error) = wrong {
         let failure = Failure::new(Code::Data, format!("cannot pack {}", dir.display()));
+        let failure = match &error {
+            Error::Format { path, .. } if path.is_file() => failure.help(DAMAGED_OPTION_HELP),
+            _ => failure,
+        };
         return Err(anyhow::Error::new(error).context(failure));
     }
     written?;

@@ -3,41 +3,62 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
-use vgg_data::image_folder::Arrangement;
+use clap::Args;
+use vgg_data::image_folder::{Arrangement, OpenOptions, TRAIN};
 use vgg_data::{Components, Decoding, Images, Statistics};
 
-use crate::data::folder::{cached, explain_arranged, require_undivided};
+use crate::data::DAMAGED_OPTION_HELP;
+use crate::data::folder::{Skipping, cached, explain_arranged, require_parts, tell_damaged};
 use crate::failure::{Code, Failure};
 use crate::terminal::numbers::count;
 use crate::terminal::print;
 use crate::terminal::ui::Ui;
 
-/// Prints the statistics of up to `limit` training images as TOML.
+/// What statistics are of.
+#[derive(Debug, Args)]
+pub(crate) struct StatsOptions {
+    /// Channels that images are decoded to: 3 (red, green, blue) or 1 (grey)
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    channels: usize,
+    /// At most so many images, as many of each class
+    #[arg(long, value_name = "N", default_value_t = crate::data::STATISTICS_OF)]
+    images: usize,
+    /// Leave out damaged files
+    #[arg(long)]
+    skip_damaged: bool,
+}
+
+/// Prints the statistics of training images as TOML.
 pub(crate) fn command(
     dir: &Path,
     arrangement: &Arrangement,
-    channels: usize,
-    limit: usize,
+    options: &StatsOptions,
     ui: &Ui,
 ) -> Result<()> {
+    let StatsOptions { channels, images: limit, skip_damaged } = *options;
     if channels != 1 && channels != 3 {
         let message = format!("--channels must be 1 or 3, not {channels}");
         return Err(Failure::new(Code::Usage, message).into());
     }
-    require_undivided(dir, arrangement)?;
-    let options = cached(Decoding::turned(channels));
+    require_parts(dir, arrangement)?;
+    let options = OpenOptions { skip_damaged, ..cached(Decoding::turned(channels)) };
     let open = || -> vgg_tensor::Result<_> {
         let classes = arrangement.class_names(dir)?;
         let mut parts = arrangement.open(dir, &classes, &options)?;
-        Ok(parts.swap_remove(0))
+        Ok(parts.swap_remove(0).1)
     };
-    let (part, folder) = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
+    let folder =
+        open().map_err(|error| explain_arranged(dir, arrangement, error, Skipping::Option))?;
+    tell_damaged(&folder, ui);
     let images = Images::from(folder).take(limit);
-    let place = if Arrangement::is_divided(dir) { dir.join(part) } else { dir.into() };
+    let parts = arrangement.part_folders(dir)?;
+    let place = parts.as_ref().and_then(|parts| parts.get(TRAIN)).unwrap_or(dir);
     let of = format!("{} of {}", count(images.len() as u64, "image"), place.display());
     ui.status("Computing", &format!("statistics of {of}"));
-    let statistics = Statistics::of(&images).with_context(|| crate::data::unreadable(&images))?;
-    print::lines(lines(&of, dir, arrangement, channels, &statistics))
+    let statistics = Statistics::of(&images).with_context(|| {
+        Failure::new(Code::Data, "cannot read an image").help(DAMAGED_OPTION_HELP)
+    })?;
+    print::lines(lines(&of, dir, arrangement, channels, skip_damaged, &statistics))
 }
 
 /// All of a config's table `data`.
@@ -46,6 +67,7 @@ fn lines(
     dir: &Path,
     arrangement: &Arrangement,
     channels: usize,
+    skip_damaged: bool,
     Statistics { mean, std, components }: &Statistics,
 ) -> Vec<String> {
     let path = |path: &Path| toml::Value::from(&*path.to_string_lossy());
@@ -57,6 +79,7 @@ fn lines(
     ];
     lines.extend(arrangement.labels.iter().map(|csv| format!("labels = {}", path(csv))));
     lines.extend(arrangement.split.iter().map(|share| format!("split = {share}")));
+    lines.extend(skip_damaged.then(|| "skip_damaged = true".to_owned()));
     lines.extend([
         format!("channels = {channels}"),
         format!("mean = {}", list(mean)),
@@ -88,7 +111,7 @@ mod tests {
         let vectors = [[0.6, 0.8, 0.0], [-0.8, 0.6, 0.0], [0.0, 0.0, 1.0]];
         let components = Some(Components { values: [0.25, 0.5e-3, 0.0], vectors });
         let statistics = Statistics { mean: vec![0.5; 3], std: vec![0.25; 3], components };
-        insta::assert_snapshot!(lines("9 images of a", Path::new("a"), &Arrangement::default(), 3, &statistics).join("\n"), @r#"
+        insta::assert_snapshot!(lines("9 images of a", Path::new("a"), &Arrangement::default(), 3, false, &statistics).join("\n"), @r#"
         # Of 9 images of a
         [data]
         dataset = "image-folder"

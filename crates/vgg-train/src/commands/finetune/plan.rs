@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use toml::Value;
 use vgg_data::Decoding;
-use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN};
+use vgg_data::image_folder::{ALL, Arrangement, OpenOptions, TRAIN, part_called};
 use vgg_model::weights::Names;
 use vgg_model::{Arch, Copying, Transferred, Vgg, VggConfig, transfers};
 
 use super::FinetuneOptions;
 use crate::config::{self, Config, DatasetName, OptimizerKind, Override, of_network};
-use crate::data::folder::{cached, explain_arranged};
+use crate::data::folder::{Skipping, cached, explain_arranged, require_parts};
 use crate::failure::{Code, Failure};
 use crate::run::checkpoints::{self, Starting};
 use crate::terminal::numbers::count;
@@ -50,6 +50,8 @@ pub(super) struct Plan {
     pub classes: usize,
     /// Whether the folder has parts to train and to test on.
     pub is_divided: bool,
+    /// What these are called, if they are folders.
+    pub part_names: Option<[String; 2]>,
     /// Whether some classes have many more images than others.
     pub is_unequal: bool,
     /// What `init.from` is.
@@ -75,9 +77,12 @@ impl Plan {
         options: &FinetuneOptions,
         overrides: &[Override],
     ) -> Result<Self> {
-        let arrangement = Arrangement { labels: options.labels.clone(), split: None };
+        let value = |key: &str| overrides.iter().rev().find(|it| it.key == key).map(|it| &it.value);
+        let test_part = value("data.test_part").and_then(Value::as_str).and_then(part_called);
+        let arrangement = Arrangement { labels: options.labels.clone(), split: None, test_part };
+        require_parts(folder, &arrangement)?;
         let names = arrangement.class_names(folder).map_err(|error| match arrangement.labels {
-            Some(_) => explain_arranged(folder, &arrangement, error),
+            Some(_) => explain_arranged(folder, &arrangement, error, Skipping::Key),
             None => anyhow::Error::new(error).context(no_classes(folder)),
         })?;
         if names.len() < 2 {
@@ -104,11 +109,10 @@ impl Plan {
         let steps_an_epoch = counted.train.div_ceil(options.batch_size).max(1);
         let [least, most] = EPOCHS;
         let enough = STEPS.div_ceil(steps_an_epoch).clamp(least, most);
-        let given = |key: &str| overrides.iter().rev().find(|it| it.key == key).map(|it| &it.value);
-        let given_epochs = given("train.epochs").and_then(Value::as_integer);
+        let given_epochs = value("train.epochs").and_then(Value::as_integer);
         let given_epochs = given_epochs.and_then(|epochs| u64::try_from(epochs).ok());
         let given_lr =
-            given("optimizer.lr").and_then(|lr| lr.as_float().or(Some(lr.as_integer()? as f64)));
+            value("optimizer.lr").and_then(|lr| lr.as_float().or(Some(lr.as_integer()? as f64)));
         let epochs = given_epochs.or(options.epochs).unwrap_or(enough);
         let of_all = overrides.iter().filter(|it| !it.key.starts_with("device."));
         Ok(Self {
@@ -118,6 +122,7 @@ impl Plan {
             labels: options.labels.clone(),
             classes: names.len(),
             is_divided: counted.is_divided,
+            part_names: part_names(&arrangement, folder)?,
             is_unequal: counted.is_unequal,
             from,
             test_short_side: start.data.short_side_of_network(side).unwrap_or(side),
@@ -309,7 +314,8 @@ impl Counted {
     ) -> Result<Self> {
         let options = OpenOptions { skip_damaged, ..cached(Decoding::turned(3)) };
         let parts = arrangement.open(folder, classes, &options);
-        let parts = parts.map_err(|error| explain_arranged(folder, arrangement, error))?;
+        let parts =
+            parts.map_err(|error| explain_arranged(folder, arrangement, error, Skipping::Key))?;
         let is_divided = parts.iter().all(|(part, _)| *part != ALL);
         let trained_on = parts.iter().filter(|(part, _)| *part == ALL || *part == TRAIN);
         let mut of_class = vec![0_u64; classes.len()];
@@ -326,6 +332,13 @@ impl Counted {
             train: (share * images).round() as u64,
         })
     }
+}
+
+/// What the folders are called that are trained on and tested on.
+fn part_names(arrangement: &Arrangement, folder: &Path) -> Result<Option<[String; 2]>> {
+    let Some(parts) = arrangement.part_folders(folder)? else { return Ok(None) };
+    let name = |path: &Path| path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(Some([parts.train()?, parts.tested_on(arrangement.test_part)?.1].map(name)))
 }
 
 /// The config of the network to start from: a file of weights says which it is as far as it can, or else

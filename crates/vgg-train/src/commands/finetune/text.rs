@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use toml::Value;
+use vgg_data::image_folder::{TRAIN, VAL};
 
 use super::plan::{Layers, MOMENTUM, Plan, SPLIT, epochs_of_head, lr_of_head, name_of_head};
 use crate::config::Model;
@@ -47,7 +48,9 @@ impl Plan {
         let labels = self.labels.as_deref().map(|csv| format!("labels = {}\n", path(csv)));
         let split = match (self.is_divided, &labels) {
             (true, None) => {
-                "# Trained on what is in train/, tested on what is in val/.\n".to_owned()
+                let usual = || [TRAIN, VAL].map(str::to_owned);
+                let [train, test] = self.part_names.clone().unwrap_or_else(usual);
+                format!("# Trained on what is in {train}/, tested on what is in {test}/.\n")
             }
             (true, Some(_)) => "# The labels say what is trained on and tested on.\n".to_owned(),
             (false, _) => format!(

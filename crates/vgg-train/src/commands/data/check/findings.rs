@@ -24,6 +24,11 @@ pub(super) struct Findings {
     pub classes: Vec<Class>,
     /// Classes whose names differ in case, or in how words are divided, alone.
     pub alike: Vec<[String; 2]>,
+    /// The folders that are in each class: those may be the classes.
+    pub repeated: Vec<String>,
+    /// The same in words.
+    #[serde(skip)]
+    pub repeated_told: Option<String>,
     /// How many times as many images the largest class has in the first part as the smallest that has any.
     pub imbalance: f64,
     /// Files with the same contents, in several parts: they are tested on though known …
@@ -148,6 +153,8 @@ impl Findings {
         let alike = names::alike(parts[0].1.classes());
         Self {
             alike: alike.map(|(one, other)| [one.to_owned(), other.to_owned()]).collect(),
+            repeated: Vec::new(),
+            repeated_told: None,
             parts: parts.iter().map(|(name, part)| Part::of(name, part)).collect(),
             classes,
             imbalance: most as f64 / least.max(1) as f64,

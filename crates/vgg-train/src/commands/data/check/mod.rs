@@ -12,12 +12,12 @@ use clap::{Args, ValueHint};
 use serde_json::json;
 use vgg_data::Decoding;
 use vgg_data::boxes::ReadOptions;
-use vgg_data::image_folder::{Arrangement, OpenOptions};
+use vgg_data::image_folder::{Arrangement, OpenOptions, PartFolders, image_files};
 
 use self::boxes::BoxFindings;
-use self::findings::{Damaged, Findings, Odd, Pair, Part, Range};
+use self::findings::{Damaged, Findings, Odd, Pair, Part, Range, Skipped};
 use crate::data;
-use crate::data::folder::{cached, explain_arranged, require_undivided};
+use crate::data::folder::{Skipping, cached, explain_arranged, require_parts, told_repeated};
 use crate::failure::Code;
 use crate::run::output::Output;
 use crate::terminal::numbers::{count, grouped};
@@ -60,16 +60,23 @@ pub(crate) fn command(
     options: &CheckOptions,
     ui: &Ui,
 ) -> Result<Code> {
-    require_undivided(dir, arrangement)?;
+    require_parts(dir, arrangement)?;
     let read = [&arrangement.labels, &options.boxes].into_iter().flatten();
     let read: Vec<&Path> = read.map(PathBuf::as_path).collect();
     let output = options.page.as_ref().map(|page| Output::new(page, &read)).transpose()?;
     ui.status("Decoding", &format!("all images of {}", dir.display()));
     let opening = cached(Decoding::turned(3));
     let opening = OpenOptions { skip_damaged: true, digests: true, tolerant: true, ..opening };
-    let open = || arrangement.open(dir, &arrangement.all_class_names(dir)?, &opening);
-    let parts = open().map_err(|error| explain_arranged(dir, arrangement, error))?;
+    let open = || arrangement.open_all(dir, &arrangement.all_class_names(dir)?, &opening);
+    let parts =
+        open().map_err(|error| explain_arranged(dir, arrangement, error, Skipping::Option))?;
     let mut findings = Findings::of(&parts);
+    findings.repeated = arrangement.repeated_in_classes(dir);
+    findings.repeated_told = told_repeated(dir, arrangement, parts[0].1.classes());
+    if let Some(path) = arrangement.part_folders(dir)?.as_ref().and_then(PartFolders::unlabelled) {
+        let why = format!("{} has no folders of classes, to say what they are", path.display());
+        findings.skipped.push(Skipped { files: image_files(path).count(), why });
+    }
     let reading = ReadOptions { first_pixel: options.first_pixel, skip_damaged: true };
     let boxes = options.boxes.as_ref();
     let boxes = boxes.map(|source| data::boxes::read(source, &parts, &reading));
@@ -105,6 +112,7 @@ fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
         lines.push("classes      one, where training needs two to tell apart".into());
     }
     lines.extend(findings.alike_told().map(|told| format!("classes      {told}")));
+    lines.extend(findings.repeated_told.iter().map(|told| format!("classes      {told}")));
     lines.push(format!("duplicates   {}", findings.copies_told()));
     // Those that are wrong first.
     let of_two = findings.copies().filter(|pair| pair.other_class);
