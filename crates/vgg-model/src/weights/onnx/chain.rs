@@ -34,6 +34,8 @@ pub(super) struct Chain<'a> {
     linears: usize,
     /// Whether the value's channels go last.
     channels_last: bool,
+    /// Whether a ReLU followed the last layer.
+    is_rectified: bool,
     /// Whether the last operator was a product whose bias is still to be added.
     lacks_bias: bool,
 }
@@ -63,6 +65,7 @@ impl<'a> Chain<'a> {
             features: 0,
             linears: 0,
             channels_last: false,
+            is_rectified: false,
             lacks_bias: false,
         };
         if let [_, a, b, c] = input.dims[..] {
@@ -87,8 +90,11 @@ impl<'a> Chain<'a> {
     }
 
     fn done(self) -> Result<Self> {
-        match self.tensors.is_empty() {
-            true => Err("its graph has no convolution".into()),
+        if self.tensors.is_empty() {
+            return Err("its graph has no convolution".into());
+        }
+        match self.linears > 0 && self.is_rectified {
+            true => Err("its last layer is followed by a ReLU: it tells no classes".into()),
             false => Ok(self),
         }
     }
@@ -111,7 +117,11 @@ impl<'a> Chain<'a> {
         match &*node.op {
             "Conv" => self.conv(node)?,
             "BatchNormalization" => self.batch_norm(node)?,
-            "Relu" | "LRN" if self.linears == 0 => self.features += 1,
+            "LRN" if self.linears == 0 => self.features += 1,
+            "Relu" => {
+                self.is_rectified = true;
+                self.features += usize::from(self.linears == 0);
+            }
             "MaxPool" => self.max_pool(node)?,
             "AveragePool" => {
                 let kernel = node.ints("kernel_shape").unwrap_or_default();
@@ -157,7 +167,7 @@ impl<'a> Chain<'a> {
                 _ => return Err(refused()),
             },
             "Flatten" | "Reshape" | "Squeeze" if self.features > 0 => {}
-            "Relu" | "Dropout" | "Identity" | "Cast" | "Softmax" | "LogSoftmax" => {}
+            "Dropout" | "Identity" | "Cast" | "Softmax" | "LogSoftmax" => {}
             _ => return Err(refused()),
         }
         Ok(())
@@ -188,11 +198,12 @@ impl<'a> Chain<'a> {
         };
         let name = match (is_plain, h == w && is_padded((h - 1) / 2)) {
             (true, _) if over_all && is_padded(0) => {
-                self.linears += 1;
+                self.next_linear()?;
                 self.map = Some([1; 2]);
                 self.last_linear("")
             }
             (true, true) if self.linears == 0 && (h == 3 || h == 1) => {
+                self.is_rectified = false;
                 self.channels = c_out;
                 self.features += 1;
                 format!("features.{}.", self.features - 1)
@@ -262,7 +273,7 @@ impl<'a> Chain<'a> {
         let [outputs, inputs] = if outputs_first { [first, last] } else { [last, first] };
         let [to_output, to_input] = if outputs_first { [inputs, 1] } else { [1, outputs] };
         let is_first = self.linears == 0;
-        self.linears += 1;
+        self.next_linear()?;
         let name = self.last_linear("weight");
         let mut located = |dims: &[usize], strides: &[usize]| {
             let storage = storage.clone().map_err(|reason| format!("{name} {reason}"))?;
@@ -281,6 +292,16 @@ impl<'a> Chain<'a> {
         }
         let strides = [to_output, to_input, side * c * to_input, c * to_input];
         located(&[outputs, c, side, side], &strides)
+    }
+
+    /// Counts a fully connected layer, which takes what a ReLU gives.
+    fn next_linear(&mut self) -> Result<()> {
+        if !self.is_rectified {
+            return Err("no ReLU is before one of its fully connected layers".into());
+        }
+        self.is_rectified = false;
+        self.linears += 1;
+        Ok(())
     }
 
     /// The name of a parameter of the fully connected layer that was met last: torchvision has a ReLU and a

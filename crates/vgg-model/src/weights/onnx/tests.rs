@@ -357,6 +357,11 @@ fn what_is_no_vgg_is_refused() {
         model.nodes[last].2 = "image".into();
     });
     assert_eq!(told, "its operators make a circle");
+    let relu = model.nodes.iter().rposition(|(op, ..)| *op == "Relu").unwrap();
+    let told = with(&|model| model.nodes[relu].0 = "Identity");
+    assert_eq!(told, "no ReLU is before one of its fully connected layers");
+    let told = with(&|model| model.nodes.last_mut().unwrap().0 = "Relu");
+    assert_eq!(told, "its last layer is followed by a ReLU: it tells no classes");
     let told = with(&|model| model.nodes.clear());
     assert_eq!(told, "its graph has no convolution");
     // A network of another order would be another network.
