@@ -17,6 +17,8 @@ pub(super) struct Contents {
     pub(super) side: Option<usize>,
     /// The side of the maps that an average pool leaves, if it is said that there is one.
     pub(super) avg_pool: Option<usize>,
+    /// How many max-pools there are, if that is known.
+    pub(super) pools: Option<usize>,
     /// What a file of Keras tells.
     pub(super) keras: Option<Keras>,
     /// What it says of the images and classes, if it does.
@@ -30,8 +32,6 @@ pub(super) struct Keras {
     pub(super) layers: HashMap<String, String>,
     /// Whether its convolutions have the published names.
     pub(super) may_be_published: bool,
-    /// How many max-pools there are, if that is known.
-    pub(super) pools: Option<usize>,
     /// What is added to variances, beside what we add.
     pub(super) to_variance: f32,
 }

@@ -212,9 +212,7 @@ impl WeightFile {
         }
         let pools =
             vgg.layers().iter().filter(|layer| matches!(layer, Layer::MaxPool2d { .. })).count();
-        if let Some(there) = self.contents.keras.as_ref().and_then(|keras| keras.pools)
-            && there != pools
-        {
+        if let Some(there) = self.contents.pools.filter(|there| *there != pools) {
             let reason = format!("the file's network has {there} max-pools, this one {pools}");
             return Err(self.source.error(reason));
         }

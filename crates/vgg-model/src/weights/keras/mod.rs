@@ -102,9 +102,9 @@ fn read(
     let may_be_published = layers.iter().filter(|l| l.kind == Kind::Conv).all(is_published);
     let Network { side, pooled, pools, epsilon, .. } = network;
     let to_variance = to_variance(epsilon)?;
-    let keras = Some(Keras { layers: renamed, may_be_published, pools, to_variance });
+    let keras = Some(Keras { layers: renamed, may_be_published, to_variance });
     let avg_pool = pooled.then_some(1);
-    Ok(Contents { tensors, faulty, side, avg_pool, keras, ..Contents::default() })
+    Ok(Contents { tensors, faulty, side, avg_pool, pools, keras, ..Contents::default() })
 }
 
 fn array_name(path: &str) -> String {

@@ -108,8 +108,12 @@ fn all_versions_are_read() {
         for (what, bytes) in files {
             let (config, params) = scratch.params(&bytes).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_eq!((&config, &params), (vgg.config(), &expected), "{what}");
-            let start = scratch.open(&bytes).unwrap().start(&Arch::Vgg16).unwrap();
-            assert_eq!((start.vgg, start.params), (config, params), "{what}");
+            // Another network starts from it as from one of red first.
+            let file = scratch.open(&bytes).unwrap();
+            assert_eq!(file.usual(), Convention::KERAS_OWN);
+            let start = file.start(&Arch::Vgg16).unwrap();
+            let own = file.params(&vgg, &Convention::KERAS_OWN).unwrap();
+            assert_eq!((start.vgg, start.params), (config, own), "{what}");
         }
     }
 }

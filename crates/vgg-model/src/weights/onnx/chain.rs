@@ -24,6 +24,8 @@ pub(super) struct Chain<'a> {
     pub(super) side: Option<usize>,
     /// The side of the maps that an average pool leaves, if there is one that does anything.
     pub(super) avg_pool: Option<usize>,
+    /// Max-pools so far.
+    pub(super) max_pools: usize,
     /// Rows and columns of the value that was reached, if they are known.
     map: Option<[usize; 2]>,
     /// Channels of the last convolution.
@@ -60,6 +62,7 @@ impl<'a> Chain<'a> {
             tensors: vec![],
             side: None,
             avg_pool: None,
+            max_pools: 0,
             map: None,
             channels: 0,
             features: 0,
@@ -245,6 +248,7 @@ impl<'a> Chain<'a> {
             return Err("its pools are not of 2×2 as a VGG's".into());
         }
         self.map = self.map.map(|map| map.map(|side| side / 2));
+        self.max_pools += 1;
         self.features += 1;
         Ok(())
     }

@@ -30,9 +30,10 @@ pub(super) fn contents(source: &mut Source) -> Result<Contents> {
         return Err(source.error(reason));
     }
     let chain = Chain::follow(&graph).map_err(|reason| source.error(reason))?;
-    let Chain { tensors, side, avg_pool, .. } = chain;
+    let Chain { tensors, side, avg_pool, max_pools, .. } = chain;
     let said = said(&graph.metadata);
-    Ok(Contents { tensors, side, avg_pool, said, ..Contents::default() })
+    let pools = Some(max_pools);
+    Ok(Contents { tensors, side, avg_pool, pools, said, ..Contents::default() })
 }
 
 /// What [`onnx::Model`](crate::onnx::Model) notes of images and classes.

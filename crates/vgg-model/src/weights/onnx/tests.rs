@@ -357,6 +357,10 @@ fn what_is_no_vgg_is_refused() {
         model.nodes[last].2 = "image".into();
     });
     assert_eq!(told, "its operators make a circle");
+    // Its weights are those of a VGG, and the last maps are averaged where it takes their most.
+    let pool = model.nodes.iter().rposition(|(op, ..)| *op == "MaxPool").unwrap();
+    let told = with(&|model| model.nodes[pool].0 = "AveragePool");
+    assert_eq!(told, "the file's network has 4 max-pools, this one 5");
     let relu = model.nodes.iter().rposition(|(op, ..)| *op == "Relu").unwrap();
     let told = with(&|model| model.nodes[relu].0 = "Identity");
     assert_eq!(told, "no ReLU is before one of its fully connected layers");
