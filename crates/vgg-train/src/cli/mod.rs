@@ -272,8 +272,8 @@ pub(crate) enum Command {
     ///
     /// The names and orders may be torchvision's, timm's, Keras's or Caffe's; those of an ONNX model
     /// follow from its graph. A .pth file is a program; nothing in it is run, and what it has beside
-    /// tensors is left aside. A checkpoint of
-    /// this program, or what it exported, keeps its classes and how its images are shown.
+    /// tensors is left aside. A checkpoint of this program, or what it exported, keeps its classes and
+    /// how its images are shown.
     Import {
         /// File of the weights, or a name such as imagenet-vgg16, whose file is fetched
         #[arg(add = ArgValueCompleter::new(complete::network))]

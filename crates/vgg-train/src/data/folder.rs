@@ -182,16 +182,22 @@ pub(super) fn checked(data: &config::Data) -> Result<Parts> {
         expected == files_sha256(parts) || expected == former
     };
     if let Some(expected) = data.files_sha256.as_ref().filter(|sha256| !is_of(&parts, sha256)) {
-        // Files beside them that are images, too, may not have passed for it at the time.
-        for as_before in [false, true] {
-            let open =
-                |data: &config::Data| open_parts(data, &OpenOptions { as_before, ..options(data) });
-            let Ok(own) = open(data) else { continue };
-            // What is tested on may be another part than the run's.
-            let of_run = with_other_part(data).and_then(|data| open(&data).ok());
-            if is_of(&own, expected) || of_run.is_some_and(|parts| is_of(&parts, expected)) {
-                return Ok(own);
-            }
+        // Files beside them that are images, too, may not have passed for it at the time (`as_before`).
+        let open = |data: &config::Data, as_before| {
+            open_parts(data, &OpenOptions { as_before, ..options(data) }).ok()
+        };
+        // What is tested on may be another part than the run's.
+        let is_of_run = |as_before| {
+            let parts = with_other_part(data).and_then(|data| open(&data, as_before));
+            parts.is_some_and(|parts| is_of(&parts, expected))
+        };
+        if is_of_run(false) {
+            return Ok(parts);
+        }
+        if let Some(before) = open(data, true)
+            && (is_of(&before, expected) || is_of_run(true))
+        {
+            return Ok(before);
         }
         let message = format!(
             "the run began with other image files: their list has SHA-256 {expected}, not {found}"
@@ -244,19 +250,15 @@ pub(crate) fn told_alike(one: &str, other: &str) -> String {
     format!("{one} and {other} differ in spelling alone: are they one class?")
 }
 
-/// That all classes have the same folders, if they have: those may be the classes.
-pub(crate) fn told_repeated(
-    folder: &Path,
-    arrangement: &Arrangement,
-    classes: &[String],
-) -> Option<String> {
+/// What to think of folders that are in each of the classes: those may be the classes. Nothing if there are
+/// none.
+pub(crate) fn told_repeated(repeated: &[String], classes: &[String]) -> Option<String> {
     let list = |names: &[String]| match names.len() {
         n if n > NAMED => format!("{}, … ({n})", names[..NAMED].join(", ")),
         _ => names.join(", "),
     };
-    let repeated = arrangement.repeated_in_classes(folder);
     (!repeated.is_empty()).then(|| {
-        let (repeated, classes) = (list(&repeated), list(classes));
+        let (repeated, classes) = (list(repeated), list(classes));
         format!(
             "all classes have the same folders, {repeated}: are these the classes, and {classes} parts to train \
              on and to test on?"

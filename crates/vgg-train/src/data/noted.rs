@@ -63,7 +63,8 @@ pub(crate) fn note(mut loaded: Loaded, path: &Path, ui: &Ui) -> Result<Loaded> {
             for (one, other) in names::alike(&data.classes) {
                 ui.warn(&told_alike(one, other));
             }
-            if let Some(told) = told_repeated(folder, &arrangement, &data.classes) {
+            let repeated = arrangement.repeated_in_classes(folder);
+            if let Some(told) = told_repeated(&repeated, &data.classes) {
                 ui.warn(&told);
             }
             if let [class] = &data.classes[..] {

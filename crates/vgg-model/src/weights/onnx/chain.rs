@@ -83,8 +83,7 @@ impl<'a> Chain<'a> {
             let node = match consumers.get(x).map(Vec::as_slice) {
                 None => return chain.done(),
                 Some([node]) => *node,
-                Some([_, ..]) => return Err(format!("two operators take {x:?}: it has branches")),
-                Some([]) => return chain.done(),
+                Some(_) => return Err(format!("two operators take {x:?}: it has branches")),
             };
             chain.node(node, x)?;
             x = node.outputs.first().ok_or_else(|| format!("a {} gives nothing", node.op))?;
@@ -179,7 +178,7 @@ impl<'a> Chain<'a> {
     /// A convolution, or a fully connected layer that is written as one: over all of its maps.
     fn conv(&mut self, node: &Node) -> Result<()> {
         let weight = node.inputs.get(1).map_or("", String::as_str);
-        let dims = self.constant(weight)?.dims.clone();
+        let dims = &self.constant(weight)?.dims;
         let [c_out, _, h, w] = dims[..] else {
             return Err(format!("a convolution's weight has the shape {dims:?}"));
         };
@@ -270,7 +269,7 @@ impl<'a> Chain<'a> {
 
     /// A fully connected layer, whose weight's outputs go first or last; how many outputs it has.
     fn linear(&mut self, weight: &str, outputs_first: bool) -> Result<usize> {
-        let Constant { dims, storage } = self.constant(weight)?.into_owned();
+        let Constant { dims, storage } = self.constant(weight)?;
         let [first, last] = dims[..] else {
             return Err(format!("a fully connected layer's weight has the shape {dims:?}"));
         };
@@ -325,19 +324,19 @@ impl<'a> Chain<'a> {
 
     /// Notes a constant as the parameter `name`.
     fn tensor(&mut self, constant: &str, name: &str) -> Result<()> {
-        let Constant { dims, storage } = self.constant(constant)?.into_owned();
-        let storage = storage.map_err(|reason| format!("{name} {reason}"))?;
-        self.tensors.push(Located::new(name, storage, 0, &dims, &contiguous_strides(&dims))?);
+        let Constant { dims, storage } = self.constant(constant)?;
+        let storage = storage.clone().map_err(|reason| format!("{name} {reason}"))?;
+        self.tensors.push(Located::new(name, storage, 0, dims, &contiguous_strides(dims))?);
         Ok(())
     }
 
     /// The constant that a value is.
-    fn constant(&self, name: &str) -> Result<Cow<'a, Constant>> {
+    fn constant(&self, name: &str) -> Result<&'a Constant> {
         let mut name = name;
         // Exporters let one that is used twice pass through operators that do nothing.
         for _ in 0..=self.graph.nodes.len() {
             if let Some(constant) = self.graph.constants.get(name) {
-                return Ok(Cow::Borrowed(constant));
+                return Ok(constant);
             }
             let makes = |node: &&Node| node.outputs.iter().any(|output| output == name);
             match self.graph.nodes.iter().find(makes) {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use vgg_data::image_folder::Digest;
 use vgg_data::{ImageFolder, names};
 
-use crate::data::folder::{Parts, told_alike};
+use crate::data::folder::{Parts, told_alike, told_repeated};
 use crate::terminal::numbers::grouped;
 
 /// A short side below this is tiny: networks are fed with more, so that most of it would be made up.
@@ -26,9 +26,6 @@ pub(super) struct Findings {
     pub alike: Vec<[String; 2]>,
     /// The folders that are in each class: those may be the classes.
     pub repeated: Vec<String>,
-    /// The same in words.
-    #[serde(skip)]
-    pub repeated_told: Option<String>,
     /// How many times as many images the largest class has in the first part as the smallest that has any.
     pub imbalance: f64,
     /// Files with the same contents, in several parts: they are tested on though known …
@@ -130,7 +127,8 @@ pub(super) struct Damaged {
 }
 
 impl Findings {
-    pub(super) fn of(parts: &Parts) -> Self {
+    /// Of the parts of a folder, in each of whose classes the folders `repeated` are.
+    pub(super) fn of(parts: &Parts, repeated: Vec<String>) -> Self {
         let names = parts[0].1.classes().iter();
         let mut classes: Vec<_> =
             names.map(|name| Class { name: name.clone(), images: vec![0; parts.len()] }).collect();
@@ -153,8 +151,7 @@ impl Findings {
         let alike = names::alike(parts[0].1.classes());
         Self {
             alike: alike.map(|(one, other)| [one.to_owned(), other.to_owned()]).collect(),
-            repeated: Vec::new(),
-            repeated_told: None,
+            repeated,
             parts: parts.iter().map(|(name, part)| Part::of(name, part)).collect(),
             classes,
             imbalance: most as f64 / least.max(1) as f64,
@@ -173,9 +170,11 @@ impl Findings {
         self.duplicates_across.iter().chain(&self.duplicates_within)
     }
 
-    /// Each pair of classes with names alike, in words.
-    pub(super) fn alike_told(&self) -> impl Iterator<Item = String> {
-        self.alike.iter().map(|[one, other]| told_alike(one, other))
+    /// What to think of classes by their names and folders.
+    pub(super) fn classes_told(&self) -> impl Iterator<Item = String> {
+        let alike = self.alike.iter().map(|[one, other]| told_alike(one, other));
+        let names: Vec<_> = self.classes.iter().map(|class| class.name.clone()).collect();
+        alike.chain(told_repeated(&self.repeated, &names))
     }
 
     /// How many copies there are, in words.

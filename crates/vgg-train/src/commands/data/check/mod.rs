@@ -17,7 +17,7 @@ use vgg_data::image_folder::{Arrangement, OpenOptions, PartFolders, image_files}
 use self::boxes::BoxFindings;
 use self::findings::{Damaged, Findings, Odd, Pair, Part, Range, Skipped};
 use crate::data;
-use crate::data::folder::{Skipping, cached, explain_arranged, require_parts, told_repeated};
+use crate::data::folder::{Skipping, cached, explain_arranged, require_parts};
 use crate::failure::Code;
 use crate::run::output::Output;
 use crate::terminal::numbers::{count, grouped};
@@ -70,9 +70,7 @@ pub(crate) fn command(
     let open = || arrangement.open_all(dir, &arrangement.all_class_names(dir)?, &opening);
     let parts =
         open().map_err(|error| explain_arranged(dir, arrangement, error, Skipping::Option))?;
-    let mut findings = Findings::of(&parts);
-    findings.repeated = arrangement.repeated_in_classes(dir);
-    findings.repeated_told = told_repeated(dir, arrangement, parts[0].1.classes());
+    let mut findings = Findings::of(&parts, arrangement.repeated_in_classes(dir));
     if let Some(path) = arrangement.part_folders(dir)?.as_ref().and_then(PartFolders::unlabelled) {
         let why = format!("{} has no folders of classes, to say what they are", path.display());
         findings.skipped.push(Skipped { files: image_files(path).count(), why });
@@ -111,8 +109,7 @@ fn lines(findings: &Findings, boxes: Option<&BoxFindings>) -> Vec<String> {
     if findings.classes.len() < 2 {
         lines.push("classes      one, where training needs two to tell apart".into());
     }
-    lines.extend(findings.alike_told().map(|told| format!("classes      {told}")));
-    lines.extend(findings.repeated_told.iter().map(|told| format!("classes      {told}")));
+    lines.extend(findings.classes_told().map(|told| format!("classes      {told}")));
     lines.push(format!("duplicates   {}", findings.copies_told()));
     // Those that are wrong first.
     let of_two = findings.copies().filter(|pair| pair.other_class);

@@ -115,7 +115,7 @@ fn classes(findings: &Findings, parts: &Parts) -> Result<Markup> {
     let shown = shown.map(row).collect::<Result<Vec<_>>>()?;
     let rest = findings.classes.len().saturating_sub(CLASSES);
     Ok(html! {
-        @for told in findings.alike_told().chain(findings.repeated_told.clone()) { p.about { (told) } }
+        @for told in findings.classes_told() { p.about { (told) } }
         @for row in &shown { (row) }
         @if rest > 0 { p.faint { "and " (rest) " more classes" } }
     })
